@@ -1,0 +1,45 @@
+/* Inbox: the only door between threads. Many senders, one receiver; bounded; messages are intrusive
+ * nodes owned by the sender until sent and by the receiver after receipt.
+ * The receiver may wait (thread) or be stepped (simulation). A waker set by the owner replaces the
+ * built-in condition variable where the owner sleeps somewhere else (an event loop). */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tl_msg {
+    struct tl_msg *next; /* private while in an inbox */
+};
+
+struct tl_inbox {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    struct tl_msg *head, **tail;
+    size_t count, count_max;
+    size_t waiters;
+    bool closed;
+    void (*waker)(void *ud);
+    void *waker_ud;
+};
+
+void tl_inbox_init(struct tl_inbox *b, size_t count_max);
+void tl_inbox_deinit(struct tl_inbox *b); /* must be empty */
+void tl_inbox_waker(struct tl_inbox *b, void (*waker)(void *ud), void *ud);
+
+/* False when full or closed: the sender keeps the message (back-pressure). */
+bool tl_inbox_send(struct tl_inbox *b, struct tl_msg *m) __attribute__((warn_unused_result));
+/* Ignores the bound: for messages that must arrive (completions of accepted work, stop). False only
+ * when closed. */
+bool tl_inbox_send_always(struct tl_inbox *b, struct tl_msg *m) __attribute__((warn_unused_result));
+/* Takes all messages at once as a chain in arrival order, NULL when none. Waits until
+ * deadline_mono_ns (CLOCK_MONOTONIC; 0: do not wait, INT64_MAX: for ever) for the first. */
+struct tl_msg *tl_inbox_take_all(struct tl_inbox *b, int64_t deadline_mono_ns);
+/* Takes one message; as above. For pools of several receivers. */
+struct tl_msg *tl_inbox_take_one(struct tl_inbox *b, int64_t deadline_mono_ns);
+/* Wakes the receiver without a message. */
+void tl_inbox_kick(struct tl_inbox *b);
+/* After close, sends fail; receivers drain what is there and then get NULL at once. */
+void tl_inbox_close(struct tl_inbox *b);
+bool tl_inbox_closed(struct tl_inbox *b);

@@ -1,0 +1,38 @@
+/* Structured log: one line per event, `module.past_participle` plus key=value fields; never payload
+ * bytes. The sink is process-wide, set once at start (stderr text by default, JSON on demand).
+ * Thread: any; a line is written with one write. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum tl_log_level { TL_LOG_TRACE, TL_LOG_DEBUG, TL_LOG_INFO, TL_LOG_WARN, TL_LOG_ERROR, TL_LOG_NEVER };
+
+enum tl_log_kind { TL_F_END, TL_F_STR, TL_F_INT };
+
+struct tl_log_field {
+    enum tl_log_kind kind;
+    const char *key;
+    struct tl_str str;
+    int64_t num;
+};
+
+#define TL_S(key, s) ((struct tl_log_field){TL_F_STR, (key), (s), 0})
+#define TL_C(key, c) ((struct tl_log_field){TL_F_STR, (key), tl_str(c), 0})
+#define TL_I(key, i) ((struct tl_log_field){TL_F_INT, (key), {0, 0}, (int64_t)(i)})
+
+void tl_log_level(enum tl_log_level least);
+bool tl_log_level_parse(struct tl_str name, enum tl_log_level *out);
+void tl_log_json(bool on);
+/* Replaces stderr; used by tests and the Lua host. NULL restores stderr. */
+void tl_log_sink(void (*sink)(void *ud, enum tl_log_level level, struct tl_str line), void *ud);
+bool tl_log_on(enum tl_log_level level);
+void tl_log_write(enum tl_log_level level, const char *event, const struct tl_log_field *fields);
+
+#define TL_LOG(level, event, ...)                                                                  \
+    (tl_log_on(level)                                                                              \
+         ? tl_log_write((level), (event),                                                          \
+                        (const struct tl_log_field[]){__VA_ARGS__ __VA_OPT__(, ){TL_F_END, 0, {0, 0}, 0}}) \
+         : (void)0)
