@@ -1,0 +1,106 @@
+/* Reflection shared by the files of this folder: how libprotobuf-c lays fields out in memory and how
+ * their types travel. Private to host/proto. Thread: any. */
+#pragma once
+
+#include "proto/pb.h"
+
+enum tl_pb_wire { TL_PB_VARINT = 0, TL_PB_64 = 1, TL_PB_LEN = 2, TL_PB_32 = 5 };
+
+static inline enum tl_pb_wire tl_pb_wire_of(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+        return TL_PB_32;
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return TL_PB_64;
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return TL_PB_LEN;
+    default:
+        return TL_PB_VARINT;
+    }
+}
+
+/* Bytes of one value in a struct or in the array of a repeated field. */
+static inline size_t tl_pb_element_size(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_UINT64:
+        return 8;
+    default:
+        return 4; /* also bool: protobuf_c_boolean is an int */
+    }
+}
+
+static inline uint32_t tl_pb_load_32(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline uint64_t tl_pb_load_64(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void *tl_pb_load_pointer(const void *p)
+{
+    void *v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void tl_pb_store_pointer(void *p, const void *v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+static inline void *tl_pb_field_at(const void *msg, const ProtobufCFieldDescriptor *f)
+{
+    return (char *)(uintptr_t)msg + f->offset;
+}
+
+static inline bool tl_pb_is_repeated(const ProtobufCFieldDescriptor *f)
+{
+    return f->label == PROTOBUF_C_LABEL_REPEATED;
+}
+
+static inline bool tl_pb_is_oneof(const ProtobufCFieldDescriptor *f)
+{
+    return (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+}
+
+/* Number of the member that a oneof has set (the oneof is named by one of its members). */
+static inline uint32_t tl_pb_oneof_case(const void *msg, const ProtobufCFieldDescriptor *f)
+{
+    return tl_pb_load_32((const char *)msg + f->quantifier_offset);
+}
+
+static inline size_t tl_pb_count(const void *msg, const ProtobufCFieldDescriptor *f)
+{
+    return (size_t)tl_pb_load_64((const char *)msg + f->quantifier_offset);
+}
+_Static_assert(sizeof(size_t) == 8, "counts are read as 64 bits");
+_Static_assert(sizeof(protobuf_c_boolean) == 4, "booleans are read as 32 bits");
+
+/* Whether a field outside repeated fields is sent: a oneof member when it is the one that is set,
+ * any other when it differs from its default. */
+bool tl_pb_is_set(const void *msg, const ProtobufCFieldDescriptor *f);
