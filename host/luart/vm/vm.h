@@ -1,0 +1,44 @@
+/* The sandbox Lua VM, as the rest of host/luart sees it: the vendored Lua 5.4.4 under private
+ * symbol names, plus the few things its public API does not offer. The only Lua header that code
+ * in host/luart may include; never together with the stock lua.h in one file.
+ *
+ * Thread: a lua_State belongs to one thread at a time; the VM keeps no global state.
+ * Owner: the caller of lua_newstate, through its allocator. */
+#pragma once
+
+#include "luart/vm/vm_prefix.h"
+
+#include "tlvm/lua.h"
+
+#include "tlvm/lauxlib.h"
+#include "tlvm/lualib.h"
+
+#include "luart/vm/detmath.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Number of the VM's observable behaviour (library results, number text, borders, comparison).
+ * Part of a build ID; raised by any change after which an old history could replay differently. */
+#define TL_VM_SEMANTICS_VERSION 1
+
+/* The seed of every string hash. Constant: iteration order must never depend on the process. */
+#define TL_VM_HASH_SEED 0x7e3f01a5u
+
+/* Room that tl_vm_format_number needs, with its final NUL. */
+#define TL_VM_NUMBER_TEXT_SIZE 48
+
+/* Makes `__gc` and `__mode` unspellable in this state: no metatable made afterwards, by script or
+ * host, has finalizers or weak references. Call it once, right after lua_newstate and before any
+ * table gets a metatable.
+ * Owns: nothing. Thread: the state's. Errors: false when the allocator refused memory. */
+bool tl_vm_seal(lua_State *L);
+
+/* Writes the text that the VM's tostring gives for a float ("%.14g", ".0" added to integral values,
+ * nan without a sign, inf and -inf), whatever the locale. Returns its length.
+ * Owns: nothing. Thread: any. Errors: none. */
+size_t tl_vm_format_number(char text[TL_VM_NUMBER_TEXT_SIZE], double number);
+
+/* strtod in the C locale, hexadecimal floats included.
+ * Owns: nothing. Thread: any. Errors: as strtod (*end == text when nothing was read). */
+double tl_vm_parse_number(const char *text, char **end);
