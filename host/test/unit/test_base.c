@@ -1,0 +1,306 @@
+/* Goal: base keeps its promises: ceilings hold, order is insertion order, ties fire in creation
+ * order, durations parse as documented, errors keep their cause. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/duration.h"
+#include "base/error.h"
+#include "base/heap.h"
+#include "base/inbox.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/world.h"
+
+static void arena_is_zeroed_aligned_and_limited(void **state)
+{
+    (void)state;
+    struct tl_arena a;
+    tl_arena_init(&a, 64 * 1024);
+    size_t got = 0;
+    for (;;) {
+        unsigned char *p = tl_arena_alloc(&a, 100);
+        if (!p) {
+            break;
+        }
+        assert_int_equal((uintptr_t)p % 16, 0);
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(p[i], 0);
+        }
+        memset(p, 0xAA, 100);
+        got += 100;
+    }
+    assert_true(got > 32 * 1024 && got <= 64 * 1024);
+    assert_true(a.bytes <= 64 * 1024 + 256);
+    tl_arena_reset(&a);
+    unsigned char *again = tl_arena_alloc(&a, 200);
+    assert_int_equal(again[0] | again[199], 0);
+    assert_null(tl_arena_alloc(&a, 1024 * 1024));
+    assert_null(tl_arena_alloc(&a, SIZE_MAX));
+    tl_arena_deinit(&a);
+}
+
+static int hook_order[2], hook_count;
+
+static void hook(void *ud)
+{
+    hook_order[hook_count++] = *(int *)ud;
+}
+
+static void arena_hooks_run_in_reverse(void **state)
+{
+    (void)state;
+    static int one = 1, two = 2;
+    struct tl_arena a;
+    tl_arena_init(&a, 4096);
+    tl_arena_on_reset(&a, hook, &one);
+    tl_arena_on_reset(&a, hook, &two);
+    tl_arena_deinit(&a);
+    assert_int_equal(hook_count, 2);
+    assert_int_equal(hook_order[0], 2);
+}
+
+static void arena_survives_a_failing_malloc(void **state)
+{
+    (void)state;
+    struct tl_arena a;
+    tl_arena_init(&a, TL_ARENA_UNLIMITED);
+    tl_mem_fail_after(1);
+    assert_null(tl_arena_alloc(&a, 10));
+    assert_non_null(tl_arena_alloc(&a, 10));
+    assert_string_equal(tl_arena_printf(&a, "%d-%s", 7, "x"), "7-x");
+    tl_arena_deinit(&a);
+}
+
+static void buffer_stops_at_its_ceiling(void **state)
+{
+    (void)state;
+    struct tl_buf b;
+    tl_buf_init(&b, 10);
+    assert_true(tl_buf_puts(&b, "12345"));
+    assert_false(tl_buf_puts(&b, "678901"));
+    assert_true(tl_buf_failed(&b));
+    assert_false(tl_buf_putc(&b, 'x'));
+    assert_true(tl_str_eqc(tl_buf_str(&b), "12345"));
+    tl_buf_clear(&b);
+    assert_true(tl_buf_put_varint(&b, 300));
+    assert_memory_equal(b.p, "\xac\x02", 2);
+    tl_buf_deinit(&b);
+}
+
+static void map_iterates_in_insertion_order(void **state)
+{
+    (void)state;
+    struct tl_map m;
+    tl_map_init(&m);
+    char key[16];
+    static int values[1000];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(key, sizeof key, "k%d", i * 7919 % 1000);
+        values[i] = i * 7919 % 1000;
+        assert_null(tl_map_put(&m, tl_str(key), &values[i]));
+    }
+    int at = 0;
+    TL_MAP_EACH(e, &m) {
+        assert_ptr_equal(e->value, &values[at]);
+        at++;
+        if (at % 2) {
+            assert_ptr_equal(tl_map_del(&m, tl_map_key(e)), &values[at - 1]);
+        }
+    }
+    assert_int_equal(m.count, 500);
+    assert_null(tl_map_get(&m, TL_STR_LIT("k0")));
+    assert_non_null(tl_map_get(&m, TL_STR_LIT("k919")));
+    tl_map_deinit(&m);
+    assert_null(tl_map_put_num(&m, 0, values));
+    assert_ptr_equal(tl_map_get_num(&m, 0), values);
+    assert_null(tl_map_get_num(&m, UINT64_MAX));
+    tl_map_deinit(&m);
+}
+
+static void heap_breaks_ties_by_creation(void **state)
+{
+    (void)state;
+    struct tl_heap h;
+    struct tl_heap_node nodes[200] = {0};
+    struct tl_rng rng;
+    tl_heap_init(&h);
+    tl_rng_seed(&rng, 1);
+    for (int i = 0; i < 200; i++) {
+        tl_heap_insert(&h, &nodes[i], (int64_t)tl_rng_below(&rng, 10));
+    }
+    for (int i = 0; i < 200; i += 3) {
+        tl_heap_remove(&h, &nodes[i]);
+        tl_heap_remove(&h, &nodes[i]);
+    }
+    int64_t last = -1;
+    struct tl_heap_node *previous = NULL;
+    size_t left = h.count;
+    while (tl_heap_peek(&h)) {
+        struct tl_heap_node *n = tl_heap_peek(&h);
+        assert_true(n->deadline_ns >= last);
+        assert_true(n->deadline_ns != last || n > previous);
+        last = n->deadline_ns;
+        previous = n;
+        tl_heap_remove(&h, n);
+        left--;
+    }
+    assert_int_equal(left, 0);
+    tl_heap_deinit(&h);
+}
+
+static void durations_parse_and_print(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ns;
+    } good[] = {{"90s", 90 * TL_NS_PER_S},    {"5m", 300 * TL_NS_PER_S},  {"1h30m", 5400 * TL_NS_PER_S},
+                {"7d", 604800 * TL_NS_PER_S}, {"1.5s", 1500000000},       {"250ms", 250000000},
+                {"3", 3 * TL_NS_PER_S},       {"0.25", 250000000},        {"0s", 0},
+                {"1us", 1000},                {"1m0.5s", 60500000000}};
+    static const char *const bad[] = {"", "s", "-5s", "5x", "1h 30m", "1..5s", "40000d", "5s3", "ms5"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int64_t ns = -1;
+        assert_int_equal(tl_duration_parse(tl_str(good[i].text), &ns, NULL), TL_OK);
+        assert_int_equal(ns, good[i].ns);
+        char text[64];
+        int64_t back;
+        tl_duration_format(ns, text, sizeof text);
+        assert_int_equal(tl_duration_parse(tl_str(text), &back, NULL), TL_OK);
+        assert_int_equal(back, ns);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int64_t ns;
+        struct tl_error err;
+        assert_int_equal(tl_duration_parse(tl_str(bad[i]), &ns, &err), TL_EINVAL);
+        assert_non_null(strstr(err.message, bad[i]));
+    }
+}
+
+static void errors_wrap_and_map(void **state)
+{
+    (void)state;
+    struct tl_error err;
+    assert_int_equal(tl_error_set(&err, TL_ENOTFOUND, "run '%s'", "r"), TL_ENOTFOUND);
+    assert_int_equal(tl_error_wrap(&err, TL_ENOTFOUND, "describe"), TL_ENOTFOUND);
+    assert_string_equal(err.message, "describe: run 'r'");
+    assert_int_equal(tl_rc_grpc_status(TL_ENOTFOUND), 5);
+    assert_int_equal(tl_rc_from_grpc_status(5), TL_ENOTFOUND);
+    assert_string_equal(tl_rc_name(TL_EDEADLOCK), "EDEADLOCK");
+    char longer[900];
+    memset(longer, 'a', sizeof longer);
+    longer[502] = '\xc3'; /* would be cut inside this character */
+    longer[503] = '\xa9';
+    longer[899] = 0;
+    tl_error_set(&err, TL_EINVAL, "%s", longer);
+    assert_int_equal(strlen(err.message), 502);
+}
+
+static void inbox_is_bounded_and_fifo(void **state)
+{
+    (void)state;
+    struct tl_inbox b;
+    struct tl_msg m[4];
+    tl_inbox_init(&b, 2);
+    assert_true(tl_inbox_send(&b, &m[0]));
+    assert_true(tl_inbox_send(&b, &m[1]));
+    assert_false(tl_inbox_send(&b, &m[2]));
+    assert_true(tl_inbox_send_always(&b, &m[3]));
+    assert_ptr_equal(tl_inbox_take_one(&b, 0), &m[0]);
+    struct tl_msg *chain = tl_inbox_take_all(&b, 0);
+    assert_ptr_equal(chain, &m[1]);
+    assert_ptr_equal(chain->next, &m[3]);
+    assert_null(tl_inbox_take_all(&b, 0));
+    tl_inbox_close(&b);
+    assert_false(tl_inbox_send_always(&b, &m[0]));
+    assert_null(tl_inbox_take_all(&b, INT64_MAX));
+    tl_inbox_deinit(&b);
+}
+
+static char last_line[512];
+
+static void keep_line(void *ud, enum tl_log_level level, struct tl_str line)
+{
+    (void)ud;
+    (void)level;
+    snprintf(last_line, sizeof last_line, "%.*s", TL_STR_FMT(line));
+}
+
+static void log_lines_quote_what_needs_it(void **state)
+{
+    (void)state;
+    tl_log_sink(keep_line, NULL);
+    TL_LOG(TL_LOG_WARN, "wft.failed", TL_C("why", "a \"b\"\n"), TL_I("attempt", 3));
+    assert_non_null(strstr(last_line, "warn  wft.failed why=\"a \\\"b\\\"\\n\" attempt=3"));
+    tl_log_json(true);
+    TL_LOG(TL_LOG_WARN, "wft.failed", TL_C("why", "x"));
+    assert_non_null(strstr(last_line, "\"event\":\"wft.failed\",\"why\":\"x\"}"));
+    tl_log_json(false);
+    last_line[0] = 0;
+    TL_LOG(TL_LOG_DEBUG, "not.shown");
+    assert_int_equal(last_line[0], 0);
+    tl_log_sink(NULL, NULL);
+}
+
+static void rng_and_uuid_are_seeded_by_the_world(void **state)
+{
+    (void)state;
+    struct tl_rng a, b;
+    tl_rng_seed(&a, 42);
+    tl_rng_seed(&b, 42);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(tl_rng_next(&a), tl_rng_next(&b));
+        assert_true(tl_rng_below(&a, 7) < 7);
+        tl_rng_below(&b, 7);
+        double u = tl_rng_unit(&a);
+        assert_true(u >= 0 && u < 1);
+        tl_rng_unit(&b);
+    }
+    char id[37], other[37];
+    tl_uuid4(tl_world_real(), id);
+    tl_uuid4(tl_world_real(), other);
+    assert_int_equal(strlen(id), 36);
+    assert_int_equal(id[14], '4');
+    assert_string_not_equal(id, other);
+}
+
+static void limits_are_listed(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    for (const struct tl_limit_row *r = tl_limit_rows(); r->name; r++) {
+        assert_true(r->min <= r->def && r->def <= r->max);
+        n++;
+    }
+    assert_true(n > 20);
+    assert_true(tl_limit_history_count_suggest < tl_limit_history_count);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arena_is_zeroed_aligned_and_limited),
+        cmocka_unit_test(arena_hooks_run_in_reverse),
+        cmocka_unit_test(arena_survives_a_failing_malloc),
+        cmocka_unit_test(buffer_stops_at_its_ceiling),
+        cmocka_unit_test(map_iterates_in_insertion_order),
+        cmocka_unit_test(heap_breaks_ties_by_creation),
+        cmocka_unit_test(durations_parse_and_print),
+        cmocka_unit_test(errors_wrap_and_map),
+        cmocka_unit_test(inbox_is_bounded_and_fifo),
+        cmocka_unit_test(log_lines_quote_what_needs_it),
+        cmocka_unit_test(rng_and_uuid_are_seeded_by_the_world),
+        cmocka_unit_test(limits_are_listed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
