@@ -5,7 +5,7 @@
 function(tl_add_module name)
     cmake_parse_arguments(arg "" "" "LIBRARIES;EXCLUDE" ${ARGN})
     set(folder "${PROJECT_SOURCE_DIR}/host/${name}")
-    if(NOT IS_DIRECTORY "${folder}")
+    if(NOT IS_DIRECTORY "${folder}" OR (TL_ONLY AND NOT name IN_LIST TL_ONLY))
         return()
     endif()
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${folder}/*.c")

@@ -23,6 +23,10 @@ foreach(source IN LISTS tests)
     endif()
     target_compile_definitions(${name} PRIVATE
         TL_SOURCE_DIR="${PROJECT_SOURCE_DIR}" TL_BUILD_DIR="${PROJECT_BINARY_DIR}")
+    if(name STREQUAL "test_vm")
+        # Its symbols are read with nm.
+        target_compile_definitions(${name} PRIVATE TL_VM_OBJECTS="$<JOIN:$<TARGET_OBJECTS:tl_vm>, >")
+    endif()
     set_target_properties(${name} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/unit" ENABLE_EXPORTS ON)
     add_test(NAME ${name} COMMAND ${name})

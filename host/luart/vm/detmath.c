@@ -151,6 +151,9 @@ double tl_det_pow(double x, double y)
     if (exact_power(x, y, &exact)) {
         return exact;
     }
+    if (y == 0.5 && x > 0) {
+        return sqrt(x); /* correctly rounded by IEEE 754 itself */
+    }
     return binary(mpfr_pow, x, y);
 }
 
