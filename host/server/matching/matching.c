@@ -1,0 +1,359 @@
+/* Task queues: two lists per queue (tasks waiting, polls parked), at most one of them with something
+ * that the other could take. See matching.h. */
+#include "server/matching/matching.h"
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/world.h"
+
+/* A poller is forgotten this long after its last poll. */
+#define POLLER_KEPT_NS (300 * TL_NS_PER_S)
+#define POLLERS_MAX 1000
+#define SWEEP_FLOOR 256
+
+struct poller {
+    int64_t last_poll_ns;
+};
+
+struct tl_match_queue {
+    struct tl_match_key key; /* name borrowed from the map entry */
+    struct tl_list tasks;    /* by place */
+    struct tl_list polls;
+    struct tl_map pollers; /* identity -> struct poller */
+    size_t task_count, poll_count;
+    int64_t last_poll_ns;
+    uint64_t added, taken;
+};
+
+void tl_matcher_init(struct tl_matcher *m, tl_match_alive_fn alive, void *alive_ud,
+                     int64_t sticky_absent_ns)
+{
+    *m = (struct tl_matcher){.alive = alive,
+                             .alive_ud = alive_ud,
+                             .sticky_absent_ns = sticky_absent_ns,
+                             .places = 1,
+                             .sweep_at = SWEEP_FLOOR};
+    tl_map_init(&m->queues);
+}
+
+static void free_pollers(struct tl_match_queue *q)
+{
+    TL_MAP_EACH(e, &q->pollers) {
+        tl_mem_free(e->value);
+    }
+    tl_map_deinit(&q->pollers);
+}
+
+static void unpark(struct tl_matcher *m, struct tl_match_poll *p);
+
+void tl_matcher_deinit(struct tl_matcher *m)
+{
+    TL_MAP_EACH(e, &m->queues) {
+        struct tl_match_queue *q = e->value;
+        TL_LIST_EACH(t, &q->tasks) {
+            tl_match_task_drop(m, TL_CONTAINER(t, struct tl_match_task, link));
+        }
+        TL_LIST_EACH(p, &q->polls) {
+            unpark(m, TL_CONTAINER(p, struct tl_match_poll, link));
+        }
+        free_pollers(q);
+        tl_mem_free(q);
+    }
+    tl_map_deinit(&m->queues);
+}
+
+void tl_match_task_init(struct tl_match_task *t, int kind)
+{
+    *t = (struct tl_match_task){.kind = kind};
+    tl_list_init(&t->link);
+}
+
+void tl_match_poll_init(struct tl_match_poll *p)
+{
+    *p = (struct tl_match_poll){0};
+    tl_list_init(&p->link);
+}
+
+/* Type, stickiness and namespace number as 10 bytes, then the name. */
+#define KEY_HEAD 10
+
+static struct tl_str encode_key(const struct tl_match_key *key, struct tl_buf *b)
+{
+    char head[KEY_HEAD];
+    head[0] = (char)key->type;
+    head[1] = (char)key->sticky;
+    memcpy(head + 2, &key->namespace_number, sizeof key->namespace_number);
+    tl_buf_put(b, head, sizeof head);
+    tl_buf_put_str(b, key->name);
+    return tl_buf_str(b);
+}
+
+static struct tl_match_queue *find(const struct tl_matcher *m, const struct tl_match_key *key)
+{
+    char small[256];
+    if (key->name.n <= sizeof small - KEY_HEAD) {
+        small[0] = (char)key->type;
+        small[1] = (char)key->sticky;
+        memcpy(small + 2, &key->namespace_number, sizeof key->namespace_number);
+        if (key->name.n) {
+            memcpy(small + KEY_HEAD, key->name.p, key->name.n);
+        }
+        return tl_map_get(&m->queues, tl_str_n(small, KEY_HEAD + key->name.n));
+    }
+    struct tl_buf b;
+    tl_buf_init(&b, SIZE_MAX / 2);
+    struct tl_match_queue *q = tl_map_get(&m->queues, encode_key(key, &b));
+    tl_buf_deinit(&b);
+    return q;
+}
+
+/* Queues that hold nothing and that nobody has polled for a while go; the threshold doubles with what
+ * stays, so that the cost per new queue is constant. */
+static void sweep(struct tl_matcher *m, int64_t now_ns)
+{
+    if (m->queues.count < m->sweep_at) {
+        return;
+    }
+    TL_MAP_EACH(e, &m->queues) {
+        struct tl_match_queue *q = e->value;
+        if (q->task_count == 0 && q->poll_count == 0 && now_ns - q->last_poll_ns > POLLER_KEPT_NS) {
+            free_pollers(q);
+            tl_map_del(&m->queues, tl_map_key(e));
+            tl_mem_free(q);
+        }
+    }
+    m->sweep_at = m->queues.count * 2 > SWEEP_FLOOR ? m->queues.count * 2 : SWEEP_FLOOR;
+}
+
+static struct tl_match_queue *find_or_make(struct tl_matcher *m, const struct tl_match_key *key,
+                                           int64_t now_ns)
+{
+    struct tl_match_queue *q = find(m, key);
+    if (q) {
+        return q;
+    }
+    sweep(m, now_ns);
+    q = tl_mem_alloc(sizeof *q + key->name.n + 1);
+    char *name = (char *)(q + 1);
+    if (key->name.n) {
+        memcpy(name, key->name.p, key->name.n);
+    }
+    q->key = *key;
+    q->key.name = tl_str_n(name, key->name.n);
+    q->last_poll_ns = key->sticky ? now_ns : 0;
+    tl_list_init(&q->tasks);
+    tl_list_init(&q->polls);
+    tl_map_init(&q->pollers);
+    struct tl_buf b;
+    tl_buf_init(&b, SIZE_MAX / 2);
+    tl_map_put(&m->queues, encode_key(key, &b), q);
+    tl_buf_deinit(&b);
+    return q;
+}
+
+static bool alive(const struct tl_matcher *m, struct tl_match_poll *p)
+{
+    return !m->alive || m->alive(m->alive_ud, p);
+}
+
+/* The oldest poll that can be answered; those that cannot stay parked until they are dropped. */
+static struct tl_match_poll *wanting(const struct tl_matcher *m, struct tl_match_queue *q)
+{
+    TL_LIST_EACH(it, &q->polls) {
+        struct tl_match_poll *p = TL_CONTAINER(it, struct tl_match_poll, link);
+        if (alive(m, p)) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static void unpark(struct tl_matcher *m, struct tl_match_poll *p)
+{
+    tl_list_remove(&p->link);
+    p->queue->poll_count--;
+    m->polls_parked--;
+    p->queue = NULL;
+}
+
+static void enqueue(struct tl_matcher *m, struct tl_match_queue *q, struct tl_match_task *t)
+{
+    /* New tasks belong at the end; one that comes back is older than nearly all others. */
+    struct tl_list *at = &q->tasks;
+    if (!tl_list_empty(&q->tasks) &&
+        TL_CONTAINER(q->tasks.prev, struct tl_match_task, link)->place > t->place) {
+        at = q->tasks.next;
+        while (at != &q->tasks && TL_CONTAINER(at, struct tl_match_task, link)->place < t->place) {
+            at = at->next;
+        }
+    }
+    tl_list_push(at, &t->link); /* before `at` */
+    t->queue = q;
+    q->task_count++;
+    m->tasks_queued++;
+}
+
+static struct tl_match_poll *place_task(struct tl_matcher *m, struct tl_match_queue *q,
+                                        struct tl_match_task *t)
+{
+    struct tl_match_poll *p = wanting(m, q);
+    if (p) {
+        unpark(m, p);
+        q->taken++;
+        return p;
+    }
+    enqueue(m, q, t);
+    return NULL;
+}
+
+struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match_key *key,
+                                     struct tl_match_task *t, int64_t now_ns)
+{
+    TL_ASSERT(!tl_match_task_queued(t));
+    struct tl_match_queue *q = find_or_make(m, key, now_ns);
+    t->place = m->places++;
+    t->offered_ns = now_ns;
+    q->added++;
+    return place_task(m, q, t);
+}
+
+struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_match_key *key,
+                                        struct tl_match_task *t, int64_t now_ns)
+{
+    TL_ASSERT(!tl_match_task_queued(t));
+    struct tl_match_queue *q = find_or_make(m, key, now_ns);
+    q->taken -= q->taken > 0;
+    return place_task(m, q, t);
+}
+
+static void note_poller(struct tl_match_queue *q, struct tl_str identity, int64_t now_ns)
+{
+    struct poller *p = tl_map_get(&q->pollers, identity);
+    if (!p && q->pollers.count >= POLLERS_MAX) {
+        TL_MAP_EACH(e, &q->pollers) {
+            struct poller *old = e->value;
+            if (now_ns - old->last_poll_ns > POLLER_KEPT_NS) {
+                tl_map_del(&q->pollers, tl_map_key(e));
+                tl_mem_free(old);
+            }
+        }
+        if (q->pollers.count >= POLLERS_MAX) {
+            return;
+        }
+    }
+    if (!p) {
+        p = TL_NEW(struct poller);
+        tl_map_put(&q->pollers, identity, p);
+    }
+    p->last_poll_ns = now_ns;
+}
+
+struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_key *key,
+                                    struct tl_match_poll *p, struct tl_str identity, int64_t now_ns)
+{
+    TL_ASSERT(!tl_list_linked(&p->link));
+    struct tl_match_queue *q = find_or_make(m, key, now_ns);
+    q->last_poll_ns = now_ns;
+    note_poller(q, identity, now_ns);
+    if (!tl_list_empty(&q->tasks)) {
+        struct tl_match_task *t = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
+        tl_match_task_drop(m, t);
+        q->taken++;
+        return t;
+    }
+    p->queue = q;
+    tl_list_push(&q->polls, &p->link);
+    q->poll_count++;
+    m->polls_parked++;
+    return NULL;
+}
+
+void tl_match_task_drop(struct tl_matcher *m, struct tl_match_task *t)
+{
+    if (tl_match_task_queued(t)) {
+        tl_list_remove(&t->link);
+        t->queue->task_count--;
+        m->tasks_queued--;
+        t->queue = NULL;
+    }
+}
+
+void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p)
+{
+    if (tl_list_linked(&p->link)) {
+        unpark(m, p);
+    }
+}
+
+bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns)
+{
+    struct tl_match_queue *q = find(m, key);
+    return q && (wanting(m, q) || now_ns - q->last_poll_ns < m->sticky_absent_ns);
+}
+
+bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key,
+                         struct tl_match_queue_info *out)
+{
+    struct tl_match_queue *q = find(m, key);
+    *out = (struct tl_match_queue_info){0};
+    if (!q) {
+        return false;
+    }
+    *out = (struct tl_match_queue_info){.backlog = q->task_count,
+                                        .polls = q->poll_count,
+                                        .last_poll_ns = q->last_poll_ns,
+                                        .tasks_added = q->added,
+                                        .tasks_taken = q->taken};
+    if (!tl_list_empty(&q->tasks)) {
+        out->oldest_ns = TL_CONTAINER(q->tasks.next, struct tl_match_task, link)->offered_ns;
+    }
+    return true;
+}
+
+size_t tl_match_pollers(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
+                        void (*fn)(void *ud, struct tl_str identity, int64_t last_poll_ns), void *ud)
+{
+    struct tl_match_queue *q = find(m, key);
+    size_t n = 0;
+    if (!q) {
+        return 0;
+    }
+    TL_MAP_EACH(e, &q->pollers) {
+        struct poller *p = e->value;
+        if (now_ns - p->last_poll_ns <= POLLER_KEPT_NS) {
+            n++;
+            if (fn) {
+                fn(ud, tl_map_key(e), p->last_poll_ns);
+            }
+        }
+    }
+    return n;
+}
+
+static void each_poll(struct tl_match_queue *q, void (*fn)(void *ud, struct tl_match_poll *p), void *ud)
+{
+    TL_LIST_EACH(it, &q->polls) {
+        fn(ud, TL_CONTAINER(it, struct tl_match_poll, link));
+    }
+}
+
+void tl_match_each_poll(struct tl_matcher *m, const struct tl_match_key *key,
+                        void (*fn)(void *ud, struct tl_match_poll *p), void *ud)
+{
+    if (key) {
+        struct tl_match_queue *q = find(m, key);
+        if (q) {
+            each_poll(q, fn, ud);
+        }
+        return;
+    }
+    TL_MAP_EACH(e, &m->queues) {
+        each_poll(e->value, fn, ud);
+    }
+}
+
+struct tl_match_key tl_match_queue_key(const struct tl_match_queue *q)
+{
+    return q->key;
+}

@@ -1,0 +1,112 @@
+/* Matching: task queues where tasks meet polls. Sans-IO: the caller brings the time and delivers; this
+ * module only decides who gets what, in which order.
+ *
+ * Rules: a parked poll takes a task before it is queued (sync match); polls and tasks leave in order
+ * of arrival; a poll whose caller has gone never gets a task; a task that could not be handed over
+ * goes back to the place it had; a sticky queue that nobody has polled for a while counts as absent.
+ * The backlog lives in memory: it is made again from the runs' states when the server opens.
+ *
+ * Ownership: tasks and polls are embedded in the caller's structs and belong to it; while linked they
+ * must stay where they are. Queues belong to the matcher.
+ * Thread: one owner. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/str.h"
+
+enum tl_queue_type { TL_QUEUE_WORKFLOW, TL_QUEUE_ACTIVITY };
+
+struct tl_match_key {
+    uint64_t namespace_number;
+    enum tl_queue_type type;
+    bool sticky;
+    struct tl_str name;
+};
+
+struct tl_match_queue;
+
+struct tl_match_task {
+    struct tl_list link;          /* private */
+    struct tl_match_queue *queue; /* read-only: NULL while not queued */
+    uint64_t place;               /* private: order of arrival, kept when it comes back */
+    int64_t offered_ns;           /* read-only: time of the first offer */
+    int kind;                     /* the caller's */
+};
+
+struct tl_match_poll {
+    struct tl_list link;          /* private */
+    struct tl_match_queue *queue; /* read-only: NULL while not parked */
+};
+
+/* Tells whether a parked poll can still be answered. */
+typedef bool (*tl_match_alive_fn)(void *ud, struct tl_match_poll *p);
+
+struct tl_matcher {
+    struct tl_map queues;      /* encoded key -> struct tl_match_queue */
+    tl_match_alive_fn alive;   /* NULL: every poll is */
+    void *alive_ud;
+    int64_t sticky_absent_ns;
+    uint64_t places;
+    size_t polls_parked;       /* read-only */
+    size_t tasks_queued;       /* read-only */
+    size_t sweep_at;           /* private: number of queues at which idle ones are looked for */
+};
+
+void tl_matcher_init(struct tl_matcher *m, tl_match_alive_fn alive, void *alive_ud,
+                     int64_t sticky_absent_ns);
+/* Unlinks whatever is still queued or parked. */
+void tl_matcher_deinit(struct tl_matcher *m);
+
+/* Before first use; afterwards they may be asked whether they are linked. */
+void tl_match_task_init(struct tl_match_task *t, int kind);
+void tl_match_poll_init(struct tl_match_poll *p);
+static inline bool tl_match_task_queued(const struct tl_match_task *t)
+{
+    return tl_list_linked(&t->link);
+}
+
+/* A new task. Returns the parked poll that takes it (no longer parked; the task is not queued), or
+ * NULL when the task now waits in the queue. */
+struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match_key *key,
+                                     struct tl_match_task *t, int64_t now_ns) __attribute__((warn_unused_result));
+/* A task whose delivery failed: as offer, but to the place it had. */
+struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_match_key *key,
+                                        struct tl_match_task *t, int64_t now_ns)
+    __attribute__((warn_unused_result));
+/* A new poll. Returns the task it takes (no longer queued; the poll is not parked), or NULL when the
+ * poll is now parked. Counts as a sign of life of the queue and of the poller `identity`. */
+struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_key *key,
+                                    struct tl_match_poll *p, struct tl_str identity, int64_t now_ns)
+    __attribute__((warn_unused_result));
+/* Takes a task out of its queue / a poll out of the parking; fine when it is in none. */
+void tl_match_task_drop(struct tl_matcher *m, struct tl_match_task *t);
+void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p);
+
+/* False when nobody has polled the (sticky) queue for sticky_absent_ns and nobody is parked there. */
+bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns);
+
+struct tl_match_queue_info {
+    size_t backlog;        /* tasks waiting */
+    size_t polls;          /* polls parked */
+    int64_t oldest_ns;     /* first offer of the task at the head, 0 when there is none */
+    int64_t last_poll_ns;  /* 0: never */
+    uint64_t tasks_added, tasks_taken;
+};
+/* False when the queue does not exist (nobody has polled it and it has no task). */
+bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key,
+                         struct tl_match_queue_info *out);
+/* Pollers seen in the last five minutes, in order of their first poll. Returns their number; calls
+ * fn for each when it is not NULL. */
+size_t tl_match_pollers(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
+                        void (*fn)(void *ud, struct tl_str identity, int64_t last_poll_ns), void *ud);
+/* Polls parked on one queue, or on all (key NULL), in order of arrival. fn may drop the poll it is
+ * given, no other. */
+void tl_match_each_poll(struct tl_matcher *m, const struct tl_match_key *key,
+                        void (*fn)(void *ud, struct tl_match_poll *p), void *ud);
+/* Key of a queue, borrowed from it. */
+struct tl_match_key tl_match_queue_key(const struct tl_match_queue *q);

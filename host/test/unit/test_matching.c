@@ -1,0 +1,184 @@
+/* Task queues: order, sync match, dead polls, put back, stickiness, poller records. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/world.h"
+#include "server/matching/matching.h"
+
+struct my_poll {
+    struct tl_match_poll base;
+    bool dead;
+};
+
+static bool is_alive(void *ud, struct tl_match_poll *p)
+{
+    (void)ud;
+    return !TL_CONTAINER(p, struct my_poll, base)->dead;
+}
+
+static const struct tl_match_key normal = {1, TL_QUEUE_WORKFLOW, false, {"orders", 6}};
+static const struct tl_match_key sticky = {1, TL_QUEUE_WORKFLOW, true, {"host-1", 6}};
+static const struct tl_match_key other = {2, TL_QUEUE_WORKFLOW, false, {"orders", 6}};
+
+static int setup(void **state)
+{
+    static struct tl_matcher m;
+    tl_matcher_init(&m, is_alive, NULL, 10 * TL_NS_PER_S);
+    *state = &m;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    tl_matcher_deinit(*state);
+    return 0;
+}
+
+static struct tl_match_task *poll(struct tl_matcher *m, const struct tl_match_key *k, struct my_poll *p)
+{
+    tl_match_poll_init(&p->base);
+    p->dead = false;
+    return tl_match_poll(m, k, &p->base, TL_STR_LIT("me"), 5 * TL_NS_PER_S);
+}
+
+static void test_fifo_backlog(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task t[3];
+    static struct my_poll p[4];
+    for (int i = 0; i < 3; i++) {
+        tl_match_task_init(&t[i], i);
+        assert_null(tl_match_offer(m, &normal, &t[i], i));
+    }
+    assert_null(poll(m, &other, &p[3])); /* same name, another namespace */
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(poll(m, &normal, &p[i]), &t[i]);
+        assert_false(tl_match_task_queued(&t[i]));
+    }
+    assert_int_equal(m->tasks_queued, 0);
+    assert_int_equal(m->polls_parked, 1);
+}
+
+static void test_sync_match_skips_dead_polls(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task t[2];
+    static struct my_poll p[3];
+    for (int i = 0; i < 3; i++) {
+        assert_null(poll(m, &normal, &p[i]));
+    }
+    p[0].dead = true;
+    tl_match_task_init(&t[0], 0);
+    tl_match_task_init(&t[1], 0);
+    assert_ptr_equal(tl_match_offer(m, &normal, &t[0], 1), &p[1].base);
+    assert_ptr_equal(tl_match_offer(m, &normal, &t[1], 2), &p[2].base);
+    struct tl_match_queue_info info;
+    assert_true(tl_match_queue_info(m, &normal, &info));
+    assert_int_equal(info.polls, 1); /* the dead one, until its owner drops it */
+    assert_int_equal(info.tasks_taken, 2);
+    tl_match_poll_drop(m, &p[0].base);
+    assert_int_equal(m->polls_parked, 0);
+}
+
+static void test_put_back_keeps_its_place(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task t[4];
+    static struct my_poll p[4];
+    for (int i = 0; i < 4; i++) {
+        tl_match_task_init(&t[i], i);
+        assert_null(tl_match_offer(m, &normal, &t[i], i));
+    }
+    assert_ptr_equal(poll(m, &normal, &p[0]), &t[0]);
+    assert_ptr_equal(poll(m, &normal, &p[1]), &t[1]);
+    assert_null(tl_match_put_back(m, &normal, &t[1], 9));
+    assert_null(tl_match_put_back(m, &normal, &t[0], 9));
+    for (int i = 0; i < 4; i++) {
+        assert_ptr_equal(poll(m, &normal, &p[i]), &t[i]);
+    }
+    assert_null(poll(m, &normal, &p[0]));
+    assert_ptr_equal(tl_match_put_back(m, &normal, &t[2], 9), &p[0].base);
+}
+
+static void test_sticky_attended(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct my_poll p;
+    assert_false(tl_match_attended(m, &sticky, 0));
+    assert_null(poll(m, &sticky, &p)); /* at 5 s */
+    assert_true(tl_match_attended(m, &sticky, 500 * TL_NS_PER_S)); /* parked */
+    p.dead = true;
+    assert_false(tl_match_attended(m, &sticky, 500 * TL_NS_PER_S));
+    tl_match_poll_drop(m, &p.base);
+    assert_true(tl_match_attended(m, &sticky, 14 * TL_NS_PER_S));
+    assert_false(tl_match_attended(m, &sticky, 15 * TL_NS_PER_S));
+}
+
+static void count_poller(void *ud, struct tl_str identity, int64_t last)
+{
+    assert_true(tl_str_eqc(identity, "me"));
+    assert_int_equal(last, 5 * TL_NS_PER_S);
+    ++*(int *)ud;
+}
+
+static void drop_it(void *ud, struct tl_match_poll *p)
+{
+    tl_match_poll_drop(ud, p);
+}
+
+static void test_pollers_and_each(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct my_poll p[3];
+    int n = 0;
+    for (int i = 0; i < 3; i++) {
+        assert_null(poll(m, i == 2 ? &sticky : &normal, &p[i]));
+    }
+    assert_int_equal(tl_match_pollers(m, &normal, 6 * TL_NS_PER_S, count_poller, &n), 1);
+    assert_int_equal(n, 1);
+    assert_int_equal(tl_match_pollers(m, &normal, 400 * TL_NS_PER_S, NULL, NULL), 0);
+    tl_match_each_poll(m, &normal, drop_it, m);
+    assert_int_equal(m->polls_parked, 1);
+    tl_match_each_poll(m, NULL, drop_it, m);
+    assert_int_equal(m->polls_parked, 0);
+}
+
+static void test_idle_queues_are_forgotten(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task kept;
+    tl_match_task_init(&kept, 0);
+    assert_null(tl_match_offer(m, &normal, &kept, 0));
+    for (int i = 0; i < 5000; i++) {
+        char name[32];
+        struct my_poll p;
+        int n = snprintf(name, sizeof name, "q-%d", i);
+        struct tl_match_key k = {1, TL_QUEUE_ACTIVITY, false, {name, (size_t)n}};
+        tl_match_poll_init(&p.base);
+        p.dead = false;
+        assert_null(tl_match_poll(m, &k, &p.base, TL_STR_LIT("x"), i * TL_NS_PER_S));
+        tl_match_poll_drop(m, &p.base);
+    }
+    assert_true(m->queues.count < 1000);
+    struct tl_match_queue_info info;
+    assert_true(tl_match_queue_info(m, &normal, &info));
+    assert_int_equal(info.backlog, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_fifo_backlog, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sync_match_skips_dead_polls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_put_back_keeps_its_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sticky_attended, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pollers_and_each, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_idle_queues_are_forgotten, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
