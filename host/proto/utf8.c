@@ -32,6 +32,15 @@ static size_t sequence(const unsigned char *p, size_t n)
     return 0;
 }
 
+size_t tl_utf8_front(struct tl_str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    if (s.n == 0) {
+        return 0;
+    }
+    return p[0] < 0x80 ? 1 : sequence(p, s.n);
+}
+
 bool tl_utf8_ok(struct tl_str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;

@@ -9,5 +9,7 @@
 
 /* True when all of s is well-formed. */
 bool tl_utf8_ok(struct tl_str s);
+/* Length of the well-formed character at the front of s, 0 when there is none. */
+size_t tl_utf8_front(struct tl_str s);
 /* Writes the code point (must be a scalar value) to out[0..3] and returns its length. */
 size_t tl_utf8_put(char *out, uint32_t code_point);

@@ -1,0 +1,182 @@
+/* Building failures. See failure.h. Thread: any. */
+#include "proto/failure.h"
+
+#include "proto/pb.h"
+#include "proto/utf8.h"
+
+/* Failures are built from whatever a script raised: the text is made sendable, never refused. */
+static char *clean_text(struct tl_arena *arena, struct tl_str s)
+{
+    const char *nul = s.n > 0 ? memchr(s.p, 0, s.n) : NULL;
+    if (nul) {
+        s.n = (size_t)(nul - s.p);
+    }
+    char *copy = tl_pb_cstr(arena, s);
+    if (!copy || tl_utf8_ok(s)) {
+        return copy;
+    }
+    for (size_t i = 0; i < s.n;) {
+        size_t length = tl_utf8_front(tl_str_n(copy + i, s.n - i));
+        if (length == 0) {
+            copy[i] = '?';
+            length = 1;
+        }
+        i += length;
+    }
+    return copy;
+}
+
+static TpFailure__Failure *new_failure(struct tl_arena *arena, struct tl_str message,
+                                       TpFailure__Failure__FailureInfoCase info_case, void *info)
+{
+    TpFailure__Failure *f = TL_PB_NEW(arena, TpFailure__Failure, tp_failure__failure);
+    if (!f || !info) {
+        return NULL;
+    }
+    f->message = clean_text(arena, message);
+    f->source = tl_pb_cstr(arena, TL_STR_LIT(TL_FAILURE_SOURCE));
+    f->failure_info_case = info_case;
+    /* All members of the union are message pointers. */
+    f->application_failure_info = info;
+    return f->message && f->source ? f : NULL;
+}
+
+TpFailure__Failure *tl_failure_application(struct tl_arena *arena,
+                                           const struct tl_failure_application *o)
+{
+    TpFailure__ApplicationFailureInfo *info = TL_PB_NEW(
+        arena, TpFailure__ApplicationFailureInfo, tp_failure__application_failure_info);
+    TpFailure__Failure *f =
+        new_failure(arena, o->message, TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO,
+                    info);
+    if (!f) {
+        return NULL;
+    }
+    info->type = clean_text(arena, o->type);
+    info->non_retryable = o->non_retryable;
+    info->details = o->details;
+    info->category = (TpEnums__ApplicationErrorCategory)o->category;
+    f->stack_trace = clean_text(arena, o->stack_trace);
+    f->cause = o->cause;
+    if (o->next_retry_delay_ms > 0) {
+        info->next_retry_delay = tl_pb_duration_ms(arena, o->next_retry_delay_ms);
+        if (!info->next_retry_delay) {
+            return NULL;
+        }
+    }
+    return info->type && f->stack_trace ? f : NULL;
+}
+
+TpFailure__Failure *tl_failure_timeout(struct tl_arena *arena, struct tl_str message,
+                                       int timeout_type, TpCommon__Payloads *heartbeat_details)
+{
+    TpFailure__TimeoutFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__TimeoutFailureInfo, tp_failure__timeout_failure_info);
+    if (info) {
+        info->timeout_type = (TpEnums__TimeoutType)timeout_type;
+        info->last_heartbeat_details = heartbeat_details;
+    }
+    return new_failure(arena, message, TP_FAILURE__FAILURE__FAILURE_INFO_TIMEOUT_FAILURE_INFO,
+                       info);
+}
+
+TpFailure__Failure *tl_failure_canceled(struct tl_arena *arena, struct tl_str message,
+                                        TpCommon__Payloads *details)
+{
+    TpFailure__CanceledFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
+    if (info) {
+        info->details = details;
+    }
+    return new_failure(arena, message, TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO,
+                       info);
+}
+
+TpFailure__Failure *tl_failure_terminated(struct tl_arena *arena, struct tl_str message,
+                                          struct tl_str identity)
+{
+    TpFailure__TerminatedFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__TerminatedFailureInfo, tp_failure__terminated_failure_info);
+    if (info) {
+        info->identity = clean_text(arena, identity);
+    }
+    return info && info->identity
+               ? new_failure(arena, message,
+                             TP_FAILURE__FAILURE__FAILURE_INFO_TERMINATED_FAILURE_INFO, info)
+               : NULL;
+}
+
+TpFailure__Failure *tl_failure_server(struct tl_arena *arena, struct tl_str message,
+                                      bool non_retryable)
+{
+    TpFailure__ServerFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__ServerFailureInfo, tp_failure__server_failure_info);
+    if (info) {
+        info->non_retryable = non_retryable;
+    }
+    return new_failure(arena, message, TP_FAILURE__FAILURE__FAILURE_INFO_SERVER_FAILURE_INFO, info);
+}
+
+TpFailure__Failure *tl_failure_reset(struct tl_arena *arena, struct tl_str message,
+                                     TpCommon__Payloads *heartbeat_details)
+{
+    TpFailure__ResetWorkflowFailureInfo *info = TL_PB_NEW(
+        arena, TpFailure__ResetWorkflowFailureInfo, tp_failure__reset_workflow_failure_info);
+    if (info) {
+        info->last_heartbeat_details = heartbeat_details;
+    }
+    return new_failure(arena, message,
+                       TP_FAILURE__FAILURE__FAILURE_INFO_RESET_WORKFLOW_FAILURE_INFO, info);
+}
+
+TpFailure__Failure *tl_failure_activity(struct tl_arena *arena,
+                                        const struct tl_failure_activity *o)
+{
+    TpFailure__ActivityFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__ActivityFailureInfo, tp_failure__activity_failure_info);
+    TpCommon__ActivityType *type =
+        TL_PB_NEW(arena, TpCommon__ActivityType, tp_common__activity_type);
+    TpFailure__Failure *f =
+        new_failure(arena, TL_STR_LIT("activity error"),
+                    TP_FAILURE__FAILURE__FAILURE_INFO_ACTIVITY_FAILURE_INFO, info);
+    if (!f || !type) {
+        return NULL;
+    }
+    info->scheduled_event_id = o->scheduled_event_id;
+    info->started_event_id = o->started_event_id;
+    info->retry_state = (TpEnums__RetryState)o->retry_state;
+    info->activity_type = type;
+    info->activity_id = clean_text(arena, o->activity_id);
+    info->identity = clean_text(arena, o->identity);
+    type->name = clean_text(arena, o->activity_type);
+    f->cause = o->cause;
+    return info->activity_id && info->identity && type->name ? f : NULL;
+}
+
+TpFailure__Failure *tl_failure_child(struct tl_arena *arena, const struct tl_failure_child *o)
+{
+    TpFailure__ChildWorkflowExecutionFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__ChildWorkflowExecutionFailureInfo,
+                  tp_failure__child_workflow_execution_failure_info);
+    TpCommon__WorkflowExecution *execution =
+        TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    TpCommon__WorkflowType *type =
+        TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
+    TpFailure__Failure *f = new_failure(
+        arena, TL_STR_LIT("Child Workflow execution failed"),
+        TP_FAILURE__FAILURE__FAILURE_INFO_CHILD_WORKFLOW_EXECUTION_FAILURE_INFO, info);
+    if (!f || !execution || !type) {
+        return NULL;
+    }
+    info->namespace_ = clean_text(arena, o->namespace_name);
+    info->workflow_execution = execution;
+    info->workflow_type = type;
+    info->initiated_event_id = o->initiated_event_id;
+    info->started_event_id = o->started_event_id;
+    info->retry_state = (TpEnums__RetryState)o->retry_state;
+    execution->workflow_id = clean_text(arena, o->workflow_id);
+    execution->run_id = clean_text(arena, o->run_id);
+    type->name = clean_text(arena, o->workflow_type);
+    f->cause = o->cause;
+    return info->namespace_ && execution->workflow_id && execution->run_id && type->name ? f : NULL;
+}
