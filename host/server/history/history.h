@@ -1,0 +1,436 @@
+/* History: the state machine of one workflow run, sans-IO. No clock, socket, thread or database:
+ * time and ids come in, one log record and a list of effects come out.
+ *
+ *   struct tl_rs  mutable state of one run (lives long, small).
+ *   struct tl_tx  one transaction on one run (lives on the stack of the caller for one request).
+ *
+ * A transaction:
+ *     tl_tx_begin(&tx, rs, env, now_ns, arena);
+ *     rc = tl_tx_signal(&tx, ...);             one or more operations
+ *     if (rc != TL_OK && !tx.touched) { ... answer the error; tl_tx_abort(&tx); }
+ *     tl_tx_finish(&tx, next_log_id, &record); record.bytes is one log row, or empty: nothing to write
+ *     walk tx.effects; look at tl_rs_deadline_ns(rs) again
+ * An operation that fails leaves the run as it was (it validates first), and tx.touched as it was.
+ * Some operations fail AND change the run (a refused completion fails the workflow task): then
+ * tx.touched is true, the transaction must be finished and written, and the error answered after.
+ * So the rule for callers: finish when tx.touched, abort otherwise, whatever rc was.
+ *
+ * Event sourced: a record is temporal_lua.v1.LogRecord { encoded History, RunDelta }. Live and
+ * recovered state go through the same apply functions. Recovery: tl_rs_load(checkpoint) or
+ * tl_rs_new, then tl_rs_apply_record for each later row in order, then tl_rs_regenerate.
+ * Checkpoints hold durable state only: a WorkflowTaskStarted nobody needed on disk yet (it is not
+ * written until the task ends, something else must be written, or somebody reads the history) is not
+ * in them, nor are buffered queries.
+ *
+ * Ownership: a tl_rs owns everything it points to. A tl_tx owns nothing but its buffers; everything it
+ * hands out (effects, results, record bytes) lives in the task arena of the transaction.
+ * Thread: one at a time (the engine thread). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <temporal/api/history/v1/message.pb-c.h>
+#include <temporal/api/query/v1/message.pb-c.h>
+#include <temporal/api/workflowservice/v1/request_response.pb-c.h>
+#include <temporal_lua/v1/state.pb-c.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/str.h"
+
+struct tl_rs;
+struct tl_tx;
+
+#define TL_NS_NEVER INT64_MAX
+
+/* --- what the caller supplies ------------------------------------------------------------------- */
+
+/* Limits that are enforced here; tl_history_limits_default fills them from base/limits.def. */
+struct tl_history_limits {
+    int64_t blob_bytes, memo_bytes, id_bytes;
+    int64_t history_bytes, history_count, history_bytes_suggest, history_count_suggest;
+    int64_t pending_activities, pending_timers, signals_per_run;
+    int64_t buffered_events, buffered_bytes;
+    int64_t eager_activities_max;       /* per workflow task completion */
+    int64_t wft_heartbeat_timeout_ms;   /* force_create_new_workflow_task without commands */
+    int64_t cached_bytes_max;           /* per run: encoded events kept in memory */
+};
+void tl_history_limits_default(struct tl_history_limits *out);
+
+/* Shared by all runs of a server; outlives every transaction. */
+struct tl_history_env {
+    struct tl_history_limits limits;
+    void *ud;
+    uint64_t (*random)(void *ud);
+    /* Identity of the next run of a chain (retry, cron, continue-as-new); its number comes back in
+     * the NEW_RUN effect. */
+    void (*new_run_id)(void *ud, char out[37], uint64_t *run_number);
+};
+
+/* --- mutable state ------------------------------------------------------------------------------- */
+
+struct tl_rs_identity {
+    uint64_t run_number;
+    uint64_t namespace_number;
+    struct tl_str namespace_name, namespace_id, workflow_id, run_id;
+};
+
+/* A run without history: the first operation must be tl_tx_start. Copies the strings.
+ * Owns: the caller, until tl_rs_free. */
+struct tl_rs *tl_rs_new(const struct tl_rs_identity *identity);
+void tl_rs_free(struct tl_rs *rs); /* NULL is fine */
+
+/* State from checkpoint bytes (tl_rs_checkpoint). Errors: TL_EDECODE, TL_ELIMIT. */
+tl_rc tl_rs_load(struct tl_rs **out, const struct tl_rs_identity *identity, struct tl_str checkpoint,
+                 struct tl_error *err) TL_MUST_USE;
+/* Applies one later log row. Rows must come in order of their log ids; `scratch` may be reset after.
+ * Errors: TL_EDECODE, TL_EDATALOSS (a gap in the event ids). */
+tl_rc tl_rs_apply_record(struct tl_rs *rs, int64_t log_id, struct tl_str record,
+                         struct tl_arena *scratch, struct tl_error *err) TL_MUST_USE;
+/* Appends the durable state as temporal_lua.v1.RunState. Errors: TL_ELIMIT. */
+tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_error *err) TL_MUST_USE;
+/* Bytes of memory the run costs, cached events included. */
+size_t tl_rs_bytes(const struct tl_rs *rs);
+/* Drops cached event bytes that are durable (log id <= durable_log_id). Returns bytes freed. */
+size_t tl_rs_shrink(struct tl_rs *rs, int64_t durable_log_id);
+
+/* Views into the run; valid until its next change. */
+struct tl_rs_info {
+    struct tl_rs_identity id;
+    struct tl_str workflow_type, task_queue, first_run_id, original_run_id, continued_run_id, new_run_id;
+    struct tl_str start_request_id, cron_schedule;
+    struct tl_str memo;              /* encoded TpCommon__Memo, empty when none */
+    struct tl_str search_attributes; /* encoded TpCommon__SearchAttributes */
+    int status;                      /* WORKFLOW_EXECUTION_STATUS_*; 0 before start */
+    bool closed;
+    int64_t start_ns, execution_ns /* start + first back-off */, close_ns;
+    int64_t next_event_id;           /* of the durable-or-pending history, volatile start excluded */
+    int64_t close_event_id;          /* 0 while open */
+    int64_t history_length, history_bytes;
+    int64_t last_log_id;
+    int64_t state_transition_count;
+    uint64_t version;                /* changes with every finished transaction that touched the run */
+    int64_t visibility_version;      /* changes when a visibility column changes (memo, attributes, status) */
+    bool cancel_requested;
+    /* workflow task */
+    bool wft_pending, wft_started, wft_started_volatile;
+    int64_t wft_scheduled_id, wft_started_id;
+    int32_t wft_attempt;
+    bool wft_sticky;                 /* the pending task is meant for the sticky queue */
+    struct tl_str sticky_queue;      /* empty when not sticky */
+    int64_t previous_started_event_id;
+    bool ever_completed_wft;
+    size_t pending_activities, pending_timers, buffered_events, buffered_queries;
+};
+void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out);
+
+/* Fills workflow_execution_info, execution_config, pending_activities, pending_workflow_task (and
+ * what DescribeWorkflowExecution shows besides) from the state. Errors: TL_ELIMIT. */
+tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *arena,
+                     TpWs__DescribeWorkflowExecutionResponse *out, struct tl_error *err) TL_MUST_USE;
+
+/* The earliest moment at which tl_tx_fire_due has something to do; TL_NS_NEVER when none. The caller
+ * keeps ONE timer per run and sets it again after every transaction (and after recovery). */
+int64_t tl_rs_deadline_ns(const struct tl_rs *rs);
+
+/* --- reading history ----------------------------------------------------------------------------- */
+
+/* One batch = one record with events. Pages split between batches only. */
+struct tl_rs_batch {
+    int64_t log_id;
+    int64_t first_event_id;
+    int32_t event_count;
+    uint32_t bytes_n;
+    struct tl_str bytes; /* encoded History `(tag len event)*`; p == NULL: not cached, read the log row
+                          * log_id and take tl_record_history of it */
+};
+size_t tl_rs_batch_count(const struct tl_rs *rs);
+void tl_rs_batch_at(const struct tl_rs *rs, size_t index, struct tl_rs_batch *out);
+/* Index of the batch that holds event_id; tl_rs_batch_count when it is past the end. */
+size_t tl_rs_batch_find(const struct tl_rs *rs, int64_t event_id);
+/* The encoded History inside a log row's bytes: a view, empty when the row has no events. */
+tl_rc tl_record_history(struct tl_str record, struct tl_str *out, struct tl_error *err) TL_MUST_USE;
+/* Events of the current workflow task that history does not hold yet (transient Scheduled, Started),
+ * with predicted ids, as encoded History bytes in the arena; empty when none. */
+tl_rc tl_rs_transient_events(const struct tl_rs *rs, struct tl_arena *arena, struct tl_str *out,
+                             struct tl_error *err) TL_MUST_USE;
+/* Splits encoded History bytes: the next event's bytes and the rest; false at the end. */
+bool tl_history_next(struct tl_str *rest, struct tl_str *event);
+
+/* --- transactions -------------------------------------------------------------------------------- */
+
+/* What a gRPC status carries in its details (temporal.api.errordetails). The status is that of rc. */
+enum tl_error_kind {
+    TL_ERR_PLAIN,
+    TL_ERR_NOT_FOUND,               /* NotFoundFailure */
+    TL_ERR_NAMESPACE_NOT_FOUND,
+    TL_ERR_ALREADY_STARTED,         /* WorkflowExecutionAlreadyStartedFailure */
+    TL_ERR_QUERY_FAILED,            /* QueryFailedFailure */
+    TL_ERR_WORKFLOW_NOT_READY,      /* WorkflowNotReadyFailure */
+    TL_ERR_RESOURCE_EXHAUSTED,      /* ResourceExhaustedFailure; cause in error_cause */
+    TL_ERR_STALE_TASK,              /* a task that is no longer wanted: matching drops it silently */
+};
+
+enum tl_effect_kind {
+    TL_FX_DISPATCH_WFT,             /* u.wft: offer the workflow task to matching */
+    TL_FX_DISPATCH_ACTIVITY,        /* u.activity: offer the activity to matching */
+    TL_FX_CANCEL_ACTIVITY,          /* u.activity: cancel requested or no longer wanted (worker hears by heartbeat) */
+    TL_FX_NEW_RUN,                  /* u.new_run: start the next run of the chain, same commit */
+    TL_FX_CLOSED,                   /* u.status; always the last of the run */
+    TL_FX_HISTORY_CHANGED,          /* events were added: wake long polls */
+    TL_FX_VISIBILITY_CHANGED,       /* memo, search attributes or status */
+    TL_FX_QUERY_ANSWERED,           /* u.query: an answer for a buffered query */
+    TL_FX_QUERY_UNBLOCKED,          /* u.query: no task pending any more: send it straight to matching */
+    TL_FX_QUERY_FAILED,             /* u.query: cannot be answered; rc and message tell */
+};
+
+struct tl_start;
+
+struct tl_effect {
+    enum tl_effect_kind kind;
+    union {
+        struct {
+            struct tl_str task_queue; /* the queue to offer it on */
+            struct tl_str normal_task_queue;
+            bool sticky;
+            int64_t scheduled_id;
+            int32_t attempt;
+            const TpCommon__Priority *priority; /* NULL when none */
+        } wft;
+        struct {
+            struct tl_str task_queue, activity_id;
+            int64_t scheduled_id;
+            int32_t attempt;
+            uint64_t stamp;           /* hand back to tl_tx_activity_start */
+            const TpCommon__Priority *priority;
+        } activity;
+        struct {
+            const struct tl_start *start;
+            uint64_t run_number;
+            struct tl_str run_id;
+        } new_run;
+        int status;
+        struct {
+            uint64_t id;
+            const TpQuery__WorkflowQueryResult *result; /* ANSWERED */
+            tl_rc rc;                                   /* FAILED */
+            enum tl_error_kind error_kind;
+            struct tl_str message;
+        } query;
+    } u;
+};
+
+struct tl_effects {
+    struct tl_effect *items;
+    size_t n, cap;
+    struct tl_arena *arena;
+};
+
+struct tl_record {
+    struct tl_str bytes;      /* LogRecord; n == 0: nothing to write, log_id was not used */
+    int64_t log_id;
+    int64_t prev_log_id;      /* previous row of the run, 0: none */
+    int64_t first_event_id;   /* 0 when the row holds no events */
+    int32_t event_count;
+};
+
+struct tl_tx {
+    struct tl_rs *rs;
+    const struct tl_history_env *env;
+    int64_t now_ns;
+    struct tl_arena *arena;
+    struct tl_effects effects;      /* complete after tl_tx_finish */
+    bool touched;                   /* something changed: must be finished */
+    enum tl_error_kind error_kind;  /* of the last operation that failed */
+    int error_cause;                /* RESOURCE_EXHAUSTED_CAUSE_* */
+    struct tl_tx_private *p;        /* private */
+};
+
+/* The arena must outlive the transaction and the use of its results. */
+void tl_tx_begin(struct tl_tx *tx, struct tl_rs *rs, const struct tl_history_env *env, int64_t now_ns,
+                 struct tl_arena *arena);
+/* Encodes the record, appends it to the run under log_id, completes the effects. Errors: TL_ELIMIT
+ * (arena full): the run must then be dropped and reloaded. */
+tl_rc tl_tx_finish(struct tl_tx *tx, int64_t log_id, struct tl_record *out, struct tl_error *err)
+    TL_MUST_USE;
+/* Ends a transaction that changed nothing; asserts !tx->touched. */
+void tl_tx_abort(struct tl_tx *tx);
+
+/* Re-dispatches what a recovered run waits for: its workflow task and activities. No record. */
+tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64_t now_ns,
+                       struct tl_effects *out, struct tl_error *err) TL_MUST_USE;
+
+/* Everything that is due at tx->now_ns, in order of deadlines: timers, activity and workflow task
+ * timeouts, first-task and retry back-offs, run and execution timeout. */
+tl_rc tl_tx_fire_due(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
+
+/* --- start, signal, cancel, terminate -------------------------------------------------------------- */
+
+struct tl_start {
+    const TpWs__StartWorkflowExecutionRequest *req;
+    /* The chain; all zero for a client's start. */
+    struct tl_str first_run_id, continued_run_id, original_run_id;
+    int initiator;                      /* CONTINUE_AS_NEW_INITIATOR_* */
+    int32_t attempt;                    /* 0 counts as 1 */
+    int64_t execution_expiration_ns;    /* 0: from the execution timeout */
+    int64_t first_backoff_ns;           /* added to the request's start delay */
+    const TpWorkflow__ResetPoints *reset_points;
+    bool eager;                         /* the first workflow task is delivered in the reply */
+    bool hold_first_task;               /* no first workflow task yet: the caller signals next (signal-with-start) */
+};
+/* Validates everything the server checks in the request (ids, timeouts, sizes, retry policy, cron).
+ * Errors: TL_EINVAL, TL_ELIMIT. */
+tl_rc tl_tx_start(struct tl_tx *tx, const struct tl_start *start, struct tl_error *err) TL_MUST_USE;
+/* The request checks alone, before a run exists: nothing is changed. */
+tl_rc tl_history_check_start(const struct tl_history_env *env,
+                             const TpWs__StartWorkflowExecutionRequest *req, struct tl_error *err)
+    TL_MUST_USE;
+
+struct tl_signal {
+    const char *name;
+    const TpCommon__Payloads *input;
+    const TpCommon__Header *header;
+    const char *identity, *request_id;
+    TpCommon__Link **links;
+    size_t n_links;
+    bool skip_workflow_task;
+};
+/* A repeated request id changes nothing and succeeds. Errors: TL_ENOTFOUND (closed), TL_EINVAL,
+ * TL_ELIMIT (signals_per_run: RESOURCE_EXHAUSTED). */
+tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal, struct tl_error *err) TL_MUST_USE;
+/* Idempotent; succeeds without change on a closed run and when already requested. */
+tl_rc tl_tx_request_cancel(struct tl_tx *tx, const TpWs__RequestCancelWorkflowExecutionRequest *req,
+                           struct tl_error *err) TL_MUST_USE;
+/* Errors: TL_ENOTFOUND (closed). */
+tl_rc tl_tx_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payloads *details,
+                      const char *identity, TpCommon__Link **links, size_t n_links,
+                      struct tl_error *err) TL_MUST_USE;
+
+/* --- workflow tasks -------------------------------------------------------------------------------- */
+
+/* What a task token must match. */
+struct tl_task_ref {
+    int64_t scheduled_id, started_id, started_ns;
+    int32_t attempt;
+};
+
+struct tl_wft_start {
+    struct tl_str task_queue;   /* the queue the poll came on */
+    bool sticky;                /* it is the run's sticky queue */
+    const char *identity, *request_id, *build_id;
+    const TpDeployment__WorkerDeploymentOptions *deployment_options; /* NULL when none */
+    const TpCommon__WorkerVersionCapabilities *version_capabilities;
+};
+struct tl_wft_started {
+    struct tl_task_ref ref;
+    int64_t previous_started_event_id;
+    int64_t history_from;       /* first event id the response must carry (sticky or everything) */
+    int64_t history_upto;       /* last event id stored in batches; extra_events follow */
+    struct tl_str extra_events; /* encoded History bytes with predicted ids: Scheduled (transient), Started */
+    int64_t scheduled_ns, started_ns;
+    int32_t attempt;
+    struct tl_rs_query *queries; /* buffered queries that ride on this task */
+    size_t query_count;
+};
+struct tl_rs_query {
+    uint64_t id;                /* the map key in the response is its decimal text */
+    struct tl_str query;        /* encoded TpQuery__WorkflowQuery */
+};
+/* Starts the pending task; volatile: usually leaves nothing to write. Errors: TL_ENOTFOUND with
+ * TL_ERR_STALE_TASK when scheduled_id/attempt is not what is pending or it is already started. */
+tl_rc tl_tx_wft_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt,
+                      const struct tl_wft_start *start, struct tl_wft_started *out,
+                      struct tl_error *err) TL_MUST_USE;
+/* The started task again, for a reply that must be built twice. False when none is started. */
+bool tl_rs_wft_ref(const struct tl_rs *rs, struct tl_task_ref *out);
+/* Makes a volatile WorkflowTaskStarted durable (history is about to be read). */
+tl_rc tl_tx_materialise_started(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
+
+struct tl_wft_completed {
+    bool deliver_next_inline;   /* call tl_tx_wft_start in this transaction and put it in the reply */
+    struct tl_activity_started *eager; /* activities that start with this completion */
+    size_t eager_count;
+    int64_t reset_history_event_id;
+};
+/* Completes the task: commands in order, buffered events flushed, next task scheduled. A completion
+ * that is refused fails the task (tx->touched) and returns TL_EINVAL with a message the worker sees. */
+tl_rc tl_tx_wft_complete(struct tl_tx *tx, const struct tl_task_ref *ref,
+                         const TpWs__RespondWorkflowTaskCompletedRequest *req,
+                         struct tl_wft_completed *out, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_wft_fail(struct tl_tx *tx, const struct tl_task_ref *ref,
+                     const TpWs__RespondWorkflowTaskFailedRequest *req, struct tl_error *err)
+    TL_MUST_USE;
+/* Nobody polls the sticky queue: the pending task goes to the normal queue, nothing is written. The
+ * new DISPATCH_WFT is among the effects. */
+tl_rc tl_tx_wft_unstick(struct tl_tx *tx, int64_t scheduled_id, struct tl_error *err) TL_MUST_USE;
+/* ResetStickyTaskQueue. */
+tl_rc tl_tx_reset_sticky(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
+
+/* --- activities ------------------------------------------------------------------------------------ */
+
+struct tl_activity_started {
+    struct tl_task_ref ref;     /* started_id is 0: the event is written when the activity closes */
+    TpWs__PollActivityTaskQueueResponse *response; /* all but task_token */
+    bool durable_first;         /* the reply waits for the commit: a lost start could run it once too often */
+};
+/* Errors: TL_ENOTFOUND with TL_ERR_STALE_TASK. */
+tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt, uint64_t stamp,
+                           const char *identity, const char *request_id,
+                           const TpDeployment__WorkerDeploymentOptions *deployment_options,
+                           struct tl_activity_started *out, struct tl_error *err) TL_MUST_USE;
+
+/* Which activity a worker or client means: by token (ref != NULL) or by activity id. */
+struct tl_activity_key {
+    const struct tl_task_ref *ref;
+    struct tl_str activity_id;
+};
+tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *key,
+                              const TpCommon__Payloads *result, const char *identity,
+                              struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
+                          const TpFailure__Failure *failure, const TpCommon__Payloads *last_heartbeat,
+                          const char *identity, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_activity_cancel(struct tl_tx *tx, const struct tl_activity_key *key,
+                            const TpCommon__Payloads *details, const char *identity,
+                            struct tl_error *err) TL_MUST_USE;
+struct tl_heartbeat_reply {
+    bool cancel_requested, paused, reset;
+};
+tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *key,
+                               const TpCommon__Payloads *details, const char *identity,
+                               struct tl_heartbeat_reply *out, struct tl_error *err) TL_MUST_USE;
+
+/* --- queries --------------------------------------------------------------------------------------- */
+
+enum tl_query_route {
+    TL_QUERY_DIRECT,    /* straight to matching, on the sticky queue when there is one */
+    TL_QUERY_BUFFER,    /* tl_tx_query_buffer: rides on the next or current task */
+    TL_QUERY_WAIT,      /* no task completed yet and none failed often: hold it until one has (then ask again) */
+    TL_QUERY_REFUSE,    /* err is filled (WorkflowNotReady) */
+};
+/* `buffered_max`: how many queries may wait on the run. */
+enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, size_t buffered_max,
+                                      enum tl_error_kind *kind, struct tl_error *err);
+/* Memory only. `query` is copied. Errors: TL_ELIMIT. */
+tl_rc tl_tx_query_buffer(struct tl_tx *tx, uint64_t id, struct tl_str query, struct tl_error *err)
+    TL_MUST_USE;
+/* The caller gave up (deadline): forgets the query; fine when unknown. */
+void tl_rs_query_forget(struct tl_rs *rs, uint64_t id);
+
+/* --- task tokens ----------------------------------------------------------------------------------- */
+
+/* Opaque bytes for workers: which run, which task. Encoded as temporal_lua.v1.TaskToken. */
+struct tl_task_token {
+    uint64_t namespace_number, run_number;
+    bool is_activity;
+    struct tl_task_ref ref;
+    struct tl_str activity_id;
+};
+tl_rc tl_task_token_encode(const struct tl_task_token *token, struct tl_arena *arena,
+                           struct tl_str *out, struct tl_error *err) TL_MUST_USE;
+/* Errors: TL_EINVAL ("Unable to deserialize task token."). */
+tl_rc tl_task_token_decode(struct tl_str bytes, struct tl_arena *arena, struct tl_task_token *out,
+                           struct tl_error *err) TL_MUST_USE;
