@@ -11,6 +11,7 @@
 
 struct tl_msg {
     struct tl_msg *next; /* private while in an inbox */
+    int kind;            /* the sender's: what the receiver finds around the node */
 };
 
 struct tl_inbox {
