@@ -1,0 +1,163 @@
+/* The border between the engine and a language: an activation (jobs) goes in, a completion
+ * (commands) comes out. The engine calls struct tl_lang; nothing else is shared.
+ *
+ * Invariants: jobs are in the order init, patches, random seed, signals, other resolutions; queries
+ * are in an activation of their own. Commands are in call order. Timers and activities are numbered
+ * by the language, each kind from 1 upwards without reuse.
+ * Ownership: everything an activation points to, and everything a completion holds, lives in
+ * activation->arena (or in the task's decoded history) and is gone when the next activation of the
+ * run begins; whoever needs it longer copies it.
+ * Thread: the one thread that drives the run. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <temporal/api/command/v1/message.pb-c.h>
+#include <temporal/api/common/v1/message.pb-c.h>
+#include <temporal/api/failure/v1/message.pb-c.h>
+#include <temporal/api/history/v1/message.pb-c.h>
+#include <temporal/api/query/v1/message.pb-c.h>
+#include <temporal/api/sdk/v1/user_metadata.pb-c.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/str.h"
+
+/* --- jobs ------------------------------------------------------------------------------------- */
+
+enum tl_job_type {
+    TL_JOB_INIT,              /* first job of a run: start the workflow function */
+    TL_JOB_PATCH,             /* this patch id is in history: patched() is true */
+    TL_JOB_RANDOM_SEED,       /* the run was reset: reseed */
+    TL_JOB_SIGNAL,
+    TL_JOB_CANCEL,            /* cancellation of the workflow was requested */
+    TL_JOB_TIMER_FIRED,
+    TL_JOB_ACTIVITY_RESOLVED,
+    TL_JOB_QUERY,
+};
+
+enum tl_activity_status {
+    TL_ACTIVITY_COMPLETED, /* result */
+    TL_ACTIVITY_FAILED,    /* failure: ActivityFailureInfo; its cause is what went wrong or a timeout */
+    TL_ACTIVITY_CANCELED,  /* failure: ActivityFailureInfo; its cause is a CanceledFailureInfo */
+};
+
+struct tl_job {
+    enum tl_job_type type;
+    union {
+        struct {
+            const TpHistory__WorkflowExecutionStartedEventAttributes *attrs;
+            uint64_t seed; /* for the run's random numbers */
+            int64_t start_time_ns;
+        } init;
+        struct {
+            struct tl_str change_id;
+        } patch;
+        struct {
+            uint64_t seed;
+        } random_seed;
+        const TpHistory__WorkflowExecutionSignaledEventAttributes *signal;
+        struct {
+            struct tl_str cause;
+        } cancel;
+        struct {
+            uint32_t seq;
+        } timer;
+        struct {
+            uint32_t seq;
+            enum tl_activity_status status;
+            const TpCommon__Payloads *result;  /* may be NULL */
+            const TpFailure__Failure *failure; /* NULL when completed */
+        } activity;
+        struct {
+            struct tl_str id; /* "" = the task's direct query */
+            const TpQuery__WorkflowQuery *query;
+        } query;
+    } u;
+};
+
+struct tl_activation {
+    struct tl_str run_id;
+    int64_t now_ns;        /* the workflow's time: that of the last WorkflowTaskStarted */
+    bool is_replaying;     /* always true for queries */
+    int64_t history_length; /* id of the last event applied */
+    int64_t history_bytes;
+    bool continue_as_new_suggested;
+    uint64_t lang_flags;   /* bit n: the language's logic flag n was recorded earlier in this run */
+    const struct tl_job *jobs;
+    size_t job_count;
+    struct tl_arena *arena; /* for the completion; reset before the run's next activation */
+};
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+enum tl_cmd_type {
+    TL_CMD_START_TIMER,               /* attrs: StartTimer; seq */
+    TL_CMD_CANCEL_TIMER,              /* seq */
+    TL_CMD_SCHEDULE_ACTIVITY,         /* attrs: ScheduleActivityTask; seq; cancellation */
+    TL_CMD_REQUEST_CANCEL_ACTIVITY,   /* seq */
+    TL_CMD_COMPLETE,                  /* attrs: CompleteWorkflowExecution */
+    TL_CMD_FAIL,                      /* attrs: FailWorkflowExecution */
+    TL_CMD_CANCEL,                    /* attrs: CancelWorkflowExecution */
+    TL_CMD_CONTINUE_AS_NEW,           /* attrs: ContinueAsNewWorkflowExecution */
+    TL_CMD_SET_PATCH,                 /* patch */
+    TL_CMD_QUERY_RESULT,              /* query */
+    TL_CMD_UPSERT_SEARCH_ATTRIBUTES,  /* attrs: UpsertWorkflowSearchAttributes */
+    TL_CMD_MODIFY_PROPERTIES,         /* attrs: ModifyWorkflowProperties */
+    TL_CMD_RECORD_MARKER,             /* attrs: RecordMarker (not the engine's own marker names) */
+    TL_CMD_COUNT,
+};
+
+/* What happens when an activity is cancelled by the workflow. */
+enum tl_cancellation_type {
+    TL_CANCEL_TRY,     /* request it and resolve as canceled at once */
+    TL_CANCEL_WAIT,    /* request it and wait for the activity's end */
+    TL_CANCEL_ABANDON, /* request nothing, resolve as canceled at once */
+};
+
+struct tl_cmd {
+    enum tl_cmd_type type;
+    uint32_t seq;
+    /* TpCommand__*CommandAttributes in the arena. An empty timer_id or activity_id is filled by the
+     * engine with seq as text. */
+    ProtobufCMessage *attrs;
+    TpSdk__UserMetadata *metadata; /* may be NULL */
+    enum tl_cancellation_type cancellation;
+    union {
+        struct {
+            struct tl_str id;
+            bool deprecated;
+        } patch;
+        struct {
+            struct tl_str id;                /* of the job */
+            TpCommon__Payloads *result;      /* answered; may be NULL */
+            struct tl_str error;             /* failed: message ... */
+            const TpFailure__Failure *failure; /* ... and failure; NULL: answered */
+        } query;
+    } u;
+    struct tl_str where; /* "file:line" of the call, for reports; may be empty */
+};
+
+struct tl_completion {
+    struct tl_cmd *cmds;
+    size_t cmd_count;
+    size_t cmd_cap; /* private */
+    struct tl_arena *arena;
+    uint64_t lang_flags_used;          /* bit n: logic flag n was used while not replaying */
+    const TpFailure__Failure *task_failure; /* details when activate fails; may be NULL */
+};
+
+/* A new zeroed command at the end; NULL when the arena is full. */
+struct tl_cmd *tl_completion_add(struct tl_completion *completion, enum tl_cmd_type type);
+
+/* The language side of one run. */
+struct tl_lang {
+    void *ud;
+    /* Runs jobs until everything is blocked. rc != TL_OK fails the workflow task (never the
+     * workflow): TL_ESCRIPT, TL_EDEADLOCK, TL_EMEMORY ...; out->task_failure gives details. After a
+     * failure the engine calls this run's language no more. */
+    tl_rc (*activate)(void *ud, const struct tl_activation *activation, struct tl_completion *out,
+                      struct tl_error *err);
+};
