@@ -1,0 +1,309 @@
+/* temporal_lua.h: the public C interface of temporal-lua. ABI version 1.
+ *
+ * Two uses:
+ *   1. Native activities: a shared object that exports one function, tlua_module_v1. It gets a table
+ *      of functions (tlua_host_api) and registers named activities. It links against nothing.
+ *   2. Embedding: a C or C++ program that runs an embedded server, workers and clients inside itself
+ *      (link libtemporal_lua).
+ *
+ * Rules for all of it:
+ *   - Text and bytes that come from here are borrowed views; each function says how long they live.
+ *     What is passed in is copied before the function returns. Text is UTF-8 without NUL.
+ *   - Structs that may grow begin with `size`; set it with the _INIT macro. New functions are only
+ *     ever appended to tlua_host_api: compare `size` (TLUA_HAS) before calling a newer one.
+ *   - Functions return TLUA_OK (0) or a negative code; nothing aborts, throws or long-jumps.
+ *   - C11 and C++17; a C++ activity must catch its own exceptions. */
+#ifndef TEMPORAL_LUA_H
+#define TEMPORAL_LUA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TLUA_ABI_VERSION 1u
+
+#if defined(__GNUC__) || defined(__clang__)
+#define TLUA_EXPORT __attribute__((visibility("default")))
+#else
+#define TLUA_EXPORT
+#endif
+
+/* --- Common types ------------------------------------------------------------------------------ */
+
+enum tlua_code {
+    TLUA_OK = 0,
+    TLUA_EINVAL = -1,
+    TLUA_ENOTFOUND = -2,
+    TLUA_EEXISTS = -3,
+    TLUA_EPRECONDITION = -4,
+    TLUA_ELIMIT = -5,
+    TLUA_EUNAVAILABLE = -6,
+    TLUA_EDEADLINE = -7,
+    TLUA_ECANCELLED = -8,
+    TLUA_EPERMISSION = -9,
+    TLUA_EUNIMPLEMENTED = -10,
+    TLUA_EINTERNAL = -11,
+    TLUA_EIO = -13
+};
+
+/* A borrowed view of bytes; not NUL-terminated unless the function says so. */
+typedef struct tlua_bytes {
+    const char *data;
+    size_t size;
+} tlua_bytes;
+
+/* One value as Temporal carries it: an encoding ("json/plain", "binary/plain", "binary/null",
+ * "json/protobuf", "binary/protobuf", ...) and its bytes. */
+typedef struct tlua_payload {
+    tlua_bytes encoding;
+    tlua_bytes data;
+} tlua_payload;
+
+typedef struct tlua_error {
+    int code;          /* enum tlua_code */
+    char message[504]; /* NUL-terminated */
+} tlua_error;
+
+typedef struct tlua_activity tlua_activity; /* one task in work */
+typedef struct tlua_module tlua_module;     /* a module being registered */
+
+/* --- Activities -------------------------------------------------------------------------------- */
+
+/* Runs one activity task on an activity thread of the worker. To succeed: put results (or none) and
+ * return. To fail: call fail. `ud` is what was registered. Calls of one function may run on several
+ * threads at once. */
+typedef void (*tlua_activity_fn)(tlua_activity *a, void *ud);
+
+/* Times are nanoseconds since 1970, timeouts milliseconds (0: none). Views live while the task is in
+ * work. */
+typedef struct tlua_activity_info {
+    size_t size;
+    tlua_bytes activity_id, activity_type;
+    tlua_bytes workflow_id, run_id, workflow_type, namespace_name, task_queue;
+    int32_t attempt; /* from 1 */
+    int64_t scheduled_time_ns, current_attempt_scheduled_time_ns, started_time_ns;
+    int64_t schedule_to_close_timeout_ms, start_to_close_timeout_ms, heartbeat_timeout_ms;
+} tlua_activity_info;
+
+/* Why an activity should stop; a set. */
+enum tlua_cancel_reason {
+    TLUA_CANCEL_REQUESTED = 1,
+    TLUA_CANCEL_NOT_FOUND = 2,
+    TLUA_CANCEL_PAUSED = 4,
+    TLUA_CANCEL_RESET = 8,
+    TLUA_CANCEL_TIMED_OUT = 16,
+    TLUA_CANCEL_WORKER_SHUTDOWN = 32
+};
+
+/* Where a value goes. */
+enum tlua_target {
+    TLUA_RESULT = 0,          /* the activity's result; usually one value */
+    TLUA_HEARTBEAT = 1,       /* details of the next heartbeat */
+    TLUA_FAILURE_DETAILS = 2, /* details of a following fail */
+    TLUA_CANCEL_DETAILS = 3   /* details of a following cancelled */
+};
+
+typedef struct tlua_failure {
+    size_t size;
+    const char *type;            /* e.g. "CardDeclined"; NULL: none */
+    const char *message;         /* NULL: empty */
+    bool non_retryable;
+    int64_t next_retry_delay_ms; /* 0: by the retry policy */
+} tlua_failure;
+
+#ifdef __cplusplus
+#define TLUA_FAILURE_INIT {sizeof(tlua_failure), nullptr, nullptr, false, 0}
+#else
+#define TLUA_FAILURE_INIT {sizeof(tlua_failure), NULL, NULL, false, 0}
+#endif
+
+enum tlua_log_level { TLUA_LOG_DEBUG = 1, TLUA_LOG_INFO = 2, TLUA_LOG_WARN = 3, TLUA_LOG_ERROR = 4 };
+
+/* What the host offers. The table lives as long as the process. Functions that take a tlua_activity
+ * may be called only until the activity function returns; those marked (any) also from threads that
+ * the activity started itself and has joined before it returns. */
+typedef struct tlua_host_api {
+    uint32_t abi; /* TLUA_ABI_VERSION of the host */
+    size_t size;  /* bytes of this struct in the host */
+
+    /* Only inside tlua_module_v1. Errors: EEXISTS, EINVAL. */
+    int (*register_activity)(tlua_module *m, const char *name, tlua_activity_fn fn, void *ud);
+    /* Only inside tlua_module_v1: fn(ud) runs once when the host lets go of the module. */
+    int (*on_unload)(tlua_module *m, void (*fn)(void *ud), void *ud);
+    /* Only inside tlua_module_v1: why it returns an error. */
+    void (*set_error)(tlua_module *m, const char *message);
+
+    const tlua_activity_info *(*info)(tlua_activity *a);                          /* (any) */
+    size_t (*input_count)(tlua_activity *a);                                      /* (any) */
+    /* Zero copy; lives while the task is in work. Errors: ENOTFOUND past the last. */
+    int (*input)(tlua_activity *a, size_t index, tlua_payload *out);              /* (any) */
+    /* Details that the previous attempt recorded with its last heartbeat. */
+    size_t (*heartbeat_details_count)(tlua_activity *a);                          /* (any) */
+    int (*heartbeat_details)(tlua_activity *a, size_t index, tlua_payload *out);  /* (any) */
+
+    /* Append one value to a target. JSON must be one valid JSON text. Errors: ELIMIT, EINVAL. */
+    int (*put_json)(tlua_activity *a, int target, const char *json, size_t size);
+    int (*put_bytes)(tlua_activity *a, int target, const void *data, size_t size); /* binary/plain */
+    int (*put_null)(tlua_activity *a, int target);                                 /* binary/null */
+    int (*put_payload)(tlua_activity *a, int target, const char *encoding, const void *data,
+                       size_t size);
+
+    /* Records a heartbeat with the TLUA_HEARTBEAT values put since the last one. Sent at once or when
+     * the throttle allows. Errors: ECANCELLED when the activity should stop, ELIMIT. */
+    int (*heartbeat)(tlua_activity *a);
+    /* Set of tlua_cancel_reason; 0 while not cancelled. */
+    unsigned (*cancelled)(tlua_activity *a);                                      /* (any) */
+    /* Waits at most timeout_ms for a cancellation; returns the reasons. */
+    unsigned (*wait_cancelled)(tlua_activity *a, int64_t timeout_ms);             /* (any) */
+
+    /* How the task ends when the function returns; the last call counts, results are dropped. */
+    int (*fail)(tlua_activity *a, const tlua_failure *failure);
+    int (*cancel)(tlua_activity *a);
+    /* The task stays open after the function returned and is ended by this token through any client
+     * (RespondActivityTaskCompleted and its kin). The token lives while the task is in work. */
+    int (*complete_async)(tlua_activity *a, tlua_bytes *token);
+
+    /* One structured line of the host's log with the ids of the activity. */
+    void (*log)(tlua_activity *a, int level, const char *message);                /* (any) */
+} tlua_host_api;
+
+#define TLUA_HAS(api, member)                                                                      \
+    ((api)->size >= offsetof(tlua_host_api, member) + sizeof((api)->member))
+
+/* The one symbol that a module exports: registers its activities and returns TLUA_OK, or a negative
+ * code to refuse (after set_error). Called once per load, before any activity runs. */
+typedef int (*tlua_module_fn)(const tlua_host_api *api, tlua_module *m);
+#define TLUA_MODULE_SYMBOL "tlua_module_v1"
+TLUA_EXPORT int tlua_module_v1(const tlua_host_api *api, tlua_module *m);
+
+/* --- Embedding: server ------------------------------------------------------------------------- */
+
+typedef struct tlua_server tlua_server;
+
+typedef struct tlua_server_options {
+    size_t size;
+    const char *db_path;        /* NULL: nothing is kept after close */
+    const char *namespace_name; /* NULL: "default" */
+} tlua_server_options;
+
+#define TLUA_SERVER_OPTIONS_INIT {sizeof(tlua_server_options), 0, 0}
+
+/* An embedded server with threads of its own; no port is opened.
+ * Owns: *out, until tlua_server_close. Thread: any. Errors: EIO, EINVAL, EPRECONDITION (another
+ * process holds the file, or it has a newer schema). */
+TLUA_EXPORT int tlua_server_open(const tlua_server_options *options, tlua_server **out,
+                                 tlua_error *err);
+/* Clients and workers on it must be gone. NULL is fine. */
+TLUA_EXPORT void tlua_server_close(tlua_server *server);
+
+/* --- Embedding: client ------------------------------------------------------------------------- */
+
+typedef struct tlua_client tlua_client;
+
+/* A client inside the process of the server, which must outlive it.
+ * Owns: *out. Thread: a client serves any number of threads at once. namespace_name NULL: "default". */
+TLUA_EXPORT int tlua_client_open(tlua_server *server, const char *namespace_name, tlua_client **out,
+                                 tlua_error *err);
+TLUA_EXPORT void tlua_client_close(tlua_client *client); /* NULL is fine */
+
+typedef struct tlua_start_options {
+    size_t size;
+    const char *workflow_id;         /* required */
+    const char *workflow_type;       /* required */
+    const char *task_queue;          /* required */
+    const tlua_payload *args;        /* args_count values */
+    size_t args_count;
+    int64_t execution_timeout_ms;    /* 0: none */
+    int64_t run_timeout_ms;          /* 0: none */
+} tlua_start_options;
+
+#define TLUA_START_OPTIONS_INIT {sizeof(tlua_start_options), 0, 0, 0, 0, 0, 0, 0}
+
+/* Starts a workflow. run_id (may be NULL) gets the run id as NUL-terminated text.
+ * Errors: EEXISTS when the workflow id is taken (run_id then tells by whom). */
+TLUA_EXPORT int tlua_client_start(tlua_client *client, const tlua_start_options *options,
+                                  char run_id[64], tlua_error *err);
+/* run_id NULL or "": the current run. */
+TLUA_EXPORT int tlua_client_signal(tlua_client *client, const char *workflow_id, const char *run_id,
+                                   const char *signal, const tlua_payload *args, size_t args_count,
+                                   tlua_error *err);
+TLUA_EXPORT int tlua_client_cancel(tlua_client *client, const char *workflow_id, const char *run_id,
+                                   tlua_error *err);
+TLUA_EXPORT int tlua_client_terminate(tlua_client *client, const char *workflow_id,
+                                      const char *run_id, const char *reason, tlua_error *err);
+
+/* What a workflow or query answered. */
+typedef struct tlua_reply tlua_reply;
+
+/* Owns: *out, until tlua_reply_free. */
+TLUA_EXPORT int tlua_client_query(tlua_client *client, const char *workflow_id, const char *run_id,
+                                  const char *query, const tlua_payload *args, size_t args_count,
+                                  tlua_reply **out, tlua_error *err);
+/* Waits for the end of the workflow, through continue-as-new and retries. A workflow that did not
+ * complete is TLUA_OK: look at tlua_reply_status. timeout_ms <= 0: wait for ever; else EDEADLINE.
+ * Owns: *out, until tlua_reply_free. */
+TLUA_EXPORT int tlua_client_result(tlua_client *client, const char *workflow_id, const char *run_id,
+                                   int64_t timeout_ms, tlua_reply **out, tlua_error *err);
+
+/* Temporal's numbers. */
+enum tlua_workflow_status {
+    TLUA_WORKFLOW_COMPLETED = 2,
+    TLUA_WORKFLOW_FAILED = 3,
+    TLUA_WORKFLOW_CANCELED = 4,
+    TLUA_WORKFLOW_TERMINATED = 5,
+    TLUA_WORKFLOW_TIMED_OUT = 7
+};
+
+/* Everything read from a reply lives as long as the reply. Thread: one at a time. */
+TLUA_EXPORT int tlua_reply_status(const tlua_reply *reply); /* of a query: COMPLETED */
+TLUA_EXPORT size_t tlua_reply_count(const tlua_reply *reply);
+TLUA_EXPORT int tlua_reply_value(const tlua_reply *reply, size_t index, tlua_payload *out);
+/* Of a workflow that failed; the innermost cause; NUL-terminated, "" when there is none. */
+TLUA_EXPORT const char *tlua_reply_failure_type(const tlua_reply *reply);
+TLUA_EXPORT const char *tlua_reply_failure_message(const tlua_reply *reply);
+TLUA_EXPORT void tlua_reply_free(tlua_reply *reply); /* NULL is fine */
+
+/* --- Embedding: worker ------------------------------------------------------------------------- */
+
+typedef struct tlua_worker tlua_worker;
+
+typedef struct tlua_worker_options {
+    size_t size;
+    const char *task_queue;           /* required */
+    const char *const *roots;         /* folders searched for Lua modules; roots_count of them */
+    size_t roots_count;
+    const char *const *workflows;     /* module names or patterns: "workflows.order", "workflows.*" */
+    size_t workflows_count;
+    int32_t max_cached_workflows;     /* 0: the default */
+    int32_t max_concurrent_activities;/* 0: the default */
+} tlua_worker_options;
+
+#define TLUA_WORKER_OPTIONS_INIT {sizeof(tlua_worker_options), 0, 0, 0, 0, 0, 0, 0}
+
+/* Loads the workflows; polls nothing yet. The client must outlive the worker.
+ * Owns: *out, until tlua_worker_free. Errors: EINVAL (a script that does not load, bad options). */
+TLUA_EXPORT int tlua_worker_new(tlua_client *client, const tlua_worker_options *options,
+                                tlua_worker **out, tlua_error *err);
+/* Before start only. fn runs on activity threads. Errors: EEXISTS, EPRECONDITION. */
+TLUA_EXPORT int tlua_worker_register(tlua_worker *worker, const char *name, tlua_activity_fn fn,
+                                     void *ud, tlua_error *err);
+/* Before start only: activities of a shared object. */
+TLUA_EXPORT int tlua_worker_load(tlua_worker *worker, const char *path, tlua_error *err);
+/* Starts the threads. */
+TLUA_EXPORT int tlua_worker_start(tlua_worker *worker, tlua_error *err);
+/* Stops polling, lets work finish for grace_ms, then cancels activities, and waits until the worker
+ * has left. Idempotent. Thread: not an activity of this worker. */
+TLUA_EXPORT int tlua_worker_stop(tlua_worker *worker, int64_t grace_ms, tlua_error *err);
+TLUA_EXPORT void tlua_worker_free(tlua_worker *worker); /* stops first; NULL is fine */
+/* For activities registered with tlua_worker_register. */
+TLUA_EXPORT const tlua_host_api *tlua_host(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,139 @@
+/* Worker: polls one task queue, runs workflows through core and a language, and activities on a pool
+ * of threads.
+ *
+ *   polls (async calls) --> workflow threads (run -> thread by hash of the run id; each owns its
+ *        |                  runs and language states)  --> completions
+ *        +--------------->  activity threads (one queue; a thread state each) --> results
+ *                           control actor: heartbeats, retries, poll back-off, shutdown
+ *
+ * Invariants: a run has at most one task in work; a slot is held from before the poll until the
+ * server has answered the completion; nothing sleeps or polls in a loop; the cache evicts without
+ * running user code.
+ * Ownership: the worker borrows client, registry and language; they must outlive it.
+ * Thread: new, start, wait and free belong to one owner; shutdown may be called from any thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/str.h"
+#include "base/world.h"
+#include "client/client.h"
+#include "core/activation.h"
+#include "worker/activity.h"
+
+/* --- Options ----------------------------------------------------------------------------------- */
+
+struct tl_worker_options {
+#define INT(name, def, min, max, text) int64_t name;
+#define DUR(name, def, min, max, text) int64_t name##_ms;
+#define REAL(name, def, min, max, text) double name;
+#define BOOL(name, def, text) bool name;
+#define TEXT(name, text) struct tl_str name;
+#include "worker/options.def"
+#undef INT
+#undef DUR
+#undef REAL
+#undef BOOL
+#undef TEXT
+};
+
+enum tl_option_kind { TL_OPT_INT, TL_OPT_DURATION, TL_OPT_REAL, TL_OPT_BOOL, TL_OPT_TEXT };
+
+/* The options as data, for hosts that read them from a table. Durations are milliseconds. */
+struct tl_option_row {
+    const char *name;
+    enum tl_option_kind kind;
+    size_t offset; /* in struct tl_worker_options: int64_t, double, bool or struct tl_str */
+    double def, min, max;
+    const char *text;
+};
+/* Rows in the order of the table; the last has name NULL. */
+const struct tl_option_row *tl_worker_option_rows(void);
+void tl_worker_options_init(struct tl_worker_options *o); /* the defaults */
+/* Ranges and the rules between options. Errors: TL_EINVAL naming the option and what to do. */
+tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error *err) TL_MUST_USE;
+
+/* --- Language ---------------------------------------------------------------------------------- */
+
+/* What a language is told about the run it opens; texts are borrowed for the call. */
+struct tl_run_info {
+    struct tl_str namespace_name, task_queue, workflow_id, run_id, workflow_type;
+    int64_t memory_bytes_max, cpu_ms_max; /* cpu 0: no limit */
+};
+
+/* A language makes runs. The worker has one implementation over a Lua bundle (tl_worker_lua_lang);
+ * tests and native hosts bring their own. All functions are called by workflow threads, several at a
+ * time; one run is only ever used by one thread at a time. */
+struct tl_run_lang {
+    struct tl_lang lang;            /* ud is the language's own run */
+    size_t (*bytes)(void *run_ud);  /* memory held now */
+    void (*free)(void *run_ud);     /* runs no user code */
+};
+struct tl_worker_lang {
+    void *ud;
+    /* TL_ENOTFOUND: no such workflow type (the message lists near matches). */
+    tl_rc (*open)(void *ud, const struct tl_run_info *info, struct tl_run_lang *out,
+                  struct tl_error *err);
+    struct tl_str digest;           /* build ID when the options name none; borrowed */
+};
+
+struct tl_bundle;
+/* The Lua language over a bundle. Owns: the block returned, until tl_worker_lua_lang_free; the
+ * bundle is borrowed and must outlive it. */
+struct tl_worker_lang *tl_worker_lua_lang_new(struct tl_bundle *bundle);
+void tl_worker_lua_lang_free(struct tl_worker_lang *lang);
+/* SHA-256 of a bundle's sources and the language's version as 64 hexadecimal digits and a NUL. */
+void tl_worker_bundle_digest(const struct tl_bundle *bundle, char out[65]);
+
+/* --- Life cycle -------------------------------------------------------------------------------- */
+
+struct tl_worker;
+
+struct tl_worker_config {
+    struct tl_client *client;              /* borrowed: channel, namespace, identity */
+    const struct tl_worker_lang *lang;     /* NULL: an activity-only worker */
+    const struct tl_registry *registry;    /* NULL or empty: a workflow-only worker */
+    const struct tl_world *world;          /* NULL = the real one */
+    struct tl_worker_options options;      /* texts are copied */
+    /* Tells once why the worker cannot go on (namespace gone, not allowed, ...). May be NULL.
+     * Thread: the control actor's. The worker is shutting down when it is called. */
+    void (*on_fatal)(void *ud, tl_rc rc, const char *message);
+    void *on_fatal_ud;
+};
+
+/* Checks the options. Errors: TL_EINVAL. */
+tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *config,
+                    struct tl_error *err) TL_MUST_USE;
+/* Starts threads and polls. A worker starts once. Errors: TL_EPRECONDITION. */
+tl_rc tl_worker_start(struct tl_worker *w, struct tl_error *err) TL_MUST_USE;
+/* Stops polling, lets tasks finish, gives activities grace_ms (negative: the option), then cancels
+ * them. Idempotent; returns at once. Thread: any. */
+void tl_worker_shutdown(struct tl_worker *w, int64_t grace_ms);
+/* Waits until the worker has left (shutdown or a fatal error) and its threads have ended; true then,
+ * false at the deadline (CLOCK_MONOTONIC ns; INT64_MAX: none). *rc: TL_OK or the fatal error. */
+bool tl_worker_wait(struct tl_worker *w, int64_t deadline_mono_ns, tl_rc *rc, struct tl_error *err);
+/* A started worker is shut down and waited for first. NULL is fine. */
+void tl_worker_free(struct tl_worker *w);
+
+enum tl_worker_state { TL_WORKER_NEW, TL_WORKER_RUNNING, TL_WORKER_STOPPING, TL_WORKER_STOPPED };
+enum tl_worker_state tl_worker_state(const struct tl_worker *w); /* any thread */
+
+/* Numbers for logs, metrics and tests; any thread. */
+struct tl_worker_stats {
+    uint64_t workflow_tasks_completed, workflow_tasks_failed, queries_answered;
+    uint64_t activities_completed, activities_failed, activities_eager;
+    uint64_t cache_hits, cache_misses, evictions, full_history_fetches, killed_runs;
+    int64_t cached_runs, cached_bytes;
+    int64_t workflow_slots_used, activity_slots_used, activity_threads;
+};
+void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out);
+
+/* --- Stepping (simulation, test environments) -------------------------------------------------- */
+
+/* Instead of tl_worker_start: the first step begins polling; everything runs on the caller's thread,
+ * activities included. Does what can be done now and returns whether anything was done;
+ * *next_mono_ns (world's clock) is when a timer wants the next step, INT64_MAX for never. */
+bool tl_worker_step(struct tl_worker *w, int64_t *next_mono_ns);
