@@ -1,0 +1,126 @@
+--- temporal.activity: definitions, and the context of the activity that runs.
+local core = require "temporal.core"
+local options = require "temporal.internal.options"
+
+local activity = {}
+
+---@class temporal.ActivityDefinition
+---@field name string
+---@field run function
+local Definition = { __name = "temporal.ActivityDefinition" }
+Definition.__index = Definition
+
+function Definition:__call(...)
+  return self.run(...)
+end
+
+local spec = {
+  start_to_close_timeout = { kind = "any" },
+  schedule_to_close_timeout = { kind = "any" },
+  schedule_to_start_timeout = { kind = "any" },
+  heartbeat_timeout = { kind = "any" },
+  retry_policy = { kind = "table" },
+  task_queue = { kind = "string" },
+}
+
+--- Defines an activity. Options become the defaults of the proxies that workflows get.
+---@param name string
+---@param run function
+---@param opts? table
+---@return temporal.ActivityDefinition
+function activity.define(name, run, opts)
+  if type(name) ~= "string" or name == "" then
+    error("activity.define: the name must be a non-empty string", 2)
+  elseif type(run) ~= "function" then
+    error(("activity.define: '%s' wants a function, got %s"):format(name, type(run)), 2)
+  end
+  options.check("activity.define", spec, opts)
+  return setmetatable({ name = name, run = run, options = opts }, Definition)
+end
+
+--- Whether `value` was made by activity.define.
+function activity.is_definition(value)
+  return getmetatable(value) == Definition
+end
+
+local function context(name)
+  local info = core.activity_info()
+  if not info then
+    error(("activity.%s can only be used inside a running activity"):format(name), 3)
+  end
+  return info
+end
+
+--- Facts of the running activity: activity_id, activity_type, attempt, workflow_id, workflow_run_id,
+--- workflow_type, namespace, task_queue, task_token, times (seconds since the epoch), timeouts (seconds).
+---@return table
+function activity.info()
+  return context "info"
+end
+
+local function raise_if_cancelled(reasons)
+  if reasons ~= 0 then
+    error(core.make_failure {
+      kind = "CancelledError", type = "CancelledError", message = core.cancel_text(reasons),
+    }, 0)
+  end
+end
+
+--- Reports progress; the details are given to the next attempt. Raises CancelledError when the
+--- activity should stop.
+---@param ... any
+function activity.heartbeat(...)
+  context "heartbeat"
+  raise_if_cancelled(core.activity_heartbeat(...))
+end
+
+--- The details of the last heartbeat of the previous attempt.
+---@return any ...
+function activity.heartbeat_details()
+  context "heartbeat_details"
+  return core.activity_heartbeat_details()
+end
+
+---@return boolean
+function activity.is_cancelled()
+  context "is_cancelled"
+  return core.activity_cancel_reasons() ~= 0
+end
+
+--- Waits until the activity is cancelled or the time is over; returns whether it was cancelled.
+---@param timeout? number|string nil: wait for ever
+---@return boolean
+function activity.wait_for_cancelled(timeout)
+  context "wait_for_cancelled"
+  local ns = timeout and assert(options.duration_ns(timeout))
+  return core.activity_wait_cancelled(ns) ~= 0
+end
+
+--- Sleeps; a cancellation ends the sleep with CancelledError.
+---@param time number|string
+function activity.sleep(time)
+  context "sleep"
+  local ns, message = options.duration_ns(time)
+  if not ns then
+    error("activity.sleep: " .. message, 2)
+  end
+  raise_if_cancelled(core.activity_wait_cancelled(ns))
+end
+
+--- Leaves the activity open: it is completed later, by its token or its ids, from anywhere. Must be
+--- the last thing the activity does: `return activity.complete_async()`.
+function activity.complete_async()
+  context "complete_async"
+  core.activity_complete_async()
+end
+
+--- Log lines that carry the activity's ids: `activity.log.info("charged", { amount = 12 })`.
+activity.log = setmetatable({}, {
+  __index = function(_, level)
+    return function(message, fields)
+      core.activity_log(level, message, fields)
+    end
+  end,
+})
+
+return activity

@@ -1,0 +1,468 @@
+--- Client: start, signal, query, cancel, list and wait for workflows, from any Lua 5.4 program.
+---
+--- Calls block the calling script; activities and mocks that this script gave as functions are run
+--- while it waits. Errors are raised as tables (see temporal.failure).
+local core = require "temporal.core"
+local options = require "temporal.internal.options"
+local rpc_error = require "temporal.internal.rpc_error"
+
+local client = {}
+
+local duration, string_kind, any = { kind = "duration" }, { kind = "string" }, { kind = "any" }
+local table_kind, boolean = { kind = "table" }, { kind = "boolean" }
+
+local reuse_policy = {
+  kind = "enum",
+  prefix = "WORKFLOW_ID_REUSE_POLICY_",
+  values = { "allow_duplicate", "allow_duplicate_failed_only", "reject_duplicate", "terminate_if_running" },
+}
+local conflict_policy = {
+  kind = "enum",
+  prefix = "WORKFLOW_ID_CONFLICT_POLICY_",
+  values = { "fail", "use_existing", "terminate_existing" },
+}
+local reject_condition = {
+  kind = "enum",
+  prefix = "QUERY_REJECT_CONDITION_",
+  values = { "none", "not_open", "not_completed_cleanly" },
+}
+
+local start_spec = {
+  id = string_kind,
+  task_queue = { kind = "string", required = true },
+  execution_timeout = duration,
+  run_timeout = duration,
+  task_timeout = duration,
+  id_reuse_policy = reuse_policy,
+  id_conflict_policy = conflict_policy,
+  retry_policy = table_kind,
+  memo = table_kind,
+  start_delay = duration,
+  start_signal = string_kind,
+  start_signal_args = table_kind,
+  static_summary = string_kind,
+  static_details = string_kind,
+  request_id = string_kind,
+  rpc_timeout = duration,
+}
+
+local retry_spec = {
+  initial_interval = duration,
+  backoff_coefficient = { kind = "number" },
+  maximum_interval = duration,
+  maximum_attempts = { kind = "integer" },
+  non_retryable_error_types = table_kind,
+}
+
+local result_spec = { follow_runs = boolean, timeout = duration }
+local query_spec = { reject_condition = reject_condition, rpc_timeout = duration }
+
+---@class temporal.Client
+---@field namespace string
+---@field identity string
+local Client = {}
+Client.__index = Client
+Client.__name = "temporal.Client"
+
+---@class temporal.WorkflowHandle
+---@field id string
+---@field run_id? string nil: the current run
+---@field first_execution_run_id? string
+local Handle = {}
+Handle.__index = Handle
+Handle.__name = "temporal.WorkflowHandle"
+
+--- Raw service access: the request and the answer as tables under the proto field names; payloads and
+--- failures stay encoded strings (temporal.core.encode / decode). Raises temporal.RPCError.
+---@param method string "DescribeWorkflowExecution"
+---@param request table
+---@param timeout_ns? integer nil: 10 s
+---@return table
+function Client:call(method, request, timeout_ns)
+  local response, status, message, details =
+    core.call(self.connection, method, request, timeout_ns or 10 * 1000000000)
+  if not response then
+    error(rpc_error.new(status, message, details), 0)
+  end
+  return response
+end
+
+local function retry_policy(where, given)
+  if not given then
+    return nil
+  end
+  local p = options.check(where .. ": retry_policy", retry_spec, given, 4)
+  return {
+    initial_interval = options.duration_message(p.initial_interval),
+    backoff_coefficient = p.backoff_coefficient,
+    maximum_interval = options.duration_message(p.maximum_interval),
+    maximum_attempts = p.maximum_attempts,
+    non_retryable_error_types = p.non_retryable_error_types,
+  }
+end
+
+local function memo_message(memo)
+  if not memo then
+    return nil
+  end
+  local fields = {}
+  for name, value in pairs(memo) do
+    fields[name] = core.encode_one(value)
+  end
+  return { fields = fields }
+end
+
+local function user_metadata(o)
+  if o.static_summary or o.static_details then
+    return {
+      summary = o.static_summary and core.encode_one(o.static_summary) or nil,
+      details = o.static_details and core.encode_one(o.static_details) or nil,
+    }
+  end
+end
+
+local function start_request(self, name, o, ...)
+  return {
+    namespace = self.namespace,
+    workflow_id = o.id or core.uuid(),
+    workflow_type = { name = name },
+    task_queue = { name = o.task_queue },
+    input = core.encode(...),
+    workflow_execution_timeout = options.duration_message(o.execution_timeout),
+    workflow_run_timeout = options.duration_message(o.run_timeout),
+    workflow_task_timeout = options.duration_message(o.task_timeout),
+    workflow_start_delay = options.duration_message(o.start_delay),
+    identity = self.identity,
+    request_id = o.request_id or core.uuid(),
+    workflow_id_reuse_policy = options.enum_name(reuse_policy, o.id_reuse_policy),
+    workflow_id_conflict_policy = options.enum_name(conflict_policy, o.id_conflict_policy),
+    retry_policy = retry_policy("start_workflow", o.retry_policy),
+    memo = memo_message(o.memo),
+    user_metadata = user_metadata(o),
+  }
+end
+
+local function new_handle(self, id, run_id, first_run_id)
+  return setmetatable({ client = self, id = id, run_id = run_id, first_execution_run_id = first_run_id }, Handle)
+end
+
+local function type_name(workflow)
+  if type(workflow) == "table" and workflow.name then
+    return workflow.name
+  elseif type(workflow) == "string" then
+    return workflow
+  end
+  error("the workflow must be a type name or a definition, got " .. type(workflow), 3)
+end
+
+--- Starts a workflow and returns a handle to it.
+--- Options: `id` (default: a random one), `task_queue` (required), timeouts, policies, `retry_policy`,
+--- `memo`, `start_delay`, `start_signal` with `start_signal_args` (signal-with-start), summary.
+---@param workflow string|table type name or definition
+---@param opts table
+---@param ... any arguments of the workflow
+---@return temporal.WorkflowHandle
+function Client:start_workflow(workflow, opts, ...)
+  local name = type_name(workflow)
+  local o = options.check("start_workflow", start_spec, opts)
+  if o.start_signal_args and not o.start_signal then
+    error("start_workflow: start_signal_args without start_signal", 2)
+  end
+  local request = start_request(self, name, o, ...)
+  local method = "StartWorkflowExecution"
+  if o.start_signal then
+    method = "SignalWithStartWorkflowExecution"
+    request.signal_name = o.start_signal
+    request.signal_input = core.encode(table.unpack(o.start_signal_args or {}))
+  end
+  local response = self:call(method, request, o.rpc_timeout)
+  return new_handle(self, request.workflow_id, nil, response.run_id)
+end
+
+--- Starts a workflow and waits for its result.
+---@return any ... what the workflow returned
+function Client:execute_workflow(workflow, opts, ...)
+  return self:start_workflow(workflow, opts, ...):result()
+end
+
+--- A handle to an existing workflow; nothing is asked of the server yet.
+---@param id string
+---@param run_id? string nil: whatever run is current
+---@return temporal.WorkflowHandle
+function Client:get_workflow_handle(id, run_id)
+  return new_handle(self, id, run_id, nil)
+end
+
+--- Iterates over executions: `for info in client:list_workflows("ExecutionStatus = 'Running'") do`.
+---@param query? string list filter
+---@param page_size? integer
+---@return fun(): table?
+function Client:list_workflows(query, page_size)
+  local token, page, at = "", {}, 0
+  local done = false
+  return function()
+    while at >= #page do
+      if done then
+        return nil
+      end
+      local response = self:call("ListWorkflowExecutions", {
+        namespace = self.namespace, query = query or "", page_size = page_size or 200, next_page_token = token,
+      })
+      page, at, token = response.executions, 0, response.next_page_token
+      done = token == ""
+    end
+    at = at + 1
+    return page[at]
+  end
+end
+
+--- How many executions match the filter.
+---@param query? string
+---@return integer
+function Client:count_workflows(query)
+  return self:call("CountWorkflowExecutions", { namespace = self.namespace, query = query or "" }).count
+end
+
+--- Ends the connection. Optional: `local client <close> = temporal.connect{...}` does it too.
+function Client:close()
+  if self.connection then
+    core.disconnect(self.connection)
+    if self.own_server then
+      core.server_close(self.own_server)
+    end
+    self.connection, self.own_server = nil, nil
+  end
+end
+
+Client.__close = Client.close
+
+local function execution(self)
+  return { workflow_id = self.id, run_id = self.run_id or "" }
+end
+
+--- Sends a signal.
+---@param name string
+---@param ... any
+function Handle:signal(name, ...)
+  self.client:call("SignalWorkflowExecution", {
+    namespace = self.client.namespace,
+    workflow_execution = execution(self),
+    signal_name = name,
+    input = core.encode(...),
+    identity = self.client.identity,
+    request_id = core.uuid(),
+  })
+end
+
+--- Asks a query and returns its answer. An options table may come first when it is made by
+--- `client.query_options{...}`.
+---@param name string
+---@param ... any
+---@return any
+function Handle:query(name, ...)
+  return self:query_with({}, name, ...)
+end
+
+--- As query, with options: `reject_condition` ("not_open", "not_completed_cleanly"), `rpc_timeout`.
+function Handle:query_with(opts, name, ...)
+  local o = options.check("query", query_spec, opts)
+  local response = self.client:call("QueryWorkflow", {
+    namespace = self.client.namespace,
+    execution = execution(self),
+    query = { query_type = name, query_args = core.encode(...) },
+    query_reject_condition = options.enum_name(reject_condition, o.reject_condition),
+  }, o.rpc_timeout or 30 * 1000000000)
+  if response.query_rejected then
+    error(core.make_failure { type = "WorkflowQueryRejectedError", message = "query rejected by its condition" }, 2)
+  end
+  return core.decode(response.query_result or "")
+end
+
+--- Asks the workflow to cancel; it decides how it ends.
+function Handle:cancel()
+  self.client:call("RequestCancelWorkflowExecution", {
+    namespace = self.client.namespace,
+    workflow_execution = execution(self),
+    identity = self.client.identity,
+    request_id = core.uuid(),
+    first_execution_run_id = self.first_execution_run_id,
+  })
+end
+
+--- Ends the workflow at once, without running any of its code.
+---@param reason? string
+function Handle:terminate(reason)
+  self.client:call("TerminateWorkflowExecution", {
+    namespace = self.client.namespace,
+    workflow_execution = execution(self),
+    reason = reason or "",
+    identity = self.client.identity,
+    first_execution_run_id = self.first_execution_run_id,
+  })
+end
+
+--- Deletes the execution and its history.
+function Handle:delete()
+  self.client:call("DeleteWorkflowExecution", {
+    namespace = self.client.namespace, workflow_execution = execution(self),
+  })
+end
+
+--- What the server knows of the execution, as DescribeWorkflowExecution answers it.
+---@return table
+function Handle:describe()
+  return self.client:call("DescribeWorkflowExecution", {
+    namespace = self.client.namespace, execution = execution(self),
+  })
+end
+
+--- All events so far, oldest first.
+---@return table[]
+function Handle:fetch_history()
+  local events, token = {}, ""
+  repeat
+    local response = self.client:call("GetWorkflowExecutionHistory", {
+      namespace = self.client.namespace, execution = execution(self), next_page_token = token,
+    })
+    table.move(response.history.events, 1, #response.history.events, #events + 1, events)
+    token = response.next_page_token
+  until token == ""
+  return events
+end
+
+--- The history as JSON text, as Temporal's tools export it.
+---@return string
+function Handle:fetch_history_json()
+  local parts, token = {}, ""
+  repeat
+    local bytes, next_token, message, details =
+      core.history_page(self.client.connection, self.id, self.run_id or "", token)
+    if not bytes then
+      error(rpc_error.new(next_token, message, details), 2)
+    end
+    parts[#parts + 1], token = bytes, next_token
+  until token == ""
+  return core.history_to_json(table.concat(parts))
+end
+
+local function failed(message, cause)
+  return core.make_failure { kind = "WorkflowFailureError", type = "WorkflowFailureError", message = message, cause = cause }
+end
+
+--- Close events by the name of their attributes: the value, or an error to raise, or the next run.
+local closers = {
+  workflow_execution_completed_event_attributes = function(a)
+    return true, a.result or ""
+  end,
+  workflow_execution_failed_event_attributes = function(a)
+    return false, failed("workflow failed", core.decode_failure(a.failure))
+  end,
+  workflow_execution_canceled_event_attributes = function(a)
+    return false, failed("workflow cancelled", core.make_failure {
+      kind = "CancelledError", type = "CancelledError", message = "workflow cancelled",
+      details = a.details and table.pack(core.decode(a.details)) or nil,
+    })
+  end,
+  workflow_execution_terminated_event_attributes = function(a)
+    return false, failed("workflow terminated", core.make_failure {
+      kind = "TerminatedError", type = "TerminatedError",
+      message = a.reason ~= "" and a.reason or "workflow terminated",
+    })
+  end,
+  workflow_execution_timed_out_event_attributes = function()
+    return false, failed("workflow timed out", core.make_failure {
+      kind = "TimeoutError", type = "TimeoutError", message = "workflow timed out",
+    })
+  end,
+  workflow_execution_continued_as_new_event_attributes = function()
+    return false, failed("workflow continued as new", core.make_failure {
+      kind = "ContinuedAsNewError", type = "ContinuedAsNewError", message = "workflow continued as new",
+    })
+  end,
+}
+
+local function close_outcome(event)
+  for name, read in pairs(closers) do
+    if event[name] then
+      local ok, outcome = read(event[name])
+      return ok, outcome, event[name].new_execution_run_id
+    end
+  end
+  error("the server sent a close event of an unknown kind: " .. tostring(event.event_type), 0)
+end
+
+--- One long poll for the close event; nil when it has not come yet.
+local function poll_close(self, run_id, token, timeout_ns)
+  local response = self.client:call("GetWorkflowExecutionHistory", {
+    namespace = self.client.namespace,
+    execution = { workflow_id = self.id, run_id = run_id },
+    wait_new_event = true,
+    history_event_filter_type = "HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT",
+    skip_archival = true,
+    next_page_token = token,
+  }, timeout_ns)
+  local events = response.history and response.history.events or {}
+  return events[#events], response.next_page_token
+end
+
+local long_poll_ns = 65 * 1000000000
+
+--- Waits for the end and returns what the workflow returned; raises WorkflowFailureError with the
+--- cause otherwise. Options: `follow_runs` (default true: continue-as-new, retries and cron runs are
+--- followed), `timeout`.
+---@param opts? table
+---@return any ...
+function Handle:result(opts)
+  local o = options.check("result", result_spec, opts)
+  local deadline = o.timeout and core.mono_ns() + o.timeout
+  local run_id, token = self.run_id or self.first_execution_run_id or "", ""
+  local env = self.client.testing
+  local unlocked <close> = env and env:unlock_while_waiting()
+  while true do
+    local wait = deadline and math.max(1, deadline - core.mono_ns()) or long_poll_ns
+    if deadline and deadline <= core.mono_ns() then
+      error(core.make_failure { kind = "TimeoutError", type = "TimeoutError", message = "the workflow has not ended within the timeout" }, 2)
+    end
+    local event, next_token = poll_close(self, run_id, token, math.min(wait, long_poll_ns))
+    token = next_token
+    if event then
+      local ok, outcome, next_run = close_outcome(event)
+      if next_run and next_run ~= "" and o.follow_runs ~= false then
+        run_id, token = next_run, ""
+      elseif ok then
+        return core.decode(outcome)
+      else
+        error(outcome, 2)
+      end
+    end
+  end
+end
+
+local connect_spec = {
+  namespace = string_kind,
+  identity = string_kind,
+  db_filename = string_kind,
+  namespaces = table_kind,
+  sqlite_pragmas = table_kind,
+  server = any,
+}
+
+--- Opens the embedded server in this process, on `db_filename` (or in memory without one), and returns
+--- a client of it. `server` takes the `embedded` field of another client instead of opening one.
+---@param opts? { namespace?: string, identity?: string, db_filename?: string, namespaces?: string[], sqlite_pragmas?: string[], server?: any }
+---@return temporal.Client
+function client.connect(opts)
+  local o = options.check("temporal.connect", connect_spec, opts)
+  o.namespace = o.namespace or os.getenv "TEMPORAL_NAMESPACE" or "default"
+  o.identity = o.identity or core.identity()
+  local server = o.server or core.server_open(o)
+  return setmetatable({
+    own_server = not o.server and server or nil,
+    embedded = server,
+    connection = core.connect(server, o.namespace, o.identity),
+    namespace = o.namespace,
+    identity = o.identity,
+  }, Client)
+end
+
+return client

@@ -1,0 +1,43 @@
+--- temporal: durable workflows in Lua. This is the module of host scripts (workers, clients, specs);
+--- inside a workflow the same names exist with the sandbox's own implementation.
+local core = require "temporal.core"
+local client = require "temporal.client"
+local worker = require "temporal.worker"
+
+local temporal = {
+  --- JSON null: stays in tables and arrays where nil would vanish.
+  null = core.null,
+  --- Marks a table as an array, so that an empty one encodes as `[]`.
+  array = core.array,
+  --- Raw bytes, sent as binary/plain.
+  bytes = core.bytes,
+  --- A float with an integral value as an integer, for receivers that want one.
+  int = core.int,
+  connect = client.connect,
+  worker = worker.new,
+  version = core.version,
+}
+
+--- Makes an error that fails the workflow or activity it is raised in.
+---@param fields { type?: string, message: string, details?: any[], cause?: any, non_retryable?: boolean, next_retry_delay?: number|string, category?: string }
+---@return temporal.Failure
+function temporal.failure(fields)
+  return core.make_failure(fields)
+end
+
+--- Whether the error, or a cause of it, is a failure (of the given type).
+---@param err any
+---@param type_name? string
+---@return boolean
+function temporal.is_failure(err, type_name)
+  return core.is_failure(err, type_name)
+end
+
+--- Whether the error, or a cause of it, is a cancellation.
+---@param err any
+---@return boolean
+function temporal.is_cancelled(err)
+  return core.is_failure(err, "CancelledError")
+end
+
+return temporal

@@ -1,0 +1,40 @@
+--- temporal.workflow in a host script: only definitions count here. A file that defines a workflow is
+--- loaded again, for each run, in the workflow sandbox, where this module has its full surface.
+local options = require "temporal.internal.options"
+
+local workflow = {}
+
+---@class temporal.WorkflowDefinition
+---@field name string
+---@field file string where it was defined
+local Definition = { __name = "temporal.WorkflowDefinition" }
+Definition.__index = Definition
+
+local spec = {
+  name = { kind = "string", required = true },
+  run = { kind = "function", required = true },
+  init = { kind = "function" },
+  signals = { kind = "table" },
+  queries = { kind = "table" },
+  versioning_behavior = { kind = "string" },
+}
+
+--- Defines a workflow: `workflow.define("Order", function(order) ... end)` or with a table of name,
+--- run, init, signals, queries.
+---@param name string|table
+---@param run? function
+---@return temporal.WorkflowDefinition
+function workflow.define(name, run)
+  local given = type(name) == "table" and name or { name = name, run = run }
+  local checked = options.check("workflow.define", spec, given)
+  return setmetatable({ name = checked.name, file = debug.getinfo(2, "S").source:gsub("^@", "") }, Definition)
+end
+
+return setmetatable(workflow, {
+  __index = function(_, name)
+    error(
+      ("workflow.%s can only be used inside a workflow; this is a host script"):format(tostring(name)),
+      2
+    )
+  end,
+})
