@@ -1,0 +1,71 @@
+/* A bundle: the workflow modules of one build, compiled once, from which runs are made. Opening it
+ * loads every named module in workflow mode, so that it knows which module defines which workflow
+ * type; modules found by `require` come along.
+ *
+ * Invariants: immutable once open, so threads share it without a lock; source names are relative to
+ * their root ("workflows/order.lua"), never absolute; iteration is sorted by module name.
+ * Ownership: a bundle owns its sources and bytecode, and outlives every run made from it.
+ * Thread: open and close on one thread; everything else on any. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+struct tl_bundle;
+
+/* A module given as text instead of a file. */
+struct tl_bundle_source {
+    struct tl_str name; /* module name: "workflows.order" */
+    struct tl_str text;
+};
+
+struct tl_bundle_config {
+    /* Folders searched for ?.lua and ?/init.lua, in order. NULL-terminated when not NULL. */
+    const char *const *roots;
+    /* Modules that define workflows: names, patterns ("workflows.*", one level), or the path of one
+     * file ("main.lua", relative to a root). NULL-terminated when not NULL. */
+    const char *const *workflow_modules;
+    /* Modules that define activities (same forms): `require` of one in a workflow yields proxies.
+     * A module that requires temporal.activity and not temporal.workflow counts as one unnamed. */
+    const char *const *activity_modules;
+    /* Modules given as text; each also counts as a workflow module. They win over files. */
+    const struct tl_bundle_source *sources;
+    size_t source_count;
+    size_t source_bytes_max; /* per module; 0: tl_limit_script_bytes */
+    size_t memory_bytes_max; /* of one evaluation; 0: tl_limit_run_memory_bytes */
+    uint64_t steps_max;      /* VM instructions of one module's evaluation; 0: 500 million */
+};
+
+/* Owns: *out, until tl_bundle_close. Errors: TL_ESCRIPT (a module does not compile or raises: the
+ * message has file and line), TL_ENOTFOUND (a module or pattern that matches nothing), TL_EEXISTS
+ * (one workflow type defined by two modules), TL_ELIMIT (too large), TL_EDEADLOCK, TL_EMEMORY. */
+tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *config,
+                     struct tl_error *err) TL_MUST_USE;
+void tl_bundle_close(struct tl_bundle *b); /* NULL is fine; no run may be left */
+
+/* --- what is in it ---------------------------------------------------------------------------- */
+
+struct tl_bundle_workflow {
+    struct tl_str type;
+    struct tl_str module;              /* name of the defining module */
+    struct tl_str file;                /* "workflows/order.lua" */
+    struct tl_str versioning_behavior; /* "pinned", "auto_upgrade" or empty */
+};
+
+/* Workflow types sorted by name; NULL past the last. Owns: the bundle's. */
+const struct tl_bundle_workflow *tl_bundle_workflow_at(const struct tl_bundle *b, size_t index);
+const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle *b,
+                                                         struct tl_str type);
+
+/* Calls fn for every module, sorted by name: the input of a build's digest. */
+void tl_bundle_each_source(const struct tl_bundle *b,
+                           void (*fn)(void *ud, struct tl_str module, struct tl_str file,
+                                      struct tl_str text),
+                           void *ud);
+/* Number of the language's observable behaviour (VM and library); part of a build's digest. */
+int tl_bundle_semantics_version(void);
+/* Memory held. */
+size_t tl_bundle_bytes(const struct tl_bundle *b);
