@@ -131,14 +131,15 @@ static void test_other_metamethods_live(void **unused)
 {
     (void)unused;
     lua_State *L = open_state();
-    assert_eval(L,
-                "local log = {}\n"
-                "do local x <close> = setmetatable({}, {__close = function() log[1] = 'closed' end})"
-                " end\n"
-                "local o = setmetatable({}, {__index = function(_, k) return k .. '!' end,\n"
-                "  __len = function() return 7 end, __eq = function() return true end})\n"
-                "return log[1] .. o.key .. #o",
-                "closedkey!7");
+    assert_eval(
+        L,
+        "local log = {}\n"
+        "do local x <close> = setmetatable({}, {__close = function() log[1] = 'closed' end})"
+        " end\n"
+        "local o = setmetatable({}, {__index = function(_, k) return k .. '!' end,\n"
+        "  __len = function() return 7 end, __eq = function() return true end})\n"
+        "return log[1] .. o.key .. #o",
+        "closedkey!7");
     lua_close(L);
 }
 
@@ -420,8 +421,7 @@ static void test_vm_uses_the_exact_functions(void **unused)
         assert_same_double("^", x, y, lua_tonumber(L, 1), tl_det_pow(x, y));
         snprintf(chunk, sizeof chunk, "return math.sin(%a) + math.log(%a, 10)", x, x);
         eval(L, chunk);
-        assert_same_double("sin+log10", x, y, lua_tonumber(L, 1),
-                           tl_det_sin(x) + tl_det_log10(x));
+        assert_same_double("sin+log10", x, y, lua_tonumber(L, 1), tl_det_sin(x) + tl_det_log10(x));
     }
     assert_eval(L, "return 2^10", "1024.0");
     lua_close(L);

@@ -1,0 +1,79 @@
+# Verbs demo, bench, sim, torture, fuzz and long of ./dev. Sourced by it.
+. tools/dev/setup.sh
+
+# cli_verb VERB ARGUMENTS...: a verb of the binary itself, built first.
+cli_verb() {
+    build release
+    exec build/temporal-lua "$@"
+}
+
+# The four steps of a first use, timed apart: download, install, build, run.
+demo() {
+    local run
+    if [[ -x tools/dev/demo.sh ]]; then
+        run=tools/dev/demo.sh
+    elif [[ -x samples/order/demo.sh ]]; then
+        run=samples/order/demo.sh
+    else
+        die 'this tree has no demo: tools/dev/demo.sh is missing'
+    fi
+    phase 'install (packages)' install_packages "${build_packages[@]}"
+    phase 'download (Lua source)' fetch_lua
+    phase 'build' configure_and_compile release
+    phase 'run' "$run" "$@"
+}
+
+bench() {
+    [[ -x bench/run.sh ]] || die 'this tree has no benchmarks: bench/run.sh is missing'
+    build release
+    exec bench/run.sh "$@"
+}
+
+fuzz() {
+    local seconds=60 program name corpus seeds
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            --seconds)
+                [[ ${2:-} =~ ^[0-9]+$ ]] || die '--seconds needs a number'
+                seconds=$2
+                shift 2
+                ;;
+            *) die "fuzz: unknown argument \"$1\"" ;;
+        esac
+    done
+    install_packages "${fuzz_packages[@]}"
+    build fuzz
+    local found=0
+    for program in build-fuzz/fuzz/fuzz_*; do
+        [[ -x $program ]] || continue
+        found=1
+        name=${program##*/}
+        corpus="$(cache_folder)/corpus/$name"
+        seeds=host/test/fuzz/corpus/$name
+        mkdir -p "$corpus"
+        [[ -d $seeds ]] || seeds=''
+        phase "$name" "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+            -print_final_stats=1 -artifact_prefix="$corpus/" "$corpus" ${seeds:+"$seeds"}
+    done
+    [[ $found -eq 1 ]] || die 'this tree has no fuzzers below host/test/fuzz'
+}
+
+# Each part runs even when one before it failed; the verdict is at the end.
+long() {
+    local part bad=()
+    local parts=('test' 'asan' 'tsan' 'fuzz --seconds 300' 'lint --deep')
+    build release
+    if build/temporal-lua help 2>/dev/null | grep -qE '^[[:space:]]*sim([[:space:]]|$)'; then
+        parts+=('sim --seeds 5000')
+    fi
+    if build/temporal-lua help 2>/dev/null | grep -qE '^[[:space:]]*torture([[:space:]]|$)'; then
+        parts+=('torture --kills 1000 --power 1000')
+    fi
+    for part in "${parts[@]}"; do
+        # The words of a part are its verb and arguments.
+        # shellcheck disable=SC2086
+        phase "long: $part" ./dev $part || bad+=("$part")
+    done
+    [[ ${#bad[@]} -eq 0 ]] || die "failed: ${bad[*]}"
+    say 'long: all parts passed'
+}

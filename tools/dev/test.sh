@@ -1,0 +1,235 @@
+# Verbs test, lint, asan, tsan and coverage of ./dev. Sourced by it.
+# Every suite speaks TAP; the cases are counted one by one and a suite that dies counts as failed.
+. tools/dev/setup.sh
+
+passed=0
+failed=0
+skipped=0
+failures=()
+filters=()
+work=''
+
+open_work() {
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+}
+
+# selected NAME: whether a filter names it (or none was given).
+selected() {
+    local filter
+    [[ ${#filters[@]} -gt 0 ]] || return 0
+    for filter in "${filters[@]}"; do
+        [[ $1 == *"$filter"* || $filter == "$1"* ]] && return 0
+    done
+    return 1
+}
+
+# count SUITE SECONDS TAP_FILE STDERR_FILE STATUS: adds a suite's cases and prints one line for it.
+count() {
+    local suite=$1 seconds=$2 tap=$3 errors=$4 status=$5
+    local plan ok bad skip
+    plan=$(awk '/^1\.\.[0-9]+/ { sub(/^1\.\./, ""); n += $1; seen = 1 } END { print seen ? n + 0 : -1 }' "$tap")
+    skip=$(grep -cE '^(not )?ok [0-9]+.*# SKIP' "$tap" || true)
+    ok=$(grep -E '^ok [0-9]+' "$tap" | grep -vc '# SKIP' || true)
+    bad=$(grep -E '^not ok [0-9]+' "$tap" | grep -vc '# SKIP' || true)
+    # Cases announced and never reported died with their process.
+    if [[ $plan -ge 0 && $((ok + bad + skip)) -lt $plan ]]; then
+        bad=$((plan - ok - skip))
+    fi
+    if [[ $bad -eq 0 && ($plan -lt 0 || $status -ne 0) ]]; then
+        bad=1
+    fi
+    passed=$((passed + ok))
+    failed=$((failed + bad))
+    skipped=$((skipped + skip))
+    printf '%-40s %5d passed' "$suite" "$ok"
+    [[ $bad -eq 0 ]] || printf ', %d failed' "$bad"
+    [[ $skip -eq 0 ]] || printf ', %d skipped' "$skip"
+    printf '  (%s s)\n' "$seconds"
+    if [[ $bad -gt 0 ]]; then
+        failures+=("$suite")
+        grep -vE '^ok |^1\.\.' "$tap" | tail -n 60 | sed 's/^/    /'
+        tail -n 60 "$errors" | sed 's/^/    /'
+        [[ $status -eq 0 ]] || printf '    exit status %d\n' "$status"
+    fi
+}
+
+# run_tap NAME COMMAND...: runs one suite; its results wait in $work/NAME.* for `count`.
+run_tap() {
+    local name=$1 start status=0
+    shift
+    start=$(now_ms)
+    timeout -k 5 "${TEST_TIMEOUT:-600}" "$@" >"$work/$name.tap" 2>"$work/$name.err" || status=$?
+    seconds_since "$start" >"$work/$name.seconds"
+    printf '%d' "$status" >"$work/$name.status"
+}
+
+count_tap() {
+    count "$1" "$(<"$work/$1.seconds")" "$work/$1.tap" "$work/$1.err" "$(<"$work/$1.status")"
+}
+
+# run_case NAME COMMAND...: a command that is one case by itself: exit status 0 passes.
+run_case() {
+    local name=$1 start status=0 seconds
+    shift
+    start=$(now_ms)
+    timeout -k 5 "${TEST_TIMEOUT:-600}" "$@" >"$work/case.out" 2>&1 || status=$?
+    seconds=$(seconds_since "$start")
+    {
+        printf '1..1\n'
+        [[ $status -eq 0 ]] && printf 'ok 1 - %s\n' "$name" || printf 'not ok 1 - %s\n' "$name"
+    } >"$work/case.tap"
+    count "$name" "$seconds" "$work/case.tap" "$work/case.out" "$status"
+}
+
+run_lint() {
+    selected lint || return 0
+    run_case 'lint deps' lua5.4 tools/lint/deps.lua
+    run_case 'lint tidy' lua5.4 tools/lint/tidy.lua
+    local folder lua_folders=()
+    for folder in lua samples spec tools proto bench host; do
+        [[ -d $folder ]] && lua_folders+=("$folder")
+    done
+    run_case 'lint luacheck' luacheck --no-color -q "${lua_folders[@]}"
+    run_case 'lint format' bash -c 'git ls-files -co --exclude-standard -- "host/*.c" "host/*.h" \
+        "samples/*.c" "samples/*.h" | xargs -r clang-format --dry-run -Werror'
+    run_case 'lint shell' bash -c 'for f in dev .ci/run tools/dev/*.sh; do bash -n "$f" || exit 1; done'
+    if [[ -d build ]]; then
+        run_case 'lint symbols' lua5.4 tools/lint/symbols.lua build
+    fi
+}
+
+# run_units FOLDER [WRAPPER...]: every unit test executable, as many at once as there are CPUs.
+run_units() {
+    local folder=$1 program name running=0 names=()
+    shift
+    for program in "$folder"/unit/test_*; do
+        [[ -x $program && -f $program ]] || continue
+        name=${program##*/}
+        # A program whose source is gone is a leftover of an earlier build.
+        [[ -f host/test/unit/$name.c ]] || continue
+        selected "$name" || continue
+        names+=("$name")
+        CMOCKA_MESSAGE_OUTPUT=TAP run_tap "$name" "$@" "$program" &
+        running=$((running + 1))
+        if [[ $running -ge $(jobs_count) ]]; then
+            wait -n || true
+            running=$((running - 1))
+        fi
+    done
+    wait
+    for name in "${names[@]}"; do
+        count_tap "$name"
+    done
+}
+
+# run_specs FOLDER: busted on the stock Lua, against the C module in FOLDER.
+run_specs() {
+    local folder=$1 roots=() filter
+    [[ -d spec ]] || return 0
+    if [[ ${#filters[@]} -eq 0 ]]; then
+        roots=(spec)
+    else
+        for filter in "${filters[@]}"; do
+            [[ $filter == spec || $filter == spec/* ]] && roots+=("$filter")
+        done
+    fi
+    [[ ${#roots[@]} -gt 0 ]] || return 0
+    TEMPORAL_LUA_BIN="$PWD/$folder/temporal-lua" run_tap specs \
+        env "${spec_environment[@]}" lua5.4 /usr/bin/busted -o TAP "--cpath=./$folder/?.so" "${roots[@]}"
+    count_tap specs
+}
+spec_environment=()
+
+has_cli_verb() {
+    [[ -x build/temporal-lua ]] && build/temporal-lua help 2>/dev/null | grep -qE "^[[:space:]]*$1([[:space:]]|$)"
+}
+
+run_short_machines() {
+    if selected sim && has_cli_verb sim; then
+        run_case 'simulation (50 seeds)' build/temporal-lua sim --seeds 50
+    fi
+    if selected torture && has_cli_verb torture; then
+        run_case 'torture (20 kills, 20 power cuts)' build/temporal-lua torture --kills 20 --power 20
+    fi
+}
+
+# The closing line; the exit status says whether all is well.
+report() {
+    if [[ ${#failures[@]} -gt 0 ]]; then
+        printf 'failed: %s\n' "${failures[@]}"
+    fi
+    printf '%d passed, %d failed' "$passed" "$failed"
+    [[ $skipped -eq 0 ]] || printf ', %d skipped' "$skipped"
+    printf '\n'
+    [[ $failed -eq 0 && $passed -gt 0 ]]
+}
+
+run_tests() {
+    filters=("$@")
+    install_packages "${test_packages[@]}"
+    build release
+    open_work
+    phase 'lint' run_lint
+    phase 'unit tests' run_units build
+    phase 'specs' run_specs build
+    phase 'simulation and torture' run_short_machines
+    report
+}
+
+clang_tidy() {
+    local folder=build
+    [[ -f $folder/compile_commands.json ]] || die 'build first: clang-tidy reads compile_commands.json'
+    command -v clang-tidy >/dev/null || die 'clang-tidy is not installed'
+    git ls-files -- 'host/*.c' | grep -v '^host/luart/vm/lua_all.c$' |
+        xargs -r -P "$(jobs_count)" -n 8 clang-tidy --quiet -p "$folder"
+}
+
+run_lint_verb() {
+    install_packages "${test_packages[@]}"
+    open_work
+    run_lint
+    if [[ ${1:-} == --deep ]]; then
+        run_case 'lint clang-tidy' bash -c '. tools/dev/common.sh; . tools/dev/test.sh; clang_tidy'
+    fi
+    report
+}
+
+run_asan() {
+    filters=("$@")
+    install_packages "${test_packages[@]}"
+    build asan
+    open_work
+    export ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1"
+    export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+    phase 'unit tests (asan)' run_units build-asan
+    # The interpreter is not instrumented: the runtime has to be there before the module.
+    spec_environment=("LD_PRELOAD=$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)")
+    phase 'specs (asan)' run_specs build-asan
+    report
+}
+
+run_tsan() {
+    filters=("$@")
+    install_packages "${test_packages[@]}"
+    build tsan
+    open_work
+    export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
+    # Address-space randomisation beyond what the runtime maps makes it refuse to start.
+    phase 'unit tests (tsan)' run_units build-tsan setarch -R
+    report
+}
+
+run_coverage() {
+    filters=("$@")
+    install_packages "${test_packages[@]}"
+    build coverage
+    open_work
+    phase 'unit tests (coverage)' run_units build-coverage
+    phase 'specs (coverage)' run_specs build-coverage
+    command -v lcov >/dev/null || die 'lcov is not installed: the counters are in build-coverage'
+    lcov -q -c -d build-coverage -o build-coverage/all.info
+    lcov -q -e build-coverage/all.info "$PWD/host/*" -o build-coverage/host.info
+    lcov --list build-coverage/host.info
+    report
+}

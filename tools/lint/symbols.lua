@@ -1,0 +1,63 @@
+-- What the built files show to the outside. Run from the top folder after a build:
+--   lua5.4 tools/lint/symbols.lua build
+-- The Lua C module exports its entry point alone; the binary exports the public C API alone and
+-- never the sandbox VM.
+package.path = "tools/lint/?.lua;" .. package.path
+local source = require "source"
+
+local folder = arg[1] or "build"
+local report = source.reporter("symbols")
+
+local function exports(path)
+    local file = io.open(path, "rb")
+    if not file then
+        return nil
+    end
+    file:close()
+    local names = {}
+    local pipe = assert(io.popen(("nm -D --defined-only '%s'"):format(path), "r"))
+    for line in pipe:lines() do
+        local kind, name = line:match("^%x+%s+(%a)%s+([^@%s]+)")
+        if kind then
+            names[#names + 1] = { kind = kind, name = name }
+        end
+    end
+    assert(pipe:close(), "nm failed")
+    return names
+end
+
+local checked = 0
+
+local module = exports(folder .. "/temporal/core.so")
+if module then
+    checked = checked + 1
+    local entry = false
+    for _, symbol in ipairs(module) do
+        if symbol.name == "luaopen_temporal_core" then
+            entry = true
+        else
+            report.add(folder .. "/temporal/core.so", 1, "exports %s", symbol.name)
+        end
+    end
+    if not entry then
+        report.add(folder .. "/temporal/core.so", 1, "does not export luaopen_temporal_core")
+    end
+end
+
+-- The linker's own marks, and data of libc copied into a program.
+local function is_linker_mark(symbol)
+    return symbol.name:find("^_") or symbol.name == "data_start" or symbol.name == "main"
+        or symbol.name == "environ" or symbol.kind == "B" or symbol.kind == "V"
+end
+
+local binary = exports(folder .. "/temporal-lua")
+if binary then
+    checked = checked + 1
+    for _, symbol in ipairs(binary) do
+        if not symbol.name:find("^tlua_") and not is_linker_mark(symbol) then
+            report.add(folder .. "/temporal-lua", 1, "exports %s", symbol.name)
+        end
+    end
+end
+
+report.finish(checked)
