@@ -63,7 +63,11 @@ build() {
 }
 
 c_sources() {
-    git ls-files -co --exclude-standard -- 'host/*.c' 'host/*.h' 'samples/*.c' 'samples/*.h'
+    local path
+    git ls-files -co --exclude-standard -- 'host/*.c' 'host/*.h' 'samples/*.c' 'samples/*.h' |
+        while read -r path; do
+            [[ ! -f $path ]] || printf '%s\n' "$path"
+        done
 }
 
 format() {

@@ -82,6 +82,15 @@ run_case() {
     count "$name" "$seconds" "$work/case.tap" "$work/case.out" "$status"
 }
 
+# Names the files that ./dev format would change.
+format_check() {
+    local files
+    files=$(c_sources | xargs -r clang-format --dry-run 2>&1 | sed -n 's/^\([^: ]*\):.*clang-formatted.*/\1/p' | sort -u)
+    [[ -z $files ]] && return 0
+    printf '%s: ./dev format would change it\n' $files
+    return 1
+}
+
 run_lint() {
     selected lint || return 0
     run_case 'lint deps' lua5.4 tools/lint/deps.lua
@@ -91,10 +100,9 @@ run_lint() {
         [[ -d $folder ]] && lua_folders+=("$folder")
     done
     run_case 'lint luacheck' luacheck --no-color -q "${lua_folders[@]}"
-    run_case 'lint format' bash -c 'git ls-files -co --exclude-standard -- "host/*.c" "host/*.h" \
-        "samples/*.c" "samples/*.h" | xargs -r clang-format --dry-run -Werror'
+    run_case 'lint format' bash -c '. tools/dev/common.sh; . tools/dev/test.sh; format_check'
     run_case 'lint shell' bash -c 'for f in dev .ci/run tools/dev/*.sh; do bash -n "$f" || exit 1; done'
-    if [[ -d build ]]; then
+    if [[ -f build/temporal/core.so || -f build/temporal-lua ]]; then
         run_case 'lint symbols' lua5.4 tools/lint/symbols.lua build
     fi
 }
