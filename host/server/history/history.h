@@ -56,7 +56,8 @@ struct tl_history_limits {
     int64_t buffered_events, buffered_bytes;
     int64_t eager_activities_max;       /* per workflow task completion */
     int64_t wft_heartbeat_timeout_ms;   /* force_create_new_workflow_task without commands */
-    int64_t cached_bytes_max;           /* per run: encoded events kept in memory */
+    int64_t run_min_interval_ms;        /* a run of a chain starts no sooner after the one before it */
+    int64_t activity_failure_bytes;     /* of a failure kept for the next attempt; cut above that */
 };
 void tl_history_limits_default(struct tl_history_limits *out);
 
@@ -94,8 +95,9 @@ tl_rc tl_rs_apply_record(struct tl_rs *rs, int64_t log_id, struct tl_str record,
 tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_error *err) TL_MUST_USE;
 /* Bytes of memory the run costs, cached events included. */
 size_t tl_rs_bytes(const struct tl_rs *rs);
-/* Drops cached event bytes that are durable (log id <= durable_log_id). Returns bytes freed. */
-size_t tl_rs_shrink(struct tl_rs *rs, int64_t durable_log_id);
+/* Drops the oldest cached event bytes that are durable (log id <= durable_log_id) until at most
+ * keep_bytes stay cached. Returns bytes freed. */
+size_t tl_rs_shrink(struct tl_rs *rs, int64_t durable_log_id, size_t keep_bytes);
 
 /* Views into the run; valid until its next change. */
 struct tl_rs_info {
@@ -183,7 +185,7 @@ enum tl_effect_kind {
     TL_FX_HISTORY_CHANGED,          /* events were added: wake long polls */
     TL_FX_VISIBILITY_CHANGED,       /* memo, search attributes or status */
     TL_FX_QUERY_ANSWERED,           /* u.query: an answer for a buffered query */
-    TL_FX_QUERY_UNBLOCKED,          /* u.query: no task pending any more: send it straight to matching */
+    TL_FX_QUERY_UNBLOCKED,          /* u.query: forgotten here; ask tl_rs_query_route again (now DIRECT) */
     TL_FX_QUERY_FAILED,             /* u.query: cannot be answered; rc and message tell */
 };
 
@@ -407,13 +409,14 @@ tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *k
 
 enum tl_query_route {
     TL_QUERY_DIRECT,    /* straight to matching, on the sticky queue when there is one */
-    TL_QUERY_BUFFER,    /* tl_tx_query_buffer: rides on the next or current task */
-    TL_QUERY_WAIT,      /* no task completed yet and none failed often: hold it until one has (then ask again) */
-    TL_QUERY_REFUSE,    /* err is filled (WorkflowNotReady) */
+    TL_QUERY_BUFFER,    /* tl_tx_query_buffer: rides on the current or next task */
+    TL_QUERY_REFUSE,    /* *rc, *kind and err are filled (WorkflowNotReady, buffer full) */
 };
-/* `buffered_max`: how many queries may wait on the run. */
-enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, size_t buffered_max,
-                                      enum tl_error_kind *kind, struct tl_error *err);
+/* deadline_ns: wall time at which the caller gives up (TL_NS_NEVER: none); a first task that comes
+ * later than that refuses the query. buffered_max: how many queries may wait on the run. The status of
+ * a closed run (query reject condition) is the caller's to look at. */
+enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_ns, size_t buffered_max,
+                                      tl_rc *rc, enum tl_error_kind *kind, struct tl_error *err);
 /* Memory only. `query` is copied. Errors: TL_ELIMIT. */
 tl_rc tl_tx_query_buffer(struct tl_tx *tx, uint64_t id, struct tl_str query, struct tl_error *err)
     TL_MUST_USE;
