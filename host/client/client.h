@@ -127,7 +127,7 @@ struct tl_client_result_query {
 
 struct tl_client_result {
     TpEnums__WorkflowExecutionStatus status;      /* of the last run looked at; never RUNNING */
-    const char *run_id;                           /* that run; arena */
+    const char *run_id;                           /* that run; "" when the query named none; arena */
     const char *new_run_id;                       /* set when not followed; "" otherwise; arena */
     const TpCommon__Payloads *result;             /* COMPLETED; may be NULL; arena */
     const TpFailure__Failure *failure;            /* FAILED; a made one for CANCELED, TERMINATED,
