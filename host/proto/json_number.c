@@ -114,3 +114,16 @@ size_t tl_json_double_text(double v, char out[32])
     }
     return n;
 }
+
+size_t tl_json_float_text(float v, char out[32])
+{
+    size_t n = 0;
+    for (int precision = fabsf(v) < FLT_MIN ? 1 : 6; precision <= 9; precision++) {
+        n = format((double)v, precision, out);
+        double back;
+        if (tl_json_double_value(tl_str_n(out, n), &back) && (float)back == v) {
+            break;
+        }
+    }
+    return n;
+}

@@ -124,5 +124,7 @@ tl_rc tl_jw_finish(struct tl_jw *w, struct tl_error *err) TL_MUST_USE;
 /* Shortest text of a finite double that reads back equal; returns its length (< 32). Integral values
  * have no ".0". */
 size_t tl_json_double_text(double v, char out[32]);
+/* The same for a float: fewer digits are enough. */
+size_t tl_json_float_text(float v, char out[32]);
 /* The value of text, which must be a JSON number. False when it is beyond the range of doubles. */
 bool tl_json_double_value(struct tl_str text, double *v);
