@@ -28,7 +28,8 @@ selected() {
 count() {
     local suite=$1 seconds=$2 tap=$3 errors=$4 status=$5
     local plan ok bad skip
-    plan=$(awk '/^1\.\.[0-9]+/ { sub(/^1\.\./, ""); n += $1; seen = 1 } END { print seen ? n + 0 : -1 }' "$tap")
+    plan=$(awk '/^1\.\.[0-9]+/ { sub(/^1\.\./, ""); n += $1; seen = 1 }
+        END { print seen ? n + 0 : -1 }' "$tap")
     skip=$(grep -cE '^(not )?ok [0-9]+.*# SKIP' "$tap" || true)
     ok=$(grep -E '^ok [0-9]+' "$tap" | grep -vc '# SKIP' || true)
     bad=$(grep -E '^not ok [0-9]+' "$tap" | grep -vc '# SKIP' || true)
@@ -85,7 +86,8 @@ run_case() {
 # Names the files that ./dev format would change.
 format_check() {
     local files
-    files=$(c_sources | xargs -r clang-format --dry-run 2>&1 | sed -n 's/^\([^: ]*\):.*clang-formatted.*/\1/p' | sort -u)
+    files=$(c_sources | xargs -r clang-format --dry-run 2>&1 |
+        sed -n 's/^\([^: ]*\):.*clang-formatted.*/\1/p' | sort -u)
     [[ -z $files ]] && return 0
     printf '%s: ./dev format would change it\n' $files
     return 1
