@@ -260,7 +260,8 @@ static tl_rc find_type(struct tl_json_in *in, Google__Protobuf__Any *any)
     return rc;
 }
 
-/* The rest of an object whose content is one member "value", handled by fn. */
+/* The rest of an object whose content is one member "value": the JSON of a type with a form of its own,
+ * or the bytes of a type that is not known here. */
 static tl_rc get_value_member(struct tl_json_in *in, const ProtobufCMessageDescriptor *desc,
                               Google__Protobuf__Any *any, void **msg)
 {
