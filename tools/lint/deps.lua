@@ -172,7 +172,7 @@ local function check_line(path, inner, number, line)
 end
 
 local checked = 0
-for _, path in ipairs(source.files("c", "h", "def")) do
+for _, path in ipairs(source.files("c", "h", "inc", "def")) do
     local inner = path:match("^host/(.+)$")
     if inner then
         checked = checked + 1

@@ -92,7 +92,8 @@ local function check_file(path)
         return
     end
     local extension = path:match("%.([%w_]+)$") or ""
-    local code = extension == "c" or extension == "h" or extension == "def" or extension == "lua"
+    local c = extension == "c" or extension == "h" or extension == "inc"
+    local code = c or extension == "def" or extension == "lua"
     local script = extension == "sh" or path == "dev" or extension == "cmake" or path == "CMakeLists.txt"
     local lines = source.lines(text)
     for number, line in ipairs(lines) do
@@ -113,7 +114,7 @@ local function check_file(path)
     if (code or script) and #lines > LINES_MAX then
         report.add(path, #lines, "%d lines (at most %d): split it by subject", #lines, LINES_MAX)
     end
-    if path:find("^host/.*%.[ch]$") then
+    if c and path:find("^host/") then
         check_head(path, lines)
         check_calls(path, source.strip_c(text))
         check_functions(path, lines)
