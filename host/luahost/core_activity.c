@@ -1,0 +1,173 @@
+/* temporal.core, part: the activity that runs on this state. Thread: the state's. */
+#define TL_STOCK_LUA
+#include <lauxlib.h>
+
+#include "base/log.h"
+#include "luahost/core_arena.h"
+#include "luahost/host.h"
+#include "luart/convert.h"
+#include "proto/pb.h"
+
+static struct tl_activity *running(lua_State *L)
+{
+    struct tl_activity *a = tl_host_get(L)->current;
+    if (!a) {
+        luaL_error(L, "no activity is running here");
+    }
+    return a;
+}
+
+static void set_text(lua_State *L, const char *name, const char *text)
+{
+    lua_pushstring(L, text ? text : "");
+    lua_setfield(L, -2, name);
+}
+
+static void set_seconds(lua_State *L, const char *name, int64_t ns)
+{
+    if (ns >= 0) {
+        lua_pushnumber(L, (lua_Number)ns / 1e9);
+        lua_setfield(L, -2, name);
+    }
+}
+
+/* [-0, +1, m] core.activity_info(): a table, nil outside an activity */
+static int info(lua_State *L)
+{
+    struct tl_activity *a = tl_host_get(L)->current;
+    if (!a) {
+        return 0;
+    }
+    const TpWs__PollActivityTaskQueueResponse *t = a->task;
+    lua_createtable(L, 0, 20);
+    set_text(L, "activity_id", t->activity_id);
+    set_text(L, "activity_type", t->activity_type ? t->activity_type->name : "");
+    set_text(L, "workflow_id", t->workflow_execution ? t->workflow_execution->workflow_id : "");
+    set_text(L, "workflow_run_id", t->workflow_execution ? t->workflow_execution->run_id : "");
+    set_text(L, "workflow_type", t->workflow_type ? t->workflow_type->name : "");
+    set_text(L, "workflow_namespace", t->workflow_namespace);
+    lua_pushlstring(L, a->namespace_name.p, a->namespace_name.n);
+    lua_setfield(L, -2, "namespace");
+    lua_pushlstring(L, a->task_queue.p, a->task_queue.n);
+    lua_setfield(L, -2, "task_queue");
+    lua_pushlstring(L, (const char *)t->task_token.data, t->task_token.len);
+    lua_setfield(L, -2, "task_token");
+    lua_pushinteger(L, t->attempt);
+    lua_setfield(L, -2, "attempt");
+    lua_pushboolean(L, a->is_local);
+    lua_setfield(L, -2, "is_local");
+    set_seconds(L, "scheduled_time", tl_pb_timestamp_ns_or(t->scheduled_time, -1));
+    set_seconds(L, "current_attempt_scheduled_time",
+                tl_pb_timestamp_ns_or(t->current_attempt_scheduled_time, -1));
+    set_seconds(L, "started_time", tl_pb_timestamp_ns_or(t->started_time, -1));
+    set_seconds(L, "schedule_to_close_timeout", tl_pb_duration_ns_or(t->schedule_to_close_timeout, -1));
+    set_seconds(L, "start_to_close_timeout", tl_pb_duration_ns_or(t->start_to_close_timeout, -1));
+    set_seconds(L, "heartbeat_timeout", tl_pb_duration_ns_or(t->heartbeat_timeout, -1));
+    return 1;
+}
+
+/* [-0, +1, v] core.activity_heartbeat(...): the cancel reasons, 0 to go on */
+static int heartbeat(lua_State *L)
+{
+    struct tl_activity *a = running(L);
+    struct tl_error err;
+    int n = lua_gettop(L);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    TpCommon__Payloads *details = tl_stock_payloads_encode(L, 1, n, arena, "detail");
+    tl_rc rc = tl_activity_heartbeat(a, details, &err);
+    if (rc != TL_OK && rc != TL_ECANCELLED) {
+        return luaL_error(L, "%s", err.message);
+    }
+    lua_pushinteger(L, (lua_Integer)tl_activity_cancel_reasons(a));
+    return 1;
+}
+
+/* [-0, +n, v] core.activity_heartbeat_details() */
+static int heartbeat_details(lua_State *L)
+{
+    return tl_stock_payloads_decode(L, running(L)->task->heartbeat_details);
+}
+
+/* [-0, +1, v] core.activity_cancel_reasons() */
+static int cancel_reasons(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)tl_activity_cancel_reasons(running(L)));
+    return 1;
+}
+
+/* [-0, +1, v] core.activity_wait_cancelled(ns or nil): the cancel reasons */
+static int wait_cancelled(lua_State *L)
+{
+    struct tl_activity *a = running(L);
+    int64_t deadline = INT64_MAX;
+    if (!lua_isnoneornil(L, 1)) {
+        deadline = tl_world_mono_ns(tl_world_real()) + luaL_checkinteger(L, 1);
+    }
+    lua_pushinteger(L, (lua_Integer)tl_activity_wait_cancelled(a, deadline));
+    return 1;
+}
+
+/* [-0, +0, v] core.activity_complete_async() */
+static int complete_async(lua_State *L)
+{
+    tl_activity_complete_async(running(L));
+    return 0;
+}
+
+/* [-0, +1, v] core.cancel_text(reasons) */
+static int cancel_text(lua_State *L)
+{
+    lua_Integer r = luaL_checkinteger(L, 1);
+    const char *text = (r & TL_CANCEL_WORKER_SHUTDOWN) ? "the worker is shutting down"
+                       : (r & TL_CANCEL_NOT_FOUND)     ? "the server does not know the task any more"
+                       : (r & TL_CANCEL_TIMED_OUT)     ? "the activity has timed out"
+                       : (r & TL_CANCEL_PAUSED)        ? "the activity was paused"
+                       : (r & TL_CANCEL_RESET)         ? "the activity was reset"
+                                                       : "the activity was cancelled";
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* [-0, +0, v] core.activity_log(level, message, fields): fields is ignored when it is no table; its
+ * entries are written in the text after the message */
+static int log_line(lua_State *L)
+{
+    struct tl_activity *a = running(L);
+    enum tl_log_level level;
+    size_t n;
+    const char *name = luaL_checkstring(L, 1);
+    if (!tl_log_level_parse(tl_str(name), &level)) {
+        return luaL_error(L, "'%s' is not a log level: trace, debug, info, warn, error", name);
+    }
+    luaL_checkstring(L, 2);
+    if (lua_istable(L, 3)) {
+        lua_pushcfunction(L, tl_stock_lib_json_encode);
+        lua_pushvalue(L, 3);
+        lua_call(L, 1, 1);
+        lua_pushfstring(L, "%s %s", lua_tostring(L, 2), lua_tostring(L, -1));
+        lua_replace(L, 2);
+    }
+    const char *message = lua_tolstring(L, 2, &n);
+    TL_LOG(level, "activity.logged", TL_S("message", tl_str_n(message, n)),
+           TL_C("activity_type", a->task->activity_type->name),
+           TL_C("workflow_id", a->task->workflow_execution->workflow_id),
+           TL_I("attempt", a->task->attempt));
+    return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"activity_info", info},
+    {"activity_heartbeat", heartbeat},
+    {"activity_heartbeat_details", heartbeat_details},
+    {"activity_cancel_reasons", cancel_reasons},
+    {"activity_wait_cancelled", wait_cancelled},
+    {"activity_complete_async", complete_async},
+    {"activity_log", log_line},
+    {"cancel_text", cancel_text},
+    {NULL, NULL},
+};
+
+void tl_core_activity(lua_State *L)
+{
+    luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,264 @@
+/* temporal.core, part: the embedded server, connections to it and calls. Thread: the state's. */
+#include <lauxlib.h>
+
+#include "base/mem.h"
+#include "luahost/core_arena.h"
+#include "luahost/host.h"
+#include "luahost/pb_lua.h"
+#include "proto/pb.h"
+#include "server/server.h"
+
+#define SERVER_TYPE "temporal.core.server"
+#define CONNECTION_TYPE "temporal.core.connection"
+#define TEXTS_MAX 64
+
+struct server_box {
+    struct tl_host_server *server; /* NULL once closed */
+};
+
+void tl_host_server_release(struct tl_host_server *s)
+{
+    if (s && --s->holds == 0) {
+        tl_server_stop(s->server);
+        tl_server_close(s->server);
+        tl_mem_free(s);
+    }
+}
+
+struct tl_host_server *tl_host_check_server(lua_State *L, int index)
+{
+    struct server_box *box = luaL_checkudata(L, index, SERVER_TYPE);
+    if (!box->server) {
+        luaL_argerror(L, index, "the embedded server is closed");
+    }
+    return box->server;
+}
+
+struct tl_host_connection *tl_host_check_connection(lua_State *L, int index)
+{
+    struct tl_host_connection *c = luaL_checkudata(L, index, CONNECTION_TYPE);
+    if (!c->channel) {
+        luaL_argerror(L, index, "the connection is closed");
+    }
+    return c;
+}
+
+/* Texts of the list field `name` of the table at 1; borrowed from the table. */
+static size_t text_list(lua_State *L, const char *name, const char **out)
+{
+    size_t n = 0;
+    lua_getfield(L, 1, name);
+    if (!lua_isnil(L, -1)) {
+        luaL_checktype(L, -1, LUA_TTABLE);
+        n = (size_t)lua_rawlen(L, -1);
+        if (n > TEXTS_MAX) {
+            luaL_error(L, "%s: at most %d entries", name, TEXTS_MAX);
+        }
+        for (size_t i = 0; i < n; i++) {
+            lua_rawgeti(L, -1, (lua_Integer)i + 1);
+            out[i] = luaL_checkstring(L, -1);
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    return n;
+}
+
+static const char *text_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    const char *text = luaL_optstring(L, -1, NULL);
+    lua_pop(L, 1);
+    return text; /* still referenced by the table */
+}
+
+static bool flag_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    bool on = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return on;
+}
+
+/* [-0, +1, v] core.server_open{ db_filename, namespace, namespaces, sqlite_pragmas, time_skipping } */
+static int server_open(lua_State *L)
+{
+    const char *namespaces[TEXTS_MAX + 1], *pragmas[TEXTS_MAX];
+    struct tl_server_options o;
+    struct tl_error err;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    tl_server_options_default(&o);
+    o.db_path = text_field(L, "db_filename");
+    o.namespaces = namespaces;
+    o.namespace_count = text_list(L, "namespaces", namespaces);
+    const char *own = text_field(L, "namespace");
+    if (own) {
+        namespaces[o.namespace_count++] = own;
+    }
+    o.pragmas = pragmas;
+    o.pragma_count = text_list(L, "sqlite_pragmas", pragmas);
+    o.time_skipping = flag_field(L, "time_skipping");
+    o.time_skipping_locked = o.time_skipping;
+    if (o.time_skipping) {
+        o.workflow_id_reuse_ns = 0;
+    }
+    struct server_box *box = lua_newuserdatauv(L, sizeof *box, 0);
+    box->server = NULL;
+    luaL_setmetatable(L, SERVER_TYPE);
+    struct tl_server *s;
+    tl_rc rc = tl_server_open(&s, &o, &err);
+    if (rc == TL_OK && (rc = tl_server_start(s, &err)) != TL_OK) {
+        tl_server_close(s);
+    }
+    if (rc != TL_OK) {
+        return luaL_error(L, "%s", err.message);
+    }
+    box->server = TL_NEW(struct tl_host_server);
+    *box->server = (struct tl_host_server){s, 1};
+    return 1;
+}
+
+/* [-0, +0, -] core.server_close(server); idempotent, also __gc */
+static int server_close(lua_State *L)
+{
+    struct server_box *box = luaL_checkudata(L, 1, SERVER_TYPE);
+    tl_host_server_release(box->server);
+    box->server = NULL;
+    return 0;
+}
+
+/* [-0, +1, v] core.connect(server, namespace, identity) */
+static int connect(lua_State *L)
+{
+    struct tl_host_server *server = tl_host_check_server(L, 1);
+    const char *ns = luaL_checkstring(L, 2), *identity = luaL_checkstring(L, 3);
+    struct tl_host_connection *c = lua_newuserdatauv(L, sizeof *c, 0);
+    memset(c, 0, sizeof *c);
+    luaL_setmetatable(L, CONNECTION_TYPE);
+    struct tl_client_config config = {
+        .namespace_name = tl_str(ns),
+        .identity = tl_str(identity),
+        .pump = tl_host_pump(tl_host_get(L)),
+    };
+    server->holds++;
+    c->server = server;
+    c->channel = config.channel = tl_local_channel_open(tl_server_service(server->server));
+    c->client = tl_client_new(&config);
+    return 1;
+}
+
+/* [-0, +0, -] core.disconnect(connection); idempotent, also __gc */
+static int disconnect(lua_State *L)
+{
+    struct tl_host_connection *c = luaL_checkudata(L, 1, CONNECTION_TYPE);
+    if (c->channel) {
+        tl_client_free(c->client);
+        tl_channel_close(c->channel);
+        tl_host_server_release(c->server);
+        memset(c, 0, sizeof *c);
+    }
+    return 0;
+}
+
+/* [-0, +4, m] nil, status, message, details: the answer of a call that failed */
+static int push_failure(lua_State *L, int status, const char *message, struct tl_str details)
+{
+    lua_pushnil(L);
+    lua_pushinteger(L, status);
+    lua_pushstring(L, message);
+    lua_pushlstring(L, details.p ? details.p : "", details.n);
+    return 4;
+}
+
+/* [-0, +1|+4, v] core.call(connection, method, request, timeout_ns): the response as a table, or nil,
+ * status, message, details */
+static int call(lua_State *L)
+{
+    struct tl_host_connection *c = tl_host_check_connection(L, 1);
+    size_t n;
+    const char *name = luaL_checklstring(L, 2, &n);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    int64_t timeout_ns = luaL_optinteger(L, 4, 0);
+    enum tl_method method;
+    struct tl_client_error err = {0};
+    if (!tl_method_find(tl_str_n(name, n), &method)) {
+        return luaL_error(L, "'%s' is not a method of Temporal's services", name);
+    }
+    const struct tl_method_info *info = tl_method_info(method);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    ProtobufCMessage *request, *response;
+    tl_rc rc = tl_pb_from_lua(L, 3, info->input, arena, &request, &err.error);
+    if (rc != TL_OK) {
+        return luaL_error(L, "%s: %s", name, err.error.message);
+    }
+    rc = tl_client_call(c->client, method, request, arena, &response, timeout_ns, &err);
+    if (rc != TL_OK) {
+        return push_failure(L, err.grpc_status ? err.grpc_status : tl_rc_grpc_status(rc),
+                            err.error.message, err.details);
+    }
+    tl_pb_to_lua(L, response);
+    return 1;
+}
+
+/* [-0, +2|+4, v] core.history_page(connection, workflow_id, run_id, token): encoded events, next
+ * token; or as call */
+static int history_page(lua_State *L)
+{
+    struct tl_host_connection *c = tl_host_check_connection(L, 1);
+    struct tl_client_error err = {0};
+    size_t token_n;
+    TpWs__GetWorkflowExecutionHistoryRequest request;
+    TpCommon__WorkflowExecution execution;
+    TpWs__GetWorkflowExecutionHistoryResponse *response;
+    tp_ws__get_workflow_execution_history_request__init(&request);
+    tp_common__workflow_execution__init(&execution);
+    execution.workflow_id = (char *)(uintptr_t)luaL_checkstring(L, 2);
+    execution.run_id = (char *)(uintptr_t)luaL_checkstring(L, 3);
+    request.execution = &execution;
+    request.next_page_token.data = (uint8_t *)(uintptr_t)luaL_checklstring(L, 4, &token_n);
+    request.next_page_token.len = token_n;
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_rc rc = tl_client_call(c->client, TL_M_GetWorkflowExecutionHistory, &request, arena, &response,
+                              0, &err);
+    struct tl_str bytes = {NULL, 0};
+    if (rc == TL_OK && response->history) {
+        rc = tl_pb_encode_arena(response->history, arena, &bytes, &err.error);
+    }
+    if (rc != TL_OK) {
+        return push_failure(L, err.grpc_status ? err.grpc_status : tl_rc_grpc_status(rc),
+                            err.error.message, err.details);
+    }
+    lua_pushlstring(L, bytes.p ? bytes.p : "", bytes.n);
+    lua_pushlstring(L, (const char *)response->next_page_token.data, response->next_page_token.len);
+    return 2;
+}
+
+/* [-0, +1, m] core.identity(): "pid@host" */
+static int identity(lua_State *L)
+{
+    char text[256];
+    tl_client_default_identity(text, sizeof text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"server_open", server_open}, {"server_close", server_close}, {"connect", connect},
+    {"disconnect", disconnect},   {"call", call},                 {"history_page", history_page},
+    {"identity", identity},       {NULL, NULL},
+};
+
+static void new_type(lua_State *L, const char *name, lua_CFunction gc)
+{
+    luaL_newmetatable(L, name);
+    lua_pushcfunction(L, gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}
+
+void tl_core_client(lua_State *L)
+{
+    new_type(L, SERVER_TYPE, server_close);
+    new_type(L, CONNECTION_TYPE, disconnect);
+    luaL_setfuncs(L, functions, 0);
+}

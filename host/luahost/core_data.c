@@ -1,0 +1,212 @@
+/* temporal.core, part: payloads, failures, messages and small tools. Values cross between Lua and the
+ * rest as strings of encoded bytes. Thread: the state's. */
+#define TL_STOCK_LUA
+#include <lauxlib.h>
+
+#include "base/duration.h"
+#include "base/limits.h"
+#include "luahost/core_arena.h"
+#include "luahost/host.h"
+#include "luahost/pb_lua.h"
+#include "luart/convert.h"
+#include "proto/history_json.h"
+#include "proto/pb.h"
+
+#define VERSION "0.1.0"
+
+/* [-0, +1, v] */
+static int push_message_bytes(lua_State *L, const void *msg, struct tl_arena *arena)
+{
+    struct tl_str bytes;
+    struct tl_error err;
+    if (tl_pb_encode_arena(msg, arena, &bytes, &err) != TL_OK) {
+        return luaL_error(L, "%s", err.message);
+    }
+    lua_pushlstring(L, bytes.p ? bytes.p : "", bytes.n);
+    return 1;
+}
+
+/* [-0, +1, v] core.encode(...): encoded Payloads, nil without arguments */
+static int encode(lua_State *L)
+{
+    int n = lua_gettop(L);
+    if (n == 0) {
+        return 0;
+    }
+    struct tl_arena *arena = tl_core_push_arena(L);
+    return push_message_bytes(L, tl_stock_payloads_encode(L, 1, n, arena, "argument"), arena);
+}
+
+/* [-0, +1, v] core.encode_one(value): one encoded Payload */
+static int encode_one(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    return push_message_bytes(L, tl_stock_payload_encode(L, 1, arena, "value"), arena);
+}
+
+static void *decode_bytes(lua_State *L, int index, const ProtobufCMessageDescriptor *desc,
+                          struct tl_arena *arena)
+{
+    size_t n;
+    const char *p = luaL_checklstring(L, index, &n);
+    void *msg;
+    struct tl_error err;
+    if (tl_pb_decode(desc, tl_str_n(p, n), arena, &msg, &err) != TL_OK) {
+        luaL_error(L, "%s", err.message);
+    }
+    return msg;
+}
+
+/* [-0, +n, v] core.decode(bytes): the values of encoded Payloads */
+static int decode(lua_State *L)
+{
+    struct tl_arena *arena = tl_core_push_arena(L);
+    return tl_stock_payloads_decode(L, decode_bytes(L, 1, &tp_common__payloads__descriptor, arena));
+}
+
+/* [-0, +1, v] core.decode_failure(bytes): an error table */
+static int decode_failure(lua_State *L)
+{
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_stock_failure_decode(L, decode_bytes(L, 1, &tp_failure__failure__descriptor, arena));
+    return 1;
+}
+
+/* [-0, +1, v] core.encode_failure(err): an encoded Failure */
+static int encode_failure(lua_State *L)
+{
+    struct tl_arena *arena = tl_core_push_arena(L);
+    return push_message_bytes(L, tl_stock_failure_encode(L, 1, arena), arena);
+}
+
+/* [-0, +1, v] core.decode_message(name, bytes): a table, nil for a name that nobody knows */
+static int decode_message(lua_State *L)
+{
+    size_t n;
+    const char *name = luaL_checklstring(L, 1, &n);
+    const ProtobufCMessageDescriptor *desc = tl_pb_find_message(tl_str_n(name, n));
+    if (!desc) {
+        return 0;
+    }
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_pb_to_lua(L, decode_bytes(L, 2, desc, arena));
+    return 1;
+}
+
+/* [-0, +1, v] core.make_failure(fields): an error table; `kind` may name another class than
+ * ApplicationError */
+static int make_failure(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "kind");
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return tl_stock_lib_failure(L);
+    }
+    lua_getfield(L, 1, "message");
+    tl_stock_push_error(L, luaL_checkstring(L, 2), luaL_optstring(L, 3, ""));
+    static const char *const fields[] = {"type", "details", "cause"};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        lua_getfield(L, 1, fields[i]);
+        lua_setfield(L, -2, fields[i]);
+    }
+    return 1;
+}
+
+/* [-0, +1|+2, v] core.duration(value): nanoseconds, or nil and a message */
+static int duration(lua_State *L)
+{
+    size_t n;
+    int64_t ns;
+    struct tl_error err;
+    if (lua_type(L, 1) != LUA_TNUMBER && lua_type(L, 1) != LUA_TSTRING) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "a duration is a number of seconds or text like \"90s\", got %s",
+                        luaL_typename(L, 1));
+        return 2;
+    }
+    char digits[64];
+    struct tl_str text;
+    if (lua_type(L, 1) == LUA_TNUMBER) {
+        snprintf(digits, sizeof digits, "%.9f", (double)lua_tonumber(L, 1));
+        text = tl_str(digits);
+    } else {
+        const char *p = lua_tolstring(L, 1, &n);
+        text = tl_str_n(p, n);
+    }
+    if (tl_duration_parse(text, &ns, &err) != TL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    lua_pushinteger(L, ns);
+    return 1;
+}
+
+/* [-0, +1, m] core.uuid() */
+static int uuid(lua_State *L)
+{
+    char text[37];
+    tl_uuid4(tl_world_real(), text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* [-0, +1, -] core.mono_ns(): a clock for deadlines */
+static int mono_ns(lua_State *L)
+{
+    lua_pushinteger(L, tl_world_mono_ns(tl_world_real()));
+    return 1;
+}
+
+/* [-0, +1, v] core.history_to_json(bytes): an encoded History as Temporal's tools write it */
+static int history_to_json(lua_State *L)
+{
+    struct tl_buf text;
+    struct tl_error err;
+    struct tl_arena *arena = tl_core_push_arena(L);
+    TpHistory__History *history = decode_bytes(L, 1, &tp_history__history__descriptor, arena);
+    tl_buf_init(&text, (size_t)tl_limit_request_bytes * 4);
+    tl_rc rc = tl_history_write_json(history, &text, &err);
+    if (rc == TL_OK) {
+        char *copy = tl_arena_cstr(arena, tl_buf_str(&text)); /* so that a raise leaks nothing */
+        size_t n = text.n;
+        tl_buf_deinit(&text);
+        lua_pushlstring(L, copy ? copy : "", copy ? n : 0);
+        return 1;
+    }
+    tl_buf_deinit(&text);
+    return luaL_error(L, "%s", err.message);
+}
+
+static const luaL_Reg functions[] = {
+    {"encode", encode},
+    {"encode_one", encode_one},
+    {"decode", decode},
+    {"encode_failure", encode_failure},
+    {"decode_failure", decode_failure},
+    {"decode_message", decode_message},
+    {"make_failure", make_failure},
+    {"is_failure", tl_stock_lib_is_failure},
+    {"array", tl_stock_lib_array},
+    {"bytes", tl_stock_lib_bytes},
+    {"int", tl_stock_lib_int},
+    {"json_encode", tl_stock_lib_json_encode},
+    {"json_decode", tl_stock_lib_json_decode},
+    {"duration", duration},
+    {"uuid", uuid},
+    {"mono_ns", mono_ns},
+    {"history_to_json", history_to_json},
+    {NULL, NULL},
+};
+
+void tl_core_data(lua_State *L)
+{
+    luaL_setfuncs(L, functions, 0);
+    tl_stock_push_null(L);
+    lua_setfield(L, -2, "null");
+    lua_pushliteral(L, VERSION);
+    lua_setfield(L, -2, "version");
+}

@@ -1,0 +1,312 @@
+/* temporal.core, part: workers. Thread: the state's; the worker has threads of its own. */
+#include <lauxlib.h>
+#include <pthread.h>
+
+#include "base/mem.h"
+#include "base/world.h"
+#include "luahost/host.h"
+#include "luahost/lua_activity.h"
+#include "luahost/plan.h"
+#include "luart/bundle.h"
+#include "worker/worker.h"
+
+#define WORKER_TYPE "temporal.core.worker"
+
+struct worker_box {
+    struct tl_worker *worker;
+    struct tl_host *host;
+    struct tl_registry *registry;
+    struct tl_lua_activities *activities;
+    struct tl_bundle *bundle;
+    struct tl_worker_lang *lang;
+};
+
+static struct worker_box *check_worker(lua_State *L, int index)
+{
+    struct worker_box *b = luaL_checkudata(L, index, WORKER_TYPE);
+    if (!b->worker) {
+        luaL_argerror(L, index, "the worker is closed");
+    }
+    return b;
+}
+
+/* --- options ----------------------------------------------------------------------------------- */
+
+static const char *const kind_names[] = {"integer", "duration", "real", "boolean", "text"};
+
+/* [-0, +1, m] core.worker_options(): the rows of the option table */
+static int worker_options(lua_State *L)
+{
+    lua_newtable(L);
+    lua_Integer i = 0;
+    for (const struct tl_option_row *r = tl_worker_option_rows(); r->name; r++) {
+        lua_createtable(L, 0, 6);
+        lua_pushstring(L, r->name);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, kind_names[r->kind]);
+        lua_setfield(L, -2, "kind");
+        lua_pushnumber(L, r->def);
+        lua_setfield(L, -2, "default");
+        lua_pushnumber(L, r->min);
+        lua_setfield(L, -2, "min");
+        lua_pushnumber(L, r->max);
+        lua_setfield(L, -2, "max");
+        lua_pushstring(L, r->text);
+        lua_setfield(L, -2, "text");
+        lua_rawseti(L, -2, ++i);
+    }
+    return 1;
+}
+
+/* The value on top goes where the row says. Texts stay borrowed from the options table. */
+static void set_option(lua_State *L, const struct tl_option_row *r, struct tl_worker_options *o)
+{
+    char *at = (char *)o + r->offset;
+    size_t n;
+    switch (r->kind) {
+    case TL_OPT_INT:
+        *(int64_t *)(void *)at = luaL_checkinteger(L, -1);
+        break;
+    case TL_OPT_DURATION: /* checked durations are nanoseconds; the worker's are milliseconds */
+        *(int64_t *)(void *)at = (luaL_checkinteger(L, -1) + TL_NS_PER_MS - 1) / TL_NS_PER_MS;
+        break;
+    case TL_OPT_REAL:
+        *(double *)(void *)at = luaL_checknumber(L, -1);
+        break;
+    case TL_OPT_BOOL:
+        *(bool *)(void *)at = lua_toboolean(L, -1);
+        break;
+    case TL_OPT_TEXT: {
+        const char *p = luaL_checklstring(L, -1, &n);
+        *(struct tl_str *)(void *)at = tl_str_n(p, n);
+        break;
+    }
+    }
+}
+
+static void read_options(lua_State *L, int index, struct tl_worker_options *o)
+{
+    tl_worker_options_init(o);
+    for (const struct tl_option_row *r = tl_worker_option_rows(); r->name; r++) {
+        if (lua_getfield(L, index, r->name) != LUA_TNIL) {
+            set_option(L, r, o);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* --- making ------------------------------------------------------------------------------------ */
+
+static tl_rc open_bundle(lua_State *L, int plan, struct worker_box *b, struct tl_error *err)
+{
+    struct tl_bundle_config config;
+    tl_host_bundle_plan(L, plan, &config);
+    if (!config.workflow_modules[0] && !config.source_count) {
+        return TL_OK; /* a worker for activities only */
+    }
+    tl_rc rc = tl_bundle_open(&b->bundle, &config, err);
+    if (rc == TL_OK) {
+        b->lang = tl_worker_lua_lang_new(b->bundle);
+    }
+    return rc;
+}
+
+static tl_rc register_activities(lua_State *L, int plan, struct worker_box *b, struct tl_error *err)
+{
+    b->registry = tl_registry_new();
+    const char **native = tl_host_plan_list(L, plan, "native");
+    for (size_t i = 0; native[i]; i++) {
+        tl_rc rc = tl_native_load(b->registry, tl_str(native[i]), err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+    }
+    lua_getfield(L, plan, "activity_modules");
+    lua_getfield(L, plan, "functions");
+    int top = lua_gettop(L);
+    return tl_lua_activities_new(L, top - 1, top, b->registry, &b->activities, err);
+}
+
+static void on_fatal(void *ud, tl_rc rc, const char *message)
+{
+    (void)rc;
+    (void)message; /* tl_worker_wait tells it again */
+    tl_host_wake(ud);
+}
+
+static void free_box(struct worker_box *b)
+{
+    tl_worker_free(b->worker);
+    tl_worker_lua_lang_free(b->lang);
+    tl_bundle_close(b->bundle);
+    tl_registry_free(b->registry);
+    tl_lua_activities_free(b->activities);
+    memset(b, 0, sizeof *b);
+}
+
+/* [-0, +1, v] core.worker_new(connection, options, plan) */
+static int worker_new(lua_State *L)
+{
+    struct tl_host_connection *c = tl_host_check_connection(L, 1);
+    struct tl_error err;
+    luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    struct worker_box *b = lua_newuserdatauv(L, sizeof *b, 1);
+    memset(b, 0, sizeof *b);
+    luaL_setmetatable(L, WORKER_TYPE);
+    lua_pushvalue(L, 1); /* the connection lives as long as the worker */
+    lua_setiuservalue(L, 4, 1);
+    b->host = tl_host_get(L);
+    struct tl_worker_config config = {.client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b->host};
+    read_options(L, 2, &config.options);
+    tl_rc rc = open_bundle(L, 3, b, &err);
+    if (rc == TL_OK) {
+        rc = register_activities(L, 3, b, &err);
+    }
+    if (rc == TL_OK) {
+        config.lang = b->lang;
+        config.registry = b->registry;
+        rc = tl_worker_new(&b->worker, &config, &err);
+    }
+    if (rc != TL_OK) {
+        free_box(b);
+        return luaL_error(L, "%s", err.message);
+    }
+    lua_settop(L, 4);
+    return 1;
+}
+
+/* --- life -------------------------------------------------------------------------------------- */
+
+/* [-0, +0, v] core.worker_start(worker) */
+static int worker_start(lua_State *L)
+{
+    struct tl_error err;
+    if (tl_worker_start(check_worker(L, 1)->worker, &err) != TL_OK) {
+        return luaL_error(L, "%s", err.message);
+    }
+    return 0;
+}
+
+/* [-0, +0, v] core.worker_shutdown(worker, grace_ms); returns at once */
+static int worker_shutdown(lua_State *L)
+{
+    tl_worker_shutdown(check_worker(L, 1)->worker, luaL_optinteger(L, 2, -1));
+    return 0;
+}
+
+/* The script's thread serves its own activities while it waits for the worker's end, so another
+ * thread does the waiting and wakes it. */
+struct waiter {
+    struct worker_box *box;
+    atomic_bool ended;
+    tl_rc rc;
+    struct tl_error err;
+};
+
+static void *wait_for_worker(void *ud)
+{
+    struct waiter *w = ud;
+    tl_worker_wait(w->box->worker, INT64_MAX, &w->rc, &w->err);
+    atomic_store(&w->ended, true);
+    tl_host_wake(w->box->host);
+    return NULL;
+}
+
+static void wait_serving(struct waiter *w)
+{
+    pthread_t thread;
+    if (tl_worker_state(w->box->worker) == TL_WORKER_NEW) {
+        return;
+    }
+    if (pthread_create(&thread, NULL, wait_for_worker, w) != 0) {
+        w->rc = tl_error_set(&w->err, TL_EUNAVAILABLE, "cannot start a thread");
+        return;
+    }
+    while (!atomic_load(&w->ended)) {
+        tl_host_serve(w->box->host, INT64_MAX);
+    }
+    pthread_join(thread, NULL);
+}
+
+/* [-0, +0, v] core.worker_wait(worker): returns when it has ended, raises its fatal error */
+static int worker_wait(lua_State *L)
+{
+    struct waiter w = {.box = check_worker(L, 1)};
+    wait_serving(&w);
+    if (w.rc != TL_OK) {
+        return luaL_error(L, "%s", w.err.message);
+    }
+    return 0;
+}
+
+/* [-0, +1, v] core.worker_state(worker) */
+static int worker_state(lua_State *L)
+{
+    static const char *const names[] = {"new", "running", "stopping", "stopped"};
+    lua_pushstring(L, names[tl_worker_state(check_worker(L, 1)->worker)]);
+    return 1;
+}
+
+/* [-0, +1, v] core.worker_stats(worker) */
+static int worker_stats(lua_State *L)
+{
+    struct tl_worker_stats s;
+    tl_worker_stats(check_worker(L, 1)->worker, &s);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"workflow_tasks_completed", s.workflow_tasks_completed},
+        {"workflow_tasks_failed", s.workflow_tasks_failed},
+        {"queries_answered", s.queries_answered},
+        {"activities_completed", s.activities_completed},
+        {"activities_failed", s.activities_failed},
+        {"cache_hits", s.cache_hits},
+        {"cache_misses", s.cache_misses},
+        {"evictions", s.evictions},
+        {"killed_runs", s.killed_runs},
+        {"cached_runs", (uint64_t)s.cached_runs},
+    };
+    lua_newtable(L);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lua_pushinteger(L, (lua_Integer)rows[i].value);
+        lua_setfield(L, -2, rows[i].name);
+    }
+    return 1;
+}
+
+/* [-0, +0, -] __gc: a worker that still runs is shut down without grace; functions given as activities
+ * are served until it has ended. */
+static int worker_gc(lua_State *L)
+{
+    struct worker_box *b = luaL_checkudata(L, 1, WORKER_TYPE);
+    if (b->worker) {
+        struct waiter w = {.box = b};
+        tl_worker_shutdown(b->worker, 0);
+        wait_serving(&w);
+    }
+    free_box(b);
+    return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"worker_options", worker_options},
+    {"worker_new", worker_new},
+    {"worker_start", worker_start},
+    {"worker_shutdown", worker_shutdown},
+    {"worker_wait", worker_wait},
+    {"worker_state", worker_state},
+    {"worker_stats", worker_stats},
+    {NULL, NULL},
+};
+
+void tl_core_worker(lua_State *L)
+{
+    luaL_newmetatable(L, WORKER_TYPE);
+    lua_pushcfunction(L, worker_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    luaL_setfuncs(L, functions, 0);
+}

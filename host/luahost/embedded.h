@@ -1,0 +1,14 @@
+/* The Lua files of lua/ as constants of the program, so that the binary needs no installation.
+ * Generated at build time by tools/gen/embed.lua. Thread: any; read-only. */
+#pragma once
+
+#include <stddef.h>
+
+struct tl_embedded_file {
+    const char *module;     /* "temporal.client"; NULL ends the list */
+    const char *chunk_name; /* "@temporal/client.lua" */
+    const char *text;
+    size_t size;
+};
+
+extern const struct tl_embedded_file tl_embedded_files[];

@@ -1,0 +1,138 @@
+/* The host of a stock Lua state. See host.h. Thread: the state's, but for tl_host_wake. */
+#include "luahost/host.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+
+#include "luahost/embedded.h"
+
+#define HOST_JOBS_MAX 100000
+
+static const char host_key;
+
+static int host_gc(lua_State *L)
+{
+    struct tl_host *h = lua_touserdata(L, 1);
+    tl_inbox_close(&h->inbox);
+    while (tl_inbox_take_one(&h->inbox, 0)) {
+    }
+    tl_inbox_deinit(&h->inbox);
+    return 0;
+}
+
+static struct tl_host *make_host(lua_State *L)
+{
+    struct tl_host *h = lua_newuserdatauv(L, sizeof *h, 0);
+    memset(h, 0, sizeof *h);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    h->L = lua_tothread(L, -1);
+    lua_pop(L, 1);
+    tl_inbox_init(&h->inbox, HOST_JOBS_MAX);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, host_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &host_key);
+    return h;
+}
+
+struct tl_host *tl_host_get(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &host_key);
+    struct tl_host *h = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return h ? h : make_host(L);
+}
+
+void tl_host_serve(struct tl_host *h, int64_t deadline_mono_ns)
+{
+    struct tl_msg *m = tl_inbox_take_one(&h->inbox, deadline_mono_ns);
+    if (m == &h->wake) {
+        atomic_store(&h->wake_posted, false);
+    } else if (m) {
+        struct tl_host_job *job = TL_CONTAINER(m, struct tl_host_job, msg);
+        job->run(h, job);
+    }
+}
+
+/* The message stays in the inbox until it is served, so a wake that comes before the wait counts. */
+void tl_host_wake(struct tl_host *h)
+{
+    if (!atomic_exchange(&h->wake_posted, true) && !tl_inbox_send_always(&h->inbox, &h->wake)) {
+        atomic_store(&h->wake_posted, false);
+    }
+}
+
+static bool pump(void *ud, int64_t deadline_mono_ns)
+{
+    tl_host_serve(ud, deadline_mono_ns);
+    return true;
+}
+
+static void wake(void *ud)
+{
+    tl_host_wake(ud);
+}
+
+struct tl_client_pump tl_host_pump(struct tl_host *h)
+{
+    return (struct tl_client_pump){h, pump, wake};
+}
+
+/* [-0, +1, e] Loader of a built-in Lua module: upvalue 1 is its row. */
+static int load_embedded(lua_State *L)
+{
+    const struct tl_embedded_file *f = lua_touserdata(L, lua_upvalueindex(1));
+    if (luaL_loadbufferx(L, f->text, f->size, f->chunk_name, "t") != LUA_OK) {
+        return lua_error(L);
+    }
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+void tl_host_preload(lua_State *L)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, luaopen_temporal_core);
+    lua_setfield(L, -2, "temporal.core");
+    for (const struct tl_embedded_file *f = tl_embedded_files; f->module; f++) {
+        lua_pushlightuserdata(L, (void *)(uintptr_t)f);
+        lua_pushcclosure(L, load_embedded, 1);
+        lua_setfield(L, -2, f->module);
+    }
+    lua_pop(L, 1);
+}
+
+static void set_path(lua_State *L, const char *field, const char *value)
+{
+    if (value) {
+        lua_getglobal(L, "package");
+        lua_pushstring(L, value);
+        lua_setfield(L, -2, field);
+        lua_pop(L, 1);
+    }
+}
+
+lua_State *tl_host_state_new(const char *path, const char *cpath)
+{
+    lua_State *L = luaL_newstate();
+    if (L) {
+        luaL_openlibs(L);
+        tl_host_preload(L);
+        set_path(L, "path", path);
+        set_path(L, "cpath", cpath);
+    }
+    return L;
+}
+
+int luaopen_temporal_core(lua_State *L)
+{
+    lua_newtable(L);
+    tl_core_data(L);
+    tl_core_client(L);
+    tl_core_worker(L);
+    tl_core_activity(L);
+    tl_core_testing(L);
+    return 1;
+}

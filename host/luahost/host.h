@@ -1,0 +1,74 @@
+/* What a stock Lua state of ours carries: the inbox through which other threads ask it to run
+ * something (activities given as functions), the activity it is running, its place in the registry.
+ *
+ * Invariants: only the thread that owns the Lua state touches it; other threads post to the inbox and
+ * wait. A state serves its inbox while it is inside a blocking temporal call (a client call, waiting
+ * for a worker) and at no other time.
+ * Ownership: the host belongs to its Lua state (userdata in the registry) and dies with it. */
+#pragma once
+
+#include <lua.h>
+#include <stdatomic.h>
+
+#include "base/inbox.h"
+#include "base/str.h"
+#include "client/client.h"
+#include "worker/activity.h"
+
+struct tl_host {
+    lua_State *L;                /* main thread of the state */
+    struct tl_inbox inbox;       /* of struct tl_host_job and the wake message */
+    struct tl_msg wake;          /* posted at most once at a time */
+    atomic_bool wake_posted;
+    struct tl_activity *current; /* the activity this state runs now, or NULL */
+};
+
+/* A request to run something on the state's thread. The sender owns it and waits for `done`. */
+struct tl_host_job {
+    struct tl_msg msg;
+    void (*run)(struct tl_host *h, struct tl_host_job *job);
+};
+
+/* [-0, +0, m] The host of a state; made at first use. */
+struct tl_host *tl_host_get(lua_State *L);
+/* Serves one message or waits for one until the deadline (CLOCK_MONOTONIC). Thread: the state's. */
+void tl_host_serve(struct tl_host *h, int64_t deadline_mono_ns);
+/* Makes tl_host_serve return. Thread: any. */
+void tl_host_wake(struct tl_host *h);
+/* The pump a client uses while it waits on this state's thread. */
+struct tl_client_pump tl_host_pump(struct tl_host *h);
+
+/* A new stock state with the standard libraries and the temporal modules; package paths as given
+ * (NULL: the defaults). NULL when out of memory. Owns: the caller, lua_close. */
+lua_State *tl_host_state_new(const char *path, const char *cpath);
+/* [-0, +0, m] Makes `require "temporal..."` find the modules that are built into the program. */
+void tl_host_preload(lua_State *L);
+
+/* --- the parts of temporal.core; each adds its functions to the table on top --------------------- */
+
+void tl_core_data(lua_State *L);     /* [-0, +0, m] payloads, failures, messages, small tools */
+void tl_core_client(lua_State *L);   /* [-0, +0, m] embedded server, connection, calls */
+void tl_core_worker(lua_State *L);   /* [-0, +0, m] workers */
+void tl_core_activity(lua_State *L); /* [-0, +0, m] the running activity */
+void tl_core_testing(lua_State *L);  /* [-0, +0, m] time skipping, replay */
+
+/* [-0, +1, m] The C module `temporal.core`. */
+int luaopen_temporal_core(lua_State *L);
+
+/* --- shared by the parts ------------------------------------------------------------------------- */
+
+/* A connection userdata at `index`; raises when it is closed or something else. */
+struct tl_host_connection {
+    struct tl_host_server *server; /* retained */
+    struct tl_channel *channel;
+    struct tl_client *client;
+};
+struct tl_host_connection *tl_host_check_connection(lua_State *L, int index);
+
+/* The embedded server behind a connection; closed when its last user lets go. */
+struct tl_host_server {
+    struct tl_server *server;
+    int holds;
+};
+struct tl_host_server *tl_host_check_server(lua_State *L, int index);
+void tl_host_server_release(struct tl_host_server *s);

@@ -1,0 +1,332 @@
+/* See lua_activity.h. Threads: tl_lua_activities_new/free on the host script's; run_module on activity
+ * threads; run_function posts to the host script's thread and waits for it. */
+#define TL_STOCK_LUA
+#include "luahost/lua_activity.h"
+
+#include <lauxlib.h>
+#include <pthread.h>
+
+#include "base/mem.h"
+#include "luart/convert.h"
+
+struct entry {
+    struct tl_lua_activities *owner;
+    char *name;
+    int function_ref; /* in the host's registry; LUA_NOREF for an activity of a module */
+};
+
+struct tl_lua_activities {
+    struct tl_host *host;
+    char *path, *cpath;
+    char **modules;
+    size_t module_count;
+    struct entry **entries;
+    size_t entry_count;
+};
+
+/* --- calling ----------------------------------------------------------------------------------- */
+
+struct call_frame {
+    struct tl_activity *activity;
+    TpFailure__Failure *failure; /* set when the function raised */
+    bool cancelled;
+};
+
+/* [-1, +1, e] message handler: strings get a traceback, error tables keep theirs */
+static int add_traceback(lua_State *L)
+{
+    if (lua_type(L, 1) == LUA_TSTRING) {
+        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    }
+    return 1;
+}
+
+/* [-0, +0, e] The function is at 1, the frame at 2: decodes, calls, encodes, completes. */
+static int call_and_complete(lua_State *L)
+{
+    struct call_frame *f = lua_touserdata(L, 2);
+    lua_settop(L, 1);
+    int n = tl_stock_payloads_decode(L, f->activity->task->input);
+    lua_call(L, n, LUA_MULTRET);
+    int results = lua_gettop(L);
+    if (!tl_activity_ended(f->activity)) {
+        TpCommon__Payloads *out =
+            tl_stock_payloads_encode(L, 1, results, f->activity->arena, "result");
+        tl_activity_complete(f->activity, out);
+    }
+    return 0;
+}
+
+/* [-1, +0, e] The error value is at 1, the frame at 2. */
+static int describe_error(lua_State *L)
+{
+    struct call_frame *f = lua_touserdata(L, 2);
+    f->cancelled = tl_stock_error_has(L, 1, "CancelledError");
+    f->failure = tl_stock_failure_encode(L, 1, f->activity->arena);
+    return 0;
+}
+
+static void end_with_error(lua_State *L, struct tl_activity *a)
+{
+    struct call_frame f = {a, NULL, false};
+    lua_pushcfunction(L, describe_error);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, &f);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+        lua_pop(L, 1);
+    }
+    if (tl_activity_ended(a)) {
+        return;
+    }
+    if (f.cancelled && tl_activity_cancel_reasons(a)) {
+        tl_activity_cancel(a, NULL);
+        return;
+    }
+    if (!f.failure) {
+        f.failure = tl_activity_failure(a->arena, TL_STR_LIT("LuaError"),
+                                        TL_STR_LIT("the activity raised an error that cannot be sent"),
+                                        false);
+    }
+    tl_activity_fail(a, f.failure);
+}
+
+void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a)
+{
+    lua_State *L = h->L;
+    int base = lua_gettop(L) - 1;
+    struct call_frame f = {a, NULL, false};
+    struct tl_activity *outer = h->current;
+    h->current = a;
+    lua_pushcfunction(L, add_traceback);
+    lua_insert(L, base + 1);
+    lua_pushcfunction(L, call_and_complete);
+    lua_insert(L, base + 2);
+    lua_pushlightuserdata(L, &f);
+    if (lua_pcall(L, 2, 0, base + 1) != LUA_OK) {
+        end_with_error(L, a);
+    }
+    lua_settop(L, base);
+    h->current = outer;
+}
+
+static void fail_plainly(struct tl_activity *a, const char *message)
+{
+    tl_activity_fail(a, tl_activity_failure(a->arena, TL_STR_LIT("WorkerError"), tl_str(message), false));
+}
+
+/* --- activities of modules ----------------------------------------------------------------------- */
+
+/* [-0, +1, e] Pushes the table name -> function of everything the modules define. Modules are required
+ * in the order given; a module returns a definition, a list of them, or a table name -> function. */
+static int collect_modules(lua_State *L)
+{
+    struct tl_lua_activities *a = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    luaL_requiref(L, "temporal.core", luaopen_temporal_core, 0);
+    lua_pop(L, 1);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "temporal.internal.activities");
+    lua_call(L, 1, 1);
+    lua_createtable(L, (int)a->module_count, 0);
+    for (size_t i = 0; i < a->module_count; i++) {
+        lua_pushstring(L, a->modules[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* A state with all modules loaded; their functions are on its stack at 1. */
+static tl_rc open_state(struct tl_lua_activities *a, lua_State **out, struct tl_error *err)
+{
+    lua_State *L = tl_host_state_new(a->path, a->cpath);
+    if (!L) {
+        return tl_error_set(err, TL_EMEMORY, "no memory for a Lua state");
+    }
+    lua_pushcfunction(L, add_traceback);
+    lua_pushcfunction(L, collect_modules);
+    lua_pushlightuserdata(L, a);
+    if (lua_pcall(L, 1, 1, 1) != LUA_OK) {
+        tl_rc rc = tl_error_set(err, TL_ESCRIPT, "%s", luaL_tolstring(L, -1, NULL));
+        lua_close(L);
+        return rc;
+    }
+    lua_remove(L, 1);
+    *out = L;
+    return TL_OK;
+}
+
+static tl_rc thread_open(void *ud, void **state, struct tl_error *err)
+{
+    struct tl_lua_activities *a = ud;
+    lua_State *L = NULL;
+    *state = NULL;
+    if (a->module_count == 0) {
+        return TL_OK;
+    }
+    tl_rc rc = open_state(a, &L, err);
+    *state = L;
+    return rc;
+}
+
+static void thread_close(void *ud, void *state)
+{
+    (void)ud;
+    if (state) {
+        lua_close(state);
+    }
+}
+
+static void run_module(void *thread_state, void *ud, struct tl_activity *a)
+{
+    struct entry *e = ud;
+    lua_State *L = thread_state;
+    if (!L || lua_getfield(L, 1, e->name) != LUA_TFUNCTION) {
+        if (L) {
+            lua_pop(L, 1);
+        }
+        fail_plainly(a, "the activity's module is not loaded in this thread");
+        return;
+    }
+    tl_lua_activity_call(tl_host_get(L), a);
+}
+
+/* --- functions of the host script ---------------------------------------------------------------- */
+
+struct function_job {
+    struct tl_host_job job;
+    struct entry *entry;
+    struct tl_activity *activity;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool done;
+};
+
+static void serve_function(struct tl_host *h, struct tl_host_job *job)
+{
+    struct function_job *j = TL_CONTAINER(job, struct function_job, job);
+    lua_rawgeti(h->L, LUA_REGISTRYINDEX, j->entry->function_ref);
+    tl_lua_activity_call(h, j->activity);
+    pthread_mutex_lock(&j->mutex);
+    j->done = true;
+    pthread_cond_signal(&j->cond);
+    pthread_mutex_unlock(&j->mutex);
+}
+
+static void run_function(void *thread_state, void *ud, struct tl_activity *a)
+{
+    (void)thread_state;
+    struct entry *e = ud;
+    struct function_job j = {.job = {.run = serve_function}, .entry = e, .activity = a};
+    pthread_mutex_init(&j.mutex, NULL);
+    pthread_cond_init(&j.cond, NULL);
+    if (!tl_inbox_send_always(&e->owner->host->inbox, &j.job.msg)) {
+        fail_plainly(a, "the script that gave this activity as a function has ended");
+        j.done = true;
+    }
+    pthread_mutex_lock(&j.mutex);
+    while (!j.done) {
+        pthread_cond_wait(&j.cond, &j.mutex);
+    }
+    pthread_mutex_unlock(&j.mutex);
+    pthread_cond_destroy(&j.cond);
+    pthread_mutex_destroy(&j.mutex);
+}
+
+/* --- making ---------------------------------------------------------------------------------------- */
+
+static tl_rc add_entry(struct tl_lua_activities *a, struct tl_registry *registry, const char *name,
+                       int function_ref, struct tl_error *err)
+{
+    struct entry *e = TL_NEW(struct entry);
+    *e = (struct entry){a, tl_mem_dup(tl_str(name)), function_ref};
+    a->entries = tl_mem_realloc(a->entries, (a->entry_count + 1) * sizeof *a->entries);
+    a->entries[a->entry_count++] = e;
+    struct tl_activity_impl impl = {function_ref == LUA_NOREF ? run_module : run_function, e};
+    return tl_registry_add(registry, tl_str(name), &impl, err);
+}
+
+static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *registry, struct tl_error *err)
+{
+    lua_State *probe;
+    tl_rc rc = open_state(a, &probe, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    for (lua_pushnil(probe); rc == TL_OK && lua_next(probe, 1); lua_pop(probe, 1)) {
+        rc = add_entry(a, registry, lua_tostring(probe, -2), LUA_NOREF, err);
+    }
+    lua_close(probe);
+    return rc;
+}
+
+static void read_modules(lua_State *L, int index, struct tl_lua_activities *a)
+{
+    a->module_count = (size_t)lua_rawlen(L, index);
+    a->modules = TL_NEW_ARRAY(char *, a->module_count);
+    for (size_t i = 0; i < a->module_count; i++) {
+        lua_rawgeti(L, index, (lua_Integer)i + 1);
+        a->modules[i] = tl_mem_dup(tl_str(lua_tostring(L, -1)));
+        lua_pop(L, 1);
+    }
+}
+
+static char *package_field(lua_State *L, const char *name)
+{
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, name);
+    char *copy = lua_isstring(L, -1) ? tl_mem_dup(tl_str(lua_tostring(L, -1))) : NULL;
+    lua_pop(L, 2);
+    return copy;
+}
+
+tl_rc tl_lua_activities_new(lua_State *L, int modules, int functions, struct tl_registry *registry,
+                            struct tl_lua_activities **out, struct tl_error *err)
+{
+    struct tl_lua_activities *a = TL_NEW(struct tl_lua_activities);
+    tl_rc rc = TL_OK;
+    a->host = tl_host_get(L);
+    a->path = package_field(L, "path");
+    a->cpath = package_field(L, "cpath");
+    read_modules(L, modules, a);
+    if (a->module_count) {
+        rc = add_modules(a, registry, err);
+    }
+    for (lua_pushnil(L); rc == TL_OK && lua_next(L, functions);) {
+        lua_pushvalue(L, -1);
+        int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        lua_pop(L, 1);
+        rc = add_entry(a, registry, lua_tostring(L, -1), ref, err);
+        if (rc != TL_OK) {
+            lua_pop(L, 1);
+        }
+    }
+    struct tl_thread_hooks hooks = {thread_open, thread_close, a};
+    tl_registry_thread_hooks(registry, &hooks);
+    if (rc != TL_OK) {
+        tl_lua_activities_free(a);
+        a = NULL;
+    }
+    *out = a;
+    return rc;
+}
+
+void tl_lua_activities_free(struct tl_lua_activities *a)
+{
+    if (!a) {
+        return;
+    }
+    for (size_t i = 0; i < a->entry_count; i++) {
+        luaL_unref(a->host->L, LUA_REGISTRYINDEX, a->entries[i]->function_ref);
+        tl_mem_free(a->entries[i]->name);
+        tl_mem_free(a->entries[i]);
+    }
+    for (size_t i = 0; i < a->module_count; i++) {
+        tl_mem_free(a->modules[i]);
+    }
+    tl_mem_free(a->modules);
+    tl_mem_free(a->entries);
+    tl_mem_free(a->path);
+    tl_mem_free(a->cpath);
+    tl_mem_free(a);
+}

@@ -1,0 +1,28 @@
+/* Activities written in Lua: modules run in a pool of isolated stock states, one per activity thread;
+ * functions of the host script run in its own state, on its own thread.
+ *
+ * Invariants: a task is ended exactly once, whatever the function does; an error value becomes a
+ * failure, a CancelledError of a task whose cancellation was requested becomes Canceled.
+ * Ownership: the plan belongs to the worker that uses it and outlives its threads. */
+#pragma once
+
+#include <lua.h>
+
+#include "base/error.h"
+#include "base/map.h"
+#include "luahost/host.h"
+#include "worker/activity.h"
+
+struct tl_lua_activities; /* opaque: module names, paths, the host for functions */
+
+/* Reads the activities of a worker: modules = list of module names, functions = table name -> function
+ * (at the stack indexes), and registers them. Modules are loaded once, in a state of their own, to
+ * learn their names. Errors: TL_ESCRIPT, TL_EEXISTS, TL_EINVAL.
+ * Owns: *out until tl_lua_activities_free, after the registry's last user is gone. */
+tl_rc tl_lua_activities_new(lua_State *L, int modules, int functions, struct tl_registry *registry,
+                            struct tl_lua_activities **out, struct tl_error *err);
+void tl_lua_activities_free(struct tl_lua_activities *a);
+
+/* Runs the function on top of the stack (which is popped) with the task's input on this state's
+ * thread and ends the task. */
+void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a);

@@ -1,0 +1,49 @@
+/* See plan.h. */
+#include "luahost/plan.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+const char **tl_host_plan_list(lua_State *L, int plan, const char *name)
+{
+    luaL_checkstack(L, 4, NULL);
+    lua_getfield(L, plan, name);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    size_t n = (size_t)lua_rawlen(L, -1);
+    const char **list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -2, (lua_Integer)i + 1);
+        list[i] = luaL_checkstring(L, -1);
+        lua_pop(L, 1);
+    }
+    list[n] = NULL;
+    return list;
+}
+
+static void read_sources(lua_State *L, int plan, struct tl_bundle_config *config)
+{
+    lua_getfield(L, plan, "workflow_texts");
+    size_t n = (size_t)lua_rawlen(L, -1), length;
+    struct tl_bundle_source *list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -2, (lua_Integer)i + 1);
+        lua_getfield(L, -1, "name");
+        const char *p = luaL_checklstring(L, -1, &length);
+        list[i].name = tl_str_n(p, length);
+        lua_getfield(L, -2, "text");
+        p = luaL_checklstring(L, -1, &length);
+        list[i].text = tl_str_n(p, length);
+        lua_pop(L, 3);
+    }
+    config->sources = list;
+    config->source_count = n;
+}
+
+void tl_host_bundle_plan(lua_State *L, int plan, struct tl_bundle_config *config)
+{
+    memset(config, 0, sizeof *config);
+    config->roots = tl_host_plan_list(L, plan, "roots");
+    config->workflow_modules = tl_host_plan_list(L, plan, "workflow_modules");
+    config->activity_modules = tl_host_plan_list(L, plan, "activity_modules");
+    read_sources(L, plan, config);
+}

@@ -1,0 +1,246 @@
+--- Tests with busted (or plain Lua): an environment with server, worker and clock in this process.
+--- Time stands still for workflows until somebody waits for a result; then it jumps from deadline to
+--- deadline, so that days pass in milliseconds. When an environment is closed, the history of every
+--- workflow that was started through it is replayed against the same scripts.
+local core = require "temporal.core"
+local client = require "temporal.client"
+local options = require "temporal.internal.options"
+local worker = require "temporal.worker"
+
+local testing = {}
+
+---@class temporal.TestEnvironment
+---@field client temporal.Client
+---@field worker temporal.Worker
+local Environment = {}
+Environment.__index = Environment
+
+local env_spec = {
+  workflows = { kind = "table", required = true },
+  activities = { kind = "table" },
+  roots = { kind = "table" },
+  task_queue = { kind = "string" },
+  namespace = { kind = "string" },
+  db_filename = { kind = "string" },
+  worker = { kind = "table" },
+  replay = { kind = "boolean" },
+}
+
+--- Opens an environment. `workflows` and `activities` as for temporal.worker (functions given as
+--- activities are mocks that run in the spec itself), `worker` holds further worker options,
+--- `replay = false` leaves out the replay at the end.
+---@param given table
+---@return temporal.TestEnvironment
+function testing.environment(given)
+  local o = options.check("testing.environment", env_spec, given)
+  local server = core.server_open {
+    time_skipping = true, namespace = o.namespace or "default", db_filename = o.db_filename,
+  }
+  local self = setmetatable({
+    server = server,
+    handles = {},
+    replay = o.replay ~= false,
+    task_queue = o.task_queue or "test",
+    client = client.connect { server = server, namespace = o.namespace or "default" },
+  }, Environment)
+  self.client.testing = self
+  local worker_options = { task_queue = self.task_queue, client = self.client,
+    workflows = o.workflows, activities = o.activities, roots = o.roots or { "." } }
+  for name, value in pairs(o.worker or {}) do
+    worker_options[name] = value
+  end
+  self.worker = worker.new(worker_options):start()
+  return self
+end
+
+--- Starts a workflow on the environment's task queue.
+---@param name string|table
+---@param opts? table options of client:start_workflow; task_queue is filled in
+---@param ... any
+---@return temporal.WorkflowHandle
+function Environment:start_workflow(name, opts, ...)
+  local o = { task_queue = self.task_queue }
+  for k, v in pairs(opts or {}) do
+    o[k] = v
+  end
+  local handle = self.client:start_workflow(name, o, ...)
+  self.handles[#self.handles + 1] = handle
+  return handle
+end
+
+--- Starts a workflow and waits for its result; time is skipped.
+function Environment:execute_workflow(name, opts, ...)
+  return self:start_workflow(name, opts, ...):result()
+end
+
+--- Lets time pass, skipping what nobody needs.
+---@param duration number|string
+function Environment:sleep(duration)
+  local ns, message = options.duration_ns(duration)
+  if not ns then
+    error("environment:sleep: " .. message, 2)
+  end
+  self.client:call("UnlockTimeSkippingWithSleep", { duration = options.duration_message(ns) }, 600 * 1000000000)
+end
+
+--- Seconds since the epoch on the environment's clock.
+---@return number
+function Environment:now()
+  return core.time_now(self.server) / 1e9
+end
+
+--- Used by handles: the clock runs free while this value lives.
+function Environment:unlock_while_waiting()
+  core.time_unlock(self.server)
+  return setmetatable({}, { __close = function() core.time_lock(self.server) end })
+end
+
+--- Replays the history of a handle against the environment's workflows; raises what does not fit.
+---@param handle temporal.WorkflowHandle
+function Environment:check_replay(handle)
+  local events, message = core.replay(self.worker.plan, handle:fetch_history_json())
+  if not events then
+    error(("replay of workflow '%s' failed:\n%s"):format(handle.id, message), 0)
+  end
+end
+
+--- Ends worker and server after replaying what was started. Errors of the replay are raised.
+function Environment:close()
+  if not self.server then
+    return
+  end
+  local failure
+  if self.replay then
+    for _, handle in ipairs(self.handles) do
+      local ok, message = pcall(self.check_replay, self, handle)
+      failure = failure or (not ok and message) or nil
+    end
+  end
+  self.worker:shutdown(0)
+  self.client:close()
+  core.server_close(self.server)
+  self.server = nil
+  if failure then
+    error(failure, 0)
+  end
+end
+
+function Environment:__close(err)
+  if err ~= nil then
+    self.replay = false -- the spec has failed already; its own error is the one to show
+  end
+  self:close()
+end
+
+--- Replays one history (JSON text) against workflow modules: event count, or nil and the report.
+---@param workflows table as for temporal.worker
+---@param history string
+---@param roots? string[]
+---@return integer?, string?
+function testing.replay(workflows, history, roots)
+  local w = worker.new { task_queue = "replay", workflows = workflows, roots = roots or { "." } }
+  return core.replay(w.plan, history)
+end
+
+-- Assertions -----------------------------------------------------------------------------------
+
+local function deep_equal(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then
+    return a == b
+  end
+  for k, v in pairs(a) do
+    if not deep_equal(v, b[k]) then
+      return false
+    end
+  end
+  for k in pairs(b) do
+    if a[k] == nil then
+      return false
+    end
+  end
+  return true
+end
+
+local function show(value)
+  local ok, text = pcall(core.json_encode, value)
+  return ok and text or tostring(value)
+end
+
+local Check = {}
+Check.__index = Check
+
+local function fail(message)
+  error(message, 3)
+end
+
+--- The workflow ended with these results.
+function Check.completed_with(self, ...)
+  local want, got = table.pack(...), table.pack(pcall(self.handle.result, self.handle))
+  if not got[1] then
+    fail("the workflow did not complete: " .. tostring(got[2]))
+  end
+  for i = 1, want.n do
+    if not deep_equal(want[i], got[i + 1]) then
+      fail(("result %d is %s, expected %s"):format(i, show(got[i + 1]), show(want[i])))
+    end
+  end
+end
+
+--- The workflow failed and the failure, or a cause of it, has this type.
+function Check.failed_with(self, type_name)
+  local got = table.pack(pcall(self.handle.result, self.handle))
+  if got[1] then
+    fail("the workflow completed with " .. show(got[2]) .. ", expected the failure " .. type_name)
+  elseif not core.is_failure(got[2], type_name) then
+    fail(("the workflow failed with %s, expected the failure %s"):format(tostring(got[2]), type_name))
+  end
+end
+
+local function scheduled(handle, type_name)
+  local count, names = 0, {}
+  for _, event in ipairs(handle:fetch_history()) do
+    local a = event.activity_task_scheduled_event_attributes
+    if a then
+      names[#names + 1] = a.activity_type.name
+      count = count + (a.activity_type.name == type_name and 1 or 0)
+    end
+  end
+  return count, table.concat(names, ", ")
+end
+
+--- The workflow scheduled an activity of this type (`times` times, when given).
+function Check.has_activity(self, type_name, times)
+  local count, names = scheduled(self.handle, type_name)
+  if times and count ~= times or count == 0 then
+    fail(("activity '%s' was scheduled %d times; scheduled: %s"):format(type_name, count, names == "" and "none" or names))
+  end
+end
+
+--- The workflow scheduled no activity of this type.
+function Check.has_no_activity(self, type_name)
+  local count, names = scheduled(self.handle, type_name)
+  if count ~= 0 then
+    fail(("activity '%s' was scheduled %d times; scheduled: %s"):format(type_name, count, names))
+  end
+end
+
+--- `assert.workflow(handle).completed_with(...)` in busted; `testing.check(handle)` elsewhere.
+---@param handle temporal.WorkflowHandle
+function testing.check(handle)
+  local self = { handle = handle }
+  return setmetatable({}, {
+    __index = function(_, name)
+      local method = Check[name] or error("no workflow assertion named " .. tostring(name), 2)
+      return function(...)
+        return method(self, ...)
+      end
+    end,
+  })
+end
+
+local has_luassert, luassert = pcall(require, "luassert")
+if has_luassert then
+  rawset(luassert, "workflow", testing.check)
+end
+
+return testing

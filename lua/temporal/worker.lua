@@ -1,0 +1,213 @@
+--- Worker: polls one task queue and runs workflows from the script bundle and activities from modules,
+--- native modules and functions.
+local core = require "temporal.core"
+local client = require "temporal.client"
+local options = require "temporal.internal.options"
+
+local worker = {}
+
+---@class temporal.Worker
+---@field client temporal.Client
+---@field task_queue string
+local Worker = {}
+Worker.__index = Worker
+Worker.__name = "temporal.Worker"
+
+local kinds = { integer = "integer", duration = "duration", real = "number", boolean = "boolean", text = "string" }
+
+--- What a worker takes: the rows of the host's option table and what belongs to Lua alone.
+local function build_spec()
+  local spec = {
+    client = { kind = "table" },
+    workflows = { kind = "table" },
+    activities = { kind = "table" },
+    roots = { kind = "table" },
+  }
+  for _, row in ipairs(core.worker_options()) do
+    spec[row.name] = { kind = kinds[row.kind] }
+  end
+  spec.task_queue.required = true
+  return spec
+end
+
+local spec = build_spec()
+
+local function script_folder()
+  local script = arg and arg[0] or ""
+  return script:match "^(.*)/[^/]*$" or "."
+end
+
+local function module_name_of(file)
+  return (file:match "([^/]+)$" or file):gsub("%.lua$", "")
+end
+
+local function read_file(file)
+  local handle, message = io.open(file, "rb")
+  if not handle then
+    error("temporal.worker: cannot read the file of a workflow definition: " .. message, 4)
+  end
+  local text = handle:read "a"
+  handle:close()
+  return text
+end
+
+--- workflows = { "workflows.order", "workflows.*", definition }: module names, patterns, or definitions
+--- made in this program, whose file is loaded again in the sandbox.
+local function workflow_sources(given)
+  local modules, texts, seen = {}, {}, {}
+  for i, entry in ipairs(given or {}) do
+    if type(entry) == "string" then
+      modules[#modules + 1] = entry
+    elseif type(entry) == "table" and entry.file and not seen[entry.file] then
+      seen[entry.file] = true
+      texts[#texts + 1] = { name = module_name_of(entry.file), text = read_file(entry.file) }
+    elseif type(entry) == "table" and entry.name and entry.source then
+      texts[#texts + 1] = { name = entry.name, text = entry.source }
+    elseif type(entry) ~= "table" or not entry.file then
+      error(("temporal.worker: workflows[%d] must be a module name or a definition, got %s"):format(i, type(entry)), 4)
+    end
+  end
+  return modules, texts
+end
+
+local function add_function(functions, name, fn)
+  if functions[name] then
+    error(("temporal.worker: activity '%s' is registered twice"):format(name), 5)
+  end
+  functions[name] = fn
+end
+
+--- activities = { "activities.payment", definition, native = { "libpay.so" }, name = function }.
+local function activity_sources(given)
+  local modules, functions = {}, {}
+  for key, entry in pairs(given or {}) do
+    if key == "native" then
+      goto continue
+    elseif type(key) == "number" and type(entry) == "string" then
+      modules[#modules + 1] = entry
+    elseif type(entry) == "table" and type(entry.run) == "function" and entry.name then
+      add_function(functions, entry.name, entry.run)
+    elseif type(key) == "string" and type(entry) == "function" then
+      add_function(functions, key, entry)
+    else
+      error(("temporal.worker: activities[%s] must be a module name, a definition or a function, got %s"):format(tostring(key), type(entry)), 4)
+    end
+    ::continue::
+  end
+  table.sort(modules)
+  local native = given and given.native or {}
+  if type(native) == "string" then
+    native = { native }
+  end
+  return modules, functions, native
+end
+
+--- A native module is looked for beside the script first, then by the dynamic loader.
+local function native_path(roots, name)
+  for _, root in ipairs(roots) do
+    local path = root .. "/" .. name
+    local handle = io.open(path, "rb")
+    if handle then
+      handle:close()
+      return path
+    end
+  end
+  return name
+end
+
+--- Makes a worker; `worker:run()` or `temporal-lua worker run` starts it. Options: `task_queue`
+--- (required), `workflows`, `activities`, `client` (default: an embedded server in memory), `roots`
+--- (folders of modules, default: the script's), and the worker options of docs/worker_options.md.
+---@param given table
+---@return temporal.Worker
+function worker.new(given)
+  local o = options.check("temporal.worker", spec, given)
+  local roots = o.roots or { script_folder() }
+  local modules, texts = workflow_sources(o.workflows)
+  local activity_modules, functions, native = activity_sources(o.activities)
+  for i, name in ipairs(native) do
+    native[i] = native_path(roots, name)
+  end
+  local own = o.client
+  o.client, o.workflows, o.activities, o.roots = nil, nil, nil, nil
+  local self = setmetatable({ task_queue = o.task_queue, client = own, options = o }, Worker)
+  self.plan = {
+    roots = roots, workflow_modules = modules, workflow_texts = texts,
+    activity_modules = activity_modules, functions = functions, native = native,
+  }
+  return self
+end
+
+--- The native worker; made when first needed, so that a script can be inspected without a server.
+local function native(self)
+  if not self.handle then
+    self.client = self.client or client.connect {}
+    self.handle = core.worker_new(self.client.connection, self.options, self.plan)
+  end
+  return self.handle
+end
+
+--- Loads scripts and modules and reports what is wrong with them; starts nothing.
+function Worker:prepare()
+  native(self)
+  return self
+end
+
+--- Starts polling in the background; functions given as activities run while this script waits inside
+--- a temporal call.
+function Worker:start()
+  core.worker_start(native(self))
+  return self
+end
+
+--- Starts and waits until the worker is shut down. A fatal error is raised.
+function Worker:run()
+  if not self:is_running() then
+    self:start()
+  end
+  core.worker_wait(self.handle)
+end
+
+--- Runs the worker while `fn` runs, then shuts it down; returns what fn returned.
+function Worker:run_until(fn, ...)
+  self:start()
+  local stop <close> = setmetatable({}, { __close = function() self:shutdown() end })
+  return fn(...)
+end
+
+--- Stops polling, lets tasks end within the grace period and waits for it. Idempotent.
+---@param grace? number|string default: graceful_shutdown_timeout
+function Worker:shutdown(grace)
+  if self.handle then
+    local ns = grace and assert(options.duration_ns(grace))
+    core.worker_shutdown(self.handle, ns and ns // 1000000 or -1)
+    core.worker_wait(self.handle)
+  end
+end
+
+Worker.__close = Worker.shutdown
+
+function Worker:is_running()
+  return self.handle ~= nil and core.worker_state(self.handle) == "running"
+end
+
+function Worker:is_shutdown()
+  return self.handle ~= nil and core.worker_state(self.handle) == "stopped"
+end
+
+--- The options it was made with, checked and with durations in nanoseconds.
+function Worker:config()
+  local copy = {}
+  for k, v in pairs(self.options) do
+    copy[k] = v
+  end
+  return copy
+end
+
+--- Counters: tasks completed and failed, cache hits, slots in use.
+---@return table
+function Worker:stats()
+  return core.worker_stats(native(self))
+end
+
+return worker
