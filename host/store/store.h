@@ -167,9 +167,6 @@ tl_rc tl_store_commit(struct tl_store *st, const struct tl_batch *b, struct tl_e
 /* The two readers every store has: the engine thread's and the list thread's. */
 struct tl_reader *tl_store_point_reader(struct tl_store *st);
 struct tl_reader *tl_store_list_reader(struct tl_store *st);
-/* One more, closed by tl_store_close. Thread: any, while nobody opens or closes the store. */
-tl_rc tl_reader_open(struct tl_reader **out, struct tl_store *st, struct tl_error *err) TL_MUST_USE;
-
 /* Callbacks get borrowed rows; a value other than TL_OK ends the walk and is returned as it is.
  * They must not use the reader that calls them. */
 typedef tl_rc (*tl_run_fn)(void *ud, const struct tl_run_row *row, struct tl_error *err);
@@ -224,7 +221,9 @@ bool tl_run_row_copy(struct tl_arena *arena, const struct tl_run_row *row, struc
  * of column names, operators, parentheses, small integers and `?`, and of the functions and keywords
  * listed in filter.c; anything a user wrote arrives as a bound value. NULL or "": every run.
  * A search attribute without a column is tested with
- *   EXISTS(SELECT 1 FROM search_value v WHERE v.run = run.number AND v.name = ? AND v.value = ?). */
+ *   number IN (SELECT v.run FROM search_value v WHERE v.name = ? AND v.value = ?)
+ * which uses an index, or with
+ *   EXISTS (SELECT 1 FROM search_value v WHERE v.run = run.number AND v.name = ? AND ...). */
 struct tl_list_query {
     int64_t namespace_number;
     const char *where;
