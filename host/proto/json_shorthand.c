@@ -98,7 +98,9 @@ tl_rc tl_json_put_payload(struct tl_json_out *o, const void *msg)
                 rc = tl_jw_copy(o->w, &r, &t, o->err);
             }
         }
-        tl_jw_object_end(o->w);
+        if (rc == TL_OK) {
+            tl_jw_object_end(o->w);
+        }
     }
     tl_jreader_deinit(&r);
     return rc;
