@@ -9,18 +9,10 @@ cli_verb() {
 
 # The four steps of a first use, timed apart: download, install, build, run.
 demo() {
-    local run
-    if [[ -x tools/dev/demo.sh ]]; then
-        run=tools/dev/demo.sh
-    elif [[ -x samples/order/demo.sh ]]; then
-        run=samples/order/demo.sh
-    else
-        die 'this tree has no demo: tools/dev/demo.sh is missing'
-    fi
     phase 'install (packages)' install_packages "${build_packages[@]}"
     phase 'download (Lua source)' fetch_lua
     phase 'build' configure_and_compile release
-    phase 'run' "$run" "$@"
+    phase 'run' tools/dev/demo.sh build
 }
 
 bench() {

@@ -1,0 +1,27 @@
+# C made from tables at build time: the Lua files of lua/ inside the program, and the command table.
+find_program(TL_LUA_INTERPRETER NAMES lua5.4 REQUIRED)
+
+if(TARGET tl_luahost)
+    file(GLOB_RECURSE embedded RELATIVE "${PROJECT_SOURCE_DIR}/lua" CONFIGURE_DEPENDS
+        "${PROJECT_SOURCE_DIR}/lua/*.lua")
+    list(FILTER embedded EXCLUDE REGEX "/meta/")
+    list(TRANSFORM embedded PREPEND "${PROJECT_SOURCE_DIR}/lua/" OUTPUT_VARIABLE embedded_paths)
+    add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/embedded_lua.c"
+        COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
+        COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/embed.lua"
+            "${PROJECT_BINARY_DIR}/generated/embedded_lua.c" "${PROJECT_SOURCE_DIR}/lua" ${embedded}
+        DEPENDS ${embedded_paths} "${PROJECT_SOURCE_DIR}/tools/gen/embed.lua" VERBATIM)
+    target_sources(tl_luahost PRIVATE "${PROJECT_BINARY_DIR}/generated/embedded_lua.c")
+    # The converter is the same source for both Luas; this copy must not see the sandbox VM.
+    target_compile_definitions(tl_luahost PRIVATE TL_STOCK_LUA)
+endif()
+
+if(TARGET tl_cli)
+    add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/cli_table.c"
+        COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
+        COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
+            "${PROJECT_SOURCE_DIR}/host/cli/commands.lua" "${PROJECT_BINARY_DIR}/generated/cli_table.c"
+        DEPENDS "${PROJECT_SOURCE_DIR}/host/cli/commands.lua" "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
+        VERBATIM)
+    target_sources(tl_cli PRIVATE "${PROJECT_BINARY_DIR}/generated/cli_table.c")
+endif()
