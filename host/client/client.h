@@ -42,6 +42,7 @@ struct tl_client_error {
     const char *run_id;                  /* arena; "" when not told */
     const TpFailure__Failure *failure;   /* arena; NULL when not told */
     TpEnums__WorkflowExecutionStatus status;
+    struct tl_str details;               /* the reply's google.rpc.Status bytes; arena; may be empty */
 };
 
 /* --- Life cycle -------------------------------------------------------------------------------- */

@@ -115,6 +115,7 @@ tl_rc tl_client_error_from_result(const struct tl_rpc_result *res, struct tl_are
     if (code == TL_ENOTFOUND) {
         err->kind = TL_CE_NOT_FOUND;
     }
+    err->details = tl_arena_str(arena, res->details);
     if (res->details.n && tl_pb_decode(&tp_rpc__status__descriptor, res->details, arena, &status,
                                        NULL) == TL_OK) {
         for (size_t i = 0; i < status->n_details; i++) {

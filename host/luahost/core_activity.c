@@ -1,5 +1,4 @@
 /* temporal.core, part: the activity that runs on this state. Thread: the state's. */
-#define TL_STOCK_LUA
 #include <lauxlib.h>
 
 #include "base/log.h"

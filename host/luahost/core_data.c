@@ -1,6 +1,5 @@
 /* temporal.core, part: payloads, failures, messages and small tools. Values cross between Lua and the
  * rest as strings of encoded bytes. Thread: the state's. */
-#define TL_STOCK_LUA
 #include <lauxlib.h>
 
 #include "base/duration.h"

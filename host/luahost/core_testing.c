@@ -43,7 +43,7 @@ struct replay_frame {
 static void replay_history(struct replay_frame *f, const TpHistory__History *history,
                            struct tl_arena *arena)
 {
-    struct tl_lua_run_config config = {0};
+    struct tl_lua_run_config config = {.steps_max = UINT64_C(1000000000)};
     f->rc = tl_lua_run_new(&f->run, f->bundle, tl_replay_workflow_type(history), &config, &f->err);
     if (f->rc == TL_OK) {
         struct tl_lang lang = tl_lua_run_lang(f->run);

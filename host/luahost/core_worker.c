@@ -13,6 +13,7 @@
 #define WORKER_TYPE "temporal.core.worker"
 
 struct worker_box {
+    struct tl_list link; /* in the host's list while started */
     struct tl_worker *worker;
     struct tl_host *host;
     struct tl_registry *registry;
@@ -134,8 +135,31 @@ static void on_fatal(void *ud, tl_rc rc, const char *message)
     tl_host_wake(ud);
 }
 
+static void list_worker(struct worker_box *b, bool on)
+{
+    pthread_mutex_lock(&b->host->workers_mutex);
+    if (on) {
+        tl_list_push(&b->host->workers, &b->link);
+    } else {
+        tl_list_remove(&b->link);
+    }
+    pthread_mutex_unlock(&b->host->workers_mutex);
+}
+
+void tl_host_shutdown_workers(struct tl_host *h)
+{
+    pthread_mutex_lock(&h->workers_mutex);
+    TL_LIST_EACH(it, &h->workers) {
+        tl_worker_shutdown(TL_CONTAINER(it, struct worker_box, link)->worker, -1);
+    }
+    pthread_mutex_unlock(&h->workers_mutex);
+}
+
 static void free_box(struct worker_box *b)
 {
+    if (b->host) {
+        list_worker(b, false);
+    }
     tl_worker_free(b->worker);
     tl_worker_lua_lang_free(b->lang);
     tl_bundle_close(b->bundle);
@@ -158,6 +182,7 @@ static int worker_new(lua_State *L)
     lua_pushvalue(L, 1); /* the connection lives as long as the worker */
     lua_setiuservalue(L, 4, 1);
     b->host = tl_host_get(L);
+    tl_list_init(&b->link);
     struct tl_worker_config config = {.client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b->host};
     read_options(L, 2, &config.options);
     tl_rc rc = open_bundle(L, 3, b, &err);
@@ -183,9 +208,11 @@ static int worker_new(lua_State *L)
 static int worker_start(lua_State *L)
 {
     struct tl_error err;
-    if (tl_worker_start(check_worker(L, 1)->worker, &err) != TL_OK) {
+    struct worker_box *b = check_worker(L, 1);
+    if (tl_worker_start(b->worker, &err) != TL_OK) {
         return luaL_error(L, "%s", err.message);
     }
+    list_worker(b, true);
     return 0;
 }
 

@@ -17,6 +17,7 @@ static int host_gc(lua_State *L)
     while (tl_inbox_take_one(&h->inbox, 0)) {
     }
     tl_inbox_deinit(&h->inbox);
+    pthread_mutex_destroy(&h->workers_mutex);
     return 0;
 }
 
@@ -28,6 +29,8 @@ static struct tl_host *make_host(lua_State *L)
     h->L = lua_tothread(L, -1);
     lua_pop(L, 1);
     tl_inbox_init(&h->inbox, HOST_JOBS_MAX);
+    pthread_mutex_init(&h->workers_mutex, NULL);
+    tl_list_init(&h->workers);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, host_gc);
     lua_setfield(L, -2, "__gc");

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/inbox.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "client/client.h"
 #include "worker/activity.h"
@@ -21,6 +22,8 @@ struct tl_host {
     struct tl_msg wake;          /* posted at most once at a time */
     atomic_bool wake_posted;
     struct tl_activity *current; /* the activity this state runs now, or NULL */
+    pthread_mutex_t workers_mutex;
+    struct tl_list workers;      /* started workers of this state; guarded */
 };
 
 /* A request to run something on the state's thread. The sender owns it and waits for `done`. */
@@ -35,6 +38,8 @@ struct tl_host *tl_host_get(lua_State *L);
 void tl_host_serve(struct tl_host *h, int64_t deadline_mono_ns);
 /* Makes tl_host_serve return. Thread: any. */
 void tl_host_wake(struct tl_host *h);
+/* Shuts all workers of the state down with their own grace; returns at once. Thread: any. */
+void tl_host_shutdown_workers(struct tl_host *h);
 /* The pump a client uses while it waits on this state's thread. */
 struct tl_client_pump tl_host_pump(struct tl_host *h);
 

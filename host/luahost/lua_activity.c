@@ -1,6 +1,5 @@
 /* See lua_activity.h. Threads: tl_lua_activities_new/free on the host script's; run_module on activity
  * threads; run_function posts to the host script's thread and waits for it. */
-#define TL_STOCK_LUA
 #include "luahost/lua_activity.h"
 
 #include <lauxlib.h>

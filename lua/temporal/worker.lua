@@ -115,6 +115,16 @@ local function native_path(roots, name)
   return name
 end
 
+--- Activity modules are found where workflow modules are.
+local function extend_package_path(roots)
+  for i = #roots, 1, -1 do
+    local entry = roots[i] .. "/?.lua;" .. roots[i] .. "/?/init.lua;"
+    if not package.path:find(entry, 1, true) then
+      package.path = entry .. package.path
+    end
+  end
+end
+
 --- Makes a worker; `worker:run()` or `temporal-lua worker run` starts it. Options: `task_queue`
 --- (required), `workflows`, `activities`, `client` (default: an embedded server in memory), `roots`
 --- (folders of modules, default: the script's), and the worker options of docs/worker_options.md.
@@ -123,6 +133,7 @@ end
 function worker.new(given)
   local o = options.check("temporal.worker", spec, given)
   local roots = o.roots or { script_folder() }
+  extend_package_path(roots)
   local modules, texts = workflow_sources(o.workflows)
   local activity_modules, functions, native = activity_sources(o.activities)
   for i, name in ipairs(native) do

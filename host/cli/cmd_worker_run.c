@@ -1,0 +1,91 @@
+/* worker run: the main thread owns the Lua state and waits in it; a second thread runs the event loop
+ * that turns SIGINT and SIGTERM into a shutdown of the workers. */
+#include <lauxlib.h>
+#include <pthread.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/script.h"
+#include "io/loop.h"
+#include "luahost/host.h"
+
+int tl_cmd_worker_run(struct tl_cli *cli);
+
+static bool on_stop(void *ud, int signal, unsigned count)
+{
+    if (count > 1) {
+        return false; /* the second signal ends the process at once */
+    }
+    TL_LOG(TL_LOG_INFO, "worker.stopping", TL_I("signal", signal));
+    tl_host_shutdown_workers(ud);
+    return true;
+}
+
+static void *serve_loop(void *ud)
+{
+    tl_loop_run(ud);
+    return NULL;
+}
+
+/* Pushes the driver, the list of scripts and the connection options. */
+static int push_driver(lua_State *L, struct tl_cli *cli)
+{
+    int count;
+    char **scripts = tl_cli_args(cli, &count);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "temporal.internal.run_workers");
+    if (tl_cli_script_call(L, 1, 1)) {
+        return 1;
+    }
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        lua_pushstring(L, scripts[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, tl_cli_text(cli, "db-filename"));
+    lua_setfield(L, -2, "db_filename");
+    lua_pushstring(L, tl_cli_text(cli, "namespace"));
+    lua_setfield(L, -2, "namespace");
+    return 0;
+}
+
+static int run_with_loop(lua_State *L, struct tl_cli *cli, struct tl_loop *loop)
+{
+    pthread_t thread;
+    struct tl_error err;
+    if (tl_loop_on_stop(loop, on_stop, tl_host_get(L), &err) != TL_OK) {
+        return tl_cli_fail(1, "%s", err.message);
+    }
+    if (pthread_create(&thread, NULL, serve_loop, loop) != 0) {
+        return tl_cli_fail(1, "cannot start a thread");
+    }
+    int code = push_driver(L, cli);
+    if (code == 0) {
+        code = tl_cli_script_call(L, 2, 0);
+    }
+    tl_loop_post_stop(loop);
+    pthread_join(thread, NULL);
+    return code;
+}
+
+int tl_cmd_worker_run(struct tl_cli *cli)
+{
+    int argc, code = tl_cli_log_options(cli);
+    char **argv = tl_cli_args(cli, &argc);
+    struct tl_loop *loop;
+    struct tl_error err;
+    if (code) {
+        return code;
+    }
+    if (tl_loop_open(&loop, &err) != TL_OK) {
+        return tl_cli_fail(1, "%s", err.message);
+    }
+    lua_State *L = tl_cli_script_state(argv, argc);
+    code = L ? run_with_loop(L, cli, loop) : 1;
+    if (L) {
+        lua_close(L);
+    }
+    tl_loop_close(loop);
+    return code;
+}

@@ -1,0 +1,405 @@
+/* The parser and the help of the command line. See cli.h. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/duration.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+
+#define VALUES_MAX 64
+#define OPTIONS_MAX 48
+#define VERSION "0.1.0"
+
+struct value {
+    const char *texts[VALUES_MAX + 1];
+    size_t count;
+};
+
+struct tl_cli {
+    const struct tl_cli_command *command;
+    struct value values[OPTIONS_MAX];
+    char **args;
+    int arg_count;
+};
+
+int tl_cli_fail(int exit_code, const char *fmt, ...)
+{
+    va_list ap;
+    fputs("temporal-lua: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return exit_code;
+}
+
+/* --- help -------------------------------------------------------------------------------------- */
+
+static void print_option(FILE *to, const struct tl_cli_option *o)
+{
+    static const char *const kinds[] = {"TEXT", "NUMBER", "DURATION", NULL, "TEXT..."};
+    char left[64];
+    snprintf(left, sizeof left, "%s%s%s--%s%s%s", o->short_name ? "-" : "  ",
+             o->short_name ? o->short_name : "", o->short_name ? ", " : "  ", o->name,
+             kinds[o->kind] ? " " : "", kinds[o->kind] ? kinds[o->kind] : "");
+    fprintf(to, "  %-28s %s", left, o->help);
+    if (o->default_text) {
+        fprintf(to, " (default: %s)", o->default_text);
+    }
+    if (o->env) {
+        fprintf(to, " [%s]", o->env);
+    }
+    if (o->required) {
+        fputs(" (required)", to);
+    }
+    fputc('\n', to);
+}
+
+static void print_command_help(FILE *to, const struct tl_cli_command *c)
+{
+    fprintf(to, "%s.\n\nUsage: temporal-lua %s [options]%s%s\n\nOptions:\n", c->summary, c->path,
+            c->args ? " " : "", c->args ? c->args : "");
+    for (const struct tl_cli_option *o = c->options; o->name; o++) {
+        print_option(to, o);
+    }
+}
+
+static void print_help(FILE *to)
+{
+    fputs("Durable workflows in Lua.\n\nUsage: temporal-lua COMMAND [options]\n\nCommands:\n", to);
+    for (const struct tl_cli_command *c = tl_cli_commands; c->path; c++) {
+        fprintf(to, "  %-16s %s\n", c->path, c->summary);
+    }
+    fputs("\ntemporal-lua COMMAND --help tells the options of a command.\n", to);
+}
+
+/* --- near matches ------------------------------------------------------------------------------ */
+
+/* Edits from a to b, given up beyond 3. */
+static int distance(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    int row[64];
+    if (n >= 64 || m >= 64) {
+        return 3;
+    }
+    for (size_t j = 0; j <= m; j++) {
+        row[j] = (int)j;
+    }
+    for (size_t i = 1; i <= n; i++) {
+        int diagonal = row[0];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= m; j++) {
+            int substitute = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            int other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = substitute < other ? substitute : other;
+        }
+    }
+    return row[m] > 3 ? 3 : row[m];
+}
+
+static const char *near_option(const struct tl_cli_command *c, const char *name)
+{
+    const char *best = NULL;
+    int best_distance = 3;
+    for (const struct tl_cli_option *o = c->options; o->name; o++) {
+        int d = distance(name, o->name);
+        if (d < best_distance) {
+            best_distance = d;
+            best = o->name;
+        }
+    }
+    return best;
+}
+
+/* --- parsing ----------------------------------------------------------------------------------- */
+
+static size_t option_index(const struct tl_cli_command *c, const char *name, size_t n, bool is_short)
+{
+    for (size_t i = 0; c->options[i].name; i++) {
+        const char *known = is_short ? c->options[i].short_name : c->options[i].name;
+        if (known && strlen(known) == n && strncmp(known, name, n) == 0) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+static int check_value(const struct tl_cli_option *o, const char *text)
+{
+    struct tl_error err;
+    int64_t ns;
+    char *end;
+    if (o->kind == TL_CLI_INTEGER) {
+        (void)strtoll(text, &end, 10);
+        if (!*text || *end) {
+            return tl_cli_fail(2, "--%s wants a number, got '%s'", o->name, text);
+        }
+    } else if (o->kind == TL_CLI_DURATION && tl_duration_parse(tl_str(text), &ns, &err) != TL_OK) {
+        return tl_cli_fail(2, "--%s: %s", o->name, err.message);
+    }
+    return 0;
+}
+
+static int add_value(struct tl_cli *cli, size_t index, const char *text)
+{
+    const struct tl_cli_option *o = &cli->command->options[index];
+    struct value *v = &cli->values[index];
+    if (v->count > 0 && o->kind != TL_CLI_STRINGS) {
+        return tl_cli_fail(2, "--%s was given twice", o->name);
+    }
+    if (v->count == VALUES_MAX) {
+        return tl_cli_fail(2, "--%s: more than %d values", o->name, VALUES_MAX);
+    }
+    v->texts[v->count++] = text;
+    return check_value(o, text);
+}
+
+static int parse_option(struct tl_cli *cli, int argc, char **argv, int *i)
+{
+    const char *word = argv[*i];
+    bool is_short = word[1] != '-';
+    const char *name = word + (is_short ? 1 : 2), *equals = strchr(name, '=');
+    size_t n = equals ? (size_t)(equals - name) : strlen(name);
+    size_t index = option_index(cli->command, name, n, is_short);
+    if (index == SIZE_MAX) {
+        const char *near = near_option(cli->command, name);
+        return tl_cli_fail(2, "%s: unknown option '%s'%s%s%s", cli->command->path, word,
+                           near ? ", did you mean '--" : "", near ? near : "", near ? "'?" : "");
+    }
+    if (cli->command->options[index].kind == TL_CLI_BOOLEAN) {
+        return add_value(cli, index, equals ? equals + 1 : "true");
+    }
+    if (equals) {
+        return add_value(cli, index, equals + 1);
+    }
+    if (*i + 1 >= argc) {
+        return tl_cli_fail(2, "%s: option '%s' wants a value", cli->command->path, word);
+    }
+    return add_value(cli, index, argv[++*i]);
+}
+
+/* Values that were not given come from the environment, then from the table. */
+static int complete(struct tl_cli *cli)
+{
+    for (size_t i = 0; cli->command->options[i].name; i++) {
+        const struct tl_cli_option *o = &cli->command->options[i];
+        const char *text = o->env ? getenv(o->env) : NULL;
+        int rc = 0;
+        TL_ASSERT(i < OPTIONS_MAX);
+        if (cli->values[i].count > 0) {
+            continue;
+        }
+        if (text && *text) {
+            rc = add_value(cli, i, text);
+        } else if (o->default_text) {
+            rc = add_value(cli, i, o->default_text);
+        } else if (o->required) {
+            rc = tl_cli_fail(2, "%s: --%s is required", cli->command->path, o->name);
+        }
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* A script's own options belong to the script: for commands with a SCRIPT, parsing of options ends at
+ * the first word that is none. */
+static int parse(struct tl_cli *cli, int argc, char **argv)
+{
+    bool script_args = cli->command->args && strchr(cli->command->args, '[');
+    int i = 0;
+    cli->args = TL_NEW_ARRAY(char *, (size_t)argc + 1);
+    for (; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_command_help(stdout, cli->command);
+            return -1;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            i++;
+            break;
+        }
+        if (argv[i][0] == '-' && argv[i][1]) {
+            int rc = parse_option(cli, argc, argv, &i);
+            if (rc) {
+                return rc;
+            }
+        } else if (script_args) {
+            break;
+        } else {
+            cli->args[cli->arg_count++] = argv[i];
+        }
+    }
+    while (i < argc) {
+        cli->args[cli->arg_count++] = argv[i++];
+    }
+    if (cli->arg_count > 0 && !cli->command->args) {
+        return tl_cli_fail(2, "%s: unexpected argument '%s'", cli->command->path, cli->args[0]);
+    }
+    if (cli->arg_count == 0 && cli->command->args) {
+        return tl_cli_fail(2, "%s: %s is missing", cli->command->path, cli->command->args);
+    }
+    return complete(cli);
+}
+
+/* The longest path that the first words spell; *used tells how many words. */
+static const struct tl_cli_command *find_command(int argc, char **argv, int *used)
+{
+    const struct tl_cli_command *best = NULL;
+    *used = 0;
+    for (const struct tl_cli_command *c = tl_cli_commands; c->path; c++) {
+        const char *p = c->path;
+        int words = 0;
+        while (*p && words < argc) {
+            size_t n = strcspn(p, " ");
+            if (strlen(argv[words]) != n || strncmp(argv[words], p, n) != 0) {
+                break;
+            }
+            words++;
+            p += n + (p[n] == ' ');
+        }
+        if (!*p && words > *used) {
+            best = c;
+            *used = words;
+        }
+    }
+    return best;
+}
+
+int tl_cli_main(int argc, char **argv)
+{
+    int used, rc;
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? 2 : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("temporal-lua version " VERSION);
+        return 0;
+    }
+    const struct tl_cli_command *c = find_command(argc - 1, argv + 1, &used);
+    if (!c) {
+        return tl_cli_fail(2, "unknown command '%s'; temporal-lua --help lists them", argv[1]);
+    }
+    struct tl_cli *cli = TL_NEW(struct tl_cli);
+    cli->command = c;
+    rc = parse(cli, argc - 1 - used, argv + 1 + used);
+    if (rc == 0) {
+        rc = c->handler(cli);
+    }
+    tl_mem_free(cli->args);
+    tl_mem_free(cli);
+    return rc < 0 ? 0 : rc;
+}
+
+/* --- for handlers ------------------------------------------------------------------------------ */
+
+static struct value *value_of(struct tl_cli *cli, const char *name)
+{
+    size_t index = option_index(cli->command, name, strlen(name), false);
+    TL_ASSERT(index != SIZE_MAX);
+    return &cli->values[index];
+}
+
+const char *tl_cli_text(struct tl_cli *cli, const char *name)
+{
+    return value_of(cli, name)->texts[0];
+}
+
+bool tl_cli_flag(struct tl_cli *cli, const char *name)
+{
+    const char *text = tl_cli_text(cli, name);
+    return text && strcmp(text, "true") == 0;
+}
+
+int64_t tl_cli_integer(struct tl_cli *cli, const char *name)
+{
+    const char *text = tl_cli_text(cli, name);
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+int64_t tl_cli_duration_ns(struct tl_cli *cli, const char *name)
+{
+    const char *text = tl_cli_text(cli, name);
+    int64_t ns = 0;
+    if (text) {
+        TL_ASSERT(tl_duration_parse(tl_str(text), &ns, NULL) == TL_OK);
+    }
+    return ns;
+}
+
+const char *const *tl_cli_texts(struct tl_cli *cli, const char *name)
+{
+    return value_of(cli, name)->texts;
+}
+
+char **tl_cli_args(struct tl_cli *cli, int *count)
+{
+    if (count) {
+        *count = cli->arg_count;
+    }
+    return cli->args;
+}
+
+int tl_cli_json(struct tl_cli *cli)
+{
+    const char *text = tl_cli_text(cli, "output");
+    if (strcmp(text, "json") == 0) {
+        return 1;
+    }
+    if (strcmp(text, "text") == 0) {
+        return 0;
+    }
+    tl_cli_fail(2, "--output wants text or json, got '%s'", text);
+    return -1;
+}
+
+int tl_cli_log_options(struct tl_cli *cli)
+{
+    enum tl_log_level level;
+    const char *name = tl_cli_text(cli, "log-level"), *format = tl_cli_text(cli, "log-format");
+    if (!tl_log_level_parse(tl_str(name), &level)) {
+        return tl_cli_fail(2, "--log-level wants trace, debug, info, warn, error or never, got '%s'", name);
+    }
+    if (strcmp(format, "json") != 0 && strcmp(format, "text") != 0) {
+        return tl_cli_fail(2, "--log-format wants text or json, got '%s'", format);
+    }
+    tl_log_level(level);
+    tl_log_json(strcmp(format, "json") == 0);
+    return 0;
+}
+
+tl_rc tl_cli_read_file(const char *path, char **out, size_t *n, struct tl_error *err)
+{
+    struct tl_buf b;
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    size_t got = 0;
+    if (!f) {
+        return tl_error_set(err, TL_ENOTFOUND, "cannot read '%s': %s", path, strerror(errno));
+    }
+    tl_buf_init(&b, (size_t)tl_limit_request_bytes);
+    char *at;
+    while ((at = tl_buf_reserve(&b, 65536)) && (got = fread(at, 1, 65536, f)) > 0) {
+        tl_buf_added(&b, got);
+    }
+    bool bad = ferror(f) != 0;
+    if (f != stdin) {
+        fclose(f);
+    }
+    if (bad || !at) {
+        tl_buf_deinit(&b);
+        return tl_error_set(err, bad ? TL_EIO : TL_ELIMIT, "cannot read '%s': %s", path,
+                            bad ? strerror(errno) : "it is too large");
+    }
+    *out = tl_buf_take(&b, n);
+    return TL_OK;
+}
