@@ -1,0 +1,49 @@
+/* The benchmark inside the binary: an embedded server on a file, a worker and a load generator in C in
+ * one process. Each figure is a line: name, value, unit, the peer's or limit's value, ratio.
+ * Thread: main drives; the generator's callbacks only post. */
+#pragma once
+
+#include "cli/embedded_server.h"
+#include "luart/bundle.h"
+#include "worker/worker.h"
+
+struct tl_bench {
+    bool json;
+    struct tl_cli_server server;
+    struct tl_bundle *bundle;
+    struct tl_worker_lang *lang;
+    struct tl_registry *registry;
+    struct tl_worker *worker;
+    int64_t duration_ns;
+    int in_flight;
+};
+
+/* Prints one figure. peer_text names what peer_value is of ("" = none). higher_is_better decides how the
+ * ratio is read: it is always "times better than the peer". */
+void tl_bench_figure(const struct tl_bench *b, const char *name, double value, const char *unit,
+                     const char *peer_text, double peer_value, bool higher_is_better);
+
+/* Resident bytes of this process. */
+int64_t tl_bench_resident_bytes(void);
+
+/* Server with a file (or db NULL: a temporary file in the current folder's file system that is removed)
+ * plus worker on queue "bench". */
+tl_rc tl_bench_open(struct tl_bench *b, const char *db, struct tl_error *err) TL_MUST_USE;
+void tl_bench_close(struct tl_bench *b);
+
+/* What a load run measured. */
+struct tl_bench_load {
+    uint64_t completed, failed;
+    double seconds, per_second, cpu_us_each;
+    double p50_ms, p99_ms;
+};
+/* Keeps `in_flight` workflows of a type running for the duration; wait false: only starts them. */
+tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, int in_flight, bool wait,
+                        struct tl_bench_load *out, struct tl_error *err) TL_MUST_USE;
+
+/* Memory of blocked runs, and replay speed. */
+tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_bench_replay(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
+
+/* The workflows of the benchmark, as source text of one module. */
+extern const char tl_bench_workflows[];
