@@ -67,12 +67,13 @@ static tl_rc check_where(const char *where, size_t bind_count, struct tl_error *
             continue;
         }
         bool comment = (p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*');
-        if (comment || !strchr(" (),.=<>!+-*/%|?", *p)) {
+        bool numbered = p[0] == '?' && word_char(p[1]);
+        if (comment || numbered || !strchr(" (),.=<>!+-*/%|?", *p)) {
             return tl_error_set(err, TL_EINVAL, "a filter may not use \"%.40s\"", p);
         }
         marks += *p == '?';
         depth += (*p == '(') - (*p == ')');
-        if (depth < 0 || (p[0] == '?' && word_char(p[1]))) {
+        if (depth < 0) {
             break;
         }
         p++;
@@ -99,7 +100,7 @@ static int on_progress(void *ud)
     struct budget *b = ud;
     if (b->cancelled && atomic_load_explicit(b->cancelled, memory_order_relaxed)) {
         b->cause = TL_ECANCELLED;
-    } else if (b->limited && b->calls_left-- <= 0) {
+    } else if (b->limited && --b->calls_left <= 0) {
         b->cause = TL_ELIMIT;
     }
     return b->cause != TL_OK;
