@@ -35,3 +35,12 @@ foreach(source IN LISTS tests)
         RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/unit" ENABLE_EXPORTS ON)
     add_test(NAME ${name} COMMAND ${name})
 endforeach()
+
+# Each host/test/bench/bench_*.c is one program in <build>/bench; it is run by hand.
+file(GLOB benches CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/host/test/bench/bench_*.c")
+foreach(source IN LISTS benches)
+    get_filename_component(name "${source}" NAME_WE)
+    tl_add_program(${name} "${source}")
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bench")
+endforeach()
