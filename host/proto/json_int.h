@@ -47,6 +47,8 @@ tl_rc tl_json_put_message(struct tl_json_out *o, const void *msg);
 tl_rc tl_json_put_fields(struct tl_json_out *o, const void *msg);
 /* One value of the field's type that stands at p. */
 tl_rc tl_json_put_value(struct tl_json_out *o, const ProtobufCFieldDescriptor *f, const void *p);
+/* A map as an object; of entries with the same key only the last is written. */
+tl_rc tl_json_put_map(struct tl_json_out *o, const void *msg, const ProtobufCFieldDescriptor *f);
 tl_rc tl_json_put_special(struct tl_json_out *o, enum tl_json_special special, const void *msg);
 tl_rc tl_json_put_payload(struct tl_json_out *o, const void *msg);
 tl_rc tl_json_put_payloads(struct tl_json_out *o, const void *msg);

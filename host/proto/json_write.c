@@ -1,6 +1,7 @@
 /* Messages to JSON. See json.h. Thread: any. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "proto/json_int.h"
@@ -130,14 +131,55 @@ static void put_map_key(struct tl_json_out *o, const ProtobufCFieldDescriptor *f
     tl_jw_name(o->w, tl_str_n(text, (size_t)n));
 }
 
-static tl_rc put_map(struct tl_json_out *o, const void *msg, const ProtobufCFieldDescriptor *f)
+/* An entry of a map and its place: of equal keys only the last is written. */
+struct entry {
+    const void *msg;
+    size_t index;
+};
+
+static int compare_keys(const void *a_msg, const void *b_msg)
 {
-    size_t n = tl_pb_count(msg, f);
-    void *const *entries = tl_pb_load_pointer(tl_pb_field_at(msg, f));
-    const ProtobufCMessageDescriptor *desc = f->descriptor;
-    const ProtobufCFieldDescriptor *value = &desc->fields[1];
-    tl_jw_object(o->w);
+    const ProtobufCFieldDescriptor *f = &((const ProtobufCMessage *)a_msg)->descriptor->fields[0];
+    const void *a = tl_pb_field_at(a_msg, f);
+    const void *b = tl_pb_field_at(b_msg, f);
+    if (f->type == PROTOBUF_C_TYPE_STRING) {
+        return strcmp(tl_pb_load_pointer(a), tl_pb_load_pointer(b));
+    }
+    return memcmp(a, b, tl_pb_element_size(f->type));
+}
+
+static int compare_entries(const void *a_entry, const void *b_entry)
+{
+    const struct entry *a = a_entry;
+    const struct entry *b = b_entry;
+    int order = compare_keys(a->msg, b->msg);
+    return order ? order : (a->index > b->index) - (a->index < b->index);
+}
+
+/* Takes the entries out (sets them NULL) that a later one with the same key replaces. */
+static void drop_replaced(const void **entries, size_t n)
+{
+    struct entry *sorted = TL_NEW_ARRAY(struct entry, n);
     for (size_t i = 0; i < n; i++) {
+        sorted[i] = (struct entry){entries[i], i};
+    }
+    qsort(sorted, n, sizeof *sorted, compare_entries);
+    for (size_t i = 0; i + 1 < n; i++) {
+        if (compare_keys(sorted[i].msg, sorted[i + 1].msg) == 0) {
+            entries[sorted[i].index] = NULL;
+        }
+    }
+    tl_mem_free(sorted);
+}
+
+static tl_rc put_map_entries(struct tl_json_out *o, const ProtobufCMessageDescriptor *desc,
+                             const void *const *entries, size_t n)
+{
+    const ProtobufCFieldDescriptor *value = &desc->fields[1];
+    for (size_t i = 0; i < n; i++) {
+        if (!entries[i]) {
+            continue;
+        }
         put_map_key(o, &desc->fields[0], tl_pb_field_at(entries[i], &desc->fields[0]));
         const void *p = tl_pb_field_at(entries[i], value);
         bool absent = value->type == PROTOBUF_C_TYPE_MESSAGE && !tl_pb_load_pointer(p);
@@ -147,8 +189,27 @@ static tl_rc put_map(struct tl_json_out *o, const void *msg, const ProtobufCFiel
             return rc;
         }
     }
-    tl_jw_object_end(o->w);
     return TL_OK;
+}
+
+tl_rc tl_json_put_map(struct tl_json_out *o, const void *msg, const ProtobufCFieldDescriptor *f)
+{
+    size_t n = tl_pb_count(msg, f);
+    const void *const *entries = tl_pb_load_pointer(tl_pb_field_at(msg, f));
+    const void **unique = NULL;
+    if (n > 1) {
+        unique = TL_NEW_ARRAY(const void *, n);
+        memcpy(unique, entries, n * sizeof *unique);
+        drop_replaced(unique, n);
+        entries = unique;
+    }
+    tl_jw_object(o->w);
+    tl_rc rc = put_map_entries(o, f->descriptor, entries, n);
+    if (rc == TL_OK) {
+        tl_jw_object_end(o->w);
+    }
+    tl_mem_free(unique);
+    return rc;
 }
 
 static tl_rc put_list(struct tl_json_out *o, const void *msg, const ProtobufCFieldDescriptor *f)
@@ -198,7 +259,7 @@ tl_rc tl_json_put_fields(struct tl_json_out *o, const void *message)
         if (!tl_pb_is_repeated(f)) {
             rc = tl_json_put_value(o, f, tl_pb_field_at(message, f));
         } else if (tl_json_is_map(desc, f)) {
-            rc = put_map(o, message, f);
+            rc = tl_json_put_map(o, message, f);
         } else {
             rc = put_list(o, message, f);
         }

@@ -121,20 +121,7 @@ static tl_rc put_list(struct tl_json_out *o, const Google__Protobuf__ListValue *
 
 static tl_rc put_struct(struct tl_json_out *o, const Google__Protobuf__Struct *s)
 {
-    tl_rc rc = TL_OK;
-    tl_jw_object(o->w);
-    for (size_t i = 0; rc == TL_OK && i < s->n_fields; i++) {
-        tl_jw_name(o->w, tl_str(s->fields[i]->key));
-        if (s->fields[i]->value) {
-            rc = tl_json_put_message(o, s->fields[i]->value);
-        } else {
-            tl_jw_null(o->w);
-        }
-    }
-    if (rc == TL_OK) {
-        tl_jw_object_end(o->w);
-    }
-    return rc;
+    return tl_json_put_map(o, s, &google__protobuf__struct__descriptor.fields[0]);
 }
 
 static tl_rc put_any_value(struct tl_json_out *o, const Google__Protobuf__Value *v)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
-#include "proto/pb_int.h"
+#include "proto/json_int.h"
 
 static void *message(struct tl_test_pb *t, const ProtobufCMessageDescriptor *desc, unsigned depth);
 
@@ -86,7 +86,8 @@ static void value(struct tl_test_pb *t, const ProtobufCFieldDescriptor *f, void 
 static void list(struct tl_test_pb *t, ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f,
                  unsigned depth)
 {
-    size_t n = tl_rng_below(&t->rng, 3);
+    bool single = t->unique_keys && tl_json_is_map(msg->descriptor, f);
+    size_t n = tl_rng_below(&t->rng, single ? 2 : 3);
     size_t step = tl_pb_element_size(f->type);
     char *items = tl_arena_alloc(t->arena, n * step);
     TL_ASSERT(items);

@@ -8,8 +8,8 @@
 struct tl_test_pb {
     struct tl_rng rng;
     struct tl_arena *arena;
-    unsigned depth_max;  /* levels of sub-messages */
-    bool unique_keys;    /* map keys and well-known types that survive JSON */
+    unsigned depth_max; /* levels of sub-messages */
+    bool unique_keys;   /* maps have at most one entry */
 };
 
 /* The message is in the arena; the test fails when that is full. */

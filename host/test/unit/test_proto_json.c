@@ -366,7 +366,7 @@ static void random_messages_round_trip(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 4000; i++) {
-        struct tl_test_pb t = {.arena = &arena, .depth_max = 4};
+        struct tl_test_pb t = {.arena = &arena, .depth_max = 4, .unique_keys = true};
         const ProtobufCMessageDescriptor *desc = tl_pb_message_at(i % message_count());
         struct tl_json_write_options o = {.pretty = i % 3 == 0, .proto_names = i % 5 == 0,
                                           .enums = (enum tl_json_enums)(i % 3)};
@@ -562,6 +562,16 @@ static void any_shows_its_message(void **state)
     read_fails(&google__protobuf__any__descriptor, "{\"@type\":\"x/none.Such\",\"value\":\"!\"}");
 }
 
+static void of_equal_keys_the_last_is_written(void **state)
+{
+    (void)state;
+    TpCommon__Payload *p = tl_payload_new(&arena, "a", TL_STR_LIT("x"));
+    assert_true(tl_payload_set_metadata(&arena, p, TL_STR_LIT("k"), TL_STR_LIT("b")));
+    assert_true(tl_payload_set_metadata(&arena, p, TL_STR_LIT("z"), TL_STR_LIT("c")));
+    p->metadata[2]->key = p->metadata[0]->key;
+    written(p, NULL, "{\"metadata\":{\"k\":\"Yg==\",\"encoding\":\"Yw==\"},\"data\":\"eA==\"}");
+}
+
 static void values_and_wrappers(void **state)
 {
     (void)state;
@@ -729,6 +739,7 @@ int main(void)
         T(wrong_types_are_refused),
         T(times_have_their_text),
         T(any_shows_its_message),
+        T(of_equal_keys_the_last_is_written),
         T(values_and_wrappers),
         T(defaults_on_request),
         T(shorthand_is_written_where_it_is_exact),
