@@ -1,0 +1,286 @@
+/* From "this event does not fit this command" to a report that names both sides, what is near, and
+ * what to do.
+ * Ownership: reports live in the task's arena. Thread: the run's. */
+#include "core/run_int.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <tl_enums.h>
+
+/* How many later commands and events are looked at for a near match. */
+#define NEAR_MAX 1000
+
+static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struct tl_arena *arena)
+{
+    struct tl_nde_side side = {0};
+    if (!event) {
+        return side;
+    }
+    side.type = tl_event_info((int)event->event_type)->text;
+    side.event_id = event->event_id;
+    if (!tl_event_valid(event)) {
+        return side;
+    }
+    struct tl_patch_marker marker;
+    switch ((int)event->event_type) {
+    case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: {
+        const TpHistory__ActivityTaskScheduledEventAttributes *a =
+            event->activity_task_scheduled_event_attributes;
+        side.id = tl_str(a->activity_id);
+        side.name = tl_str(a->activity_type ? a->activity_type->name : "");
+        break;
+    }
+    case EVENT_TYPE_TIMER_STARTED:
+        side.id = tl_str(event->timer_started_event_attributes->timer_id);
+        break;
+    case EVENT_TYPE_TIMER_FIRED:
+        side.id = tl_str(event->timer_fired_event_attributes->timer_id);
+        break;
+    case EVENT_TYPE_TIMER_CANCELED:
+        side.id = tl_str(event->timer_canceled_event_attributes->timer_id);
+        break;
+    case EVENT_TYPE_MARKER_RECORDED:
+        side.id = tl_str(event->marker_recorded_event_attributes->marker_name);
+        if (tl_patch_marker_read(event, arena, &marker)) {
+            side.name = side.id;
+            side.id = marker.id;
+        }
+        break;
+    case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: {
+        const TpHistory__StartChildWorkflowExecutionInitiatedEventAttributes *a =
+            event->start_child_workflow_execution_initiated_event_attributes;
+        side.id = tl_str(a->workflow_id);
+        side.name = tl_str(a->workflow_type ? a->workflow_type->name : "");
+        break;
+    }
+    default:
+        break;
+    }
+    return side;
+}
+
+static struct tl_nde_side command_side(const struct tl_run *run, uint32_t at,
+                                       struct tl_arena *arena)
+{
+    struct tl_nde_side side = {0};
+    const struct tl_machine *machine = &run->machines[run->outgoing[at].slot];
+    char seq_text[16];
+    struct tl_str name;
+    side.type = tl_command_info(run->outgoing[at].command)->text;
+    side.id = tl_arena_str(arena, tl_machine_id(run, machine, seq_text, &name));
+    side.name = tl_arena_str(arena, name);
+    if (machine->kind == TL_MACHINE_PATCH) {
+        side.name = TL_STR_LIT(TL_PATCH_MARKER_NAME);
+    }
+    if (run->bodies) {
+        side.where = tl_arena_str(arena, run->bodies[at].where);
+    }
+    return side;
+}
+
+/* Would this event be what the server writes for this command? Ids count only among runs whose ids
+ * are ours to make. */
+static bool fits(const struct tl_run *run, const struct tl_nde_side *event, int event_type,
+                 const struct tl_nde_side *command, int command_type)
+{
+    if (tl_command_info(command_type)->event_type != event_type ||
+        !tl_str_eq(event->name, command->name)) {
+        return false;
+    }
+    return run->sdk_family != TL_SDK_CORE || tl_str_eq(event->id, command->id);
+}
+
+static void find_near_command(struct tl_run *run, const TpHistory__HistoryEvent *event,
+                              bool have_command, struct tl_nde_report *report)
+{
+    uint32_t from = run->outgoing_first + (have_command ? 1 : 0);
+    for (uint32_t i = from; i < run->outgoing_count && i < from + NEAR_MAX; i++) {
+        struct tl_nde_side side = command_side(run, i, run->task->arena);
+        if (fits(run, &report->expected, (int)event->event_type, &side,
+                 run->outgoing[i].command)) {
+            report->near_command = side;
+            return;
+        }
+    }
+}
+
+static void find_near_event(struct tl_run *run, size_t from, struct tl_nde_report *report)
+{
+    const struct tl_history *h = &run->task->history;
+    for (size_t i = from; i < h->count && i < from + NEAR_MAX; i++) {
+        const TpHistory__HistoryEvent *event = h->events[i];
+        if (tl_event_info((int)event->event_type)->event_class != TL_EVENT_COMMAND) {
+            continue;
+        }
+        struct tl_nde_side side = event_side(event, run->task->arena);
+        if (fits(run, &side, (int)event->event_type, &report->produced,
+                 run->outgoing[run->outgoing_first].command)) {
+            report->near_event = side;
+            return;
+        }
+    }
+}
+
+static enum tl_nde_kind classify(const struct tl_run *run, const TpHistory__HistoryEvent *event,
+                                 bool have_command, const struct tl_nde_report *report)
+{
+    bool command_event = event && tl_event_info((int)event->event_type)->event_class ==
+                                      TL_EVENT_COMMAND;
+    bool history_ends = event && tl_event_closes((int)event->event_type);
+    bool code_ends =
+        have_command && tl_command_info(run->outgoing[run->outgoing_first].command)->closes;
+    if (history_ends && !code_ends) {
+        return TL_NDE_ENDED_LATE;
+    }
+    if (code_ends && !history_ends) {
+        return TL_NDE_ENDED_EARLY;
+    }
+    if (!have_command) {
+        return command_event && run->finished ? TL_NDE_ENDED_EARLY : TL_NDE_REMOVED;
+    }
+    if (!command_event) {
+        return TL_NDE_ADDED;
+    }
+    if (report->near_command.type && report->near_event.type) {
+        return TL_NDE_REORDERED;
+    }
+    if (report->near_command.type) {
+        return TL_NDE_ADDED;
+    }
+    return report->near_event.type ? TL_NDE_REMOVED : TL_NDE_CHANGED;
+}
+
+static const char *suggestion(enum tl_nde_kind kind)
+{
+    switch (kind) {
+    case TL_NDE_ADDED:
+        return "Put the new call behind workflow.patched(\"some-id\"), so that runs which began "
+               "without it go on without it.";
+    case TL_NDE_REMOVED:
+        return "Put the call back for runs which began with it: `if not "
+               "workflow.patched(\"some-id\") then ... end`.";
+    case TL_NDE_REORDERED:
+        return "Restore the old order, or choose between both orders with "
+               "workflow.patched(\"some-id\"). Look for anything whose order is not fixed.";
+    case TL_NDE_CHANGED:
+        return "Keep the old call for runs which began with it and choose the new one with "
+               "workflow.patched(\"some-id\").";
+    case TL_NDE_ENDED_EARLY:
+        return "The function now returns or fails before it did; keep the old path for runs which "
+               "began with it, with workflow.patched(\"some-id\").";
+    case TL_NDE_ENDED_LATE:
+        return "The run ended here, the code now goes on; keep the old ending for runs which began "
+               "with it, with workflow.patched(\"some-id\").";
+    case TL_NDE_STATE:
+        return "The code cancels or waits at another moment than before; compare it with the code "
+               "that began this run.";
+    case TL_NDE_HISTORY:
+        return "Get the history again; it is incomplete, damaged, or from a newer server.";
+    }
+    return "";
+}
+
+static struct tl_str arena_text(struct tl_arena *arena, const char *text)
+{
+    return tl_arena_str(arena, tl_str(text));
+}
+
+static struct tl_nde_report *new_report(struct tl_run *run, const TpHistory__HistoryEvent *event)
+{
+    struct tl_arena *arena = run->task->arena;
+    struct tl_nde_report *report = TL_ARENA_NEW(arena, struct tl_nde_report);
+    if (!report) {
+        return NULL;
+    }
+    report->workflow_type = tl_arena_str(arena, run->workflow_type);
+    report->workflow_id = tl_arena_str(arena, run->workflow_id);
+    report->run_id = tl_arena_str(arena, run->run_id);
+    report->task_started_event_id = run->started_event_id;
+    report->expected = event_side(event, arena);
+    run->task->report = report;
+    return report;
+}
+
+/* What err says: "event 5 ActivityTaskScheduled(1 charge): <detail>". */
+static void set_message(struct tl_error *err, tl_rc rc, const struct tl_nde_report *report,
+                        const char *detail)
+{
+    const struct tl_nde_side *e = &report->expected, *p = &report->produced;
+    char left[160] = "", right[200] = "";
+    if (e->type) {
+        snprintf(left, sizeof(left), "event %lld %s(%.*s%s%.*s): ", (long long)e->event_id, e->type,
+                 TL_STR_FMT(e->id), e->id.n && e->name.n ? " " : "", TL_STR_FMT(e->name));
+    }
+    if (p->type) {
+        snprintf(right, sizeof(right), "; the code's next command is %s(%.*s%s%.*s)%s%.*s", p->type,
+                 TL_STR_FMT(p->id), p->id.n && p->name.n ? " " : "", TL_STR_FMT(p->name),
+                 p->where.n ? " at " : "", TL_STR_FMT(p->where));
+    }
+    tl_error_set(err, rc, "%s%s%s", left, detail, right);
+}
+
+static tl_rc report_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event,
+                             bool have_command, bool refused, const char *detail,
+                             struct tl_error *err)
+{
+    struct tl_nde_report *report = new_report(run, event);
+    if (!report) {
+        return tl_error_set(err, TL_ELIMIT, "report: the arena is full");
+    }
+    bool command_event = event && tl_event_info((int)event->event_type)->event_class ==
+                                      TL_EVENT_COMMAND;
+    if (have_command) {
+        report->produced = command_side(run, run->outgoing_first, run->task->arena);
+        find_near_event(run, run->task->index + (event ? 1 : 0), report);
+    }
+    if (command_event) {
+        find_near_command(run, event, have_command, report);
+    }
+    report->kind = refused && !command_event ? TL_NDE_STATE
+                                             : classify(run, event, have_command, report);
+    report->detail = arena_text(run->task->arena, detail);
+    report->suggestion = tl_str(suggestion(report->kind));
+    set_message(err, TL_ENONDETERMINISM, report, detail);
+    return TL_ENONDETERMINISM;
+}
+
+tl_rc tl_run_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+                      struct tl_error *err, const char *fmt, ...)
+{
+    char detail[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof(detail), fmt, ap);
+    va_end(ap);
+    return report_mismatch(run, event, have_command, false, detail, err);
+}
+
+tl_rc tl_run_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+                     struct tl_error *err)
+{
+    if (err->code != TL_ENONDETERMINISM) {
+        return err->code;
+    }
+    char detail[256];
+    snprintf(detail, sizeof(detail), "%.255s", err->message);
+    return report_mismatch(run, event, have_command, true, detail, err);
+}
+
+tl_rc tl_run_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
+                         struct tl_error *err, const char *fmt, ...)
+{
+    char detail[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof(detail), fmt, ap);
+    va_end(ap);
+    struct tl_nde_report *report = new_report(run, event);
+    if (!report) {
+        return tl_error_set(err, TL_ELIMIT, "report: the arena is full");
+    }
+    report->kind = TL_NDE_HISTORY;
+    report->detail = arena_text(run->task->arena, detail);
+    report->suggestion = tl_str(suggestion(report->kind));
+    set_message(err, TL_EINVAL, report, detail);
+    return TL_EINVAL;
+}

@@ -1,0 +1,305 @@
+/* Private to host/core: a run's memory, the task being handled, and what machines may do.
+ *
+ * Invariants: machines are found by (kind, seq) or by the id of their initiating event, never by
+ * address; slots are stable for a machine's life. outgoing[] holds the commands whose events are
+ * still to come, in order. Everything reachable from `task` dies with the task.
+ * Ownership: see struct tl_run. Thread: the run's. */
+#pragma once
+
+#include <temporal/api/history/v1/message.pb-c.h>
+
+#include "core/fsm.h"
+#include "core/history.h"
+#include "core/run.h"
+#include "proto/pb.h"
+
+/* --- machines --------------------------------------------------------------------------------- */
+
+enum tl_machine_kind {
+    TL_MACHINE_NONE,
+    TL_MACHINE_TASK,
+    TL_MACHINE_TIMER,
+    TL_MACHINE_ACTIVITY,
+    TL_MACHINE_ONEWAY, /* commands that are recorded and never answered */
+    TL_MACHINE_PATCH,
+    TL_MACHINE_CLOSE,
+    TL_MACHINE_COUNT,
+};
+
+struct tl_machine {
+    uint8_t kind;         /* enum tl_machine_kind; NONE: a free slot */
+    uint8_t state;        /* written by tl_fsm_apply only */
+    uint8_t cancellation; /* activity: enum tl_cancellation_type */
+    bool dropped;         /* cancelled before its command was sent: the command goes too */
+    uint32_t seq;         /* the language's number; patch: index in run->patches; next free slot */
+    int64_t event_id;     /* of the initiating event; 0: not recorded yet */
+    char *text;           /* owned: activity "type\0id\0", timer "id\0", marker "name\0"; or NULL */
+};
+
+/* What a machine is given with an event or a command. */
+struct tl_fsm_input {
+    const TpHistory__HistoryEvent *event; /* NULL for the language's commands */
+    const struct tl_cmd *cmd;             /* NULL for events */
+};
+
+extern const struct tl_fsm tl_task_fsm, tl_timer_fsm, tl_activity_fsm, tl_oneway_fsm, tl_patch_fsm,
+    tl_close_fsm;
+
+/* Ordered by key, keys only ever appended in rising order: binary search, lazy deletion. */
+struct tl_slot_index {
+    struct tl_slot_entry {
+        int64_t key;
+        uint32_t slot; /* TL_SLOT_NONE: deleted */
+    } * entries;
+    uint32_t first, count, cap, live;
+};
+#define TL_SLOT_NONE UINT32_MAX
+
+/* --- commands on their way -------------------------------------------------------------------- */
+
+struct tl_outgoing {
+    uint32_t slot;
+    uint8_t command; /* COMMAND_TYPE_* */
+};
+
+/* The part of an outgoing command that lives only while its task is handled. */
+struct tl_outgoing_body {
+    ProtobufCMessage *attrs;
+    TpSdk__UserMetadata *metadata;
+    struct tl_str where;
+};
+
+struct tl_command_info {
+    const char *text;
+    uint8_t event_type;
+    uint8_t machine;
+    uint8_t attributes_case;
+    bool closes;
+    bool initiates;
+};
+/* Never NULL for the commands of commands.def. */
+const struct tl_command_info *tl_command_info(int command_type);
+
+/* --- the run ---------------------------------------------------------------------------------- */
+
+enum tl_sdk_family {
+    TL_SDK_UNKNOWN, /* nothing recorded: ids are adopted */
+    TL_SDK_CORE,    /* the official core's rules: ids are sequence numbers */
+    TL_SDK_OTHER,   /* ids are adopted */
+};
+
+struct tl_patch {
+    char *id;       /* owned */
+    bool announced; /* found in history ahead of the code */
+    bool created;   /* the code called it */
+};
+
+/* Copies of encoded messages that continue-as-new inherits. */
+struct tl_inherited {
+    struct tl_str memo, search_attributes, retry_policy; /* owned; n == 0: none */
+};
+
+struct tl_task; /* below */
+
+struct tl_run {
+    char *text; /* owned: all strings of the configuration, one after the other */
+    struct tl_str run_id, workflow_id, workflow_type, sdk_name, sdk_version;
+    void (*trace)(void *ud, const char *machine, uint32_t seq, const char *state,
+                  const char *event, const char *next);
+    void *trace_ud;
+    struct tl_task *task; /* borrowed; NULL between tasks */
+
+    int64_t now_ns;
+    int64_t last_event_id;    /* last event applied */
+    int64_t started_event_id; /* last WorkflowTaskStarted whose task ran the code */
+    int64_t group_started_id; /* WorkflowTaskStarted that ends the group being applied */
+    int64_t history_bytes;
+
+    uint32_t core_flags, core_flags_used; /* bit n: row n of flags.def */
+    uint64_t lang_flags, lang_flags_used;
+    enum tl_sdk_family sdk_family;
+
+    bool sdk_metadata, sdk_name_recorded, sdk_version_recorded;
+    bool continue_as_new_suggested;
+    bool initialised;      /* the init job was made */
+    bool replaying;
+    bool after_completed;  /* between WorkflowTaskCompleted and the first event that is no command */
+    bool finished;         /* the code has closed the run */
+    bool closed;           /* history has */
+    bool broken;
+
+    struct tl_machine workflow_task;
+    struct tl_machine *machines; /* slots */
+    uint32_t machine_cap, machine_live, machine_free;
+    struct tl_slot_index timers, activities, by_event;
+    uint32_t timer_seq, activity_seq; /* highest seen */
+    uint32_t dropped_count;           /* machines whose unsent commands are to be swept */
+
+    struct tl_outgoing *outgoing;
+    struct tl_outgoing_body *bodies; /* parallel to outgoing; NULL between tasks */
+    uint32_t outgoing_first, outgoing_count, outgoing_cap;
+
+    struct tl_patch *patches;
+    uint32_t patch_count, patch_cap;
+    struct tl_inherited inherited;
+};
+
+/* The workflow task (or replay) being handled; lives on the stack of the call. */
+struct tl_task {
+    struct tl_history history;
+    struct tl_history_group group;
+    size_t index;                  /* of the event being applied */
+    int64_t previous_started_id;   /* events up to it were answered before */
+    bool query_only;               /* nothing new: apply answered events only, send nothing */
+    const struct tl_lang *lang;
+    struct tl_arena *arena;        /* of the task: results and reports */
+    struct tl_arena scratch[2];    /* while replaying, by turns: a group's jobs and commands */
+    unsigned turn;
+    struct tl_arena *current;      /* where this group's jobs and commands live */
+    struct tl_job *jobs;           /* in current */
+    size_t job_count, job_cap;
+    struct tl_nde_report *report;
+    const TpFailure__Failure *failure; /* from the language */
+    size_t event_count, group_count, activation_count;
+};
+
+/* --- run_machines.c: slots, indexes, outgoing commands ------------------------------------------ */
+
+/* A new machine; its slot in *slot. Pointers to machines die with the next call. */
+struct tl_machine *tl_run_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
+                                      uint32_t *slot);
+/* Drops a machine that is done; it must not be referred to by outgoing commands. */
+void tl_run_drop_machine(struct tl_run *run, uint32_t slot);
+/* NULL when there is none (resolved, or never made). */
+struct tl_machine *tl_run_find(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
+                               uint32_t *slot);
+struct tl_machine *tl_run_find_event(struct tl_run *run, int64_t event_id, uint32_t *slot);
+void tl_run_record_event(struct tl_run *run, uint32_t slot, int64_t event_id);
+const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine);
+
+void tl_run_push_command(struct tl_run *run, uint32_t slot, int command_type,
+                         ProtobufCMessage *attrs, const struct tl_cmd *cmd);
+static inline uint32_t tl_run_outgoing_count(const struct tl_run *run)
+{
+    return run->outgoing_count - run->outgoing_first;
+}
+void tl_run_pop_command(struct tl_run *run);
+/* Removes the commands of machines that were cancelled before being sent, and those machines. */
+void tl_run_sweep_commands(struct tl_run *run);
+/* Drops what lives only during a task and gives spare memory back. */
+void tl_run_trim(struct tl_run *run);
+
+/* A machine's text: activity id, timer id, marker name, patch id; *name gets an activity's type. */
+struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *machine,
+                            char seq_text[static 16], struct tl_str *name);
+/* Copies "first\0second\0" as the machine's text; empty strings are fine. */
+void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct tl_str second);
+
+/* --- jobs (run.c) ------------------------------------------------------------------------------- */
+
+/* A new job of the group being applied, NULL when the arena is full (then err is set). */
+struct tl_job *tl_run_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err);
+
+/* --- run_apply.c: events ------------------------------------------------------------------------- */
+
+/* Applies the next group. *applied: false when there was none. */
+tl_rc tl_run_apply_group(struct tl_run *run, bool *applied, struct tl_error *err) TL_MUST_USE;
+/* Once no more events follow: commands that history does not have are an error. */
+tl_rc tl_run_check_end(struct tl_run *run, struct tl_error *err) TL_MUST_USE;
+
+/* --- run_commands.c: what the language answered --------------------------------------------------- */
+
+tl_rc tl_run_take_completion(struct tl_run *run, const struct tl_completion *completion,
+                             struct tl_error *err) TL_MUST_USE;
+/* The commands for the server, in the task's arena. */
+tl_rc tl_run_encode_commands(struct tl_run *run, struct tl_wft_result *out,
+                             struct tl_error *err) TL_MUST_USE;
+
+/* --- inherit.c: what continue-as-new takes along -------------------------------------------------- */
+
+tl_rc tl_run_inherit_start(struct tl_run *run,
+                           const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
+                           struct tl_error *err) TL_MUST_USE;
+tl_rc tl_run_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
+                            struct tl_error *err) TL_MUST_USE;
+tl_rc tl_run_inherit_fill(struct tl_run *run,
+                          TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *attrs,
+                          struct tl_error *err) TL_MUST_USE;
+void tl_run_inherit_free(struct tl_run *run);
+
+/* --- sdk_flags.c ----------------------------------------------------------------------------------- */
+
+enum tl_core_flag { /* bit numbers in core_flags: the rows of flags.def, not the wire's numbers */
+#define X(number, name, why) TL_FLAG_##name,
+#include "core/flags.def"
+#undef X
+    TL_FLAG_COUNT,
+};
+
+void tl_run_read_metadata(struct tl_run *run,
+                          const TpHistory__WorkflowTaskCompletedEventAttributes *attrs);
+/* May behaviour n be used now? Recording it makes it so for the rest of the run. */
+bool tl_run_use_flag(struct tl_run *run, enum tl_core_flag flag, bool record);
+/* What the completion records; everything known is used from now on. NULL: nothing to record. */
+TpSdk__WorkflowTaskCompletedMetadata *tl_run_write_metadata(struct tl_run *run,
+                                                            struct tl_arena *arena);
+
+/* --- mismatch.c -------------------------------------------------------------------------------------- */
+
+/* Fills the task's report from the event being applied (NULL: none) and the next outgoing command
+ * (have_command false: leave it out), sets err and returns TL_ENONDETERMINISM. */
+tl_rc tl_run_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+                      struct tl_error *err, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* A machine refused: keeps err's sentence as the report's detail. */
+tl_rc tl_run_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+                     struct tl_error *err);
+/* The history itself is wrong; returns TL_EINVAL. */
+tl_rc tl_run_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
+                         struct tl_error *err, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* --- machines/: one file each ------------------------------------------------------------------------- */
+
+/* Language commands. Errors: TL_EINVAL for what a language must not do, or the machine's. */
+tl_rc tl_timer_start(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_timer_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_activity_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_activity_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_close_run(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_oneway_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+/* For commands the engine makes itself: the machine and its command are there already. */
+tl_rc tl_oneway_begin(struct tl_run *run, struct tl_machine *machine, const struct tl_cmd *cmd,
+                      struct tl_error *err);
+
+/* Applies a history event to a machine of that kind. */
+tl_rc tl_task_event(struct tl_run *run, const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_timer_event(struct tl_run *run, struct tl_machine *machine,
+                     const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_activity_event(struct tl_run *run, struct tl_machine *machine,
+                        const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_oneway_event(struct tl_run *run, struct tl_machine *machine,
+                      const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_patch_event(struct tl_run *run, struct tl_machine *machine,
+                     const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_close_event(struct tl_run *run, struct tl_machine *machine,
+                     const TpHistory__HistoryEvent *event, struct tl_error *err);
+
+/* patch_marker.c: the wire form of a patch, shared with the official core. */
+struct tl_patch_marker {
+    struct tl_str id;
+    bool deprecated;
+};
+#define TL_PATCH_MARKER_NAME "core_patch"
+#define TL_PATCH_SEARCH_ATTRIBUTE "TemporalChangeVersion"
+/* False when the event is no (readable) patch marker. out->id may live in the arena. */
+bool tl_patch_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena *arena,
+                          struct tl_patch_marker *out);
+TpCommand__RecordMarkerCommandAttributes *tl_patch_marker_make(struct tl_arena *arena,
+                                                               const struct tl_patch_marker *patch);
+/* The upsert beside a marker: all patch ids so far; *too_big when it would pass the server's limit. */
+TpCommand__UpsertWorkflowSearchAttributesCommandAttributes *
+tl_patch_upsert_make(const struct tl_run *run, struct tl_arena *arena, bool *too_big);
+/* Index of a patch; it is added when `id` is new. */
+uint32_t tl_patch_index(struct tl_run *run, struct tl_str id);
