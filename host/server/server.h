@@ -44,6 +44,7 @@ struct tl_server_options {
     size_t closed_runs_kept;          /* recently closed runs kept in memory */
     int64_t history_cache_bytes;      /* encoded events kept in memory for polls and reads */
     int64_t long_polls_max;           /* parked polls, all together */
+    int64_t buffered_queries_max;     /* queries that may wait for one run's workflow task */
 };
 
 /* The defaults of a local development server. */
