@@ -231,39 +231,59 @@ static tl_rc get_any_value(struct tl_json_in *in, const struct tl_jtok *t, void 
     }
 }
 
-/* Looks through the open object for "@type" and comes back to where it began. */
-static tl_rc find_type(struct tl_json_in *in, Google__Protobuf__Any *any)
+static tl_rc get_any_bytes(struct tl_json_in *in, const struct tl_jtok *t,
+                           Google__Protobuf__Any *any)
 {
-    struct tl_jmark mark = tl_jreader_mark(&in->r);
-    tl_rc rc = TL_OK;
+    char *bytes = tl_arena_alloc(in->arena, tl_base64_decoded_max(t->text.n));
+    size_t n = 0;
+    if (!bytes) {
+        return tl_json_full(in);
+    }
+    if (t->kind != TL_J_STRING || !tl_base64_decode(t->text, bytes, &n)) {
+        return tl_json_fail(in, t, "\"@bytes\" must be a base64 string");
+    }
+    any->value = (ProtobufCBinaryData){n, (uint8_t *)bytes};
+    return TL_OK;
+}
+
+static tl_rc get_any_type(struct tl_json_in *in, const struct tl_jtok *t,
+                          Google__Protobuf__Any *any)
+{
+    any->type_url = t->kind == TL_J_STRING ? tl_pb_cstr(in->arena, t->text) : NULL;
+    return any->type_url ? TL_OK : tl_json_fail(in, t, "\"@type\" must be a string");
+}
+
+/* Reads the open object to its end for "@type" and "@bytes", which may stand anywhere. */
+static tl_rc find_type(struct tl_json_in *in, Google__Protobuf__Any *any, bool *opaque)
+{
+    *opaque = false;
     for (;;) {
         struct tl_jtok t;
-        rc = tl_jtok_next(&in->r, &t, in->err);
+        tl_rc rc = tl_jtok_next(&in->r, &t, in->err);
         if (rc || t.kind == TL_J_OBJECT_END) {
-            break;
+            return rc;
         }
-        bool found = tl_str_eqc(t.text, "@type");
+        bool is_type = tl_str_eqc(t.text, "@type");
+        bool is_bytes = tl_str_eqc(t.text, "@bytes");
         rc = tl_jtok_next(&in->r, &t, in->err);
-        if (rc == TL_OK && found && t.kind != TL_J_STRING) {
-            rc = tl_json_fail(in, &t, "\"@type\" must be a string");
-        } else if (rc == TL_OK && found) {
-            any->type_url = tl_pb_cstr(in->arena, t.text);
-            rc = any->type_url ? TL_OK : tl_json_fail(in, &t, "\"@type\" is malformed");
-        } else if (rc == TL_OK) {
+        if (rc == TL_OK && is_type) {
+            rc = get_any_type(in, &t, any);
+        } else if (rc == TL_OK && is_bytes) {
+            *opaque = true;
+            rc = get_any_bytes(in, &t, any);
+        }
+        if (rc == TL_OK) {
             rc = tl_jtok_skip(&in->r, &t, in->err);
         }
         if (rc) {
-            break;
+            return rc;
         }
     }
-    tl_jreader_rewind(&in->r, mark);
-    return rc;
 }
 
-/* The rest of an object whose content is one member "value": the JSON of a type with a form of its own,
- * or the bytes of a type that is not known here. */
+/* The rest of an object whose content is one member "value", for types with JSON of their own. */
 static tl_rc get_value_member(struct tl_json_in *in, const ProtobufCMessageDescriptor *desc,
-                              Google__Protobuf__Any *any, void **msg)
+                              void **msg)
 {
     for (;;) {
         struct tl_jtok name;
@@ -274,20 +294,9 @@ static tl_rc get_value_member(struct tl_json_in *in, const ProtobufCMessageDescr
         }
         bool is_value = tl_str_eqc(name.text, "value");
         rc = tl_jtok_next(&in->r, &t, in->err);
-        if (rc == TL_OK && is_value && desc) {
-            rc = tl_json_get_message(in, desc, &t, msg);
-        } else if (rc == TL_OK && is_value && t.kind == TL_J_STRING) {
-            char *bytes = tl_arena_alloc(in->arena, tl_base64_decoded_max(t.text.n));
-            size_t n = 0;
-            if (!bytes) {
-                return tl_json_full(in);
-            }
-            if (!tl_base64_decode(t.text, bytes, &n)) {
-                return tl_json_fail(in, &t, "%s is not a known type", any->type_url);
-            }
-            any->value = (ProtobufCBinaryData){n, (uint8_t *)bytes};
-        } else if (rc == TL_OK) {
-            rc = tl_jtok_skip(&in->r, &t, in->err);
+        if (rc == TL_OK) {
+            rc = is_value ? tl_json_get_message(in, desc, &t, msg)
+                          : tl_jtok_skip(&in->r, &t, in->err);
         }
         if (rc) {
             return rc;
@@ -295,10 +304,31 @@ static tl_rc get_value_member(struct tl_json_in *in, const ProtobufCMessageDescr
     }
 }
 
+/* The content of the open object as a message of the type that "@type" names, encoded. */
+static tl_rc get_any_content(struct tl_json_in *in, const ProtobufCMessageDescriptor *desc,
+                             Google__Protobuf__Any *any)
+{
+    void *msg = NULL;
+    struct tl_str bytes = {0};
+    tl_rc rc;
+    if (tl_json_special_of(desc, false) != TL_JSON_PLAIN) {
+        rc = get_value_member(in, desc, &msg);
+    } else {
+        msg = tl_pb_new(in->arena, desc);
+        rc = msg ? tl_json_get_fields(in, msg, "@type") : tl_json_full(in);
+    }
+    if (rc == TL_OK && msg) {
+        rc = tl_pb_encode_arena(msg, in->arena, &bytes, in->err);
+    }
+    any->value = tl_pb_bytes_view(bytes);
+    return rc;
+}
+
 static tl_rc get_any(struct tl_json_in *in, const struct tl_jtok *first, void **out)
 {
     Google__Protobuf__Any *any =
         TL_PB_NEW(in->arena, Google__Protobuf__Any, google__protobuf__any);
+    bool opaque = false;
     *out = any;
     if (!any) {
         return tl_json_full(in);
@@ -306,29 +336,21 @@ static tl_rc get_any(struct tl_json_in *in, const struct tl_jtok *first, void **
     if (first->kind != TL_J_OBJECT) {
         return tl_json_fail(in, first, "an object with \"@type\" is expected");
     }
-    tl_rc rc = find_type(in, any);
-    if (rc) {
+    struct tl_jmark mark = tl_jreader_mark(&in->r);
+    tl_rc rc = find_type(in, any, &opaque);
+    if (rc || opaque || !*any->type_url) {
         return rc;
     }
     const char *slash = strrchr(any->type_url, '/');
     const ProtobufCMessageDescriptor *desc =
         slash ? tl_pb_find_message(tl_str(slash + 1)) : NULL;
-    void *msg = NULL;
-    if (!desc || tl_json_special_of(desc, false) != TL_JSON_PLAIN) {
-        rc = get_value_member(in, desc, any, &msg);
-    } else {
-        msg = tl_pb_new(in->arena, desc);
-        rc = msg ? tl_json_get_fields(in, msg, "@type") : tl_json_full(in);
+    if (!desc) {
+        return in->options->ignore_unknown
+                   ? TL_OK
+                   : tl_json_fail(in, first, "\"%.64s\" is not a known type", any->type_url);
     }
-    if (rc || !msg) {
-        return rc;
-    }
-    struct tl_str bytes;
-    rc = tl_pb_encode_arena(msg, in->arena, &bytes, in->err);
-    if (rc == TL_OK) {
-        any->value = tl_pb_bytes_view(bytes);
-    }
-    return rc;
+    tl_jreader_rewind(&in->r, mark);
+    return get_any_content(in, desc, any);
 }
 
 tl_rc tl_json_get_special(struct tl_json_in *in, enum tl_json_special special,

@@ -47,14 +47,15 @@ static tl_rc put_field_mask(struct tl_json_out *o, const Google__Protobuf__Field
     return rc;
 }
 
-/* A type that is not known here is shown with its bytes: a history must stay printable. */
+/* A type that is not known here, or bytes that are not of their type, are shown as bytes: a history
+ * must stay printable. "@bytes" cannot be mistaken for a field. */
 static tl_rc put_opaque_any(struct tl_json_out *o, const Google__Protobuf__Any *any)
 {
     tl_jw_object(o->w);
     if (*any->type_url || any->value.len > 0) {
         tl_jw_name(o->w, TL_STR_LIT("@type"));
         tl_jw_string(o->w, tl_str(any->type_url));
-        tl_jw_name(o->w, TL_STR_LIT("value"));
+        tl_jw_name(o->w, TL_STR_LIT("@bytes"));
         tl_jw_base64(o->w, tl_pb_str(any->value));
     }
     tl_jw_object_end(o->w);

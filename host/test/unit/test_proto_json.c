@@ -554,12 +554,20 @@ static void any_shows_its_message(void **state)
     assert_int_equal(inner->value.len, 2);
     /* An unknown type and broken bytes keep their bytes. */
     any.type_url = "x.y/none.Such";
-    written(&any, NULL, "{\"@type\":\"x.y/none.Such\",\"value\":\"CAI=\"}");
+    written(&any, NULL, "{\"@type\":\"x.y/none.Such\",\"@bytes\":\"CAI=\"}");
     inner = read_ok(&google__protobuf__any__descriptor, out.p, NULL);
     assert_int_equal(inner->value.len, 2);
     assert_string_equal(inner->type_url, "x.y/none.Such");
+    any.type_url = "type.googleapis.com/temporal.api.common.v1.WorkflowType";
+    any.value.len = 1;
+    written(&any, NULL, "{\"@type\":\"type.googleapis.com/temporal.api.common.v1.WorkflowType\","
+                        "\"@bytes\":\"CA==\"}");
+    inner = read_ok(&google__protobuf__any__descriptor, out.p, NULL);
+    assert_int_equal(inner->value.len, 1);
+    inner = read_ok(&google__protobuf__any__descriptor, "{}", NULL);
+    assert_int_equal(inner->value.len, 0);
     read_fails(&google__protobuf__any__descriptor, "{\"@type\":1}");
-    read_fails(&google__protobuf__any__descriptor, "{\"@type\":\"x/none.Such\",\"value\":\"!\"}");
+    read_fails(&google__protobuf__any__descriptor, "{\"@type\":\"x/none.Such\",\"value\":1}");
 }
 
 static void of_equal_keys_the_last_is_written(void **state)
