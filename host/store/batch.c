@@ -64,8 +64,8 @@ void tl_batch_log(struct tl_batch *b, int64_t log_id, int64_t run_number, int64_
     TL_ASSERT(log_id > 0 && run_number > 0);
     struct tl_batch_op *op = add(b, TL_OP_LOG);
     if (op) {
-        op->u.log = (struct tl_log_row){log_id, run_number, prev_log_id, first_event_id,
-                                        keep(b, bytes)};
+        op->u.log =
+            (struct tl_log_row){log_id, run_number, prev_log_id, first_event_id, keep(b, bytes)};
     }
 }
 
@@ -120,8 +120,7 @@ void tl_batch_run_delete(struct tl_batch *b, int64_t run_number, const int64_t *
 {
     struct tl_batch_op *op = add(b, TL_OP_RUN_DELETE);
     if (op) {
-        const int64_t *copy =
-            tl_arena_copy(&b->arena, log_ids, sizeof *log_ids * log_id_count);
+        const int64_t *copy = tl_arena_copy(&b->arena, log_ids, sizeof *log_ids * log_id_count);
         b->failed = b->failed || !copy;
         op->u.run_delete.run = run_number;
         op->u.run_delete.log_ids = copy;

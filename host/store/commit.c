@@ -6,6 +6,7 @@
 /* The writer copies the log itself when it has grown this much beyond the last time: a checkpoint
  * beside a busy writer never quite catches up, and only a log that is copied whole starts anew. */
 #define CATCH_UP_FRAMES 8192
+#define CATCH_UP_WAIT_MS 20
 /* One commit in so many fails under the fault sometimes_fail_commit. */
 #define FAIL_ONE_IN 8
 /* Free pages are given back to the file system from this many on, and when a quarter is free. */
@@ -204,10 +205,8 @@ static tl_rc arm_mutant(struct tl_conn *c, bool sync_on, bool *have, struct tl_e
 
 static void note_checkpoint(struct tl_store *st, int frames, int copied)
 {
-    if (frames >= 0) {
-        atomic_store(&st->wal_frames, frames);
-        atomic_store(&st->copied_frames, copied);
-    }
+    atomic_store(&st->wal_frames, frames);
+    atomic_store(&st->copied_frames, copied);
 }
 
 static void catch_up(struct tl_store *st)
@@ -220,10 +219,19 @@ static void catch_up(struct tl_store *st)
     if (frames < st->catch_up_frames) {
         return;
     }
-    /* A reader or the checkpoint thread may stand in the way: try again some frames later. */
+    /* RESTART waits for the readers that still look into the log, new ones need it no more. Where
+     * one takes its time, commits go on and it is tried again some frames later. */
     int log = -1, copied = -1;
-    if (sqlite3_wal_checkpoint_v2(st->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &copied) ==
-        SQLITE_OK) {
+    sqlite3_busy_timeout(st->writer.db, CATCH_UP_WAIT_MS);
+    int rc =
+        sqlite3_wal_checkpoint_v2(st->writer.db, NULL, SQLITE_CHECKPOINT_RESTART, &log, &copied);
+    sqlite3_busy_timeout(st->writer.db, TL_BUSY_MS);
+    if (rc == SQLITE_OK) {
+        note_checkpoint(st, 0, 0);
+        st->catch_up_frames = CATCH_UP_FRAMES;
+        return;
+    }
+    if (log >= 0) {
         note_checkpoint(st, log, copied);
     }
     st->catch_up_frames = frames + CATCH_UP_FRAMES / 4;

@@ -63,7 +63,6 @@ static const struct {
 };
 
 #define SQL_BYTES_MAX ((size_t)64 * 1024)
-#define BUSY_MS 5000
 
 static tl_rc rc_of(sqlite3 *db, int sqlite_rc)
 {
@@ -112,8 +111,7 @@ static const char *advice(tl_rc rc)
     }
 }
 
-tl_rc tl_conn_error(const struct tl_conn *c, int sqlite_rc, const char *doing,
-                    struct tl_error *err)
+tl_rc tl_conn_error(const struct tl_conn *c, int sqlite_rc, const char *doing, struct tl_error *err)
 {
     tl_rc rc = rc_of(c->db, sqlite_rc);
     return tl_error_set(err, rc, "%s database %s: %s (SQLite error %d)%s", doing, c->path,
@@ -130,7 +128,7 @@ tl_rc tl_conn_open(struct tl_conn *c, const char *path, const char *vfs, struct 
         return tl_conn_error(c, rc, "opening", err);
     }
     sqlite3_extended_result_codes(c->db, 1);
-    sqlite3_busy_timeout(c->db, BUSY_MS);
+    sqlite3_busy_timeout(c->db, TL_BUSY_MS);
     return TL_OK;
 }
 
@@ -172,8 +170,8 @@ tl_rc tl_conn_sql(struct tl_conn *c, const char *sql, unsigned flags, sqlite3_st
 tl_rc tl_conn_prepare(struct tl_conn *c, enum tl_conn_kind kind, struct tl_error *err)
 {
     for (int i = 0; i < TL_ST_COUNT; i++) {
-        bool wanted = statement_rows[i].who == WHO_write ? kind == TL_CONN_WRITER
-                                                         : kind == TL_CONN_READER;
+        bool wanted =
+            statement_rows[i].who == WHO_write ? kind == TL_CONN_WRITER : kind == TL_CONN_READER;
         if (!wanted) {
             continue;
         }
@@ -213,8 +211,8 @@ tl_rc tl_conn_query_int(struct tl_conn *c, const char *sql, int64_t *out, struct
             *out = sqlite3_column_int64(s, 0);
         }
     }
-    tl_rc result = rc == SQLITE_ROW || rc == SQLITE_DONE ? TL_OK
-                                                         : tl_conn_error(c, rc, "reading", err);
+    tl_rc result =
+        rc == SQLITE_ROW || rc == SQLITE_DONE ? TL_OK : tl_conn_error(c, rc, "reading", err);
     sqlite3_finalize(s);
     return result;
 }

@@ -130,10 +130,10 @@ struct tl_disk *tl_disk_new(void)
 
 void tl_disk_free(struct tl_disk *d)
 {
-    TL_MAP_EACH(e, &d->live) {
+    TL_MAP_EACH (e, &d->live) {
         unref(d, e->value);
     }
-    TL_MAP_EACH(e, &d->durable) {
+    TL_MAP_EACH (e, &d->durable) {
         unref(d, e->value);
     }
     tl_map_deinit(&d->live);
@@ -141,8 +141,7 @@ void tl_disk_free(struct tl_disk *d)
     tl_mem_free(d);
 }
 
-struct tl_disk_file *tl_disk_open(struct tl_disk *d, struct tl_str name, bool create,
-                                  bool *created)
+struct tl_disk_file *tl_disk_open(struct tl_disk *d, struct tl_str name, bool create, bool *created)
 {
     struct tl_disk_file *f = name.n ? tl_map_get(&d->live, name) : NULL;
     *created = !f;
@@ -178,12 +177,12 @@ bool tl_disk_delete(struct tl_disk *d, struct tl_str name)
 
 void tl_disk_sync_names(struct tl_disk *d)
 {
-    TL_MAP_EACH(e, &d->durable) {
+    TL_MAP_EACH (e, &d->durable) {
         if (!tl_map_get(&d->live, tl_map_key(e))) {
             set_name(d, &d->durable, tl_map_key(e), NULL);
         }
     }
-    TL_MAP_EACH(e, &d->live) {
+    TL_MAP_EACH (e, &d->live) {
         set_name(d, &d->durable, tl_map_key(e), e->value);
     }
 }
@@ -300,7 +299,7 @@ static void choose_sectors(struct tl_disk *d, struct tl_disk_file *f, struct tl_
             sector_of(sectors, s)->touched++;
         }
     }
-    TL_MAP_EACH(e, sectors) {
+    TL_MAP_EACH (e, sectors) {
         struct sector *s = e->value;
         s->keep = style == LOSE_ALL   ? 0
                   : style == KEEP_ALL ? s->touched
@@ -337,7 +336,7 @@ static void survive(struct tl_disk *d, struct tl_disk_file *f, struct tl_rng *rn
             }
         }
     }
-    TL_MAP_EACH(e, &sectors) {
+    TL_MAP_EACH (e, &sectors) {
         tl_mem_free(e->value);
     }
     tl_map_deinit(&sectors);
@@ -351,24 +350,24 @@ static void survive(struct tl_disk *d, struct tl_disk_file *f, struct tl_rng *rn
 static void survive_names(struct tl_disk *d, struct tl_rng *rng)
 {
     enum style style = roll_style(rng);
-    TL_MAP_EACH(e, &d->live) {
+    TL_MAP_EACH (e, &d->live) {
         if (tl_map_get(&d->durable, tl_map_key(e)) != e->value &&
             (style == KEEP_ALL || (style == ROLL_DICE && tl_rng_below(rng, 2)))) {
             set_name(d, &d->durable, tl_map_key(e), e->value);
         }
     }
-    TL_MAP_EACH(e, &d->durable) {
+    TL_MAP_EACH (e, &d->durable) {
         if (!tl_map_get(&d->live, tl_map_key(e)) &&
             (style == KEEP_ALL || (style == ROLL_DICE && tl_rng_below(rng, 2)))) {
             set_name(d, &d->durable, tl_map_key(e), NULL);
         }
     }
-    TL_MAP_EACH(e, &d->live) {
+    TL_MAP_EACH (e, &d->live) {
         if (tl_map_get(&d->durable, tl_map_key(e)) != e->value) {
             set_name(d, &d->live, tl_map_key(e), NULL);
         }
     }
-    TL_MAP_EACH(e, &d->durable) {
+    TL_MAP_EACH (e, &d->durable) {
         set_name(d, &d->live, tl_map_key(e), e->value);
     }
 }
@@ -377,7 +376,7 @@ void tl_disk_power_cut(struct tl_disk *d, struct tl_rng *rng)
 {
     d->stats.power_cuts++;
     survive_names(d, rng);
-    TL_MAP_EACH(e, &d->live) {
+    TL_MAP_EACH (e, &d->live) {
         survive(d, e->value, rng);
     }
 }

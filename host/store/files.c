@@ -55,8 +55,9 @@ tl_rc tl_files_check(const char *path, bool *exists, struct tl_error *err)
     if (stat(directory, &st) || !S_ISDIR(st.st_mode)) {
         int e = errno == EACCES ? EACCES : ENOENT;
         return tl_error_set(err, rc_of_errno(e),
-                            e == EACCES ? "cannot open database %s: no access to the folder %s"
-                                        : "cannot open database %s: there is no folder %s: create it",
+                            e == EACCES
+                                ? "cannot open database %s: no access to the folder %s"
+                                : "cannot open database %s: there is no folder %s: create it",
                             path, directory);
     }
     if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS)) {
@@ -156,15 +157,15 @@ static tl_rc try_lock(const char *name, const char *path, int *out, struct tl_er
         }
         close(fd);
     }
-    return tl_error_set(err, TL_ELOCKED, "database %s: the lock file %s keeps changing", path, name);
+    return tl_error_set(err, TL_ELOCKED, "database %s: the lock file %s keeps changing", path,
+                        name);
 }
 
 tl_rc tl_files_lock(const char *path, int *fd, char **lock_path, struct tl_error *err)
 {
     /* Two names of one file (a symbolic link) must meet in one lock. */
-    char *real = realpath(path, NULL), name[PATH_MAX + 8];
-    snprintf(name, sizeof name, "%s.lock", real ? real : path);
-    free(real); /* from realpath, not from mem.h */
+    char real[PATH_MAX], name[PATH_MAX + 8];
+    snprintf(name, sizeof name, "%s.lock", realpath(path, real) ? real : path);
     tl_rc rc = try_lock(name, path, fd, err);
     if (rc) {
         return rc;

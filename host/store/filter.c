@@ -14,10 +14,10 @@
 
 /* Words beside the columns: keywords, functions, and the table of search values. */
 static const char *const words[] = {
-    "AND",   "OR",     "NOT",    "IS",   "NULL",   "IN",       "LIKE", "GLOB",         "ESCAPE",
-    "BETWEEN", "EXISTS", "SELECT", "FROM", "WHERE",  "CAST",     "AS",   "REAL",         "INTEGER",
-    "TEXT",  "substr", "length", "coalesce", "lower", "upper",    "run",  "search_value", "v",
-    "name",  "value",
+    "AND",    "OR",           "NOT",    "IS",     "NULL",   "IN",       "LIKE",  "GLOB",
+    "ESCAPE", "BETWEEN",      "EXISTS", "SELECT", "FROM",   "WHERE",    "CAST",  "AS",
+    "REAL",   "INTEGER",      "TEXT",   "substr", "length", "coalesce", "lower", "upper",
+    "run",    "search_value", "v",      "name",   "value",
 };
 
 static bool known_word(struct tl_str w)
@@ -79,8 +79,9 @@ static tl_rc check_where(const char *where, size_t bind_count, struct tl_error *
         p++;
     }
     if (depth != 0 || marks != bind_count) {
-        return tl_error_set(err, TL_EINVAL, "a filter with %zu marks and %zu values, or with "
-                                            "unequal parentheses",
+        return tl_error_set(err, TL_EINVAL,
+                            "a filter with %zu marks and %zu values, or with "
+                            "unequal parentheses",
                             marks, bind_count);
     }
     return TL_OK;

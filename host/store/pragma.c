@@ -19,7 +19,7 @@ static const struct choice choices[] = {
     {"auto_vacuum", "incremental", false},
     {"journal_mode", "wal", false},
     {"synchronous", "full", true},
-    {"wal_autocheckpoint", "0", true},     /* tl_store_checkpoint_step does it */
+    {"wal_autocheckpoint", "0", true}, /* tl_store_checkpoint_step does it */
     {"journal_size_limit", "67108864", true},
     {"secure_delete", "off", true},
     {"temp_store", "memory", true},
@@ -53,8 +53,8 @@ static struct tl_pragma *find(struct tl_pragma_list *list, const char *name)
 static bool plain_word(const char *s, size_t n, bool value)
 {
     for (size_t i = 0; i < n; i++) {
-        bool ok = isalnum((unsigned char)s[i]) || s[i] == '_' ||
-                  (value && (s[i] == '-' || s[i] == '.'));
+        bool ok =
+            isalnum((unsigned char)s[i]) || s[i] == '_' || (value && (s[i] == '-' || s[i] == '.'));
         if (!ok) {
             return false;
         }
@@ -96,6 +96,18 @@ static tl_rc add_user(struct tl_pragma_list *list, const char *text, struct tl_e
     return TL_OK;
 }
 
+/* A journal beside the database would be opened by a name that is gone. */
+static tl_rc check_temporary(const struct tl_pragma_list *list,
+                             const struct tl_store_config *config, struct tl_error *err)
+{
+    if (!config->path && strcasecmp(tl_pragma_value(list, "journal_mode"), "wal") != 0) {
+        return tl_error_set(err, TL_EINVAL,
+                            "SQLite pragma journal_mode cannot be set without a "
+                            "database file");
+    }
+    return TL_OK;
+}
+
 tl_rc tl_pragma_plan(struct tl_pragma_list *list, const struct tl_store_config *config,
                      struct tl_error *err)
 {
@@ -115,7 +127,7 @@ tl_rc tl_pragma_plan(struct tl_pragma_list *list, const struct tl_store_config *
             return rc;
         }
     }
-    return TL_OK;
+    return check_temporary(list, config, err);
 }
 
 const char *tl_pragma_value(const struct tl_pragma_list *list, const char *name)

@@ -171,8 +171,8 @@ tl_rc tl_store_meta_each(struct tl_reader *r, struct tl_str prefix, tl_meta_fn f
     tl_bind_text(s, &at, prefix);
     while ((sqlite_rc = sqlite3_step(s)) == SQLITE_ROW) {
         struct tl_str key = tl_column_bytes(s, 0);
-        bool within = key.n >= prefix.n &&
-                      (prefix.n == 0 || memcmp(key.p, prefix.p, prefix.n) == 0);
+        bool within =
+            key.n >= prefix.n && (prefix.n == 0 || memcmp(key.p, prefix.p, prefix.n) == 0);
         if (!within) {
             sqlite_rc = SQLITE_DONE; /* keys come in byte order: the rest lies behind the prefix */
             break;

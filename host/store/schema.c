@@ -39,8 +39,8 @@ tl_rc tl_schema_inspect(struct tl_conn *c, int latest, int *version, struct tl_e
                             c->path, (long long)user_version, latest);
     }
     if (user_version < 1) {
-        return tl_error_set(err, TL_ECORRUPT, "%s has tables but no schema version: restore a backup",
-                            c->path);
+        return tl_error_set(err, TL_ECORRUPT,
+                            "%s has tables but no schema version: restore a backup", c->path);
     }
     *version = (int)user_version;
     return TL_OK;

@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -11,13 +12,20 @@
 
 #define CACHE_BYTES ((size_t)64 * 1024 * 1024)
 
+/* SQLite knows one hook only, and its own wal_autocheckpoint is one: a user's wish for it is
+ * fulfilled here. */
 static int on_wal(void *ud, sqlite3 *db, const char *schema, int frames)
 {
-    (void)db;
-    (void)schema;
     struct tl_store *st = ud;
     atomic_store(&st->wal_frames, frames);
-    return SQLITE_OK;
+    if (st->auto_frames > 0 && frames >= st->auto_frames) {
+        int copied = 0;
+        if (sqlite3_wal_checkpoint_v2(db, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, &copied) ==
+            SQLITE_OK) {
+            atomic_store(&st->copied_frames, copied);
+        }
+    }
+    return SQLITE_OK; /* the commit stands, whatever became of the copying */
 }
 
 static tl_rc set_cache(struct tl_conn *c, size_t bytes, struct tl_error *err)
@@ -61,6 +69,7 @@ static tl_rc open_writer(struct tl_store *st, const struct tl_store_config *conf
         (rc = tl_conn_prepare(c, TL_CONN_WRITER, err))) {
         return rc;
     }
+    st->auto_frames = (int)strtol(tl_pragma_value(pragmas, "wal_autocheckpoint"), NULL, 10);
     sqlite3_wal_hook(c->db, on_wal, st);
     const char *sync = tl_pragma_value(pragmas, "synchronous");
     st->sync_on = strcasecmp(sync, "full") == 0 || strcmp(sync, "2") == 0;
@@ -97,8 +106,8 @@ static tl_rc open_all(struct tl_store *st, const struct tl_store_config *config,
     tl_rc rc = tl_pragma_plan(&pragmas, config, err);
     if (rc || (rc = open_files(st, config, &created, err)) ||
         (rc = open_writer(st, config, &pragmas, cache, err)) ||
-        (rc = open_other(st, &st->checkpoint, TL_CONN_CHECKPOINT, config, &pragmas, 1 << 20,
-                         err)) ||
+        (rc =
+             open_other(st, &st->checkpoint, TL_CONN_CHECKPOINT, config, &pragmas, 1 << 20, err)) ||
         (rc = open_other(st, &st->point.conn, TL_CONN_READER, config, &pragmas, cache / 4, err)) ||
         (rc = open_other(st, &st->list.conn, TL_CONN_READER, config, &pragmas, cache / 4, err))) {
         return rc;

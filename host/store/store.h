@@ -20,12 +20,13 @@ struct tl_store;
 struct tl_reader;
 
 struct tl_store_config {
-    const char *path;           /* database file; NULL: an unlinked temporary file, not durable */
-    const char *vfs;            /* name of a registered SQLite VFS (tests); NULL: the real disk */
-    const char *const *pragmas; /* "name=value", each wins over our own choice with a warning line */
+    const char *path; /* database file; NULL: an unlinked temporary file, not durable */
+    const char *vfs;  /* name of a registered SQLite VFS (tests); NULL: the real disk */
+    const char *const
+        *pragmas; /* "name=value", each wins over our own choice with a warning line */
     size_t pragma_count;
-    size_t cache_bytes;         /* page cache of the writer; 0: 64 MiB (readers get a quarter) */
-    uint64_t fault_seed;        /* seeds the fault sometimes_fail_commit */
+    size_t cache_bytes;  /* page cache of the writer; 0: 64 MiB (readers get a quarter) */
+    uint64_t fault_seed; /* seeds the fault sometimes_fail_commit */
 };
 
 /* --- life cycle ------------------------------------------------------------------------------- */
@@ -78,14 +79,14 @@ struct tl_run_row {
     struct tl_str run_id;
     struct tl_str type;
     struct tl_str task_queue;
-    int64_t status;           /* WorkflowExecutionStatus */
+    int64_t status; /* WorkflowExecutionStatus */
     int64_t start_ns;
     int64_t execution_ns;
-    int64_t close_ns;         /* 0: open */
+    int64_t close_ns; /* 0: open */
     int64_t history_length;
     int64_t history_bytes;
     int64_t state_transitions;
-    int64_t last_log_id;      /* newest log row of the run that this row reflects */
+    int64_t last_log_id; /* newest log row of the run that this row reflects */
     struct tl_str first_run_id;
     struct tl_str parent_workflow_id; /* empty: none (NULL in filters), as all that follow */
     struct tl_str parent_run_id;
@@ -159,8 +160,8 @@ void tl_batch_meta_delete(struct tl_batch *b, struct tl_str key);
  * Thread: the store thread. Errors: nothing of the batch is applied then. TL_EDISKFULL; TL_EIO
  * (after a crash the batch may nevertheless turn up whole, unless a later commit succeeded);
  * TL_ECORRUPT; TL_EEXISTS a log id or namespace name is taken; TL_ELIMIT the batch failed. */
-tl_rc tl_store_commit(struct tl_store *st, const struct tl_batch *b, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_store_commit(struct tl_store *st, const struct tl_batch *b,
+                      struct tl_error *err) TL_MUST_USE;
 
 /* --- reads ------------------------------------------------------------------------------------ */
 
@@ -188,16 +189,16 @@ tl_rc tl_store_run_by_number(struct tl_reader *r, int64_t run_number, struct tl_
 tl_rc tl_store_run_current(struct tl_reader *r, int64_t namespace_number, struct tl_str workflow_id,
                            int64_t *run_number, struct tl_error *err) TL_MUST_USE;
 /* Every open run with its checkpoint, ascending by number. */
-tl_rc tl_store_open_runs(struct tl_reader *r, tl_run_fn fn, void *ud, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_store_open_runs(struct tl_reader *r, tl_run_fn fn, void *ud,
+                         struct tl_error *err) TL_MUST_USE;
 /* Closed runs of a namespace whose close time is <= close_ns, oldest first, at most `limit`: what
  * retention removes. Rows are complete. */
 tl_rc tl_store_closed_before(struct tl_reader *r, int64_t namespace_number, int64_t close_ns,
-                             int64_t limit, tl_run_fn fn, void *ud, struct tl_error *err)
-    TL_MUST_USE;
+                             int64_t limit, tl_run_fn fn, void *ud,
+                             struct tl_error *err) TL_MUST_USE;
 /* Ascending by number. */
-tl_rc tl_store_namespaces(struct tl_reader *r, tl_namespace_fn fn, void *ud, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_store_namespaces(struct tl_reader *r, tl_namespace_fn fn, void *ud,
+                          struct tl_error *err) TL_MUST_USE;
 tl_rc tl_store_meta_get(struct tl_reader *r, struct tl_str key, struct tl_arena *arena,
                         struct tl_str *out, struct tl_error *err) TL_MUST_USE;
 /* Keys that begin with prefix, ascending. */
@@ -209,8 +210,8 @@ tl_rc tl_store_meta_each(struct tl_reader *r, struct tl_str prefix, tl_meta_fn f
 struct tl_max_ids {
     int64_t log_id, run_number, namespace_number;
 };
-tl_rc tl_store_max_ids(struct tl_reader *r, struct tl_max_ids *out, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_store_max_ids(struct tl_reader *r, struct tl_max_ids *out,
+                       struct tl_error *err) TL_MUST_USE;
 
 /* Deep copy of a row (strings are NUL-terminated; `values` is dropped). False: arena full. */
 bool tl_run_row_copy(struct tl_arena *arena, const struct tl_run_row *row, struct tl_run_row *out);
@@ -229,8 +230,8 @@ struct tl_list_query {
     const char *where;
     const struct tl_value *binds; /* one per `?`, in order */
     size_t bind_count;
-    int64_t limit;                /* rows at most (list only); > 0 */
-    bool has_after;               /* go on behind this row: (start_ns, number) of the last one seen */
+    int64_t limit;  /* rows at most (list only); > 0 */
+    bool has_after; /* go on behind this row: (start_ns, number) of the last one seen */
     int64_t after_start_ns;
     int64_t after_number;
     int64_t steps_max;            /* SQLite machine steps before giving up; 0: no limit */

@@ -28,21 +28,22 @@ struct tl_reader {
 };
 
 struct tl_store {
-    struct tl_conn writer;       /* store thread */
-    struct tl_conn checkpoint;   /* checkpoint thread */
-    struct tl_reader point;      /* engine thread */
-    struct tl_reader list;       /* list thread */
-    char *path;                  /* owned; of the database file, also while it is unlinked */
-    char *directory;             /* owned; holds the temporary file; NULL for a named file */
-    int lock_fd;                 /* -1: none */
-    char *lock_path;             /* owned; NULL: none */
-    bool sync_on;                /* what the pragmas ask for: commits sync the log */
-    bool writer_synced;          /* writer's present state; differs under the fault skip_fsync */
-    bool checkpoint_synced;      /* the same of the checkpoint connection */
-    struct tl_rng rng;           /* faults; store thread */
-    atomic_int wal_frames;       /* frames in the log after the last commit */
-    atomic_int copied_frames;    /* of them in the database already */
-    int catch_up_frames;         /* store thread: log size at which the writer helps copying */
+    struct tl_conn writer;     /* store thread */
+    struct tl_conn checkpoint; /* checkpoint thread */
+    struct tl_reader point;    /* engine thread */
+    struct tl_reader list;     /* list thread */
+    char *path;                /* owned; of the database file, also while it is unlinked */
+    char *directory;           /* owned; holds the temporary file; NULL for a named file */
+    int lock_fd;               /* -1: none */
+    char *lock_path;           /* owned; NULL: none */
+    bool sync_on;              /* what the pragmas ask for: commits sync the log */
+    bool writer_synced;        /* writer's present state; differs under the fault skip_fsync */
+    bool checkpoint_synced;    /* the same of the checkpoint connection */
+    struct tl_rng rng;         /* faults; store thread */
+    atomic_int wal_frames;     /* frames in the log after the last commit */
+    atomic_int copied_frames;  /* of them in the database already */
+    int auto_frames;           /* the user's wal_autocheckpoint; 0: none */
+    int catch_up_frames;       /* store thread: log size at which the writer helps copying */
 };
 
 /* --- conn.c: connections, errors, binding ----------------------------------------------------- */
@@ -59,6 +60,8 @@ struct tl_pragma_list {
     size_t count;
     char names[TL_PRAGMA_MAX][32]; /* storage of user names */
 };
+
+#define TL_BUSY_MS 5000 /* how long a connection waits for another program's lock */
 
 /* Opens without preparing statements. `vfs` may be NULL. */
 tl_rc tl_conn_open(struct tl_conn *c, const char *path, const char *vfs, struct tl_error *err);
@@ -151,12 +154,12 @@ struct tl_batch_op {
     struct tl_batch_op *next;
     enum tl_batch_op_kind kind;
     union {
-        struct tl_log_row log;      /* LOG; LOG_DELETE: id */
-        struct tl_run_row *run;     /* RUN_PUT */
+        struct tl_log_row log;  /* LOG; LOG_DELETE: id */
+        struct tl_run_row *run; /* RUN_PUT */
         struct {
             int64_t run, last_log_id;
             struct tl_str state;
-        } checkpoint;               /* RUN_STATE_PUT */
+        } checkpoint; /* RUN_STATE_PUT */
         struct {
             int64_t run;
             const int64_t *log_ids;
@@ -165,11 +168,18 @@ struct tl_batch_op {
         struct tl_namespace_row ns; /* NAMESPACE_PUT, NAMESPACE_DELETE: number */
         struct {
             struct tl_str key, value;
-        } meta;                     /* META_PUT, META_DELETE: key */
+        } meta; /* META_PUT, META_DELETE: key */
     } u;
 };
 
-enum tl_column_kind { TL_COL_KEY, TL_COL_INT, TL_COL_TIME0, TL_COL_TEXT, TL_COL_TEXT0, TL_COL_BLOB0 };
+enum tl_column_kind {
+    TL_COL_KEY,
+    TL_COL_INT,
+    TL_COL_TIME0,
+    TL_COL_TEXT,
+    TL_COL_TEXT0,
+    TL_COL_BLOB0
+};
 
 struct tl_run_column {
     const char *name;

@@ -30,13 +30,13 @@ struct file {
     struct tl_vfs *vfs;
     struct tl_disk_file *disk_file;
     struct shared *shared;
-    char *name;         /* owned; "" for a nameless file */
-    int level;          /* SQLITE_LOCK_* */
-    unsigned shm_read;  /* bit per slot */
+    char *name;        /* owned; "" for a nameless file */
+    int level;         /* SQLITE_LOCK_* */
+    unsigned shm_read; /* bit per slot */
     unsigned shm_write;
-    bool dead;          /* its process has died */
+    bool dead; /* its process has died */
     bool delete_on_close;
-    bool sync_names;    /* a log or journal: its first sync syncs the directory, as on Unix */
+    bool sync_names; /* a log or journal: its first sync syncs the directory, as on Unix */
 };
 
 struct tl_vfs {
@@ -44,8 +44,8 @@ struct tl_vfs {
     char name[64];
     pthread_mutex_t mutex;
     struct tl_disk *disk;
-    struct tl_map shared;   /* name -> struct shared */
-    struct tl_list files;   /* open handles */
+    struct tl_map shared; /* name -> struct shared */
+    struct tl_list files; /* open handles */
     struct tl_rng rng;
     unsigned fail_ops;
     int64_t fail_after, fail_count, change_count;
@@ -316,8 +316,7 @@ static int file_characteristics(sqlite3_file *base)
 
 /* --- the shared index of the log -------------------------------------------------------------- */
 
-static int file_shm_map(sqlite3_file *base, int region, int bytes, int extend,
-                        void volatile **out)
+static int file_shm_map(sqlite3_file *base, int region, int bytes, int extend, void volatile **out)
 {
     struct file *f = file_of(base);
     struct shared *s = f->shared;
@@ -442,8 +441,8 @@ static int vfs_open(sqlite3_vfs *base, const char *name, sqlite3_file *out, int 
         f->name = tl_mem_dup(tl_str(name ? name : ""));
         f->shared = shared_get(v, f->name);
         f->delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
-        f->sync_names = flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL |
-                                 SQLITE_OPEN_SUPER_JOURNAL);
+        f->sync_names =
+            flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL);
         tl_list_push(&v->files, &f->link);
     }
     pthread_mutex_unlock(&v->mutex);
@@ -562,7 +561,7 @@ void tl_vfs_free(struct tl_vfs *v)
 
 static void kill_files(struct tl_vfs *v)
 {
-    TL_LIST_EACH(it, &v->files) {
+    TL_LIST_EACH (it, &v->files) {
         TL_CONTAINER(it, struct file, link)->dead = true;
     }
     /* New handles of the same names start with fresh locks and a fresh index. */

@@ -76,24 +76,25 @@ static void put_run(struct tl_batch *b, int64_t number)
     uint64_t spread = (uint64_t)number * UINT64_C(0x9e3779b97f4a7c15);
     snprintf(workflow_id, sizeof workflow_id, "order-%016" PRIx64, spread);
     snprintf(run_id, sizeof run_id, "01890000-0000-7000-8000-%012" PRIx64, number);
-    tl_batch_run_put(b, &(struct tl_run_row){
-                            .number = number,
-                            .namespace_number = 1,
-                            .workflow_id = tl_str(workflow_id),
-                            .run_id = tl_str(run_id),
-                            .first_run_id = tl_str(run_id),
-                            .type = tl_str(number % 3 ? "Order" : "Invoice"),
-                            .task_queue = TL_STR_LIT("orders"),
-                            .status = number % 100 ? 2 : 1,
-                            .start_ns = number * 1000000,
-                            .execution_ns = number * 1000000,
-                            .close_ns = number % 100 ? number * 1000000 + 5000000 : 0,
-                            .history_length = 11,
-                            .history_bytes = 1500,
-                            .last_log_id = number * 3,
-                            .state = TL_STR_LIT("a closed run keeps some eighty bytes of state: its "
-                                                "log ids, its close event"),
-                        });
+    tl_batch_run_put(b,
+                     &(struct tl_run_row){
+                         .number = number,
+                         .namespace_number = 1,
+                         .workflow_id = tl_str(workflow_id),
+                         .run_id = tl_str(run_id),
+                         .first_run_id = tl_str(run_id),
+                         .type = tl_str(number % 3 ? "Order" : "Invoice"),
+                         .task_queue = TL_STR_LIT("orders"),
+                         .status = number % 100 ? 2 : 1,
+                         .start_ns = number * 1000000,
+                         .execution_ns = number * 1000000,
+                         .close_ns = number % 100 ? number * 1000000 + 5000000 : 0,
+                         .history_length = 11,
+                         .history_bytes = 1500,
+                         .last_log_id = number * 3,
+                         .state = TL_STR_LIT("a closed run keeps some eighty bytes of state: its "
+                                             "log ids, its close event"),
+                     });
 }
 
 static void bench_runs(struct tl_store *st)
@@ -115,8 +116,8 @@ static void bench_runs(struct tl_store *st)
                   "us/row");
         }
     }
-    print("run_row_batch", RUN_BATCH,
-          (double)(now() - part) / 1e3 / (double)(RUNS - RUN_BATCH), "us/row");
+    print("run_row_batch", RUN_BATCH, (double)(now() - part) / 1e3 / (double)(RUNS - RUN_BATCH),
+          "us/row");
     tl_batch_deinit(&b);
 }
 

@@ -27,9 +27,9 @@
 /* What the database must hold after a number of commits. */
 struct model {
     int64_t commits;
-    int64_t log_count;              /* ids 1..log_count were written */
-    uint32_t log_bytes[LOGS_MAX];   /* 0: deleted */
-    int64_t run_commit[RUNS + 1];   /* commit of the newest put; 0: none */
+    int64_t log_count;            /* ids 1..log_count were written */
+    uint32_t log_bytes[LOGS_MAX]; /* 0: deleted */
+    int64_t run_commit[RUNS + 1]; /* commit of the newest put; 0: none */
     bool run_closed[RUNS + 1];
 };
 
@@ -165,8 +165,8 @@ static int64_t stored_commits(struct tl_store *st)
     struct tl_arena arena;
     struct tl_str text;
     tl_arena_init(&arena, 4096);
-    tl_rc rc = tl_store_meta_get(tl_store_point_reader(st), TL_STR_LIT("commits"), &arena, &text,
-                                 NULL);
+    tl_rc rc =
+        tl_store_meta_get(tl_store_point_reader(st), TL_STR_LIT("commits"), &arena, &text, NULL);
     int64_t n = rc == TL_OK ? strtoll(text.p, NULL, 10) : rc == TL_ENOTFOUND ? 0 : -1;
     tl_arena_deinit(&arena);
     return n;
@@ -178,8 +178,8 @@ struct rig {
     struct tl_vfs *vfs;
     struct tl_rng rng;
     uint64_t seed;
-    struct model m;     /* what was acknowledged */
-    bool under_way;     /* the next commit was tried and not acknowledged */
+    struct model m; /* what was acknowledged */
+    bool under_way; /* the next commit was tried and not acknowledged */
 };
 
 static tl_rc rig_open(struct tl_store **st, struct tl_error *err)

@@ -398,8 +398,8 @@ static void pages_have_no_gap_and_no_repeat(void **state)
         q.after_start_ns = p->start_ns;
         q.after_number = p->number;
         /* Runs started meanwhile come first: they disturb nothing. */
-        tl_batch_run_put(&g->b, &(struct tl_run_row){
-                                    .number = added, .namespace_number = 1, .start_ns = 1000});
+        tl_batch_run_put(
+            &g->b, &(struct tl_run_row){.number = added, .namespace_number = 1, .start_ns = 1000});
         commit(g);
     }
     assert_int_equal(p->count, MANY - MANY / 5);
@@ -439,20 +439,23 @@ static void filters_select(void **state)
     assert_int_equal(count(g, "NOT (type = ? OR status <> ?)", both, 2), 0);
     assert_int_equal(count(g, "close_ns IS NULL", NULL, 0), 0);
     assert_int_equal(count(g, "workflow_id LIKE ?", &like, 1), 5 * 9);
-    assert_int_equal(count(g, "number IN (SELECT v.run FROM search_value v WHERE v.name = ? AND "
-                              "v.value = ?)",
+    assert_int_equal(count(g,
+                           "number IN (SELECT v.run FROM search_value v WHERE v.name = ? AND "
+                           "v.value = ?)",
                            tag, 2),
                      400);
-    assert_int_equal(count(g, "EXISTS (SELECT 1 FROM search_value v WHERE v.run = run.number AND "
-                              "v.name = ? AND v.value < ?)",
+    assert_int_equal(count(g,
+                           "EXISTS (SELECT 1 FROM search_value v WHERE v.run = run.number AND "
+                           "v.name = ? AND v.value < ?)",
                            amount, 2),
                      8);
     assert_int_equal(count(g, "parent_workflow_id IS NULL", NULL, 0), 400);
     /* A later put replaces the values. */
     tl_batch_run_put(&g->b, &(struct tl_run_row){.number = 1, .namespace_number = 1});
     commit(g);
-    assert_int_equal(count(g, "number IN (SELECT v.run FROM search_value v WHERE v.name = ? AND "
-                              "v.value = ?)",
+    assert_int_equal(count(g,
+                           "number IN (SELECT v.run FROM search_value v WHERE v.name = ? AND "
+                           "v.value = ?)",
                            tag, 2),
                      399);
 }
@@ -488,16 +491,35 @@ static void filters_cannot_escape(void **state)
     struct rig *g = *state;
     put_many(g);
     static const char *const bad[] = {
-        "1) OR (1", "type = 'x'", "type = \"x\"", "1; DROP TABLE run", "1 -- x", "1 /* x */",
-        "memo IS NULL", "namespace_number = 2", "number IN (SELECT id FROM log)",
-        "load_extension(?)", "type = $1", "(((", ")", "type = ?1", "type = :a", "randomblob(9)",
-        "number = 99999999999", "[type] = 1", "`type` = 1", "type = x'00'", "frob",
+        "1) OR (1",
+        "type = 'x'",
+        "type = \"x\"",
+        "1; DROP TABLE run",
+        "1 -- x",
+        "1 /* x */",
+        "memo IS NULL",
+        "namespace_number = 2",
+        "number IN (SELECT id FROM log)",
+        "load_extension(?)",
+        "type = $1",
+        "(((",
+        ")",
+        "type = ?1",
+        "type = :a",
+        "randomblob(9)",
+        "number = 99999999999",
+        "[type] = 1",
+        "`type` = 1",
+        "type = x'00'",
+        "frob",
     };
     struct tl_value one = {.kind = TL_VALUE_INT, .num = 1};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct tl_error err = {0};
         int64_t n;
-        struct tl_list_query q = {.namespace_number = 1, .where = bad[i], .binds = &one,
+        struct tl_list_query q = {.namespace_number = 1,
+                                  .where = bad[i],
+                                  .binds = &one,
                                   .bind_count = strchr(bad[i], '?') != NULL};
         tl_rc rc = tl_store_count(g->list, &q, &n, &err);
         if (rc != TL_EINVAL || err.code != TL_EINVAL) {
@@ -520,8 +542,12 @@ static void long_queries_are_stopped(void **state)
     struct tl_value like = {.kind = TL_VALUE_TEXT, .text = TL_STR_LIT("%zz%")};
     atomic_bool cancelled = false;
     int64_t n;
-    struct tl_list_query q = {.namespace_number = 1, .where = "workflow_id LIKE ?", .binds = &like,
-                              .bind_count = 1, .limit = 10, .steps_max = 1000,
+    struct tl_list_query q = {.namespace_number = 1,
+                              .where = "workflow_id LIKE ?",
+                              .binds = &like,
+                              .bind_count = 1,
+                              .limit = 10,
+                              .steps_max = 1000,
                               .cancelled = &cancelled};
     assert_int_equal(tl_store_count(g->list, &q, &n, NULL), TL_ELIMIT);
     struct page *p = TL_NEW(struct page);
@@ -544,8 +570,7 @@ static void current_run_is_the_newest(void **state)
     put_many(g);
     assert_int_equal(tl_store_run_current(g->r, 1, TL_STR_LIT("w-7"), &number, NULL), TL_OK);
     assert_int_equal(number, 407);
-    assert_int_equal(tl_store_run_current(g->r, 2, TL_STR_LIT("w-7"), &number, NULL),
-                     TL_ENOTFOUND);
+    assert_int_equal(tl_store_run_current(g->r, 2, TL_STR_LIT("w-7"), &number, NULL), TL_ENOTFOUND);
     assert_int_equal(tl_store_run_current(g->r, 2, TL_STR_LIT("w-10"), &number, NULL), TL_OK);
     assert_int_equal(number, 410);
 }

@@ -67,9 +67,9 @@ static bool has_meta(struct tl_store *st, const char *key, const char *value)
     struct tl_arena arena;
     struct tl_str got;
     tl_arena_init(&arena, 1 << 20);
-    bool ok = tl_store_meta_get(tl_store_point_reader(st), tl_str(key), &arena, &got, NULL) ==
-                  TL_OK &&
-              tl_str_eqc(got, value);
+    bool ok =
+        tl_store_meta_get(tl_store_point_reader(st), tl_str(key), &arena, &got, NULL) == TL_OK &&
+        tl_str_eqc(got, value);
     tl_arena_deinit(&arena);
     return ok;
 }
@@ -181,8 +181,9 @@ static void bad_paths_are_explained(void **state)
     expect_error(path("none/x.db"), TL_ENOTFOUND, "create it");
     expect_error(folder, TL_EINVAL, "not a regular file");
     expect_error("", TL_EINVAL, "empty");
-    write_file(path("text.db"), "this is a text file, long enough to have a header of 100 bytes "
-                                "and then some more of it, so that nothing is short",
+    write_file(path("text.db"),
+               "this is a text file, long enough to have a header of 100 bytes "
+               "and then some more of it, so that nothing is short",
                113);
     expect_error(path("text.db"), TL_ECORRUPT, "text.db");
     assert_int_equal(access(path("text.db.lock"), F_OK), -1);
@@ -337,13 +338,32 @@ static void pragmas_of_the_user_win(void **state)
     assert_int_equal(tl_conn_query_int(&st->list.conn, "PRAGMA mmap_size", &value, NULL), TL_OK);
     assert_int_equal(value, 1048576);
     tl_store_close(st);
-    static const char *const bad[] = {"locking_mode=exclusive", "no value", "a;b=1",
-                                      "cache_size=1;DROP TABLE log", "=1", "user_version=3"};
+    static const char *const bad[] = {"locking_mode=exclusive",      "no value", "a;b=1",
+                                      "cache_size=1;DROP TABLE log", "=1",       "user_version=3"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         config.pragmas = &bad[i];
         config.pragma_count = 1;
         assert_int_equal(tl_store_open(&st, &config, &err), TL_EINVAL);
     }
+    /* A rollback journal is slower and works; without a file it cannot. */
+    static const char *const journal[] = {"journal_mode=delete"};
+    config.pragmas = journal;
+    config.path = path("journal.db");
+    assert_int_equal(tl_store_open(&st, &config, &err), TL_OK);
+    put_meta(st, "k", "v");
+    assert_true(has_meta(st, "k", "v"));
+    assert_int_equal(tl_store_checkpoint_step(st, &err), TL_OK);
+    tl_store_close(st);
+    config.path = NULL;
+    assert_int_equal(tl_store_open(&st, &config, &err), TL_EINVAL);
+    /* SQLite's own checkpoints, where the user wants them. */
+    static const char *const automatic[] = {"wal_autocheckpoint=1"};
+    config.pragmas = automatic;
+    config.path = path("automatic.db");
+    assert_int_equal(tl_store_open(&st, &config, &err), TL_OK);
+    put_meta(st, "k", "v");
+    assert_true(atomic_load(&st->copied_frames) > 0);
+    tl_store_close(st);
 }
 
 static void our_pragmas_are_in_force(void **state)
@@ -392,9 +412,9 @@ static void migrations_are_whole_or_nothing(void **state)
     assert_int_equal(value, 2);
     assert_int_equal(tl_conn_query_int(&c, "SELECT sum(y) FROM a", &value, NULL), TL_OK);
     assert_int_equal(value, 7);
-    assert_int_equal(tl_conn_query_int(&c, "SELECT count(*) FROM sqlite_master WHERE name = 'b'",
-                                       &value, NULL),
-                     TL_OK);
+    assert_int_equal(
+        tl_conn_query_int(&c, "SELECT count(*) FROM sqlite_master WHERE name = 'b'", &value, NULL),
+        TL_OK);
     assert_int_equal(value, 0);
     assert_int_equal(tl_schema_migrate(&c, rows, 5, &err), TL_OK);
     assert_int_equal(tl_schema_migrate(&c, rows, 5, &err), TL_OK);
