@@ -1,0 +1,133 @@
+/* What must be true of every history that was ever read. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "core/replay.h"
+#include "luart/luart.h"
+#include "proto/pb.h"
+#include "sim/sim.h"
+#include "tl_enums.h"
+
+static uint64_t event_hash(const TpHistory__HistoryEvent *e, struct tl_arena *arena)
+{
+    struct tl_str bytes;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    if (tl_pb_encode_arena(e, arena, &bytes, NULL) == TL_OK) {
+        for (size_t i = 0; i < bytes.n; i++) {
+            h = (h ^ (unsigned char)bytes.p[i]) * UINT64_C(0x100000001b3);
+        }
+    }
+    return h;
+}
+
+void sim_check_history(struct sim_workflow *w, const TpHistory__History *history)
+{
+    struct tl_arena arena;
+    int64_t last_ns = 0;
+    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    if (history->n_events < w->seen_count) {
+        sim_fail(w->sim, "%s: %zu events were read before, now there are %zu", w->id, w->seen_count,
+                 history->n_events);
+    }
+    for (size_t i = 0; i < history->n_events && i < SIM_EVENTS_MAX; i++) {
+        const TpHistory__HistoryEvent *e = history->events[i];
+        uint64_t h = event_hash(e, &arena);
+        int64_t ns = tl_pb_timestamp_ns_or(e->event_time, 0);
+        if (e->event_id != (int64_t)i + 1) {
+            sim_fail(w->sim, "%s: event %zu has the id %lld", w->id, i + 1, (long long)e->event_id);
+        }
+        if (ns < last_ns) {
+            sim_fail(w->sim, "%s: the time of event %zu is before that of the event ahead", w->id, i + 1);
+        }
+        if (i < w->seen_count && w->seen[i] != h) {
+            sim_fail(w->sim, "%s: event %zu (%s) is not the one that was read before", w->id, i + 1,
+                     tl_pb_enum_name(&tp_enums__event_type__descriptor, (int)e->event_type));
+        }
+        w->seen[i] = h;
+        last_ns = ns;
+    }
+    if (history->n_events > w->seen_count) {
+        w->seen_count = history->n_events < SIM_EVENTS_MAX ? history->n_events : SIM_EVENTS_MAX;
+    }
+    tl_arena_deinit(&arena);
+}
+
+static void check_signals(struct sim_workflow *w, const TpHistory__History *history)
+{
+    int counts[SIM_SIGNALS_MAX + 2] = {0};
+    for (size_t i = 0; i < history->n_events; i++) {
+        const TpHistory__HistoryEvent *e = history->events[i];
+        if (e->event_type != (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) {
+            continue;
+        }
+        const TpCommon__Payloads *input = e->workflow_execution_signaled_event_attributes->input;
+        int number = input && input->n_payloads ? input->payloads[0]->data.data[0] - '0' : 0;
+        if (number < 1 || number > w->signals_sent || ++counts[number] > 1) {
+            sim_fail(w->sim, "%s: signal %d stands in the history %d times", w->id, number,
+                     number > 0 && number <= SIM_SIGNALS_MAX ? counts[number] : 1);
+            return;
+        }
+    }
+    for (int i = 1; i <= w->signals_acked; i++) {
+        if (counts[i] != 1) {
+            sim_fail(w->sim, "%s: the acknowledged signal %d is lost", w->id, i);
+        }
+    }
+}
+
+void sim_check_complete(struct sim_workflow *w, const TpHistory__History *history)
+{
+    struct tl_lua_run *run;
+    struct tl_lua_run_config config = {.steps_max = UINT64_C(10000000)};
+    struct tl_replay_result result;
+    struct tl_arena arena;
+    struct tl_error err;
+    check_signals(w, history);
+    if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) != TL_OK) {
+        sim_fail(w->sim, "%s: %s", w->id, err.message);
+        return;
+    }
+    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    struct tl_lang lang = tl_lua_run_lang(run);
+    if (tl_replay(history, NULL, &lang, &arena, &result, &err) != TL_OK) {
+        sim_fail(w->sim, "%s: the history does not replay: %s", w->id, err.message);
+    }
+    tl_lua_run_free(run);
+    tl_arena_deinit(&arena);
+}
+
+static void check_result(struct sim_workflow *w, const TpCommon__Payloads *result)
+{
+    char text[128] = "", want[128];
+    int n = w->number + 1;
+    const char *once = w->once_runs ? "true" : "false";
+    if (result && result->n_payloads == 1 && result->payloads[0]->data.len < sizeof text) {
+        memcpy(text, result->payloads[0]->data.data, result->payloads[0]->data.len);
+    }
+    snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":%s,\"signals\":%d}", n * 2, n * 4, once,
+             w->signals);
+    if (strcmp(text, want) == 0) {
+        return;
+    }
+    /* An execution whose answer was lost in a crash counts as failed for the workflow. */
+    snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":false,\"signals\":%d}", n * 2, n * 4, w->signals);
+    if (strcmp(text, want) != 0) {
+        sim_fail(w->sim, "%s: result %s, expected %s", w->id, text, want);
+    }
+}
+
+void sim_check_close(struct sim_workflow *w, const TpHistory__HistoryEvent *event)
+{
+    static const int expected[] = {
+        EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED, EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED};
+    if ((int)event->event_type != expected[w->kind]) {
+        sim_fail(w->sim, "%s: ended with %s", w->id,
+                 tl_pb_enum_name(&tp_enums__event_type__descriptor, (int)event->event_type));
+    } else if (w->kind <= SIM_CHAIN) {
+        check_result(w, event->workflow_execution_completed_event_attributes->result);
+    } else if (!w->stop_asked) {
+        sim_fail(w->sim, "%s: was stopped without being asked to", w->id);
+    }
+}

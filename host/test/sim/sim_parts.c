@@ -1,0 +1,279 @@
+/* The parts of a simulated system and their lives. See sim.h. */
+#include "sim/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/payload.h"
+
+static const char scripts[] =
+    "local workflow = require 'temporal.workflow'\n"
+    "local quick = { start_to_close_timeout = 10,\n"
+    "  retry_policy = { initial_interval = 0.5, maximum_interval = 5 } }\n"
+    "local single = { start_to_close_timeout = 10, retry_policy = { maximum_attempts = 1 } }\n"
+    "local function order(n, want)\n"
+    "  local seen, count = {}, 0\n"
+    "  workflow.set_signal_handler('s', function(i)\n"
+    "    count = count + 1\n"
+    "    seen[i] = (seen[i] or 0) + 1\n"
+    "  end)\n"
+    "  workflow.set_query_handler('count', function() return count end)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  workflow.sleep(1 + n % 7)\n"
+    "  local ok = pcall(workflow.execute_activity, 'once', single, n)\n"
+    "  workflow.wait_condition(function() return count >= want end)\n"
+    "  for i = 1, want do assert(seen[i] == 1) end\n"
+    "  local b = workflow.execute_activity('double', quick, a)\n"
+    "  return { a = a, b = b, once = ok, signals = count }\n"
+    "end\n"
+    "local function chain(n, left)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  if left > 0 then workflow.continue_as_new({}, n, left - 1) end\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
+    "local function wait()\n"
+    "  local undo <close> = workflow.defer(function(err)\n"
+    "    if err then workflow.execute_activity('double', quick, 1) end\n"
+    "  end)\n"
+    "  workflow.sleep(86400)\n"
+    "end\n"
+    "return { workflow.define('Order', order), workflow.define('Chain', chain),\n"
+    "  workflow.define('Wait', wait) }\n";
+
+void sim_fail(struct sim *s, const char *fmt, ...)
+{
+    if (!s->failure[0]) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(s->failure, sizeof s->failure, fmt, ap);
+        va_end(ap);
+    }
+}
+
+void sim_trace(struct sim *s, const void *p, size_t n)
+{
+    const unsigned char *bytes = p;
+    for (size_t i = 0; i < n; i++) {
+        s->trace = (s->trace ^ bytes[i]) * UINT64_C(0x100000001b3);
+    }
+}
+
+/* --- world ---------------------------------------------------------------------------------------- */
+
+static int64_t now(void *ud)
+{
+    return ((struct sim *)ud)->now_ns;
+}
+
+static uint64_t random_bits(void *ud)
+{
+    return tl_rng_next(&((struct sim *)ud)->rng);
+}
+
+/* The link hands requests to whatever server lives; without one, calls fail as on a broken connection. */
+static void link_handle(void *ud, struct tl_rpc_request *req)
+{
+    struct sim *s = ud;
+    sim_trace(s, &s->now_ns, sizeof s->now_ns);
+    sim_trace(s, &req->method, sizeof req->method);
+    sim_trace(s, req->body.p, req->body.n);
+    if (s->server) {
+        const struct tl_rpc_service *service = tl_server_service(s->server);
+        service->handle(service->ud, req);
+    } else {
+        tl_rpc_reply(req, 14, TL_STR_LIT("the server is down"), tl_str(""), tl_str(""));
+    }
+}
+
+static void link_cancelled(void *ud, struct tl_rpc_request *req)
+{
+    struct sim *s = ud;
+    if (s->server) {
+        const struct tl_rpc_service *service = tl_server_service(s->server);
+        service->cancelled(service->ud, req);
+    } else {
+        tl_rpc_request_release(req);
+    }
+}
+
+void sim_world_open(struct sim *s)
+{
+    static unsigned vfs_number;
+    tl_rng_seed(&s->rng, s->options.seed);
+    s->trace = UINT64_C(0xcbf29ce484222325);
+    s->now_ns = INT64_C(1700000000) * TL_NS_PER_S;
+    s->world = (struct tl_world){s, now, now, random_bits};
+    snprintf(s->vfs_name, sizeof s->vfs_name, "sim%u", vfs_number++);
+    s->vfs = tl_vfs_new(s->vfs_name, tl_rng_next(&s->rng));
+    s->link = (struct tl_rpc_service){s, link_handle, link_cancelled};
+    s->channel = tl_local_channel_open(&s->link);
+    struct tl_client_config config = {
+        .channel = s->channel, .identity = TL_STR_LIT("sim"), .world = &s->world};
+    s->client = tl_client_new(&config);
+}
+
+/* --- server --------------------------------------------------------------------------------------- */
+
+bool sim_server_open(struct sim *s)
+{
+    struct tl_server_options o;
+    struct tl_error err;
+    tl_server_options_default(&o);
+    o.world = &s->world;
+    o.db_path = "/sim.db";
+    o.vfs_name = s->vfs_name;
+    o.checkpoint_rows = 1 + (size_t)tl_rng_below(&s->rng, 64);
+    o.closed_runs_kept = (size_t)tl_rng_below(&s->rng, 8);
+    o.history_cache_bytes = tl_rng_below(&s->rng, 2) ? 1 << 20 : 4096;
+    if (tl_server_open(&s->server, &o, &err) != TL_OK) {
+        sim_fail(s, "the server does not open: %s", err.message);
+        s->server = NULL;
+        return false;
+    }
+    s->server_next_ns = s->now_ns;
+    return true;
+}
+
+void sim_server_crash(struct sim *s, bool power_cut)
+{
+    if (power_cut) {
+        tl_vfs_power_cut(s->vfs, &s->rng);
+        s->power_cuts++;
+    } else {
+        tl_vfs_kill(s->vfs);
+        s->kills++;
+    }
+    struct tl_server *dead = s->server;
+    s->server = NULL;
+    tl_server_abandon(dead);
+    sim_trace(s, "crash", 5);
+}
+
+/* --- worker --------------------------------------------------------------------------------------- */
+
+/* "double" fails now and then; the retry policy deals with it. */
+static void run_double(void *thread_state, void *ud, struct tl_activity *a)
+{
+    struct sim *s = ud;
+    (void)thread_state;
+    char text[32], in[32] = "";
+    const TpCommon__Payloads *input = a->task->input;
+    if (tl_rng_below(&s->rng, 5) == 0) {
+        tl_activity_fail(a, tl_activity_failure(a->arena, TL_STR_LIT("Busy"), TL_STR_LIT("busy"), false));
+        return;
+    }
+    if (input && input->n_payloads && input->payloads[0]->data.len < sizeof in) {
+        memcpy(in, input->payloads[0]->data.data, input->payloads[0]->data.len);
+    }
+    int n = 0;
+    if (sscanf(in, "%d", &n) != 1) {
+        sim_fail(s, "activity 'double' got the input '%s'", in);
+    }
+    snprintf(text, sizeof text, "%d", n * 2);
+    TpCommon__Payloads *out = tl_arena_alloc(a->arena, sizeof *out);
+    TpCommon__Payload **items = tl_arena_alloc(a->arena, sizeof *items);
+    tp_common__payloads__init(out);
+    items[0] = tl_payload_json(a->arena, tl_arena_str(a->arena, tl_str(text)));
+    out->payloads = items;
+    out->n_payloads = 1;
+    tl_activity_complete(a, out);
+}
+
+/* "once" counts its executions where no crash can reach. */
+static void run_once(void *thread_state, void *ud, struct tl_activity *a)
+{
+    struct sim *s = ud;
+    (void)thread_state;
+    const char *id = a->task->workflow_execution->workflow_id;
+    for (int i = 0; i < s->options.workflows; i++) {
+        if (strcmp(s->workflows[i].id, id) == 0 && ++s->workflows[i].once_runs > 1) {
+            sim_fail(s, "%s: an activity with one attempt ran twice", id);
+        }
+    }
+    tl_activity_complete(a, NULL);
+}
+
+bool sim_worker_open(struct sim *s)
+{
+    struct tl_error err;
+    struct tl_worker_config config = {.client = s->client, .world = &s->world};
+    tl_worker_options_init(&config.options);
+    config.options.task_queue = TL_STR_LIT("sim");
+    config.options.identity = TL_STR_LIT("sim-worker");
+    config.options.max_cached_workflows = (int64_t[]){0, 1, 3, 1000}[tl_rng_below(&s->rng, 4)];
+    config.options.debug_mode = true; /* real CPU time has no place here */
+    config.lang = s->lang;
+    config.registry = s->registry;
+    if (tl_worker_new(&s->worker, &config, &err) != TL_OK) {
+        sim_fail(s, "the worker does not open: %s", err.message);
+        return false;
+    }
+    s->worker_next_ns = s->now_ns;
+    return true;
+}
+
+void sim_worker_close(struct sim *s)
+{
+    tl_worker_shutdown(s->worker, 0);
+    for (int i = 0; i < 200; i++) {
+        int64_t next;
+        bool did = tl_worker_step(s->worker, &next);
+        if (s->server) {
+            tl_server_step(s->server);
+            did = tl_server_commit_step(s->server) || did;
+        }
+        if (!did && tl_worker_state(s->worker) == TL_WORKER_STOPPED) {
+            break;
+        }
+        s->now_ns += TL_NS_PER_MS;
+    }
+    tl_worker_free(s->worker);
+    s->worker = NULL;
+}
+
+/* --- all -------------------------------------------------------------------------------------------- */
+
+bool sim_scripts_only(struct sim *s)
+{
+    struct tl_bundle_source source = {TL_STR_LIT("sim"), tl_str(scripts)};
+    struct tl_bundle_config config = {.sources = &source, .source_count = 1};
+    struct tl_error err;
+    if (tl_bundle_open(&s->bundle, &config, &err) != TL_OK) {
+        sim_fail(s, "scripts: %s", err.message);
+        return false;
+    }
+    s->lang = tl_worker_lua_lang_new(s->bundle);
+    return true;
+}
+
+bool sim_scripts_open(struct sim *s)
+{
+    struct tl_activity_impl twice = {run_double, s}, once = {run_once, s};
+    struct tl_error err;
+    if (!sim_scripts_only(s)) {
+        return false;
+    }
+    s->registry = tl_registry_new();
+    return tl_registry_add(s->registry, TL_STR_LIT("double"), &twice, &err) == TL_OK &&
+           tl_registry_add(s->registry, TL_STR_LIT("once"), &once, &err) == TL_OK;
+}
+
+void sim_close(struct sim *s)
+{
+    if (s->worker) {
+        sim_worker_close(s);
+    }
+    if (s->server) {
+        tl_server_close(s->server);
+        s->server = NULL;
+    }
+    int64_t next;
+    sim_client_step(s, &next); /* takes the last replies */
+    tl_worker_lua_lang_free(s->lang);
+    tl_registry_free(s->registry);
+    tl_bundle_close(s->bundle);
+    tl_client_free(s->client);
+    tl_channel_close(s->channel);
+    tl_vfs_free(s->vfs);
+}
