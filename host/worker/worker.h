@@ -62,21 +62,26 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
 struct tl_run_info {
     struct tl_str namespace_name, task_queue, workflow_id, run_id, workflow_type;
     int64_t memory_bytes_max, cpu_ms_max; /* cpu 0: no limit */
+    bool stepped;                         /* no clock may decide: count steps instead of time */
 };
 
 /* A language makes runs. The worker has one implementation over a Lua bundle (tl_worker_lua_lang);
  * tests and native hosts bring their own. All functions are called by workflow threads, several at a
  * time; one run is only ever used by one thread at a time. */
 struct tl_run_lang {
-    struct tl_lang lang;            /* ud is the language's own run */
-    size_t (*bytes)(void *run_ud);  /* memory held now */
-    void (*free)(void *run_ud);     /* runs no user code */
+    struct tl_lang lang;
+    void *run;                         /* the language's own */
+    size_t (*bytes)(void *run);        /* memory held now */
+    void (*free)(void *run);           /* runs no user code */
+    struct tl_str versioning_behavior; /* "pinned", "auto_upgrade" or empty; as long as the run */
 };
 struct tl_worker_lang {
     void *ud;
     /* TL_ENOTFOUND: no such workflow type (the message lists near matches). */
     tl_rc (*open)(void *ud, const struct tl_run_info *info, struct tl_run_lang *out,
                   struct tl_error *err);
+    /* A workflow thread ends. May be NULL. */
+    void (*thread_end)(void *ud);
     struct tl_str digest;           /* build ID when the options name none; borrowed */
 };
 
@@ -115,7 +120,8 @@ void tl_worker_shutdown(struct tl_worker *w, int64_t grace_ms);
 /* Waits until the worker has left (shutdown or a fatal error) and its threads have ended; true then,
  * false at the deadline (CLOCK_MONOTONIC ns; INT64_MAX: none). *rc: TL_OK or the fatal error. */
 bool tl_worker_wait(struct tl_worker *w, int64_t deadline_mono_ns, tl_rc *rc, struct tl_error *err);
-/* A started worker is shut down and waited for first. NULL is fine. */
+/* A started worker is shut down and waited for first; a stepped one must have been stepped to
+ * TL_WORKER_STOPPED. NULL is fine. */
 void tl_worker_free(struct tl_worker *w);
 
 enum tl_worker_state { TL_WORKER_NEW, TL_WORKER_RUNNING, TL_WORKER_STOPPING, TL_WORKER_STOPPED };

@@ -1,0 +1,340 @@
+/* One activity task from its bytes to its answer, on an activity thread. */
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/pb.h"
+#include "tl_enums.h"
+#include "worker/registry_int.h"
+#include "worker/worker_int.h"
+
+#define ACT_BYTES_MAX ((size_t)1 << 30)
+#define ANSWER_TIMEOUT_NS (30 * TL_NS_PER_S)
+
+/* --- Memory ------------------------------------------------------------------------------------ */
+
+static struct tl_act *act_new(struct tl_worker *w)
+{
+    struct tl_act *a = TL_NEW(struct tl_act);
+    pthread_condattr_t attr;
+    a->worker = w;
+    tl_arena_init(&a->arena, ACT_BYTES_MAX);
+    atomic_store(&a->holds, 1);
+    tl_list_init(&a->running);
+    pthread_mutex_init(&a->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    tl_buf_init(&a->details, (size_t)tl_limit_blob_bytes);
+    a->pub.arena = &a->arena;
+    a->pub.namespace_name = tl_str(w->namespace_name);
+    a->pub.task_queue = tl_str(w->task_queue);
+    return a;
+}
+
+void tl_act_release(struct tl_act *a)
+{
+    if (atomic_fetch_sub(&a->holds, 1) == 1) {
+        tl_buf_deinit(&a->details);
+        pthread_cond_destroy(&a->cond);
+        pthread_mutex_destroy(&a->mutex);
+        tl_arena_deinit(&a->arena);
+        tl_mem_free(a);
+    }
+}
+
+/* --- Answers ----------------------------------------------------------------------------------- */
+
+static tl_rc encode_completed(struct tl_act *a, struct tl_error *err)
+{
+    TpWs__RespondActivityTaskCompletedRequest req =
+        TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_REQUEST__INIT;
+    req.task_token = a->pub.task->task_token;
+    req.identity = a->worker->identity;
+    req.namespace_ = a->worker->namespace_name;
+    req.result = (TpCommon__Payloads *)(uintptr_t)a->end_body;
+    a->answer_method = TL_M_RespondActivityTaskCompleted;
+    tl_rc rc = tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
+    if (rc == TL_OK && a->answer.n > (size_t)tl_limit_blob_bytes) {
+        rc = tl_error_set(err, TL_ELIMIT, "the result has %zu bytes; at most %lld may be returned: "
+                          "store the data elsewhere and return a reference", a->answer.n,
+                          (long long)tl_limit_blob_bytes);
+    }
+    return rc;
+}
+
+static tl_rc encode_failed(struct tl_act *a, const TpFailure__Failure *failure, int cause,
+                           struct tl_error *err)
+{
+    TpWs__RespondActivityTaskFailedRequest req = TP_WS__RESPOND_ACTIVITY_TASK_FAILED_REQUEST__INIT;
+    req.task_token = a->pub.task->task_token;
+    req.identity = a->worker->identity;
+    req.namespace_ = a->worker->namespace_name;
+    req.failure = (TpFailure__Failure *)(uintptr_t)failure;
+    req.cause = (TpEnums__ActivityTaskFailedCause)cause;
+    pthread_mutex_lock(&a->mutex);
+    if (a->details_new) { /* the throttle still holds them back: the next attempt shall see them */
+        TpCommon__Payloads *details = NULL;
+        if (tl_pb_decode(&tp_common__payloads__descriptor, tl_buf_str(&a->details), &a->arena,
+                         &details, NULL) == TL_OK) {
+            req.last_heartbeat_details = details;
+        }
+    }
+    pthread_mutex_unlock(&a->mutex);
+    a->answer_method = TL_M_RespondActivityTaskFailed;
+    return tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
+}
+
+static tl_rc encode_canceled(struct tl_act *a, struct tl_error *err)
+{
+    /* Asked for by the workflow: Canceled. Else the task failed for another reason and may be tried
+     * again, here after a pause or by another worker. */
+    static const struct {
+        unsigned reason;
+        const char *type, *message;
+    } rows[] = {
+        {TL_CANCEL_WORKER_SHUTDOWN, "WorkerShutdown", "the worker shut down before the activity ended"},
+        {TL_CANCEL_PAUSED, "ActivityPaused", "the activity was paused"},
+        {TL_CANCEL_RESET, "ActivityReset", "the activity was reset"},
+        {TL_CANCEL_TIMED_OUT, "ActivityTimedOut", "the activity timed out"},
+    };
+    unsigned reasons = atomic_load(&a->reasons);
+    for (size_t i = 0; !(reasons & TL_CANCEL_REQUESTED) && i < sizeof rows / sizeof rows[0]; i++) {
+        if (reasons & rows[i].reason) {
+            return encode_failed(a, tl_activity_failure(&a->arena, tl_str(rows[i].type),
+                                                        tl_str(rows[i].message), false),
+                                 ACTIVITY_TASK_FAILED_CAUSE_UNSPECIFIED, err);
+        }
+    }
+    if (!(reasons & TL_CANCEL_REQUESTED)) {
+        TpFailure__Failure f = TP_FAILURE__FAILURE__INIT;
+        TpFailure__CanceledFailureInfo info = TP_FAILURE__CANCELED_FAILURE_INFO__INIT;
+        info.details = (TpCommon__Payloads *)(uintptr_t)a->end_body;
+        f.message = (char *)(uintptr_t) "the activity cancelled itself";
+        f.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
+        f.canceled_failure_info = &info;
+        return encode_failed(a, &f, ACTIVITY_TASK_FAILED_CAUSE_UNSPECIFIED, err);
+    }
+    TpWs__RespondActivityTaskCanceledRequest req =
+        TP_WS__RESPOND_ACTIVITY_TASK_CANCELED_REQUEST__INIT;
+    req.task_token = a->pub.task->task_token;
+    req.identity = a->worker->identity;
+    req.namespace_ = a->worker->namespace_name;
+    req.details = (TpCommon__Payloads *)(uintptr_t)a->end_body;
+    a->answer_method = TL_M_RespondActivityTaskCanceled;
+    return tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
+}
+
+static tl_rc encode_answer(struct tl_act *a, struct tl_error *err)
+{
+    switch (a->end) {
+    case TL_ACT_COMPLETED:
+        return encode_completed(a, err);
+    case TL_ACT_FAILED:
+        return encode_failed(a, a->end_body, ACTIVITY_TASK_FAILED_CAUSE_UNSPECIFIED, err);
+    case TL_ACT_CANCELED:
+        return encode_canceled(a, err);
+    case TL_ACT_ASYNC:
+    case TL_ACT_OPEN:
+        break;
+    }
+    TL_UNREACHABLE();
+}
+
+static void answer_ended(struct tl_act *a)
+{
+    struct tl_worker *w = a->worker;
+    atomic_fetch_sub(&w->pool.answers, 1);
+    tl_act_release(a);
+    tl_worker_tick(w);
+}
+
+static void send_again(struct tl_timer *t)
+{
+    tl_act_answer(TL_CONTAINER(t, struct tl_act, answer_timer));
+}
+
+/* On control: the server did not take the answer. */
+static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
+{
+    struct tl_act *a = TL_CONTAINER(to, struct tl_act, to);
+    struct tl_worker *w = a->worker;
+    bool again = res->status == 4 || tl_retry_allowed(res->method, res->status);
+    if (again && !atomic_load(&w->giving_up)) {
+        tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
+        a->answer_timer.fire = send_again;
+        tl_timer_set(&w->control, &a->answer_timer,
+                     tl_retry_next_ns(&a->answer_retry, res->status, w->world));
+    } else {
+        /* NOT_FOUND: it timed out, or its workflow has ended. */
+        TL_LOG(res->status == 5 ? TL_LOG_DEBUG : TL_LOG_WARN, "activity.answer_refused",
+               TL_C("activity_type", a->pub.task->activity_type->name),
+               TL_C("activity_id", a->pub.task->activity_id), TL_I("status", res->status),
+               TL_S("error", res->message));
+        answer_ended(a);
+    }
+    tl_rpc_result_free(res);
+}
+
+/* On the transport's thread. The normal case ends here, without waking anybody. */
+static void answer_done(void *ud, struct tl_rpc_result *res)
+{
+    struct tl_act *a = TL_CONTAINER(ud, struct tl_act, to);
+    struct tl_worker *w = a->worker;
+    tl_worker_enter(w);
+    if (res->status == 0) {
+        tl_worker_found(w);
+        tl_rpc_result_free(res);
+        answer_ended(a);
+    } else {
+        res->msg.kind = TL_WM_RESULT;
+        tl_actor_post_result(&w->control, res);
+    }
+    tl_worker_exit(w);
+}
+
+void tl_act_answer(struct tl_act *a)
+{
+    a->to.on_result = answer_refused;
+    tl_worker_call(a->worker, a->answer_method, a->answer, ANSWER_TIMEOUT_NS, answer_done, &a->to);
+}
+
+/* --- Running ----------------------------------------------------------------------------------- */
+
+static void fail_with(struct tl_act *a, const char *type, const char *message)
+{
+    a->end = TL_ACT_FAILED;
+    a->end_body = tl_activity_failure(&a->arena, tl_str(type), tl_str(message), false);
+}
+
+static void not_registered(struct tl_act *a)
+{
+    struct tl_buf b;
+    const struct tl_registry *r = a->worker->registry;
+    size_t count = r ? tl_registry_count(r) : 0;
+    tl_buf_init(&b, 16384);
+    tl_buf_printf(&b, "activity '%s' is not registered on this worker; %s",
+                  a->pub.task->activity_type->name, count ? "registered: " : "it has no activities");
+    for (size_t i = 0; i < count && b.n < 4096; i++) {
+        tl_buf_printf(&b, "%s%.*s", i ? ", " : "", TL_STR_FMT(tl_registry_name(r, i)));
+    }
+    fail_with(a, "NotFoundError", b.p);
+    tl_buf_deinit(&b);
+}
+
+static void invoke(struct tl_act *a, void *thread_state, const char *state_error)
+{
+    struct tl_worker *w = a->worker;
+    const struct tl_activity_impl *impl =
+        w->registry ? tl_registry_find(w->registry, tl_str(a->pub.task->activity_type->name)) : NULL;
+    if (!impl) {
+        not_registered(a);
+    } else if (state_error) {
+        fail_with(a, "WorkerError", state_error);
+    } else {
+        impl->run(thread_state, impl->ud, &a->pub);
+        if (a->end == TL_ACT_OPEN) {
+            fail_with(a, "WorkerError", "the activity returned without an end");
+        }
+    }
+}
+
+static void set_running(struct tl_act *a, bool on)
+{
+    struct tl_worker *w = a->worker;
+    pthread_mutex_lock(&w->running_mutex);
+    if (on) {
+        tl_list_push(&w->pool.running, &a->running);
+    } else {
+        tl_list_remove(&a->running);
+    }
+    pthread_mutex_unlock(&w->running_mutex);
+}
+
+/* No heartbeat is accepted from here on; control hears of the end if it knows the activity. */
+static void close_heartbeats(struct tl_act *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    a->ended = true;
+    bool known = a->hb_known;
+    pthread_mutex_unlock(&a->mutex);
+    if (known && a->worker->stepped) {
+        tl_heartbeat_ended(a);
+    } else if (known) {
+        a->end_msg.kind = TL_WM_ACT_ENDED;
+        bool sent = tl_inbox_send_always(&a->worker->control.inbox, &a->end_msg);
+        TL_ASSERT(sent);
+    }
+}
+
+static void report(struct tl_act *a)
+{
+    struct tl_worker *w = a->worker;
+    struct tl_error err = {0};
+    if (a->end == TL_ACT_ASYNC || (a->end == TL_ACT_CANCELED &&
+                                   atomic_load(&a->reasons) == TL_CANCEL_NOT_FOUND)) {
+        tl_act_release(a);
+        return;
+    }
+    tl_rc rc = encode_answer(a, &err);
+    if (rc != TL_OK) {
+        TpFailure__Failure *f = tl_activity_failure(
+            &a->arena, rc == TL_ELIMIT ? TL_STR_LIT("ResultTooLarge") : TL_STR_LIT("WorkerError"),
+            tl_str(err.message), rc == TL_ELIMIT);
+        a->end = TL_ACT_FAILED;
+        rc = encode_failed(a, f, ACTIVITY_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE, &err);
+    }
+    if (rc != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "activity.not_answered", TL_C("error", err.message),
+               TL_C("activity_id", a->pub.task->activity_id));
+        tl_act_release(a);
+        return;
+    }
+    if (a->end == TL_ACT_COMPLETED) {
+        TL_COUNT(w, activities_completed);
+    } else {
+        TL_COUNT(w, activities_failed);
+    }
+    atomic_fetch_add(&w->pool.answers, 1);
+    tl_act_answer(a);
+}
+
+void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state, const char *state_error)
+{
+    struct tl_act *a = act_new(w);
+    struct tl_error err = {0};
+    TpWs__PollActivityTaskQueueResponse *task = NULL;
+    tl_rc rc = tl_pb_decode(&tp_ws__poll_activity_task_queue_response__descriptor, body, &a->arena,
+                            &task, &err);
+    if (rc == TL_OK && !task->activity_type) {
+        rc = tl_error_set(&err, TL_EDECODE, "an activity task without activity type");
+    }
+    if (rc != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "activity.dropped", TL_C("error", err.message));
+        tl_act_release(a);
+    } else {
+        a->pub.task = task;
+        set_running(a, true);
+        invoke(a, thread_state, state_error);
+        set_running(a, false);
+        atomic_fetch_add(&a->holds, 1); /* report may let go while we still close */
+        close_heartbeats(a);
+        report(a);
+        tl_act_release(a);
+    }
+    tl_slots_give(&w->act_slots);
+    tl_pollers_fill_activity(w);
+    tl_worker_tick(w);
+}
+
+void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons)
+{
+    pthread_mutex_lock(&w->running_mutex);
+    TL_LIST_EACH (n, &w->pool.running) {
+        tl_act_cancelled(TL_CONTAINER(n, struct tl_act, running), reasons);
+    }
+    pthread_mutex_unlock(&w->running_mutex);
+}

@@ -1,0 +1,326 @@
+/* The control actor: start-up, messages that are nobody else's, shutdown. It sleeps while all is
+ * well; no task passes through it.
+ *
+ * Start: GetSystemInfo, DescribeNamespace, then the polls.
+ * Stop: no new polls and ShutdownWorker, which makes the server answer those that are out (else they
+ * are cancelled after a moment); tasks finish; when the grace is over activities are cancelled; calls
+ * that fail are not made again some seconds later; when nothing is left, the inboxes close. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "proto/pb.h"
+#include "tl_enums.h"
+#include "worker/worker_int.h"
+
+#define CALL_TIMEOUT_NS (10 * TL_NS_PER_S)
+#define POLLS_GRACE_NS TL_NS_PER_S
+#define GIVE_UP_NS (5 * TL_NS_PER_S)
+#define REQUEST_BYTES_MAX ((size_t)65536)
+#define SCRATCH_BYTES_MAX ((size_t)1 << 20)
+
+/* --- Calls of control -------------------------------------------------------------------------- */
+
+#define CONTROL_DONE(member)                                                                       \
+    static void member##_done(void *ud, struct tl_rpc_result *res)                                 \
+    {                                                                                              \
+        struct tl_worker *w = TL_CONTAINER(ud, struct tl_worker, member);                          \
+        tl_worker_enter(w);                                                                        \
+        res->msg.kind = TL_WM_RESULT;                                                              \
+        tl_actor_post_result(&w->control, res);                                                    \
+        tl_worker_exit(w);                                                                         \
+    }
+CONTROL_DONE(info_to)
+CONTROL_DONE(namespace_to)
+CONTROL_DONE(leave_to)
+
+static void call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_done_fn done,
+                 struct tl_reply_to *to)
+{
+    struct tl_buf b;
+    struct tl_error err = {0};
+    tl_buf_init(&b, REQUEST_BYTES_MAX);
+    if (tl_pb_encode(req, &b, &err) == TL_OK) {
+        atomic_fetch_add(&w->calls, 1);
+        tl_worker_call(w, m, tl_buf_str(&b), CALL_TIMEOUT_NS, done, to);
+    } else {
+        tl_worker_fatal(w, TL_EINVAL, tl_method_info(m)->name, err.message);
+    }
+    tl_buf_deinit(&b);
+}
+
+/* --- Start ------------------------------------------------------------------------------------- */
+
+static void ask_info(struct tl_worker *w)
+{
+    TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
+    call(w, TL_M_GetSystemInfo, &req, info_to_done, &w->info_to);
+}
+
+static void ask_namespace(struct tl_worker *w)
+{
+    TpWs__DescribeNamespaceRequest req = TP_WS__DESCRIBE_NAMESPACE_REQUEST__INIT;
+    req.namespace_ = w->namespace_name;
+    call(w, TL_M_DescribeNamespace, &req, namespace_to_done, &w->namespace_to);
+}
+
+static void open_polls(struct tl_worker *w)
+{
+    if (tl_worker_stopping(w)) {
+        return;
+    }
+    pthread_mutex_lock(&w->poll_mutex);
+    w->polls_open = true;
+    w->tokens_ns = tl_worker_now(w);
+    pthread_mutex_unlock(&w->poll_mutex);
+    TL_LOG(TL_LOG_INFO, "worker.started", TL_C("task_queue", w->task_queue),
+           TL_C("namespace", w->namespace_name), TL_C("build_id", w->build_id),
+           TL_C("identity", w->identity));
+    tl_pollers_fill_workflow(w);
+    tl_pollers_fill_activity(w);
+}
+
+static void start_again(struct tl_timer *t)
+{
+    ask_info(TL_CONTAINER(t, struct tl_worker, start_timer));
+}
+
+/* True when the start goes on: answered, or a server that does not know the method. */
+static bool start_step_ok(struct tl_worker *w, const struct tl_rpc_result *res)
+{
+    const char *method = tl_method_info(res->method)->name;
+    if (tl_worker_stopping(w)) {
+        return false;
+    }
+    if (res->status == 0 || res->status == 12) {
+        tl_worker_found(w);
+        w->start_retry.attempt = 0;
+        return true;
+    }
+    if (res->status == 4 || tl_retry_allowed(res->method, res->status)) {
+        tl_worker_lost(w, method, res->status, res->message);
+        tl_timer_set(&w->control, &w->start_timer,
+                     tl_retry_next_ns(&w->start_retry, res->status, w->world));
+    } else {
+        char text[400];
+        snprintf(text, sizeof text, "%.*s", TL_STR_FMT(res->message));
+        tl_worker_fatal(w, tl_rc_from_grpc_status(res->status), method, text);
+    }
+    return false;
+}
+
+static void info_came(struct tl_reply_to *to, struct tl_rpc_result *res)
+{
+    struct tl_worker *w = TL_CONTAINER(to, struct tl_worker, info_to);
+    atomic_fetch_sub(&w->calls, 1);
+    if (start_step_ok(w, res)) {
+        struct tl_arena scratch;
+        TpWs__GetSystemInfoResponse *info = NULL;
+        tl_arena_init(&scratch, SCRATCH_BYTES_MAX);
+        if (res->status == 0 && tl_pb_decode(&tp_ws__get_system_info_response__descriptor, res->body,
+                                             &scratch, &info, NULL) == TL_OK) {
+            w->sdk_metadata = info->capabilities && info->capabilities->sdk_metadata;
+        }
+        tl_arena_deinit(&scratch);
+        ask_namespace(w);
+    }
+    tl_rpc_result_free(res);
+}
+
+static void namespace_came(struct tl_reply_to *to, struct tl_rpc_result *res)
+{
+    struct tl_worker *w = TL_CONTAINER(to, struct tl_worker, namespace_to);
+    atomic_fetch_sub(&w->calls, 1);
+    if (start_step_ok(w, res)) {
+        struct tl_arena scratch;
+        TpWs__DescribeNamespaceResponse *ns = NULL;
+        tl_arena_init(&scratch, SCRATCH_BYTES_MAX);
+        if (res->status == 0 && tl_pb_decode(&tp_ws__describe_namespace_response__descriptor,
+                                             res->body, &scratch, &ns, NULL) == TL_OK) {
+            w->poll_complete_on_shutdown =
+                ns->namespace_info && ns->namespace_info->capabilities &&
+                ns->namespace_info->capabilities->worker_poll_complete_on_shutdown;
+        }
+        tl_arena_deinit(&scratch);
+        open_polls(w);
+    }
+    tl_rpc_result_free(res);
+}
+
+/* --- Stop -------------------------------------------------------------------------------------- */
+
+static void polls_over(struct tl_timer *t)
+{
+    tl_pollers_stop(TL_CONTAINER(t, struct tl_worker, polls_timer), true);
+}
+
+static void grace_over(struct tl_timer *t)
+{
+    tl_pool_cancel_all(TL_CONTAINER(t, struct tl_worker, grace_timer), TL_CANCEL_WORKER_SHUTDOWN);
+}
+
+static void give_up(struct tl_timer *t)
+{
+    struct tl_worker *w = TL_CONTAINER(t, struct tl_worker, give_up_timer);
+    atomic_store(&w->giving_up, true);
+}
+
+static void leave_came(struct tl_reply_to *to, struct tl_rpc_result *res)
+{
+    struct tl_worker *w = TL_CONTAINER(to, struct tl_worker, leave_to);
+    atomic_fetch_sub(&w->calls, 1);
+    if (res->status != 0) {
+        tl_pollers_stop(w, true); /* nobody will end them for us */
+    }
+    tl_rpc_result_free(res);
+}
+
+static void tell_server(struct tl_worker *w)
+{
+    TpWs__ShutdownWorkerRequest req = TP_WS__SHUTDOWN_WORKER_REQUEST__INIT;
+    TpEnums__TaskQueueType types[2];
+    req.namespace_ = w->namespace_name;
+    req.identity = w->identity;
+    req.sticky_task_queue = w->pollers[TL_POLL_STICKY].max ? w->sticky_queue : req.sticky_task_queue;
+    req.task_queue = w->task_queue;
+    req.worker_instance_key = w->instance_key;
+    req.reason = (char *)(uintptr_t) "graceful shutdown";
+    req.task_queue_types = types;
+    if (w->pollers[TL_POLL_NORMAL].max) {
+        types[req.n_task_queue_types++] = (TpEnums__TaskQueueType)TASK_QUEUE_TYPE_WORKFLOW;
+    }
+    if (w->pollers[TL_POLL_ACTIVITY].max) {
+        types[req.n_task_queue_types++] = (TpEnums__TaskQueueType)TASK_QUEUE_TYPE_ACTIVITY;
+    }
+    call(w, TL_M_ShutdownWorker, &req, leave_to_done, &w->leave_to);
+}
+
+static void begin_leaving(struct tl_worker *w)
+{
+    int64_t grace_ns = (int64_t)atomic_load(&w->grace_ms) * TL_NS_PER_MS;
+    w->leaving = true;
+    atomic_store(&w->state, TL_WORKER_STOPPING);
+    TL_LOG(TL_LOG_INFO, "worker.stopping", TL_C("task_queue", w->task_queue),
+           TL_I("grace_ms", atomic_load(&w->grace_ms)));
+    pthread_mutex_lock(&w->poll_mutex);
+    bool polled = w->polls_open;
+    pthread_mutex_unlock(&w->poll_mutex);
+    tl_timer_clear(&w->control, &w->start_timer);
+    tl_pollers_stop(w, !w->poll_complete_on_shutdown);
+    if (polled) {
+        tell_server(w);
+    }
+    tl_timer_set(&w->control, &w->polls_timer, POLLS_GRACE_NS);
+    tl_timer_set(&w->control, &w->give_up_timer, grace_ns + GIVE_UP_NS);
+    if (grace_ns > 0) {
+        tl_timer_set(&w->control, &w->grace_timer, grace_ns);
+    } else {
+        grace_over(&w->grace_timer);
+    }
+}
+
+static bool quiet(const struct tl_worker *w)
+{
+    return tl_pollers_outstanding(w) == 0 && atomic_load(&w->wf_slots.used) == 0 &&
+           atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->pool.answers) == 0 &&
+           atomic_load(&w->calls) == 0;
+}
+
+static void leave(struct tl_worker *w)
+{
+    tl_timer_clear(&w->control, &w->polls_timer);
+    tl_timer_clear(&w->control, &w->grace_timer);
+    tl_timer_clear(&w->control, &w->give_up_timer);
+    tl_timer_clear(&w->control, &w->pool.grow);
+    for (int i = 0; i <= w->wf_count; i++) {
+        tl_inbox_close(&w->wf[i].actor.inbox);
+    }
+    tl_inbox_close(&w->pool.inbox);
+    tl_inbox_close(&w->control.inbox);
+    atomic_store(&w->state, TL_WORKER_STOPPED);
+    TL_LOG(TL_LOG_INFO, "worker.stopped", TL_C("task_queue", w->task_queue));
+    pthread_mutex_lock(&w->done_mutex);
+    w->done = true;
+    pthread_cond_broadcast(&w->done_cond);
+    pthread_mutex_unlock(&w->done_mutex);
+}
+
+/* A tick has come or something ended. */
+static void look(struct tl_worker *w)
+{
+    tl_pollers_look(w);
+    tl_pool_look(w);
+    if (tl_worker_stopping(w) && !w->leaving) {
+        begin_leaving(w);
+    }
+    if (w->leaving && atomic_load(&w->state) != TL_WORKER_STOPPED && quiet(w)) {
+        leave(w);
+    }
+}
+
+/* --- The actor --------------------------------------------------------------------------------- */
+
+static void dispatch(struct tl_worker *w, struct tl_msg *m)
+{
+    switch ((enum tl_worker_msg)m->kind) {
+    case TL_WM_RESULT: {
+        struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
+        struct tl_reply_to *to = res->ud;
+        to->on_result(to, res);
+        break;
+    }
+    case TL_WM_HEARTBEAT:
+        tl_heartbeat_wanted(TL_CONTAINER(m, struct tl_act, hb_msg));
+        break;
+    case TL_WM_ACT_ENDED:
+        tl_heartbeat_ended(TL_CONTAINER(m, struct tl_act, end_msg));
+        break;
+    case TL_WM_TICK:
+        atomic_store(&w->tick_posted, false);
+        break;
+    case TL_WM_POLL:
+    case TL_WM_ACTIVITY:
+        break;
+    }
+}
+
+void tl_control_begin(struct tl_worker *w)
+{
+    w->began = true;
+    w->info_to.on_result = info_came;
+    w->namespace_to.on_result = namespace_came;
+    w->leave_to.on_result = leave_came;
+    w->start_timer.fire = start_again;
+    w->polls_timer.fire = polls_over;
+    w->grace_timer.fire = grace_over;
+    w->give_up_timer.fire = give_up;
+    ask_info(w);
+}
+
+bool tl_control_step(struct tl_worker *w, int64_t deadline_mono_ns)
+{
+    if (w->control.busy) {
+        return false;
+    }
+    w->control.busy = true;
+    struct tl_msg *m = tl_inbox_take_all(&w->control.inbox, deadline_mono_ns);
+    bool any = m != NULL;
+    while (m) {
+        struct tl_msg *next = m->next;
+        dispatch(w, m);
+        m = next;
+    }
+    any = tl_actor_fire(&w->control) || any;
+    look(w);
+    w->control.busy = false;
+    return any;
+}
+
+void *tl_control_thread(void *ud)
+{
+    struct tl_worker *w = ud;
+    tl_control_begin(w);
+    while (atomic_load(&w->state) != TL_WORKER_STOPPED) {
+        tl_control_step(w, tl_actor_deadline(&w->control));
+    }
+    return NULL;
+}

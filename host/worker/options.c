@@ -1,0 +1,123 @@
+/* The options table as data, and the rules between options. */
+#include "worker/worker.h"
+
+#include "client/client.h"
+
+#define INT(name, def, min, max, text)                                                             \
+    {#name, TL_OPT_INT, offsetof(struct tl_worker_options, name), (double)(def), (double)(min),    \
+     (double)(max), text},
+#define DUR(name, def, min, max, text)                                                             \
+    {#name, TL_OPT_DURATION, offsetof(struct tl_worker_options, name##_ms), (double)(def),         \
+     (double)(min), (double)(max), text},
+#define REAL(name, def, min, max, text)                                                            \
+    {#name, TL_OPT_REAL, offsetof(struct tl_worker_options, name), def, min, max, text},
+#define BOOL(name, def, text)                                                                      \
+    {#name, TL_OPT_BOOL, offsetof(struct tl_worker_options, name), def, 0, 1, text},
+#define TEXT(name, text)                                                                           \
+    {#name, TL_OPT_TEXT, offsetof(struct tl_worker_options, name), 0, 0, 0, text},
+
+static const struct tl_option_row rows[] = {
+#include "worker/options.def"
+    {NULL, TL_OPT_INT, 0, 0, 0, 0, NULL},
+};
+
+const struct tl_option_row *tl_worker_option_rows(void)
+{
+    return rows;
+}
+
+static void *at(struct tl_worker_options *o, const struct tl_option_row *r)
+{
+    return (char *)o + r->offset;
+}
+
+void tl_worker_options_init(struct tl_worker_options *o)
+{
+    *o = (struct tl_worker_options){0};
+    for (const struct tl_option_row *r = rows; r->name; r++) {
+        switch (r->kind) {
+        case TL_OPT_INT:
+        case TL_OPT_DURATION:
+            *(int64_t *)at(o, r) = (int64_t)r->def;
+            break;
+        case TL_OPT_REAL:
+            *(double *)at(o, r) = r->def;
+            break;
+        case TL_OPT_BOOL:
+            *(bool *)at(o, r) = r->def != 0;
+            break;
+        case TL_OPT_TEXT:
+            break;
+        }
+    }
+}
+
+static tl_rc check_range(const struct tl_worker_options *o, const struct tl_option_row *r,
+                         struct tl_error *err)
+{
+    const void *p = (const char *)o + r->offset;
+    double v;
+    switch (r->kind) {
+    case TL_OPT_INT:
+    case TL_OPT_DURATION:
+        v = (double)*(const int64_t *)p;
+        break;
+    case TL_OPT_REAL:
+        v = *(const double *)p;
+        break;
+    case TL_OPT_TEXT:
+        if (((const struct tl_str *)p)->n &&
+            memchr(((const struct tl_str *)p)->p, 0, ((const struct tl_str *)p)->n)) {
+            return tl_error_set(err, TL_EINVAL, "%s holds a NUL byte", r->name);
+        }
+        return TL_OK;
+    case TL_OPT_BOOL:
+    default:
+        return TL_OK;
+    }
+    if (v >= r->min && v <= r->max) { /* a NaN is in no range */
+        return TL_OK;
+    }
+    if (r->kind == TL_OPT_DURATION) {
+        return tl_error_set(err, TL_EINVAL, "%s must be from %g to %g seconds, not %g", r->name,
+                            r->min / 1000.0, r->max / 1000.0, v / 1000.0);
+    }
+    return tl_error_set(err, TL_EINVAL, "%s must be from %.15g to %.15g, not %.15g", r->name, r->min,
+                        r->max, v);
+}
+
+tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error *err)
+{
+    for (const struct tl_option_row *r = rows; r->name; r++) {
+        tl_rc rc = check_range(o, r, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+    }
+    /* Rules between options: when the condition holds, the text says what to do. */
+    const struct {
+        bool broken;
+        const char *text;
+    } rules[] = {
+        {o->task_queue.n == 0, "task_queue is required"},
+        {o->max_cached_workflows > 0 && o->max_concurrent_workflow_task_polls < 2,
+         "max_concurrent_workflow_task_polls must be at least 2 (one for the task queue, one for the "
+         "sticky queue), or set max_cached_workflows = 0"},
+        {o->max_cached_workflows > 0 && o->max_concurrent_workflow_tasks < 2,
+         "max_concurrent_workflow_tasks must be at least 2, or set max_cached_workflows = 0"},
+        {o->use_worker_versioning && o->deployment_name.n == 0,
+         "use_worker_versioning needs deployment_config.name (deployment_name)"},
+        {!o->use_worker_versioning && o->default_versioning_behavior.n != 0,
+         "default_versioning_behavior only means something with use_worker_versioning = true"},
+        {o->default_versioning_behavior.n != 0 &&
+             !tl_str_eqc(o->default_versioning_behavior, "pinned") &&
+             !tl_str_eqc(o->default_versioning_behavior, "auto_upgrade"),
+         "default_versioning_behavior must be \"pinned\" or \"auto_upgrade\""},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (rules[i].broken) {
+            return tl_error_set(err, TL_EINVAL, "%s", rules[i].text);
+        }
+    }
+    return TL_OK;
+}

@@ -1,0 +1,186 @@
+/* The activity threads: one inbox, as many threads as turn out to be needed. A pool that keeps up
+ * stays small (each thread has a language state); when the queue stands still for a moment, because
+ * activities block, it grows at once by what waits, up to the number of slots. */
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/registry_int.h"
+#include "worker/worker_int.h"
+
+#define LOOK_NS (2 * TL_NS_PER_MS)
+#define STEP_DEPTH_MAX 16
+#define INBOX_MAX ((size_t)1 << 20)
+
+/* --- Tasks ------------------------------------------------------------------------------------- */
+
+static void take(struct tl_worker *w, struct tl_msg *m, void *state, const char *state_error)
+{
+    if (m->kind == TL_WM_POLL) {
+        struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
+        tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
+        tl_pollers_fill_activity(w);
+        tl_act_run(w, res->body, state, state_error);
+        tl_rpc_result_free(res);
+    } else {
+        struct tl_act_task *task = TL_CONTAINER(m, struct tl_act_task, msg);
+        tl_act_run(w, task->body, state, state_error);
+        tl_mem_free(task);
+    }
+}
+
+/* The thread's state is made for its first task, and tried again with the next when that fails. */
+static const char *open_state(struct tl_worker *w, void **state, bool *open, struct tl_error *err)
+{
+    const struct tl_thread_hooks *hooks = w->registry ? tl_registry_hooks(w->registry) : NULL;
+    if (*open || !hooks || !hooks->thread_open) {
+        return NULL;
+    }
+    if (hooks->thread_open(hooks->ud, state, err) != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "activity_thread.not_opened", TL_C("error", err->message));
+        return err->message;
+    }
+    *open = true;
+    return NULL;
+}
+
+static void close_state(struct tl_worker *w, void *state, bool open)
+{
+    const struct tl_thread_hooks *hooks = w->registry ? tl_registry_hooks(w->registry) : NULL;
+    if (open && hooks->thread_close) {
+        hooks->thread_close(hooks->ud, state);
+    }
+}
+
+static void *thread_main(void *ud)
+{
+    struct tl_worker *w = ud;
+    struct tl_pool *p = &w->pool;
+    void *state = NULL;
+    bool open = false;
+    for (;;) {
+        atomic_fetch_add(&p->idle, 1);
+        struct tl_msg *m = tl_inbox_take_one(&p->inbox, INT64_MAX);
+        atomic_fetch_sub(&p->idle, 1);
+        if (m) {
+            struct tl_error err = {0};
+            atomic_fetch_add(&p->taken, 1);
+            const char *state_error = open_state(w, &state, &open, &err);
+            take(w, m, state, state_error);
+        } else if (tl_inbox_closed(&p->inbox)) {
+            break;
+        }
+    }
+    close_state(w, state, open);
+    return NULL;
+}
+
+bool tl_pool_step(struct tl_worker *w)
+{
+    struct tl_pool *p = &w->pool;
+    struct tl_error err = {0};
+    if (p->depth >= STEP_DEPTH_MAX) {
+        return false;
+    }
+    struct tl_msg *m = tl_inbox_take_one(&p->inbox, 0);
+    if (m) {
+        p->depth++;
+        const char *state_error = open_state(w, &p->state, &p->state_open, &err);
+        take(w, m, p->state, state_error);
+        p->depth--;
+    }
+    return m != NULL;
+}
+
+/* --- Size -------------------------------------------------------------------------------------- */
+
+static bool spawn(struct tl_worker *w)
+{
+    struct tl_pool *p = &w->pool;
+    int n = atomic_load(&p->thread_count);
+    if (n >= p->thread_max || pthread_create(&p->threads[n], NULL, thread_main, w) != 0) {
+        return false;
+    }
+    atomic_store(&p->thread_count, n + 1);
+    return true;
+}
+
+static size_t waiting(struct tl_pool *p)
+{
+    pthread_mutex_lock(&p->inbox.mutex);
+    size_t n = p->inbox.count;
+    pthread_mutex_unlock(&p->inbox.mutex);
+    return n;
+}
+
+static void watch(struct tl_worker *w)
+{
+    w->pool.taken_seen = atomic_load(&w->pool.taken);
+    tl_timer_set(&w->control, &w->pool.grow, LOOK_NS);
+}
+
+static void look_again(struct tl_timer *t)
+{
+    struct tl_pool *p = TL_CONTAINER(t, struct tl_pool, grow);
+    struct tl_worker *w = TL_CONTAINER(p, struct tl_worker, pool);
+    size_t n = waiting(p);
+    if (n && atomic_load(&p->taken) == p->taken_seen) {
+        while (n > 0 && spawn(w)) {
+            n--;
+        }
+    }
+    atomic_store(&p->grow_wanted, false);
+    if (waiting(p) && p->thread_count < p->thread_max && !atomic_exchange(&p->grow_wanted, true)) {
+        watch(w);
+    }
+}
+
+void tl_pool_look(struct tl_worker *w)
+{
+    if (atomic_load(&w->pool.grow_wanted) && !tl_heap_has(&w->pool.grow.node)) {
+        watch(w);
+    }
+}
+
+void tl_pool_post(struct tl_worker *w, struct tl_msg *m)
+{
+    struct tl_pool *p = &w->pool;
+    bool sent = tl_inbox_send_always(&p->inbox, m);
+    TL_ASSERT(sent); /* the inbox closes when no slot is in use */
+    if (!w->stepped && atomic_load(&p->idle) == 0 && !atomic_exchange(&p->grow_wanted, true)) {
+        tl_worker_wake(w);
+    }
+}
+
+/* --- Life cycle -------------------------------------------------------------------------------- */
+
+void tl_pool_init(struct tl_worker *w)
+{
+    struct tl_pool *p = &w->pool;
+    tl_inbox_init(&p->inbox, INBOX_MAX);
+    tl_list_init(&p->running);
+    p->grow.fire = look_again;
+    p->thread_max = (int)w->opt.max_concurrent_activities;
+    p->threads = TL_NEW_ARRAY(pthread_t, (size_t)p->thread_max);
+}
+
+tl_rc tl_pool_start(struct tl_worker *w, struct tl_error *err)
+{
+    if (w->pollers[TL_POLL_ACTIVITY].max > 0 && !spawn(w)) {
+        return tl_error_set(err, TL_EUNAVAILABLE, "no thread for activities can be started");
+    }
+    return TL_OK;
+}
+
+void tl_pool_join(struct tl_worker *w)
+{
+    for (int i = 0; i < w->pool.thread_count; i++) {
+        pthread_join(w->pool.threads[i], NULL);
+    }
+}
+
+void tl_pool_deinit(struct tl_worker *w)
+{
+    close_state(w, w->pool.state, w->pool.state_open);
+    tl_inbox_deinit(&w->pool.inbox);
+    tl_mem_free(w->pool.threads);
+}

@@ -1,0 +1,106 @@
+/* Names of activities and what runs them. Filled before a worker starts, read-only afterwards. */
+#include "base/assert.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "worker/activity.h"
+#include "worker/registry_int.h"
+
+struct entry {
+    struct tl_str name; /* the map's key */
+    struct tl_activity_impl impl;
+};
+
+struct tl_registry {
+    struct tl_map names;
+    struct entry **list;
+    size_t count;
+    struct tl_thread_hooks hooks;
+    struct tl_list modules; /* of struct tl_registry_module */
+};
+
+struct tl_registry *tl_registry_new(void)
+{
+    struct tl_registry *r = TL_NEW(struct tl_registry);
+    tl_map_init(&r->names);
+    tl_list_init(&r->modules);
+    return r;
+}
+
+void tl_registry_free(struct tl_registry *r)
+{
+    if (!r) {
+        return;
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        tl_mem_free((char *)(uintptr_t)r->list[i]->name.p);
+        tl_mem_free(r->list[i]);
+    }
+    tl_mem_free(r->list);
+    tl_map_deinit(&r->names);
+    for (struct tl_list *n; (n = tl_list_pop(&r->modules)) != NULL;) {
+        struct tl_registry_module *m = TL_CONTAINER(n, struct tl_registry_module, node);
+        m->release(m);
+    }
+    tl_mem_free(r);
+}
+
+tl_rc tl_registry_add(struct tl_registry *r, struct tl_str name, const struct tl_activity_impl *impl,
+                      struct tl_error *err)
+{
+    TL_ASSERT(impl->run != NULL);
+    if (tl_map_get(&r->names, name)) {
+        return tl_error_set(err, TL_EEXISTS, "two activities are named '%.*s'", TL_STR_FMT(name));
+    }
+    struct entry *e = TL_NEW(struct entry);
+    e->name = tl_str_n(tl_mem_dup(name), name.n);
+    e->impl = *impl;
+    r->list = tl_mem_realloc(r->list, (r->count + 1) * sizeof *r->list);
+    r->list[r->count++] = e;
+    tl_map_put(&r->names, name, e);
+    return TL_OK;
+}
+
+void tl_registry_remove_last(struct tl_registry *r, size_t count)
+{
+    while (r->count > count) {
+        struct entry *e = r->list[--r->count];
+        tl_map_del(&r->names, e->name);
+        tl_mem_free((char *)(uintptr_t)e->name.p);
+        tl_mem_free(e);
+    }
+}
+
+void tl_registry_thread_hooks(struct tl_registry *r, const struct tl_thread_hooks *hooks)
+{
+    r->hooks = *hooks;
+}
+
+const struct tl_thread_hooks *tl_registry_hooks(const struct tl_registry *r)
+{
+    return &r->hooks;
+}
+
+void tl_registry_adopt_module(struct tl_registry *r, struct tl_registry_module *m)
+{
+    tl_list_push(&r->modules, &m->node);
+}
+
+const struct tl_activity_impl *tl_registry_find(const struct tl_registry *r, struct tl_str name)
+{
+    const struct entry *e = name.n ? tl_map_get(&r->names, name) : NULL;
+    if (!e) {
+        e = tl_map_get(&r->names, TL_STR_LIT(""));
+    }
+    return e ? &e->impl : NULL;
+}
+
+size_t tl_registry_count(const struct tl_registry *r)
+{
+    return r->count;
+}
+
+struct tl_str tl_registry_name(const struct tl_registry *r, size_t index)
+{
+    TL_ASSERT(index < r->count);
+    return r->list[index]->name;
+}

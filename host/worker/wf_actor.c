@@ -1,0 +1,274 @@
+/* A workflow actor: its inbox, the table of runs, the cache. See wf_int.h. */
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/wf_int.h"
+
+#define TASK_BYTES_MAX ((size_t)2 << 30)
+#define ARENA_FIRST_BYTES ((size_t)16 * 1024)
+#define ARENAS_SPARE 64
+#define RUN_OVERHEAD_BYTES ((int64_t)512)
+
+/* --- Arenas ------------------------------------------------------------------------------------ */
+
+struct tl_task_arena *tl_wf_arena_get(struct tl_wf_actor *a)
+{
+    struct tl_list *n = tl_list_pop(&a->arenas);
+    if (n) {
+        a->arena_count--;
+        return TL_CONTAINER(n, struct tl_task_arena, node);
+    }
+    struct tl_task_arena *m = TL_NEW(struct tl_task_arena);
+    tl_arena_init(&m->arena, TASK_BYTES_MAX);
+    (void)tl_arena_alloc(&m->arena, ARENA_FIRST_BYTES); /* the chunk that a reset keeps */
+    tl_arena_reset(&m->arena);
+    tl_list_init(&m->node);
+    return m;
+}
+
+void tl_wf_arena_put(struct tl_wf_actor *a, struct tl_task_arena *m)
+{
+    if (a->arena_count < ARENAS_SPARE) {
+        tl_arena_reset(&m->arena);
+        tl_list_push_front(&a->arenas, &m->node);
+        a->arena_count++;
+    } else {
+        tl_arena_deinit(&m->arena);
+        tl_mem_free(m);
+    }
+}
+
+/* --- Cache ------------------------------------------------------------------------------------- */
+
+static void count_cached(struct tl_wf_run *r, int64_t runs, int64_t bytes)
+{
+    struct tl_wf_actor *a = r->owner;
+    a->cached_count += runs;
+    a->cached_bytes += bytes;
+    r->bytes += bytes;
+    atomic_fetch_add(&a->actor.worker->cached_runs, runs);
+    atomic_fetch_add(&a->actor.worker->cached_bytes, bytes);
+}
+
+void tl_wf_drop_state(struct tl_wf_run *r)
+{
+    if (r->core) {
+        tl_list_remove(&r->idle);
+        count_cached(r, -1, -r->bytes);
+        tl_run_free(r->core);
+        r->lang.free(r->lang.run);
+        r->core = NULL;
+        r->lang = (struct tl_run_lang){0};
+    }
+}
+
+static void free_entry(struct tl_wf_run *r)
+{
+    TL_ASSERT(!r->task && !r->core && tl_list_empty(&r->waiting));
+    tl_map_del(&r->owner->runs, r->run_id);
+    tl_mem_free((char *)(uintptr_t)r->run_id.p);
+    tl_mem_free(r);
+}
+
+static void evict_one(struct tl_wf_actor *a)
+{
+    struct tl_wf_run *r = TL_CONTAINER(tl_list_first(&a->idle), struct tl_wf_run, idle);
+    tl_wf_drop_state(r);
+    free_entry(r);
+    TL_COUNT(a->actor.worker, evictions);
+}
+
+static void evict(struct tl_wf_actor *a)
+{
+    while ((a->cached_count > a->count_max || a->cached_bytes > a->bytes_max) &&
+           !tl_list_empty(&a->idle)) {
+        evict_one(a);
+    }
+}
+
+void tl_wf_account(struct tl_wf_run *r)
+{
+    if (r->core) {
+        int64_t now = RUN_OVERHEAD_BYTES + (int64_t)tl_run_bytes(r->core) +
+                      (int64_t)r->lang.bytes(r->lang.run);
+        count_cached(r, r->bytes ? 0 : 1, now - r->bytes);
+    }
+}
+
+void tl_wf_run_free_for_next(struct tl_wf_run *r)
+{
+    struct tl_wf_actor *a = r->owner;
+    TL_ASSERT(!r->task);
+    struct tl_list *n = tl_list_pop(&r->waiting);
+    if (n) {
+        tl_wf_task_begin(TL_CONTAINER(n, struct tl_wf_task, node));
+        return;
+    }
+    if (r->core) {
+        tl_list_remove(&r->idle);
+        tl_list_push(&a->idle, &r->idle);
+    } else {
+        free_entry(r);
+    }
+    evict(a);
+}
+
+void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot)
+{
+    struct tl_worker *w = t->owner->actor.worker;
+    bool eager = t->eager > 0;
+    tl_timer_clear(&t->owner->actor, &t->timer);
+    for (; t->eager > 0; t->eager--) {
+        tl_slots_give(&w->act_slots);
+    }
+    tl_wf_arena_put(t->owner, t->memory);
+    tl_mem_free(t);
+    if (!keep_slot) {
+        tl_slots_give(&w->wf_slots);
+        tl_pollers_fill_workflow(w);
+        tl_worker_tick(w);
+    }
+    if (eager) {
+        tl_pollers_fill_activity(w);
+    }
+}
+
+/* --- Routing ----------------------------------------------------------------------------------- */
+
+static uint64_t hash(struct tl_str s)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < s.n; i++) {
+        h = (h ^ (uint8_t)s.p[i]) * UINT64_C(1099511628211);
+    }
+    return h ^ (h >> 29);
+}
+
+struct tl_wf_actor *tl_wf_route(struct tl_worker *w, struct tl_str run_id)
+{
+    if (atomic_load(&w->killed_count)) {
+        pthread_mutex_lock(&w->killed_mutex);
+        bool killed = tl_map_get(&w->killed, run_id) != NULL;
+        pthread_mutex_unlock(&w->killed_mutex);
+        if (killed) {
+            return &w->wf[w->wf_count];
+        }
+    }
+    return &w->wf[hash(run_id) % (uint64_t)w->wf_count];
+}
+
+void tl_wf_kill(struct tl_worker *w, struct tl_str run_id)
+{
+    struct tl_wf_actor *q = &w->wf[w->wf_count];
+    TL_COUNT(w, killed_runs);
+    pthread_mutex_lock(&w->killed_mutex);
+    if (!tl_map_get(&w->killed, run_id)) {
+        if (w->killed.count >= TL_KILLED_MAX) {
+            struct tl_str oldest = tl_map_key(tl_map_first(&w->killed));
+            char *key = tl_mem_dup(oldest); /* the view dies with the entry */
+            tl_map_del(&w->killed, tl_str_n(key, oldest.n));
+            tl_mem_free(key);
+        }
+        tl_map_put(&w->killed, run_id, w);
+        atomic_store(&w->killed_count, (int)w->killed.count);
+    }
+    if (!w->stepped && !q->actor.has_thread) {
+        q->actor.has_thread = pthread_create(&q->actor.thread, NULL, tl_wf_thread, q) == 0;
+        if (!q->actor.has_thread) {
+            tl_map_del(&w->killed, run_id); /* stays where it is, with everybody else */
+            atomic_store(&w->killed_count, (int)w->killed.count);
+        }
+    }
+    pthread_mutex_unlock(&w->killed_mutex);
+}
+
+/* --- Messages ---------------------------------------------------------------------------------- */
+
+/* Polls whose tasks are in the batch go out again before any of the tasks is looked at: with
+ * everything on few cores the next task then arrives while this one runs. */
+static void poll_again(struct tl_wf_actor *a, struct tl_msg *batch)
+{
+    bool any = false;
+    for (struct tl_msg *m = batch; m; m = m->next) {
+        if (m->kind == TL_WM_POLL) {
+            struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
+            tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
+            any = true;
+        }
+    }
+    if (any) {
+        tl_pollers_fill_workflow(a->actor.worker);
+    }
+}
+
+static void dispatch(struct tl_wf_actor *a, struct tl_msg *m)
+{
+    struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
+    if (m->kind == TL_WM_POLL) {
+        tl_wf_task_take(a, res->body);
+        tl_rpc_result_free(res);
+    } else {
+        struct tl_reply_to *to = res->ud;
+        to->on_result(to, res);
+    }
+}
+
+bool tl_wf_step(struct tl_wf_actor *a, int64_t deadline_mono_ns)
+{
+    if (a->actor.busy) {
+        return false;
+    }
+    a->actor.busy = true;
+    struct tl_msg *m = tl_inbox_take_all(&a->actor.inbox, deadline_mono_ns);
+    bool any = m != NULL;
+    poll_again(a, m);
+    while (m) {
+        struct tl_msg *next = m->next;
+        dispatch(a, m);
+        m = next;
+    }
+    any = tl_actor_fire(&a->actor) || any;
+    a->actor.busy = false;
+    return any;
+}
+
+void *tl_wf_thread(void *ud)
+{
+    struct tl_wf_actor *a = ud;
+    while (!tl_inbox_closed(&a->actor.inbox)) {
+        tl_wf_step(a, tl_actor_deadline(&a->actor));
+    }
+    const struct tl_worker_lang *lang = a->actor.worker->lang;
+    if (lang && lang->thread_end) {
+        lang->thread_end(lang->ud);
+    }
+    return NULL;
+}
+
+/* --- Life cycle -------------------------------------------------------------------------------- */
+
+void tl_wf_init(struct tl_wf_actor *a, struct tl_worker *w, int64_t count_max, int64_t bytes_max)
+{
+    *a = (struct tl_wf_actor){.count_max = count_max, .bytes_max = bytes_max};
+    tl_actor_init(&a->actor, w);
+    tl_map_init(&a->runs);
+    tl_list_init(&a->idle);
+    tl_list_init(&a->arenas);
+}
+
+void tl_wf_deinit(struct tl_wf_actor *a)
+{
+    while (!tl_list_empty(&a->idle)) {
+        struct tl_wf_run *r = TL_CONTAINER(tl_list_first(&a->idle), struct tl_wf_run, idle);
+        tl_wf_drop_state(r);
+        free_entry(r);
+    }
+    TL_ASSERT(a->runs.count == 0);
+    for (struct tl_list *n; (n = tl_list_pop(&a->arenas)) != NULL;) {
+        struct tl_task_arena *m = TL_CONTAINER(n, struct tl_task_arena, node);
+        tl_arena_deinit(&m->arena);
+        tl_mem_free(m);
+    }
+    tl_map_deinit(&a->runs);
+    tl_actor_deinit(&a->actor);
+}

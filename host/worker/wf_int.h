@@ -1,0 +1,85 @@
+/* Private to worker/wf_*.c: cached runs and the tasks they have in work.
+ *
+ * Life of a task: poll result -> take (decode) -> [wait behind the run's task] -> begin -> [fetch
+ * pages] -> handle -> respond -> answer -> next.
+ * A run entry exists while it has state (core, language) or a task; a task holds its slot from the
+ * poll to the answer. Thread: the actor's. */
+#pragma once
+
+#include "proto/pb.h"
+#include "tl_enums.h"
+#include "worker/worker_int.h"
+
+struct tl_task_arena {
+    struct tl_list node;
+    struct tl_arena arena;
+};
+
+struct tl_wf_run {
+    struct tl_wf_actor *owner;
+    struct tl_str run_id;        /* owned */
+    struct tl_run *core;         /* NULL: no state */
+    struct tl_run_lang lang;     /* when core is set */
+    struct tl_list idle;         /* owner->idle when there is state and no task */
+    struct tl_wf_task *task;     /* in work */
+    struct tl_list waiting;      /* of struct tl_wf_task */
+    int64_t bytes;
+};
+
+struct tl_wf_task {
+    struct tl_reply_to to;
+    struct tl_wf_actor *owner;
+    struct tl_wf_run *run;
+    struct tl_list node;
+    struct tl_task_arena *memory;
+    TpWs__PollWorkflowTaskQueueResponse *poll;
+    struct tl_timer timer;       /* the next attempt of the call under way */
+    struct tl_retry retry;
+    enum tl_method method;       /* of that call */
+    struct tl_str request;       /* its bytes, in the arena */
+    struct tl_pb_list events;    /* while fetching */
+    bool fetching;
+    bool evict;                  /* drop the run's state after the answer */
+    int eager;                   /* activity slots reserved */
+};
+
+/* wf_actor.c */
+struct tl_task_arena *tl_wf_arena_get(struct tl_wf_actor *a);
+void tl_wf_arena_put(struct tl_wf_actor *a, struct tl_task_arena *m);
+/* Drops core and language; no user code runs. */
+void tl_wf_drop_state(struct tl_wf_run *r);
+/* The run's memory changed: account, then evict others while above the limits. */
+void tl_wf_account(struct tl_wf_run *r);
+/* The run has no task: next one, idle list, or gone. */
+void tl_wf_run_free_for_next(struct tl_wf_run *r);
+/* Frees a task; gives back its slot (unless keep_slot) and reserved activity slots. */
+void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot);
+
+/* wf_task.c */
+/* Decodes a task (the slot comes along) and begins it or queues it behind its run's task. */
+void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body);
+/* The same for a task that came inline with the answer to r's task; r has no task now. Owns r's
+ * fate: next task, idle or gone. */
+void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body);
+void tl_wf_task_begin(struct tl_wf_task *t);
+/* All history is there. */
+void tl_wf_task_handle(struct tl_wf_task *t);
+/* Ends the task without telling the server, which lets it time out. */
+void tl_wf_task_abandon(struct tl_wf_task *t);
+/* (Re)sends task->request. */
+void tl_wf_task_send(struct tl_wf_task *t);
+/* True: the call will be made again after a pause. */
+bool tl_wf_task_retry(struct tl_wf_task *t, const struct tl_rpc_result *res);
+
+/* wf_history.c */
+/* Gets the rest of the history (from_start: all of it), then handles the task. */
+void tl_wf_fetch(struct tl_wf_task *t, bool from_start);
+
+/* wf_respond.c */
+void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *result);
+void tl_wf_respond_query(struct tl_wf_task *t, const TpQuery__WorkflowQueryResult *result);
+void tl_wf_respond_failed(struct tl_wf_task *t, TpEnums__WorkflowTaskFailedCause cause,
+                          const TpFailure__Failure *failure);
+/* A plain failure with this text; answers the direct query when the task is one. */
+void tl_wf_respond_error(struct tl_wf_task *t, TpEnums__WorkflowTaskFailedCause cause,
+                         const char *type, const char *message);

@@ -1,0 +1,142 @@
+/* The answers to a workflow task. Each is encoded into the task's arena and kept there until the
+ * server has taken it, so that a retry sends the same bytes. */
+#include "base/log.h"
+#include "worker/wf_int.h"
+
+/* Asks for activities of this task to be handed over with the answer, as far as slots are free. */
+static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *result)
+{
+    struct tl_worker *w = t->owner->actor.worker;
+    if (w->pollers[TL_POLL_ACTIVITY].max == 0 || w->opt.disable_eager_activity_execution ||
+        tl_worker_stopping(w)) {
+        return;
+    }
+    for (size_t i = 0; i < result->command_count; i++) {
+        TpCommand__Command *c = result->commands[i];
+        if ((int)c->command_type != COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK ||
+            !c->schedule_activity_task_command_attributes ||
+            !c->schedule_activity_task_command_attributes->task_queue) {
+            continue;
+        }
+        TpCommand__ScheduleActivityTaskCommandAttributes *a =
+            c->schedule_activity_task_command_attributes;
+        bool ours = !a->task_queue->name[0] || strcmp(a->task_queue->name, w->task_queue) == 0;
+        a->request_eager_execution =
+            ours && t->eager < w->opt.max_eager_activity_reservations_per_workflow_task &&
+            tl_slots_try(&w->act_slots);
+        t->eager += a->request_eager_execution ? 1 : 0;
+    }
+}
+
+static tl_rc send(struct tl_wf_task *t, enum tl_method method, const void *req, struct tl_error *err)
+{
+    tl_rc rc = tl_pb_encode_arena(req, &t->memory->arena, &t->request, err);
+    if (rc == TL_OK) {
+        t->method = method;
+        t->retry.attempt = 0;
+        tl_wf_task_send(t);
+    }
+    return rc;
+}
+
+void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *result)
+{
+    struct tl_worker *w = t->owner->actor.worker;
+    struct tl_error err = {0};
+    TpWs__RespondWorkflowTaskCompletedRequest req =
+        TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_REQUEST__INIT;
+    TpWs__RespondWorkflowTaskCompletedRequest__Capabilities caps =
+        TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_REQUEST__CAPABILITIES__INIT;
+    TpTq__StickyExecutionAttributes sticky = TP_TQ__STICKY_EXECUTION_ATTRIBUTES__INIT;
+    TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
+    Google__Protobuf__Duration wait = GOOGLE__PROTOBUF__DURATION__INIT;
+    request_eager(t, result);
+    caps.discard_speculative_workflow_task_with_events = true;
+    req.task_token = t->poll->task_token;
+    req.n_commands = result->command_count;
+    req.commands = result->commands;
+    req.n_query_results = result->query_result_count;
+    req.query_results = result->query_results;
+    req.sdk_metadata = result->sdk_metadata;
+    req.identity = w->identity;
+    req.namespace_ = w->namespace_name;
+    req.worker_instance_key = w->instance_key;
+    req.capabilities = &caps;
+    req.return_new_workflow_task = true;
+    if (w->pollers[TL_POLL_STICKY].max > 0 && !tl_worker_stopping(w)) {
+        queue.name = w->sticky_queue;
+        queue.kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_STICKY;
+        queue.normal_name = w->task_queue;
+        wait.seconds = w->opt.sticky_queue_schedule_to_start_timeout_ms / 1000;
+        wait.nanos =
+            (int32_t)(w->opt.sticky_queue_schedule_to_start_timeout_ms % 1000 * TL_NS_PER_MS);
+        sticky.worker_task_queue = &queue;
+        sticky.schedule_to_start_timeout = &wait;
+        req.sticky_attributes = &sticky;
+    }
+    tl_version_completed(w, &req, t->run->lang.versioning_behavior);
+    if (send(t, TL_M_RespondWorkflowTaskCompleted, &req, &err) != TL_OK) {
+        t->evict = true;
+        tl_wf_respond_error(t,
+                            (TpEnums__WorkflowTaskFailedCause)
+                                WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                            "CompletionNotEncodable", err.message);
+    }
+}
+
+void tl_wf_respond_query(struct tl_wf_task *t, const TpQuery__WorkflowQueryResult *result)
+{
+    struct tl_error err = {0};
+    TpWs__RespondQueryTaskCompletedRequest req = TP_WS__RESPOND_QUERY_TASK_COMPLETED_REQUEST__INIT;
+    req.task_token = t->poll->task_token;
+    req.namespace_ = t->owner->actor.worker->namespace_name;
+    req.completed_type = result->result_type;
+    req.query_result = result->answer;
+    req.error_message = result->error_message;
+    req.failure = result->failure;
+    if (send(t, TL_M_RespondQueryTaskCompleted, &req, &err) != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "query.not_answered", TL_S("run_id", t->run->run_id),
+               TL_C("error", err.message));
+        tl_wf_task_abandon(t);
+    }
+}
+
+void tl_wf_respond_failed(struct tl_wf_task *t, TpEnums__WorkflowTaskFailedCause cause,
+                          const TpFailure__Failure *failure)
+{
+    struct tl_worker *w = t->owner->actor.worker;
+    struct tl_error err = {0};
+    TpWs__RespondWorkflowTaskFailedRequest req = TP_WS__RESPOND_WORKFLOW_TASK_FAILED_REQUEST__INIT;
+    req.task_token = t->poll->task_token;
+    req.namespace_ = w->namespace_name;
+    req.identity = w->identity;
+    req.cause = cause;
+    req.failure = (TpFailure__Failure *)(uintptr_t)failure;
+    tl_version_failed(w, &req);
+    if (send(t, TL_M_RespondWorkflowTaskFailed, &req, &err) != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "workflow_task.not_answered", TL_S("run_id", t->run->run_id),
+               TL_C("error", err.message));
+        tl_wf_task_abandon(t);
+    }
+}
+
+void tl_wf_respond_error(struct tl_wf_task *t, TpEnums__WorkflowTaskFailedCause cause,
+                         const char *type, const char *message)
+{
+    TpFailure__Failure failure = TP_FAILURE__FAILURE__INIT;
+    TpFailure__ApplicationFailureInfo info = TP_FAILURE__APPLICATION_FAILURE_INFO__INIT;
+    info.type = (char *)(uintptr_t)type;
+    failure.message = (char *)(uintptr_t)message;
+    failure.source = (char *)(uintptr_t) "LuaSDK";
+    failure.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO;
+    failure.application_failure_info = &info;
+    if (t->poll->query) {
+        TpQuery__WorkflowQueryResult result = TP_QUERY__WORKFLOW_QUERY_RESULT__INIT;
+        result.result_type = (TpEnums__QueryResultType)QUERY_RESULT_TYPE_FAILED;
+        result.error_message = failure.message;
+        result.failure = &failure;
+        tl_wf_respond_query(t, &result);
+    } else {
+        tl_wf_respond_failed(t, cause, &failure);
+    }
+}

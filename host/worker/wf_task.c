@@ -1,0 +1,358 @@
+/* A workflow task from its bytes to its answer. See wf_int.h for the order of calls. */
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "worker/wf_int.h"
+
+#define SDK_NAME "temporal-lua"
+#define SDK_VERSION "0.1.0"
+
+/* --- In ---------------------------------------------------------------------------------------- */
+
+static struct tl_str run_id_of(const TpWs__PollWorkflowTaskQueueResponse *poll)
+{
+    return poll->workflow_execution ? tl_str(poll->workflow_execution->run_id) : (struct tl_str){0};
+}
+
+static struct tl_wf_task *decode(struct tl_wf_actor *a, struct tl_str body)
+{
+    struct tl_error err = {0};
+    struct tl_wf_task *t = TL_NEW(struct tl_wf_task);
+    t->owner = a;
+    t->memory = tl_wf_arena_get(a);
+    tl_list_init(&t->node);
+    tl_rc rc = tl_pb_decode(&tp_ws__poll_workflow_task_queue_response__descriptor, body,
+                            &t->memory->arena, &t->poll, &err);
+    if (rc == TL_OK && (!run_id_of(t->poll).n || !t->poll->workflow_type)) {
+        rc = tl_error_set(&err, TL_EDECODE, "a workflow task without run id or workflow type");
+    }
+    if (rc != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "workflow_task.dropped", TL_C("error", err.message));
+        tl_wf_task_free(t, false);
+        return NULL;
+    }
+    return t;
+}
+
+static struct tl_wf_run *find_or_make(struct tl_wf_actor *a, struct tl_str run_id)
+{
+    struct tl_wf_run *r = tl_map_get(&a->runs, run_id);
+    if (!r) {
+        r = TL_NEW(struct tl_wf_run);
+        r->owner = a;
+        r->run_id = tl_str_n(tl_mem_dup(run_id), run_id.n);
+        tl_list_init(&r->idle);
+        tl_list_init(&r->waiting);
+        tl_map_put(&a->runs, r->run_id, r);
+    }
+    return r;
+}
+
+static void place(struct tl_wf_task *t)
+{
+    t->run = find_or_make(t->owner, run_id_of(t->poll));
+    if (t->run->task) {
+        tl_list_push(&t->run->waiting, &t->node);
+    } else {
+        tl_wf_task_begin(t);
+    }
+}
+
+void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body)
+{
+    struct tl_wf_task *t = decode(a, body);
+    if (t) {
+        place(t);
+    }
+}
+
+void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body)
+{
+    struct tl_wf_task *t = decode(r->owner, body);
+    if (t && tl_str_eq(run_id_of(t->poll), r->run_id)) {
+        t->run = r;
+        tl_wf_task_begin(t);
+        return;
+    }
+    if (t) {
+        place(t);
+    }
+    tl_wf_run_free_for_next(r);
+}
+
+void tl_wf_task_begin(struct tl_wf_task *t)
+{
+    struct tl_wf_run *r = t->run;
+    struct tl_worker *w = t->owner->actor.worker;
+    TL_ASSERT(!r->task);
+    r->task = t;
+    tl_list_remove(&r->idle);
+    enum tl_run_fit fit = tl_run_check_fit(r->core, t->poll);
+    if (fit == TL_FIT_READY && r->core) {
+        TL_COUNT(w, cache_hits);
+    } else {
+        TL_COUNT(w, cache_misses);
+        tl_wf_drop_state(r);
+    }
+    if (fit == TL_FIT_FETCH) {
+        TL_COUNT(w, full_history_fetches);
+        tl_wf_fetch(t, true);
+    } else if (t->poll->next_page_token.len) {
+        tl_wf_fetch(t, false);
+    } else {
+        tl_wf_task_handle(t);
+    }
+}
+
+/* --- Work -------------------------------------------------------------------------------------- */
+
+static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
+{
+    struct tl_wf_run *r = t->run;
+    struct tl_worker *w = t->owner->actor.worker;
+    struct tl_run_info info = {
+        .namespace_name = tl_str(w->namespace_name),
+        .task_queue = tl_str(w->task_queue),
+        .workflow_id = tl_str(t->poll->workflow_execution->workflow_id),
+        .run_id = r->run_id,
+        .workflow_type = tl_str(t->poll->workflow_type->name),
+        .memory_bytes_max = w->opt.max_workflow_memory,
+        .cpu_ms_max = w->opt.debug_mode ? 0 : w->opt.workflow_cpu_limit_ms,
+        .stepped = w->stepped,
+    };
+    struct tl_run_lang lang = {0};
+    tl_rc rc = w->lang->open(w->lang->ud, &info, &lang, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    struct tl_run_config config = {
+        .run_id = info.run_id,
+        .workflow_id = info.workflow_id,
+        .workflow_type = info.workflow_type,
+        .sdk_name = TL_STR_LIT(SDK_NAME),
+        .sdk_version = TL_STR_LIT(SDK_VERSION),
+        .sdk_metadata = w->sdk_metadata,
+    };
+    r->core = tl_run_new(&config);
+    r->lang = lang;
+    return TL_OK;
+}
+
+static void log_failure(const struct tl_wf_task *t, const char *message)
+{
+    /* One line per broken script and run: the attempts that follow say nothing new. */
+    TL_LOG(t->poll->attempt > 1 ? TL_LOG_DEBUG : TL_LOG_WARN, "workflow_task.failed",
+           TL_C("workflow_type", t->poll->workflow_type->name),
+           TL_C("workflow_id", t->poll->workflow_execution->workflow_id),
+           TL_S("run_id", t->run->run_id), TL_I("attempt", t->poll->attempt),
+           TL_C("error", message));
+}
+
+/* What the language or the engine could not do. */
+static void handle_failed(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_result *result,
+                          const struct tl_error *err)
+{
+    struct tl_worker *w = t->owner->actor.worker;
+    const char *message = err->message[0]        ? err->message
+                          : result->failure      ? result->failure->message
+                                                 : tl_rc_text(rc);
+    t->evict = true;
+    TL_COUNT(w, workflow_tasks_failed);
+    log_failure(t, message);
+    if (rc == TL_EDEADLOCK || rc == TL_EMEMORY) {
+        tl_wf_kill(w, t->run->run_id);
+    }
+    if (t->poll->query) {
+        if (result->direct_query) {
+            tl_wf_respond_query(t, result->direct_query);
+        } else {
+            tl_wf_respond_error(t, result->cause, "WorkflowTaskFailed", message);
+        }
+    } else if (t->poll->attempt > 1) {
+        tl_wf_task_abandon(t);
+    } else if (result->failed && result->failure) {
+        tl_wf_respond_failed(t, result->cause, result->failure);
+    } else {
+        tl_wf_respond_error(
+            t,
+            (TpEnums__WorkflowTaskFailedCause)
+                WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+            tl_rc_name(rc), message);
+    }
+}
+
+void tl_wf_task_handle(struct tl_wf_task *t)
+{
+    struct tl_wf_run *r = t->run;
+    struct tl_worker *w = t->owner->actor.worker;
+    struct tl_wft_result result = {0};
+    struct tl_wft wft = {.poll = t->poll};
+    struct tl_error err = {0};
+    tl_rc rc = r->core ? TL_OK : open_run(t, &err);
+    if (rc != TL_OK) {
+        result.cause = (TpEnums__WorkflowTaskFailedCause)
+            WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
+        handle_failed(t, rc, &result, &err);
+        return;
+    }
+    rc = tl_run_handle_task(r->core, &wft, &r->lang.lang, &t->memory->arena, &result, &err);
+    tl_wf_account(r);
+    t->evict = result.evict || result.finished;
+    if (rc != TL_OK || result.failed || (t->poll->query && !result.direct_query)) {
+        handle_failed(t, rc, &result, &err);
+    } else if (t->poll->query) {
+        TL_COUNT(w, queries_answered);
+        tl_wf_respond_query(t, result.direct_query);
+    } else {
+        tl_wf_respond_completed(t, &result);
+    }
+}
+
+/* --- Out --------------------------------------------------------------------------------------- */
+
+/* The run's next concern once its task is gone. */
+static void close_task(struct tl_wf_task *t)
+{
+    struct tl_wf_run *r = t->run;
+    bool evict = t->evict;
+    TL_ASSERT(r->task == t);
+    r->task = NULL;
+    tl_wf_task_free(t, false);
+    if (evict) {
+        tl_wf_drop_state(r);
+    }
+    tl_wf_run_free_for_next(r);
+}
+
+void tl_wf_task_abandon(struct tl_wf_task *t)
+{
+    t->evict = true;
+    close_task(t);
+}
+
+static void task_done(void *ud, struct tl_rpc_result *res)
+{
+    struct tl_wf_actor *a = TL_CONTAINER(ud, struct tl_wf_task, to)->owner;
+    struct tl_worker *w = a->actor.worker;
+    tl_worker_enter(w);
+    res->msg.kind = TL_WM_RESULT;
+    tl_actor_post_result(&a->actor, res);
+    tl_worker_exit(w);
+}
+
+static void send_again(struct tl_timer *timer)
+{
+    tl_wf_task_send(TL_CONTAINER(timer, struct tl_wf_task, timer));
+}
+
+bool tl_wf_task_retry(struct tl_wf_task *t, const struct tl_rpc_result *res)
+{
+    struct tl_worker *w = t->owner->actor.worker;
+    bool deadline = res->status == 4; /* nobody knows whether it arrived: the same bytes again */
+    if (atomic_load(&w->giving_up) || (!deadline && !tl_retry_allowed(t->method, res->status))) {
+        return false;
+    }
+    tl_worker_lost(w, tl_method_info(t->method)->name, res->status, res->message);
+    t->timer.fire = send_again;
+    tl_timer_set(&t->owner->actor, &t->timer, tl_retry_next_ns(&t->retry, res->status, w->world));
+    return true;
+}
+
+/* Activities that came with the answer use the slots reserved for them. */
+static void take_eager(struct tl_wf_task *t, struct tl_str body)
+{
+    struct tl_worker *w = t->owner->actor.worker;
+    struct tl_wire_field f;
+    while (t->eager > 0 && tl_wire_next(&body, &f)) {
+        if (f.number == 2 && f.type == 2) {
+            struct tl_act_task *task = tl_mem_alloc(sizeof *task + f.bytes.n + 1);
+            char *copy = (char *)(task + 1);
+            memcpy(copy, f.bytes.p, f.bytes.n);
+            task->body = tl_str_n(copy, f.bytes.n);
+            task->msg.kind = TL_WM_ACTIVITY;
+            t->eager--;
+            TL_COUNT(w, activities_eager);
+            tl_pool_post(w, &task->msg);
+        }
+    }
+}
+
+/* The server took the completion: it may carry the next task and activities. */
+static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
+{
+    struct tl_wf_run *r = t->run;
+    struct tl_str inline_task = {0};
+    tl_worker_found(t->owner->actor.worker);
+    if (t->method == TL_M_RespondWorkflowTaskCompleted) {
+        struct tl_str rest = res->body;
+        struct tl_wire_field f;
+        TL_COUNT(t->owner->actor.worker, workflow_tasks_completed);
+        take_eager(t, res->body);
+        while (tl_wire_next(&rest, &f)) {
+            if (f.number == 1 && f.type == 2 && tl_wire_find(f.bytes, 1).n) {
+                inline_task = f.bytes;
+            } else if (f.number == 3 && f.value) {
+                t->evict = true; /* the server went back to an earlier event: replay */
+            }
+        }
+    }
+    if (!inline_task.n) {
+        close_task(t);
+        return;
+    }
+    bool evict = t->evict;
+    r->task = NULL;
+    tl_wf_task_free(t, true);
+    if (evict) {
+        tl_wf_drop_state(r);
+    }
+    tl_wf_task_take_inline(r, inline_task);
+}
+
+/* A completion that no retry will mend. INVALID_ARGUMENT: the server has failed the task itself
+ * (an unhandled event or a refused command) and schedules another: replay it. NOT_FOUND: the task
+ * timed out or the run is gone. */
+static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
+{
+    bool too_large = res->status == 8 && t->method == TL_M_RespondWorkflowTaskCompleted &&
+                     memmem(res->message.p, res->message.n, "larger than max", 15) != NULL;
+    bool stale = res->status == 5 ||
+                 (res->status == 3 && t->method == TL_M_RespondWorkflowTaskCompleted &&
+                  memmem(res->message.p, res->message.n, "UnhandledCommand", 16) != NULL);
+    TL_LOG(stale ? TL_LOG_DEBUG : TL_LOG_WARN, "workflow_task.refused",
+           TL_C("method", tl_method_info(t->method)->name),
+           TL_C("workflow_id", t->poll->workflow_execution->workflow_id),
+           TL_S("run_id", t->run->run_id), TL_I("status", res->status),
+           TL_S("error", res->message));
+    t->evict = t->evict || t->method != TL_M_RespondQueryTaskCompleted;
+    if (too_large) {
+        tl_wf_respond_error(t,
+                            (TpEnums__WorkflowTaskFailedCause)
+                                WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE,
+                            "MessageTooLarge", "the workflow task's completion is too large to send");
+        return;
+    }
+    close_task(t);
+}
+
+static void task_answered(struct tl_reply_to *to, struct tl_rpc_result *res)
+{
+    struct tl_wf_task *t = TL_CONTAINER(to, struct tl_wf_task, to);
+    bool too_large = res->status == 8 &&
+                     memmem(res->message.p, res->message.n, "larger than max", 15) != NULL;
+    if (res->status == 0) {
+        accepted(t, res);
+    } else if (too_large || !tl_wf_task_retry(t, res)) {
+        refused(t, res);
+    }
+    tl_rpc_result_free(res);
+}
+
+void tl_wf_task_send(struct tl_wf_task *t)
+{
+    if (!t->fetching) {
+        t->to.on_result = task_answered;
+    }
+    tl_worker_call(t->owner->actor.worker, t->method, t->request, 30 * TL_NS_PER_S, task_done,
+                   &t->to);
+}

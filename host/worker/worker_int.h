@@ -1,0 +1,361 @@
+/* Private to worker/: the actors and what they share.
+ *
+ *   control   heartbeats, poll back-off, late answers of activities, start and shutdown
+ *   wf[i]     workflow actors: runs by hash of the run id; the last one is the quarantine
+ *   pool      activity threads on one inbox
+ *
+ * Between actors only messages travel. What they share directly is in struct tl_worker under its own
+ * mutex (pollers, the killed set, the list of running activities) or atomic (slots, counters). */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/heap.h"
+#include "base/inbox.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "core/run.h"
+#include "worker/worker.h"
+
+/* --- Messages ---------------------------------------------------------------------------------- */
+
+/* tl_msg.kind: what is around the node. */
+enum tl_worker_msg {
+    TL_WM_RESULT = 1, /* struct tl_rpc_result; ud is a struct tl_reply_to */
+    TL_WM_POLL,       /* struct tl_rpc_result with a task; ud is the struct tl_poll */
+    TL_WM_ACTIVITY,   /* struct tl_act_task: an eager activity */
+    TL_WM_HEARTBEAT,  /* struct tl_act, hb_msg: details wait to be sent */
+    TL_WM_ACT_ENDED,  /* struct tl_act, end_msg: the last word on its heartbeats */
+    TL_WM_TICK,       /* worker's tick_msg: look whether the worker can stop */
+};
+
+/* What every call of ours carries as ud: who gets the result and what it is for. The first member of
+ * the object that made the call. */
+struct tl_reply_to {
+    void (*on_result)(struct tl_reply_to *to, struct tl_rpc_result *res); /* on the actor's thread */
+};
+
+/* --- Actors ------------------------------------------------------------------------------------ */
+
+struct tl_timer {
+    struct tl_heap_node node;
+    void (*fire)(struct tl_timer *t);
+};
+
+struct tl_actor {
+    struct tl_worker *worker;
+    struct tl_inbox inbox;
+    struct tl_heap timers;
+    pthread_t thread;
+    bool has_thread;
+    bool busy; /* being stepped: a nested step leaves it alone */
+};
+
+void tl_actor_init(struct tl_actor *a, struct tl_worker *w);
+void tl_actor_deinit(struct tl_actor *a);
+/* Fires what is due; false when nothing was. */
+bool tl_actor_fire(struct tl_actor *a);
+/* When the next timer is due (world's clock), INT64_MAX for never. */
+int64_t tl_actor_deadline(const struct tl_actor *a);
+/* (Re)arms. Thread: the actor's. */
+void tl_timer_set(struct tl_actor *a, struct tl_timer *t, int64_t delay_ns);
+void tl_timer_clear(struct tl_actor *a, struct tl_timer *t);
+/* Posts a result to an actor; frees it when the actor is gone. */
+void tl_actor_post_result(struct tl_actor *a, struct tl_rpc_result *res);
+
+/* --- Slots and polls --------------------------------------------------------------------------- */
+
+struct tl_slots {
+    atomic_int used;
+    int max;
+};
+bool tl_slots_try(struct tl_slots *s);
+void tl_slots_give(struct tl_slots *s);
+
+enum tl_poll_kind { TL_POLL_NORMAL, TL_POLL_STICKY, TL_POLL_ACTIVITY, TL_POLL_KINDS };
+
+/* All polls of one kind. Guarded by worker->poll_mutex. */
+struct tl_poller {
+    enum tl_poll_kind kind;
+    int max;                /* 0: this worker does not poll this kind */
+    atomic_int outstanding; /* written under the mutex, read without as a hint */
+    struct tl_list polls;   /* of struct tl_poll */
+    struct tl_str request;  /* encoded once; owned */
+    enum tl_method method;
+    bool paused;            /* backing off or rate limited */
+    int64_t resume_ns;      /* paused by a filler: control arms the timer; else 0 */
+    unsigned quick_count;   /* empty answers that came at once, in a row */
+    struct tl_retry retry;
+    struct tl_timer timer;  /* control's: ends the pause */
+    struct tl_worker *worker;
+};
+
+struct tl_poll {
+    struct tl_reply_to to;
+    struct tl_list node;
+    struct tl_poller *poller;
+    struct tl_rpc_call *call; /* NULL until tl_channel_call has returned */
+    bool finished;            /* result came before that */
+    int64_t started_ns;
+};
+
+/* Builds the poll requests. Errors: encoding. */
+tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err);
+void tl_pollers_deinit(struct tl_worker *w);
+/* Issues polls while there are slots. Any thread; cheap when all polls are out. */
+void tl_pollers_fill_workflow(struct tl_worker *w);
+void tl_pollers_fill_activity(struct tl_worker *w);
+/* A poll's result has arrived: its place is free, the poll is gone; the slot stays with the caller.
+ * task: it brought a task. */
+void tl_poll_finished(struct tl_poll *poll, bool task);
+/* On control: arms the timers of pollers that fillers have paused. */
+void tl_pollers_look(struct tl_worker *w);
+/* No polls from now on; cancel: also end those that are out. */
+void tl_pollers_stop(struct tl_worker *w, bool cancel);
+int tl_pollers_outstanding(const struct tl_worker *w);
+
+/* --- Wire -------------------------------------------------------------------------------------- */
+
+struct tl_wire_field {
+    uint32_t number;
+    int type;             /* 0 varint, 1 64 bits, 2 bytes, 5 32 bits */
+    uint64_t value;       /* varint */
+    struct tl_str bytes;  /* type 2 */
+};
+/* Takes the next top-level field off the front; false at the end or at malformed bytes. */
+bool tl_wire_next(struct tl_str *rest, struct tl_wire_field *f);
+/* First occurrence of a length-delimited field; empty when absent. */
+struct tl_str tl_wire_find(struct tl_str message, uint32_t number);
+
+/* --- Workflow actors --------------------------------------------------------------------------- */
+
+struct tl_wf_actor {
+    struct tl_actor actor;
+    struct tl_map runs;   /* run id -> struct tl_wf_run */
+    struct tl_list idle;  /* runs with state and no task, least recently used first */
+    struct tl_list arenas; /* spare struct tl_task_arena */
+    size_t arena_count;
+    int64_t cached_count, cached_bytes;
+    int64_t count_max, bytes_max;
+};
+
+void tl_wf_init(struct tl_wf_actor *a, struct tl_worker *w, int64_t count_max, int64_t bytes_max);
+void tl_wf_deinit(struct tl_wf_actor *a);
+/* Takes all messages (waiting until the deadline for the first) and fires timers; false when there
+ * was nothing. */
+bool tl_wf_step(struct tl_wf_actor *a, int64_t deadline_mono_ns);
+void *tl_wf_thread(void *ud);
+/* The actor of a run. */
+struct tl_wf_actor *tl_wf_route(struct tl_worker *w, struct tl_str run_id);
+/* Later tasks of this run go to the quarantine. */
+void tl_wf_kill(struct tl_worker *w, struct tl_str run_id);
+
+/* --- Activities -------------------------------------------------------------------------------- */
+
+/* An activity that came with a completion. Owned by its receiver. */
+struct tl_act_task {
+    struct tl_msg msg;
+    struct tl_str body; /* behind the struct */
+};
+
+enum tl_act_end { TL_ACT_OPEN, TL_ACT_COMPLETED, TL_ACT_FAILED, TL_ACT_CANCELED, TL_ACT_ASYNC };
+
+/* One activity in work. Held by its thread until the answer is taken, by control once it heartbeats,
+ * and by its heartbeat call. */
+struct tl_act {
+    struct tl_activity pub; /* first: what implementations see */
+    struct tl_reply_to to;  /* of the answer */
+    struct tl_worker *worker;
+    struct tl_arena arena;
+    atomic_int holds;
+    struct tl_list running; /* pool.running, under running_mutex */
+
+    pthread_mutex_t mutex; /* guards the next group */
+    pthread_cond_t cond;   /* reasons changed */
+    struct tl_buf details; /* newest heartbeat, encoded Payloads */
+    bool details_new;      /* not sent yet */
+    bool hb_posted;        /* control has been told and has not come to rest */
+    bool hb_known;         /* control holds the activity */
+    bool ended;            /* no more heartbeats */
+    void (*on_cancel)(void *ud);
+    void *on_cancel_ud;
+    atomic_uint reasons; /* written under the mutex */
+
+    struct tl_msg hb_msg, end_msg;
+    /* control's */
+    struct tl_reply_to hb_to;
+    struct tl_timer hb_timer, answer_timer;
+    int64_t hb_next_ns; /* not before */
+    bool hb_in_flight;
+    struct tl_retry hb_retry, answer_retry;
+
+    /* the thread's; control's once the answer is sent */
+    enum tl_act_end end;
+    const void *end_body; /* TpCommon__Payloads or TpFailure__Failure, in the arena */
+    struct tl_str answer; /* encoded, in the arena */
+    enum tl_method answer_method;
+};
+
+struct tl_pool {
+    struct tl_inbox inbox;
+    pthread_t *threads;
+    atomic_int thread_count;
+    int thread_max;
+    atomic_int idle;
+    atomic_ulong taken;
+    unsigned long taken_seen; /* control's: at the last look */
+    struct tl_timer grow;     /* control's */
+    atomic_bool grow_wanted;
+    void *state; /* of a stepped worker */
+    bool state_open;
+    int depth; /* of nested steps */
+    struct tl_list running;
+    atomic_int answers; /* sent, not answered */
+};
+
+void tl_pool_init(struct tl_worker *w);
+void tl_pool_deinit(struct tl_worker *w);
+/* The first thread. Errors: TL_EUNAVAILABLE. */
+tl_rc tl_pool_start(struct tl_worker *w, struct tl_error *err);
+/* Queues a task that holds a slot. Any thread. */
+void tl_pool_post(struct tl_worker *w, struct tl_msg *m);
+/* Runs one task inline; false when there was none. */
+bool tl_pool_step(struct tl_worker *w);
+/* On control: begins to watch the queue when tl_pool_post asked for it. */
+void tl_pool_look(struct tl_worker *w);
+void tl_pool_join(struct tl_worker *w);
+void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons);
+/* Runs one task from its bytes to its answer; gives its slot back. state_error: why there is no
+ * thread state, or NULL. */
+void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state, const char *state_error);
+void tl_act_release(struct tl_act *a);
+void tl_act_cancelled(struct tl_act *a, unsigned reasons); /* any thread */
+/* Encodes and sends the answer; sending again after a failure is control's. */
+void tl_act_answer(struct tl_act *a);
+
+/* heartbeat.c, on control */
+void tl_heartbeat_wanted(struct tl_act *a);
+void tl_heartbeat_ended(struct tl_act *a);
+
+/* --- Worker ------------------------------------------------------------------------------------ */
+
+enum { TL_KILLED_MAX = 1024 };
+
+struct tl_worker {
+    struct tl_client *client;
+    struct tl_channel *channel;
+    const struct tl_worker_lang *lang;
+    const struct tl_registry *registry;
+    const struct tl_world *world;
+    struct tl_worker_options opt; /* texts owned below */
+    struct tl_arena texts;
+    char *namespace_name, *identity, *task_queue, *sticky_queue, *build_id, *instance_key;
+    char *deployment_name;
+    TpDeployment__WorkerDeploymentOptions deployment; /* when versioned */
+    TpCommon__WorkerVersionStamp stamp;
+    void (*on_fatal)(void *ud, tl_rc rc, const char *message);
+    void *on_fatal_ud;
+
+    atomic_int state;       /* enum tl_worker_state */
+    atomic_bool shutdown_wanted;
+    atomic_llong grace_ms;  /* of the first shutdown call */
+    bool stepped;           /* no threads */
+
+    struct tl_actor control;
+    struct tl_wf_actor *wf; /* wf_count, then the quarantine */
+    int wf_count;
+    struct tl_pool pool;
+
+    pthread_mutex_t poll_mutex;
+    struct tl_poller pollers[TL_POLL_KINDS];
+    bool polls_open;        /* under poll_mutex */
+    bool polls_cancel;      /* under poll_mutex: end polls as soon as their handle is known */
+    atomic_bool lost;       /* the service does not answer polls */
+    struct tl_slots wf_slots, act_slots;
+    double tokens;          /* of max_activities_per_second; under poll_mutex */
+    int64_t tokens_ns;
+
+    pthread_mutex_t killed_mutex; /* killed runs and the quarantine's thread */
+    struct tl_map killed;
+    atomic_int killed_count;
+
+    pthread_mutex_t running_mutex; /* pool.running */
+
+    /* control's */
+    struct tl_reply_to info_to, namespace_to, leave_to;
+    struct tl_retry start_retry;
+    struct tl_timer start_timer, polls_timer, grace_timer, give_up_timer;
+    atomic_int calls;       /* of control, under way */
+    bool sdk_metadata, poll_complete_on_shutdown;
+    bool began, leaving;    /* start-up, shutdown has begun */
+    atomic_bool giving_up;  /* calls are not made again */
+    atomic_int in_callbacks;
+    struct tl_msg tick_msg;
+    atomic_bool tick_posted;
+
+    pthread_mutex_t done_mutex;
+    pthread_cond_t done_cond;
+    bool done, joined;      /* under done_mutex */
+    tl_rc fatal_rc;         /* under done_mutex */
+    struct tl_error fatal;
+
+#define TL_STATS(X)                                                                                \
+    X(workflow_tasks_completed) X(workflow_tasks_failed) X(queries_answered)                       \
+    X(activities_completed) X(activities_failed) X(activities_eager) X(cache_hits)                 \
+    X(cache_misses) X(evictions) X(full_history_fetches) X(killed_runs)
+#define X(name) atomic_ullong name;
+    struct {
+        TL_STATS(X)
+    } stats;
+#undef X
+    atomic_llong cached_runs, cached_bytes;
+};
+
+#define TL_COUNT(w, name) atomic_fetch_add_explicit(&(w)->stats.name, 1, memory_order_relaxed)
+
+static inline int64_t tl_worker_now(const struct tl_worker *w)
+{
+    return tl_world_mono_ns(w->world);
+}
+/* Around every callback of the transport: the worker may be told to free itself by what the callback
+ * posts, and waits until the callback has let go. */
+static inline void tl_worker_enter(struct tl_worker *w)
+{
+    atomic_fetch_add(&w->in_callbacks, 1);
+}
+static inline void tl_worker_exit(struct tl_worker *w)
+{
+    atomic_fetch_sub(&w->in_callbacks, 1);
+}
+static inline bool tl_worker_stopping(const struct tl_worker *w)
+{
+    return atomic_load(&w->shutdown_wanted);
+}
+/* Makes control look around: pauses to time, a pool that stands still, shutdown. Any thread. */
+void tl_worker_wake(struct tl_worker *w);
+/* The same while stopping, otherwise nothing: something may have been the last. Any thread. */
+void tl_worker_tick(struct tl_worker *w);
+/* Ends the worker with an error; on control. */
+void tl_worker_fatal(struct tl_worker *w, tl_rc rc, const char *what, const char *message);
+/* A poll or call failed in a way that will pass / succeeded: one line per change. */
+void tl_worker_lost(struct tl_worker *w, const char *what, int status, struct tl_str message);
+void tl_worker_found(struct tl_worker *w);
+/* Starts one call of a worker actor. The handle is released at once: such calls are not cancelled. */
+void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request, int64_t timeout_ns,
+                    tl_rpc_done_fn done, struct tl_reply_to *to);
+
+/* version.c: which build this worker is, in requests. Fields stay borrowed from the worker. */
+void tl_version_init(struct tl_worker *w);
+void tl_version_poll_workflow(struct tl_worker *w, TpWs__PollWorkflowTaskQueueRequest *req,
+                              TpCommon__WorkerVersionCapabilities *caps);
+void tl_version_poll_activity(struct tl_worker *w, TpWs__PollActivityTaskQueueRequest *req,
+                              TpCommon__WorkerVersionCapabilities *caps);
+void tl_version_completed(struct tl_worker *w, TpWs__RespondWorkflowTaskCompletedRequest *req,
+                          struct tl_str behavior);
+void tl_version_failed(struct tl_worker *w, TpWs__RespondWorkflowTaskFailedRequest *req);
+
+/* control.c */
+bool tl_control_step(struct tl_worker *w, int64_t deadline_mono_ns);
+void tl_control_begin(struct tl_worker *w);
+void *tl_control_thread(void *ud);
