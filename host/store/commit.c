@@ -231,9 +231,10 @@ static void catch_up(struct tl_store *st)
         st->catch_up_frames = CATCH_UP_FRAMES;
         return;
     }
-    if (log >= 0) {
-        note_checkpoint(st, log, copied);
+    if (log < 0) {
+        return; /* the checkpoint thread is at it: the next commit tries again, for nothing */
     }
+    note_checkpoint(st, log, copied);
     st->catch_up_frames = frames + CATCH_UP_FRAMES / 4;
 }
 
