@@ -1,10 +1,10 @@
 # Verbs demo, bench, sim, torture, fuzz and long of ./dev. Sourced by it.
 . tools/dev/setup.sh
 
-# cli_verb VERB ARGUMENTS...: a verb of the binary itself, built first.
-cli_verb() {
+# torture ARGUMENTS...: the program of simulation, power cuts and kills, built first.
+torture() {
     build release
-    exec build/temporal-lua "$@"
+    exec build/torture "$@"
 }
 
 # The four steps of a first use, timed apart: download, install, build, run.

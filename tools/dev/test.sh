@@ -138,10 +138,10 @@ run_specs() {
     local folder=$1 roots=() filter
     [[ -d spec ]] || return 0
     if [[ ${#filters[@]} -eq 0 ]]; then
-        roots=(spec)
+        roots=(spec samples)
     else
         for filter in "${filters[@]}"; do
-            [[ $filter == spec || $filter == spec/* ]] && roots+=("$filter")
+            [[ $filter == spec || $filter == spec/* || $filter == samples/* ]] && roots+=("$filter")
         done
     fi
     [[ ${#roots[@]} -gt 0 ]] || return 0
@@ -151,16 +151,15 @@ run_specs() {
 }
 spec_environment=()
 
-has_cli_verb() {
-    [[ -x build/temporal-lua ]] && build/temporal-lua help 2>/dev/null | grep -qE "^[[:space:]]*$1([[:space:]]|$)"
-}
-
 run_short_machines() {
-    if selected sim && has_cli_verb sim; then
-        run_case 'simulation (50 seeds)' build/temporal-lua sim --seeds 50
+    if selected sim; then
+        run_case 'simulation (50 seeds)' build/torture sim --seeds 50
     fi
-    if selected torture && has_cli_verb torture; then
-        run_case 'torture (20 kills, 20 power cuts)' build/temporal-lua torture --kills 20 --power 20
+    if selected torture; then
+        run_case 'torture (20 kills, 20 power cuts)' build/torture --kills 20 --power 20
+    fi
+    if selected mutants; then
+        run_case 'mutants' build/torture mutants
     fi
 }
 

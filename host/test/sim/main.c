@@ -1,7 +1,6 @@
 /* torture: simulation seeds, power losses, real kills, and mutants that these must notice.
  *   torture sim --seeds N [--first S]     each seed twice: the trace must be the same
- *   torture power N                       N power cuts spread over seeds
- *   torture kills N                       N SIGKILLs of a real process
+ *   torture --kills N --power M           N SIGKILLs of a real process, M power cuts spread over seeds
  *   torture mutants                       every mutant of fault.def must break a promise
  * Closing line: "N passed, N failed". Exit code 0 when nothing failed. */
 #include <stdio.h>
@@ -106,7 +105,7 @@ static void run_mutants(void)
 
 static long number_after(int argc, char **argv, const char *option, long otherwise)
 {
-    for (int i = 2; i + 1 < argc; i++) {
+    for (int i = 1; i + 1 < argc; i++) {
         if (strcmp(argv[i], option) == 0) {
             return strtol(argv[i + 1], NULL, 10);
         }
@@ -116,25 +115,30 @@ static long number_after(int argc, char **argv, const char *option, long otherwi
 
 static int usage(void)
 {
-    fputs("usage: torture sim [--seeds N] [--first S] | power N | kills N [--first S] | mutants\n", stderr);
+    fputs("usage: torture sim [--seeds N] [--first S] | [--kills N] [--power N] [--first S] | mutants\n",
+          stderr);
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
-    int n = argc > 2 ? atoi(argv[2]) : 0;
+    int kills = (int)number_after(argc, argv, "--kills", 0);
+    int power = (int)number_after(argc, argv, "--power", 0);
+    uint64_t first = (uint64_t)number_after(argc, argv, "--first", 1);
     tl_log_level(TL_LOG_NEVER);
     if (strcmp(verb, "child") == 0 && argc == 5) {
         return sim_kills_child(argv[2], argv[3], argv[4]);
     }
     if (strcmp(verb, "sim") == 0) {
-        run_seeds((uint64_t)number_after(argc, argv, "--first", 1),
-                  (uint64_t)number_after(argc, argv, "--seeds", 50));
-    } else if (strcmp(verb, "power") == 0 && n > 0) {
-        run_power(n);
-    } else if (strcmp(verb, "kills") == 0 && n > 0) {
-        count(sim_kills("/proc/self/exe", n, (uint64_t)number_after(argc, argv, "--first", 1), true));
+        run_seeds(first, (uint64_t)number_after(argc, argv, "--seeds", 50));
+    } else if (kills > 0 || power > 0) {
+        if (kills > 0) {
+            count(sim_kills("/proc/self/exe", kills, first, true));
+        }
+        if (power > 0) {
+            run_power(power);
+        }
     } else if (strcmp(verb, "mutants") == 0) {
         run_mutants();
     } else {
