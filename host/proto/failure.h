@@ -1,7 +1,7 @@
 /* Failures: the chain of causes that crosses process borders.
- * Builders copy strings into the arena, borrow sub-messages (details, cause), and return NULL when the
- * arena is full. Invalid UTF-8 in a text is replaced by '?', NUL bytes end it, so that any text a
- * script raises can be sent. Thread: any. */
+ * Builders copy strings into the arena, borrow sub-messages (details, cause), and return NULL when
+ * the arena is full. Invalid UTF-8 in a text is replaced by '?', NUL bytes end it, so that any text
+ * a script raises can be sent. Thread: any. */
 #pragma once
 
 #include <temporal/api/failure/v1/message.pb-c.h>
@@ -65,8 +65,8 @@ struct tl_failure_child {
 TpFailure__Failure *tl_failure_child(struct tl_arena *arena,
                                      const struct tl_failure_child *options);
 
-/* The chain as text, one line per failure ("Type: message" and what the kind adds), causes below each
- * other, stack traces indented when asked for. */
+/* The chain as text, one line per failure ("Type: message" and what the kind adds), causes below
+ * each other, stack traces indented when asked for. */
 void tl_failure_text(const TpFailure__Failure *failure, bool stack_traces, struct tl_buf *out);
 /* Short name of the kind: "application", "timeout", ..., "failure" when none is set. */
 const char *tl_failure_kind(const TpFailure__Failure *failure);

@@ -62,8 +62,8 @@ static void retry_state(TpEnums__RetryState state, struct tl_buf *out)
 
 static void activity_text(const TpFailure__ActivityFailureInfo *info, struct tl_buf *out)
 {
-    tl_buf_printf(out, " (activity %s, id %s", info->activity_type ? info->activity_type->name : "?",
-                  info->activity_id);
+    tl_buf_printf(out, " (activity %s, id %s",
+                  info->activity_type ? info->activity_type->name : "?", info->activity_id);
     retry_state(info->retry_state, out);
     tl_buf_puts(out, ")");
 }
@@ -92,8 +92,8 @@ static const char *title(const TpFailure__Failure *f)
     return tl_failure_kind(f);
 }
 
-/* What the kind adds behind the message. A member of the union may be missing only in a message made
- * by hand. */
+/* What the kind adds behind the message. A member of the union may be missing only in a message
+ * made by hand. */
 static void kind_text(const TpFailure__Failure *f, struct tl_buf *out)
 {
     if (!f->application_failure_info) {

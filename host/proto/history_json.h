@@ -1,5 +1,5 @@
-/* Workflow histories as files: the JSON that Temporal's tools export (every spelling they have used),
- * and raw protobuf. Thread: any. */
+/* Workflow histories as files: the JSON that Temporal's tools export (every spelling they have
+ * used), and raw protobuf. Thread: any. */
 #pragma once
 
 #include <temporal/api/history/v1/message.pb-c.h>

@@ -1,6 +1,6 @@
-/* Protobuf messages as JSON (the proto3 mapping) by their descriptors: well-known types, maps, enums
- * with and without the prefix of their type, lowerCamel and original field names, and Temporal's
- * shorthand for payloads.
+/* Protobuf messages as JSON (the proto3 mapping) by their descriptors: well-known types, maps,
+ * enums with and without the prefix of their type, lowerCamel and original field names, and
+ * Temporal's shorthand for payloads.
  * Thread: any. */
 #pragma once
 

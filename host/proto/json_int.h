@@ -1,4 +1,5 @@
-/* Shared by the files of the JSON mapping. Private to host/proto. Thread: one at a time per object. */
+/* Shared by the files of the JSON mapping. Private to host/proto. Thread: one at a time per
+ * object. */
 #pragma once
 
 #include "proto/json.h"
@@ -68,8 +69,8 @@ tl_rc tl_json_full(struct tl_json_in *in);
 /* A message from the value that begins with token t. */
 tl_rc tl_json_get_message(struct tl_json_in *in, const ProtobufCMessageDescriptor *desc,
                           const struct tl_jtok *t, void **out);
-/* The members of an object that is open, into a plain message; reads the closing brace. skip (may be
- * NULL) is a member name that is passed over. */
+/* The members of an object that is open, into a plain message; reads the closing brace. skip (may
+ * be NULL) is a member name that is passed over. */
 tl_rc tl_json_get_fields(struct tl_json_in *in, ProtobufCMessage *msg, const char *skip);
 /* A scalar, string, bytes or enum value. *skipped: an unknown enum name that may be ignored. */
 tl_rc tl_json_get_scalar(struct tl_json_in *in, const ProtobufCFieldDescriptor *f,

@@ -191,7 +191,8 @@ static tl_rc get_field(struct tl_json_in *in, ProtobufCMessage *msg,
         return tl_json_is_map(msg->descriptor, f) ? get_map(in, msg, f, t)
                                                   : get_list(in, msg, f, t);
     }
-    /* Through a local: the members of a oneof share memory, and an ignored value changes nothing. */
+    /* Through a local: the members of a oneof share memory, and an ignored value changes
+     * nothing. */
     uint64_t value[2] = {0, 0};
     bool skipped = false;
     tl_rc rc = get_value(in, f, t, value, &skipped);

@@ -1,6 +1,6 @@
 /* JSON values as a stream (RFC 8259, strict): a pull tokenizer and an append-only writer. Integers
- * that fit 64 bits stay integers; other numbers are doubles, written as the shortest text that reads
- * back the same. Nothing depends on the process's locale. Order of names is the caller's.
+ * that fit 64 bits stay integers; other numbers are doubles, written as the shortest text that
+ * reads back the same. Nothing depends on the process's locale. Order of names is the caller's.
  *
  * Reading:  struct tl_jreader r; tl_jreader_init(&r, text, 0, 100);
  *           while ((rc = tl_jtok_next(&r, &t, err)) == TL_OK && t.kind != TL_J_END) ...
@@ -121,8 +121,8 @@ tl_rc tl_jw_finish(struct tl_jw *w, struct tl_error *err) TL_MUST_USE;
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 
-/* Shortest text of a finite double that reads back equal; returns its length (< 32). Integral values
- * have no ".0". */
+/* Shortest text of a finite double that reads back equal; returns its length (< 32). Integral
+ * values have no ".0". */
 size_t tl_json_double_text(double v, char out[32]);
 /* The same for a float: fewer digits are enough. */
 size_t tl_json_float_text(float v, char out[32]);

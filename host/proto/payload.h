@@ -1,6 +1,6 @@
 /* Payloads: one value of user data with its encoding in the metadata.
- * Builders copy what they are given into the arena and return NULL when it is full; accessors return
- * views into the message. Thread: any. */
+ * Builders copy what they are given into the arena and return NULL when it is full; accessors
+ * return views into the message. Thread: any. */
 #pragma once
 
 #include <temporal/api/common/v1/message.pb-c.h>
@@ -36,7 +36,8 @@ TpCommon__Payload *tl_payload_json_text(struct tl_arena *arena, struct tl_str te
 bool tl_payload_set_metadata(struct tl_arena *arena, TpCommon__Payload *p, struct tl_str key,
                              struct tl_str value);
 
-/* Value of a metadata key (the last one wins), length 0 and p == NULL when absent. p may be NULL. */
+/* Value of a metadata key (the last one wins), length 0 and p == NULL when absent. p may be
+ * NULL. */
 struct tl_str tl_payload_metadata(const TpCommon__Payload *p, struct tl_str key);
 struct tl_str tl_payload_encoding(const TpCommon__Payload *p);
 enum tl_payload_kind tl_payload_kind(const TpCommon__Payload *p);

@@ -2,9 +2,9 @@
  * no depth limit, checks no UTF-8 and loses data when a sub-message occurs twice); encoding writes
  * each message in one backward pass and sends every set oneof, even with an empty value.
  *
- * Invariants: a decoded message lives in the arena it was decoded into and dies with it; strings are
- * NUL-terminated, valid UTF-8 and hold no NUL; no element of a repeated field is NULL; only the value
- * of a map entry may be NULL (when it is a message).
+ * Invariants: a decoded message lives in the arena it was decoded into and dies with it; strings
+ * are NUL-terminated, valid UTF-8 and hold no NUL; no element of a repeated field is NULL; only the
+ * value of a map entry may be NULL (when it is a message).
  * Ownership: builders borrow what they are given unless their comment says "copies".
  * Thread: any; one thread per arena at a time. */
 #pragma once
@@ -37,7 +37,8 @@ const char *tl_pb_enum_name(const ProtobufCEnumDescriptor *desc, int value);
 
 /* --- decode, encode, copy --------------------------------------------------------------------- */
 
-/* A protobuf-c allocator that takes from the arena and never frees. `out` is filled, no ownership. */
+/* A protobuf-c allocator that takes from the arena and never frees. `out` is filled, no
+ * ownership. */
 void tl_pb_allocator(ProtobufCAllocator *out, struct tl_arena *arena);
 
 /* Checks bytes against the descriptor: nesting, UTF-8 without NUL in strings, wire types of known
@@ -50,8 +51,8 @@ tl_rc tl_pb_check(const ProtobufCMessageDescriptor *desc, struct tl_str bytes,
 tl_rc tl_pb_decode(const ProtobufCMessageDescriptor *desc, struct tl_str bytes,
                    struct tl_arena *arena, void *out, struct tl_error *err) TL_MUST_USE;
 
-/* Appends the encoded message. `msg` is a pointer to any generated struct. Errors: TL_EINVAL (a NULL
- * element or a set oneof message without value), TL_ELIMIT (buffer's ceiling, nesting). */
+/* Appends the encoded message. `msg` is a pointer to any generated struct. Errors: TL_EINVAL (a
+ * NULL element or a set oneof message without value), TL_ELIMIT (buffer's ceiling, nesting). */
 tl_rc tl_pb_encode(const void *msg, struct tl_buf *out, struct tl_error *err) TL_MUST_USE;
 /* The same into the arena; *out is owned by the arena. */
 tl_rc tl_pb_encode_arena(const void *msg, struct tl_arena *arena, struct tl_str *out,

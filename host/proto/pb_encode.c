@@ -1,5 +1,5 @@
-/* The encoder: walks a message once and writes from the end of the buffer towards its front, so that
- * every length is known when its prefix is written. See pb.h.
+/* The encoder: walks a message once and writes from the end of the buffer towards its front, so
+ * that every length is known when its prefix is written. See pb.h.
  * Output order is libprotobuf-c's: fields by number, then unknown fields. It differs from it where
  * that one loses data: a set oneof is sent even when empty, and so is negative zero.
  * Thread: any; one temporary heap block for messages beyond SMALL bytes. */
@@ -235,7 +235,8 @@ static tl_rc put_body(struct back *b, const ProtobufCMessage *msg)
     return rc;
 }
 
-/* Runs the encoder; on success the bytes are b->base + b->at .. b->cap. The caller frees b->heap. */
+/* Runs the encoder; on success the bytes are b->base + b->at .. b->cap. The caller frees
+ * b->heap. */
 static tl_rc encode(struct back *b, uint8_t *small, const void *msg, struct tl_error *err)
 {
     *b = (struct back){.base = small, .cap = SMALL, .at = SMALL, .err = err};

@@ -1,5 +1,5 @@
-/* Reflection shared by the files of this folder: how libprotobuf-c lays fields out in memory and how
- * their types travel. Private to host/proto. Thread: any. */
+/* Reflection shared by the files of this folder: how libprotobuf-c lays fields out in memory and
+ * how their types travel. Private to host/proto. Thread: any. */
 #pragma once
 
 #include "proto/pb.h"

@@ -55,8 +55,8 @@ struct tl_page_token {
     struct tl_str key; /* what else the listing needs, such as the last row's sort key */
 };
 
-/* Append the token's bytes. Errors: TL_EINVAL (kind out of range), TL_ELIMIT (the buffer's ceiling, or
- * more than TL_TOKEN_BYTES_MAX bytes). */
+/* Append the token's bytes. Errors: TL_EINVAL (kind out of range), TL_ELIMIT (the buffer's ceiling,
+ * or more than TL_TOKEN_BYTES_MAX bytes). */
 tl_rc tl_task_token_encode(const struct tl_task_token *t, struct tl_buf *out,
                            struct tl_error *err) TL_MUST_USE;
 tl_rc tl_page_token_encode(const struct tl_page_token *t, struct tl_buf *out,

@@ -15,12 +15,14 @@ static char *text(struct tl_test_pb *t)
 {
     static const char *const PIECES[] = {"a", "Z9", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8C\x99",
                                          "\"", "\\", "\n", " ", "\x01", "/"};
-    char out[64] = "";
-    size_t n = tl_rng_below(&t->rng, 7);
-    for (size_t i = 0; i < n; i++) {
-        strcat(out, PIECES[tl_rng_below(&t->rng, sizeof PIECES / sizeof *PIECES)]);
+    char out[64];
+    size_t used = 0;
+    for (size_t n = tl_rng_below(&t->rng, 7); n > 0; n--) {
+        const char *piece = PIECES[tl_rng_below(&t->rng, sizeof PIECES / sizeof *PIECES)];
+        memcpy(out + used, piece, strlen(piece));
+        used += strlen(piece);
     }
-    char *copy = tl_pb_cstr(t->arena, tl_str(out));
+    char *copy = tl_pb_cstr(t->arena, tl_str_n(out, used));
     TL_ASSERT(copy);
     return copy;
 }
@@ -33,7 +35,8 @@ static uint64_t bits(struct tl_test_pb *t)
 
 static double real(struct tl_test_pb *t)
 {
-    static const double SOME[] = {0.5, -1, 1e300, 1e-310, 3, 0.1, 123456789.125, 5e-324, 1e15, 1e16};
+    static const double SOME[] = {0.5, -1,            1e300,  1e-310, 3,
+                                  0.1, 123456789.125, 5e-324, 1e15,   1e16};
     if (tl_rng_below(&t->rng, 2)) {
         return SOME[tl_rng_below(&t->rng, sizeof SOME / sizeof *SOME)];
     }
