@@ -53,14 +53,8 @@ fuzz() {
 # Each part runs even when one before it failed; the verdict is at the end.
 long() {
     local part bad=()
-    local parts=('test' 'asan' 'tsan' 'fuzz --seconds 300' 'lint --deep')
-    build release
-    if build/temporal-lua help 2>/dev/null | grep -qE '^[[:space:]]*sim([[:space:]]|$)'; then
-        parts+=('sim --seeds 5000')
-    fi
-    if build/temporal-lua help 2>/dev/null | grep -qE '^[[:space:]]*torture([[:space:]]|$)'; then
-        parts+=('torture --kills 1000 --power 1000')
-    fi
+    local parts=('test' 'asan' 'tsan' 'fuzz --seconds 300' 'lint --deep'
+        'sim --seeds 1000' 'torture --kills 200 --power 200')
     for part in "${parts[@]}"; do
         # The words of a part are its verb and arguments.
         # shellcheck disable=SC2086
