@@ -7,7 +7,7 @@ readonly build_packages=(
     protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotobuf-c-dev
 )
 readonly test_packages=(git binutils libcmocka-dev lua-busted lua-check lua-luv clang-format locales)
-readonly fuzz_packages=(clang)
+readonly fuzz_packages=(clang libclang-rt-14-dev)
 
 as_root() {
     if [[ $(id -u) -eq 0 ]]; then
