@@ -162,6 +162,21 @@ static tl_rc check_known(struct check *c, const ProtobufCFieldDescriptor *f, uns
     return wire == TL_PB_LEN ? check_body(c, f, body) : TL_OK;
 }
 
+/* Fields mostly come in order, and repeated ones in a row: *next is where the last one was found. */
+static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *desc,
+                                                  uint32_t number, unsigned *next)
+{
+    for (unsigned i = *next; i < desc->n_fields && i < *next + 3; i++) {
+        if (desc->fields[i].id == number) {
+            *next = i;
+            return &desc->fields[i];
+        }
+    }
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(desc, number);
+    *next = f ? (unsigned)(f - desc->fields) : *next;
+    return f;
+}
+
 /* Reads the value behind a tag; *body is set for length-delimited fields. */
 static tl_rc read_value(struct check *c, struct span *s, unsigned wire, struct span *body)
 {
@@ -184,6 +199,7 @@ static tl_rc read_value(struct check *c, struct span *s, unsigned wire, struct s
 static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *desc, struct span s)
 {
     uint64_t seen[SEEN_WORDS] = {0};
+    unsigned next = 0;
     c->desc = desc;
     c->number = 0;
     tl_rc rc = charge(c, desc->sizeof_message + COST_ALLOCATION);
@@ -204,8 +220,7 @@ static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *de
         if (rc) {
             return rc;
         }
-        const ProtobufCFieldDescriptor *f =
-            protobuf_c_message_descriptor_get_field(desc, c->number);
+        const ProtobufCFieldDescriptor *f = find_field(desc, c->number, &next);
         if (!f) {
             rc = charge(c, COST_UNKNOWN_FIELD + COST_ALLOCATION + (size_t)(s.p - start));
         } else if (seen_twice(desc, f, seen)) {

@@ -55,6 +55,10 @@ static tl_rc put(struct back *b, const void *p, size_t n)
 
 static tl_rc put_varint(struct back *b, uint64_t v)
 {
+    if (v < 0x80 && b->at > 0) {
+        b->base[--b->at] = (uint8_t)v;
+        return TL_OK;
+    }
     uint8_t bytes[10];
     size_t n = 0;
     while (v >= 0x80) {
@@ -228,8 +232,21 @@ static tl_rc put_body(struct back *b, const ProtobufCMessage *msg)
         }
     }
     const ProtobufCMessageDescriptor *desc = msg->descriptor;
+    unsigned oneof = 0; /* where the case of the oneof at hand stands, 0: none */
+    uint32_t which = 0;
     for (unsigned i = desc->n_fields; rc == TL_OK && i-- > 0;) {
-        rc = put_field(b, msg, &desc->fields[i]);
+        const ProtobufCFieldDescriptor *f = &desc->fields[i];
+        if (tl_pb_is_oneof(f)) {
+            /* An event has one of 60 attributes: the others must cost next to nothing. */
+            if (f->quantifier_offset != oneof) {
+                oneof = f->quantifier_offset;
+                which = tl_pb_oneof_case(msg, f);
+            }
+            if (which != f->id) {
+                continue;
+            }
+        }
+        rc = put_field(b, msg, f);
     }
     b->depth--;
     return rc;
