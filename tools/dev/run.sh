@@ -15,10 +15,16 @@ demo() {
     phase 'run' tools/dev/demo.sh build
 }
 
+# bench [ARGUMENTS]: workflows a second through worker and server; bench PART ...: one part alone,
+# a program of host/test/bench.
 bench() {
-    [[ -x bench/run.sh ]] || die 'this tree has no benchmarks: bench/run.sh is missing'
     build release
-    exec bench/run.sh "$@"
+    if [[ $# -gt 0 && -x build/bench/bench_$1 ]]; then
+        local part=$1
+        shift
+        exec "build/bench/bench_$part" "$@"
+    fi
+    exec build/temporal-lua bench "$@"
 }
 
 fuzz() {
