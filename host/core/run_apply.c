@@ -325,7 +325,8 @@ static tl_rc announce_patches(struct tl_run *run, struct tl_error *err)
             return TL_ELIMIT;
         }
         job->u.patch.change_id = marker.id;
-        run->patches[tl_patch_index(run, marker.id)].announced = true;
+        uint32_t index = tl_patch_index(run, marker.id); /* may move the array */
+        run->patches[index].announced = true;
     }
     return TL_OK;
 }

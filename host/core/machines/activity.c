@@ -63,7 +63,6 @@
     T(CANCEL_REQUESTED_STARTED, TASK_TIMED_OUT,        wait_timed_out, DONE)                       \
     T(CANCEL_REQUESTED_STARTED, TASK_COMPLETED,        wait_completed, DONE)                       \
     T(CANCEL_REQUESTED_STARTED, TASK_FAILED,           wait_failed,    DONE)                       \
-    T(ABANDONED,                CANCEL,                NULL,           ABANDONED)                  \
     T(ABANDONED,                ABANDON,               NULL,           ABANDONED)                  \
     T(ABANDONED,                TASK_STARTED,          NULL,           ABANDONED)                  \
     T(ABANDONED,                TASK_COMPLETED,        NULL,           DONE)                       \

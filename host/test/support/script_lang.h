@@ -34,7 +34,9 @@ struct tl_step {
     unsigned n;
     const char *id;
 };
-#define TL_STEPS(...) ((const struct tl_step[]){__VA_ARGS__, {0, NULL, 0, NULL}})
+/* TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(COMPLETE)) */
+#define DO(what, ...) {.op = TL_DO_##what, __VA_ARGS__}
+#define TL_STEPS(...) ((const struct tl_step[]){__VA_ARGS__, {.op = 0}})
 
 #define TL_SCRIPT_MAX 64
 struct tl_script {
