@@ -1,0 +1,83 @@
+local helper = require "helper"
+
+local fixtures = "spec/fixtures/histories/"
+
+describe("command line", function()
+  it("tells version and help", function()
+    local code, output = helper.run(helper.binary .. " --version")
+    assert.are.equal(0, code)
+    assert.matches("^temporal%-lua version %d", output)
+    code, output = helper.run(helper.binary .. " --help")
+    assert.are.equal(0, code)
+    assert.matches("worker run", output)
+    code, output = helper.run(helper.binary .. " workflow show --help")
+    assert.are.equal(0, code)
+    assert.matches("%-%-history%-file", output)
+  end)
+
+  it("refuses what it does not know, with exit code 2 and the near match", function()
+    local code, _, errors = helper.run(helper.binary .. " workflw show")
+    assert.are.equal(2, code)
+    assert.matches("workflw", errors)
+    code, _, errors = helper.run(helper.binary .. " workflow show --workflow-idd x")
+    assert.are.equal(2, code)
+    assert.matches("'%-%-workflow%-id'", errors)
+    code, _, errors = helper.run(helper.binary .. " bench --duration soon")
+    assert.are.equal(2, code)
+    assert.matches("'soon' is not a duration", errors)
+    code, _, errors = helper.run(helper.binary .. " replay --workflows x")
+    assert.are.equal(2, code)
+    assert.matches("HISTORY%-FILE", errors)
+    code, _, errors = helper.run(helper.binary .. " workflow show")
+    assert.are.equal(2, code)
+    assert.matches("history%-file", errors)
+  end)
+
+  it("says which file it cannot read", function()
+    local code, _, errors = helper.run(helper.binary .. " workflow show --history-file /no/such/file")
+    assert.are.equal(1, code)
+    assert.matches("/no/such/file", errors)
+    local file <close> = helper.file "{ this is not a history"
+    code, _, errors = helper.run(helper.binary .. " workflow show --history-file " .. file.name)
+    assert.are.equal(1, code)
+    assert.is_true(#errors > 0)
+  end)
+
+  it("draws a history and writes it back as JSON", function()
+    local list = assert(io.popen("ls " .. fixtures .. "*.json")):read "a"
+    for file in list:gmatch "[^\n]+" do
+      local code, output = helper.run(helper.binary .. " workflow show --history-file " .. file)
+      assert.are.equal(0, code)
+      assert.matches("workflow ", output)
+      assert.matches("started", output)
+      code, output = helper.run(helper.binary .. " workflow show --output json --history-file " .. file)
+      assert.are.equal(0, code)
+      assert.matches('"events"', output)
+    end
+  end)
+
+  it("runs a script with its arguments and reports its errors", function()
+    local file <close> = helper.file "print(require('temporal').version, ...) error('broken')"
+    local code, output, errors = helper.run(("%s run %s a b"):format(helper.binary, file.name))
+    assert.are.equal(1, code)
+    assert.matches("a\tb", output)
+    assert.matches("broken", errors)
+  end)
+
+  it("refuses a worker script that returns no worker", function()
+    local file <close> = helper.file "return 42"
+    local code, _, errors = helper.run(("%s worker run %s"):format(helper.binary, file.name))
+    assert.are.equal(1, code)
+    assert.matches("returns no worker", errors)
+  end)
+
+  it("runs a worker until SIGTERM and leaves in order", function()
+    local script <close> = helper.file [[
+      local temporal = require "temporal"
+      return temporal.worker { task_queue = "q", activities = { hello = function() end } }
+    ]]
+    local code, output = helper.run(("sh -c '%s worker run %s & pid=$!; sleep 0.7; kill -TERM $pid; wait $pid'"):format(helper.binary, script.name))
+    assert.are.equal(0, code)
+    assert.matches("worker on task queue 'q' is running", output)
+  end)
+end)

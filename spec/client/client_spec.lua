@@ -1,0 +1,188 @@
+local helper = require "helper"
+local temporal = require "temporal"
+
+local source = [[
+  local temporal = require "temporal"
+  local workflow = require "temporal.workflow"
+  return {
+    workflow.define("Echo", function(...) return ... end),
+    workflow.define("Waits", function()
+      local seen = {}
+      workflow.set_signal_handler("add", function(x) seen[#seen + 1] = x end)
+      workflow.set_query_handler("seen", function() return seen end)
+      workflow.set_query_handler("fails", function() error("no answer", 0) end)
+      workflow.wait_condition(function() return #seen >= 2 end)
+      return seen
+    end),
+    workflow.define("Fails", function()
+      error(temporal.failure { type = "Broken", message = "it broke", details = { 1, "two" }, non_retryable = true })
+    end),
+    workflow.define("Chain", function(n)
+      if n > 0 then workflow.continue_as_new({}, n - 1) end
+      return "end"
+    end),
+    workflow.define("Sleeps", function() workflow.sleep("30d") return "woke" end),
+  }
+]]
+
+describe("client", function()
+  it("carries values of every kind there and back", function()
+    local env <close> = helper.environment(source)
+    local got = table.pack(env:execute_workflow("Echo", nil, 1, 1.0, "text", true, temporal.null, { a = { 1, 2 } },
+      temporal.array {}, {}, 9007199254740993, temporal.bytes "\0\xff"))
+    assert.are.equal(10, got.n)
+    assert.are.equal("integer", math.type(got[1]))
+    assert.are.equal("float", math.type(got[2]))
+    assert.are.equal("text", got[3])
+    assert.are.equal(true, got[4])
+    assert.are.same({ a = { 1, 2 } }, got[6])
+    assert.are.equal(9007199254740993, got[9])
+    assert.are.equal("\0\xff", tostring(got[10]))
+  end)
+
+  it("signals, queries and waits", function()
+    local env <close> = helper.environment(source)
+    local handle = env:start_workflow("Waits", { id = "w" })
+    handle:signal("add", 1)
+    assert.are.same({ 1 }, handle:query "seen")
+    local ok, err = pcall(handle.query, handle, "fails")
+    assert.is_false(ok)
+    assert.are.equal("WorkflowQueryFailedError", err.type)
+    assert.matches("no answer", err.message)
+    ok, err = pcall(handle.query, handle, "unknown")
+    assert.is_false(ok)
+    assert.matches("unknown", err.message)
+    handle:signal("add", 2)
+    assert.are.same({ 1, 2 }, handle:result())
+    assert.are.same({ 1, 2 }, handle:query "seen")
+  end)
+
+  it("starts with a signal", function()
+    local env <close> = helper.environment(source)
+    local handle = env:start_workflow("Waits", { id = "s", start_signal = "add", start_signal_args = { "first" } })
+    handle = env:start_workflow("Waits", { id = "s", start_signal = "add", start_signal_args = { "second" } })
+    assert.are.same({ "first", "second" }, handle:result())
+  end)
+
+  it("tells failures with their cause", function()
+    local env <close> = helper.environment(source)
+    local ok, err = pcall(env.execute_workflow, env, "Fails")
+    assert.is_false(ok)
+    assert.are.equal("WorkflowFailureError", err.type)
+    assert.are.equal("Broken", err.cause.type)
+    assert.are.equal("it broke", err.cause.message)
+    assert.are.same({ 1, "two" }, err.cause.details)
+    assert.is_true(temporal.is_failure(err, "Broken"))
+    assert.is_false(temporal.is_failure(err, "Other"))
+  end)
+
+  it("refuses a second run under the same id unless told otherwise", function()
+    local env <close> = helper.environment(source)
+    local first = env:start_workflow("Waits", { id = "same" })
+    local ok, err = pcall(env.start_workflow, env, "Waits", { id = "same" })
+    assert.is_false(ok)
+    assert.are.equal("WorkflowAlreadyStartedError", err.type)
+    assert.are.equal(first.first_execution_run_id, err.run_id)
+    local again = env:start_workflow("Waits", { id = "same", id_conflict_policy = "use_existing" })
+    assert.are.equal(first.first_execution_run_id, again.first_execution_run_id)
+    local new = env:start_workflow("Waits", { id = "same", id_conflict_policy = "terminate_existing" })
+    assert.are_not.equal(first.first_execution_run_id, new.first_execution_run_id)
+    new:terminate "done"
+    ok, err = pcall(env.start_workflow, env, "Waits", { id = "same", id_reuse_policy = "reject_duplicate" })
+    assert.is_false(ok)
+    assert.are.equal("WorkflowAlreadyStartedError", err.type)
+  end)
+
+  it("follows continue-as-new to the end, or not", function()
+    local env <close> = helper.environment(source)
+    local handle = env:start_workflow("Chain", { id = "chain" }, 3)
+    assert.are.equal("end", handle:result())
+    local first = env.client:get_workflow_handle("chain", handle.first_execution_run_id)
+    local ok, err = pcall(first.result, first, { follow_runs = false })
+    assert.is_false(ok)
+    assert.is_true(temporal.is_failure(err, "ContinuedAsNewError"))
+  end)
+
+  it("cancels and terminates", function()
+    local env <close> = helper.environment(source)
+    local handle = env:start_workflow("Sleeps", { id = "c" })
+    handle:cancel()
+    local ok, err = pcall(handle.result, handle)
+    assert.is_false(ok)
+    assert.is_true(temporal.is_cancelled(err))
+    handle = env:start_workflow("Sleeps", { id = "t" })
+    handle:terminate "enough"
+    ok, err = pcall(handle.result, handle)
+    assert.is_false(ok)
+    assert.is_true(temporal.is_failure(err, "TerminatedError"))
+    assert.matches("enough", tostring(err.cause.message))
+  end)
+
+  it("skips thirty days in no time", function()
+    local env <close> = helper.environment(source)
+    local began, clock = env:now(), os.time()
+    assert.are.equal("woke", env:execute_workflow("Sleeps"))
+    assert.is_true(env:now() - began >= 30 * 86400)
+    assert.is_true(os.time() - clock < 10)
+  end)
+
+  it("lists, counts, describes and deletes", function()
+    local env <close> = helper.environment(source, { replay = false })
+    for i = 1, 5 do
+      env:execute_workflow("Echo", { id = "list-" .. i }, i)
+    end
+    env:start_workflow("Waits", { id = "open" })
+    assert.are.equal(6, env.client:count_workflows())
+    assert.are.equal(5, env.client:count_workflows "WorkflowType = 'Echo' AND ExecutionStatus = 'Completed'")
+    local ids = {}
+    for info in env.client:list_workflows("WorkflowType = 'Echo'", 2) do
+      ids[#ids + 1] = info.execution.workflow_id
+    end
+    table.sort(ids)
+    assert.are.same({ "list-1", "list-2", "list-3", "list-4", "list-5" }, ids)
+    local described = env.client:get_workflow_handle("open"):describe()
+    assert.are.equal("Waits", described.workflow_execution_info.type.name)
+    assert.are.equal(1, described.workflow_execution_info.status)
+    env.client:get_workflow_handle("list-1"):delete()
+    helper.eventually(env, function() return env.client:count_workflows() == 5 end)
+    local ok, err = pcall(env.client.count_workflows, env.client, "WorkflowTyp = 'Echo'")
+    assert.is_false(ok)
+    assert.are.equal("INVALID_ARGUMENT", err.status)
+    assert.matches("WorkflowType", err.message)
+  end)
+
+  it("answers what does not exist with NOT_FOUND", function()
+    local env <close> = helper.environment(source)
+    local handle = env.client:get_workflow_handle "nobody"
+    for _, call in ipairs { "describe", "cancel", "fetch_history" } do
+      local ok, err = pcall(handle[call], handle)
+      assert.is_false(ok)
+      assert.are.equal("NOT_FOUND", err.status)
+    end
+    local ok, err = pcall(handle.signal, handle, "x")
+    assert.is_false(ok)
+    assert.are.equal("NOT_FOUND", err.status)
+  end)
+
+  it("keeps everything in a file across a restart", function()
+    local name = os.tmpname()
+    os.remove(name)
+    do
+      local env <close> = helper.environment(source, { db_filename = name, replay = false })
+      assert.are.equal("kept", env:execute_workflow("Echo", { id = "done" }, "kept"))
+      local handle = env:start_workflow("Waits", { id = "going" })
+      handle:signal("add", "before")
+      assert.are.same({ "before" }, handle:query "seen")
+    end
+    do
+      local env <close> = helper.environment(source, { db_filename = name })
+      assert.are.equal("kept", env.client:get_workflow_handle("done"):result())
+      local handle = env.client:get_workflow_handle "going"
+      handle:signal("add", "after")
+      assert.are.same({ "before", "after" }, handle:result())
+    end
+    for _, suffix in ipairs { "", "-wal", "-shm", ".lock" } do
+      os.remove(name .. suffix)
+    end
+  end)
+end)
