@@ -78,7 +78,7 @@ static void end_with_error(lua_State *L, struct tl_activity *a)
         return;
     }
     if (f.cancelled && tl_activity_cancel_reasons(a)) {
-        tl_activity_cancel(a, NULL);
+        tl_activity_end_canceled(a, NULL);
         return;
     }
     if (!f.failure) {
