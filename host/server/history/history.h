@@ -322,9 +322,9 @@ struct tl_task_ref {
 struct tl_wft_start {
     struct tl_str task_queue;   /* the queue the poll came on */
     bool sticky;                /* it is the run's sticky queue */
-    const char *identity, *request_id, *build_id;
-    const TpDeployment__WorkerDeploymentOptions *deployment_options; /* NULL when none */
-    const TpCommon__WorkerVersionCapabilities *version_capabilities;
+    bool inline_reply;          /* goes out in the reply of a completion: the worker has the run */
+    const char *identity, *request_id;
+    const TpCommon__WorkerVersionCapabilities *version_capabilities; /* NULL when none */
 };
 struct tl_wft_started {
     struct tl_task_ref ref;
@@ -404,6 +404,18 @@ struct tl_heartbeat_reply {
 tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *key,
                                const TpCommon__Payloads *details, const char *identity,
                                struct tl_heartbeat_reply *out, struct tl_error *err) TL_MUST_USE;
+
+/* --- deliveries taken back --------------------------------------------------------------------------- */
+
+/* The worker never saw the task that was started (its poll's caller had gone): as if it had not been
+ * started, and offered again. Errors: TL_ENOTFOUND with TL_ERR_STALE_TASK when the task is another one
+ * by now, or when its start is in the history already: then its timeout brings it back. */
+tl_rc tl_tx_wft_unstart(struct tl_tx *tx, const struct tl_task_ref *ref, struct tl_error *err)
+    TL_MUST_USE;
+tl_rc tl_tx_activity_unstart(struct tl_tx *tx, const struct tl_task_ref *ref, struct tl_error *err)
+    TL_MUST_USE;
+/* Ends a transaction without writing what it changed: the caller throws the run away with it. */
+void tl_tx_discard(struct tl_tx *tx);
 
 /* --- queries --------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,407 @@
+/* Checkpoints (RunState) and recovery from log rows.
+ * Thread: the run's owner. Owns: a loaded state belongs to the caller. */
+#include <string.h>
+
+#include "server/history/rs.h"
+
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)tl_or_empty(s);
+}
+
+static ProtobufCBinaryData view(const struct tl_blob *b)
+{
+    return tl_pb_bytes_view(tl_blob_str(b));
+}
+
+/* --- save ------------------------------------------------------------------------------------------- */
+
+static void save_scalars(const struct tl_rs *rs, TlV1__RunState *s)
+{
+    s->execution_timeout_ns = rs->execution_timeout_ns;
+    s->run_timeout_ns = rs->run_timeout_ns;
+    s->task_timeout_ns = rs->task_timeout_ns;
+    s->attempt = rs->attempt;
+    s->execution_expiration_ns = rs->execution_expiration_ns;
+    s->run_expiration_ns = rs->run_expiration_ns;
+    s->first_backoff_interval_ns = rs->first_backoff_ns;
+    s->start_ns = rs->start_ns;
+    s->close_ns = rs->close_ns;
+    s->status = rs->status;
+    s->close_event_id = rs->close_event_id;
+    s->next_event_id = rs->next_event_id;
+    s->history_bytes = rs->history_bytes;
+    s->last_log_id = rs->last_log_id;
+    s->cancel_requested = rs->cancel_requested;
+    s->signal_count = rs->signal_count;
+    s->previous_started_event_id = rs->previous_started_id;
+    s->last_completed_event_id = rs->last_completed_id;
+    s->had_workflow_task = rs->had_wft;
+    s->initiator = rs->initiator;
+    s->record_count = rs->record_count;
+    s->versioning_behavior = rs->versioning_behavior;
+    s->visibility_changes = rs->visibility_changes;
+}
+
+static void save_texts(const struct tl_rs *rs, TlV1__RunState *s)
+{
+    s->workflow_type = text(rs->workflow_type);
+    s->task_queue = text(rs->task_queue);
+    s->first_run_id = text(rs->first_run_id);
+    s->original_run_id = text(rs->original_run_id);
+    s->continued_run_id = text(rs->continued_run_id);
+    s->new_run_id = text(rs->new_run_id);
+    s->start_request_id = text(rs->start_request_id);
+    s->cron_schedule = text(rs->cron_schedule);
+    s->cancel_request_id = text(rs->cancel_request_id);
+    s->worker_deployment_name = text(rs->deployment_name);
+    s->build_id = text(rs->build_id);
+    s->retry_policy = view(&rs->retry_policy);
+    s->memo = view(&rs->memo);
+    s->search_attributes = view(&rs->search_attributes);
+    s->start_event = view(&rs->start_event);
+    s->user_metadata = view(&rs->user_metadata);
+    s->priority = view(&rs->priority);
+}
+
+static bool save_batches(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
+{
+    size_t n = rs->batch_n;
+    if (n == 0) {
+        return true;
+    }
+    s->batch_log_ids = TL_ARENA_ARRAY(a, int64_t, n);
+    s->batch_events = TL_ARENA_ARRAY(a, int64_t, n);
+    s->batch_bytes = TL_ARENA_ARRAY(a, int64_t, n);
+    if (!s->batch_log_ids || !s->batch_events || !s->batch_bytes) {
+        return false;
+    }
+    int64_t log_id = 0;
+    for (size_t i = 0; i < n; i++) {
+        s->batch_log_ids[i] = rs->batches[i].log_id - log_id;
+        s->batch_events[i] = rs->batches[i].event_count;
+        s->batch_bytes[i] = rs->batches[i].bytes_n;
+        log_id = rs->batches[i].log_id;
+    }
+    s->n_batch_log_ids = s->n_batch_events = s->n_batch_bytes = n;
+    return true;
+}
+
+static bool save_activities(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
+{
+    struct tl_pb_list list = {0};
+    if (!rs->acts) {
+        return true;
+    }
+    TL_MAP_EACH(e, rs->acts)
+    {
+        const struct tl_act *act = e->value;
+        TlV1__ActivityState *state = TL_ARENA_NEW(a, TlV1__ActivityState);
+        if (!state || !tl_pb_push(a, &list, state)) {
+            return false;
+        }
+        tl_delta_from_act(act, state);
+        state->attributes = view(&act->attributes);
+    }
+    s->n_activities = list.n;
+    s->activities = list.items;
+    return true;
+}
+
+static bool save_timers(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
+{
+    struct tl_pb_list list = {0};
+    if (!rs->timers) {
+        return true;
+    }
+    TL_MAP_EACH(e, rs->timers)
+    {
+        const struct tl_timer *timer = e->value;
+        TlV1__TimerState *state = TL_ARENA_NEW(a, TlV1__TimerState);
+        if (!state || !tl_pb_push(a, &list, state)) {
+            return false;
+        }
+        *state = (TlV1__TimerState)TL_V1__TIMER_STATE__INIT;
+        state->timer_id = (char *)(uintptr_t)timer->id;
+        state->started_event_id = timer->started_id;
+        state->fire_ns = timer->fire_ns;
+    }
+    s->n_timers = list.n;
+    s->timers = list.items;
+    return true;
+}
+
+static bool save_signals_and_buffer(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
+{
+    struct tl_pb_list ids = {0};
+    if (rs->signal_ids) {
+        TL_MAP_EACH(e, rs->signal_ids)
+        {
+            char *id = tl_pb_cstr(a, tl_map_key(e));
+            if (!id || !tl_pb_push(a, &ids, id)) {
+                return false;
+            }
+        }
+    }
+    s->n_signal_request_ids = ids.n;
+    s->signal_request_ids = ids.items;
+    if (rs->buffer_n > 0) {
+        s->buffered_events = TL_ARENA_ARRAY(a, ProtobufCBinaryData, rs->buffer_n);
+        if (!s->buffered_events) {
+            return false;
+        }
+        for (size_t i = 0; i < rs->buffer_n; i++) {
+            s->buffered_events[i] =
+                tl_pb_bytes_view(tl_str_n(rs->buffer[i].bytes, rs->buffer[i].n));
+        }
+        s->n_buffered_events = rs->buffer_n;
+    }
+    return true;
+}
+
+tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_error *err)
+{
+    TlV1__RunState s = TL_V1__RUN_STATE__INIT;
+    TlV1__WorkflowTaskState wft;
+    TlV1__StickyState sticky = TL_V1__STICKY_STATE__INIT;
+    struct tl_arena a;
+    tl_arena_init(&a, TL_ARENA_UNLIMITED);
+    save_scalars(rs, &s);
+    save_texts(rs, &s);
+    tl_delta_from_wft(&rs->wft, true, &wft);
+    s.workflow_task = &wft;
+    if (rs->sticky_queue) {
+        sticky.task_queue = rs->sticky_queue;
+        sticky.schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
+        s.sticky = &sticky;
+    }
+    tl_rc rc = TL_OK;
+    if (!save_batches(rs, &a, &s) || !save_activities(rs, &a, &s) || !save_timers(rs, &a, &s) ||
+        !save_signals_and_buffer(rs, &a, &s)) {
+        rc = tl_error_set(err, TL_ELIMIT, "no memory to save the run");
+    } else {
+        rc = tl_pb_encode(&s, out, err);
+    }
+    tl_arena_deinit(&a);
+    return rc;
+}
+
+/* --- load ------------------------------------------------------------------------------------------- */
+
+static void load_scalars(struct tl_rs *rs, const TlV1__RunState *s)
+{
+    rs->execution_timeout_ns = s->execution_timeout_ns;
+    rs->run_timeout_ns = s->run_timeout_ns;
+    rs->task_timeout_ns = s->task_timeout_ns;
+    rs->attempt = s->attempt;
+    rs->execution_expiration_ns = s->execution_expiration_ns;
+    rs->run_expiration_ns = s->run_expiration_ns;
+    rs->first_backoff_ns = s->first_backoff_interval_ns;
+    rs->start_ns = s->start_ns;
+    rs->close_ns = s->close_ns;
+    rs->status = s->status;
+    rs->close_event_id = s->close_event_id;
+    rs->next_event_id = s->next_event_id;
+    rs->history_bytes = s->history_bytes;
+    rs->last_log_id = s->last_log_id;
+    rs->cancel_requested = s->cancel_requested;
+    rs->signal_count = s->signal_count;
+    rs->previous_started_id = s->previous_started_event_id;
+    rs->last_completed_id = s->last_completed_event_id;
+    rs->had_wft = s->had_workflow_task;
+    rs->initiator = s->initiator;
+    rs->record_count = s->record_count;
+    rs->versioning_behavior = s->versioning_behavior;
+    rs->visibility_changes = s->visibility_changes;
+}
+
+static void load_texts(struct tl_rs *rs, const TlV1__RunState *s)
+{
+    tl_set_str(&rs->workflow_type, s->workflow_type);
+    tl_set_str(&rs->task_queue, s->task_queue);
+    tl_set_str(&rs->first_run_id, s->first_run_id);
+    tl_set_str(&rs->original_run_id, s->original_run_id);
+    tl_set_str(&rs->continued_run_id, s->continued_run_id);
+    tl_set_str(&rs->new_run_id, s->new_run_id);
+    tl_set_str(&rs->start_request_id, s->start_request_id);
+    tl_set_str(&rs->cron_schedule, s->cron_schedule);
+    tl_set_str(&rs->cancel_request_id, s->cancel_request_id);
+    tl_set_str(&rs->deployment_name, s->worker_deployment_name);
+    tl_set_str(&rs->build_id, s->build_id);
+    tl_set_blob(&rs->retry_policy, tl_pb_str(s->retry_policy));
+    tl_set_blob(&rs->memo, tl_pb_str(s->memo));
+    tl_set_blob(&rs->search_attributes, tl_pb_str(s->search_attributes));
+    tl_set_blob(&rs->start_event, tl_pb_str(s->start_event));
+    tl_set_blob(&rs->user_metadata, tl_pb_str(s->user_metadata));
+    tl_set_blob(&rs->priority, tl_pb_str(s->priority));
+}
+
+static tl_rc load_batches(struct tl_rs *rs, const TlV1__RunState *s, struct tl_error *err)
+{
+    int64_t log_id = 0, event_id = 1;
+    if (s->n_batch_events != s->n_batch_log_ids || s->n_batch_bytes != s->n_batch_log_ids) {
+        return tl_error_set(err, TL_EDECODE, "the batch list of the run is damaged");
+    }
+    for (size_t i = 0; i < s->n_batch_log_ids; i++) {
+        int64_t count = s->batch_events[i], bytes = s->batch_bytes[i];
+        if (count <= 0 || count > UINT32_MAX || bytes <= 0 || bytes > UINT32_MAX) {
+            return tl_error_set(err, TL_EDECODE, "the batch list of the run is damaged");
+        }
+        log_id += s->batch_log_ids[i];
+        tl_rs_batch_push(rs, log_id, event_id, (uint32_t)count, NULL, (size_t)bytes);
+        event_id += count;
+    }
+    return TL_OK;
+}
+
+static tl_rc load_activities(struct tl_rs *rs, const TlV1__RunState *s, struct tl_arena *scratch,
+                             struct tl_error *err)
+{
+    for (size_t i = 0; i < s->n_activities; i++) {
+        TpHistory__ActivityTaskScheduledEventAttributes *attrs = NULL;
+        struct tl_str encoded = tl_pb_str(s->activities[i]->attributes);
+        tl_rc rc = tl_pb_decode(&tp_history__activity_task_scheduled_event_attributes__descriptor,
+                                encoded, scratch, &attrs, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+        struct tl_act *act = tl_rs_act_add(rs, s->activities[i]->scheduled_event_id,
+                                           s->activities[i]->scheduled_ns, attrs, encoded);
+        tl_delta_to_act(act, s->activities[i]);
+        tl_rs_act_arm(rs, act);
+    }
+    return TL_OK;
+}
+
+/* Buffered events had their effect before the checkpoint: only the bytes are kept. */
+static tl_rc load_buffer(struct tl_rs *rs, const TlV1__RunState *s, struct tl_arena *scratch,
+                         struct tl_error *err)
+{
+    for (size_t i = 0; i < s->n_buffered_events; i++) {
+        TpHistory__HistoryEvent *e = NULL;
+        struct tl_str bytes = tl_pb_str(s->buffered_events[i]);
+        tl_rc rc =
+            tl_pb_decode(&tp_history__history_event__descriptor, bytes, scratch, &e, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+        tl_rs_buffer_push(rs, bytes, (int)e->event_type, false);
+    }
+    return TL_OK;
+}
+
+static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_arena *scratch,
+                      struct tl_error *err)
+{
+    TlV1__RunState *s = NULL;
+    tl_rc rc = tl_pb_decode(&tl_v1__run_state__descriptor, checkpoint, scratch, &s, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    load_scalars(rs, s);
+    load_texts(rs, s);
+    if (s->sticky) {
+        tl_rs_set_sticky(rs, s->sticky->task_queue, s->sticky->schedule_to_start_timeout_ns);
+    }
+    if (s->workflow_task) {
+        tl_delta_to_wft(&rs->wft, s->workflow_task);
+    }
+    for (size_t i = 0; i < s->n_signal_request_ids; i++) {
+        tl_rs_signal_note(rs, s->signal_request_ids[i]);
+    }
+    for (size_t i = 0; i < s->n_timers; i++) {
+        tl_rs_timer_remove(rs, s->timers[i]->timer_id);
+        tl_rs_timer_add(rs, s->timers[i]->timer_id, s->timers[i]->started_event_id,
+                        s->timers[i]->fire_ns);
+    }
+    rc = load_batches(rs, s, err);
+    if (rc == TL_OK) {
+        rc = load_activities(rs, s, scratch, err);
+    }
+    return rc == TL_OK ? load_buffer(rs, s, scratch, err) : rc;
+}
+
+tl_rc tl_rs_load(struct tl_rs **out, const struct tl_rs_identity *identity, struct tl_str checkpoint,
+                 struct tl_error *err)
+{
+    struct tl_rs *rs = tl_rs_new(identity);
+    struct tl_arena scratch;
+    tl_arena_init(&scratch, TL_ARENA_UNLIMITED);
+    tl_rc rc = load_all(rs, checkpoint, &scratch, err);
+    tl_arena_deinit(&scratch);
+    if (rc != TL_OK) {
+        tl_rs_free(rs);
+        rs = NULL;
+    }
+    *out = rs;
+    return rc;
+}
+
+/* --- log rows --------------------------------------------------------------------------------------- */
+
+static bool was_applied(const TlV1__RunDelta *delta, int64_t event_id)
+{
+    for (size_t i = 0; delta && i < delta->n_applied_event_ids; i++) {
+        if (delta->applied_event_ids[i] == event_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static tl_rc apply_events(struct tl_rs *rs, struct tl_str history, const TlV1__RunDelta *delta,
+                          struct tl_arena *scratch, uint32_t *count, struct tl_error *err)
+{
+    struct tl_str rest = history, bytes;
+    while (tl_history_next(&rest, &bytes)) {
+        TpHistory__HistoryEvent *e = NULL;
+        tl_rc rc =
+            tl_pb_decode(&tp_history__history_event__descriptor, bytes, scratch, &e, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+        if (e->event_id != rs->next_event_id) {
+            return tl_error_set(err, TL_EDATALOSS, "event %lld follows event %lld",
+                                (long long)e->event_id, (long long)(rs->next_event_id - 1));
+        }
+        rs->next_event_id++;
+        (*count)++;
+        if (!was_applied(delta, e->event_id)) {
+            rc = tl_rs_apply_event(rs, e, scratch, err);
+            if (rc != TL_OK) {
+                return rc;
+            }
+        }
+    }
+    return rest.n == 0 ? TL_OK : tl_error_set(err, TL_EDECODE, "a log row is damaged");
+}
+
+tl_rc tl_rs_apply_record(struct tl_rs *rs, int64_t log_id, struct tl_str record,
+                         struct tl_arena *scratch, struct tl_error *err)
+{
+    TlV1__LogRecord *row = NULL;
+    tl_rc rc = tl_pb_decode(&tl_v1__log_record__descriptor, record, scratch, &row, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    struct tl_str history = tl_pb_str(row->history);
+    int64_t first = rs->next_event_id;
+    uint32_t count = 0;
+    rc = apply_events(rs, history, row->delta, scratch, &count, err);
+    if (rc == TL_OK && row->delta) {
+        rc = tl_rs_apply_delta(rs, row->delta, scratch, err);
+    }
+    if (rc != TL_OK) {
+        return rc;
+    }
+    if (count > 0) {
+        char *cached = tl_mem_alloc(history.n);
+        memcpy(cached, history.p, history.n);
+        tl_rs_batch_push(rs, log_id, first, count, cached, history.n);
+        rs->history_bytes += (int64_t)history.n;
+    }
+    rs->last_log_id = log_id;
+    rs->record_count++;
+    rs->version++;
+    return TL_OK;
+}

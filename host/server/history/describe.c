@@ -1,0 +1,314 @@
+/* What DescribeWorkflowExecution and the visibility rows show of a run.
+ * Thread: the run's owner. Owns: results live in the arena; tl_rs_info gives views. */
+#include "server/history/rs.h"
+
+static struct tl_str view(const char *s)
+{
+    return tl_str(tl_or_empty(s));
+}
+
+void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
+{
+    const struct tl_wft *w = &rs->wft;
+    *out = (struct tl_rs_info){
+        .id = {rs->run_number, rs->namespace_number, view(rs->namespace_name),
+               view(rs->namespace_id), view(rs->workflow_id), view(rs->run_id)},
+        .workflow_type = view(rs->workflow_type),
+        .task_queue = view(rs->task_queue),
+        .first_run_id = view(rs->first_run_id),
+        .original_run_id = view(rs->original_run_id),
+        .continued_run_id = view(rs->continued_run_id),
+        .new_run_id = view(rs->new_run_id),
+        .start_request_id = view(rs->start_request_id),
+        .cron_schedule = view(rs->cron_schedule),
+        .memo = tl_blob_str(&rs->memo),
+        .search_attributes = tl_blob_str(&rs->search_attributes),
+        .status = rs->status,
+        .closed = rs->close_event_id != 0,
+        .start_ns = rs->start_ns,
+        .execution_ns = tl_ns_add(rs->start_ns, rs->first_backoff_ns),
+        .close_ns = rs->close_ns,
+        .next_event_id = rs->next_event_id,
+        .close_event_id = rs->close_event_id,
+        .history_length = rs->next_event_id - 1,
+        .history_bytes = rs->history_bytes,
+        .last_log_id = rs->last_log_id,
+        .state_transition_count = rs->record_count,
+        .version = rs->version,
+        .visibility_version = rs->visibility_changes,
+        .cancel_requested = rs->cancel_requested,
+        .wft_pending = w->scheduled_id != 0,
+        .wft_started = w->started_id != 0,
+        .wft_started_volatile = w->started_id != 0 && w->started_volatile,
+        .wft_scheduled_id = w->scheduled_id,
+        .wft_started_id = w->started_id,
+        .wft_attempt = w->attempt,
+        .wft_sticky = w->sticky && !w->unstuck,
+        .sticky_queue = tl_rs_is_sticky(rs) ? view(rs->sticky_queue) : tl_str(""),
+        .previous_started_event_id = rs->previous_started_id,
+        .ever_completed_wft = rs->previous_started_id > 0,
+        .pending_activities = rs->acts ? rs->acts->count : 0,
+        .pending_timers = rs->timers ? rs->timers->count : 0,
+        .buffered_events = rs->buffer_n,
+        .buffered_queries = rs->query_n,
+    };
+}
+
+static size_t text_bytes(const char *s)
+{
+    return s ? tl_str(s).n + 17 : 0; /* with malloc's header */
+}
+
+size_t tl_rs_bytes(const struct tl_rs *rs)
+{
+    size_t n = sizeof(*rs) + rs->cached_bytes + rs->buffer_bytes;
+    n += rs->batch_cap * sizeof(rs->batches[0]) + rs->buffer_cap * sizeof(rs->buffer[0]);
+    n += rs->heap.cap * sizeof(void *) + rs->query_cap * sizeof(rs->queries[0]);
+    n += text_bytes(rs->namespace_name) + text_bytes(rs->namespace_id) +
+         text_bytes(rs->workflow_id) + text_bytes(rs->run_id) + text_bytes(rs->workflow_type) +
+         text_bytes(rs->task_queue) + text_bytes(rs->first_run_id) +
+         text_bytes(rs->original_run_id) + text_bytes(rs->start_request_id) +
+         text_bytes(rs->sticky_queue);
+    n += rs->memo.n + rs->search_attributes.n + rs->start_event.n + rs->retry_policy.n;
+    if (rs->acts) {
+        TL_MAP_EACH(e, rs->acts)
+        {
+            const struct tl_act *act = e->value;
+            n += sizeof(*act) + 200 + act->attributes.n + act->last_failure.n + act->heartbeat.n;
+        }
+    }
+    n += rs->timers ? rs->timers->count * (sizeof(struct tl_timer) + 120) : 0;
+    n += rs->signal_ids ? rs->signal_ids->count * 110 : 0;
+    return n;
+}
+
+/* --- describe ----------------------------------------------------------------------------------------- */
+
+/* Everything below writes into the arena; `full` collects that it was too small. */
+struct out {
+    struct tl_arena *a;
+    bool full;
+};
+
+static void *check(struct out *o, void *p)
+{
+    o->full |= p == NULL;
+    return p;
+}
+
+static char *copy(struct out *o, const char *s)
+{
+    return check(o, tl_pb_cstr(o->a, view(s)));
+}
+
+static Google__Protobuf__Timestamp *time_of(struct out *o, int64_t ns)
+{
+    return ns > 0 ? check(o, tl_pb_timestamp(o->a, ns)) : NULL;
+}
+
+static Google__Protobuf__Duration *span_of(struct out *o, int64_t ns)
+{
+    return check(o, tl_pb_duration_ns(o->a, ns));
+}
+
+static void *decode(struct out *o, const struct tl_blob *b, const ProtobufCMessageDescriptor *desc)
+{
+    return b->n == 0 ? NULL : check(o, tl_blob_decode(b, desc, o->a));
+}
+
+static TpTq__TaskQueue *queue_of(struct out *o, const char *name)
+{
+    TpTq__TaskQueue *q = check(o, TL_PB_NEW(o->a, TpTq__TaskQueue, tp_tq__task_queue));
+    if (q) {
+        q->name = copy(o, name);
+        q->kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
+    }
+    return q;
+}
+
+static TpCommon__WorkflowExecution *execution_of(struct out *o, const char *workflow_id,
+                                                 const char *run_id)
+{
+    TpCommon__WorkflowExecution *e =
+        check(o, TL_PB_NEW(o->a, TpCommon__WorkflowExecution, tp_common__workflow_execution));
+    if (e) {
+        e->workflow_id = copy(o, workflow_id);
+        e->run_id = copy(o, run_id);
+    }
+    return e;
+}
+
+static void fill_info(struct out *o, const struct tl_rs *rs, TpWorkflow__WorkflowExecutionInfo *i)
+{
+    i->execution = execution_of(o, rs->workflow_id, rs->run_id);
+    i->root_execution = execution_of(o, rs->workflow_id, rs->first_run_id);
+    i->type = check(o, TL_PB_NEW(o->a, TpCommon__WorkflowType, tp_common__workflow_type));
+    if (i->type) {
+        i->type->name = copy(o, rs->workflow_type);
+    }
+    i->start_time = time_of(o, rs->start_ns);
+    i->execution_time = time_of(o, tl_ns_add(rs->start_ns, rs->first_backoff_ns));
+    i->close_time = time_of(o, rs->close_ns);
+    i->status = (TpEnums__WorkflowExecutionStatus)rs->status;
+    i->history_length = rs->next_event_id - 1;
+    i->history_size_bytes = rs->history_bytes;
+    i->state_transition_count = rs->record_count;
+    i->task_queue = copy(o, rs->task_queue);
+    i->first_run_id = copy(o, rs->first_run_id);
+    i->memo = decode(o, &rs->memo, &tp_common__memo__descriptor);
+    i->search_attributes =
+        decode(o, &rs->search_attributes, &tp_common__search_attributes__descriptor);
+    i->priority = decode(o, &rs->priority, &tp_common__priority__descriptor);
+    i->worker_deployment_name = copy(o, rs->deployment_name);
+    if (rs->close_ns > 0) {
+        i->execution_duration =
+            span_of(o, rs->close_ns - tl_ns_add(rs->start_ns, rs->first_backoff_ns));
+    }
+}
+
+static void fill_config(struct out *o, const struct tl_rs *rs,
+                        TpWorkflow__WorkflowExecutionConfig *c)
+{
+    c->task_queue = queue_of(o, rs->task_queue);
+    c->workflow_execution_timeout = span_of(o, rs->execution_timeout_ns);
+    c->workflow_run_timeout = span_of(o, rs->run_timeout_ns);
+    c->default_workflow_task_timeout = span_of(o, rs->task_timeout_ns);
+    c->user_metadata = decode(o, &rs->user_metadata, &tp_sdk__user_metadata__descriptor);
+}
+
+static void fill_extended(struct out *o, const struct tl_rs *rs,
+                          TpWorkflow__WorkflowExecutionExtendedInfo *x)
+{
+    x->execution_expiration_time = time_of(o, rs->execution_expiration_ns);
+    x->run_expiration_time = time_of(o, rs->run_expiration_ns);
+    x->cancel_requested = rs->cancel_requested;
+    x->original_start_time = time_of(o, rs->start_ns);
+}
+
+static TpWorkflow__PendingWorkflowTaskInfo *task_of(struct out *o, const struct tl_rs *rs)
+{
+    const struct tl_wft *w = &rs->wft;
+    TpWorkflow__PendingWorkflowTaskInfo *t =
+        check(o, TL_PB_NEW(o->a, TpWorkflow__PendingWorkflowTaskInfo,
+                           tp_workflow__pending_workflow_task_info));
+    if (t) {
+        t->state = (TpEnums__PendingWorkflowTaskState)(w->started_id
+                                                           ? PENDING_WORKFLOW_TASK_STATE_STARTED
+                                                           : PENDING_WORKFLOW_TASK_STATE_SCHEDULED);
+        t->scheduled_time = time_of(o, w->scheduled_ns);
+        t->original_scheduled_time = time_of(o, w->original_ns);
+        t->started_time = time_of(o, w->started_ns);
+        t->attempt = w->attempt;
+    }
+    return t;
+}
+
+static int state_of(const struct tl_act *act)
+{
+    if (act->cancel_requested) {
+        return PENDING_ACTIVITY_STATE_CANCEL_REQUESTED;
+    }
+    return act->started ? PENDING_ACTIVITY_STATE_STARTED : PENDING_ACTIVITY_STATE_SCHEDULED;
+}
+
+static void fill_activity_options(struct out *o, const struct tl_act *act,
+                                  const TpHistory__ActivityTaskScheduledEventAttributes *attrs,
+                                  TpWorkflow__PendingActivityInfo *p)
+{
+    TpActivity__ActivityOptions *x = check(
+        o, TL_PB_NEW(o->a, TpActivity__ActivityOptions, tp_activity__activity_options));
+    if (!x) {
+        return;
+    }
+    x->task_queue = queue_of(o, act->task_queue);
+    x->schedule_to_close_timeout = attrs->schedule_to_close_timeout;
+    x->schedule_to_start_timeout = attrs->schedule_to_start_timeout;
+    x->start_to_close_timeout = attrs->start_to_close_timeout;
+    x->heartbeat_timeout = attrs->heartbeat_timeout;
+    x->retry_policy = attrs->retry_policy;
+    x->priority = attrs->priority;
+    p->activity_options = x;
+}
+
+static TpWorkflow__PendingActivityInfo *activity_of(struct out *o, const struct tl_act *act,
+                                                    int64_t now_ns)
+{
+    TpWorkflow__PendingActivityInfo *p = check(
+        o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo, tp_workflow__pending_activity_info));
+    TpHistory__ActivityTaskScheduledEventAttributes *attrs =
+        decode(o, &act->attributes,
+               &tp_history__activity_task_scheduled_event_attributes__descriptor);
+    if (!p || !attrs) {
+        o->full = true;
+        return NULL;
+    }
+    p->activity_id = copy(o, act->activity_id);
+    p->activity_type = attrs->activity_type;
+    p->state = (TpEnums__PendingActivityState)state_of(act);
+    p->attempt = act->attempt;
+    p->maximum_attempts = act->retry_attempts_max;
+    p->scheduled_time = time_of(o, act->attempt_ns);
+    p->last_started_time = time_of(o, act->started_ns);
+    p->last_attempt_complete_time = time_of(o, act->last_completed_ns);
+    p->last_failure = decode(o, &act->last_failure, &tp_failure__failure__descriptor);
+    p->last_worker_identity = copy(o, tl_has_text(act->identity) ? act->identity
+                                                                 : act->last_identity);
+    p->priority = attrs->priority;
+    if (act->heartbeat_ns > 0) {
+        p->last_heartbeat_time = time_of(o, act->heartbeat_ns);
+        p->heartbeat_details = decode(o, &act->heartbeat, &tp_common__payloads__descriptor);
+    }
+    if (act->schedule_to_close_ns > 0) {
+        p->expiration_time = time_of(o, tl_ns_add(act->scheduled_ns, act->schedule_to_close_ns));
+    }
+    if (!act->started && now_ns < act->attempt_ns) {
+        p->next_attempt_schedule_time = time_of(o, act->attempt_ns);
+        p->current_retry_interval = span_of(
+            o, act->attempt_ns - (act->last_completed_ns ? act->last_completed_ns : now_ns));
+    }
+    fill_activity_options(o, act, attrs, p);
+    return p;
+}
+
+static void fill_activities(struct out *o, const struct tl_rs *rs, int64_t now_ns,
+                            TpWs__DescribeWorkflowExecutionResponse *out)
+{
+    struct tl_pb_list list = {0};
+    if (!rs->acts) {
+        return;
+    }
+    TL_MAP_EACH(e, rs->acts)
+    {
+        TpWorkflow__PendingActivityInfo *p = activity_of(o, e->value, now_ns);
+        if (!p || !tl_pb_push(o->a, &list, p)) {
+            o->full = true;
+            return;
+        }
+    }
+    out->n_pending_activities = list.n;
+    out->pending_activities = list.items;
+}
+
+tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *arena,
+                     TpWs__DescribeWorkflowExecutionResponse *out, struct tl_error *err)
+{
+    struct out o = {arena, false};
+    out->workflow_execution_info =
+        check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionInfo,
+                            tp_workflow__workflow_execution_info));
+    out->execution_config = check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionConfig,
+                                                tp_workflow__workflow_execution_config));
+    out->workflow_extended_info =
+        check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionExtendedInfo,
+                            tp_workflow__workflow_execution_extended_info));
+    if (!o.full) {
+        fill_info(&o, rs, out->workflow_execution_info);
+        fill_config(&o, rs, out->execution_config);
+        fill_extended(&o, rs, out->workflow_extended_info);
+        fill_activities(&o, rs, now_ns, out);
+        if (rs->wft.scheduled_id) {
+            out->pending_workflow_task = task_of(&o, rs);
+        }
+    }
+    return o.full ? tl_error_set(err, TL_ELIMIT, "no memory to describe the run") : TL_OK;
+}

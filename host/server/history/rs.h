@@ -1,0 +1,455 @@
+/* Private to the folder: the layout of a run's mutable state and of a transaction, and the functions
+ * that the files of the folder share.
+ *
+ * One rule keeps live and recovered state equal: state changes only in
+ *   apply.c    from an event (live: as it is added; recovery: as it is read back), and
+ *   delta.c    from a RunDelta,
+ * or in an operation that marks what it touched in the transaction so that tl_tx_finish writes it
+ * into the RunDelta. Fields marked "memory" are in neither and are not in checkpoints.
+ * Ownership: strings and blobs are malloc'd and belong to the state. NULL is the empty string. */
+#pragma once
+
+#include <tl_enums.h>
+
+#include "base/assert.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "proto/pb.h"
+#include "server/history/history.h"
+
+struct tl_blob {
+    char *p;
+    size_t n;
+};
+
+/* The workflow task. scheduled_id == 0: none; attempt is then that of the next one. */
+struct tl_wft {
+    int64_t scheduled_id, started_id;
+    int64_t scheduled_ns, original_ns, started_ns, timeout_ns, history_bytes;
+    char *request_id, *identity, *build_id;
+    int32_t attempt;
+    uint32_t suggest_reasons; /* bit N: SuggestContinueAsNewReason N */
+    bool sticky;              /* scheduled for the sticky queue */
+    bool use_versioning;      /* of the worker version stamp that build_id belongs to */
+    bool transient;           /* Scheduled and Started are not in the history */
+    bool started_volatile;    /* memory: nothing on disk says that it is started */
+    bool unstuck;             /* memory: nobody polls the sticky queue, offered on the normal one */
+    bool drops_sticky;        /* memory: started on the normal queue; stickiness goes with Started */
+};
+
+enum tl_due_kind { TL_DUE_ACTIVITY, TL_DUE_TIMER };
+
+/* Base of what waits in a run's heap. */
+struct tl_due {
+    struct tl_heap_node node;
+    enum tl_due_kind kind;
+};
+
+struct tl_act {
+    struct tl_due due;
+    int64_t scheduled_id, scheduled_ns;
+    int64_t started_ns, heartbeat_ns, attempt_ns, last_completed_ns, cancel_event_id;
+    int64_t schedule_to_close_ns, schedule_to_start_ns, start_to_close_ns, heartbeat_timeout_ns;
+    int64_t retry_initial_ns, retry_max_ns;
+    double retry_coefficient;
+    int32_t retry_attempts_max, attempt;
+    uint64_t stamp;
+    char *activity_id, *task_queue, *identity, *request_id, *last_identity;
+    struct tl_blob attributes;   /* encoded ActivityTaskScheduledEventAttributes */
+    struct tl_blob last_failure; /* encoded Failure */
+    struct tl_blob heartbeat;    /* encoded Payloads */
+    bool started, cancel_requested;
+    bool offered;                /* memory: this attempt was given to matching */
+};
+
+struct tl_timer {
+    struct tl_due due;
+    int64_t started_id, fire_ns;
+    char id[];
+};
+
+/* An event that arrived while a workflow task was started: encoded, without id. */
+struct tl_buffered {
+    char *bytes;
+    size_t n;
+    int type;
+    bool fresh; /* memory: buffered by the current transaction */
+};
+
+struct tl_batch_ref {
+    int64_t log_id, first_event_id;
+    uint32_t event_count, bytes_n;
+    char *cached; /* memory: encoded History, or NULL */
+};
+
+struct tl_query_node {
+    uint64_t id;
+    struct tl_blob query;
+};
+
+struct tl_rs {
+    uint64_t run_number, namespace_number;
+    char *namespace_name, *namespace_id, *workflow_id, *run_id;
+    /* from WorkflowExecutionStarted */
+    char *workflow_type, *task_queue, *first_run_id, *original_run_id, *continued_run_id;
+    char *cron_schedule;
+    struct tl_blob memo, search_attributes, start_event, retry_policy, user_metadata, priority;
+    int64_t execution_timeout_ns, run_timeout_ns, task_timeout_ns;
+    int64_t execution_expiration_ns, run_expiration_ns, first_backoff_ns, start_ns;
+    int32_t attempt;
+    int initiator;
+    /* whole run */
+    char *start_request_id, *cancel_request_id, *new_run_id;
+    int status;
+    int64_t close_ns, close_event_id;
+    bool cancel_requested, had_wft;
+    int64_t next_event_id, history_bytes, last_log_id, record_count, visibility_changes;
+    int64_t signal_count, previous_started_id, last_completed_id;
+    char *sticky_queue;
+    int64_t sticky_timeout_ns;
+    char *deployment_name, *build_id;
+    int versioning_behavior;
+    struct tl_wft wft;
+    /* pending things; a map is made when first needed */
+    struct tl_map *acts, *act_ids, *timers, *signal_ids;
+    struct tl_heap heap;
+    struct tl_buffered *buffer;
+    size_t buffer_n, buffer_cap, buffer_bytes;
+    struct tl_batch_ref *batches;
+    size_t batch_n, batch_cap;
+    size_t cached_bytes;       /* memory */
+    struct tl_query_node *queries; /* memory */
+    size_t query_n, query_cap;
+    uint64_t version;          /* memory */
+    bool close_attempted;      /* memory: the last task tried to close and had unhandled events */
+};
+
+struct tl_tx_private {
+    struct tl_buf events; /* encoded History of this record */
+    int64_t first_event_id;
+    int32_t event_count;
+    bool wft_dirty, sticky_dirty, start_request_dirty, cancel_request_dirty, buffer_flushed;
+    bool visibility_dirty, closed;
+    bool offer_wft;       /* a task was scheduled here: offer it unless it is started here too */
+    bool broken;          /* memory ran out in the middle: the run must be reloaded */
+    int64_t *dirty_acts, *offer_acts, *applied_ids;
+    size_t dirty_n, dirty_cap, offer_n, offer_cap, applied_n, applied_cap;
+    struct tl_error error; /* the cause of `broken` */
+};
+
+/* An event on the stack. */
+struct tl_ev {
+    TpHistory__HistoryEvent e;
+    Google__Protobuf__Timestamp time;
+};
+
+#define TL_EV_SET(ev, NAME, field, attrs)                                                          \
+    ((ev)->e.event_type = (TpEnums__EventType)EVENT_TYPE_##NAME,                                   \
+     (ev)->e.attributes_case = TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##NAME##_EVENT_ATTRIBUTES,    \
+     (ev)->e.field##_event_attributes = (attrs))
+
+#define TL_IDENTITY_SERVICE "history-service"
+
+/* --- values (state.c) ------------------------------------------------------------------------------ */
+
+void tl_set_str(char **slot, const char *s);        /* frees the old one; "" and NULL become NULL */
+void tl_set_blob(struct tl_blob *b, struct tl_str s);
+/* Encodes msg (NULL: empty) into the blob. False when it cannot be encoded. */
+bool tl_set_blob_message(struct tl_blob *b, const void *msg);
+static inline struct tl_str tl_blob_str(const struct tl_blob *b)
+{
+    return (struct tl_str){b->p, b->n};
+}
+static inline const char *tl_or_empty(const char *s)
+{
+    return s ? s : "";
+}
+static inline bool tl_has_text(const char *s)
+{
+    return s && *s;
+}
+/* a + b, at most TL_NS_NEVER - 1: deadlines of enormous timeouts. */
+static inline int64_t tl_ns_add(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) || sum == TL_NS_NEVER ? TL_NS_NEVER - 1 : sum;
+}
+Google__Protobuf__Duration tl_duration_value(int64_t ns);
+Google__Protobuf__Timestamp tl_timestamp_value(int64_t ns);
+/* Decodes a blob into the arena; NULL when empty or when memory ran out. */
+void *tl_blob_decode(const struct tl_blob *b, const ProtobufCMessageDescriptor *desc,
+                     struct tl_arena *arena);
+
+/* --- state (state.c) ------------------------------------------------------------------------------- */
+
+struct tl_act *tl_rs_act(const struct tl_rs *rs, int64_t scheduled_id);
+struct tl_act *tl_rs_act_by_id(const struct tl_rs *rs, struct tl_str activity_id);
+struct tl_timer *tl_rs_timer(const struct tl_rs *rs, struct tl_str timer_id);
+/* Makes an activity from its Scheduled attributes. False when they cannot be encoded. */
+struct tl_act *tl_rs_act_add(struct tl_rs *rs, int64_t scheduled_id, int64_t scheduled_ns,
+                             const TpHistory__ActivityTaskScheduledEventAttributes *attrs,
+                             struct tl_str encoded);
+void tl_rs_act_remove(struct tl_rs *rs, int64_t scheduled_id);
+void tl_rs_act_arm(struct tl_rs *rs, struct tl_act *act); /* puts it where its next deadline is */
+void tl_rs_timer_add(struct tl_rs *rs, const char *timer_id, int64_t started_id, int64_t fire_ns);
+void tl_rs_timer_remove(struct tl_rs *rs, const char *timer_id);
+void tl_rs_clear_pending(struct tl_rs *rs); /* activities and timers of a closed run */
+void tl_rs_clear_sticky(struct tl_rs *rs);
+void tl_rs_set_sticky(struct tl_rs *rs, const char *task_queue, int64_t timeout_ns);
+void tl_wft_clear(struct tl_wft *wft, int32_t next_attempt);
+bool tl_rs_signal_seen(const struct tl_rs *rs, const char *request_id);
+void tl_rs_signal_note(struct tl_rs *rs, const char *request_id);
+void tl_rs_buffer_push(struct tl_rs *rs, struct tl_str bytes, int type, bool fresh);
+void tl_rs_buffer_clear(struct tl_rs *rs);
+void tl_rs_batch_push(struct tl_rs *rs, int64_t log_id, int64_t first_event_id, uint32_t count,
+                      char *cached, size_t bytes_n);
+/* A message's cost in next deadline terms: first task, workflow task, run timeout. */
+int64_t tl_rs_run_deadline_ns(const struct tl_rs *rs);
+static inline bool tl_rs_open(const struct tl_rs *rs)
+{
+    return rs->status == WORKFLOW_EXECUTION_STATUS_RUNNING;
+}
+/* Waits for the back-off of its first workflow task. */
+static inline bool tl_rs_in_backoff(const struct tl_rs *rs)
+{
+    return rs->first_backoff_ns > 0 && !rs->had_wft;
+}
+/* Stickiness as the next workflow task will see it. */
+static inline bool tl_rs_is_sticky(const struct tl_rs *rs)
+{
+    return rs->sticky_queue && !rs->wft.drops_sticky;
+}
+
+/* --- apply.c, delta.c ------------------------------------------------------------------------------ */
+
+/* The effect of an event on the state. effect: false when it was applied while it was buffered.
+ * Errors: TL_EDECODE (an event that contradicts the state). */
+tl_rc tl_rs_apply_event(struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct tl_arena *scratch,
+                        struct tl_error *err) TL_MUST_USE;
+void tl_delta_from_wft(const struct tl_wft *wft, bool durable_only, TlV1__WorkflowTaskState *out);
+void tl_delta_to_wft(struct tl_wft *wft, const TlV1__WorkflowTaskState *in);
+void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out);
+void tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in);
+tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl_arena *scratch,
+                        struct tl_error *err) TL_MUST_USE;
+/* The delta of a transaction; *empty when there is nothing in it. False when memory ran out. */
+bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty);
+
+/* --- tx.c ------------------------------------------------------------------------------------------ */
+
+void tl_ev_init(struct tl_ev *ev, int64_t time_ns);
+/* Adds the event: buffers it or gives it an id, encodes it, applies it. Returns its id, 0 when
+ * buffered. Trouble is kept in p->broken. */
+int64_t tl_tx_add(struct tl_tx *tx, struct tl_ev *ev);
+/* When the state hears of an event that gets its place in the history. */
+enum tl_place {
+    TL_PLACE_APPLY,  /* now */
+    TL_PLACE_HERE,   /* it did, earlier in this transaction; on recovery: from this place */
+    TL_PLACE_BEFORE, /* it did, in an earlier record */
+};
+int64_t tl_tx_append(struct tl_tx *tx, TpHistory__HistoryEvent *e, enum tl_place place);
+void tl_tx_break(struct tl_tx *tx, const char *what);
+/* TL_OK, or the error of a broken transaction. */
+tl_rc tl_tx_result(struct tl_tx *tx, struct tl_error *err);
+void tl_tx_touch_act(struct tl_tx *tx, const struct tl_act *act);
+void tl_tx_offer_act(struct tl_tx *tx, const struct tl_act *act);
+struct tl_effect *tl_effects_add(struct tl_effects *fx, enum tl_effect_kind kind); /* NULL: full */
+tl_rc tl_tx_fail(struct tl_tx *tx, enum tl_error_kind kind, struct tl_error *err, tl_rc rc,
+                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Fills a DISPATCH effect. */
+void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs);
+void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act *act);
+/* NOT_FOUND for a closed run. */
+tl_rc tl_tx_need_open(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
+
+/* --- buffer.c -------------------------------------------------------------------------------------- */
+
+bool tl_event_is_buffered_type(int type);
+void tl_buffer_flush(struct tl_tx *tx);
+/* Finds a buffered TimerFired; *started_id is the timer's. Index or -1. */
+int tl_buffer_find_timer(struct tl_tx *tx, const char *timer_id, int64_t *started_id);
+void tl_buffer_drop(struct tl_rs *rs, size_t index);
+/* A close event of the activity waits in the buffer. */
+bool tl_buffer_has_activity_close(struct tl_tx *tx, int64_t scheduled_id);
+/* Too much buffered: fails the started task (FORCE_CLOSE_COMMAND) and schedules the next. */
+void tl_buffer_enforce_limit(struct tl_tx *tx);
+
+/* --- wft.c ----------------------------------------------------------------------------------------- */
+
+/* Schedules a task unless one is pending; original_ns 0: now. */
+void tl_wft_schedule(struct tl_tx *tx, int64_t original_ns);
+/* The started task ends: makes Started an event (unless the attempt is transient). */
+void tl_wft_materialise(struct tl_tx *tx);
+/* Fails the started task: event on attempt 1, next attempt, stickiness. */
+void tl_wft_fail_started(struct tl_tx *tx, int cause, const TpFailure__Failure *failure,
+                         const char *identity, const char *binary_checksum);
+void tl_wft_time_out(struct tl_tx *tx, int timeout_type);
+/* A transient attempt succeeds: its Scheduled and Started go into the history after all. */
+void tl_wft_write_transient(struct tl_tx *tx, const char *identity);
+bool tl_wft_matches(const struct tl_rs *rs, const struct tl_task_ref *ref);
+int64_t tl_wft_timeout_ns(const struct tl_rs *rs, int32_t attempt);
+
+/* --- commands -------------------------------------------------------------------------------------- */
+
+/* Why a completion is refused. */
+struct tl_refusal {
+    int cause; /* WORKFLOW_TASK_FAILED_CAUSE_*; 0: accepted */
+    bool terminate;
+    bool has_message;
+    char message[400];
+};
+/* What a command of this completion did to an activity or timer, while checking. */
+enum tl_overlay { TL_OVER_NONE, TL_OVER_RUNNING, TL_OVER_CANCELLING, TL_OVER_GONE };
+struct tl_over_act {
+    enum tl_overlay state;
+    const char *activity_id;
+};
+/* One completion being worked on (wft_complete.c): all commands are checked against the state and an
+ * overlay of what the ones before will have done; only then is any of them carried out. */
+struct tl_wft_done {
+    struct tl_tx *tx;
+    const TpWs__RespondWorkflowTaskCompletedRequest *req;
+    int64_t completed_id;          /* predicted while checking */
+    int64_t next_id;               /* while checking: id that the next event would get */
+    size_t buffered;               /* events that would wait when the next command runs */
+    size_t pending_acts, pending_timers;
+    struct tl_map timers;          /* overlay: timer id -> enum tl_overlay */
+    struct tl_map act_ids;         /* overlay: activity id -> enum tl_overlay */
+    struct tl_map acts;            /* overlay: scheduled id -> struct tl_over_act */
+    bool act_cancelled_unstarted;
+    int64_t *eager;                /* scheduled ids, eager_activities_max at most */
+    size_t eager_n;
+    struct tl_refusal no;
+};
+void tl_refuse(struct tl_wft_done *d, int cause, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void tl_refuse_terminate(struct tl_wft_done *d, int cause, const char *message);
+/* All commands in order; d->no tells of the first refused one. */
+void tl_commands_check(struct tl_wft_done *d);
+/* After tl_commands_check accepted them. */
+void tl_commands_run(struct tl_wft_done *d);
+/* "" or why the sequence of commands is malformed. */
+tl_rc tl_commands_check_sequence(const TpWs__RespondWorkflowTaskCompletedRequest *req,
+                                 struct tl_error *err) TL_MUST_USE;
+
+typedef void (*tl_command_fn)(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_activity(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_activity(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_cancel_activity(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_cancel_activity(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_timer(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_timer(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_cancel_timer(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_cancel_timer(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_marker(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_marker(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_properties(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_properties(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_complete(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_complete(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_fail(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_fail(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_cancel(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_cancel(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_continue(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_continue(struct tl_wft_done *d, const TpCommand__Command *c);
+/* "BadStartTimerAttributes" of WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES. */
+void tl_cause_name(int cause, char *out, size_t cap);
+static inline void *tl_over(enum tl_overlay o)
+{
+    return (void *)(uintptr_t)o;
+}
+static inline enum tl_overlay tl_over_get(const struct tl_map *m, const char *id)
+{
+    return (enum tl_overlay)(uintptr_t)tl_map_get(m, tl_str(id));
+}
+/* Copies a command's user metadata and group markers to its event. */
+void tl_command_decorate(struct tl_ev *ev, const TpCommand__Command *c);
+/* Size of a message, 0 for NULL. */
+int64_t tl_message_bytes(const void *msg);
+
+/* --- policies: retry.c, cron.c, close.c ------------------------------------------------------------ */
+
+/* Fills what the server fills in; `out` lives on the caller's stack with its durations. */
+struct tl_retry_policy {
+    TpCommon__RetryPolicy policy;
+    Google__Protobuf__Duration initial, max;
+};
+void tl_retry_policy_fill(struct tl_retry_policy *out, const TpCommon__RetryPolicy *in);
+/* Errors: TL_EINVAL with the server's words. */
+tl_rc tl_retry_policy_check(const TpCommon__RetryPolicy *p, struct tl_error *err) TL_MUST_USE;
+bool tl_failure_is_retryable(const TpFailure__Failure *f, char *const *types, size_t n_types);
+struct tl_backoff {
+    int retry_state; /* RETRY_STATE_IN_PROGRESS: interval_ns is valid */
+    int64_t interval_ns;
+};
+/* delay_ns < 0: exponential. max_ns 0: no maximum. expiration_ns 0: none. */
+struct tl_backoff tl_retry_backoff(int64_t now_ns, int32_t attempt, int32_t attempts_max,
+                                   int64_t initial_ns, int64_t max_ns, double coefficient,
+                                   int64_t expiration_ns, int64_t delay_ns);
+int64_t tl_failure_retry_delay_ns(const TpFailure__Failure *f); /* -1 when it names none */
+/* Another attempt of the activity, or why not. */
+int tl_activity_retry(struct tl_tx *tx, struct tl_act *act, const TpFailure__Failure *failure);
+
+tl_rc tl_cron_check(const char *schedule, struct tl_error *err) TL_MUST_USE;
+/* Until the next run after one that was due at scheduled_ns; -1 when there is none. */
+int64_t tl_cron_backoff_ns(const char *schedule, int64_t scheduled_ns, int64_t now_ns);
+
+/* What follows a run that ends with this failure (NULL: success). */
+struct tl_next_run {
+    int initiator;    /* 0: nothing follows */
+    int retry_state;
+    int64_t backoff_ns;
+    char run_id[37];
+    uint64_t run_number;
+};
+void tl_next_run_decide(struct tl_tx *tx, const TpFailure__Failure *failure, bool failed,
+                        struct tl_next_run *out);
+/* Emits NEW_RUN for a retry or a schedule. */
+void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
+                      const TpCommon__Payloads *last_result, const TpFailure__Failure *failure);
+void tl_emit_new_run(struct tl_tx *tx, struct tl_start *start, const char *run_id,
+                     uint64_t run_number);
+int64_t tl_chain_min_backoff_ns(const struct tl_tx *tx, int64_t backoff_ns);
+void tl_close_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payloads *details,
+                        const char *identity, TpCommon__Link **links, size_t n_links);
+void tl_close_time_out(struct tl_tx *tx);
+
+/* --- start ----------------------------------------------------------------------------------------- */
+
+int64_t tl_run_timeout_ns(int64_t run_ns, int64_t execution_ns);
+int64_t tl_task_timeout_ns(int64_t task_ns, int64_t run_ns);
+/* Longest duration that is kept; longer ones are cut. */
+#define TL_DURATION_MAX_NS (INT64_C(250) * 365 * 86400 * TL_NS_IN_S)
+#define TL_NS_IN_S INT64_C(1000000000)
+#define TL_NS_IN_MS INT64_C(1000000)
+/* 0 for NULL; negative or of mixed signs: *ok = false. */
+int64_t tl_duration_checked_ns(const Google__Protobuf__Duration *d, const char **problem);
+
+/* --- memo.c ---------------------------------------------------------------------------------------- */
+
+/* current + upserted; a null value deletes. Returned in the arena, NULL when it is full. */
+TpCommon__Memo *tl_memo_merge(const TpCommon__Memo *current, const TpCommon__Memo *upserted,
+                              struct tl_arena *arena);
+TpCommon__SearchAttributes *tl_search_attributes_merge(const TpCommon__SearchAttributes *current,
+                                                       const TpCommon__SearchAttributes *upserted,
+                                                       struct tl_arena *arena);
+
+/* --- activity.c, timeouts.c, query.c ---------------------------------------------------------------- */
+
+/* Starts a scheduled activity (no checks) and fills the answer for its worker. */
+tl_rc tl_activity_start_now(struct tl_tx *tx, struct tl_act *act, const char *identity,
+                            const char *request_id, struct tl_activity_started *out,
+                            struct tl_error *err) TL_MUST_USE;
+/* Writes the Started event that goes beside a close event; its id, 0 when buffered or not started. */
+int64_t tl_activity_write_started(struct tl_tx *tx, struct tl_act *act);
+/* Earliest timeout of an activity that is not waiting to be offered. */
+int64_t tl_activity_timeout_ns(const struct tl_act *act, int *timeout_type);
+/* When something must be done for it: offer it, or time it out. */
+int64_t tl_activity_deadline_ns(const struct tl_act *act);
+void tl_query_finish(struct tl_tx *tx);
+void tl_query_answer(struct tl_tx *tx, const TpWs__RespondWorkflowTaskCompletedRequest *req);
+void tl_rs_queries_free(struct tl_rs *rs);
