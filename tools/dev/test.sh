@@ -97,6 +97,7 @@ run_lint() {
     selected lint || return 0
     run_case 'lint deps' lua5.4 tools/lint/deps.lua
     run_case 'lint tidy' lua5.4 tools/lint/tidy.lua
+    run_case 'lint docs/rpc.md' lua5.4 tools/gen/rpc.lua --check
     local folder lua_folders=()
     for folder in lua samples spec tools proto bench host; do
         [[ -d $folder ]] && lua_folders+=("$folder")
