@@ -138,7 +138,7 @@ void tl_activity_fail(struct tl_activity *a, const TpFailure__Failure *failure)
     end(a, TL_ACT_FAILED, failure);
 }
 
-void tl_activity_cancel(struct tl_activity *a, const TpCommon__Payloads *details)
+void tl_activity_end_canceled(struct tl_activity *a, const TpCommon__Payloads *details)
 {
     end(a, TL_ACT_CANCELED, details);
 }

@@ -60,7 +60,7 @@ void tl_activity_complete(struct tl_activity *a, const TpCommon__Payloads *resul
 void tl_activity_fail(struct tl_activity *a, const TpFailure__Failure *failure);
 /* Reports Canceled; where the server did not ask for it, a failure of that kind. details may be
  * NULL. */
-void tl_activity_cancel(struct tl_activity *a, const TpCommon__Payloads *details);
+void tl_activity_end_canceled(struct tl_activity *a, const TpCommon__Payloads *details);
 /* The task stays open at the server and is ended later by its token. */
 void tl_activity_complete_async(struct tl_activity *a);
 /* True once one of the four was called. */

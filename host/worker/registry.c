@@ -37,8 +37,10 @@ void tl_registry_free(struct tl_registry *r)
     }
     tl_mem_free(r->list);
     tl_map_deinit(&r->names);
-    for (struct tl_list *n; (n = tl_list_pop(&r->modules)) != NULL;) {
-        struct tl_registry_module *m = TL_CONTAINER(n, struct tl_registry_module, node);
+    while (!tl_list_empty(&r->modules)) { /* functions before the object they live in */
+        struct tl_registry_module *m =
+            TL_CONTAINER(r->modules.prev, struct tl_registry_module, node);
+        tl_list_remove(&m->node);
         m->release(m);
     }
     tl_mem_free(r);

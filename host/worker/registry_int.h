@@ -9,7 +9,7 @@ struct tl_registry_module {
     struct tl_list node;
     void (*release)(struct tl_registry_module *m);
 };
-/* Owns: m, released with the registry, newest last. */
+/* Owns: m, released with the registry, newest first. */
 void tl_registry_adopt_module(struct tl_registry *r, struct tl_registry_module *m);
 /* Takes back the newest entries until `count` are left: a module that failed half-way. */
 void tl_registry_remove_last(struct tl_registry *r, size_t count);
