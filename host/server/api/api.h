@@ -1,0 +1,37 @@
+/* The methods of the service. A handler gets a decoded request and either answers it or parks it;
+ * which method has which handler stands in table.def. Thread: engine. */
+#pragma once
+
+#include "server/engine.h"
+
+struct tl_api_row {
+    void (*handle)(struct tl_call *c); /* NULL: not carried out */
+    size_t namespace_offset;           /* of the request's namespace; 0: none to be looked up */
+};
+/* Never NULL for a valid method. */
+const struct tl_api_row *tl_api_row(enum tl_method m);
+
+#define INSPACE(method, handler) void tl_api_##handler(struct tl_call *c);
+#define GLOBAL(method, handler) void tl_api_##handler(struct tl_call *c);
+#define ABSENT(method)
+#include "server/api/table.def"
+#undef INSPACE
+#undef GLOBAL
+#undef ABSENT
+
+/* --- common.c: what several handlers need ----------------------------------------------------------- */
+
+/* The run an execution means; answers and returns NULL when there is none or the ids are bad. */
+struct tl_exec *tl_api_find(struct tl_call *c, const TpCommon__WorkflowExecution *execution);
+/* The same for methods with first_execution_run_id: it pins the chain and makes the run id moot. */
+struct tl_exec *tl_api_find_in_chain(struct tl_call *c, const TpCommon__WorkflowExecution *execution,
+                                     const char *first_run_id);
+/* False after an answer INVALID_ARGUMENT. */
+bool tl_api_check_id(struct tl_call *c, const char *field, const char *value, bool required);
+/* The run of a task token; `what` is the noun of the NOT_FOUND answer. */
+struct tl_exec *tl_api_task(struct tl_call *c, ProtobufCBinaryData bytes, bool is_activity,
+                            struct tl_task_token *out);
+/* Ends a transaction whose operation returned rc; answers errors. True when it succeeded. */
+bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc, struct tl_error *err);
+/* Has the call handled again, with parked->run_number set, when the open commit is durable. */
+void tl_api_after_commit(struct tl_call *c, uint64_t run_number);

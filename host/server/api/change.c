@@ -1,0 +1,102 @@
+/* Signal, cancel, terminate, delete: what a client does to a run. Thread: engine. */
+#include "server/api/api.h"
+
+void tl_api_signal_workflow_execution(struct tl_call *c)
+{
+    const TpWs__SignalWorkflowExecutionRequest *req = c->req;
+    TpWs__SignalWorkflowExecutionResponse r = TP_WS__SIGNAL_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    struct tl_signal signal = {.name = req->signal_name,
+                               .input = req->input,
+                               .header = req->header,
+                               .identity = req->identity,
+                               .request_id = req->request_id,
+                               .links = req->links,
+                               .n_links = req->n_links};
+    struct tl_tx tx;
+    struct tl_error err;
+    if (!tl_api_check_id(c, "SignalName", req->signal_name, true) ||
+        !tl_api_check_id(c, "RequestId", req->request_id, false)) {
+        return;
+    }
+    struct tl_exec *e = tl_api_find(c, req->workflow_execution);
+    if (!e) {
+        return;
+    }
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_signal(&tx, &signal, &err);
+    if (tl_api_end(c, e, &tx, rc, &err)) {
+        tl_call_reply(c, e->seq, &r);
+    }
+}
+
+void tl_api_request_cancel_workflow_execution(struct tl_call *c)
+{
+    const TpWs__RequestCancelWorkflowExecutionRequest *req = c->req;
+    TpWs__RequestCancelWorkflowExecutionResponse r = TP_WS__REQUEST_CANCEL_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    struct tl_tx tx;
+    struct tl_error err;
+    struct tl_exec *e = tl_api_find_in_chain(c, req->workflow_execution, req->first_execution_run_id);
+    if (!e) {
+        return;
+    }
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_request_cancel(&tx, req, &err);
+    if (tl_api_end(c, e, &tx, rc, &err)) {
+        tl_call_reply(c, e->seq, &r);
+    }
+}
+
+void tl_api_terminate_workflow_execution(struct tl_call *c)
+{
+    const TpWs__TerminateWorkflowExecutionRequest *req = c->req;
+    TpWs__TerminateWorkflowExecutionResponse r = TP_WS__TERMINATE_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    struct tl_tx tx;
+    struct tl_error err;
+    struct tl_exec *e = tl_api_find_in_chain(c, req->workflow_execution, req->first_execution_run_id);
+    if (!e) {
+        return;
+    }
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_terminate(&tx, req->reason, req->details, req->identity, req->links, req->n_links, &err);
+    if (tl_api_end(c, e, &tx, rc, &err)) {
+        tl_call_reply(c, e->seq, &r);
+    }
+}
+
+/* A running one is terminated first; then, when all it wrote is durable, it goes at once. */
+void tl_api_delete_workflow_execution(struct tl_call *c)
+{
+    const TpWs__DeleteWorkflowExecutionRequest *req = c->req;
+    TpWs__DeleteWorkflowExecutionResponse r = TP_WS__DELETE_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    struct tl_tx tx;
+    struct tl_error err;
+    struct tl_exec *e = NULL;
+    if (c->parked && c->parked->run_number) {
+        e = tl_run_by_number(c->s, c->parked->run_number, &err);
+        if (!e) {
+            tl_call_not_found(c, 0, err.message);
+            return;
+        }
+    } else {
+        e = tl_api_find(c, req->workflow_execution);
+    }
+    if (!e) {
+        return;
+    }
+    if (!e->closed) {
+        tl_run_begin(c->s, e, &tx, c->arena);
+        tl_rc rc = tl_tx_terminate(&tx, "Delete workflow execution", NULL, "history-service", NULL, 0, &err);
+        if (!tl_api_end(c, e, &tx, rc, &err)) {
+            return;
+        }
+    }
+    if (e->seq > c->s->durable_seq) {
+        tl_api_after_commit(c, e->number);
+        return;
+    }
+    if (tl_run_erase(c->s, e, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    tl_call_reply(c, c->s->open->seq, &r);
+}

@@ -1,0 +1,148 @@
+/* Describing runs and task queues, and queries. Thread: engine. */
+#include "server/api/api.h"
+
+void tl_api_describe_workflow_execution(struct tl_call *c)
+{
+    const TpWs__DescribeWorkflowExecutionRequest *req = c->req;
+    TpWs__DescribeWorkflowExecutionResponse r = TP_WS__DESCRIBE_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    struct tl_error err;
+    struct tl_exec *e = tl_api_find(c, req->execution);
+    if (!e) {
+        return;
+    }
+    if (tl_rs_describe(e->rs, tl_engine_now(c->s), c->arena, &r, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    tl_call_reply(c, e->seq, &r);
+}
+
+/* --- task queues ---------------------------------------------------------------------------------------- */
+
+struct pollers {
+    struct tl_arena *arena;
+    struct tl_pb_list list;
+};
+
+static void add_poller(void *ud, struct tl_str identity, int64_t last_poll_ns)
+{
+    struct pollers *p = ud;
+    TpTq__PollerInfo *info = TL_PB_NEW(p->arena, TpTq__PollerInfo, tp_tq__poller_info);
+    if (info && tl_pb_push(p->arena, &p->list, info)) {
+        info->identity = tl_pb_cstr(p->arena, identity);
+        info->last_access_time = tl_pb_timestamp(p->arena, last_poll_ns);
+        info->rate_per_second = 100000;
+    }
+}
+
+void tl_api_describe_task_queue(struct tl_call *c)
+{
+    const TpWs__DescribeTaskQueueRequest *req = c->req;
+    TpWs__DescribeTaskQueueResponse r = TP_WS__DESCRIBE_TASK_QUEUE_RESPONSE__INIT;
+    TpTq__TaskQueueStats stats = TP_TQ__TASK_QUEUE_STATS__INIT;
+    TpTq__TaskQueueStatus status = TP_TQ__TASK_QUEUE_STATUS__INIT;
+    struct tl_match_queue_info info;
+    struct pollers pollers = {.arena = c->arena};
+    if (!req->task_queue) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "TaskQueue is not set on request.");
+        return;
+    }
+    if (!tl_api_check_id(c, "TaskQueue", req->task_queue->name, true)) {
+        return;
+    }
+    if ((int)req->api_mode == DESCRIBE_TASK_QUEUE_MODE_ENHANCED) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EUNIMPLEMENTED), "the enhanced mode of DescribeTaskQueue is not supported");
+        return;
+    }
+    struct tl_match_key key = {
+        c->ns->number,
+        (int)req->task_queue_type == TASK_QUEUE_TYPE_ACTIVITY ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW,
+        (int)req->task_queue->kind == TASK_QUEUE_KIND_STICKY, tl_str(req->task_queue->name)};
+    int64_t now = tl_engine_now(c->s);
+    tl_match_queue_info(&c->s->matcher, &key, &info);
+    tl_match_pollers(&c->s->matcher, &key, now, add_poller, &pollers);
+    r.n_pollers = pollers.list.n;
+    r.pollers = pollers.list.items;
+    if (req->report_stats) {
+        stats.approximate_backlog_count = (int64_t)info.backlog;
+        stats.approximate_backlog_age = tl_pb_duration_ns(c->arena, info.oldest_ns ? now - info.oldest_ns : 0);
+        r.stats = &stats;
+    }
+    if (req->include_task_queue_status) {
+        status.backlog_count_hint = (int64_t)info.backlog;
+        status.rate_per_second = 100000;
+        r.task_queue_status = &status;
+    }
+    tl_call_reply(c, 0, &r);
+}
+
+/* --- queries --------------------------------------------------------------------------------------------- */
+
+static bool rejected(struct tl_call *c, struct tl_exec *e, int condition)
+{
+    TpWs__QueryWorkflowResponse r = TP_WS__QUERY_WORKFLOW_RESPONSE__INIT;
+    TpQuery__QueryRejected q = TP_QUERY__QUERY_REJECTED__INIT;
+    struct tl_rs_info info;
+    tl_rs_info(e->rs, &info);
+    bool no = (condition == QUERY_REJECT_CONDITION_NOT_OPEN && info.closed) ||
+              (condition == QUERY_REJECT_CONDITION_NOT_COMPLETED_CLEANLY && info.closed &&
+               info.status != WORKFLOW_EXECUTION_STATUS_COMPLETED &&
+               info.status != WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW);
+    if (no) {
+        q.status = (TpEnums__WorkflowExecutionStatus)info.status;
+        r.query_rejected = &q;
+        tl_call_reply(c, e->seq, &r);
+    }
+    return no;
+}
+
+void tl_api_query_workflow(struct tl_call *c)
+{
+    const TpWs__QueryWorkflowRequest *req = c->req;
+    struct tl_error err;
+    struct tl_exec *e;
+    struct tl_parked *p = c->parked;
+    if (!req->query || !*req->query->query_type) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "QueryType is not set on request.");
+        return;
+    }
+    e = p ? tl_run_by_number(c->s, p->run_number, &err) : tl_api_find(c, req->execution);
+    if (!e) {
+        if (p) {
+            tl_call_not_found(c, 0, err.message);
+        }
+        return;
+    }
+    if (rejected(c, e, (int)req->query_reject_condition)) {
+        return;
+    }
+    if (!p) {
+        p = tl_parked_new(c->s, c, TL_PARKED_QUERY);
+        p->run_number = e->number;
+        p->query_id = c->s->query_ids++;
+        p->until_ns = tl_parked_deadline(c->s, c->rpc, c->s->o.poll_expiry_ns);
+        tl_map_put_num(&c->s->queries, p->query_id, p);
+    }
+    c->parked = NULL;
+    tl_query_proceed(c->s, p, e, c->arena);
+}
+
+void tl_api_respond_query_task_completed(struct tl_call *c)
+{
+    const TpWs__RespondQueryTaskCompletedRequest *req = c->req;
+    TpWs__RespondQueryTaskCompletedResponse r = TP_WS__RESPOND_QUERY_TASK_COMPLETED_RESPONSE__INIT;
+    const TlV1__QueryToken *token;
+    struct tl_error err;
+    if (tl_pb_decode(&tl_v1__query_token__descriptor, tl_pb_str(req->task_token), c->arena, &token, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Unable to deserialize task token.");
+        return;
+    }
+    struct tl_parked *p = tl_map_get_num(&c->s->queries, token->query_id);
+    if (!p) {
+        tl_call_not_found(c, 0, "query task not found, or already expired");
+        return;
+    }
+    tl_query_answer(c->s, p, 0, (int)req->completed_type, req->query_result, req->error_message, req->failure,
+                    c->arena);
+    tl_call_reply(c, 0, &r);
+}

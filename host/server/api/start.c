@@ -1,0 +1,324 @@
+/* StartWorkflowExecution and SignalWithStartWorkflowExecution: who may start under which workflow id.
+ * Thread: engine. */
+#include "server/api/api.h"
+
+/* The two policies after their defaults and after TERMINATE_IF_RUNNING was taken apart. */
+struct policies {
+    int reuse, conflict;
+};
+
+/* What to do about the current run of the workflow id. */
+enum verdict { START, TERMINATE_AND_START, USE_EXISTING, SAME_REQUEST, ANSWERED };
+
+static bool resolve_policies(struct tl_call *c, int reuse, int conflict, int conflict_default,
+                             struct policies *out)
+{
+    if (reuse == WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING) {
+        if (conflict != WORKFLOW_ID_CONFLICT_POLICY_UNSPECIFIED) {
+            tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                           "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING cannot be "
+                           "used together with a WorkflowIDConflictPolicy.");
+            return false;
+        }
+        reuse = WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE;
+        conflict = WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING;
+    }
+    if (reuse == WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE &&
+        conflict == WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE cannot be used "
+                       "together with WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING.");
+        return false;
+    }
+    out->reuse = reuse ? reuse : WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE;
+    out->conflict = conflict ? conflict : conflict_default;
+    return true;
+}
+
+static void already_started(struct tl_call *c, struct tl_exec *e, const struct tl_rs_info *info,
+                            const char *what, const char *why)
+{
+    TpErrdetails__WorkflowExecutionAlreadyStartedFailure d =
+        TP_ERRDETAILS__WORKFLOW_EXECUTION_ALREADY_STARTED_FAILURE__INIT;
+    d.start_request_id = tl_pb_cstr(c->arena, info->start_request_id);
+    d.run_id = tl_pb_cstr(c->arena, info->id.run_id);
+    d.first_execution_run_id = tl_pb_cstr(c->arena, info->first_run_id);
+    char *text = tl_arena_printf(c->arena, "Workflow execution %s. WorkflowId: %.*s, RunId: %.*s.%s", what,
+                                 TL_STR_FMT(info->id.workflow_id), TL_STR_FMT(info->id.run_id), why);
+    tl_call_error(c, e->seq, tl_rc_grpc_status(TL_EEXISTS), text, &d);
+}
+
+static bool too_soon(struct tl_call *c, struct tl_exec *e, const struct tl_rs_info *info)
+{
+    int64_t since = tl_engine_now(c->s) - info->start_ns;
+    if (since > c->s->o.workflow_id_reuse_ns || c->s->o.workflow_id_reuse_ns == 0) {
+        return false;
+    }
+    TpErrdetails__ResourceExhaustedFailure d = TP_ERRDETAILS__RESOURCE_EXHAUSTED_FAILURE__INIT;
+    d.cause = (TpEnums__ResourceExhaustedCause)RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW;
+    d.scope = (TpEnums__ResourceExhaustedScope)RESOURCE_EXHAUSTED_SCOPE_NAMESPACE;
+    char *text = tl_arena_printf(c->arena, "Too many starts for workflow %.*s. Time since last start: %lld ms",
+                                 TL_STR_FMT(info->id.workflow_id), (long long)(since / TL_NS_PER_MS));
+    tl_call_error(c, e->seq, tl_rc_grpc_status(TL_ELIMIT), text, &d);
+    return true;
+}
+
+static bool ended_well(int status)
+{
+    return status == WORKFLOW_EXECUTION_STATUS_COMPLETED || status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
+}
+
+static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *request_id, const struct policies *p)
+{
+    struct tl_rs_info info;
+    if (!e) {
+        return START;
+    }
+    tl_rs_info(e->rs, &info);
+    if (*request_id && tl_str_eqc(info.start_request_id, request_id)) {
+        return SAME_REQUEST;
+    }
+    if (!info.closed) {
+        switch (p->conflict) {
+        case WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING:
+            return USE_EXISTING;
+        case WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING:
+            return too_soon(c, e, &info) ? ANSWERED : TERMINATE_AND_START;
+        default:
+            already_started(c, e, &info, "is already running", "");
+            return ANSWERED;
+        }
+    }
+    if (p->reuse == WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE) {
+        already_started(c, e, &info, "already finished", " Workflow Id reuse policy: reject duplicate workflow Id.");
+        return ANSWERED;
+    }
+    if (p->reuse == WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY && ended_well(info.status)) {
+        already_started(c, e, &info, "already finished successfully",
+                        " Workflow Id reuse policy: allow duplicate workflow Id if last run failed.");
+        return ANSWERED;
+    }
+    return too_soon(c, e, &info) ? ANSWERED : START;
+}
+
+static TpCommon__Payloads *text_payload(struct tl_arena *arena, const char *text)
+{
+    TpCommon__Payloads *all = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
+    TpCommon__Payload *one = TL_PB_NEW(arena, TpCommon__Payload, tp_common__payload);
+    TpCommon__Payload__MetadataEntry *m =
+        TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
+    struct tl_pb_list list = {0}, meta = {0};
+    if (!all || !one || !m || !tl_pb_push(arena, &list, one) || !tl_pb_push(arena, &meta, m)) {
+        return NULL;
+    }
+    m->key = tl_pb_cstr(arena, TL_STR_LIT("encoding"));
+    m->value = tl_pb_bytes_view(TL_STR_LIT("json/plain"));
+    one->n_metadata = 1;
+    one->metadata = meta.items;
+    one->data = tl_pb_bytes_view(tl_str(text));
+    all->n_payloads = 1;
+    all->payloads = list.items;
+    return all;
+}
+
+static bool terminate_existing(struct tl_call *c, struct tl_exec *e, const char *new_run_id)
+{
+    struct tl_tx tx;
+    struct tl_error err;
+    char *text = tl_arena_printf(c->arena, "\"terminated by new runID: %s\"", new_run_id);
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_terminate(&tx, "TerminateIfRunning WorkflowIdReusePolicy", text_payload(c->arena, text),
+                               "history-service", NULL, 0, &err);
+    return tl_api_end(c, e, &tx, rc, &err);
+}
+
+/* Starts a run, with a first signal when there is one. NULL after an answer. */
+static struct tl_exec *start_run(struct tl_call *c, const TpWs__StartWorkflowExecutionRequest *req,
+                                 const char *run_id, uint64_t number, const struct tl_signal *signal)
+{
+    struct tl_start start = {.req = req, .hold_first_task = signal != NULL};
+    struct tl_tx tx;
+    struct tl_error err;
+    struct tl_exec *e = tl_run_make(c->s, c->ns, tl_str(req->workflow_id), tl_str(run_id), number);
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_start(&tx, &start, &err);
+    if (rc == TL_OK && signal) {
+        rc = tl_tx_signal(&tx, signal, &err);
+    }
+    if (rc == TL_OK) {
+        return tl_api_end(c, e, &tx, rc, &err) ? e : NULL;
+    }
+    /* Nothing of it may be written: the transaction is thrown away with its run. */
+    enum tl_error_kind kind = tx.error_kind;
+    int cause = tx.error_cause;
+    tl_tx_discard(&tx);
+    tl_run_drop(c->s, e, true);
+    tl_call_tx_error(c, NULL, kind, cause, &err);
+    return NULL;
+}
+
+static void reply_start(struct tl_call *c, struct tl_exec *e, bool started)
+{
+    struct tl_rs_info info;
+    TpWs__StartWorkflowExecutionResponse r = TP_WS__START_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    tl_rs_info(e->rs, &info);
+    r.run_id = tl_pb_cstr(c->arena, info.id.run_id);
+    r.first_execution_run_id = tl_pb_cstr(c->arena, info.first_run_id);
+    r.started = started;
+    r.status = (TpEnums__WorkflowExecutionStatus)info.status;
+    tl_call_reply(c, e->seq, &r);
+}
+
+void tl_api_start_workflow_execution(struct tl_call *c)
+{
+    const TpWs__StartWorkflowExecutionRequest *req = c->req;
+    struct policies p;
+    struct tl_error err;
+    char run_id[37];
+    uint64_t number;
+    if (tl_history_check_start(&c->s->env, req, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy, (int)req->workflow_id_conflict_policy,
+                          WORKFLOW_ID_CONFLICT_POLICY_FAIL, &p)) {
+        return;
+    }
+    struct tl_exec *e = tl_run_current(c->s, c->ns, tl_str(req->workflow_id), &err);
+    if (!e && err.code != TL_ENOTFOUND) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    switch (judge(c, e, req->request_id, &p)) {
+    case ANSWERED:
+        return;
+    case SAME_REQUEST:
+        reply_start(c, e, true);
+        return;
+    case USE_EXISTING:
+        reply_start(c, e, false);
+        return;
+    case TERMINATE_AND_START:
+        tl_run_new_id(c->s, run_id, &number);
+        if (!terminate_existing(c, e, run_id)) {
+            return;
+        }
+        break;
+    case START:
+        tl_run_new_id(c->s, run_id, &number);
+        break;
+    }
+    e = start_run(c, req, run_id, number, NULL);
+    if (e) {
+        reply_start(c, e, true);
+    }
+}
+
+/* --- signal with start ------------------------------------------------------------------------------ */
+
+static TpWs__StartWorkflowExecutionRequest as_start(const TpWs__SignalWithStartWorkflowExecutionRequest *r)
+{
+    TpWs__StartWorkflowExecutionRequest q = TP_WS__START_WORKFLOW_EXECUTION_REQUEST__INIT;
+    q.namespace_ = r->namespace_;
+    q.workflow_id = r->workflow_id;
+    q.workflow_type = r->workflow_type;
+    q.task_queue = r->task_queue;
+    q.input = r->input;
+    q.workflow_execution_timeout = r->workflow_execution_timeout;
+    q.workflow_run_timeout = r->workflow_run_timeout;
+    q.workflow_task_timeout = r->workflow_task_timeout;
+    q.identity = r->identity;
+    q.request_id = r->request_id;
+    q.workflow_id_reuse_policy = r->workflow_id_reuse_policy;
+    q.workflow_id_conflict_policy = r->workflow_id_conflict_policy;
+    q.retry_policy = r->retry_policy;
+    q.cron_schedule = r->cron_schedule;
+    q.memo = r->memo;
+    q.search_attributes = r->search_attributes;
+    q.header = r->header;
+    q.workflow_start_delay = r->workflow_start_delay;
+    q.user_metadata = r->user_metadata;
+    q.n_links = r->n_links;
+    q.links = r->links;
+    q.versioning_override = r->versioning_override;
+    q.priority = r->priority;
+    q.time_skipping_config = r->time_skipping_config;
+    return q;
+}
+
+static void reply_signal_start(struct tl_call *c, struct tl_exec *e, bool started)
+{
+    struct tl_rs_info info;
+    TpWs__SignalWithStartWorkflowExecutionResponse r = TP_WS__SIGNAL_WITH_START_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    tl_rs_info(e->rs, &info);
+    r.run_id = tl_pb_cstr(c->arena, info.id.run_id);
+    r.started = started;
+    tl_call_reply(c, e->seq, &r);
+}
+
+static void signal_running(struct tl_call *c, struct tl_exec *e, const struct tl_signal *signal)
+{
+    struct tl_tx tx;
+    struct tl_error err;
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_signal(&tx, signal, &err);
+    if (tl_api_end(c, e, &tx, rc, &err)) {
+        reply_signal_start(c, e, false);
+    }
+}
+
+void tl_api_signal_with_start_workflow_execution(struct tl_call *c)
+{
+    const TpWs__SignalWithStartWorkflowExecutionRequest *req = c->req;
+    TpWs__StartWorkflowExecutionRequest start = as_start(req);
+    struct tl_signal signal = {.name = req->signal_name,
+                               .input = req->signal_input,
+                               .header = req->header,
+                               .identity = req->identity,
+                               .request_id = req->request_id,
+                               .links = req->links,
+                               .n_links = req->n_links};
+    struct policies p;
+    struct tl_error err;
+    char run_id[37];
+    uint64_t number;
+    if (!tl_api_check_id(c, "SignalName", req->signal_name, true)) {
+        return;
+    }
+    if (tl_history_check_start(&c->s->env, &start, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy, (int)req->workflow_id_conflict_policy,
+                          WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, &p)) {
+        return;
+    }
+    struct tl_exec *e = tl_run_current(c->s, c->ns, tl_str(req->workflow_id), &err);
+    if (!e && err.code != TL_ENOTFOUND) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    switch (judge(c, e, req->request_id, &p)) {
+    case ANSWERED:
+        return;
+    case SAME_REQUEST:
+        reply_signal_start(c, e, true);
+        return;
+    case USE_EXISTING:
+        signal_running(c, e, &signal);
+        return;
+    case TERMINATE_AND_START:
+        tl_run_new_id(c->s, run_id, &number);
+        if (!terminate_existing(c, e, run_id)) {
+            return;
+        }
+        break;
+    case START:
+        tl_run_new_id(c->s, run_id, &number);
+        break;
+    }
+    e = start_run(c, &start, run_id, number, &signal);
+    if (e) {
+        reply_signal_start(c, e, true);
+    }
+}

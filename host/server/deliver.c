@@ -1,0 +1,424 @@
+/* Tasks and polls: offering tasks to matching, starting them when a poll takes them, building the
+ * answers of polls, taking a delivery back when it could not be handed over. Thread: engine. */
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/deliver.h"
+#include "server/page.h"
+
+/* --- polls --------------------------------------------------------------------------------------- */
+
+static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
+                         struct tl_error *err)
+{
+    const TpTq__TaskQueue *tq;
+    *out = (struct tl_poll_request){0};
+    const struct tl_method_info *m = tl_method_info(p->rpc->method);
+    void *msg = NULL;
+    tl_rc rc = tl_pb_decode(m->input, p->rpc->body, arena, &msg, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    if (p->is_activity) {
+        const TpWs__PollActivityTaskQueueRequest *a = msg;
+        tq = a->task_queue;
+        out->identity = a->identity;
+        out->instance_key = a->worker_instance_key;
+        out->deployment_options = a->deployment_options;
+    } else {
+        const TpWs__PollWorkflowTaskQueueRequest *w = msg;
+        tq = w->task_queue;
+        out->identity = w->identity;
+        out->instance_key = w->worker_instance_key;
+        out->deployment_options = w->deployment_options;
+        out->version_capabilities = w->worker_version_capabilities;
+    }
+    out->queue = tq ? tl_str(tq->name) : (struct tl_str){0};
+    out->sticky = tq && (int)tq->kind == TASK_QUEUE_KIND_STICKY && !p->is_activity;
+    return TL_OK;
+}
+
+tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
+                     struct tl_error *err)
+{
+    return decode_poll(p, arena, out, err);
+}
+
+static struct tl_match_key poll_key(const struct tl_parked *p, const struct tl_poll_request *r)
+{
+    return (struct tl_match_key){p->ns->number, p->is_activity ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW,
+                                 r->sticky, r->queue};
+}
+
+void tl_poll_answer_empty(struct tl_server *s, struct tl_parked *p)
+{
+    struct tl_rpc_request *rpc = p->rpc;
+    tl_parked_free(s, p);
+    tl_reply_at(s, rpc, 0, 0, (struct tl_str){0}, (struct tl_str){0}, (struct tl_str){0}, NULL);
+}
+
+static void refuse_poll(struct tl_server *s, struct tl_parked *p, const struct tl_error *err)
+{
+    tl_parked_refuse(s, p, tl_rc_grpc_status(err->code), err->message);
+}
+
+void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *arena)
+{
+    struct tl_poll_request r;
+    struct tl_error err;
+    if (decode_poll(p, arena, &r, &err) != TL_OK) {
+        refuse_poll(s, p, &err);
+        return;
+    }
+    struct tl_match_key key = poll_key(p, &r);
+    s->last_poll_mono_ns = tl_engine_mono(s);
+    if (s->matcher.polls_parked >= (size_t)s->o.long_polls_max) {
+        tl_error_set(&err, TL_ELIMIT, "too many polls are waiting");
+        refuse_poll(s, p, &err);
+        return;
+    }
+    struct tl_match_task *t = tl_match_poll(&s->matcher, &key, &p->poll, tl_str(r.identity), tl_engine_now(s));
+    if (t) {
+        tl_poll_take(s, p, t, arena);
+    } else if (!tl_heap_has(&p->due.node)) {
+        tl_due_set(&s->waits, &p->due, tl_parked_deadline(s, p->rpc, s->o.poll_expiry_ns));
+    }
+}
+
+/* --- workflow tasks ------------------------------------------------------------------------------- */
+
+tl_rc tl_workflow_task_history(struct tl_server *s, struct tl_exec *e, int64_t first, int64_t last,
+                               struct tl_str extra, struct tl_arena *arena,
+                               TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
+{
+    struct tl_page page = {0};
+    struct tl_buf bytes;
+    TlV1__PageToken token = TL_V1__PAGE_TOKEN__INIT;
+    tl_rc rc = tl_page_plan(e->rs, first, last, tl_limit_page_events, false, arena, &page, err);
+    tl_buf_init(&bytes, (size_t)tl_limit_request_bytes);
+    if (rc == TL_OK) {
+        rc = tl_page_fill(&page, tl_store_point_reader(s->store), &bytes, err);
+    }
+    out->history = TL_PB_NEW(arena, TpHistory__History, tp_history__history);
+    if (rc == TL_OK && page.next_event_id) {
+        token.run_number = e->number;
+        token.next_event_id = page.next_event_id;
+        token.upto_event_id = last;
+        token.extra_events = tl_pb_bytes_view(extra);
+        struct tl_str t = {0};
+        rc = tl_pb_encode_arena(&token, arena, &t, err);
+        out->next_page_token = tl_pb_bytes_view(t);
+    } else if (rc == TL_OK) {
+        tl_buf_put_str(&bytes, extra);
+    }
+    if (rc == TL_OK) {
+        rc = out->history ? tl_pb_raw_field(out->history, 1, tl_arena_str(arena, tl_buf_str(&bytes)), arena, err)
+                          : tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
+    }
+    tl_buf_deinit(&bytes);
+    return rc;
+}
+
+static tl_rc put_queries(const struct tl_wft_started *w, struct tl_arena *arena,
+                         TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
+{
+    struct tl_pb_list list = {0};
+    for (size_t i = 0; i < w->query_count; i++) {
+        TpWs__PollWorkflowTaskQueueResponse__QueriesEntry *q =
+            TL_PB_NEW(arena, TpWs__PollWorkflowTaskQueueResponse__QueriesEntry,
+                      tp_ws__poll_workflow_task_queue_response__queries_entry);
+        if (!q || !tl_pb_push(arena, &list, q)) {
+            return tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
+        }
+        q->key = tl_arena_printf(arena, "%llu", (unsigned long long)w->queries[i].id);
+        tl_rc rc = tl_pb_decode(&tp_query__workflow_query__descriptor, w->queries[i].query, arena, &q->value, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+    }
+    out->n_queries = list.n;
+    out->queries = list.items;
+    return TL_OK;
+}
+
+void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
+                           TpWs__PollWorkflowTaskQueueResponse *out)
+{
+    struct tl_rs_info info;
+    tl_rs_info(e->rs, &info);
+    out->workflow_execution = TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    out->workflow_type = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
+    out->workflow_execution_task_queue = TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue);
+    if (out->workflow_execution && out->workflow_type && out->workflow_execution_task_queue) {
+        out->workflow_execution->workflow_id = tl_pb_cstr(arena, info.id.workflow_id);
+        out->workflow_execution->run_id = tl_pb_cstr(arena, info.id.run_id);
+        out->workflow_type->name = tl_pb_cstr(arena, info.workflow_type);
+        out->workflow_execution_task_queue->name = tl_pb_cstr(arena, info.task_queue);
+        out->workflow_execution_task_queue->kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
+    }
+}
+
+tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e, const struct tl_wft_started *w,
+                                struct tl_arena *arena, TpWs__PollWorkflowTaskQueueResponse *out,
+                                struct tl_error *err)
+{
+    struct tl_task_token token = {e->ns->number, e->number, false, w->ref, {0}};
+    struct tl_str bytes;
+    tl_workflow_task_head(e, arena, out);
+    tl_rc rc = tl_task_token_encode(&token, arena, &bytes, err);
+    if (rc == TL_OK) {
+        out->task_token = tl_pb_bytes_view(bytes);
+        rc = tl_workflow_task_history(s, e, w->history_from, w->history_upto, w->extra_events, arena, out, err);
+    }
+    if (rc == TL_OK) {
+        rc = put_queries(w, arena, out, err);
+    }
+    out->previous_started_event_id = w->previous_started_event_id;
+    out->started_event_id = w->ref.started_id;
+    out->attempt = w->attempt;
+    out->scheduled_time = tl_pb_timestamp(arena, w->scheduled_ns);
+    out->started_time = tl_pb_timestamp(arena, w->started_ns);
+    return rc;
+}
+
+/* False when the task is stale: the poll is to look for another. */
+static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
+                                struct tl_arena *arena)
+{
+    struct tl_poll_request r;
+    struct tl_wft_started started = {0};
+    struct tl_error err;
+    struct tl_tx tx;
+    if (decode_poll(p, arena, &r, &err) != TL_OK) {
+        return false;
+    }
+    struct tl_wft_start start = {.task_queue = r.queue,
+                                 .sticky = r.sticky,
+                                 .identity = r.identity,
+                                 .version_capabilities = r.version_capabilities};
+    struct tl_delivery d = {.run_number = e->number,
+                            .scheduled_id = e->wft.scheduled_id,
+                            .attempt = e->wft.attempt,
+                            .place = e->wft.task.place,
+                            .offered_ns = e->wft.task.offered_ns};
+    char request_id[37];
+    tl_uuid4(s->world, request_id);
+    start.request_id = request_id;
+    tl_run_begin(s, e, &tx, arena);
+    tl_rc rc = tl_tx_wft_start(&tx, e->wft.scheduled_id, e->wft.attempt, &start, &started, &err);
+    if (rc != TL_OK && !tx.touched) {
+        tl_tx_abort(&tx);
+        return false;
+    }
+    if (tl_run_end(s, e, &tx, &err) != TL_OK || rc != TL_OK) {
+        return false;
+    }
+    TpWs__PollWorkflowTaskQueueResponse resp = TP_WS__POLL_WORKFLOW_TASK_QUEUE_RESPONSE__INIT;
+    rc = tl_workflow_task_response(s, e, &started, arena, &resp, &err);
+    struct tl_rpc_request *rpc = p->rpc;
+    d.ref = started.ref;
+    if (rc == TL_OK) {
+        struct tl_match_key key = poll_key(p, &r);
+        struct tl_match_queue_info info;
+        tl_match_queue_info(&s->matcher, &key, &info);
+        resp.backlog_count_hint = (int64_t)info.backlog;
+        rc = tl_reply_message(s, rpc, e->seq, &resp, &d, &err);
+    }
+    if (rc != TL_OK) {
+        /* The task is started but cannot be shown; its timeout brings it back. */
+        refuse_poll(s, p, &err);
+        return true;
+    }
+    tl_parked_free(s, p);
+    return true;
+}
+
+static void offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
+                  struct tl_arena *arena)
+{
+    struct tl_match_poll *poll;
+    if (s->putting_back) {
+        t->place = s->putting_back->place;
+        t->offered_ns = s->putting_back->offered_ns;
+        s->putting_back = NULL;
+        poll = tl_match_put_back(&s->matcher, key, t, tl_engine_now(s));
+    } else {
+        poll = tl_match_offer(&s->matcher, key, t, tl_engine_now(s));
+    }
+    if (poll) {
+        tl_poll_take(s, TL_CONTAINER(poll, struct tl_parked, poll), t, arena);
+    }
+}
+
+void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
+                               struct tl_arena *arena)
+{
+    struct tl_workflow_task *w = &e->wft;
+    tl_match_task_drop(&s->matcher, &w->task);
+    struct tl_match_key key = {e->ns->number, TL_QUEUE_WORKFLOW, fx->u.wft.sticky, fx->u.wft.task_queue};
+    if (fx->u.wft.sticky && !tl_match_attended(&s->matcher, &key, tl_engine_now(s))) {
+        struct tl_tx tx;
+        struct tl_error err;
+        tl_run_begin(s, e, &tx, arena);
+        tl_rc rc = tl_tx_wft_unstick(&tx, fx->u.wft.scheduled_id, &err);
+        if (rc == TL_OK) {
+            rc = tl_run_end(s, e, &tx, &err);
+        } else if (!tx.touched) {
+            tl_tx_abort(&tx);
+        }
+        if (rc == TL_OK) {
+            return; /* it was dispatched again, to the normal queue */
+        }
+    }
+    if (!tl_str_eq(w->queue, fx->u.wft.task_queue)) {
+        tl_mem_free((void *)(uintptr_t)w->queue.p);
+        w->queue = tl_str_n(tl_mem_dup(fx->u.wft.task_queue), fx->u.wft.task_queue.n);
+    }
+    key.name = w->queue;
+    w->scheduled_id = fx->u.wft.scheduled_id;
+    w->attempt = fx->u.wft.attempt;
+    w->sticky = fx->u.wft.sticky;
+    offer(s, &key, &w->task, arena);
+}
+
+/* --- activities -------------------------------------------------------------------------------------- */
+
+void tl_activity_task_free(struct tl_server *s, struct tl_activity_task *t)
+{
+    tl_match_task_drop(&s->matcher, &t->task);
+    tl_list_remove(&t->link);
+    tl_mem_free(t);
+}
+
+void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
+                          struct tl_arena *arena)
+{
+    struct tl_str queue = fx->u.activity.task_queue;
+    struct tl_activity_task *t = tl_mem_alloc(sizeof *t + queue.n + 1);
+    tl_match_task_init(&t->task, TL_TASK_ACTIVITY);
+    tl_list_init(&t->link);
+    t->exec = e;
+    t->scheduled_id = fx->u.activity.scheduled_id;
+    t->attempt = fx->u.activity.attempt;
+    t->stamp = fx->u.activity.stamp;
+    t->queue_n = queue.n;
+    memcpy(t->queue, queue.p, queue.n);
+    tl_list_push(&e->activities, &t->link);
+    struct tl_match_key key = {e->ns->number, TL_QUEUE_ACTIVITY, false, {t->queue, t->queue_n}};
+    offer(s, &key, &t->task, arena);
+}
+
+static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_exec *e, uint64_t seq,
+                            struct tl_activity_started *a, struct tl_str activity_id,
+                            const struct tl_delivery *d, struct tl_arena *arena)
+{
+    struct tl_error err;
+    struct tl_str token;
+    struct tl_task_token tt = {e->ns->number, e->number, true, a->ref, activity_id};
+    tl_rc rc = tl_task_token_encode(&tt, arena, &token, &err);
+    if (rc == TL_OK) {
+        a->response->task_token = tl_pb_bytes_view(token);
+        rc = tl_reply_message(s, p->rpc, seq, a->response, d, &err);
+    }
+    if (rc != TL_OK) {
+        refuse_poll(s, p, &err);
+        return;
+    }
+    tl_parked_free(s, p);
+}
+
+/* False when the task is stale. Frees the task. */
+static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_activity_task *t,
+                           struct tl_arena *arena)
+{
+    struct tl_exec *e = t->exec;
+    struct tl_poll_request r;
+    struct tl_activity_started started = {0};
+    struct tl_error err;
+    struct tl_tx tx;
+    uint64_t before = e->seq;
+    struct tl_delivery d = {.run_number = e->number,
+                            .is_activity = true,
+                            .scheduled_id = t->scheduled_id,
+                            .attempt = t->attempt,
+                            .place = t->task.place,
+                            .offered_ns = t->task.offered_ns};
+    char request_id[37];
+    tl_uuid4(s->world, request_id);
+    tl_rc rc = decode_poll(p, arena, &r, &err);
+    if (rc != TL_OK) {
+        tl_activity_task_free(s, t);
+        return false;
+    }
+    tl_run_begin(s, e, &tx, arena);
+    rc = tl_tx_activity_start(&tx, t->scheduled_id, t->attempt, t->stamp, r.identity, request_id,
+                              r.deployment_options, &started, &err);
+    tl_activity_task_free(s, t);
+    if (rc != TL_OK && !tx.touched) {
+        tl_tx_abort(&tx);
+        return false;
+    }
+    if (tl_run_end(s, e, &tx, &err) != TL_OK || rc != TL_OK) {
+        return false;
+    }
+    d.ref = started.ref;
+    answer_activity(s, p, e, started.durable_first ? e->seq : before, &started,
+                    tl_str(started.response->activity_id), &d, arena);
+    return true;
+}
+
+/* --- meeting ------------------------------------------------------------------------------------------- */
+
+void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task *t, struct tl_arena *arena)
+{
+    bool taken = true;
+    switch ((enum tl_task_kind)t->kind) {
+    case TL_TASK_WORKFLOW:
+        taken = start_workflow_task(s, p, TL_CONTAINER(t, struct tl_exec, wft.task), arena);
+        break;
+    case TL_TASK_ACTIVITY:
+        taken = start_activity(s, p, TL_CONTAINER(t, struct tl_activity_task, task), arena);
+        break;
+    case TL_TASK_QUERY:
+        tl_query_deliver(s, TL_CONTAINER(t, struct tl_parked, task), p, arena);
+        break;
+    }
+    if (!taken) {
+        tl_poll_enter(s, p, arena);
+    }
+}
+
+void tl_delivery_undo(struct tl_server *s, const struct tl_delivery *d)
+{
+    struct tl_exec *e = tl_map_get_num(&s->runs, d->run_number);
+    struct tl_tx tx;
+    struct tl_error err;
+    if (d->query_id) {
+        tl_query_undo(s, d);
+        return;
+    }
+    if (!e || e->closed) {
+        return;
+    }
+    tl_arena_reset(&s->arena);
+    tl_run_begin(s, e, &tx, &s->arena);
+    tl_rc rc = d->is_activity ? tl_tx_activity_unstart(&tx, &d->ref, &err) : tl_tx_wft_unstart(&tx, &d->ref, &err);
+    s->putting_back = d;
+    if (rc == TL_OK || tx.touched) {
+        rc = tl_run_end(s, e, &tx, &err);
+    } else {
+        tl_tx_abort(&tx);
+    }
+    s->putting_back = NULL;
+    if (rc != TL_OK) {
+        TL_LOG(TL_LOG_WARN, "server.delivery_lost", TL_C("cause", err.message), TL_I("run", d->run_number));
+    }
+}
+
+void tl_dispatch_drop(struct tl_server *s, struct tl_exec *e)
+{
+    tl_match_task_drop(&s->matcher, &e->wft.task);
+    TL_LIST_EACH(it, &e->activities) {
+        tl_activity_task_free(s, TL_CONTAINER(it, struct tl_activity_task, link));
+    }
+}

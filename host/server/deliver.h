@@ -1,0 +1,28 @@
+/* Building the answers of polls: shared by deliver.c, query.c and the API. Thread: engine. */
+#pragma once
+
+#include "base/limits.h"
+#include "server/engine.h"
+
+/* What a poll says, in the arena it was decoded into. */
+struct tl_poll_request {
+    struct tl_str queue;
+    bool sticky;
+    const char *identity, *instance_key;
+    const TpDeployment__WorkerDeploymentOptions *deployment_options;
+    const TpCommon__WorkerVersionCapabilities *version_capabilities;
+};
+tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
+                     struct tl_error *err) TL_MUST_USE;
+
+/* Execution, type and normal task queue. */
+void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
+                           TpWs__PollWorkflowTaskQueueResponse *out);
+/* Events first..last (0: all) and `extra` behind them; a page token when they do not fit. */
+tl_rc tl_workflow_task_history(struct tl_server *s, struct tl_exec *e, int64_t first, int64_t last,
+                               struct tl_str extra, struct tl_arena *arena,
+                               TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err) TL_MUST_USE;
+/* The whole answer for a task that has been started. */
+tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e, const struct tl_wft_started *w,
+                                struct tl_arena *arena, TpWs__PollWorkflowTaskQueueResponse *out,
+                                struct tl_error *err) TL_MUST_USE;
