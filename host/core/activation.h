@@ -40,7 +40,7 @@ enum tl_job_type {
 
 enum tl_activity_status {
     TL_ACTIVITY_COMPLETED, /* result */
-    TL_ACTIVITY_FAILED,    /* failure: ActivityFailureInfo; its cause is what went wrong or a timeout */
+    TL_ACTIVITY_FAILED,    /* failure: ActivityFailureInfo around what went wrong or a timeout */
     TL_ACTIVITY_CANCELED,  /* failure: ActivityFailureInfo; its cause is a CanceledFailureInfo */
 };
 

@@ -1,7 +1,7 @@
 /* Table-driven state machines. Each machine's file opens with its transition table, an X-macro
  *   #define TIMER_TABLE(T) T(state, event, action, next) ...
- * that expands to a dense array; a duplicate edge does not compile (-Woverride-init), an absent edge
- * is an error value with both names. Only tl_fsm_apply assigns a state.
+ * that expands to a dense array; a duplicate edge does not compile (-Woverride-init), an absent
+ * edge is an error value with both names. Only tl_fsm_apply assigns a state.
  * Coverage: every edge taken is marked in the machine's table, process-wide.
  * Ownership: tables are static. Thread: applying is the run's; marks may be read on any thread. */
 #pragma once

@@ -7,12 +7,12 @@
 #include "core/run_int.h"
 
 static const struct tl_event_info infos[] = {
-#define X(type, label, class_name, machine_name, attributes, link)                                 \
+#define X(type, class_name, machine_name, name, link)                                              \
     [EVENT_TYPE_##type] = {                                                                        \
-        .text = (label),                                                                           \
+        .text = #name,                                                                             \
         .event_class = TL_EVENT_##class_name,                                                      \
         .machine = TL_MACHINE_##machine_name,                                                      \
-        .link_offset = offsetof(TpHistory__##attributes##EventAttributes, link),                   \
+        .link_offset = offsetof(TpHistory__##name##EventAttributes, link),                         \
         .attributes_case = TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##type##_EVENT_ATTRIBUTES},
 #include "core/events.def"
 #undef X
@@ -78,8 +78,8 @@ static bool task_came_to_nothing(int next_type)
            next_type == EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED;
 }
 
-/* An update accepted right after the task at `started` may have been delivered by an earlier task of
- * the same group (heartbeats): the group must end where the update was sequenced. */
+/* An update accepted right after the task at `started` may have been delivered by an earlier task
+ * of the same group (heartbeats): the group must end where the update was sequenced. */
 static size_t update_boundary(const struct tl_history *h, size_t started, int64_t from_id)
 {
     const TpHistory__HistoryEvent *e = h->events[started + 2];

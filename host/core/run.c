@@ -11,7 +11,7 @@
 #include "core/run_int.h"
 #include "core/task_int.h"
 
-/* --- seed ----------------------------------------------------------------------------------------- */
+/* --- seed ------------------------------------------------------------------------------------- */
 
 static uint64_t rotate(uint64_t x, int n)
 {
@@ -60,7 +60,7 @@ uint64_t tl_run_seed(struct tl_str original_execution_run_id)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* --- life cycle ------------------------------------------------------------------------------------ */
+/* --- life cycle ------------------------------------------------------------------------------- */
 
 static struct tl_str append(char **to, struct tl_str s)
 {
@@ -114,7 +114,7 @@ void tl_run_free(struct tl_run *run)
     tl_mem_free(run);
 }
 
-/* --- looking ----------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 struct tl_str tl_run_id(const struct tl_run *run)
 {
@@ -205,7 +205,7 @@ enum tl_run_fit tl_run_check_fit(const struct tl_run *run,
     return TL_FIT_READY;
 }
 
-/* --- jobs -------------------------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------------------------------- */
 
 struct tl_job *tl_run_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err)
 {
@@ -272,7 +272,7 @@ static bool sort_jobs(struct tl_task *task)
     return jobs != NULL;
 }
 
-/* --- activations --------------------------------------------------------------------------------------- */
+/* --- activations ------------------------------------------------------------------------------ */
 
 tl_rc tl_task_activate(struct tl_run *run, bool queries, struct tl_completion *out,
                        struct tl_error *err)

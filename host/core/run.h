@@ -73,8 +73,8 @@ struct tl_wft_result {
 };
 
 /* Applies the task's history, runs the language until the run is caught up, and answers.
- * rc != TL_OK goes with out->failed (or with a failed out->direct_query): cause and failure say what
- * to tell the server, and the run is broken.
+ * rc != TL_OK goes with out->failed (and a failed out->direct_query where one was asked): cause and
+ * failure say what to tell the server, and the run is broken.
  * Owns: results live in task_arena and borrow from the poll. Thread: the run's.
  * Errors: TL_ENONDETERMINISM (report), TL_EINVAL (the history is not valid), TL_EPRECONDITION (the
  * run is broken or does not fit), TL_ELIMIT (arena), or what the language returned. */

@@ -1,5 +1,5 @@
-/* History events are applied to a run: to the machines they belong to, as jobs for the language, and
- * against the commands the code made.
+/* History events are applied to a run: to the machines they belong to, as jobs for the language,
+ * and against the commands the code made.
  * Ownership: the run's. Thread: the run's. */
 #include "core/run_int.h"
 
@@ -22,7 +22,7 @@ static const TpHistory__HistoryEvent *event_after(const struct tl_run *run)
     return next < task->group.end ? task->history.events[next] : NULL;
 }
 
-/* --- events that follow a command ----------------------------------------------------------------- */
+/* --- events that follow a command ------------------------------------------------------------- */
 
 static tl_rc machine_event(struct tl_run *run, struct tl_machine *machine,
                            const TpHistory__HistoryEvent *event, struct tl_error *err)
@@ -64,7 +64,7 @@ static tl_rc apply_follow(struct tl_run *run, const TpHistory__HistoryEvent *eve
     return TL_OK;
 }
 
-/* --- events written for commands -------------------------------------------------------------------- */
+/* --- events written for commands -------------------------------------------------------------- */
 
 /* The upsert that went with a marker is skipped with it. */
 static bool is_patch_upsert(const TpHistory__HistoryEvent *event)
@@ -135,7 +135,7 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
     return TL_OK;
 }
 
-/* --- events that stand for themselves ---------------------------------------------------------------- */
+/* --- events that stand for themselves --------------------------------------------------------- */
 
 static tl_rc apply_start(struct tl_run *run, const TpHistory__HistoryEvent *event,
                          struct tl_error *err)
@@ -225,7 +225,7 @@ static tl_rc apply_class(struct tl_run *run, const TpHistory__HistoryEvent *even
     return tl_run_bad_history(run, event, err, "this worker does not know what it means");
 }
 
-/* --- groups ---------------------------------------------------------------------------------------- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 /* Command events come right after WorkflowTaskCompleted: whatever else shows that the server wrote
  * none for the commands that are left. */

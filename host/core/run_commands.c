@@ -6,9 +6,9 @@
 #include <tl_enums.h>
 
 static const struct tl_command_info commands[] = {
-#define X(command, label, event, machine_name, member, is_closing, is_first)                       \
+#define X(command, name, event, machine_name, is_closing, is_first)                                \
     [COMMAND_TYPE_##command] = {                                                                   \
-        .text = (label),                                                                           \
+        .text = #name,                                                                             \
         .event_type = EVENT_TYPE_##event,                                                          \
         .machine = TL_MACHINE_##machine_name,                                                      \
         .attributes_case = TP_COMMAND__COMMAND__ATTRIBUTES_##command##_COMMAND_ATTRIBUTES,         \

@@ -123,7 +123,7 @@ struct tl_run {
     bool continue_as_new_suggested;
     bool initialised;      /* the init job was made */
     bool replaying;
-    bool after_completed;  /* between WorkflowTaskCompleted and the first event that is no command */
+    bool after_completed;  /* after WorkflowTaskCompleted, only command events since */
     bool finished;         /* the code has closed the run */
     bool closed;           /* history has */
     bool broken;
@@ -163,7 +163,7 @@ struct tl_task {
     size_t event_count, group_count, activation_count;
 };
 
-/* --- run_machines.c: slots, indexes, outgoing commands ------------------------------------------ */
+/* --- run_machines.c: slots, indexes, outgoing commands ---------------------------------------- */
 
 /* A new machine; its slot in *slot. Pointers to machines die with the next call. */
 struct tl_machine *tl_run_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
@@ -195,19 +195,19 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
 /* Copies "first\0second\0" as the machine's text; empty strings are fine. */
 void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct tl_str second);
 
-/* --- jobs (run.c) ------------------------------------------------------------------------------- */
+/* --- jobs (run.c) ----------------------------------------------------------------------------- */
 
 /* A new job of the group being applied, NULL when the arena is full (then err is set). */
 struct tl_job *tl_run_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err);
 
-/* --- run_apply.c: events ------------------------------------------------------------------------- */
+/* --- run_apply.c: events ---------------------------------------------------------------------- */
 
 /* Applies the next group. *applied: false when there was none. */
 tl_rc tl_run_apply_group(struct tl_run *run, bool *applied, struct tl_error *err) TL_MUST_USE;
 /* Once no more events follow: commands that history does not have are an error. */
 tl_rc tl_run_check_end(struct tl_run *run, struct tl_error *err) TL_MUST_USE;
 
-/* --- run_commands.c: what the language answered --------------------------------------------------- */
+/* --- run_commands.c: what the language answered ----------------------------------------------- */
 
 tl_rc tl_run_take_completion(struct tl_run *run, const struct tl_completion *completion,
                              struct tl_error *err) TL_MUST_USE;
@@ -215,7 +215,7 @@ tl_rc tl_run_take_completion(struct tl_run *run, const struct tl_completion *com
 tl_rc tl_run_encode_commands(struct tl_run *run, struct tl_wft_result *out,
                              struct tl_error *err) TL_MUST_USE;
 
-/* --- inherit.c: what continue-as-new takes along -------------------------------------------------- */
+/* --- inherit.c: what continue-as-new takes along ---------------------------------------------- */
 
 tl_rc tl_run_inherit_start(struct tl_run *run,
                            const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
@@ -227,7 +227,7 @@ tl_rc tl_run_inherit_fill(struct tl_run *run,
                           struct tl_error *err) TL_MUST_USE;
 void tl_run_inherit_free(struct tl_run *run);
 
-/* --- sdk_flags.c ----------------------------------------------------------------------------------- */
+/* --- sdk_flags.c ------------------------------------------------------------------------------ */
 
 enum tl_core_flag { /* bit numbers in core_flags: the rows of flags.def, not the wire's numbers */
 #define X(number, name, why) TL_FLAG_##name,
@@ -240,11 +240,12 @@ void tl_run_read_metadata(struct tl_run *run,
                           const TpHistory__WorkflowTaskCompletedEventAttributes *attrs);
 /* May behaviour n be used now? Recording it makes it so for the rest of the run. */
 bool tl_run_use_flag(struct tl_run *run, enum tl_core_flag flag, bool record);
-/* What the completion records; everything known is used from now on. NULL: nothing to record. */
+/* What the completion records; everything known is used from now on. NULL when the server has no
+ * use for it, or when the arena is full: then the task must fail. */
 TpSdk__WorkflowTaskCompletedMetadata *tl_run_write_metadata(struct tl_run *run,
                                                             struct tl_arena *arena);
 
-/* --- mismatch.c -------------------------------------------------------------------------------------- */
+/* --- mismatch.c ------------------------------------------------------------------------------- */
 
 /* Fills the task's report from the event being applied (NULL: none) and the next outgoing command
  * (have_command false: leave it out), sets err and returns TL_ENONDETERMINISM. */
@@ -259,7 +260,7 @@ tl_rc tl_run_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *even
                          struct tl_error *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* --- machines/: one file each ------------------------------------------------------------------------- */
+/* --- machines/: one file each ----------------------------------------------------------------- */
 
 /* Language commands. Errors: TL_EINVAL for what a language must not do, or the machine's. */
 tl_rc tl_timer_start(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
@@ -298,7 +299,7 @@ bool tl_patch_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena 
                           struct tl_patch_marker *out);
 TpCommand__RecordMarkerCommandAttributes *tl_patch_marker_make(struct tl_arena *arena,
                                                                const struct tl_patch_marker *patch);
-/* The upsert beside a marker: all patch ids so far; *too_big when it would pass the server's limit. */
+/* The upsert beside a marker: all patch ids so far; *too_big when the server would refuse it. */
 TpCommand__UpsertWorkflowSearchAttributesCommandAttributes *
 tl_patch_upsert_make(const struct tl_run *run, struct tl_arena *arena, bool *too_big);
 /* Index of a patch; it is added when `id` is new. */

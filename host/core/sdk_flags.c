@@ -88,9 +88,6 @@ static uint32_t *flag_list(struct tl_arena *arena, uint64_t bits, const uint32_t
             list[n++] = map ? map[i] : i;
         }
     }
-    if (!list) {
-        *count = 0;
-    }
     return list;
 }
 
@@ -111,6 +108,10 @@ TpSdk__WorkflowTaskCompletedMetadata *tl_run_write_metadata(struct tl_run *run,
         flag_list(arena, run->core_flags_used & ~run->core_flags, numbers, &m->n_core_used_flags);
     m->lang_used_flags =
         flag_list(arena, run->lang_flags_used & ~run->lang_flags, NULL, &m->n_lang_used_flags);
+    if ((m->n_core_used_flags && !m->core_used_flags) ||
+        (m->n_lang_used_flags && !m->lang_used_flags)) {
+        return NULL;
+    }
     run->core_flags |= run->core_flags_used;
     run->lang_flags |= run->lang_flags_used;
     run->core_flags_used = 0;

@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 
-/* --- queries ------------------------------------------------------------------------------------------ */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static tl_rc add_query(struct tl_run *run, const char *id, const TpQuery__WorkflowQuery *query,
                        struct tl_error *err)
@@ -138,7 +138,7 @@ static tl_rc answer_queries(struct tl_run *run, const TpWs__PollWorkflowTaskQueu
     return collect_results(run, poll, &failed, out, err);
 }
 
-/* --- failures ------------------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
 /* A failure with the error's text, when the language gave none. */
 static TpFailure__Failure *make_failure(struct tl_arena *arena, tl_rc rc, const char *message)
@@ -185,7 +185,7 @@ static tl_rc fail_task(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResp
     return rc;
 }
 
-/* --- the task --------------------------------------------------------------------------------------------- */
+/* --- the task --------------------------------------------------------------------------------- */
 
 static tl_rc check_task(const struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse *poll,
                         struct tl_error *err)
@@ -232,6 +232,9 @@ static tl_rc work(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse 
     }
     if (rc == TL_OK && !poll->query && !out->evict) {
         out->sdk_metadata = tl_run_write_metadata(run, run->task->arena);
+        if (run->sdk_metadata && !out->sdk_metadata) {
+            rc = tl_error_set(err, TL_ELIMIT, "metadata: the arena is full");
+        }
     }
     return rc;
 }

@@ -4,8 +4,8 @@
  *   wait     request it; the code learns what the activity says (canceled, completed, failed);
  *   abandon  request nothing, tell the code at once; what comes later is swallowed.
  * One cancelled before its command left is taken back and told canceled.
- * The code sees a failure whose ActivityFailureInfo names type, id and both events; its cause is the
- * activity's failure, a timeout, or a CanceledFailureInfo.
+ * The code sees a failure whose ActivityFailureInfo names type, id and both events; its cause is
+ * the activity's failure, a timeout, or a CanceledFailureInfo.
  * Thread: the run's. */
 #include "core/run_int.h"
 
@@ -116,7 +116,7 @@ static tl_rc check_recorded(struct tl_run *run, struct tl_machine *machine,
     return TL_OK;
 }
 
-/* --- telling the code --------------------------------------------------------------------------- */
+/* --- telling the code ------------------------------------------------------------------------- */
 
 static struct tl_job *tell(struct tl_run *run, const struct tl_machine *machine,
                            enum tl_activity_status status, struct tl_error *err)
@@ -232,7 +232,7 @@ static tl_rc tell_canceled(struct tl_run *run, struct tl_machine *machine,
                         err);
 }
 
-/* --- cancelling ----------------------------------------------------------------------------------- */
+/* --- cancelling ------------------------------------------------------------------------------- */
 
 static tl_rc take_back(struct tl_run *run, struct tl_machine *machine,
                        const struct tl_fsm_input *input, struct tl_error *err)
@@ -284,7 +284,7 @@ const struct tl_fsm tl_activity_fsm = {"activity",       states, events,
                                        ACTIVITY_S_COUNT, ACTIVITY_E_COUNT,
                                        1u << ACTIVITY_S_DONE, edges, taken};
 
-/* --- commands and events ---------------------------------------------------------------------------- */
+/* --- commands and events ---------------------------------------------------------------------- */
 
 tl_rc tl_activity_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err)
 {

@@ -51,20 +51,21 @@ const struct tl_fsm tl_close_fsm = {
 
 tl_rc tl_close_run(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err)
 {
+#define KIND(COMMAND, command)                                                                     \
+    {                                                                                              \
+        COMMAND_TYPE_##COMMAND, &tp_command__##command##_command_attributes__descriptor            \
+    }
     static const struct {
         uint8_t command;
         const ProtobufCMessageDescriptor *descriptor;
     } kinds[TL_CMD_COUNT] = {
-        [TL_CMD_COMPLETE] = {COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-                             &tp_command__complete_workflow_execution_command_attributes__descriptor},
-        [TL_CMD_FAIL] = {COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION,
-                         &tp_command__fail_workflow_execution_command_attributes__descriptor},
-        [TL_CMD_CANCEL] = {COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION,
-                           &tp_command__cancel_workflow_execution_command_attributes__descriptor},
+        [TL_CMD_COMPLETE] = KIND(COMPLETE_WORKFLOW_EXECUTION, complete_workflow_execution),
+        [TL_CMD_FAIL] = KIND(FAIL_WORKFLOW_EXECUTION, fail_workflow_execution),
+        [TL_CMD_CANCEL] = KIND(CANCEL_WORKFLOW_EXECUTION, cancel_workflow_execution),
         [TL_CMD_CONTINUE_AS_NEW] =
-            {COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
-             &tp_command__continue_as_new_workflow_execution_command_attributes__descriptor},
+            KIND(CONTINUE_AS_NEW_WORKFLOW_EXECUTION, continue_as_new_workflow_execution),
     };
+#undef KIND
     if (!cmd->attrs || cmd->attrs->descriptor != kinds[cmd->type].descriptor) {
         return tl_error_set(err, TL_EINVAL, "%s without attributes",
                             tl_command_info(kinds[cmd->type].command)->text);

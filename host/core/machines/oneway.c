@@ -1,5 +1,5 @@
-/* Commands that are recorded and never answered: upsert search attributes, modify properties, record
- * marker. Their events must come in the same order and, for markers, carry the same name.
+/* Commands that are recorded and never answered: upsert search attributes, modify properties,
+ * record marker. Their events must come in the same order and, for markers, carry the same name.
  * Thread: the run's. */
 #include "core/run_int.h"
 

@@ -14,6 +14,7 @@
 #include <tl_enums.h>
 
 #include "base/mem.h"
+#include "proto/utf8.h"
 
 #define PATCH_STATES(S) S(NEW) S(MARKER_CREATED) S(RECORDED)
 #define PATCH_EVENTS(E) E(SET) E(RECORD)
@@ -100,10 +101,11 @@ static tl_rc emit_upsert(struct tl_run *run, const struct tl_cmd *cmd, struct tl
 
 tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err)
 {
-    if (cmd->u.patch.id.n == 0) {
-        return tl_error_set(err, TL_EINVAL, "a patch needs an id");
+    struct tl_str id = cmd->u.patch.id;
+    if (id.n == 0 || memchr(id.p, 0, id.n) || !tl_utf8_ok(id)) {
+        return tl_error_set(err, TL_EINVAL, "a patch id must be UTF-8 text, not empty");
     }
-    uint32_t index = tl_patch_index(run, cmd->u.patch.id);
+    uint32_t index = tl_patch_index(run, id);
     struct tl_patch *patch = &run->patches[index];
     if (patch->created) {
         return TL_OK;

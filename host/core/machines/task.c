@@ -1,6 +1,6 @@
-/* Workflow task. The server schedules it, a worker starts it, and it ends completed, failed or timed
- * out; one at a time. The start that closes a group sets the workflow's time. A task failed by a
- * reset carries the new run's id: the run's random numbers start afresh.
+/* Workflow task. The server schedules it, a worker starts it, and it ends completed, failed or
+ * timed out; one at a time. The start that closes a group sets the workflow's time. A task failed by
+ * a reset carries the new run's id: the run's random numbers start afresh.
  * Thread: the run's. */
 #include "core/run_int.h"
 

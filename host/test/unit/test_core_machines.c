@@ -135,7 +135,8 @@ static void activities_fail(void **state)
     tl_hb_full_task(&f->hb);
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_FAILED);
     agrees(f,
-           TL_STEPS(DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "b"), DO(ACTIVITY, .name = "c", .id = "mine"),
+           TL_STEPS(DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "b"),
+                    DO(ACTIVITY, .name = "c", .id = "mine"),
                     DO(WAIT_ACTIVITY, .n = 3), DO(FAIL)),
            "init?|activity 1 failed<Activity task failed a 1<no money,"
            "activity 2 failed<Activity task timed out b 2<too slow,"
@@ -178,7 +179,7 @@ static void cancel_history(struct fixture *f, int end, bool started_before, bool
 }
 
 #define CANCEL_STEPS(type)                                                                         \
-    TL_STEPS(DO(ACTIVITY, .name = "slow", .n = (type)), DO(WAIT_SIGNALS, .n = 1),                      \
+    TL_STEPS(DO(ACTIVITY, .name = "slow", .n = (type)), DO(WAIT_SIGNALS, .n = 1),                  \
              DO(CANCEL_ACTIVITY, .n = 1), DO(CANCEL_ACTIVITY, .n = 1),                   \
              DO(WAIT_SIGNALS, .n = 2), DO(CANCEL_ACTIVITY, .n = 1), DO(CANCELED))
 
@@ -348,7 +349,8 @@ static void patch_in_history(void **state)
     agrees(f, TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(TIMER), DO(COMPLETE)), "init,patch p?");
     agrees(f, TL_STEPS(DO(DEPRECATE, .name = "p"), DO(TIMER), DO(COMPLETE)), "init,patch p?");
     /* A second call adds nothing. */
-    agrees(f, TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(TIMER), DO(PATCH, .name = "p"), DO(COMPLETE)),
+    agrees(f, TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(TIMER), DO(PATCH, .name = "p"),
+                       DO(COMPLETE)),
            "init,patch p?");
     assert_int_equal(replay(f, TL_STEPS(DO(TIMER), DO(COMPLETE))), TL_ENONDETERMINISM);
     assert_int_equal(f->result.report->kind, TL_NDE_REMOVED);
@@ -407,7 +409,8 @@ static void patch_not_in_history(void **state)
     tl_hb_timer_started(&f->hb, "1");
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
     agrees(f,
-           TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(ACTIVITY, .name = "new"), DO(DEPRECATE, .name = "d"),
+           TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(ACTIVITY, .name = "new"),
+                    DO(DEPRECATE, .name = "d"),
                     DO(TIMER), DO(COMPLETE)),
            "init?");
 }

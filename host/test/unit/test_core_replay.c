@@ -67,7 +67,7 @@ static struct tl_nde_report *differs(struct fixture *f, const struct tl_step *st
     return f->result.report;
 }
 
-/* --- grouping ---------------------------------------------------------------------------------- */
+/* --- grouping --------------------------------------------------------------------------------- */
 
 /* 2-3: task failed (4) 5-6: task timed out (7) 8-10: task 11: TimerStarted 12: TimerFired
  * 13-14: task timed out (15) 16: signal 17-19: task 20: Completed */
@@ -214,7 +214,7 @@ static void partial_histories_continue(void **state)
     tl_run_free(run);
 }
 
-/* --- what differs -------------------------------------------------------------------------------- */
+/* --- what differs ----------------------------------------------------------------------------- */
 
 /* 5: TimerStarted(1) 6: Scheduled(1 charge) 7: Scheduled(2 ship) 8: signal 9-11: task
  * 12: Completed */
@@ -392,7 +392,7 @@ static void reports_are_rendered(void **state)
     tl_buf_deinit(&b);
 }
 
-/* --- other SDKs, older cores ------------------------------------------------------------------------ */
+/* --- other SDKs, older cores ------------------------------------------------------------------ */
 
 /* Go numbers by event id. 5: TimerStarted(5) 6: Scheduled(6 charge) 7: TimerFired 8: Started
  * 9: Failed 10-12: task 13: Completed */
@@ -450,7 +450,7 @@ static void commands_after_the_end(void **state)
     agrees(f, steps, "init?");
 }
 
-/* --- hostile histories -------------------------------------------------------------------------------- */
+/* --- hostile histories ------------------------------------------------------------------------ */
 
 static void damaged_histories(void **state)
 {

@@ -77,23 +77,22 @@ static void answers(struct fixture *f, int64_t first_id, const char *log, const 
     assert_int_equal(rc, TL_OK);
     assert_false(f->out.failed);
     assert_string_equal(f->script.log, log);
-    char text[512] = "";
+    struct tl_buf bytes;
+    tl_buf_init(&bytes, 1 << 20);
     for (size_t i = 0; i < f->out.command_count; i++) {
         const char *name = tl_pb_enum_name(&tp_enums__command_type__descriptor,
                                            (int)f->out.commands[i]->command_type);
-        strcat(text, i ? " " : "");
-        strcat(text, name + strlen("COMMAND_TYPE_"));
+        tl_buf_printf(&bytes, "%s%s", i ? " " : "", name + strlen("COMMAND_TYPE_"));
     }
-    assert_string_equal(text, commands);
-    struct tl_buf bytes; /* what is sent can be encoded */
-    tl_buf_init(&bytes, 1 << 20);
+    assert_string_equal(bytes.n ? bytes.p : "", commands);
+    tl_buf_clear(&bytes); /* what is sent can be encoded */
     for (size_t i = 0; i < f->out.command_count; i++) {
         assert_int_equal(tl_pb_encode(f->out.commands[i], &bytes, NULL), TL_OK);
     }
     tl_buf_deinit(&bytes);
 }
 
-/* --- a run from start to end -------------------------------------------------------------------- */
+/* --- a run from start to end ------------------------------------------------------------------ */
 
 /* 2-4: task 5: Scheduled(1) 6: Started 7: Completed 8-9: task ..., on one cached run. */
 static void cached_run(void **state)
@@ -276,7 +275,8 @@ static void patches(void **state)
                       sa->indexed_fields[0]->value->metadata, TL_STR_LIT("type"));
     assert_true(tl_str_eqc(tl_pb_str(type->value), "KeywordList"));
     /* The user's own upsert of that attribute says nothing. */
-    sa = f->out.commands[4]->upsert_workflow_search_attributes_command_attributes->search_attributes;
+    sa = f->out.commands[4]
+             ->upsert_workflow_search_attributes_command_attributes->search_attributes;
     assert_int_equal(sa->n_indexed_fields, 0);
 }
 
@@ -304,7 +304,7 @@ static void no_metadata(void **state)
     assert_null(f->out.sdk_metadata);
 }
 
-/* --- attempts --------------------------------------------------------------------------------------- */
+/* --- attempts --------------------------------------------------------------------------------- */
 
 /* 2-3: task failed (4), then a transient attempt 5-6: not replaying. */
 static void transient_attempt(void **state)
@@ -345,7 +345,7 @@ static void empty_task(void **state)
     assert_int_equal(tl_run_started_event_id(f->run), 6);
 }
 
-/* --- queries ------------------------------------------------------------------------------------------ */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static void query_on_cached_run(void **state)
 {
@@ -436,7 +436,7 @@ static void queries_on_a_task(void **state)
     assert_true(tl_run_broken(f->run));
 }
 
-/* --- fit ------------------------------------------------------------------------------------------------ */
+/* --- fit -------------------------------------------------------------------------------------- */
 
 static void which_run_fits(void **state)
 {
@@ -491,7 +491,7 @@ static void commands_were_refused(void **state)
     answers(f, 1, "init?|signal a,signal b", "COMPLETE_WORKFLOW_EXECUTION");
 }
 
-/* --- failures -------------------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
 static void failing_tasks(void **state)
 {
@@ -553,7 +553,7 @@ static void arena_runs_full(void **state)
     assert_in_range(failures, 1, 199);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 /* An idle run keeps little, and no more after a long life. */
 static void idle_run_is_small(void **state)
