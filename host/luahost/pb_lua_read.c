@@ -2,8 +2,8 @@
 #include <lauxlib.h>
 
 #include "luahost/pb_lua.h"
-#include "proto/json_int.h"
-#include "proto/pb_int.h"
+#include "proto/pb.h"
+#include "proto/reflect.h"
 
 #define DEPTH_MAX 64
 
@@ -28,7 +28,8 @@ static tl_rc no_memory(struct reader *r)
     return tl_error_set(r->err, TL_ELIMIT, "request is larger than its memory limit");
 }
 
-static tl_rc read_integer(struct reader *r, int index, const ProtobufCFieldDescriptor *f, lua_Integer *out)
+static tl_rc read_integer(struct reader *r, int index, const ProtobufCFieldDescriptor *f,
+                          lua_Integer *out)
 {
     int ok;
     lua_Integer v = lua_tointegerx(r->L, index, &ok);
@@ -60,7 +61,8 @@ static tl_rc read_enum(struct reader *r, int index, const ProtobufCFieldDescript
     return TL_OK;
 }
 
-static tl_rc read_bytes(struct reader *r, int index, const ProtobufCFieldDescriptor *f, struct tl_str *out)
+static tl_rc read_bytes(struct reader *r, int index, const ProtobufCFieldDescriptor *f,
+                        struct tl_str *out)
 {
     size_t n;
     if (lua_type(r->L, index) != LUA_TSTRING) {
@@ -85,7 +87,8 @@ static tl_rc read_text(struct reader *r, int index, const ProtobufCFieldDescript
     return TL_OK;
 }
 
-static tl_rc read_number(struct reader *r, int index, const ProtobufCFieldDescriptor *f, double *out)
+static tl_rc read_number(struct reader *r, int index, const ProtobufCFieldDescriptor *f,
+                         double *out)
 {
     int ok;
     *out = lua_tonumberx(r->L, index, &ok);
@@ -187,7 +190,8 @@ static tl_rc add_entry(struct reader *r, const ProtobufCMessageDescriptor *desc,
 }
 
 /* Maps come out in the order of lua_next; a map has no order on the wire. */
-static tl_rc read_map(struct reader *r, int index, const ProtobufCFieldDescriptor *f, ProtobufCMessage *msg)
+static tl_rc read_map(struct reader *r, int index, const ProtobufCFieldDescriptor *f,
+                      ProtobufCMessage *msg)
 {
     lua_State *L = r->L;
     size_t count = 0, at = 0;
@@ -216,7 +220,7 @@ static tl_rc read_repeated(struct reader *r, int index, const ProtobufCFieldDesc
     if (!lua_istable(r->L, index)) {
         return wrong(r, f, index, "a list");
     }
-    if (tl_json_is_map(msg->descriptor, f)) {
+    if (tl_pb_is_map(msg->descriptor, f)) {
         return read_map(r, index, f, msg);
     }
     size_t count = (size_t)lua_rawlen(r->L, index), size = tl_pb_element_size(f->type);
@@ -263,8 +267,8 @@ static tl_rc read_fields(struct reader *r, int index, ProtobufCMessage *msg)
         const ProtobufCFieldDescriptor *f =
             protobuf_c_message_descriptor_get_field_by_name(msg->descriptor, key);
         if (!f) {
-            return tl_error_set(r->err, TL_EINVAL, "%s has no field '%s'", msg->descriptor->short_name,
-                                key);
+            return tl_error_set(r->err, TL_EINVAL, "%s has no field '%s'",
+                                msg->descriptor->short_name, key);
         }
         tl_rc rc = read_field(r, lua_gettop(L), f, msg);
         if (rc != TL_OK) {

@@ -2,8 +2,8 @@
 #include <lauxlib.h>
 
 #include "luahost/pb_lua.h"
-#include "proto/json_int.h"
-#include "proto/pb_int.h"
+#include "proto/pb.h"
+#include "proto/reflect.h"
 
 /* What the data converter reads goes to Lua as encoded bytes. */
 static bool stays_encoded(const ProtobufCMessageDescriptor *d)
@@ -90,11 +90,12 @@ static void push_map(lua_State *L, size_t count, ProtobufCMessage *const *entrie
     }
 }
 
-static void push_repeated(lua_State *L, const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f)
+static void push_repeated(lua_State *L, const ProtobufCMessage *msg,
+                          const ProtobufCFieldDescriptor *f)
 {
     size_t count = *(const size_t *)((const char *)msg + f->quantifier_offset);
     const char *list = *(const char *const *)((const char *)msg + f->offset);
-    if (tl_json_is_map(msg->descriptor, f)) {
+    if (tl_pb_is_map(msg->descriptor, f)) {
         push_map(L, count, (ProtobufCMessage *const *)list);
         return;
     }
@@ -112,7 +113,8 @@ static bool is_set(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *
         *(const uint32_t *)(base + f->quantifier_offset) != f->id) {
         return false;
     }
-    return f->type != PROTOBUF_C_TYPE_MESSAGE || *(ProtobufCMessage *const *)(base + f->offset) != NULL;
+    return f->type != PROTOBUF_C_TYPE_MESSAGE ||
+           *(ProtobufCMessage *const *)(base + f->offset) != NULL;
 }
 
 void tl_pb_to_lua(lua_State *L, const ProtobufCMessage *msg)

@@ -23,8 +23,6 @@ enum tl_json_special {
     TL_JSON_PAYLOADS, /* plain unless the shorthand is on */
 };
 enum tl_json_special tl_json_special_of(const ProtobufCMessageDescriptor *desc, bool shorthand);
-/* Whether a repeated field of `parent` is a map. */
-bool tl_json_is_map(const ProtobufCMessageDescriptor *parent, const ProtobufCFieldDescriptor *f);
 /* The field with this lowerCamel or original name. */
 const ProtobufCFieldDescriptor *tl_json_find_field(const ProtobufCMessageDescriptor *desc,
                                                    struct tl_str name);

@@ -70,26 +70,6 @@ size_t tl_json_field_name(const char *proto_name, char *out, size_t cap)
     return n;
 }
 
-/* Descriptors do not say which messages are map entries: protoc names them after their field. */
-bool tl_json_is_map(const ProtobufCMessageDescriptor *parent, const ProtobufCFieldDescriptor *f)
-{
-    if (f->type != PROTOBUF_C_TYPE_MESSAGE || !tl_pb_is_repeated(f)) {
-        return false;
-    }
-    const ProtobufCMessageDescriptor *entry = f->descriptor;
-    if (entry->n_fields != 2 || entry->fields[0].id != 1 || entry->fields[1].id != 2 ||
-        strcmp(entry->fields[0].name, "key") != 0 || strcmp(entry->fields[1].name, "value") != 0) {
-        return false;
-    }
-    size_t outer = strlen(parent->name);
-    char camel[NAME_BYTES_MAX];
-    size_t n = tl_json_field_name(f->name, camel, sizeof camel);
-    camel[0] = upper(camel[0]);
-    const char *name = entry->name;
-    return strncmp(name, parent->name, outer) == 0 && name[outer] == '.' &&
-           strncmp(name + outer + 1, camel, n) == 0 && strcmp(name + outer + 1 + n, "Entry") == 0;
-}
-
 const ProtobufCFieldDescriptor *tl_json_find_field(const ProtobufCMessageDescriptor *desc,
                                                    struct tl_str name)
 {

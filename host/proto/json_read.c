@@ -188,7 +188,7 @@ static tl_rc get_field(struct tl_json_in *in, ProtobufCMessage *msg,
         return TL_OK;
     }
     if (tl_pb_is_repeated(f)) {
-        return tl_json_is_map(msg->descriptor, f) ? get_map(in, msg, f, t)
+        return tl_pb_is_map(msg->descriptor, f) ? get_map(in, msg, f, t)
                                                   : get_list(in, msg, f, t);
     }
     /* Through a local: the members of a oneof share memory, and an ignored value changes

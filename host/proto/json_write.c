@@ -258,7 +258,7 @@ tl_rc tl_json_put_fields(struct tl_json_out *o, const void *message)
         }
         if (!tl_pb_is_repeated(f)) {
             rc = tl_json_put_value(o, f, tl_pb_field_at(message, f));
-        } else if (tl_json_is_map(desc, f)) {
+        } else if (tl_pb_is_map(desc, f)) {
             rc = tl_json_put_map(o, message, f);
         } else {
             rc = put_list(o, message, f);

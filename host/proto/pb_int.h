@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proto/pb.h"
+#include "proto/reflect.h"
 
 enum tl_pb_wire { TL_PB_VARINT = 0, TL_PB_64 = 1, TL_PB_LEN = 2, TL_PB_32 = 5 };
 
@@ -23,27 +24,6 @@ static inline enum tl_pb_wire tl_pb_wire_of(ProtobufCType type)
         return TL_PB_LEN;
     default:
         return TL_PB_VARINT;
-    }
-}
-
-/* Bytes of one value in a struct or in the array of a repeated field. */
-static inline size_t tl_pb_element_size(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_UINT64:
-        return 8;
-    default:
-        return 4; /* also bool: protobuf_c_boolean is an int */
     }
 }
 

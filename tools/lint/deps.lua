@@ -14,20 +14,22 @@ local allowed = {
     ["rpc"] = { "base", "proto" },
     ["store"] = { "base" },
     ["client"] = { "base", "proto", "rpc" },
-    ["worker"] = { "base", "io", "proto", "core", "luart", "client", "rpc", "crypto" },
+    ["worker"] = { "base", "io", "proto", "core", "luart", "client", "rpc", "crypto", "include" },
     ["server"] = { "base", "proto", "store", "rpc" },
     ["server/history"] = { "base", "proto" },
     ["server/matching"] = { "base", "proto" },
-    ["luahost"] = { "base", "io", "proto", "core", "luart", "rpc", "client", "worker", "server" },
+    ["luahost"] = {
+        "base", "io", "proto", "core", "luart", "rpc", "client", "worker", "server", "include",
+    },
     ["cli"] = {
         "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
-        "server", "luahost",
+        "server", "luahost", "include",
     },
     ["test"] = {
         "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
-        "server", "luahost", "cli",
+        "server", "luahost", "cli", "include",
     },
-    ["include"] = {},
+    ["include"] = {}, -- the public header: for those that run native activities
     ["main.c"] = { "base", "cli" },
 }
 

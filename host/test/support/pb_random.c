@@ -89,7 +89,7 @@ static void value(struct tl_test_pb *t, const ProtobufCFieldDescriptor *f, void 
 static void list(struct tl_test_pb *t, ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f,
                  unsigned depth)
 {
-    bool single = t->unique_keys && tl_json_is_map(msg->descriptor, f);
+    bool single = t->unique_keys && tl_pb_is_map(msg->descriptor, f);
     size_t n = tl_rng_below(&t->rng, single ? 2 : 3);
     size_t step = tl_pb_element_size(f->type);
     char *items = tl_arena_alloc(t->arena, n * step);
