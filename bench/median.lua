@@ -27,7 +27,8 @@ for _ = 1, runs do
     end
     local figure = figures[name]
     figure.values[#figure.values + 1] = tonumber(value)
-    figure.unit, figure.peer, figure.peer_value = tail:match '"unit":"([^"]*)","peer":"([^"]*)","peer_value":([^,]+)'
+    figure.unit, figure.peer, figure.peer_value =
+      tail:match '"unit":"([^"]*)","peer":"([^"]*)","peer_value":([^,]+)'
   end
   if not out:close() then
     os.exit(1)
@@ -41,13 +42,16 @@ for _, name in ipairs(order) do
   local peer = tonumber(figure.peer_value)
   local less_is_better = figure.unit == "ms" or figure.unit == "bytes" or figure.unit == "MB"
   local ratio = peer > 0 and (less_is_better and peer / median or median / peer) or 0
+  local least, most = figure.values[1], figure.values[#figure.values]
   if json then
-    print(('{"name":"%s","value":%.6g,"unit":"%s","runs":%d,"min":%.6g,"max":%.6g,"peer":"%s","peer_value":%.6g,"ratio":%.4g}'):format(
-      name, median, figure.unit, #figure.values, figure.values[1], figure.values[#figure.values], figure.peer, peer, ratio))
-  elseif peer > 0 then
-    print(("%-28s %12.6g %-12s (%.6g .. %.6g)  %s: %.6g, %.3g times better"):format(
-      name, median, figure.unit, figure.values[1], figure.values[#figure.values], figure.peer, peer, ratio))
+    local form = '{"name":"%s","value":%.6g,"unit":"%s","runs":%d,"min":%.6g,"max":%.6g,'
+      .. '"peer":"%s","peer_value":%.6g,"ratio":%.4g}'
+    print(form:format(name, median, figure.unit, #figure.values, least, most, figure.peer, peer, ratio))
   else
-    print(("%-28s %12.6g %-12s (%.6g .. %.6g)"):format(name, median, figure.unit, figure.values[1], figure.values[#figure.values]))
+    local text = ("%-28s %12.6g %-12s (%.6g .. %.6g)"):format(name, median, figure.unit, least, most)
+    if peer > 0 then
+      text = ("%s  %s: %.6g, %.3g times better"):format(text, figure.peer, peer, ratio)
+    end
+    print(text)
   end
 end

@@ -28,7 +28,10 @@ describe("bad input", function()
     local env <close> = helper.environment([[
       local workflow = require "temporal.workflow"
       return workflow.define("Calls", function()
-        return workflow.execute_activity("chrage", { start_to_close_timeout = 5, retry_policy = { maximum_attempts = 1 } })
+        return workflow.execute_activity("chrage", {
+          start_to_close_timeout = 5,
+          retry_policy = { maximum_attempts = 1 },
+        })
       end)
     ]], { activities = { charge = function() end } })
     local ok, err = pcall(env.execute_workflow, env, "Calls")
@@ -38,7 +41,8 @@ describe("bad input", function()
   end)
 
   it("a script with a syntax error is refused with file and line", function()
-    local ok, message = pcall(helper.environment, "local workflow = require 'temporal.workflow'\nreturn workflow.define('X', function( end)")
+    local broken = "local workflow = require 'temporal.workflow'\nreturn workflow.define('X', function( end)"
+    local ok, message = pcall(helper.environment, broken)
     assert.is_false(ok)
     assert.matches("spec", message)
     assert.matches(":2:", message)
@@ -147,7 +151,8 @@ describe("bad input", function()
     local name = os.tmpname()
     os.remove(name)
     local client = temporal.connect { db_filename = name }
-    local code, _, errors = helper.run(("%s workflow show --db-filename %s --workflow-id x"):format(helper.binary, name))
+    local command = ("%s workflow show --db-filename %s --workflow-id x"):format(helper.binary, name)
+    local code, _, errors = helper.run(command)
     assert.are.equal(1, code)
     assert.matches("another process", errors)
     client:close()

@@ -13,12 +13,12 @@
 struct tl_arena_chunk;
 
 struct tl_arena {
-    struct tl_arena_chunk *head;  /* private: newest chunk */
-    char *next;                   /* private: bump pointer in head */
-    char *end;                    /* private */
-    size_t bytes;                 /* read-only: bytes taken from malloc */
-    size_t bytes_max;             /* read-only: ceiling; allocations beyond return NULL */
-    struct tl_arena_hook *hooks;  /* private: reset callbacks, newest first */
+    struct tl_arena_chunk *head; /* private: newest chunk */
+    char *next;                  /* private: bump pointer in head */
+    char *end;                   /* private */
+    size_t bytes;                /* read-only: bytes taken from malloc */
+    size_t bytes_max;            /* read-only: ceiling; allocations beyond return NULL */
+    struct tl_arena_hook *hooks; /* private: reset callbacks, newest first */
 };
 
 /* Life cycle. bytes_max is mandatory: TL_ARENA_UNLIMITED only for process-lifetime arenas. */
@@ -31,9 +31,10 @@ void tl_arena_reset(struct tl_arena *a);
 /* Operations. NULL when the limit is reached (a value the caller turns into TL_ELIMIT). */
 void *tl_arena_alloc(struct tl_arena *a, size_t n);
 void *tl_arena_copy(struct tl_arena *a, const void *p, size_t n);
-struct tl_str tl_arena_str(struct tl_arena *a, struct tl_str s);   /* copy; also NUL-terminated */
-char *tl_arena_cstr(struct tl_arena *a, struct tl_str s);          /* NUL-terminated copy */
-char *tl_arena_printf(struct tl_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct tl_str tl_arena_str(struct tl_arena *a, struct tl_str s); /* copy; also NUL-terminated */
+char *tl_arena_cstr(struct tl_arena *a, struct tl_str s);        /* NUL-terminated copy */
+char *tl_arena_printf(struct tl_arena *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* fn(ud) runs at reset or deinit. */
 void tl_arena_on_reset(struct tl_arena *a, void (*fn)(void *ud), void *ud);
 

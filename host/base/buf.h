@@ -19,9 +19,9 @@ struct tl_buf {
 
 void tl_buf_init(struct tl_buf *b, size_t bytes_max);
 void tl_buf_deinit(struct tl_buf *b);
-void tl_buf_clear(struct tl_buf *b);               /* keeps the memory */
+void tl_buf_clear(struct tl_buf *b); /* keeps the memory */
 bool tl_buf_failed(const struct tl_buf *b);
-struct tl_str tl_buf_str(const struct tl_buf *b);  /* borrowed until the next change */
+struct tl_str tl_buf_str(const struct tl_buf *b); /* borrowed until the next change */
 /* Transfers the bytes out (free with tl_mem_free); the buffer is empty afterwards. */
 char *tl_buf_take(struct tl_buf *b, size_t *n);
 

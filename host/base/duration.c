@@ -78,8 +78,8 @@ tl_rc tl_duration_parse(struct tl_str text, int64_t *ns, struct tl_error *err)
     }
     if (!any) {
         return tl_error_set(err, TL_EINVAL,
-                            "'%.*s' is not a duration: use a number of seconds or text like \"90s\", "
-                            "\"5m\", \"1h30m\", \"7d\"",
+                            "'%.*s' is not a duration: use a number of seconds or text like "
+                            "\"90s\", \"5m\", \"1h30m\", \"7d\"",
                             TL_STR_FMT(text));
     }
     if (total > NS_MAX) {

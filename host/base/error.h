@@ -31,7 +31,7 @@ tl_rc tl_error_set(struct tl_error *err, tl_rc code, const char *fmt, ...)
 tl_rc tl_error_wrap(struct tl_error *err, tl_rc rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-const char *tl_rc_name(tl_rc rc);     /* "EINVAL" */
-const char *tl_rc_text(tl_rc rc);     /* "invalid argument" */
-int tl_rc_grpc_status(tl_rc rc);      /* 0..16 */
+const char *tl_rc_name(tl_rc rc); /* "EINVAL" */
+const char *tl_rc_text(tl_rc rc); /* "invalid argument" */
+int tl_rc_grpc_status(tl_rc rc);  /* 0..16 */
 tl_rc tl_rc_from_grpc_status(int status);

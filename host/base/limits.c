@@ -4,7 +4,8 @@
 #include <stddef.h>
 
 static const struct tl_limit_row rows[] = {
-#define X(name, def, min, max, unit, consequence) {#name, (def), (min), (max), (unit), (consequence)},
+#define X(name, def, min, max, unit, consequence)                                                  \
+    {#name, (def), (min), (max), (unit), (consequence)},
 #include "base/limits.def"
 #undef X
     {NULL, 0, 0, 0, NULL, NULL},

@@ -9,7 +9,7 @@ struct tl_list {
     struct tl_list *prev, *next;
 };
 
-#define TL_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define TL_CONTAINER(ptr, type, member) ((type *)(void *)(((char *)(ptr)) - offsetof(type, member)))
 
 static inline void tl_list_init(struct tl_list *l)
 {

@@ -8,7 +8,14 @@
 
 #include "base/str.h"
 
-enum tl_log_level { TL_LOG_TRACE, TL_LOG_DEBUG, TL_LOG_INFO, TL_LOG_WARN, TL_LOG_ERROR, TL_LOG_NEVER };
+enum tl_log_level {
+    TL_LOG_TRACE,
+    TL_LOG_DEBUG,
+    TL_LOG_INFO,
+    TL_LOG_WARN,
+    TL_LOG_ERROR,
+    TL_LOG_NEVER
+};
 
 enum tl_log_kind { TL_F_END, TL_F_STR, TL_F_INT };
 
@@ -32,7 +39,7 @@ bool tl_log_on(enum tl_log_level level);
 void tl_log_write(enum tl_log_level level, const char *event, const struct tl_log_field *fields);
 
 #define TL_LOG(level, event, ...)                                                                  \
-    (tl_log_on(level)                                                                              \
-         ? tl_log_write((level), (event),                                                          \
-                        (const struct tl_log_field[]){__VA_ARGS__ __VA_OPT__(, ){TL_F_END, 0, {0, 0}, 0}}) \
-         : (void)0)
+    (tl_log_on(level) ? tl_log_write((level), (event),                                             \
+                                     (const struct tl_log_field[]){                                \
+                                         __VA_ARGS__ __VA_OPT__(, ){TL_F_END, 0, {0, 0}, 0}})      \
+                      : (void)0)

@@ -16,7 +16,7 @@ void tl_map_init(struct tl_map *m)
 
 void tl_map_deinit(struct tl_map *m)
 {
-    TL_LIST_EACH(it, &m->order) {
+    TL_LIST_EACH (it, &m->order) {
         tl_mem_free(TL_CONTAINER(it, struct tl_map_entry, order));
     }
     tl_mem_free(m->buckets);
@@ -41,7 +41,8 @@ static uint64_t hash_bytes(struct tl_str s)
     return mix(h);
 }
 
-static bool same(const struct tl_map_entry *e, uint64_t hash, const struct tl_str *key, uint64_t num)
+static bool same(const struct tl_map_entry *e, uint64_t hash, const struct tl_str *key,
+                 uint64_t num)
 {
     if (e->hash != hash) {
         return false;
@@ -65,7 +66,7 @@ static void rehash(struct tl_map *m)
     tl_mem_free(m->buckets);
     m->buckets = TL_NEW_ARRAY(struct tl_map_entry *, count);
     m->bucket_count = count;
-    TL_LIST_EACH(it, &m->order) {
+    TL_LIST_EACH (it, &m->order) {
         struct tl_map_entry *e = TL_CONTAINER(it, struct tl_map_entry, order);
         struct tl_map_entry **at = &m->buckets[e->hash & (count - 1)];
         e->next = *at;
@@ -82,7 +83,8 @@ static void *get(const struct tl_map *m, uint64_t hash, const struct tl_str *key
     return e ? e->value : NULL;
 }
 
-static void *put(struct tl_map *m, uint64_t hash, const struct tl_str *key, uint64_t num, void *value)
+static void *put(struct tl_map *m, uint64_t hash, const struct tl_str *key, uint64_t num,
+                 void *value)
 {
     if (m->count >= m->bucket_count) {
         rehash(m);
@@ -157,10 +159,12 @@ void *tl_map_del_num(struct tl_map *m, uint64_t key)
 
 struct tl_map_entry *tl_map_first(const struct tl_map *m)
 {
-    return m->order.next == &m->order ? NULL : TL_CONTAINER(m->order.next, struct tl_map_entry, order);
+    return m->order.next == &m->order ? NULL
+                                      : TL_CONTAINER(m->order.next, struct tl_map_entry, order);
 }
 
 struct tl_map_entry *tl_map_next(const struct tl_map *m, const struct tl_map_entry *e)
 {
-    return e->order.next == &m->order ? NULL : TL_CONTAINER(e->order.next, struct tl_map_entry, order);
+    return e->order.next == &m->order ? NULL
+                                      : TL_CONTAINER(e->order.next, struct tl_map_entry, order);
 }

@@ -47,5 +47,5 @@ static inline struct tl_str tl_map_key(const struct tl_map_entry *e)
 struct tl_map_entry *tl_map_first(const struct tl_map *m);
 struct tl_map_entry *tl_map_next(const struct tl_map *m, const struct tl_map_entry *e);
 #define TL_MAP_EACH(e, m)                                                                          \
-    for (struct tl_map_entry *e = tl_map_first(m), *e##_n = e ? tl_map_next((m), e) : NULL; e;      \
+    for (struct tl_map_entry *e = tl_map_first(m), *e##_n = e ? tl_map_next((m), e) : NULL; e;     \
          e = e##_n, e##_n = e ? tl_map_next((m), e) : NULL)

@@ -55,6 +55,7 @@ void tl_uuid4(const struct tl_world *w, char out[37])
     uint64_t a = tl_world_random(w), b = tl_world_random(w);
     a = (a & UINT64_C(0xffffffffffff0fff)) | UINT64_C(0x4000);
     b = (b & UINT64_C(0x3fffffffffffffff)) | UINT64_C(0x8000000000000000);
-    snprintf(out, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32), (unsigned)(a >> 16) & 0xffff,
-             (unsigned)a & 0xffff, (unsigned)(b >> 48), (unsigned long long)(b & UINT64_C(0xffffffffffff)));
+    snprintf(out, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32),
+             (unsigned)(a >> 16) & 0xffff, (unsigned)a & 0xffff, (unsigned)(b >> 48),
+             (unsigned long long)(b & UINT64_C(0xffffffffffff)));
 }

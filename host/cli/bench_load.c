@@ -50,8 +50,8 @@ static int64_t mono(void)
 static void submit(struct slot *s, enum tl_method method, void *request, int64_t timeout_ns)
 {
     struct tl_error err;
-    if (tl_client_submit(s->load->bench->server.client, method, request, timeout_ns, done, s, &s->call,
-                         &err) != TL_OK) {
+    if (tl_client_submit(s->load->bench->server.client, method, request, timeout_ns, done, s,
+                         &s->call, &err) != TL_OK) {
         s->load->failed++;
         return;
     }
@@ -198,7 +198,8 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, int in_fl
     tl_mem_free(l.latencies_ms);
     tl_mem_free(slots);
     if (out->failed) {
-        return tl_error_set(err, TL_EINTERNAL, "%llu calls failed", (unsigned long long)out->failed);
+        return tl_error_set(err, TL_EINTERNAL, "%llu calls failed",
+                            (unsigned long long)out->failed);
     }
     return TL_OK;
 }

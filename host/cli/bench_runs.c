@@ -15,8 +15,8 @@
 
 #define DENSITY_RUNS 10000
 #define REPLAY_ACTIVITIES 4000
-#define GO_RUN_BYTES 26000.0       /* Go SDK, RSS growth of a small open run */
-#define GO_REPLAY_EVENTS 69000.0   /* Go SDK, replayed events per second, its best */
+#define GO_RUN_BYTES 26000.0     /* Go SDK, RSS growth of a small open run */
+#define GO_REPLAY_EVENTS 69000.0 /* Go SDK, replayed events per second, its best */
 
 struct history {
     struct tl_arena *arena;
@@ -26,7 +26,8 @@ struct history {
 
 static TpHistory__HistoryEvent *add_event(struct history *h, int type, int attributes_case)
 {
-    TpHistory__HistoryEvent *e = TL_PB_NEW(h->arena, TpHistory__HistoryEvent, tp_history__history_event);
+    TpHistory__HistoryEvent *e =
+        TL_PB_NEW(h->arena, TpHistory__HistoryEvent, tp_history__history_event);
     e->event_id = (int64_t)h->events.n + 1;
     e->event_type = (TpEnums__EventType)type;
     e->event_time = tl_pb_timestamp(h->arena, h->time_ns += 1000000);
@@ -35,10 +36,14 @@ static TpHistory__HistoryEvent *add_event(struct history *h, int type, int attri
     return e;
 }
 
+// clang-format off
 #define EVENT(h, TYPE, Name, name)                                                                 \
-    (add_event((h), EVENT_TYPE_##TYPE, TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##TYPE##_EVENT_ATTRIBUTES) \
+    (add_event((h), EVENT_TYPE_##TYPE,                                                             \
+               TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##TYPE##_EVENT_ATTRIBUTES)                    \
          ->name##_event_attributes =                                                               \
-         TL_PB_NEW((h)->arena, TpHistory__##Name##EventAttributes, tp_history__##name##_event_attributes))
+         TL_PB_NEW((h)->arena, TpHistory__##Name##EventAttributes,                                 \
+                   tp_history__##name##_event_attributes))
+// clang-format on
 
 static TpCommon__Payloads *one_integer(struct tl_arena *arena, int n)
 {
@@ -63,13 +68,14 @@ static void add_task(struct history *h)
 {
     EVENT(h, WORKFLOW_TASK_SCHEDULED, WorkflowTaskScheduled, workflow_task_scheduled);
     int64_t scheduled = (int64_t)h->events.n;
-    EVENT(h, WORKFLOW_TASK_STARTED, WorkflowTaskStarted, workflow_task_started)->scheduled_event_id = scheduled;
+    EVENT(h, WORKFLOW_TASK_STARTED, WorkflowTaskStarted, workflow_task_started)
+        ->scheduled_event_id = scheduled;
     TpHistory__WorkflowTaskCompletedEventAttributes *done =
         EVENT(h, WORKFLOW_TASK_COMPLETED, WorkflowTaskCompleted, workflow_task_completed);
     done->scheduled_event_id = scheduled;
     done->started_event_id = scheduled + 1;
-    TpSdk__WorkflowTaskCompletedMetadata *meta =
-        TL_PB_NEW(h->arena, TpSdk__WorkflowTaskCompletedMetadata, tp_sdk__workflow_task_completed_metadata);
+    TpSdk__WorkflowTaskCompletedMetadata *meta = TL_PB_NEW(
+        h->arena, TpSdk__WorkflowTaskCompletedMetadata, tp_sdk__workflow_task_completed_metadata);
     meta->sdk_name = tl_pb_cstr(h->arena, tl_str("temporal-lua"));
     done->sdk_metadata = meta;
 }
@@ -87,8 +93,8 @@ static void add_activities(struct history *h, int n)
         a->activity_type = TL_PB_NEW(h->arena, TpCommon__ActivityType, tp_common__activity_type);
         a->activity_type->name = tl_pb_cstr(h->arena, tl_str("noop"));
         a->workflow_task_completed_event_id = scheduled - 1;
-        EVENT(h, ACTIVITY_TASK_STARTED, ActivityTaskStarted, activity_task_started)->scheduled_event_id =
-            scheduled;
+        EVENT(h, ACTIVITY_TASK_STARTED, ActivityTaskStarted, activity_task_started)
+            ->scheduled_event_id = scheduled;
         TpHistory__ActivityTaskCompletedEventAttributes *c =
             EVENT(h, ACTIVITY_TASK_COMPLETED, ActivityTaskCompleted, activity_task_completed);
         c->scheduled_event_id = scheduled;
@@ -98,20 +104,23 @@ static void add_activities(struct history *h, int n)
     }
 }
 
-static TpHistory__History *make_history(struct tl_arena *arena, const char *type, int activities, bool end)
+static TpHistory__History *make_history(struct tl_arena *arena, const char *type, int activities,
+                                        bool end)
 {
     struct history h = {.arena = arena, .time_ns = INT64_C(1700000000) * TL_NS_PER_S};
     TpHistory__WorkflowExecutionStartedEventAttributes *s =
         EVENT(&h, WORKFLOW_EXECUTION_STARTED, WorkflowExecutionStarted, workflow_execution_started);
     s->workflow_type = workflow_type(arena, type);
     s->input = one_integer(arena, activities);
-    s->original_execution_run_id = tl_pb_cstr(arena, tl_str("01890000-0000-7000-8000-000000000001"));
+    s->original_execution_run_id =
+        tl_pb_cstr(arena, tl_str("01890000-0000-7000-8000-000000000001"));
     s->attempt = 1;
     add_task(&h);
     add_activities(&h, activities);
     if (end) {
-        TpHistory__WorkflowExecutionCompletedEventAttributes *c = EVENT(
-            &h, WORKFLOW_EXECUTION_COMPLETED, WorkflowExecutionCompleted, workflow_execution_completed);
+        TpHistory__WorkflowExecutionCompletedEventAttributes *c =
+            EVENT(&h, WORKFLOW_EXECUTION_COMPLETED, WorkflowExecutionCompleted,
+                  workflow_execution_completed);
         c->workflow_task_completed_event_id = (int64_t)h.events.n - 1;
     }
     TpHistory__History *history = TL_PB_NEW(arena, TpHistory__History, tp_history__history);
@@ -127,7 +136,7 @@ static tl_rc open_bench_bundle(struct tl_bundle **bundle, struct tl_error *err)
     return tl_bundle_open(bundle, &config, err);
 }
 
-/* --- density ------------------------------------------------------------------------------------- */
+/* --- density ---------------------------------------------------------------------------------- */
 
 struct blocked {
     struct tl_lua_run *lua;
@@ -135,8 +144,8 @@ struct blocked {
 };
 
 /* One run brought to where it waits for its first activity. */
-static tl_rc block_one(struct tl_bundle *bundle, const TpHistory__History *history, struct blocked *out,
-                       struct tl_error *err)
+static tl_rc block_one(struct tl_bundle *bundle, const TpHistory__History *history,
+                       struct blocked *out, struct tl_error *err)
 {
     struct tl_lua_run_config config = {0};
     struct tl_arena arena;
@@ -168,7 +177,8 @@ tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err)
     int made = 0;
     if (rc == TL_OK) {
         TpHistory__History *history = make_history(&arena, "one", 0, false);
-        rc = block_one(bundle, history, &all[made++], err); /* what the first run warms up is not counted */
+        /* What the first run warms up is not counted. */
+        rc = block_one(bundle, history, &all[made++], err);
         int64_t before = tl_bench_resident_bytes();
         while (rc == TL_OK && made < DENSITY_RUNS) {
             rc = block_one(bundle, history, &all[made++], err);
@@ -188,9 +198,10 @@ tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err)
     return rc;
 }
 
-/* --- replay -------------------------------------------------------------------------------------- */
+/* --- replay ----------------------------------------------------------------------------------- */
 
-static tl_rc replay_once(struct tl_bundle *bundle, const TpHistory__History *history, struct tl_error *err)
+static tl_rc replay_once(struct tl_bundle *bundle, const TpHistory__History *history,
+                         struct tl_error *err)
 {
     struct tl_lua_run *run;
     struct tl_lua_run_config config = {0};

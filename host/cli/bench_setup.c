@@ -9,7 +9,9 @@ const char tl_bench_workflows[] =
     "local options = { start_to_close_timeout = 10 }\n"
     "return {\n"
     "  workflow.define('noop', function() return 1 end),\n"
-    "  workflow.define('one', function() return workflow.execute_activity('noop', options, 1) end),\n"
+    "  workflow.define('one', function()\n"
+    "    return workflow.execute_activity('noop', options, 1)\n"
+    "  end),\n"
     "  workflow.define('three', function()\n"
     "    for i = 1, 3 do workflow.execute_activity('noop', options, i) end\n"
     "    return 3\n"
@@ -36,8 +38,8 @@ void tl_bench_figure(const struct tl_bench *b, const char *name, double value, c
         ratio = higher_is_better ? value / peer_value : peer_value / value;
     }
     if (b->json) {
-        printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"peer\":\"%s\",\"peer_value\":%.6g,"
-               "\"ratio\":%.4g}\n",
+        printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"peer\":\"%s\","
+               "\"peer_value\":%.6g,\"ratio\":%.4g}\n",
                name, value, unit, peer_text, peer_value, ratio);
     } else if (peer_value > 0) {
         printf("%-34s %12.6g %-12s %s: %.6g, %.3g times better\n", name, value, unit, peer_text,

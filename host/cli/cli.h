@@ -36,12 +36,12 @@ extern const struct tl_cli_command tl_cli_commands[];
 /* Runs the command that argv names and returns the exit code. */
 int tl_cli_main(int argc, char **argv);
 
-/* --- for handlers: options are asked for by name; a name that the table lacks is a bug ------------- */
+/* --- for handlers: options are asked for by name; a name that the table lacks is a bug -------- */
 
 /* NULL when it was not given and has no default. Borrowed from argv or the environment. */
 const char *tl_cli_text(struct tl_cli *cli, const char *name);
 bool tl_cli_flag(struct tl_cli *cli, const char *name);
-int64_t tl_cli_integer(struct tl_cli *cli, const char *name);  /* checked by the parser */
+int64_t tl_cli_integer(struct tl_cli *cli, const char *name); /* checked by the parser */
 int64_t tl_cli_duration_ns(struct tl_cli *cli, const char *name);
 /* Values of a repeatable option, NULL-terminated; never NULL. */
 const char *const *tl_cli_texts(struct tl_cli *cli, const char *name);

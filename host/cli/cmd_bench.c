@@ -19,7 +19,8 @@ static tl_rc figure_noop(struct tl_bench *b, struct tl_error *err)
     struct tl_bench_load load;
     tl_rc rc = tl_bench_run_load(b, "noop", 1, true, &load, err);
     if (rc == TL_OK) {
-        tl_bench_figure(b, "noop_p50_1_in_flight", load.p50_ms, "ms", "dev server", DEV_SERVER_NOOP_MS, false);
+        tl_bench_figure(b, "noop_p50_1_in_flight", load.p50_ms, "ms", "dev server",
+                        DEV_SERVER_NOOP_MS, false);
         tl_bench_figure(b, "noop_p99_1_in_flight", load.p99_ms, "ms", "", 0, false);
     }
     return rc;
@@ -30,8 +31,8 @@ static tl_rc figure_workflow(struct tl_bench *b, struct tl_error *err)
     struct tl_bench_load load;
     tl_rc rc = tl_bench_run_load(b, "one", b->in_flight, true, &load, err);
     if (rc == TL_OK) {
-        tl_bench_figure(b, "one_activity_workflows", load.per_second, "workflows/s", "dev server 1.5.1",
-                        DEV_SERVER_ONE, true);
+        tl_bench_figure(b, "one_activity_workflows", load.per_second, "workflows/s",
+                        "dev server 1.5.1", DEV_SERVER_ONE, true);
         tl_bench_figure(b, "one_activity_p50", load.p50_ms, "ms", "", 0, false);
         tl_bench_figure(b, "one_activity_p99", load.p99_ms, "ms", "", 0, false);
         tl_bench_figure(b, "one_activity_cpu", load.cpu_us_each, "us/workflow", "", 0, false);
@@ -48,7 +49,8 @@ static tl_rc figure_start(struct tl_bench *b, struct tl_error *err)
     struct tl_bench_load load;
     tl_rc rc = tl_bench_run_load(b, "noop", b->in_flight, false, &load, err);
     if (rc == TL_OK) {
-        tl_bench_figure(b, "starts", load.per_second, "starts/s", "dev server 1.5.1", DEV_SERVER_START, true);
+        tl_bench_figure(b, "starts", load.per_second, "starts/s", "dev server 1.5.1",
+                        DEV_SERVER_START, true);
     }
     return rc;
 }
@@ -72,12 +74,14 @@ static const struct {
     figure_fn run;
     bool needs_server;
 } figures[] = {
+    // clang-format off
     {"idle", figure_idle, true},
     {"noop", figure_noop, true},
     {"workflow", figure_workflow, true},
     {"start", figure_start, true},
     {"density", tl_bench_density, false},
     {"replay", tl_bench_replay, false},
+    // clang-format on
 };
 
 static void remove_database(const char *db)

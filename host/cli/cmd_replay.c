@@ -19,8 +19,8 @@ struct outcome {
     struct tl_error err;
 };
 
-static void replay(struct tl_bundle *bundle, const TpHistory__History *history, struct tl_arena *arena,
-                   struct outcome *out)
+static void replay(struct tl_bundle *bundle, const TpHistory__History *history,
+                   struct tl_arena *arena, struct outcome *out)
 {
     struct tl_lua_run *run = NULL;
     struct tl_lua_run_config config = {.steps_max = STEPS_MAX};
@@ -54,7 +54,8 @@ static void print_json(const char *file, const struct outcome *o, struct tl_buf 
     if (o->result.report) {
         tl_nde_report_json(o->result.report, &report);
     }
-    tl_buf_printf(text, "{\"file\":\"%s\",\"ok\":%s,\"events\":%zu,\"code\":\"%s\",\"report\":", file,
+    tl_buf_printf(text,
+                  "{\"file\":\"%s\",\"ok\":%s,\"events\":%zu,\"code\":\"%s\",\"report\":", file,
                   o->rc == TL_OK ? "true" : "false", o->result.event_count, tl_rc_name(o->rc));
     tl_buf_put_str(text, report.n ? tl_buf_str(&report) : TL_STR_LIT("null"));
     tl_buf_puts(text, "}\n");

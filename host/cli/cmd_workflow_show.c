@@ -67,14 +67,14 @@ static int show_database(struct tl_cli *cli, bool json)
     TpHistory__History *history;
     const char *run_id = tl_cli_text(cli, "run-id");
     int code = 1;
-    tl_rc rc = tl_cli_server_open(&s, tl_cli_text(cli, "db-filename"), tl_cli_text(cli, "namespace"), true,
-                                  &err.error);
+    tl_rc rc = tl_cli_server_open(&s, tl_cli_text(cli, "db-filename"),
+                                  tl_cli_text(cli, "namespace"), true, &err.error);
     if (rc != TL_OK) {
         return tl_cli_fail(1, "%s", err.error.message);
     }
     tl_arena_init(&arena, (size_t)tl_limit_request_bytes * 8);
-    rc = tl_client_history(s.client, tl_str(tl_cli_text(cli, "workflow-id")), tl_str(run_id), &arena,
-                           &history, &err);
+    rc = tl_client_history(s.client, tl_str(tl_cli_text(cli, "workflow-id")), tl_str(run_id),
+                           &arena, &history, &err);
     code = rc == TL_OK ? print_history(history, json) : tl_cli_fail(1, "%s", err.error.message);
     tl_arena_deinit(&arena);
     tl_cli_server_close(&s);
@@ -95,7 +95,8 @@ int tl_cmd_workflow_show(struct tl_cli *cli)
         return show_file(cli, json);
     }
     if (!tl_cli_text(cli, "workflow-id") || !tl_cli_text(cli, "db-filename")) {
-        return tl_cli_fail(2, "workflow show: give --history-file, or --workflow-id with --db-filename");
+        return tl_cli_fail(
+            2, "workflow show: give --history-file, or --workflow-id with --db-filename");
     }
     return show_database(cli, json);
 }

@@ -21,12 +21,44 @@
 ---@field args? string
 ---@field options cli.Option[]
 
-local db = { name = "db-filename", short = "f", kind = "string", help = "Database file of the embedded server; without it everything is kept in memory" }
-local namespace = { name = "namespace", short = "n", kind = "string", env = "TEMPORAL_NAMESPACE", default = "default", help = "Namespace to use" }
-local output = { name = "output", short = "o", kind = "string", default = "text", help = "Form of the output: text or json" }
-local log_level = { name = "log-level", kind = "string", default = "info", help = "Least level of log lines: trace, debug, info, warn, error, never" }
-local log_format = { name = "log-format", kind = "string", default = "text", help = "Form of log lines: text or json" }
-local roots = { name = "root", kind = "strings", help = "Folder that modules are searched in (may be repeated; default: the current one)" }
+local db = {
+  name = "db-filename",
+  short = "f",
+  kind = "string",
+  help = "Database file of the embedded server; without it everything is kept in memory",
+}
+local namespace = {
+  name = "namespace",
+  short = "n",
+  kind = "string",
+  env = "TEMPORAL_NAMESPACE",
+  default = "default",
+  help = "Namespace to use",
+}
+local output = {
+  name = "output",
+  short = "o",
+  kind = "string",
+  default = "text",
+  help = "Form of the output: text or json",
+}
+local log_level = {
+  name = "log-level",
+  kind = "string",
+  default = "info",
+  help = "Least level of log lines: trace, debug, info, warn, error, never",
+}
+local log_format = {
+  name = "log-format",
+  kind = "string",
+  default = "text",
+  help = "Form of log lines: text or json",
+}
+local roots = {
+  name = "root",
+  kind = "strings",
+  help = "Folder that modules are searched in (may be repeated; default: the current one)",
+}
 
 ---@type cli.Command[]
 return {
@@ -36,9 +68,23 @@ return {
     handler = "bench",
     options = {
       { name = "json", kind = "boolean", help = "One JSON object per figure" },
-      { name = "duration", kind = "duration", default = "3s", help = "Time spent on each throughput figure" },
-      { name = "in-flight", kind = "integer", default = "64", help = "Workflows kept running at once" },
-      { name = "only", kind = "strings", help = "Only these figures: workflow, noop, start, idle, density, replay (may be repeated)" },
+      {
+        name = "duration",
+        kind = "duration",
+        default = "3s",
+        help = "Time spent on each throughput figure",
+      },
+      {
+        name = "in-flight",
+        kind = "integer",
+        default = "64",
+        help = "Workflows kept running at once",
+      },
+      {
+        name = "only",
+        kind = "strings",
+        help = "Only these figures: workflow, noop, start, idle, density, replay (may be repeated)",
+      },
       db,
     },
   },
@@ -48,8 +94,19 @@ return {
     handler = "replay",
     args = "HISTORY-FILE...",
     options = {
-      { name = "workflows", short = "w", kind = "strings", required = true, help = "Workflow module, pattern or file (may be repeated)" },
-      { name = "activities", short = "a", kind = "strings", help = "Activity module that the workflows require (may be repeated)" },
+      {
+        name = "workflows",
+        short = "w",
+        kind = "strings",
+        required = true,
+        help = "Workflow module, pattern or file (may be repeated)",
+      },
+      {
+        name = "activities",
+        short = "a",
+        kind = "strings",
+        help = "Activity module that the workflows require (may be repeated)",
+      },
       roots,
       output,
     },
@@ -73,9 +130,23 @@ return {
     summary = "Draw the history of a workflow as a timeline",
     handler = "workflow_show",
     options = {
-      { name = "workflow-id", short = "w", kind = "string", help = "Workflow to show, from --db-filename" },
-      { name = "run-id", short = "r", kind = "string", help = "Run to show; the newest without it" },
-      { name = "history-file", kind = "string", help = "Show the history in this file (JSON or protobuf) instead" },
+      {
+        name = "workflow-id",
+        short = "w",
+        kind = "string",
+        help = "Workflow to show, from --db-filename",
+      },
+      {
+        name = "run-id",
+        short = "r",
+        kind = "string",
+        help = "Run to show; the newest without it",
+      },
+      {
+        name = "history-file",
+        kind = "string",
+        help = "Show the history in this file (JSON or protobuf) instead",
+      },
       db,
       namespace,
       output,

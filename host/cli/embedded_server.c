@@ -11,7 +11,8 @@ tl_rc tl_cli_server_open(struct tl_cli_server *s, const char *db, const char *na
     struct tl_server_options o;
     memset(s, 0, sizeof *s);
     if (must_exist && access(db, R_OK) != 0) {
-        return tl_error_set(err, TL_ENOTFOUND, "cannot read the database '%s': %s", db, strerror(errno));
+        return tl_error_set(err, TL_ENOTFOUND, "cannot read the database '%s': %s", db,
+                            strerror(errno));
     }
     tl_server_options_default(&o);
     o.db_path = db;
@@ -25,7 +26,8 @@ tl_rc tl_cli_server_open(struct tl_cli_server *s, const char *db, const char *na
         return rc;
     }
     s->channel = tl_local_channel_open(tl_server_service(s->server));
-    struct tl_client_config config = {.channel = s->channel, .namespace_name = tl_str(namespace_name)};
+    struct tl_client_config config = {.channel = s->channel,
+                                      .namespace_name = tl_str(namespace_name)};
     s->client = tl_client_new(&config);
     return TL_OK;
 }

@@ -40,7 +40,7 @@ int tl_cli_fail(int exit_code, const char *fmt, ...)
     return exit_code;
 }
 
-/* --- help -------------------------------------------------------------------------------------- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 static void print_option(FILE *to, const struct tl_cli_option *o)
 {
@@ -80,7 +80,7 @@ static void print_help(FILE *to)
     fputs("\ntemporal-lua COMMAND --help tells the options of a command.\n", to);
 }
 
-/* --- near matches ------------------------------------------------------------------------------ */
+/* --- near matches ----------------------------------------------------------------------------- */
 
 /* Edits from a to b, given up beyond 3. */
 static int distance(const char *a, const char *b)
@@ -120,9 +120,10 @@ static const char *near_option(const struct tl_cli_command *c, const char *name)
     return best;
 }
 
-/* --- parsing ----------------------------------------------------------------------------------- */
+/* --- parsing ---------------------------------------------------------------------------------- */
 
-static size_t option_index(const struct tl_cli_command *c, const char *name, size_t n, bool is_short)
+static size_t option_index(const struct tl_cli_command *c, const char *name, size_t n,
+                           bool is_short)
 {
     for (size_t i = 0; c->options[i].name; i++) {
         const char *known = is_short ? c->options[i].short_name : c->options[i].name;
@@ -301,7 +302,7 @@ int tl_cli_main(int argc, char **argv)
     return rc < 0 ? 0 : rc;
 }
 
-/* --- for handlers ------------------------------------------------------------------------------ */
+/* --- for handlers ----------------------------------------------------------------------------- */
 
 static struct value *value_of(struct tl_cli *cli, const char *name)
 {
@@ -368,7 +369,8 @@ int tl_cli_log_options(struct tl_cli *cli)
     enum tl_log_level level;
     const char *name = tl_cli_text(cli, "log-level"), *format = tl_cli_text(cli, "log-format");
     if (!tl_log_level_parse(tl_str(name), &level)) {
-        return tl_cli_fail(2, "--log-level wants trace, debug, info, warn, error or never, got '%s'", name);
+        return tl_cli_fail(
+            2, "--log-level wants trace, debug, info, warn, error or never, got '%s'", name);
     }
     if (strcmp(format, "json") != 0 && strcmp(format, "text") != 0) {
         return tl_cli_fail(2, "--log-format wants text or json, got '%s'", format);

@@ -27,8 +27,8 @@ struct drawing {
     char type[64], outcome[160];
 };
 
-static struct row *add(struct drawing *d, const TpHistory__HistoryEvent *e, char mark, const char *what,
-                       const char *name)
+static struct row *add(struct drawing *d, const TpHistory__HistoryEvent *e, char mark,
+                       const char *what, const char *name)
 {
     struct row *r = &d->rows[d->count++];
     r->event_id = e->event_id;
@@ -47,7 +47,8 @@ static struct row *row_of(struct drawing *d, int64_t event_id)
     return tl_map_get_num(&d->by_id, (uint64_t)event_id);
 }
 
-static void end(struct drawing *d, int64_t event_id, const TpHistory__HistoryEvent *e, const char *note)
+static void end(struct drawing *d, int64_t event_id, const TpHistory__HistoryEvent *e,
+                const char *note)
 {
     struct row *r = row_of(d, event_id);
     if (r) {
@@ -64,7 +65,8 @@ static const char *failure_text(const TpFailure__Failure *f)
     return f && f->message && *f->message ? f->message : "failed";
 }
 
-static void started(struct drawing *d, int64_t event_id, const TpHistory__HistoryEvent *e, int attempt)
+static void started(struct drawing *d, int64_t event_id, const TpHistory__HistoryEvent *e,
+                    int attempt)
 {
     struct row *r = row_of(d, event_id);
     if (r) {
@@ -75,7 +77,8 @@ static void started(struct drawing *d, int64_t event_id, const TpHistory__Histor
     }
 }
 
-static void outcome(struct drawing *d, const TpHistory__HistoryEvent *e, const char *what, const char *why)
+static void outcome(struct drawing *d, const TpHistory__HistoryEvent *e, const char *what,
+                    const char *why)
 {
     add(d, e, 'p', what, "");
     snprintf(d->outcome, sizeof d->outcome, "%s%s%s", what, why ? ": " : "", why ? why : "");
@@ -153,7 +156,8 @@ static bool close_event(struct drawing *d, const TpHistory__HistoryEvent *e)
         outcome(d, e, "completed", NULL);
         return true;
     case EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-        outcome(d, e, "failed", failure_text(e->workflow_execution_failed_event_attributes->failure));
+        outcome(d, e, "failed",
+                failure_text(e->workflow_execution_failed_event_attributes->failure));
         return true;
     case EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
         outcome(d, e, "cancelled", NULL);
@@ -262,8 +266,8 @@ static void draw_row(const struct drawing *d, const struct row *r, int width, st
     }
     tl_buf_printf(out, "%6lld  %-26.26s ", (long long)r->event_id, r->what);
     draw_bar(d, r, width, out);
-    tl_buf_printf(out, " %9s%s%s\n", r->mark == 'p' ? "" : r->end_ns ? span : "open",
-                  r->note[0] ? "  " : "", r->note);
+    const char *took = r->mark == 'p' ? "" : r->end_ns ? span : "open";
+    tl_buf_printf(out, " %9s%s%s\n", took, r->note[0] ? "  " : "", r->note);
 }
 
 void tl_timeline_draw(const TpHistory__History *history, int columns, struct tl_buf *out)
@@ -277,8 +281,8 @@ void tl_timeline_draw(const TpHistory__History *history, int columns, struct tl_
         collect(&d, history->events[i]);
     }
     span_text(d.last_ns - d.first_ns, span, sizeof span);
-    tl_buf_printf(out, "workflow %s: %s, %zu events in %s\n\n", d.type, d.outcome[0] ? d.outcome : "running",
-                  history->n_events, span);
+    tl_buf_printf(out, "workflow %s: %s, %zu events in %s\n\n", d.type,
+                  d.outcome[0] ? d.outcome : "running", history->n_events, span);
     tl_buf_printf(out, " event  %-26s 0%*s\n", "what", width - 1, span);
     for (size_t i = 0; i < d.count; i++) {
         draw_row(&d, &d.rows[i], width, out);

@@ -59,7 +59,8 @@ static int info(lua_State *L)
     set_seconds(L, "current_attempt_scheduled_time",
                 tl_pb_timestamp_ns_or(t->current_attempt_scheduled_time, -1));
     set_seconds(L, "started_time", tl_pb_timestamp_ns_or(t->started_time, -1));
-    set_seconds(L, "schedule_to_close_timeout", tl_pb_duration_ns_or(t->schedule_to_close_timeout, -1));
+    set_seconds(L, "schedule_to_close_timeout",
+                tl_pb_duration_ns_or(t->schedule_to_close_timeout, -1));
     set_seconds(L, "start_to_close_timeout", tl_pb_duration_ns_or(t->start_to_close_timeout, -1));
     set_seconds(L, "heartbeat_timeout", tl_pb_duration_ns_or(t->heartbeat_timeout, -1));
     return 1;
@@ -118,11 +119,11 @@ static int cancel_text(lua_State *L)
 {
     lua_Integer r = luaL_checkinteger(L, 1);
     const char *text = (r & TL_CANCEL_WORKER_SHUTDOWN) ? "the worker is shutting down"
-                       : (r & TL_CANCEL_NOT_FOUND)     ? "the server does not know the task any more"
-                       : (r & TL_CANCEL_TIMED_OUT)     ? "the activity has timed out"
-                       : (r & TL_CANCEL_PAUSED)        ? "the activity was paused"
-                       : (r & TL_CANCEL_RESET)         ? "the activity was reset"
-                                                       : "the activity was cancelled";
+                       : (r & TL_CANCEL_NOT_FOUND) ? "the server does not know the task any more"
+                       : (r & TL_CANCEL_TIMED_OUT) ? "the activity has timed out"
+                       : (r & TL_CANCEL_PAUSED)    ? "the activity was paused"
+                       : (r & TL_CANCEL_RESET)     ? "the activity was reset"
+                                                   : "the activity was cancelled";
     lua_pushstring(L, text);
     return 1;
 }

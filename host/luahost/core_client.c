@@ -218,8 +218,8 @@ static int history_page(lua_State *L)
     request.next_page_token.data = (uint8_t *)(uintptr_t)luaL_checklstring(L, 4, &token_n);
     request.next_page_token.len = token_n;
     struct tl_arena *arena = tl_core_push_arena(L);
-    tl_rc rc = tl_client_call(c->client, TL_M_GetWorkflowExecutionHistory, &request, arena, &response,
-                              0, &err);
+    tl_rc rc = tl_client_call(c->client, TL_M_GetWorkflowExecutionHistory, &request, arena,
+                              &response, 0, &err);
     struct tl_str bytes = {NULL, 0};
     if (rc == TL_OK && response->history) {
         rc = tl_pb_encode_arena(response->history, arena, &bytes, &err.error);
@@ -243,9 +243,14 @@ static int identity(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"server_open", server_open}, {"server_close", server_close}, {"connect", connect},
-    {"disconnect", disconnect},   {"call", call},                 {"history_page", history_page},
-    {"identity", identity},       {NULL, NULL},
+    {"server_open", server_open},
+    {"server_close", server_close},
+    {"connect", connect},
+    {"disconnect", disconnect},
+    {"call", call},
+    {"history_page", history_page},
+    {"identity", identity},
+    {NULL, NULL},
 };
 
 static void new_type(lua_State *L, const char *name, lua_CFunction gc)

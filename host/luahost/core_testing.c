@@ -92,8 +92,11 @@ static int replay(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"time_lock", time_lock}, {"time_unlock", time_unlock}, {"time_now", time_now},
-    {"replay", replay},       {NULL, NULL},
+    {"time_lock", time_lock},
+    {"time_unlock", time_unlock},
+    {"time_now", time_now},
+    {"replay", replay},
+    {NULL, NULL},
 };
 
 void tl_core_testing(lua_State *L)

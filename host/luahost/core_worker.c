@@ -31,7 +31,7 @@ static struct worker_box *check_worker(lua_State *L, int index)
     return b;
 }
 
-/* --- options ----------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 static const char *const kind_names[] = {"integer", "duration", "real", "boolean", "text"};
 
@@ -96,7 +96,7 @@ static void read_options(lua_State *L, int index, struct tl_worker_options *o)
     }
 }
 
-/* --- making ------------------------------------------------------------------------------------ */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static tl_rc open_bundle(lua_State *L, int plan, struct worker_box *b, struct tl_error *err)
 {
@@ -149,7 +149,7 @@ static void list_worker(struct worker_box *b, bool on)
 void tl_host_shutdown_workers(struct tl_host *h)
 {
     pthread_mutex_lock(&h->workers_mutex);
-    TL_LIST_EACH(it, &h->workers) {
+    TL_LIST_EACH (it, &h->workers) {
         tl_worker_shutdown(TL_CONTAINER(it, struct worker_box, link)->worker, -1);
     }
     pthread_mutex_unlock(&h->workers_mutex);
@@ -183,7 +183,8 @@ static int worker_new(lua_State *L)
     lua_setiuservalue(L, 4, 1);
     b->host = tl_host_get(L);
     tl_list_init(&b->link);
-    struct tl_worker_config config = {.client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b->host};
+    struct tl_worker_config config = {
+        .client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b->host};
     read_options(L, 2, &config.options);
     tl_rc rc = open_bundle(L, 3, b, &err);
     if (rc == TL_OK) {
@@ -202,7 +203,7 @@ static int worker_new(lua_State *L)
     return 1;
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 /* [-0, +0, v] core.worker_start(worker) */
 static int worker_start(lua_State *L)
@@ -319,6 +320,7 @@ static int worker_gc(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
+    // clang-format off
     {"worker_options", worker_options},
     {"worker_new", worker_new},
     {"worker_start", worker_start},
@@ -327,6 +329,7 @@ static const luaL_Reg functions[] = {
     {"worker_state", worker_state},
     {"worker_stats", worker_stats},
     {NULL, NULL},
+    // clang-format on
 };
 
 void tl_core_worker(lua_State *L)

@@ -17,13 +17,13 @@
 #include "worker/activity.h"
 
 struct tl_host {
-    lua_State *L;                /* main thread of the state */
-    struct tl_inbox inbox;       /* of struct tl_host_job and the wake message */
-    struct tl_msg wake;          /* posted at most once at a time */
+    lua_State *L;          /* main thread of the state */
+    struct tl_inbox inbox; /* of struct tl_host_job and the wake message */
+    struct tl_msg wake;    /* posted at most once at a time */
     atomic_bool wake_posted;
     struct tl_activity *current; /* the activity this state runs now, or NULL */
     pthread_mutex_t workers_mutex;
-    struct tl_list workers;      /* started workers of this state; guarded */
+    struct tl_list workers; /* started workers of this state; guarded */
 };
 
 /* A request to run something on the state's thread. The sender owns it and waits for `done`. */
@@ -49,7 +49,7 @@ lua_State *tl_host_state_new(const char *path, const char *cpath);
 /* [-0, +0, m] Makes `require "temporal..."` find the modules that are built into the program. */
 void tl_host_preload(lua_State *L);
 
-/* --- the parts of temporal.core; each adds its functions to the table on top --------------------- */
+/* --- the parts of temporal.core; each adds its functions to the table on top ------------------ */
 
 void tl_core_data(lua_State *L);     /* [-0, +0, m] payloads, failures, messages, small tools */
 void tl_core_client(lua_State *L);   /* [-0, +0, m] embedded server, connection, calls */
@@ -60,7 +60,7 @@ void tl_core_testing(lua_State *L);  /* [-0, +0, m] time skipping, replay */
 /* [-0, +1, m] The C module `temporal.core`. */
 int luaopen_temporal_core(lua_State *L);
 
-/* --- shared by the parts ------------------------------------------------------------------------- */
+/* --- shared by the parts ---------------------------------------------------------------------- */
 
 /* A connection userdata at `index`; raises when it is closed or something else. */
 struct tl_host_connection {

@@ -23,7 +23,7 @@ struct tl_lua_activities {
     size_t entry_count;
 };
 
-/* --- calling ----------------------------------------------------------------------------------- */
+/* --- calling ---------------------------------------------------------------------------------- */
 
 struct call_frame {
     struct tl_activity *activity;
@@ -82,9 +82,9 @@ static void end_with_error(lua_State *L, struct tl_activity *a)
         return;
     }
     if (!f.failure) {
-        f.failure = tl_activity_failure(a->arena, TL_STR_LIT("LuaError"),
-                                        TL_STR_LIT("the activity raised an error that cannot be sent"),
-                                        false);
+        f.failure = tl_activity_failure(
+            a->arena, TL_STR_LIT("LuaError"),
+            TL_STR_LIT("the activity raised an error that cannot be sent"), false);
     }
     tl_activity_fail(a, f.failure);
 }
@@ -110,10 +110,11 @@ void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a)
 
 static void fail_plainly(struct tl_activity *a, const char *message)
 {
-    tl_activity_fail(a, tl_activity_failure(a->arena, TL_STR_LIT("WorkerError"), tl_str(message), false));
+    tl_activity_fail(
+        a, tl_activity_failure(a->arena, TL_STR_LIT("WorkerError"), tl_str(message), false));
 }
 
-/* --- activities of modules ----------------------------------------------------------------------- */
+/* --- activities of modules -------------------------------------------------------------------- */
 
 /* [-0, +1, e] Pushes the table name -> function of everything the modules define. Modules are required
  * in the order given; a module returns a definition, a list of them, or a table name -> function. */
@@ -190,7 +191,7 @@ static void run_module(void *thread_state, void *ud, struct tl_activity *a)
     tl_lua_activity_call(tl_host_get(L), a);
 }
 
-/* --- functions of the host script ---------------------------------------------------------------- */
+/* --- functions of the host script ------------------------------------------------------------- */
 
 struct function_job {
     struct tl_host_job job;
@@ -232,7 +233,7 @@ static void run_function(void *thread_state, void *ud, struct tl_activity *a)
     pthread_mutex_destroy(&j.mutex);
 }
 
-/* --- making ---------------------------------------------------------------------------------------- */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static tl_rc add_entry(struct tl_lua_activities *a, struct tl_registry *registry, const char *name,
                        int function_ref, struct tl_error *err)
@@ -245,7 +246,8 @@ static tl_rc add_entry(struct tl_lua_activities *a, struct tl_registry *registry
     return tl_registry_add(registry, tl_str(name), &impl, err);
 }
 
-static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *registry, struct tl_error *err)
+static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *registry,
+                         struct tl_error *err)
 {
     lua_State *probe;
     tl_rc rc = open_state(a, &probe, err);

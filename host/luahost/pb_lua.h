@@ -15,7 +15,8 @@
 /* Reads the table at `index` into a message of type desc. Unknown fields and wrong types are
  * TL_EINVAL with the path of the field. The message lives in the arena. Raises nothing. */
 tl_rc tl_pb_from_lua(lua_State *L, int index, const ProtobufCMessageDescriptor *desc,
-                     struct tl_arena *arena, ProtobufCMessage **out, struct tl_error *err) TL_MUST_USE;
+                     struct tl_arena *arena, ProtobufCMessage **out,
+                     struct tl_error *err) TL_MUST_USE;
 
 /* [-0, +1, m] Pushes the message as a table. Default values of plain fields are pushed as they are
  * (0, "", false); unset messages and oneofs are absent; repeated fields are always tables. */

@@ -48,8 +48,8 @@ static void let_go(struct local_call *c)
     }
 }
 
-static void reply(struct tl_rpc_request *req, int status, struct tl_str message, struct tl_str details,
-                  struct tl_str body)
+static void reply(struct tl_rpc_request *req, int status, struct tl_str message,
+                  struct tl_str details, struct tl_str body)
 {
     struct local_call *c = of_request(req);
     TL_ASSERT(!atomic_exchange(&c->replied, true));

@@ -15,8 +15,9 @@ static struct tl_str place(char **at, struct tl_str s)
     return (struct tl_str){p, s.n};
 }
 
-struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int status, struct tl_str message,
-                                        struct tl_str details, struct tl_str body)
+struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int status,
+                                        struct tl_str message, struct tl_str details,
+                                        struct tl_str body)
 {
     struct tl_rpc_result *r = tl_mem_alloc(sizeof *r + message.n + details.n + body.n + 3);
     char *at = (char *)(r + 1);
@@ -60,8 +61,8 @@ void tl_channel_close(struct tl_channel *ch)
     }
 }
 
-void tl_rpc_reply(struct tl_rpc_request *req, int status, struct tl_str message, struct tl_str details,
-                  struct tl_str body)
+void tl_rpc_reply(struct tl_rpc_request *req, int status, struct tl_str message,
+                  struct tl_str details, struct tl_str body)
 {
     req->ops->reply(req, status, message, details, body);
 }

@@ -39,8 +39,8 @@ struct tl_method_info {
     enum tl_method method;
     enum tl_service_id service;
     enum tl_method_class class;
-    const char *name;    /* "StartWorkflowExecution" */
-    const char *path;    /* "/temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecution" */
+    const char *name; /* "StartWorkflowExecution" */
+    const char *path; /* "/temporal.api.workflowservice.v1.WorkflowService/" and the name */
     const ProtobufCMessageDescriptor *input;
     const ProtobufCMessageDescriptor *output;
 };
@@ -66,8 +66,9 @@ struct tl_rpc_result {
 
 typedef void (*tl_rpc_done_fn)(void *ud, struct tl_rpc_result *res);
 
-struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int status, struct tl_str message,
-                                        struct tl_str details, struct tl_str body);
+struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int status,
+                                        struct tl_str message, struct tl_str details,
+                                        struct tl_str body);
 void tl_rpc_result_free(struct tl_rpc_result *r); /* NULL is fine */
 
 struct tl_rpc_call; /* opaque: one per transport */
@@ -103,15 +104,15 @@ struct tl_rpc_request {
     struct tl_msg msg;        /* free for the server: its way into an inbox */
     struct tl_msg cancel_msg; /* free for the server's `cancelled` */
     enum tl_method method;
-    struct tl_str body;       /* encoded request; lives as long as the request */
-    int64_t timeout_ns;       /* what the caller allows, 0 = no deadline */
-    void *slot;               /* the server's own */
+    struct tl_str body;                   /* encoded request; lives as long as the request */
+    int64_t timeout_ns;                   /* what the caller allows, 0 = no deadline */
+    void *slot;                           /* the server's own */
     const struct tl_rpc_request_ops *ops; /* private: the transport's */
 };
 
 struct tl_rpc_request_ops {
-    void (*reply)(struct tl_rpc_request *req, int status, struct tl_str message, struct tl_str details,
-                  struct tl_str body);
+    void (*reply)(struct tl_rpc_request *req, int status, struct tl_str message,
+                  struct tl_str details, struct tl_str body);
     bool (*is_cancelled)(struct tl_rpc_request *req);
     void (*retain)(struct tl_rpc_request *req);
     void (*release)(struct tl_rpc_request *req);
@@ -128,13 +129,13 @@ struct tl_rpc_service {
 };
 
 /* Answers and gives up the server's hold on the request. The bytes are copied before it returns. */
-void tl_rpc_reply(struct tl_rpc_request *req, int status, struct tl_str message, struct tl_str details,
-                  struct tl_str body);
+void tl_rpc_reply(struct tl_rpc_request *req, int status, struct tl_str message,
+                  struct tl_str details, struct tl_str body);
 /* Whether the caller has gone: a poll whose caller has gone must not be given a task. */
 bool tl_rpc_request_is_cancelled(struct tl_rpc_request *req);
 void tl_rpc_request_release(struct tl_rpc_request *req);
 
-/* --- In-process transport ---------------------------------------------------------------------- */
+/* --- In-process transport --------------------------------------------------------------------- */
 
 /* A channel straight into a service of the same process: one copy of the bytes each way, no socket,
  * no HTTP/2. The service must outlive the channel. Deadlines are kept by the service, which knows

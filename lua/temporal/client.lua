@@ -14,7 +14,9 @@ local table_kind, boolean = { kind = "table" }, { kind = "boolean" }
 local reuse_policy = {
   kind = "enum",
   prefix = "WORKFLOW_ID_REUSE_POLICY_",
-  values = { "allow_duplicate", "allow_duplicate_failed_only", "reject_duplicate", "terminate_if_running" },
+  values = {
+    "allow_duplicate", "allow_duplicate_failed_only", "reject_duplicate", "terminate_if_running",
+  },
 }
 local conflict_policy = {
   kind = "enum",
@@ -206,7 +208,10 @@ function Client:list_workflows(query, page_size)
         return nil
       end
       local response = self:call("ListWorkflowExecutions", {
-        namespace = self.namespace, query = query or "", page_size = page_size or 200, next_page_token = token,
+        namespace = self.namespace,
+        query = query or "",
+        page_size = page_size or 200,
+        next_page_token = token,
       })
       page, at, token = response.executions, 0, response.next_page_token
       done = token == ""
@@ -346,7 +351,12 @@ function Handle:fetch_history_json()
 end
 
 local function failed(message, cause)
-  return core.make_failure { kind = "WorkflowFailureError", type = "WorkflowFailureError", message = message, cause = cause }
+  return core.make_failure {
+    kind = "WorkflowFailureError",
+    type = "WorkflowFailureError",
+    message = message,
+    cause = cause,
+  }
 end
 
 --- Close events by the name of their attributes: the value, or an error to raise, or the next run.
@@ -376,7 +386,9 @@ local closers = {
   end,
   workflow_execution_continued_as_new_event_attributes = function()
     return false, failed("workflow continued as new", core.make_failure {
-      kind = "ContinuedAsNewError", type = "ContinuedAsNewError", message = "workflow continued as new",
+      kind = "ContinuedAsNewError",
+      type = "ContinuedAsNewError",
+      message = "workflow continued as new",
     })
   end,
 }
@@ -417,11 +429,15 @@ function Handle:result(opts)
   local deadline = o.timeout and core.mono_ns() + o.timeout
   local run_id, token = self.run_id or self.first_execution_run_id or "", ""
   local env = self.client.testing
-  local unlocked <close> = env and env:unlock_while_waiting()
+  local _ <close> = env and env:unlock_while_waiting()
   while true do
     local wait = deadline and math.max(1, deadline - core.mono_ns()) or long_poll_ns
     if deadline and deadline <= core.mono_ns() then
-      error(core.make_failure { kind = "TimeoutError", type = "TimeoutError", message = "the workflow has not ended within the timeout" }, 2)
+      error(core.make_failure {
+        kind = "TimeoutError",
+        type = "TimeoutError",
+        message = "the workflow has not ended within the timeout",
+      }, 2)
     end
     local event, next_token = poll_close(self, run_id, token, math.min(wait, long_poll_ns))
     token = next_token
@@ -447,9 +463,17 @@ local connect_spec = {
   server = any,
 }
 
+---@class temporal.ConnectOptions
+---@field namespace? string
+---@field identity? string
+---@field db_filename? string
+---@field namespaces? string[]
+---@field sqlite_pragmas? string[]
+---@field server? any
+
 --- Opens the embedded server in this process, on `db_filename` (or in memory without one), and returns
 --- a client of it. `server` takes the `embedded` field of another client instead of opening one.
----@param opts? { namespace?: string, identity?: string, db_filename?: string, namespaces?: string[], sqlite_pragmas?: string[], server?: any }
+---@param opts? temporal.ConnectOptions
 ---@return temporal.Client
 function client.connect(opts)
   local o = options.check("temporal.connect", connect_spec, opts)

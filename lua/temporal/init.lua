@@ -18,8 +18,17 @@ local temporal = {
   version = core.version,
 }
 
+---@class temporal.FailureFields
+---@field message string
+---@field type? string
+---@field details? any[]
+---@field cause? any
+---@field non_retryable? boolean
+---@field next_retry_delay? number|string
+---@field category? string
+
 --- Makes an error that fails the workflow or activity it is raised in.
----@param fields { type?: string, message: string, details?: any[], cause?: any, non_retryable?: boolean, next_retry_delay?: number|string, category?: string }
+---@param fields temporal.FailureFields
 ---@return temporal.Failure
 function temporal.failure(fields)
   return core.make_failure(fields)

@@ -212,7 +212,8 @@ end
 function Check.has_activity(self, type_name, times)
   local count, names = scheduled(self.handle, type_name)
   if times and count ~= times or count == 0 then
-    fail(("activity '%s' was scheduled %d times; scheduled: %s"):format(type_name, count, names == "" and "none" or names))
+    names = names == "" and "none" or names
+    fail(("activity '%s' was scheduled %d times; scheduled: %s"):format(type_name, count, names))
   end
 end
 

@@ -64,7 +64,8 @@ local function workflow_sources(given)
     elseif type(entry) == "table" and entry.name and entry.source then
       texts[#texts + 1] = { name = entry.name, text = entry.source }
     elseif type(entry) ~= "table" or not entry.file then
-      error(("temporal.worker: workflows[%d] must be a module name or a definition, got %s"):format(i, type(entry)), 4)
+      local message = "temporal.worker: workflows[%d] must be a module name or a definition, got %s"
+      error(message:format(i, type(entry)), 4)
     end
   end
   return modules, texts
@@ -90,7 +91,8 @@ local function activity_sources(given)
     elseif type(key) == "string" and type(entry) == "function" then
       add_function(functions, key, entry)
     else
-      error(("temporal.worker: activities[%s] must be a module name, a definition or a function, got %s"):format(tostring(key), type(entry)), 4)
+      local message = "temporal.worker: activities[%s] must be a module name, a definition or a function, got %s"
+      error(message:format(tostring(key), type(entry)), 4)
     end
     ::continue::
   end
@@ -182,7 +184,7 @@ end
 --- Runs the worker while `fn` runs, then shuts it down; returns what fn returned.
 function Worker:run_until(fn, ...)
   self:start()
-  local stop <close> = setmetatable({}, { __close = function() self:shutdown() end })
+  local _ <close> = setmetatable({}, { __close = function() self:shutdown() end })
   return fn(...)
 end
 

@@ -76,7 +76,8 @@ describe("command line", function()
       local temporal = require "temporal"
       return temporal.worker { task_queue = "q", activities = { hello = function() end } }
     ]]
-    local code, output = helper.run(("sh -c '%s worker run %s & pid=$!; sleep 0.7; kill -TERM $pid; wait $pid'"):format(helper.binary, script.name))
+    local command = "sh -c '%s worker run %s & pid=$!; sleep 0.7; kill -TERM $pid; wait $pid'"
+    local code, output = helper.run(command:format(helper.binary, script.name))
     assert.are.equal(0, code)
     assert.matches("worker on task queue 'q' is running", output)
   end)

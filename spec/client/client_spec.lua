@@ -59,8 +59,15 @@ describe("client", function()
 
   it("starts with a signal", function()
     local env <close> = helper.environment(source)
-    local handle = env:start_workflow("Waits", { id = "s", start_signal = "add", start_signal_args = { "first" } })
-    handle = env:start_workflow("Waits", { id = "s", start_signal = "add", start_signal_args = { "second" } })
+    local function start(value)
+      return env:start_workflow("Waits", {
+        id = "s",
+        start_signal = "add",
+        start_signal_args = { value },
+      })
+    end
+    start "first"
+    local handle = start "second"
     assert.are.same({ "first", "second" }, handle:result())
   end)
 

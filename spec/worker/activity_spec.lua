@@ -74,7 +74,9 @@ describe("activities", function()
     end } })
     local began = env:now()
     local result = env:execute_workflow("Runs", nil, {
-      start_to_close_timeout = 10, heartbeat_timeout = 5, retry_policy = { initial_interval = 10, backoff_coefficient = 3 },
+      start_to_close_timeout = 10,
+      heartbeat_timeout = 5,
+      retry_policy = { initial_interval = 10, backoff_coefficient = 3 },
     })
     assert.are.equal(3, result)
     assert.are.equal(2, last)
@@ -103,16 +105,25 @@ describe("activities", function()
   end)
 
   it("time out", function()
-    local env <close> = helper.environment(source, { task_queue = "nobody-polls-activities", worker = { no_remote_activities = true } })
+    local env <close> = helper.environment(source, {
+      task_queue = "nobody-polls-activities",
+      worker = { no_remote_activities = true },
+    })
     local began = env:now()
-    local ok, err = pcall(env.execute_workflow, env, "Runs", nil, { schedule_to_start_timeout = 30, start_to_close_timeout = 10 })
+    local ok, err = pcall(env.execute_workflow, env, "Runs", nil, {
+      schedule_to_start_timeout = 30,
+      start_to_close_timeout = 10,
+    })
     assert.is_false(ok)
     assert.is_true(temporal.is_failure(err, "TimeoutError"))
     assert.is_true(env:now() - began >= 30)
   end)
 
   it("hear of their cancellation at a heartbeat", function()
-    local env <close> = helper.environment(source, { activities = { "spec_activities" }, roots = { "spec/fixtures/lua" } })
+    local env <close> = helper.environment(source, {
+      activities = { "spec_activities" },
+      roots = { "spec/fixtures/lua" },
+    })
     local ok, cancelled = env:execute_workflow("CancelsActivity")
     assert.is_false(ok)
     assert.is_true(cancelled)
@@ -132,7 +143,10 @@ describe("activities", function()
     local env <close> = helper.environment([[
       local workflow = require "temporal.workflow"
       return workflow.define("Ships", function(order)
-        return workflow.execute_activity("ship", { start_to_close_timeout = 5, retry_policy = { maximum_attempts = 1 } }, order)
+        return workflow.execute_activity("ship", {
+          start_to_close_timeout = 5,
+          retry_policy = { maximum_attempts = 1 },
+        }, order)
       end)
     ]], { activities = { native = { "build/samples/libshipping.so" } } })
     assert.are.same({ tracking = "TL-o-9" }, env:execute_workflow("Ships", nil, { order_id = "o-9", weight_g = 100 }))

@@ -33,7 +33,8 @@ echo "== second process, same database"
 charges=$(grep -c '^charge ' "$ORDER_LEDGER")
 keys=$(awk '$1 == "charge" {print $2}' "$ORDER_LEDGER" | sort -u | wc -l)
 echo "== ledger: $charges charge requests, $keys distinct idempotency keys, $((charges - keys)) repeated by the crash:"
-awk '$1 == "charge" {print $2}' "$ORDER_LEDGER" | sort | uniq -d | sed 's/^/   repeated, to be ignored by the provider: /'
+awk '$1 == "charge" {print $2}' "$ORDER_LEDGER" | sort | uniq -d |
+  sed 's/^/   repeated, to be ignored by the provider: /'
 if [ "$keys" -ne "$orders" ]; then
   echo "== FAILED: expected one key per order" >&2
   exit 1

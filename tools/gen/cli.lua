@@ -1,13 +1,23 @@
 -- Compiles host/cli/commands.lua to C (cli/cli.h) and checks it: unique names, known kinds.
 -- usage: lua5.4 cli.lua COMMANDS.lua OUTPUT.c
 local commands = dofile(arg[1])
-local kinds = { string = "STRING", integer = "INTEGER", duration = "DURATION", boolean = "BOOLEAN", strings = "STRINGS" }
+local kinds = {
+  string = "STRING",
+  integer = "INTEGER",
+  duration = "DURATION",
+  boolean = "BOOLEAN",
+  strings = "STRINGS",
+}
 
 local function quote(text)
   return text and ('"%s"'):format(text:gsub('[\\"]', "\\%0")) or "NULL"
 end
 
-local out = { "/* generated from host/cli/commands.lua by tools/gen/cli.lua - do not edit */", '#include "cli/cli.h"', "" }
+local out = {
+  "/* generated from host/cli/commands.lua by tools/gen/cli.lua - do not edit */",
+  '#include "cli/cli.h"',
+  "",
+}
 local rows, seen = {}, {}
 table.sort(commands, function(a, b) return a.path < b.path end)
 for i, c in ipairs(commands) do
@@ -28,9 +38,11 @@ for i, c in ipairs(commands) do
       assert(kinds[o.kind], "unknown kind " .. o.kind), tostring(o.required == true))
   end
   out[#out + 1] = "    {NULL, NULL, NULL, NULL, NULL, TL_CLI_STRING, false},\n};\n"
-  rows[#rows + 1] = ("    {%s, %s, %s, tl_cmd_%s, options_%d},"):format(quote(c.path), quote(c.summary), quote(c.args), c.handler, i)
+  rows[#rows + 1] = ("    {%s, %s, %s, tl_cmd_%s, options_%d},"):format(
+    quote(c.path), quote(c.summary), quote(c.args), c.handler, i)
 end
-out[#out + 1] = "const struct tl_cli_command tl_cli_commands[] = {\n" .. table.concat(rows, "\n") .. "\n    {NULL, NULL, NULL, NULL, NULL},\n};\n"
+rows[#rows + 1] = "    {NULL, NULL, NULL, NULL, NULL},\n};\n"
+out[#out + 1] = "const struct tl_cli_command tl_cli_commands[] = {\n" .. table.concat(rows, "\n")
 local handle = assert(io.open(arg[2], "wb"))
 handle:write(table.concat(out, "\n"))
 handle:close()

@@ -16,7 +16,11 @@ local function bytes_of(text)
   return table.concat(out, "\n")
 end
 
-local out = { "/* generated from lua/ by tools/gen/embed.lua - do not edit */", '#include "luahost/embedded.h"', "" }
+local out = {
+  "/* generated from lua/ by tools/gen/embed.lua - do not edit */",
+  '#include "luahost/embedded.h"',
+  "",
+}
 local rows = {}
 for i, file in ipairs(files) do
   local handle = assert(io.open(folder .. "/" .. file, "rb"))
@@ -27,7 +31,8 @@ for i, file in ipairs(files) do
   rows[#rows + 1] = ('    {"%s", "@%s", file_%d, %d},'):format(module, file, i, #text)
 end
 rows[#rows + 1] = "    {NULL, NULL, NULL, 0},"
-out[#out + 1] = "const struct tl_embedded_file tl_embedded_files[] = {\n" .. table.concat(rows, "\n") .. "\n};\n"
+rows[#rows + 1] = "};\n"
+out[#out + 1] = "const struct tl_embedded_file tl_embedded_files[] = {\n" .. table.concat(rows, "\n")
 local handle = assert(io.open(output, "wb"))
 handle:write(table.concat(out, "\n"))
 handle:close()

@@ -22,7 +22,7 @@ struct known {
 };
 
 struct killer {
-    struct sim parts; /* bundle for replays, failure text, rng */
+    struct sim parts;    /* bundle for replays, failure text, rng */
     struct tl_map known; /* id -> struct known */
     char folder[64], db[96], ledger[96];
     long checked_events;
@@ -86,7 +86,8 @@ static void check_one(struct killer *k, struct known *n, struct tl_client *clien
     struct tl_client_result result;
     TpHistory__History *history;
     tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
-    if (tl_client_history(client, tl_str(n->w.id), tl_str(n->w.run_id), &arena, &history, &err) != TL_OK) {
+    if (tl_client_history(client, tl_str(n->w.id), tl_str(n->w.run_id), &arena, &history, &err) !=
+        TL_OK) {
         sim_fail(&k->parts, "%s was acknowledged and is lost: %s", n->w.id, err.error.message);
     } else {
         const TpHistory__HistoryEvent *last = history->events[history->n_events - 1];
@@ -110,7 +111,7 @@ static void check_all(struct killer *k, bool all_again)
         sim_fail(&k->parts, "the database does not open after a kill: %s", err.message);
         return;
     }
-    TL_MAP_EACH(e, &k->known) {
+    TL_MAP_EACH (e, &k->known) {
         struct known *n = e->value;
         if ((all_again || !n->w.closed) && n->w.run_id[0] && !k->parts.failure[0]) {
             check_one(k, n, s.client);
@@ -189,7 +190,7 @@ bool sim_kills(const char *self, int count, uint64_t seed, bool verbose)
     if (ok) {
         remove_folder(k);
     }
-    TL_MAP_EACH(e, &k->known) {
+    TL_MAP_EACH (e, &k->known) {
         tl_mem_free(e->value);
     }
     tl_map_deinit(&k->known);

@@ -60,8 +60,8 @@ static bool start(struct child *c, const char *id, struct tl_arena *arena)
     input.payloads = items;
     input.n_payloads = 2;
     r.input = &input;
-    if (tl_client_call(c->server.client, TL_M_StartWorkflowExecution, &r, arena, &response, 0, &err) !=
-        TL_OK) {
+    if (tl_client_call(c->server.client, TL_M_StartWorkflowExecution, &r, arena, &response, 0,
+                       &err) != TL_OK) {
         fprintf(stderr, "start %s: %s\n", id, err.error.message);
         return false;
     }
@@ -85,7 +85,8 @@ static bool signal_it(struct child *c, const char *id, struct tl_arena *arena)
     input.payloads = &item;
     input.n_payloads = 1;
     r.input = &input;
-    if (tl_client_call(c->server.client, TL_M_SignalWorkflowExecution, &r, arena, NULL, 0, &err) != TL_OK) {
+    if (tl_client_call(c->server.client, TL_M_SignalWorkflowExecution, &r, arena, NULL, 0, &err) !=
+        TL_OK) {
         fprintf(stderr, "signal %s: %s\n", id, err.error.message);
         return false;
     }
@@ -102,9 +103,10 @@ static bool await(struct child *c, const char *id, struct tl_arena *arena)
         fprintf(stderr, "result %s: %s\n", id, err.error.message);
         return false;
     }
-    note(c, "C", id, result.status == TP_ENUMS__WORKFLOW_EXECUTION_STATUS__WORKFLOW_EXECUTION_STATUS_COMPLETED
-                         ? "completed"
-                         : "failed");
+    note(c, "C", id,
+         result.status == TP_ENUMS__WORKFLOW_EXECUTION_STATUS__WORKFLOW_EXECUTION_STATUS_COMPLETED
+             ? "completed"
+             : "failed");
     return true;
 }
 
@@ -117,7 +119,8 @@ static void *client_main(void *ud)
         char id[64];
         tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
         snprintf(id, sizeof id, "%s-%d-%d", t->child->prefix, t->number, i);
-        ok = start(t->child, id, &arena) && signal_it(t->child, id, &arena) && await(t->child, id, &arena);
+        ok = start(t->child, id, &arena) && signal_it(t->child, id, &arena) &&
+             await(t->child, id, &arena);
         tl_arena_deinit(&arena);
     }
     return NULL;
@@ -135,7 +138,8 @@ static bool open_all(struct child *c, const char *db)
     struct tl_error err;
     struct tl_activity_impl echo = {run_fourteen, NULL};
     struct tl_worker_config config = {0};
-    if (tl_cli_server_open(&c->server, db, "default", false, &err) != TL_OK || !sim_scripts_only(&c->parts)) {
+    if (tl_cli_server_open(&c->server, db, "default", false, &err) != TL_OK ||
+        !sim_scripts_only(&c->parts)) {
         fprintf(stderr, "child: %s\n", err.message);
         return false;
     }

@@ -24,8 +24,13 @@ static void count(bool ok)
 static struct sim_options noisy(uint64_t seed, bool verbose)
 {
     return (struct sim_options){
-        .seed = seed, .workflows = 12, .power_cuts_max = 4, .kills_max = 3, .worker_restarts_max = 3,
-        .verbose = verbose};
+        .seed = seed,
+        .workflows = 12,
+        .power_cuts_max = 4,
+        .kills_max = 3,
+        .worker_restarts_max = 3,
+        .verbose = verbose,
+    };
 }
 
 static void run_seeds(uint64_t first, uint64_t seeds)
@@ -41,7 +46,8 @@ static void run_seeds(uint64_t first, uint64_t seeds)
         kills += s->kills;
         restarts += s->worker_restarts;
         if (ok && !(sim_run(s, &o) && s->trace == trace)) {
-            fprintf(stderr, "seed %llu: the second run took another course\n", (unsigned long long)seed);
+            fprintf(stderr, "seed %llu: the second run took another course\n",
+                    (unsigned long long)seed);
             ok = false;
         }
         count(ok);
@@ -84,8 +90,9 @@ static void run_mutant(enum tl_fault f)
     }
     tl_fault_arm(f, false);
     count(seed <= 60);
-    printf("mutant %s: %s after %llu seeds%s%s\n", tl_fault_name(f), seed <= 60 ? "noticed" : "NOT NOTICED",
-           (unsigned long long)(seed <= 60 ? seed : 60), seed <= 60 ? ": " : "", s->failure);
+    printf("mutant %s: %s after %llu seeds%s%s\n", tl_fault_name(f),
+           seed <= 60 ? "noticed" : "NOT NOTICED", (unsigned long long)(seed <= 60 ? seed : 60),
+           seed <= 60 ? ": " : "", s->failure);
     tl_mem_free(s);
 }
 
@@ -115,7 +122,8 @@ static long number_after(int argc, char **argv, const char *option, long otherwi
 
 static int usage(void)
 {
-    fputs("usage: torture sim [--seeds N] [--first S] | [--kills N] [--power N] [--first S] | mutants\n",
+    fputs("usage: torture sim [--seeds N] [--first S] | [--kills N] [--power N] [--first S] |"
+          " mutants\n",
           stderr);
     return 2;
 }

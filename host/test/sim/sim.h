@@ -32,14 +32,14 @@ struct sim_workflow {
     struct sim *sim;
     int number;
     char id[32], run_id[64];
-    int kind;                      /* enum sim_kind */
+    int kind; /* enum sim_kind */
     bool start_acked, closed, stop_asked, stop_acked;
     int signals, signals_sent, signals_acked;
     int once_runs;                 /* executions of the single-attempt activity */
     uint64_t seen[SIM_EVENTS_MAX]; /* hash of each event that was ever read */
     size_t seen_count;
-    int busy;                      /* calls under way */
-    int64_t next_ns;               /* when the client does something again */
+    int busy;        /* calls under way */
+    int64_t next_ns; /* when the client does something again */
 };
 
 enum sim_kind { SIM_ORDER, SIM_CHAIN, SIM_CANCELLED, SIM_TERMINATED };
@@ -47,8 +47,8 @@ enum sim_kind { SIM_ORDER, SIM_CHAIN, SIM_CANCELLED, SIM_TERMINATED };
 struct sim_call {
     struct tl_msg msg;
     struct sim_workflow *w;
-    int what;             /* enum in sim_client.c */
-    int signals_before;   /* acknowledged when the call was made */
+    int what;           /* enum in sim_client.c */
+    int signals_before; /* acknowledged when the call was made */
     struct tl_rpc_call *call;
     struct tl_rpc_result *result;
 };
@@ -80,8 +80,8 @@ struct sim {
     struct tl_msg *done_head, **done_tail;
     int power_cuts, kills, worker_restarts, rounds;
     bool quiet;
-    uint64_t trace;      /* hash of everything that happened */
-    char failure[512];   /* the first broken promise; empty: none */
+    uint64_t trace;    /* hash of everything that happened */
+    char failure[512]; /* the first broken promise; empty: none */
 };
 
 /* --- sim_run.c --- */

@@ -38,7 +38,8 @@ void sim_check_history(struct sim_workflow *w, const TpHistory__History *history
             sim_fail(w->sim, "%s: event %zu has the id %lld", w->id, i + 1, (long long)e->event_id);
         }
         if (ns < last_ns) {
-            sim_fail(w->sim, "%s: the time of event %zu is before that of the event ahead", w->id, i + 1);
+            sim_fail(w->sim, "%s: the time of event %zu is before that of the event ahead", w->id,
+                     i + 1);
         }
         if (i < w->seen_count && w->seen[i] != h) {
             sim_fail(w->sim, "%s: event %zu (%s) is not the one that was read before", w->id, i + 1,
@@ -84,7 +85,8 @@ void sim_check_complete(struct sim_workflow *w, const TpHistory__History *histor
     struct tl_arena arena;
     struct tl_error err;
     check_signals(w, history);
-    if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) != TL_OK) {
+    if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) !=
+        TL_OK) {
         sim_fail(w->sim, "%s: %s", w->id, err.message);
         return;
     }
@@ -105,13 +107,14 @@ static void check_result(struct sim_workflow *w, const TpCommon__Payloads *resul
     if (result && result->n_payloads == 1 && result->payloads[0]->data.len < sizeof text) {
         memcpy(text, result->payloads[0]->data.data, result->payloads[0]->data.len);
     }
-    snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":%s,\"signals\":%d}", n * 2, n * 4, once,
-             w->signals);
+    snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":%s,\"signals\":%d}", n * 2, n * 4,
+             once, w->signals);
     if (strcmp(text, want) == 0) {
         return;
     }
     /* An execution whose answer was lost in a crash counts as failed for the workflow. */
-    snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":false,\"signals\":%d}", n * 2, n * 4, w->signals);
+    snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":false,\"signals\":%d}", n * 2, n * 4,
+             w->signals);
     if (strcmp(text, want) != 0) {
         sim_fail(w->sim, "%s: result %s, expected %s", w->id, text, want);
     }

@@ -30,8 +30,8 @@ static void submit(struct sim_workflow *w, enum what what, enum tl_method method
     c->w = w;
     c->what = (int)what;
     c->signals_before = w->signals_acked;
-    if (tl_client_submit(w->sim->client, method, request, 10 * TL_NS_PER_S, done, c, &c->call, &err) !=
-        TL_OK) {
+    if (tl_client_submit(w->sim->client, method, request, 10 * TL_NS_PER_S, done, c, &c->call,
+                         &err) != TL_OK) {
         sim_fail(w->sim, "%s: %s", w->id, err.message);
         tl_mem_free(c);
         return;
@@ -39,7 +39,7 @@ static void submit(struct sim_workflow *w, enum what what, enum tl_method method
     w->busy++;
 }
 
-/* --- calls ------------------------------------------------------------------------------------------ */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static TpCommon__Payloads *integers(struct tl_arena *arena, int count, const int *values)
 {
@@ -52,7 +52,8 @@ static TpCommon__Payloads *integers(struct tl_arena *arena, int count, const int
     return list;
 }
 
-static TpCommon__WorkflowExecution *execution(struct sim_workflow *w, struct tl_arena *arena, bool with_run)
+static TpCommon__WorkflowExecution *execution(struct sim_workflow *w, struct tl_arena *arena,
+                                              bool with_run)
 {
     TpCommon__WorkflowExecution *e =
         TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
@@ -65,8 +66,8 @@ static void call_start(struct sim_workflow *w, struct tl_arena *arena)
 {
     static const char *const types[] = {"Order", "Chain", "Wait", "Wait"};
     int args[] = {w->number + 1, w->kind == SIM_CHAIN ? 2 : w->signals};
-    TpWs__StartWorkflowExecutionRequest *r =
-        TL_PB_NEW(arena, TpWs__StartWorkflowExecutionRequest, tp_ws__start_workflow_execution_request);
+    TpWs__StartWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__StartWorkflowExecutionRequest,
+                                                       tp_ws__start_workflow_execution_request);
     r->workflow_id = w->id;
     r->workflow_type = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
     r->workflow_type->name = tl_arena_cstr(arena, tl_str(types[w->kind]));
@@ -80,8 +81,8 @@ static void call_start(struct sim_workflow *w, struct tl_arena *arena)
 static void call_signal(struct sim_workflow *w, struct tl_arena *arena)
 {
     int number = w->signals_acked + 1;
-    TpWs__SignalWorkflowExecutionRequest *r =
-        TL_PB_NEW(arena, TpWs__SignalWorkflowExecutionRequest, tp_ws__signal_workflow_execution_request);
+    TpWs__SignalWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__SignalWorkflowExecutionRequest,
+                                                        tp_ws__signal_workflow_execution_request);
     r->workflow_execution = execution(w, arena, true);
     r->signal_name = tl_arena_cstr(arena, TL_STR_LIT("s"));
     r->input = integers(arena, 1, &number);
@@ -102,8 +103,9 @@ static void call_query(struct sim_workflow *w, struct tl_arena *arena)
 
 static void call_history(struct sim_workflow *w, struct tl_arena *arena)
 {
-    TpWs__GetWorkflowExecutionHistoryRequest *r = TL_PB_NEW(
-        arena, TpWs__GetWorkflowExecutionHistoryRequest, tp_ws__get_workflow_execution_history_request);
+    TpWs__GetWorkflowExecutionHistoryRequest *r =
+        TL_PB_NEW(arena, TpWs__GetWorkflowExecutionHistoryRequest,
+                  tp_ws__get_workflow_execution_history_request);
     r->execution = execution(w, arena, true);
     r->maximum_page_size = 1000;
     submit(w, CALL_HISTORY, TL_M_GetWorkflowExecutionHistory, r);
@@ -121,20 +123,21 @@ static void call_stop(struct sim_workflow *w, struct tl_arena *arena)
         submit(w, CALL_STOP, TL_M_RequestCancelWorkflowExecution, r);
         return;
     }
-    TpWs__TerminateWorkflowExecutionRequest *r = TL_PB_NEW(
-        arena, TpWs__TerminateWorkflowExecutionRequest, tp_ws__terminate_workflow_execution_request);
+    TpWs__TerminateWorkflowExecutionRequest *r =
+        TL_PB_NEW(arena, TpWs__TerminateWorkflowExecutionRequest,
+                  tp_ws__terminate_workflow_execution_request);
     r->workflow_execution = execution(w, arena, true);
     submit(w, CALL_STOP, TL_M_TerminateWorkflowExecution, r);
 }
 
-/* --- replies ---------------------------------------------------------------------------------------- */
+/* --- replies ---------------------------------------------------------------------------------- */
 
 static void start_replied(struct sim_workflow *w, struct tl_rpc_result *res, struct tl_arena *arena)
 {
     TpWs__StartWorkflowExecutionResponse *r;
     struct tl_error err;
-    if (tl_pb_decode(&tp_ws__start_workflow_execution_response__descriptor, res->body, arena, &r, &err) !=
-        TL_OK) {
+    if (tl_pb_decode(&tp_ws__start_workflow_execution_response__descriptor, res->body, arena, &r,
+                     &err) != TL_OK) {
         sim_fail(w->sim, "%s: %s", w->id, err.message);
         return;
     }
@@ -151,27 +154,31 @@ static void query_replied(struct sim_call *c, struct tl_arena *arena)
     struct tl_error err;
     char text[16] = "";
     int count = -1;
-    if (tl_pb_decode(&tp_ws__query_workflow_response__descriptor, c->result->body, arena, &r, &err) !=
-        TL_OK) {
+    if (tl_pb_decode(&tp_ws__query_workflow_response__descriptor, c->result->body, arena, &r,
+                     &err) != TL_OK) {
         sim_fail(c->w->sim, "%s: %s", c->w->id, err.message);
         return;
     }
     if (r->query_result && r->query_result->n_payloads == 1 &&
         r->query_result->payloads[0]->data.len < sizeof text) {
-        memcpy(text, r->query_result->payloads[0]->data.data, r->query_result->payloads[0]->data.len);
+        memcpy(text, r->query_result->payloads[0]->data.data,
+               r->query_result->payloads[0]->data.len);
     }
-    if (sscanf(text, "%d", &count) != 1 || count < c->signals_before || count > c->w->signals_sent) {
-        sim_fail(c->w->sim, "%s: a query counts '%s' signals, %d were acknowledged, %d sent", c->w->id, text,
-                 c->signals_before, c->w->signals_sent);
+    if (sscanf(text, "%d", &count) != 1 || count < c->signals_before ||
+        count > c->w->signals_sent) {
+        sim_fail(c->w->sim, "%s: a query counts '%s' signals, %d were acknowledged, %d sent",
+                 c->w->id, text, c->signals_before, c->w->signals_sent);
     }
 }
 
-static void history_replied(struct sim_workflow *w, struct tl_rpc_result *res, struct tl_arena *arena)
+static void history_replied(struct sim_workflow *w, struct tl_rpc_result *res,
+                            struct tl_arena *arena)
 {
     TpWs__GetWorkflowExecutionHistoryResponse *r;
     struct tl_error err;
-    if (tl_pb_decode(&tp_ws__get_workflow_execution_history_response__descriptor, res->body, arena, &r,
-                     &err) != TL_OK || !r->history || r->history->n_events == 0) {
+    if (tl_pb_decode(&tp_ws__get_workflow_execution_history_response__descriptor, res->body, arena,
+                     &r, &err) != TL_OK ||
+        !r->history || r->history->n_events == 0) {
         sim_fail(w->sim, "%s: an empty history", w->id);
         return;
     }
@@ -180,7 +187,8 @@ static void history_replied(struct sim_workflow *w, struct tl_rpc_result *res, s
     struct tl_client_result result;
     if (tl_client_result_from_event(last, arena, &result)) {
         sim_check_complete(w, r->history);
-        if (last->event_type == (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW) {
+        if (last->event_type ==
+            (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW) {
             snprintf(w->run_id, sizeof w->run_id, "%s", result.new_run_id);
             w->seen_count = 0;
         } else {
@@ -233,7 +241,7 @@ static void replied(struct sim_call *c)
     tl_arena_deinit(&arena);
 }
 
-/* --- steps ------------------------------------------------------------------------------------------ */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 void sim_client_open(struct sim *s)
 {

@@ -59,7 +59,7 @@ void sim_trace(struct sim *s, const void *p, size_t n)
     }
 }
 
-/* --- world ---------------------------------------------------------------------------------------- */
+/* --- world ------------------------------------------------------------------------------------ */
 
 static int64_t now(void *ud)
 {
@@ -113,7 +113,7 @@ void sim_world_open(struct sim *s)
     s->client = tl_client_new(&config);
 }
 
-/* --- server --------------------------------------------------------------------------------------- */
+/* --- server ----------------------------------------------------------------------------------- */
 
 bool sim_server_open(struct sim *s)
 {
@@ -150,7 +150,7 @@ void sim_server_crash(struct sim *s, bool power_cut)
     sim_trace(s, "crash", 5);
 }
 
-/* --- worker --------------------------------------------------------------------------------------- */
+/* --- worker ----------------------------------------------------------------------------------- */
 
 /* "double" fails now and then; the retry policy deals with it. */
 static void run_double(void *thread_state, void *ud, struct tl_activity *a)
@@ -160,7 +160,8 @@ static void run_double(void *thread_state, void *ud, struct tl_activity *a)
     char text[32], in[32] = "";
     const TpCommon__Payloads *input = a->task->input;
     if (tl_rng_below(&s->rng, 5) == 0) {
-        tl_activity_fail(a, tl_activity_failure(a->arena, TL_STR_LIT("Busy"), TL_STR_LIT("busy"), false));
+        tl_activity_fail(
+            a, tl_activity_failure(a->arena, TL_STR_LIT("Busy"), TL_STR_LIT("busy"), false));
         return;
     }
     if (input && input->n_payloads && input->payloads[0]->data.len < sizeof in) {
@@ -232,7 +233,7 @@ void sim_worker_close(struct sim *s)
     s->worker = NULL;
 }
 
-/* --- all -------------------------------------------------------------------------------------------- */
+/* --- all -------------------------------------------------------------------------------------- */
 
 bool sim_scripts_only(struct sim *s)
 {

@@ -94,7 +94,8 @@ static void run_rounds(struct sim *s)
     for (int i = 0; i < s->options.workflows && !s->failure[0]; i++) {
         if (!s->workflows[i].closed) {
             sim_fail(s, "%s (kind %d) has not ended after %d quiet rounds; %zu events were read",
-                     s->workflows[i].id, s->workflows[i].kind, s->rounds, s->workflows[i].seen_count);
+                     s->workflows[i].id, s->workflows[i].kind, s->rounds,
+                     s->workflows[i].seen_count);
         }
     }
 }

@@ -110,7 +110,7 @@ static void map_iterates_in_insertion_order(void **state)
         assert_null(tl_map_put(&m, tl_str(key), &values[i]));
     }
     int at = 0;
-    TL_MAP_EACH(e, &m) {
+    TL_MAP_EACH (e, &m) {
         assert_ptr_equal(e->value, &values[at]);
         at++;
         if (at % 2) {
@@ -164,11 +164,19 @@ static void durations_parse_and_print(void **state)
     static const struct {
         const char *text;
         int64_t ns;
-    } good[] = {{"90s", 90 * TL_NS_PER_S},    {"5m", 300 * TL_NS_PER_S},  {"1h30m", 5400 * TL_NS_PER_S},
-                {"7d", 604800 * TL_NS_PER_S}, {"1.5s", 1500000000},       {"250ms", 250000000},
-                {"3", 3 * TL_NS_PER_S},       {"0.25", 250000000},        {"0s", 0},
-                {"1us", 1000},                {"1m0.5s", 60500000000}};
-    static const char *const bad[] = {"", "s", "-5s", "5x", "1h 30m", "1..5s", "40000d", "5s3", "ms5"};
+    } good[] = {{"90s", 90 * TL_NS_PER_S},
+                {"5m", 300 * TL_NS_PER_S},
+                {"1h30m", 5400 * TL_NS_PER_S},
+                {"7d", 604800 * TL_NS_PER_S},
+                {"1.5s", 1500000000},
+                {"250ms", 250000000},
+                {"3", 3 * TL_NS_PER_S},
+                {"0.25", 250000000},
+                {"0s", 0},
+                {"1us", 1000},
+                {"1m0.5s", 60500000000}};
+    static const char *const bad[] = {"",      "s",      "-5s", "5x", "1h 30m",
+                                      "1..5s", "40000d", "5s3", "ms5"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         int64_t ns = -1;
         assert_int_equal(tl_duration_parse(tl_str(good[i].text), &ns, NULL), TL_OK);

@@ -37,7 +37,9 @@ return function(modules)
   local found = {}
   for _, module in ipairs(modules) do
     if not collect(found, module, require(module)) then
-      error(("module '%s' returns no activity: return activity.define(...), a list of definitions, or a table of functions"):format(module), 0)
+      local message = "module '%s' returns no activity: return activity.define(...), "
+        .. "a list of definitions, or a table of functions"
+      error(message:format(module), 0)
     end
   end
   return found

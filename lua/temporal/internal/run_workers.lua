@@ -8,7 +8,7 @@ end
 
 --- A script returns a worker or a list of workers.
 local function load_workers(script)
-  arg[0] = script
+  arg[0] = script -- luacheck: ignore 122
   local chunk, message = loadfile(script)
   if not chunk then
     error(message, 0)

@@ -27,16 +27,22 @@ return workflow.define("Order", function(order)
   status = "charging"
   -- The key is the same in every attempt and after every crash, so a shop can tell a repetition.
   local receipt = charge { order_id = order.id, amount = order.amount, key = "charge-" .. order.id }
-  local undo <close> = workflow.defer(function(err)
+  local _ <close> = workflow.defer(function(err)
     if err then
       refund { order_id = order.id, amount = order.amount, key = "refund-" .. order.id }
     end
   end)
 
   status = "waiting for approval"
-  if not workflow.wait_condition(function() return approved_by ~= nil end, { timeout = order.patience or "2d" }) then
+  local approved = workflow.wait_condition(function()
+    return approved_by ~= nil
+  end, { timeout = order.patience or "2d" })
+  if not approved then
     error(temporal.failure {
-      type = "NotApproved", message = "no approval for order " .. order.id, non_retryable = true, details = { order.id },
+      type = "NotApproved",
+      message = "no approval for order " .. order.id,
+      non_retryable = true,
+      details = { order.id },
     })
   end
 
