@@ -14,13 +14,13 @@ static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *resu
     for (size_t i = 0; i < result->command_count; i++) {
         TpCommand__Command *c = result->commands[i];
         if ((int)c->command_type != COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK ||
-            !c->schedule_activity_task_command_attributes ||
-            !c->schedule_activity_task_command_attributes->task_queue) {
+            !c->schedule_activity_task_command_attributes) {
             continue;
         }
         TpCommand__ScheduleActivityTaskCommandAttributes *a =
             c->schedule_activity_task_command_attributes;
-        bool ours = !a->task_queue->name[0] || strcmp(a->task_queue->name, w->task_queue) == 0;
+        bool ours = !a->task_queue || !a->task_queue->name[0] ||
+                    strcmp(a->task_queue->name, w->task_queue) == 0;
         a->request_eager_execution =
             ours && t->eager < w->opt.max_eager_activity_reservations_per_workflow_task &&
             tl_slots_try(&w->act_slots);

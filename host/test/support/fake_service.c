@@ -70,9 +70,13 @@ static void handle(void *ud, struct tl_rpc_request *req)
     if (answer_start(f, req)) {
         return;
     }
+    fake_put_back(f, req);
+}
+
+void fake_put_back(struct fake_service *f, struct tl_rpc_request *req)
+{
     struct fake_request *r = TL_NEW(struct fake_request);
     r->req = req;
-    req->slot = r;
     pthread_mutex_lock(&f->mutex);
     tl_list_push(&f->requests, &r->node);
     pthread_cond_broadcast(&f->cond);

@@ -37,6 +37,8 @@ void fake_service_deinit(struct fake_service *f);
 struct tl_rpc_request *fake_take(struct fake_service *f, enum tl_method m);
 /* The same, waiting up to two seconds of real time; fails the test when none comes. */
 struct tl_rpc_request *fake_wait(struct fake_service *f, enum tl_method m);
+/* Lets a request that was taken wait again. */
+void fake_put_back(struct fake_service *f, struct tl_rpc_request *req);
 /* How many wait. */
 int fake_waiting(struct fake_service *f, enum tl_method m);
 /* The decoded request, in the service's arena. */
