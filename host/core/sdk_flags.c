@@ -25,7 +25,8 @@ static bool is_core_sdk(struct tl_str name)
 {
     static const char *const names[] = {"temporal-lua",        "temporal-python",
                                         "temporal-typescript", "temporal-dotnet",
-                                        "temporal-ruby",       "temporal-rust"};
+                                        "temporal-ruby",       "temporal-rust",
+                                        "temporal-core"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (tl_str_eqc(name, names[i])) {
             return true;
