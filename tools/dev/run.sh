@@ -15,8 +15,8 @@ demo() {
     phase 'run' tools/dev/demo.sh build
 }
 
-# bench [ARGUMENTS]: workflows a second through worker and server; bench PART ...: one part alone,
-# a program of host/test/bench.
+# bench [ARGUMENTS]: medians over server and worker together; bench PART ...: one part alone, a
+# program of host/test/bench.
 bench() {
     build release
     if [[ $# -gt 0 && -x build/bench/bench_$1 ]]; then
@@ -24,7 +24,7 @@ bench() {
         shift
         exec "build/bench/bench_$part" "$@"
     fi
-    exec build/temporal-lua bench "$@"
+    exec bench/run.sh "$@"
 }
 
 fuzz() {

@@ -14,7 +14,7 @@ local allowed = {
     ["rpc"] = { "base", "proto" },
     ["store"] = { "base" },
     ["client"] = { "base", "proto", "rpc" },
-    ["worker"] = { "include", "base", "io", "proto", "core", "luart", "client", "rpc", "crypto", "include" },
+    ["worker"] = { "base", "io", "proto", "core", "luart", "client", "rpc", "crypto", "include" },
     ["server"] = { "base", "proto", "store", "rpc" },
     ["server/history"] = { "base", "proto" },
     ["server/matching"] = { "base", "proto" },
@@ -52,8 +52,14 @@ local libraries = {
 -- Sans-IO folders see no clock, thread or file.
 local pure = { "core", "server/history", "server/matching" }
 local impure = {
-    "^pthread%.h$", "^threads%.h$", "^time%.h$", "^unistd%.h$", "^fcntl%.h$", "^poll%.h$",
+    "^pthread%.h$", "^threads%.h$", "^unistd%.h$", "^fcntl%.h$", "^poll%.h$",
     "^signal%.h$", "^sys/", "^netinet/", "^base/inbox%.h$",
+}
+
+-- What a sans-IO folder does not call. Calendar arithmetic over a given time (gmtime_r) is pure.
+local impure_calls = {
+    "time", "clock", "clock_gettime", "gettimeofday", "localtime", "localtime_r", "mktime",
+    "nanosleep", "sleep", "usleep", "rand", "random", "getrandom", "getenv", "fopen", "tl_world_real",
 }
 
 -- Generated headers and the types of libprotobuf-c belong to the modules that may include proto, and
@@ -168,8 +174,15 @@ local function check_line(path, inner, number, line)
         and exists("host/" .. folder .. quoted) then
         report.add(path, number, 'write the include from host/: "%s"', folder .. quoted)
     end
-    if any_within(inner, pure) and line:find("tl_world_real", 1, true) then
-        report.add(path, number, "a sans-IO folder is given its world, it does not take the real one")
+end
+
+local function check_calls(path, text)
+    for number, line in ipairs(source.lines(source.strip_c(text))) do
+        for before, name in line:gmatch("(.?)%f[%w_]([%a_][%w_]*)%s*%(") do
+            if before ~= "." and before ~= ">" and contains(impure_calls, name) then
+                report.add(path, number, "a sans-IO folder does not call %s", name)
+            end
+        end
     end
 end
 
@@ -181,8 +194,12 @@ for _, path in ipairs(source.files("c", "h", "inc", "def")) do
         if not rule_of(inner) then
             report.add(path, 1, "no rule for this folder in tools/lint/deps.lua")
         else
-            for number, line in ipairs(source.lines(source.read(path))) do
+            local text = source.read(path)
+            for number, line in ipairs(source.lines(text)) do
                 check_line(path, inner, number, line)
+            end
+            if any_within(inner, pure) then
+                check_calls(path, text)
             end
         end
     end
