@@ -170,7 +170,7 @@ local function check_line(path, inner, number, line)
         check_include(inner, number, header)
     end
     local folder = inner:gsub("[^/]+$", "")
-    if quoted and not quoted:find("/") and not within(inner, "luart/vm")
+    if quoted and not quoted:find("/") and not any_within(inner, { "luart/vm", "test" })
         and exists("host/" .. folder .. quoted) then
         report.add(path, number, 'write the include from host/: "%s"', folder .. quoted)
     end
