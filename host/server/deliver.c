@@ -162,10 +162,10 @@ tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e, const st
                                 struct tl_arena *arena, TpWs__PollWorkflowTaskQueueResponse *out,
                                 struct tl_error *err)
 {
-    struct tl_task_token token = {e->ns->number, e->number, false, w->ref, {0}};
+    struct tl_work_token token = {e->ns->number, e->number, false, w->ref, {0}};
     struct tl_str bytes;
     tl_workflow_task_head(e, arena, out);
-    tl_rc rc = tl_task_token_encode(&token, arena, &bytes, err);
+    tl_rc rc = tl_work_token_encode(&token, arena, &bytes, err);
     if (rc == TL_OK) {
         out->task_token = tl_pb_bytes_view(bytes);
         rc = tl_workflow_task_history(s, e, w->history_from, w->history_upto, w->extra_events, arena, out, err);
@@ -295,7 +295,7 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
 {
     struct tl_str queue = fx->u.activity.task_queue;
     struct tl_activity_task *t = tl_mem_alloc(sizeof *t + queue.n + 1);
-    tl_match_task_init(&t->task, TL_TASK_ACTIVITY);
+    tl_match_task_init(&t->task, TL_OFFER_ACTIVITY);
     tl_list_init(&t->link);
     t->exec = e;
     t->scheduled_id = fx->u.activity.scheduled_id;
@@ -314,8 +314,8 @@ static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_
 {
     struct tl_error err;
     struct tl_str token;
-    struct tl_task_token tt = {e->ns->number, e->number, true, a->ref, activity_id};
-    tl_rc rc = tl_task_token_encode(&tt, arena, &token, &err);
+    struct tl_work_token tt = {e->ns->number, e->number, true, a->ref, activity_id};
+    tl_rc rc = tl_work_token_encode(&tt, arena, &token, &err);
     if (rc == TL_OK) {
         a->response->task_token = tl_pb_bytes_view(token);
         rc = tl_reply_message(s, p->rpc, seq, a->response, d, &err);
@@ -372,14 +372,14 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
 void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task *t, struct tl_arena *arena)
 {
     bool taken = true;
-    switch ((enum tl_task_kind)t->kind) {
-    case TL_TASK_WORKFLOW:
+    switch ((enum tl_offer_kind)t->kind) {
+    case TL_OFFER_WORKFLOW:
         taken = start_workflow_task(s, p, TL_CONTAINER(t, struct tl_exec, wft.task), arena);
         break;
-    case TL_TASK_ACTIVITY:
+    case TL_OFFER_ACTIVITY:
         taken = start_activity(s, p, TL_CONTAINER(t, struct tl_activity_task, task), arena);
         break;
-    case TL_TASK_QUERY:
+    case TL_OFFER_QUERY:
         tl_query_deliver(s, TL_CONTAINER(t, struct tl_parked, task), p, arena);
         break;
     }

@@ -32,7 +32,7 @@
 enum tl_engine_msg { TL_MSG_REQUEST = 1, TL_MSG_CANCEL, TL_MSG_COMMITTED, TL_MSG_KNOWN_IDS, TL_MSG_WAKE };
 
 /* tl_match_task.kind */
-enum tl_task_kind { TL_TASK_WORKFLOW, TL_TASK_ACTIVITY, TL_TASK_QUERY };
+enum tl_offer_kind { TL_OFFER_WORKFLOW, TL_OFFER_ACTIVITY, TL_OFFER_QUERY };
 
 /* --- deadlines ----------------------------------------------------------------------------------- */
 
@@ -437,7 +437,7 @@ void tl_waiters_changed(struct tl_server *s, struct tl_exec *e, bool closed);
 void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
                       struct tl_arena *arena);
 /* A worker's answer; NULL result fields are absent. Consumes the parked query. */
-void tl_query_answer(struct tl_server *s, struct tl_parked *p, uint64_t seq, int result_type,
+void tl_query_reply(struct tl_server *s, struct tl_parked *p, uint64_t seq, int result_type,
                      const TpCommon__Payloads *result, const char *error_message,
                      const TpFailure__Failure *failure, struct tl_arena *arena);
 void tl_query_effect(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,

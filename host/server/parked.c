@@ -30,7 +30,7 @@ struct tl_parked *tl_parked_new(struct tl_server *s, struct tl_call *c, enum tl_
     p->due.fire = expired;
     tl_list_init(&p->link);
     tl_match_poll_init(&p->poll);
-    tl_match_task_init(&p->task, TL_TASK_QUERY);
+    tl_match_task_init(&p->task, TL_OFFER_QUERY);
     c->rpc->slot = p;
     return p;
 }

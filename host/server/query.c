@@ -109,7 +109,7 @@ void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *
     }
 }
 
-void tl_query_answer(struct tl_server *s, struct tl_parked *p, uint64_t seq, int result_type,
+void tl_query_reply(struct tl_server *s, struct tl_parked *p, uint64_t seq, int result_type,
                      const TpCommon__Payloads *result, const char *error_message,
                      const TpFailure__Failure *failure, struct tl_arena *arena)
 {
@@ -137,7 +137,7 @@ void tl_query_effect(struct tl_server *s, struct tl_exec *e, const struct tl_eff
     tl_parked_unlink(s, p);
     if (fx->kind == TL_FX_QUERY_ANSWERED) {
         const TpQuery__WorkflowQueryResult *r = fx->u.query.result;
-        tl_query_answer(s, p, e->seq, (int)r->result_type, r->answer, r->error_message, r->failure, arena);
+        tl_query_reply(s, p, e->seq, (int)r->result_type, r->answer, r->error_message, r->failure, arena);
     } else if (fx->kind == TL_FX_QUERY_UNBLOCKED) {
         send_direct(s, p, e, true, arena);
     } else {

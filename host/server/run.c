@@ -121,7 +121,7 @@ static struct tl_exec *exec_new(struct tl_server *s, struct tl_namespace *ns, st
     e->due.fire = fire_run;
     tl_list_init(&e->lru);
     tl_list_init(&e->dirty);
-    tl_match_task_init(&e->wft.task, TL_TASK_WORKFLOW);
+    tl_match_task_init(&e->wft.task, TL_OFFER_WORKFLOW);
     tl_list_init(&e->activities);
     tl_list_init(&e->waiters);
     memcpy(e->key, &ns->number, sizeof ns->number);

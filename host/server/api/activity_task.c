@@ -5,7 +5,7 @@
 struct target {
     struct tl_exec *e;
     struct tl_activity_key key;
-    struct tl_task_token token;
+    struct tl_work_token token;
 };
 
 static bool by_token(struct tl_call *c, ProtobufCBinaryData token, struct target *t)

@@ -30,7 +30,7 @@ struct tl_exec *tl_api_find_in_chain(struct tl_call *c, const TpCommon__Workflow
 bool tl_api_check_id(struct tl_call *c, const char *field, const char *value, bool required);
 /* The run of a task token; `what` is the noun of the NOT_FOUND answer. */
 struct tl_exec *tl_api_task(struct tl_call *c, ProtobufCBinaryData bytes, bool is_activity,
-                            struct tl_task_token *out);
+                            struct tl_work_token *out);
 /* Ends a transaction whose operation returned rc; answers errors. True when it succeeded. */
 bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc, struct tl_error *err);
 /* Has the call handled again, with parked->run_number set, when the open commit is durable. */

@@ -90,14 +90,14 @@ struct tl_exec *tl_api_find_in_chain(struct tl_call *c, const TpCommon__Workflow
 }
 
 struct tl_exec *tl_api_task(struct tl_call *c, ProtobufCBinaryData bytes, bool is_activity,
-                            struct tl_task_token *out)
+                            struct tl_work_token *out)
 {
     struct tl_error err;
     if (!bytes.len) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Task token not set on request.");
         return NULL;
     }
-    if (tl_task_token_decode(tl_pb_str(bytes), c->arena, out, &err) != TL_OK) {
+    if (tl_work_token_decode(tl_pb_str(bytes), c->arena, out, &err) != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s", err.message);
         return NULL;
     }

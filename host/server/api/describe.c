@@ -142,7 +142,7 @@ void tl_api_respond_query_task_completed(struct tl_call *c)
         tl_call_not_found(c, 0, "query task not found, or already expired");
         return;
     }
-    tl_query_answer(c->s, p, 0, (int)req->completed_type, req->query_result, req->error_message, req->failure,
+    tl_query_reply(c->s, p, 0, (int)req->completed_type, req->query_result, req->error_message, req->failure,
                     c->arena);
     tl_call_reply(c, 0, &r);
 }

@@ -58,9 +58,9 @@ static tl_rc put_eager(struct tl_call *c, struct tl_exec *e, const struct tl_wft
     struct tl_pb_list list = {0};
     for (size_t i = 0; i < done->eager_count; i++) {
         struct tl_activity_started *a = &done->eager[i];
-        struct tl_task_token token = {e->ns->number, e->number, true, a->ref, tl_str(a->response->activity_id)};
+        struct tl_work_token token = {e->ns->number, e->number, true, a->ref, tl_str(a->response->activity_id)};
         struct tl_str bytes;
-        tl_rc rc = tl_task_token_encode(&token, c->arena, &bytes, err);
+        tl_rc rc = tl_work_token_encode(&token, c->arena, &bytes, err);
         if (rc != TL_OK) {
             return rc;
         }
@@ -96,7 +96,7 @@ static void reply_completed(struct tl_call *c, struct tl_exec *e, const struct t
 void tl_api_respond_workflow_task_completed(struct tl_call *c)
 {
     const TpWs__RespondWorkflowTaskCompletedRequest *req = c->req;
-    struct tl_task_token token;
+    struct tl_work_token token;
     struct tl_wft_completed done = {0};
     struct tl_wft_started next;
     struct tl_tx tx;
@@ -119,7 +119,7 @@ void tl_api_respond_workflow_task_failed(struct tl_call *c)
 {
     const TpWs__RespondWorkflowTaskFailedRequest *req = c->req;
     TpWs__RespondWorkflowTaskFailedResponse r = TP_WS__RESPOND_WORKFLOW_TASK_FAILED_RESPONSE__INIT;
-    struct tl_task_token token;
+    struct tl_work_token token;
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e = tl_api_task(c, req->task_token, false, &token);

@@ -438,14 +438,14 @@ void tl_rs_query_forget(struct tl_rs *rs, uint64_t id);
 /* --- task tokens ----------------------------------------------------------------------------------- */
 
 /* Opaque bytes for workers: which run, which task. Encoded as temporal_lua.v1.TaskToken. */
-struct tl_task_token {
+struct tl_work_token {
     uint64_t namespace_number, run_number;
     bool is_activity;
     struct tl_task_ref ref;
     struct tl_str activity_id;
 };
-tl_rc tl_task_token_encode(const struct tl_task_token *token, struct tl_arena *arena,
+tl_rc tl_work_token_encode(const struct tl_work_token *token, struct tl_arena *arena,
                            struct tl_str *out, struct tl_error *err) TL_MUST_USE;
 /* Errors: TL_EINVAL ("Unable to deserialize task token."). */
-tl_rc tl_task_token_decode(struct tl_str bytes, struct tl_arena *arena, struct tl_task_token *out,
+tl_rc tl_work_token_decode(struct tl_str bytes, struct tl_arena *arena, struct tl_work_token *out,
                            struct tl_error *err) TL_MUST_USE;

@@ -3,7 +3,7 @@
  * Thread: any. */
 #include "server/history/rs.h"
 
-tl_rc tl_task_token_encode(const struct tl_task_token *token, struct tl_arena *arena,
+tl_rc tl_work_token_encode(const struct tl_work_token *token, struct tl_arena *arena,
                            struct tl_str *out, struct tl_error *err)
 {
     TlV1__TaskToken t = TL_V1__TASK_TOKEN__INIT;
@@ -20,7 +20,7 @@ tl_rc tl_task_token_encode(const struct tl_task_token *token, struct tl_arena *a
     return tl_pb_encode_arena(&t, arena, out, err);
 }
 
-tl_rc tl_task_token_decode(struct tl_str bytes, struct tl_arena *arena, struct tl_task_token *out,
+tl_rc tl_work_token_decode(struct tl_str bytes, struct tl_arena *arena, struct tl_work_token *out,
                            struct tl_error *err)
 {
     TlV1__TaskToken *t = NULL;
@@ -31,7 +31,7 @@ tl_rc tl_task_token_decode(struct tl_str bytes, struct tl_arena *arena, struct t
         t->run_number == 0) {
         return tl_error_set(err, TL_EINVAL, "Unable to deserialize task token.");
     }
-    *out = (struct tl_task_token){
+    *out = (struct tl_work_token){
         .namespace_number = t->namespace_number,
         .run_number = t->run_number,
         .is_activity = t->is_activity,
