@@ -50,7 +50,7 @@ static tl_rc refuse(struct tl_wft_done *d, struct tl_error *err)
     struct tl_tx *tx = d->tx;
     TpFailure__ServerFailureInfo info = TP_FAILURE__SERVER_FAILURE_INFO__INIT;
     TpFailure__Failure failure = TP_FAILURE__FAILURE__INIT;
-    char message[500];
+    char message[520];
     refusal_message(&d->no, message, sizeof(message));
     if (tx->rs->wft.attempt > 1 &&
         d->no.cause != WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND) {
