@@ -19,7 +19,7 @@ static tl_rc keep(struct tl_str *kept, const ProtobufCMessage *message, struct t
     return rc;
 }
 
-tl_rc tl_run_inherit_start(struct tl_run *run,
+tl_rc tl_core_inherit_start(struct tl_run *run,
                            const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
                            struct tl_error *err)
 {
@@ -36,7 +36,7 @@ tl_rc tl_run_inherit_start(struct tl_run *run,
     return rc;
 }
 
-tl_rc tl_run_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
+tl_rc tl_core_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
                             struct tl_error *err)
 {
     struct tl_arena *arena = run->task->current;
@@ -70,7 +70,7 @@ tl_rc tl_run_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes
     return keep(&run->inherited.search_attributes, &now->base, err);
 }
 
-tl_rc tl_run_inherit_fill(struct tl_run *run,
+tl_rc tl_core_inherit_fill(struct tl_run *run,
                           TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *attrs,
                           struct tl_error *err)
 {
@@ -91,7 +91,7 @@ tl_rc tl_run_inherit_fill(struct tl_run *run,
     return rc;
 }
 
-void tl_run_inherit_free(struct tl_run *run)
+void tl_core_inherit_free(struct tl_run *run)
 {
     tl_mem_free((char *)(uintptr_t)run->inherited.memo.p);
     tl_mem_free((char *)(uintptr_t)run->inherited.search_attributes.p);

@@ -244,7 +244,7 @@ static tl_rc report_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *
     return TL_ENONDETERMINISM;
 }
 
-tl_rc tl_run_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+tl_rc tl_core_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
                       struct tl_error *err, const char *fmt, ...)
 {
     char detail[256];
@@ -255,7 +255,7 @@ tl_rc tl_run_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, 
     return report_mismatch(run, event, have_command, false, detail, err);
 }
 
-tl_rc tl_run_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+tl_rc tl_core_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
                      struct tl_error *err)
 {
     if (err->code != TL_ENONDETERMINISM) {
@@ -266,7 +266,7 @@ tl_rc tl_run_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, b
     return report_mismatch(run, event, have_command, true, detail, err);
 }
 
-tl_rc tl_run_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
+tl_rc tl_core_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
                          struct tl_error *err, const char *fmt, ...)
 {
     char detail[256];

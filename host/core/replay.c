@@ -65,10 +65,10 @@ tl_rc tl_replay(const TpHistory__History *history, const struct tl_replay_config
     run->replaying = true;
     tl_rc rc = tl_task_catch_up(run, err);
     if (rc == TL_OK && !run->initialised) {
-        rc = tl_run_bad_history(run, NULL, err, "the history is empty");
+        rc = tl_core_bad_history(run, NULL, err, "the history is empty");
     }
     if (rc == TL_OK) {
-        rc = tl_run_check_end(run, err);
+        rc = tl_core_check_end(run, err);
     }
     run->broken = rc != TL_OK;
     out->event_count = task.event_count;

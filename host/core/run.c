@@ -109,7 +109,7 @@ void tl_run_free(struct tl_run *run)
     tl_mem_free(run->by_event.entries);
     tl_mem_free(run->outgoing);
     tl_mem_free(run->bodies);
-    tl_run_inherit_free(run);
+    tl_core_inherit_free(run);
     tl_mem_free(run->text);
     tl_mem_free(run);
 }
@@ -196,7 +196,7 @@ enum tl_run_fit tl_run_check_fit(const struct tl_run *run,
     /* The answer to our last task must come first; when it does not, that task came to nothing. */
     for (size_t i = 0; i < count; i++) {
         if (h->events[i]->event_id == run->last_event_id + 1) {
-            bool waiting = tl_run_outgoing_count(run) > 0;
+            bool waiting = tl_core_outgoing_count(run) > 0;
             bool completed =
                 (int)h->events[i]->event_type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED;
             return waiting && !completed && !run->after_completed ? TL_FIT_FETCH : TL_FIT_READY;
@@ -207,7 +207,7 @@ enum tl_run_fit tl_run_check_fit(const struct tl_run *run,
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
-struct tl_job *tl_run_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err)
+struct tl_job *tl_core_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err)
 {
     struct tl_task *task = run->task;
     if (task->job_count == task->job_cap) {
@@ -312,7 +312,7 @@ static tl_rc run_jobs(struct tl_run *run, struct tl_error *err)
         struct tl_completion completion;
         tl_rc rc = tl_task_activate(run, false, &completion, err);
         if (rc == TL_OK) {
-            rc = tl_run_take_completion(run, &completion, err);
+            rc = tl_core_take_completion(run, &completion, err);
         }
         if (rc != TL_OK) {
             return rc;
@@ -332,7 +332,7 @@ tl_rc tl_task_catch_up(struct tl_run *run, struct tl_error *err)
         task->turn ^= 1;
         task->current = &task->scratch[task->turn];
         tl_arena_reset(task->current);
-        tl_rc rc = tl_run_apply_group(run, &applied, err);
+        tl_rc rc = tl_core_apply_group(run, &applied, err);
         if (rc == TL_OK) {
             rc = run_jobs(run, err);
         }
@@ -357,5 +357,5 @@ void tl_task_end(struct tl_run *run)
     tl_arena_deinit(&run->task->scratch[0]);
     tl_arena_deinit(&run->task->scratch[1]);
     run->task = NULL;
-    tl_run_trim(run);
+    tl_core_trim(run);
 }

@@ -41,7 +41,7 @@ static void drop_if_done(struct tl_run *run, uint32_t slot)
 {
     const struct tl_machine *machine = &run->machines[slot];
     if (!machine->dropped && tl_fsm_final(tl_machine_fsm(machine), machine->state)) {
-        tl_run_drop_machine(run, slot);
+        tl_core_drop_machine(run, slot);
     }
 }
 
@@ -50,15 +50,15 @@ static tl_rc apply_follow(struct tl_run *run, const TpHistory__HistoryEvent *eve
 {
     uint32_t slot;
     int64_t link = tl_event_link(event);
-    struct tl_machine *machine = tl_run_find_event(run, link, &slot);
+    struct tl_machine *machine = tl_core_find_event(run, link, &slot);
     if (!machine || machine->kind != tl_event_info(type_of(event))->machine) {
-        return tl_run_mismatch(run, event, false, err,
+        return tl_core_mismatch(run, event, false, err,
                                "it answers event %lld, which no command of the code began",
                                (long long)link);
     }
     tl_rc rc = machine_event(run, machine, event, err);
     if (rc != TL_OK) {
-        return tl_run_refused(run, event, false, err);
+        return tl_core_refused(run, event, false, err);
     }
     drop_if_done(run, slot);
     return TL_OK;
@@ -87,7 +87,7 @@ static bool skips_deprecated(struct tl_run *run, const TpHistory__HistoryEvent *
     if (!tl_patch_marker_read(event, run->task->current, &marker) || !marker.deprecated) {
         return false;
     }
-    if (tl_run_outgoing_count(run) == 0) {
+    if (tl_core_outgoing_count(run) == 0) {
         return true;
     }
     const struct tl_machine *machine =
@@ -106,8 +106,8 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
         }
         return TL_OK;
     }
-    if (tl_run_outgoing_count(run) == 0) {
-        return tl_run_mismatch(run, event, false, err, "the code made no command for it");
+    if (tl_core_outgoing_count(run) == 0) {
+        return tl_core_mismatch(run, event, false, err, "the code made no command for it");
     }
     const struct tl_outgoing *out = &run->outgoing[run->outgoing_first];
     uint32_t slot = out->slot;
@@ -115,21 +115,21 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
     struct tl_machine *machine = &run->machines[slot];
     int64_t link = tl_event_link(event);
     if (info->event_type != type_of(event)) {
-        return tl_run_mismatch(run, event, true, err, "the code made %s here", info->text);
+        return tl_core_mismatch(run, event, true, err, "the code made %s here", info->text);
     }
     if (!info->initiates && link != machine->event_id) {
-        return tl_run_mismatch(run, event, true, err,
+        return tl_core_mismatch(run, event, true, err,
                                "it cancels what event %lld began, the code cancels what event "
                                "%lld began",
                                (long long)link, (long long)machine->event_id);
     }
     tl_rc rc = machine_event(run, machine, event, err);
     if (rc != TL_OK) {
-        return tl_run_refused(run, event, true, err);
+        return tl_core_refused(run, event, true, err);
     }
-    tl_run_pop_command(run);
+    tl_core_pop_command(run);
     if (info->initiates && !tl_fsm_final(tl_machine_fsm(machine), machine->state)) {
-        tl_run_record_event(run, slot, event->event_id);
+        tl_core_record_event(run, slot, event->event_id);
     }
     drop_if_done(run, slot);
     return TL_OK;
@@ -143,10 +143,10 @@ static tl_rc apply_start(struct tl_run *run, const TpHistory__HistoryEvent *even
     const TpHistory__WorkflowExecutionStartedEventAttributes *a =
         event->workflow_execution_started_event_attributes;
     if (run->initialised || event->event_id != 1) {
-        return tl_run_bad_history(run, event, err, "the run starts a second time");
+        return tl_core_bad_history(run, event, err, "the run starts a second time");
     }
-    tl_rc rc = tl_run_inherit_start(run, a, err);
-    struct tl_job *job = rc == TL_OK ? tl_run_add_job(run, TL_JOB_INIT, err) : NULL;
+    tl_rc rc = tl_core_inherit_start(run, a, err);
+    struct tl_job *job = rc == TL_OK ? tl_core_add_job(run, TL_JOB_INIT, err) : NULL;
     if (!job) {
         return rc == TL_OK ? TL_ELIMIT : rc;
     }
@@ -162,7 +162,7 @@ static tl_rc apply_job(struct tl_run *run, const TpHistory__HistoryEvent *event,
                        struct tl_error *err)
 {
     bool signal = type_of(event) == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED;
-    struct tl_job *job = tl_run_add_job(run, signal ? TL_JOB_SIGNAL : TL_JOB_CANCEL, err);
+    struct tl_job *job = tl_core_add_job(run, signal ? TL_JOB_SIGNAL : TL_JOB_CANCEL, err);
     if (!job) {
         return TL_ELIMIT;
     }
@@ -180,11 +180,11 @@ static tl_rc apply_task_event(struct tl_run *run, const TpHistory__HistoryEvent 
 {
     tl_rc rc = tl_task_event(run, event, err);
     if (rc != TL_OK) {
-        return tl_run_bad_history(run, event, err, "%s", err->message);
+        return tl_core_bad_history(run, event, err, "%s", err->message);
     }
     if (type_of(event) == EVENT_TYPE_WORKFLOW_TASK_COMPLETED) {
         run->after_completed = true;
-    } else if (tl_run_outgoing_count(run) > 0) {
+    } else if (tl_core_outgoing_count(run) > 0) {
         /* Only a cached run can meet this: its own task came to nothing on the server. */
         return tl_error_set(err, TL_EPRECONDITION,
                             "the task whose commands are waiting ended as %s: replay from event 1",
@@ -197,7 +197,7 @@ static tl_rc apply_end(struct tl_run *run, const TpHistory__HistoryEvent *event,
                        struct tl_error *err)
 {
     if (run->task->index + 1 < run->task->history.count) {
-        return tl_run_bad_history(run, event, err, "events follow the end of the run");
+        return tl_core_bad_history(run, event, err, "events follow the end of the run");
     }
     return TL_OK;
 }
@@ -222,7 +222,7 @@ static tl_rc apply_class(struct tl_run *run, const TpHistory__HistoryEvent *even
     case TL_EVENT_UNKNOWN:
         break;
     }
-    return tl_run_bad_history(run, event, err, "this worker does not know what it means");
+    return tl_core_bad_history(run, event, err, "this worker does not know what it means");
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
@@ -236,8 +236,8 @@ static tl_rc leave_commands(struct tl_run *run, const TpHistory__HistoryEvent *e
         return TL_OK;
     }
     run->after_completed = false;
-    if (tl_run_outgoing_count(run) > 0) {
-        return tl_run_mismatch(run, event, true, err, "history has no event for this command");
+    if (tl_core_outgoing_count(run) > 0) {
+        return tl_core_mismatch(run, event, true, err, "history has no event for this command");
     }
     return TL_OK;
 }
@@ -248,21 +248,21 @@ static tl_rc apply_event(struct tl_run *run, const TpHistory__HistoryEvent *even
     int type = type_of(event);
     const struct tl_event_info *info = tl_event_info(type);
     if (event->event_id != run->last_event_id + 1) {
-        return tl_run_bad_history(run, event, err, "event %lld was expected",
+        return tl_core_bad_history(run, event, err, "event %lld was expected",
                                   (long long)run->last_event_id + 1);
     }
     if (run->closed) {
-        return tl_run_bad_history(run, event, err, "events follow the end of the run");
+        return tl_core_bad_history(run, event, err, "events follow the end of the run");
     }
     if (run->last_event_id == 0 && type != EVENT_TYPE_WORKFLOW_EXECUTION_STARTED) {
-        return tl_run_bad_history(run, event, err, "a history begins with "
+        return tl_core_bad_history(run, event, err, "a history begins with "
                                                    "WorkflowExecutionStarted");
     }
     run->last_event_id = event->event_id;
     bool passes = event->worker_may_ignore && (info->event_class == TL_EVENT_PASS ||
                                                info->event_class == TL_EVENT_UNKNOWN);
     if (!passes && !tl_event_valid(event)) {
-        return tl_run_bad_history(run, event, err, "its attributes do not fit its type %d", type);
+        return tl_core_bad_history(run, event, err, "its attributes do not fit its type %d", type);
     }
     if (info->event_class != TL_EVENT_COMMAND && type != EVENT_TYPE_WORKFLOW_TASK_COMPLETED) {
         tl_rc rc = leave_commands(run, event, err);
@@ -320,7 +320,7 @@ static tl_rc announce_patches(struct tl_run *run, struct tl_error *err)
         if (!tl_patch_marker_read(task->history.events[i], task->current, &marker)) {
             continue;
         }
-        struct tl_job *job = tl_run_add_job(run, TL_JOB_PATCH, err);
+        struct tl_job *job = tl_core_add_job(run, TL_JOB_PATCH, err);
         if (!job) {
             return TL_ELIMIT;
         }
@@ -339,13 +339,13 @@ static void read_group_metadata(struct tl_run *run)
     for (size_t i = task->group.first; i < task->group.end; i++) {
         const TpHistory__HistoryEvent *event = task->history.events[i];
         if (type_of(event) == EVENT_TYPE_WORKFLOW_TASK_COMPLETED && tl_event_valid(event)) {
-            tl_run_read_metadata(run, event->workflow_task_completed_event_attributes);
+            tl_core_read_metadata(run, event->workflow_task_completed_event_attributes);
         }
     }
-    tl_run_read_metadata(run, tl_history_next_completed(&task->history, task->group.end));
+    tl_core_read_metadata(run, tl_history_next_completed(&task->history, task->group.end));
 }
 
-tl_rc tl_run_apply_group(struct tl_run *run, bool *applied, struct tl_error *err)
+tl_rc tl_core_apply_group(struct tl_run *run, bool *applied, struct tl_error *err)
 {
     struct tl_task *task = run->task;
     *applied = tl_history_take(&task->history, run->started_event_id, &task->group);
@@ -375,7 +375,7 @@ tl_rc tl_run_apply_group(struct tl_run *run, bool *applied, struct tl_error *err
     return announce_patches(run, err);
 }
 
-tl_rc tl_run_check_end(struct tl_run *run, struct tl_error *err)
+tl_rc tl_core_check_end(struct tl_run *run, struct tl_error *err)
 {
     return leave_commands(run, NULL, err);
 }

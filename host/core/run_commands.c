@@ -72,12 +72,12 @@ static tl_rc take_command(struct tl_run *run, const struct tl_cmd *cmd, struct t
     return take[cmd->type](run, cmd, err);
 }
 
-tl_rc tl_run_take_completion(struct tl_run *run, const struct tl_completion *completion,
+tl_rc tl_core_take_completion(struct tl_run *run, const struct tl_completion *completion,
                              struct tl_error *err)
 {
     /* Old histories of the core, and those of other SDKs, end a task at its first closing command;
      * now what was called after it is kept and the closing command goes last. */
-    bool move = !run->replaying || tl_run_use_flag(run, TL_FLAG_MOVE_TERMINAL, false);
+    bool move = !run->replaying || tl_core_use_flag(run, TL_FLAG_MOVE_TERMINAL, false);
     const struct tl_cmd *closing = NULL;
     tl_rc rc = TL_OK;
     for (size_t i = 0; i < completion->cmd_count && rc == TL_OK; i++) {
@@ -97,14 +97,14 @@ tl_rc tl_run_take_completion(struct tl_run *run, const struct tl_completion *com
     if (!run->replaying) {
         run->lang_flags_used |= completion->lang_flags_used;
     }
-    tl_run_sweep_commands(run);
+    tl_core_sweep_commands(run);
     return rc;
 }
 
-tl_rc tl_run_encode_commands(struct tl_run *run, struct tl_wft_result *out, struct tl_error *err)
+tl_rc tl_core_encode_commands(struct tl_run *run, struct tl_wft_result *out, struct tl_error *err)
 {
     struct tl_arena *arena = run->task->arena;
-    uint32_t count = tl_run_outgoing_count(run);
+    uint32_t count = tl_core_outgoing_count(run);
     if (count == 0) {
         return TL_OK;
     }

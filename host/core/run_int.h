@@ -166,28 +166,28 @@ struct tl_task {
 /* --- run_machines.c: slots, indexes, outgoing commands ---------------------------------------- */
 
 /* A new machine; its slot in *slot. Pointers to machines die with the next call. */
-struct tl_machine *tl_run_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
+struct tl_machine *tl_core_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
                                       uint32_t *slot);
 /* Drops a machine that is done; it must not be referred to by outgoing commands. */
-void tl_run_drop_machine(struct tl_run *run, uint32_t slot);
+void tl_core_drop_machine(struct tl_run *run, uint32_t slot);
 /* NULL when there is none (resolved, or never made). */
-struct tl_machine *tl_run_find(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
+struct tl_machine *tl_core_find(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
                                uint32_t *slot);
-struct tl_machine *tl_run_find_event(struct tl_run *run, int64_t event_id, uint32_t *slot);
-void tl_run_record_event(struct tl_run *run, uint32_t slot, int64_t event_id);
+struct tl_machine *tl_core_find_event(struct tl_run *run, int64_t event_id, uint32_t *slot);
+void tl_core_record_event(struct tl_run *run, uint32_t slot, int64_t event_id);
 const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine);
 
-void tl_run_push_command(struct tl_run *run, uint32_t slot, int command_type,
+void tl_core_push_command(struct tl_run *run, uint32_t slot, int command_type,
                          ProtobufCMessage *attrs, const struct tl_cmd *cmd);
-static inline uint32_t tl_run_outgoing_count(const struct tl_run *run)
+static inline uint32_t tl_core_outgoing_count(const struct tl_run *run)
 {
     return run->outgoing_count - run->outgoing_first;
 }
-void tl_run_pop_command(struct tl_run *run);
+void tl_core_pop_command(struct tl_run *run);
 /* Removes the commands of machines that were cancelled before being sent, and those machines. */
-void tl_run_sweep_commands(struct tl_run *run);
+void tl_core_sweep_commands(struct tl_run *run);
 /* Drops what lives only during a task and gives spare memory back. */
-void tl_run_trim(struct tl_run *run);
+void tl_core_trim(struct tl_run *run);
 
 /* A machine's text: activity id, timer id, marker name, patch id; *name gets an activity's type. */
 struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *machine,
@@ -198,34 +198,34 @@ void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct
 /* --- jobs (run.c) ----------------------------------------------------------------------------- */
 
 /* A new job of the group being applied, NULL when the arena is full (then err is set). */
-struct tl_job *tl_run_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err);
+struct tl_job *tl_core_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err);
 
 /* --- run_apply.c: events ---------------------------------------------------------------------- */
 
 /* Applies the next group. *applied: false when there was none. */
-tl_rc tl_run_apply_group(struct tl_run *run, bool *applied, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_core_apply_group(struct tl_run *run, bool *applied, struct tl_error *err) TL_MUST_USE;
 /* Once no more events follow: commands that history does not have are an error. */
-tl_rc tl_run_check_end(struct tl_run *run, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_core_check_end(struct tl_run *run, struct tl_error *err) TL_MUST_USE;
 
 /* --- run_commands.c: what the language answered ----------------------------------------------- */
 
-tl_rc tl_run_take_completion(struct tl_run *run, const struct tl_completion *completion,
+tl_rc tl_core_take_completion(struct tl_run *run, const struct tl_completion *completion,
                              struct tl_error *err) TL_MUST_USE;
 /* The commands for the server, in the task's arena. */
-tl_rc tl_run_encode_commands(struct tl_run *run, struct tl_wft_result *out,
+tl_rc tl_core_encode_commands(struct tl_run *run, struct tl_wft_result *out,
                              struct tl_error *err) TL_MUST_USE;
 
 /* --- inherit.c: what continue-as-new takes along ---------------------------------------------- */
 
-tl_rc tl_run_inherit_start(struct tl_run *run,
+tl_rc tl_core_inherit_start(struct tl_run *run,
                            const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
                            struct tl_error *err) TL_MUST_USE;
-tl_rc tl_run_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
+tl_rc tl_core_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
                             struct tl_error *err) TL_MUST_USE;
-tl_rc tl_run_inherit_fill(struct tl_run *run,
+tl_rc tl_core_inherit_fill(struct tl_run *run,
                           TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *attrs,
                           struct tl_error *err) TL_MUST_USE;
-void tl_run_inherit_free(struct tl_run *run);
+void tl_core_inherit_free(struct tl_run *run);
 
 /* --- sdk_flags.c ------------------------------------------------------------------------------ */
 
@@ -236,27 +236,27 @@ enum tl_core_flag { /* bit numbers in core_flags: the rows of flags.def, not the
     TL_FLAG_COUNT,
 };
 
-void tl_run_read_metadata(struct tl_run *run,
+void tl_core_read_metadata(struct tl_run *run,
                           const TpHistory__WorkflowTaskCompletedEventAttributes *attrs);
 /* May behaviour n be used now? Recording it makes it so for the rest of the run. */
-bool tl_run_use_flag(struct tl_run *run, enum tl_core_flag flag, bool record);
+bool tl_core_use_flag(struct tl_run *run, enum tl_core_flag flag, bool record);
 /* What the completion records; everything known is used from now on. NULL when the server has no
  * use for it, or when the arena is full: then the task must fail. */
-TpSdk__WorkflowTaskCompletedMetadata *tl_run_write_metadata(struct tl_run *run,
+TpSdk__WorkflowTaskCompletedMetadata *tl_core_write_metadata(struct tl_run *run,
                                                             struct tl_arena *arena);
 
 /* --- mismatch.c ------------------------------------------------------------------------------- */
 
 /* Fills the task's report from the event being applied (NULL: none) and the next outgoing command
  * (have_command false: leave it out), sets err and returns TL_ENONDETERMINISM. */
-tl_rc tl_run_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+tl_rc tl_core_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
                       struct tl_error *err, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 /* A machine refused: keeps err's sentence as the report's detail. */
-tl_rc tl_run_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
+tl_rc tl_core_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
                      struct tl_error *err);
 /* The history itself is wrong; returns TL_EINVAL. */
-tl_rc tl_run_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
+tl_rc tl_core_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
                          struct tl_error *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

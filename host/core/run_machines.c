@@ -108,7 +108,7 @@ static void add_slots(struct tl_run *run)
     run->machine_cap = cap;
 }
 
-struct tl_machine *tl_run_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
+struct tl_machine *tl_core_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
                                       uint32_t *slot)
 {
     if (run->machine_free == TL_SLOT_NONE) {
@@ -126,7 +126,7 @@ struct tl_machine *tl_run_add_machine(struct tl_run *run, enum tl_machine_kind k
     return machine;
 }
 
-void tl_run_drop_machine(struct tl_run *run, uint32_t slot)
+void tl_core_drop_machine(struct tl_run *run, uint32_t slot)
 {
     struct tl_machine *machine = &run->machines[slot];
     TL_ASSERT(machine->kind != TL_MACHINE_NONE);
@@ -143,7 +143,7 @@ void tl_run_drop_machine(struct tl_run *run, uint32_t slot)
     run->machine_live--;
 }
 
-struct tl_machine *tl_run_find(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
+struct tl_machine *tl_core_find(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
                                uint32_t *slot)
 {
     struct tl_slot_entry *entry = index_find(index_of(run, kind), seq);
@@ -154,7 +154,7 @@ struct tl_machine *tl_run_find(struct tl_run *run, enum tl_machine_kind kind, ui
     return &run->machines[entry->slot];
 }
 
-struct tl_machine *tl_run_find_event(struct tl_run *run, int64_t event_id, uint32_t *slot)
+struct tl_machine *tl_core_find_event(struct tl_run *run, int64_t event_id, uint32_t *slot)
 {
     struct tl_slot_entry *entry = index_find(&run->by_event, event_id);
     if (!entry) {
@@ -164,7 +164,7 @@ struct tl_machine *tl_run_find_event(struct tl_run *run, int64_t event_id, uint3
     return &run->machines[entry->slot];
 }
 
-void tl_run_record_event(struct tl_run *run, uint32_t slot, int64_t event_id)
+void tl_core_record_event(struct tl_run *run, uint32_t slot, int64_t event_id)
 {
     run->machines[slot].event_id = event_id;
     index_append(&run->by_event, event_id, slot);
@@ -216,7 +216,7 @@ void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct
 
 /* --- commands on their way -------------------------------------------------------------------- */
 
-void tl_run_push_command(struct tl_run *run, uint32_t slot, int command_type,
+void tl_core_push_command(struct tl_run *run, uint32_t slot, int command_type,
                          ProtobufCMessage *attrs, const struct tl_cmd *cmd)
 {
     if (run->outgoing_first == run->outgoing_count) {
@@ -245,13 +245,13 @@ void tl_run_push_command(struct tl_run *run, uint32_t slot, int command_type,
     run->outgoing_count++;
 }
 
-void tl_run_pop_command(struct tl_run *run)
+void tl_core_pop_command(struct tl_run *run)
 {
     TL_ASSERT(run->outgoing_first < run->outgoing_count);
     run->outgoing_first++;
 }
 
-void tl_run_sweep_commands(struct tl_run *run)
+void tl_core_sweep_commands(struct tl_run *run)
 {
     if (!run->dropped_count) {
         return;
@@ -260,7 +260,7 @@ void tl_run_sweep_commands(struct tl_run *run)
     for (uint32_t i = run->outgoing_first; i < run->outgoing_count; i++) {
         uint32_t slot = run->outgoing[i].slot;
         if (run->machines[slot].dropped) {
-            tl_run_drop_machine(run, slot);
+            tl_core_drop_machine(run, slot);
             continue;
         }
         run->outgoing[to] = run->outgoing[i];
@@ -273,11 +273,11 @@ void tl_run_sweep_commands(struct tl_run *run)
     run->dropped_count = 0;
 }
 
-void tl_run_trim(struct tl_run *run)
+void tl_core_trim(struct tl_run *run)
 {
     tl_mem_free(run->bodies);
     run->bodies = NULL;
-    uint32_t count = tl_run_outgoing_count(run);
+    uint32_t count = tl_core_outgoing_count(run);
     if (run->outgoing_first) {
         memmove(run->outgoing, run->outgoing + run->outgoing_first,
                 count * sizeof(*run->outgoing));

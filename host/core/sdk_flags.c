@@ -35,7 +35,7 @@ static bool is_core_sdk(struct tl_str name)
     return false;
 }
 
-void tl_run_read_metadata(struct tl_run *run,
+void tl_core_read_metadata(struct tl_run *run,
                           const TpHistory__WorkflowTaskCompletedEventAttributes *attrs)
 {
     const TpSdk__WorkflowTaskCompletedMetadata *m = attrs ? attrs->sdk_metadata : NULL;
@@ -65,7 +65,7 @@ void tl_run_read_metadata(struct tl_run *run,
     }
 }
 
-bool tl_run_use_flag(struct tl_run *run, enum tl_core_flag flag, bool record)
+bool tl_core_use_flag(struct tl_run *run, enum tl_core_flag flag, bool record)
 {
     if (!run->sdk_metadata) {
         return false; /* what cannot be recorded must not be relied on */
@@ -92,7 +92,7 @@ static uint32_t *flag_list(struct tl_arena *arena, uint64_t bits, const uint32_t
     return list;
 }
 
-TpSdk__WorkflowTaskCompletedMetadata *tl_run_write_metadata(struct tl_run *run,
+TpSdk__WorkflowTaskCompletedMetadata *tl_core_write_metadata(struct tl_run *run,
                                                             struct tl_arena *arena)
 {
     if (!run->sdk_metadata) {

@@ -12,7 +12,7 @@
 static tl_rc add_query(struct tl_run *run, const char *id, const TpQuery__WorkflowQuery *query,
                        struct tl_error *err)
 {
-    struct tl_job *job = tl_run_add_job(run, TL_JOB_QUERY, err);
+    struct tl_job *job = tl_core_add_job(run, TL_JOB_QUERY, err);
     if (!job) {
         return TL_ELIMIT;
     }
@@ -215,23 +215,23 @@ static tl_rc work(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse 
         return rc;
     }
     if (!run->initialised) {
-        return tl_run_bad_history(run, NULL, err, "the history does not reach the run's start");
+        return tl_core_bad_history(run, NULL, err, "the history does not reach the run's start");
     }
     if (!run->task->query_only && !run->closed &&
         run->started_event_id != poll->started_event_id) {
-        return tl_run_bad_history(run, NULL, err,
+        return tl_core_bad_history(run, NULL, err,
                                   "the history ends at event %lld, the task was started at %lld",
                                   (long long)run->last_event_id,
                                   (long long)poll->started_event_id);
     }
     if (!run->task->query_only && !run->closed && !run->replaying) {
-        rc = tl_run_encode_commands(run, out, err);
+        rc = tl_core_encode_commands(run, out, err);
     }
     if (rc == TL_OK) {
         rc = answer_queries(run, poll, out, err);
     }
     if (rc == TL_OK && !poll->query && !out->evict) {
-        out->sdk_metadata = tl_run_write_metadata(run, run->task->arena);
+        out->sdk_metadata = tl_core_write_metadata(run, run->task->arena);
         if (run->sdk_metadata && !out->sdk_metadata) {
             rc = tl_error_set(err, TL_ELIMIT, "metadata: the arena is full");
         }

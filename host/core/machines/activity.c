@@ -96,7 +96,7 @@ static tl_rc check_recorded(struct tl_run *run, struct tl_machine *machine,
     struct tl_str our_type, our_id = tl_machine_id(run, machine, seq_text, &our_type);
     /* Old histories of the core were never checked; other SDKs number in their own way, but their
      * types must fit. */
-    bool core_checks = tl_run_use_flag(run, TL_FLAG_ID_AND_TYPE_CHECKS, run->task->group.last);
+    bool core_checks = tl_core_use_flag(run, TL_FLAG_ID_AND_TYPE_CHECKS, run->task->group.last);
     bool check_ids = run->sdk_family == TL_SDK_CORE && core_checks;
     bool check_types = run->sdk_family != TL_SDK_CORE || core_checks;
     if (check_types && !tl_str_eq(type, our_type)) {
@@ -121,7 +121,7 @@ static tl_rc check_recorded(struct tl_run *run, struct tl_machine *machine,
 static struct tl_job *tell(struct tl_run *run, const struct tl_machine *machine,
                            enum tl_activity_status status, struct tl_error *err)
 {
-    struct tl_job *job = tl_run_add_job(run, TL_JOB_ACTIVITY_RESOLVED, err);
+    struct tl_job *job = tl_core_add_job(run, TL_JOB_ACTIVITY_RESOLVED, err);
     if (job) {
         job->u.activity.seq = machine->seq;
         job->u.activity.status = status;
@@ -253,7 +253,7 @@ static tl_rc request_cancel(struct tl_run *run, struct tl_machine *machine,
                             machine->seq);
     }
     attrs->scheduled_event_id = machine->event_id;
-    tl_run_push_command(run, (uint32_t)(machine - run->machines),
+    tl_core_push_command(run, (uint32_t)(machine - run->machines),
                         COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK, &attrs->base, input->cmd);
     return machine->cancellation == TL_CANCEL_WAIT ? TL_OK
                                                    : tell_canceled(run, machine, input, err);
@@ -298,7 +298,7 @@ tl_rc tl_activity_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct 
     TpCommand__ScheduleActivityTaskCommandAttributes *attrs =
         (TpCommand__ScheduleActivityTaskCommandAttributes *)cmd->attrs;
     uint32_t slot;
-    struct tl_machine *machine = tl_run_add_machine(run, TL_MACHINE_ACTIVITY, cmd->seq, &slot);
+    struct tl_machine *machine = tl_core_add_machine(run, TL_MACHINE_ACTIVITY, cmd->seq, &slot);
     machine->cancellation = (uint8_t)cmd->cancellation;
     tl_machine_set_text(machine, tl_str(attrs->activity_type ? attrs->activity_type->name : ""),
                         tl_str(attrs->activity_id));
@@ -310,7 +310,7 @@ tl_rc tl_activity_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct 
             return tl_error_set(err, TL_ELIMIT, "activity %u: the arena is full", cmd->seq);
         }
     }
-    tl_run_push_command(run, slot, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, cmd->attrs, cmd);
+    tl_core_push_command(run, slot, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, cmd->attrs, cmd);
     return tl_fsm_apply(&tl_activity_fsm, run, machine, ACTIVITY_E_SCHEDULE,
                         &(struct tl_fsm_input){.cmd = cmd}, err);
 }
@@ -322,7 +322,7 @@ tl_rc tl_activity_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl
                             cmd->seq);
     }
     uint32_t slot;
-    struct tl_machine *machine = tl_run_find(run, TL_MACHINE_ACTIVITY, cmd->seq, &slot);
+    struct tl_machine *machine = tl_core_find(run, TL_MACHINE_ACTIVITY, cmd->seq, &slot);
     if (!machine) {
         return TL_OK; /* resolved already */
     }

@@ -33,7 +33,7 @@ static tl_rc finish(struct tl_run *run, struct tl_machine *machine,
     if (input->cmd->type != TL_CMD_CONTINUE_AS_NEW) {
         return TL_OK;
     }
-    return tl_run_inherit_fill(
+    return tl_core_inherit_fill(
         run, (TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *)input->cmd->attrs, err);
 }
 
@@ -71,8 +71,8 @@ tl_rc tl_close_run(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error
                             tl_command_info(kinds[cmd->type].command)->text);
     }
     uint32_t slot;
-    struct tl_machine *machine = tl_run_add_machine(run, TL_MACHINE_CLOSE, 0, &slot);
-    tl_run_push_command(run, slot, kinds[cmd->type].command, cmd->attrs, cmd);
+    struct tl_machine *machine = tl_core_add_machine(run, TL_MACHINE_CLOSE, 0, &slot);
+    tl_core_push_command(run, slot, kinds[cmd->type].command, cmd->attrs, cmd);
     return tl_fsm_apply(&tl_close_fsm, run, machine, CLOSE_E_CLOSE,
                         &(struct tl_fsm_input){.cmd = cmd}, err);
 }

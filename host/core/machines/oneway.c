@@ -67,14 +67,14 @@ static tl_rc check_upsert(struct tl_run *run, ProtobufCMessage *message, struct 
     bool ours = TL_PB_MAP_GET(TpCommon__SearchAttributes__IndexedFieldsEntry,
                               fields->n_indexed_fields, fields->indexed_fields,
                               TL_STR_LIT(TL_PATCH_SEARCH_ATTRIBUTE)) != NULL;
-    if (ours && tl_run_use_flag(run, TL_FLAG_UPSERT_ON_PATCH, !run->replaying)) {
+    if (ours && tl_core_use_flag(run, TL_FLAG_UPSERT_ON_PATCH, !run->replaying)) {
         attrs->search_attributes = TL_PB_NEW(run->task->current, TpCommon__SearchAttributes,
                                              tp_common__search_attributes);
         return attrs->search_attributes
                    ? TL_OK
                    : tl_error_set(err, TL_ELIMIT, "upsert: the arena is full");
     }
-    return tl_run_inherit_upsert(run, fields, err);
+    return tl_core_inherit_upsert(run, fields, err);
 }
 
 tl_rc tl_oneway_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err)
@@ -110,11 +110,11 @@ tl_rc tl_oneway_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_err
         }
     }
     uint32_t slot;
-    struct tl_machine *machine = tl_run_add_machine(run, TL_MACHINE_ONEWAY, 0, &slot);
+    struct tl_machine *machine = tl_core_add_machine(run, TL_MACHINE_ONEWAY, 0, &slot);
     if (marker.n) {
         tl_machine_set_text(machine, marker, (struct tl_str){0});
     }
-    tl_run_push_command(run, slot, kinds[cmd->type].command, cmd->attrs, cmd);
+    tl_core_push_command(run, slot, kinds[cmd->type].command, cmd->attrs, cmd);
     return tl_oneway_begin(run, machine, cmd, err);
 }
 

@@ -93,8 +93,8 @@ static tl_rc emit_upsert(struct tl_run *run, const struct tl_cmd *cmd, struct tl
     const struct tl_cmd upsert = {
         .type = TL_CMD_UPSERT_SEARCH_ATTRIBUTES, .attrs = &attrs->base, .where = cmd->where};
     uint32_t slot;
-    struct tl_machine *machine = tl_run_add_machine(run, TL_MACHINE_ONEWAY, 0, &slot);
-    tl_run_push_command(run, slot, COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, upsert.attrs,
+    struct tl_machine *machine = tl_core_add_machine(run, TL_MACHINE_ONEWAY, 0, &slot);
+    tl_core_push_command(run, slot, COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, upsert.attrs,
                         &upsert);
     return tl_oneway_begin(run, machine, &upsert, err);
 }
@@ -121,11 +121,11 @@ tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error
         return tl_error_set(err, TL_ELIMIT, "patch: the arena is full");
     }
     uint32_t slot;
-    struct tl_machine *machine = tl_run_add_machine(run, TL_MACHINE_PATCH, index, &slot);
-    tl_run_push_command(run, slot, COMMAND_TYPE_RECORD_MARKER, &attrs->base, cmd);
+    struct tl_machine *machine = tl_core_add_machine(run, TL_MACHINE_PATCH, index, &slot);
+    tl_core_push_command(run, slot, COMMAND_TYPE_RECORD_MARKER, &attrs->base, cmd);
     tl_rc rc = tl_fsm_apply(&tl_patch_fsm, run, machine, PATCH_E_SET,
                             &(struct tl_fsm_input){.cmd = cmd}, err);
-    if (rc != TL_OK || !tl_run_use_flag(run, TL_FLAG_UPSERT_ON_PATCH, !run->replaying)) {
+    if (rc != TL_OK || !tl_core_use_flag(run, TL_FLAG_UPSERT_ON_PATCH, !run->replaying)) {
         return rc;
     }
     return emit_upsert(run, cmd, err);

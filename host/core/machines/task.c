@@ -1,6 +1,6 @@
 /* Workflow task. The server schedules it, a worker starts it, and it ends completed, failed or
- * timed out; one at a time. The start that closes a group sets the workflow's time. A task failed by
- * a reset carries the new run's id: the run's random numbers start afresh.
+ * timed out; one at a time. The start that closes a group sets the workflow's time. A task that a
+ * reset failed carries the new run's id: the run's random numbers start afresh.
  * Thread: the run's. */
 #include "core/run_int.h"
 
@@ -74,7 +74,7 @@ static tl_rc fail(struct tl_run *run, struct tl_machine *machine, const struct t
     if ((int)a->cause != WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW) {
         return TL_OK;
     }
-    struct tl_job *job = tl_run_add_job(run, TL_JOB_RANDOM_SEED, err);
+    struct tl_job *job = tl_core_add_job(run, TL_JOB_RANDOM_SEED, err);
     if (!job) {
         return TL_ELIMIT;
     }

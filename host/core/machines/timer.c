@@ -42,7 +42,7 @@ static tl_rc check_id(struct tl_run *run, struct tl_machine *machine,
         return TL_OK;
     }
     if (run->sdk_family == TL_SDK_CORE &&
-        tl_run_use_flag(run, TL_FLAG_ID_AND_TYPE_CHECKS, run->task->group.last)) {
+        tl_core_use_flag(run, TL_FLAG_ID_AND_TYPE_CHECKS, run->task->group.last)) {
         return tl_error_set(err, TL_ENONDETERMINISM,
                             "history has the timer id '%.*s', the code made '%.*s'",
                             TL_STR_FMT(recorded), TL_STR_FMT(ours));
@@ -71,7 +71,7 @@ static tl_rc resolve(struct tl_run *run, struct tl_machine *machine,
                             "the timer started as '%.*s' fires as '%.*s'", TL_STR_FMT(ours),
                             TL_STR_FMT(recorded));
     }
-    struct tl_job *job = tl_run_add_job(run, TL_JOB_TIMER_FIRED, err);
+    struct tl_job *job = tl_core_add_job(run, TL_JOB_TIMER_FIRED, err);
     if (!job) {
         return TL_ELIMIT;
     }
@@ -90,7 +90,7 @@ static tl_rc emit_cancel(struct tl_run *run, struct tl_machine *machine,
     if (!attrs || !(attrs->timer_id = tl_pb_cstr(run->task->current, id))) {
         return tl_error_set(err, TL_ELIMIT, "cancel of timer %u: the arena is full", machine->seq);
     }
-    tl_run_push_command(run, (uint32_t)(machine - run->machines), COMMAND_TYPE_CANCEL_TIMER,
+    tl_core_push_command(run, (uint32_t)(machine - run->machines), COMMAND_TYPE_CANCEL_TIMER,
                         &attrs->base, input->cmd);
     return TL_OK;
 }
@@ -118,7 +118,7 @@ tl_rc tl_timer_start(struct tl_run *run, const struct tl_cmd *cmd, struct tl_err
     TpCommand__StartTimerCommandAttributes *attrs =
         (TpCommand__StartTimerCommandAttributes *)cmd->attrs;
     uint32_t slot;
-    struct tl_machine *machine = tl_run_add_machine(run, TL_MACHINE_TIMER, cmd->seq, &slot);
+    struct tl_machine *machine = tl_core_add_machine(run, TL_MACHINE_TIMER, cmd->seq, &slot);
     if (attrs->timer_id && attrs->timer_id[0]) {
         tl_machine_set_text(machine, tl_str(attrs->timer_id), (struct tl_str){0});
     } else {
@@ -129,7 +129,7 @@ tl_rc tl_timer_start(struct tl_run *run, const struct tl_cmd *cmd, struct tl_err
             return tl_error_set(err, TL_ELIMIT, "timer %u: the arena is full", cmd->seq);
         }
     }
-    tl_run_push_command(run, slot, COMMAND_TYPE_START_TIMER, cmd->attrs, cmd);
+    tl_core_push_command(run, slot, COMMAND_TYPE_START_TIMER, cmd->attrs, cmd);
     return tl_fsm_apply(&tl_timer_fsm, run, machine, TIMER_E_START,
                         &(struct tl_fsm_input){.cmd = cmd}, err);
 }
@@ -141,7 +141,7 @@ tl_rc tl_timer_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_er
                             cmd->seq);
     }
     uint32_t slot;
-    struct tl_machine *machine = tl_run_find(run, TL_MACHINE_TIMER, cmd->seq, &slot);
+    struct tl_machine *machine = tl_core_find(run, TL_MACHINE_TIMER, cmd->seq, &slot);
     if (!machine) {
         return TL_OK; /* fired or cancelled already */
     }
