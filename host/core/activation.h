@@ -28,11 +28,11 @@
 /* --- jobs ------------------------------------------------------------------------------------- */
 
 enum tl_job_type {
-    TL_JOB_INIT,              /* first job of a run: start the workflow function */
-    TL_JOB_PATCH,             /* this patch id is in history: patched() is true */
-    TL_JOB_RANDOM_SEED,       /* the run was reset: reseed */
+    TL_JOB_INIT,        /* first job of a run: start the workflow function */
+    TL_JOB_PATCH,       /* this patch id is in history: patched() is true */
+    TL_JOB_RANDOM_SEED, /* the run was reset: reseed */
     TL_JOB_SIGNAL,
-    TL_JOB_CANCEL,            /* cancellation of the workflow was requested */
+    TL_JOB_CANCEL, /* cancellation of the workflow was requested */
     TL_JOB_TIMER_FIRED,
     TL_JOB_ACTIVITY_RESOLVED,
     TL_JOB_QUERY,
@@ -80,12 +80,12 @@ struct tl_job {
 
 struct tl_activation {
     struct tl_str run_id;
-    int64_t now_ns;        /* the workflow's time: that of the last WorkflowTaskStarted */
-    bool is_replaying;     /* always true for queries */
+    int64_t now_ns;         /* the workflow's time: that of the last WorkflowTaskStarted */
+    bool is_replaying;      /* always true for queries */
     int64_t history_length; /* id of the last event applied */
     int64_t history_bytes;
     bool continue_as_new_suggested;
-    uint64_t lang_flags;   /* bit n: the language's logic flag n was recorded earlier in this run */
+    uint64_t lang_flags; /* bit n: the language's logic flag n was recorded earlier in this run */
     const struct tl_job *jobs;
     size_t job_count;
     struct tl_arena *arena; /* for the completion; reset before the run's next activation */
@@ -94,19 +94,19 @@ struct tl_activation {
 /* --- commands --------------------------------------------------------------------------------- */
 
 enum tl_cmd_type {
-    TL_CMD_START_TIMER,               /* attrs: StartTimer; seq */
-    TL_CMD_CANCEL_TIMER,              /* seq */
-    TL_CMD_SCHEDULE_ACTIVITY,         /* attrs: ScheduleActivityTask; seq; cancellation */
-    TL_CMD_REQUEST_CANCEL_ACTIVITY,   /* seq */
-    TL_CMD_COMPLETE,                  /* attrs: CompleteWorkflowExecution */
-    TL_CMD_FAIL,                      /* attrs: FailWorkflowExecution */
-    TL_CMD_CANCEL,                    /* attrs: CancelWorkflowExecution */
-    TL_CMD_CONTINUE_AS_NEW,           /* attrs: ContinueAsNewWorkflowExecution */
-    TL_CMD_SET_PATCH,                 /* patch */
-    TL_CMD_QUERY_RESULT,              /* query */
-    TL_CMD_UPSERT_SEARCH_ATTRIBUTES,  /* attrs: UpsertWorkflowSearchAttributes */
-    TL_CMD_MODIFY_PROPERTIES,         /* attrs: ModifyWorkflowProperties */
-    TL_CMD_RECORD_MARKER,             /* attrs: RecordMarker (not the engine's own marker names) */
+    TL_CMD_START_TIMER,              /* attrs: StartTimer; seq */
+    TL_CMD_CANCEL_TIMER,             /* seq */
+    TL_CMD_SCHEDULE_ACTIVITY,        /* attrs: ScheduleActivityTask; seq; cancellation */
+    TL_CMD_REQUEST_CANCEL_ACTIVITY,  /* seq */
+    TL_CMD_COMPLETE,                 /* attrs: CompleteWorkflowExecution */
+    TL_CMD_FAIL,                     /* attrs: FailWorkflowExecution */
+    TL_CMD_CANCEL,                   /* attrs: CancelWorkflowExecution */
+    TL_CMD_CONTINUE_AS_NEW,          /* attrs: ContinueAsNewWorkflowExecution */
+    TL_CMD_SET_PATCH,                /* patch */
+    TL_CMD_QUERY_RESULT,             /* query */
+    TL_CMD_UPSERT_SEARCH_ATTRIBUTES, /* attrs: UpsertWorkflowSearchAttributes */
+    TL_CMD_MODIFY_PROPERTIES,        /* attrs: ModifyWorkflowProperties */
+    TL_CMD_RECORD_MARKER,            /* attrs: RecordMarker (not the engine's own marker names) */
     TL_CMD_COUNT,
 };
 
@@ -131,9 +131,9 @@ struct tl_cmd {
             bool deprecated;
         } patch;
         struct {
-            struct tl_str id;                /* of the job */
-            TpCommon__Payloads *result;      /* answered; may be NULL */
-            struct tl_str error;             /* failed: message ... */
+            struct tl_str id;                  /* of the job */
+            TpCommon__Payloads *result;        /* answered; may be NULL */
+            struct tl_str error;               /* failed: message ... */
             const TpFailure__Failure *failure; /* ... and failure; NULL: answered */
         } query;
     } u;
@@ -145,7 +145,7 @@ struct tl_completion {
     size_t cmd_count;
     size_t cmd_cap; /* private */
     struct tl_arena *arena;
-    uint64_t lang_flags_used;          /* bit n: logic flag n was used while not replaying */
+    uint64_t lang_flags_used;               /* bit n: logic flag n was used while not replaying */
     const TpFailure__Failure *task_failure; /* details when activate fails; may be NULL */
 };
 

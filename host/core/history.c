@@ -8,12 +8,12 @@
 
 static const struct tl_event_info infos[] = {
 #define X(type, class_name, machine_name, name, link)                                              \
-    [EVENT_TYPE_##type] = {                                                                        \
-        .text = #name,                                                                             \
-        .event_class = TL_EVENT_##class_name,                                                      \
-        .machine = TL_MACHINE_##machine_name,                                                      \
-        .link_offset = offsetof(TpHistory__##name##EventAttributes, link),                         \
-        .attributes_case = TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##type##_EVENT_ATTRIBUTES},
+    [EVENT_TYPE_##type] = {.text = #name,                                                          \
+                           .event_class = TL_EVENT_##class_name,                                   \
+                           .machine = TL_MACHINE_##machine_name,                                   \
+                           .link_offset = offsetof(TpHistory__##name##EventAttributes, link),      \
+                           .attributes_case =                                                      \
+                               TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##type##_EVENT_ATTRIBUTES},
 #include "core/events.def"
 #undef X
 };

@@ -43,9 +43,9 @@ bool tl_event_closes(int event_type);
 struct tl_history {
     TpHistory__HistoryEvent *const *events; /* borrowed */
     size_t count;
-    bool complete;    /* nothing follows: the rest after the last boundary is a group too */
-    size_t pos;       /* private: first event not taken */
-    size_t peek_end;  /* private: end of the next group; 0: not known */
+    bool complete;   /* nothing follows: the rest after the last boundary is a group too */
+    size_t pos;      /* private: first event not taken */
+    size_t peek_end; /* private: end of the next group; 0: not known */
 };
 
 struct tl_history_group {

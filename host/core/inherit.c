@@ -20,8 +20,8 @@ static tl_rc keep(struct tl_str *kept, const ProtobufCMessage *message, struct t
 }
 
 tl_rc tl_core_inherit_start(struct tl_run *run,
-                           const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
-                           struct tl_error *err)
+                            const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
+                            struct tl_error *err)
 {
     tl_rc rc = TL_OK;
     if (attrs->memo && attrs->memo->n_fields) {
@@ -37,7 +37,7 @@ tl_rc tl_core_inherit_start(struct tl_run *run,
 }
 
 tl_rc tl_core_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
-                            struct tl_error *err)
+                             struct tl_error *err)
 {
     struct tl_arena *arena = run->task->current;
     TpCommon__SearchAttributes *now =
@@ -71,8 +71,8 @@ tl_rc tl_core_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttribute
 }
 
 tl_rc tl_core_inherit_fill(struct tl_run *run,
-                          TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *attrs,
-                          struct tl_error *err)
+                           TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *attrs,
+                           struct tl_error *err)
 {
     struct tl_arena *arena = run->task->current;
     const struct tl_inherited *kept = &run->inherited;
@@ -85,8 +85,8 @@ tl_rc tl_core_inherit_fill(struct tl_run *run,
                           &attrs->retry_policy, err);
     }
     if (rc == TL_OK && !attrs->search_attributes && kept->search_attributes.n) {
-        rc = tl_pb_decode(&tp_common__search_attributes__descriptor, kept->search_attributes,
-                          arena, &attrs->search_attributes, err);
+        rc = tl_pb_decode(&tp_common__search_attributes__descriptor, kept->search_attributes, arena,
+                          &attrs->search_attributes, err);
     }
     return rc;
 }

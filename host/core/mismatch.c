@@ -96,8 +96,7 @@ static void find_near_command(struct tl_run *run, const TpHistory__HistoryEvent 
     uint32_t from = run->outgoing_first + (have_command ? 1 : 0);
     for (uint32_t i = from; i < run->outgoing_count && i < from + NEAR_MAX; i++) {
         struct tl_nde_side side = command_side(run, i, run->task->arena);
-        if (fits(run, &report->expected, (int)event->event_type, &side,
-                 run->outgoing[i].command)) {
+        if (fits(run, &report->expected, (int)event->event_type, &side, run->outgoing[i].command)) {
             report->near_command = side;
             return;
         }
@@ -124,8 +123,8 @@ static void find_near_event(struct tl_run *run, size_t from, struct tl_nde_repor
 static enum tl_nde_kind classify(const struct tl_run *run, const TpHistory__HistoryEvent *event,
                                  bool have_command, const struct tl_nde_report *report)
 {
-    bool command_event = event && tl_event_info((int)event->event_type)->event_class ==
-                                      TL_EVENT_COMMAND;
+    bool command_event =
+        event && tl_event_info((int)event->event_type)->event_class == TL_EVENT_COMMAND;
     bool history_ends = event && tl_event_closes((int)event->event_type);
     bool code_ends =
         have_command && tl_command_info(run->outgoing[run->outgoing_first].command)->closes;
@@ -227,8 +226,8 @@ static tl_rc report_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *
     if (!report) {
         return tl_error_set(err, TL_ELIMIT, "report: the arena is full");
     }
-    bool command_event = event && tl_event_info((int)event->event_type)->event_class ==
-                                      TL_EVENT_COMMAND;
+    bool command_event =
+        event && tl_event_info((int)event->event_type)->event_class == TL_EVENT_COMMAND;
     if (have_command) {
         report->produced = command_side(run, run->outgoing_first, run->task->arena);
         find_near_event(run, run->task->index + (event ? 1 : 0), report);
@@ -236,8 +235,8 @@ static tl_rc report_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *
     if (command_event) {
         find_near_command(run, event, have_command, report);
     }
-    report->kind = refused && !command_event ? TL_NDE_STATE
-                                             : classify(run, event, have_command, report);
+    report->kind =
+        refused && !command_event ? TL_NDE_STATE : classify(run, event, have_command, report);
     report->detail = arena_text(run->task->arena, detail);
     report->suggestion = tl_str(suggestion(report->kind));
     set_message(err, TL_ENONDETERMINISM, report, detail);
@@ -245,7 +244,7 @@ static tl_rc report_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *
 }
 
 tl_rc tl_core_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
-                      struct tl_error *err, const char *fmt, ...)
+                       struct tl_error *err, const char *fmt, ...)
 {
     char detail[256];
     va_list ap;
@@ -256,7 +255,7 @@ tl_rc tl_core_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event,
 }
 
 tl_rc tl_core_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
-                     struct tl_error *err)
+                      struct tl_error *err)
 {
     if (err->code != TL_ENONDETERMINISM) {
         return err->code;
@@ -267,7 +266,7 @@ tl_rc tl_core_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, 
 }
 
 tl_rc tl_core_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
-                         struct tl_error *err, const char *fmt, ...)
+                          struct tl_error *err, const char *fmt, ...)
 {
     char detail[256];
     va_list ap;

@@ -26,8 +26,7 @@ static const TpCommon__Payload *detail(const TpHistory__MarkerRecordedEventAttri
 }
 
 /* {"id":string,"deprecated":bool}; other members are skipped. */
-static tl_rc read_members(struct tl_jreader *r, struct tl_arena *arena,
-                          struct tl_patch_marker *out)
+static tl_rc read_members(struct tl_jreader *r, struct tl_arena *arena, struct tl_patch_marker *out)
 {
     struct tl_jtok t;
     tl_rc rc = tl_jtok_next(r, &t, NULL);
@@ -88,8 +87,8 @@ bool tl_patch_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena 
 static TpCommon__Payload__MetadataEntry *metadata(struct tl_arena *arena, const char *key,
                                                   struct tl_str value)
 {
-    TpCommon__Payload__MetadataEntry *entry = TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry,
-                                                        tp_common__payload__metadata_entry);
+    TpCommon__Payload__MetadataEntry *entry =
+        TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
     if (entry) {
         entry->key = tl_pb_cstr(arena, tl_str(key));
         entry->value = tl_pb_bytes_view(value);

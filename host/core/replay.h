@@ -10,16 +10,16 @@ struct tl_replay_config {
     /* NULL: a fresh run. Else a run that has seen the events before these: the history goes on
      * where it stands (events it already knows are skipped). Stays the caller's. */
     struct tl_run *run;
-    void (*trace)(void *ud, const char *machine, uint32_t seq, const char *state,
-                  const char *event, const char *next);
+    void (*trace)(void *ud, const char *machine, uint32_t seq, const char *state, const char *event,
+                  const char *next);
     void *trace_ud;
 };
 
 struct tl_replay_result {
     size_t event_count;
-    size_t task_count;       /* workflow tasks (after joining failed and empty ones) */
+    size_t task_count; /* workflow tasks (after joining failed and empty ones) */
     size_t activation_count;
-    bool finished;           /* the history ends with the run's end */
+    bool finished;                /* the history ends with the run's end */
     struct tl_nde_report *report; /* set with TL_ENONDETERMINISM and TL_EINVAL */
 };
 

@@ -28,13 +28,13 @@ struct tl_nde_side {
 struct tl_nde_report {
     enum tl_nde_kind kind;
     struct tl_str workflow_type, workflow_id, run_id;
-    int64_t task_started_event_id;  /* of the workflow task whose code made the command */
-    struct tl_nde_side expected;    /* what history has */
-    struct tl_nde_side produced;    /* what the code made */
+    int64_t task_started_event_id;   /* of the workflow task whose code made the command */
+    struct tl_nde_side expected;     /* what history has */
+    struct tl_nde_side produced;     /* what the code made */
     struct tl_nde_side near_command; /* a later command of the code that fits `expected` */
     struct tl_nde_side near_event;   /* a later event of the history that fits `produced` */
-    struct tl_str detail;           /* one sentence: what was found */
-    struct tl_str suggestion;       /* one sentence: what to do */
+    struct tl_str detail;            /* one sentence: what was found */
+    struct tl_str suggestion;        /* one sentence: what to do */
 };
 
 const char *tl_nde_kind_name(enum tl_nde_kind kind); /* "command_added" */

@@ -156,11 +156,11 @@ size_t tl_run_bytes(const struct tl_run *run)
     size_t bytes = sizeof(*run) + run->run_id.n + run->workflow_id.n + run->workflow_type.n +
                    run->sdk_name.n + run->sdk_version.n + 1;
     bytes += run->machine_cap * sizeof(*run->machines);
-    bytes += (run->timers.cap + run->activities.cap + run->by_event.cap) *
-             sizeof(struct tl_slot_entry);
+    bytes +=
+        (run->timers.cap + run->activities.cap + run->by_event.cap) * sizeof(struct tl_slot_entry);
     bytes += run->outgoing_cap * sizeof(*run->outgoing) + run->patch_cap * sizeof(*run->patches);
-    bytes += run->inherited.memo.n + run->inherited.search_attributes.n +
-             run->inherited.retry_policy.n;
+    bytes +=
+        run->inherited.memo.n + run->inherited.search_attributes.n + run->inherited.retry_policy.n;
     for (uint32_t i = 0; i < run->machine_cap; i++) {
         const struct tl_machine *machine = &run->machines[i];
         if (machine->text) {
@@ -197,8 +197,7 @@ enum tl_run_fit tl_run_check_fit(const struct tl_run *run,
     for (size_t i = 0; i < count; i++) {
         if (h->events[i]->event_id == run->last_event_id + 1) {
             bool waiting = tl_core_outgoing_count(run) > 0;
-            bool completed =
-                (int)h->events[i]->event_type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED;
+            bool completed = (int)h->events[i]->event_type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED;
             return waiting && !completed && !run->after_completed ? TL_FIT_FETCH : TL_FIT_READY;
         }
     }

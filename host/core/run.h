@@ -21,8 +21,8 @@ struct tl_run_config {
     struct tl_str sdk_name, sdk_version; /* recorded in completions when they change */
     bool sdk_metadata;                   /* the server records metadata (GetSystemInfo) */
     /* Called at every state change of a machine; NULL: none. */
-    void (*trace)(void *ud, const char *machine, uint32_t seq, const char *state,
-                  const char *event, const char *next);
+    void (*trace)(void *ud, const char *machine, uint32_t seq, const char *state, const char *event,
+                  const char *next);
     void *trace_ud;
 };
 

@@ -53,8 +53,8 @@ static tl_rc apply_follow(struct tl_run *run, const TpHistory__HistoryEvent *eve
     struct tl_machine *machine = tl_core_find_event(run, link, &slot);
     if (!machine || machine->kind != tl_event_info(type_of(event))->machine) {
         return tl_core_mismatch(run, event, false, err,
-                               "it answers event %lld, which no command of the code began",
-                               (long long)link);
+                                "it answers event %lld, which no command of the code began",
+                                (long long)link);
     }
     tl_rc rc = machine_event(run, machine, event, err);
     if (rc != TL_OK) {
@@ -75,9 +75,9 @@ static bool is_patch_upsert(const TpHistory__HistoryEvent *event)
     }
     const TpCommon__SearchAttributes *fields =
         event->upsert_workflow_search_attributes_event_attributes->search_attributes;
-    return fields && TL_PB_MAP_GET(TpCommon__SearchAttributes__IndexedFieldsEntry,
-                                   fields->n_indexed_fields, fields->indexed_fields,
-                                   TL_STR_LIT(TL_PATCH_SEARCH_ATTRIBUTE));
+    return fields &&
+           TL_PB_MAP_GET(TpCommon__SearchAttributes__IndexedFieldsEntry, fields->n_indexed_fields,
+                         fields->indexed_fields, TL_STR_LIT(TL_PATCH_SEARCH_ATTRIBUTE));
 }
 
 /* A deprecated patch marker may be without its call. */
@@ -90,8 +90,7 @@ static bool skips_deprecated(struct tl_run *run, const TpHistory__HistoryEvent *
     if (tl_core_outgoing_count(run) == 0) {
         return true;
     }
-    const struct tl_machine *machine =
-        &run->machines[run->outgoing[run->outgoing_first].slot];
+    const struct tl_machine *machine = &run->machines[run->outgoing[run->outgoing_first].slot];
     return machine->kind != TL_MACHINE_PATCH ||
            !tl_str_eq(tl_str(run->patches[machine->seq].id), marker.id);
 }
@@ -119,9 +118,9 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
     }
     if (!info->initiates && link != machine->event_id) {
         return tl_core_mismatch(run, event, true, err,
-                               "it cancels what event %lld began, the code cancels what event "
-                               "%lld began",
-                               (long long)link, (long long)machine->event_id);
+                                "it cancels what event %lld began, the code cancels what event "
+                                "%lld began",
+                                (long long)link, (long long)machine->event_id);
     }
     tl_rc rc = machine_event(run, machine, event, err);
     if (rc != TL_OK) {
@@ -249,18 +248,19 @@ static tl_rc apply_event(struct tl_run *run, const TpHistory__HistoryEvent *even
     const struct tl_event_info *info = tl_event_info(type);
     if (event->event_id != run->last_event_id + 1) {
         return tl_core_bad_history(run, event, err, "event %lld was expected",
-                                  (long long)run->last_event_id + 1);
+                                   (long long)run->last_event_id + 1);
     }
     if (run->closed) {
         return tl_core_bad_history(run, event, err, "events follow the end of the run");
     }
     if (run->last_event_id == 0 && type != EVENT_TYPE_WORKFLOW_EXECUTION_STARTED) {
-        return tl_core_bad_history(run, event, err, "a history begins with "
-                                                   "WorkflowExecutionStarted");
+        return tl_core_bad_history(run, event, err,
+                                   "a history begins with "
+                                   "WorkflowExecutionStarted");
     }
     run->last_event_id = event->event_id;
-    bool passes = event->worker_may_ignore && (info->event_class == TL_EVENT_PASS ||
-                                               info->event_class == TL_EVENT_UNKNOWN);
+    bool passes = event->worker_may_ignore &&
+                  (info->event_class == TL_EVENT_PASS || info->event_class == TL_EVENT_UNKNOWN);
     if (!passes && !tl_event_valid(event)) {
         return tl_core_bad_history(run, event, err, "its attributes do not fit its type %d", type);
     }

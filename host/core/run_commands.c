@@ -73,7 +73,7 @@ static tl_rc take_command(struct tl_run *run, const struct tl_cmd *cmd, struct t
 }
 
 tl_rc tl_core_take_completion(struct tl_run *run, const struct tl_completion *completion,
-                             struct tl_error *err)
+                              struct tl_error *err)
 {
     /* Old histories of the core, and those of other SDKs, end a task at its first closing command;
      * now what was called after it is kept and the closing command goes last. */
@@ -112,8 +112,7 @@ tl_rc tl_core_encode_commands(struct tl_run *run, struct tl_wft_result *out, str
     for (uint32_t i = 0; list && i < count; i++) {
         uint32_t at = run->outgoing_first + i;
         const struct tl_outgoing_body *body = &run->bodies[at];
-        TpCommand__Command *command =
-            TL_PB_NEW(arena, TpCommand__Command, tp_command__command);
+        TpCommand__Command *command = TL_PB_NEW(arena, TpCommand__Command, tp_command__command);
         if (!command) {
             list = NULL;
             break;

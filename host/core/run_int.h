@@ -104,8 +104,8 @@ struct tl_task; /* below */
 struct tl_run {
     char *text; /* owned: all strings of the configuration, one after the other */
     struct tl_str run_id, workflow_id, workflow_type, sdk_name, sdk_version;
-    void (*trace)(void *ud, const char *machine, uint32_t seq, const char *state,
-                  const char *event, const char *next);
+    void (*trace)(void *ud, const char *machine, uint32_t seq, const char *state, const char *event,
+                  const char *next);
     void *trace_ud;
     struct tl_task *task; /* borrowed; NULL between tasks */
 
@@ -121,11 +121,11 @@ struct tl_run {
 
     bool sdk_metadata, sdk_name_recorded, sdk_version_recorded;
     bool continue_as_new_suggested;
-    bool initialised;      /* the init job was made */
+    bool initialised; /* the init job was made */
     bool replaying;
-    bool after_completed;  /* after WorkflowTaskCompleted, only command events since */
-    bool finished;         /* the code has closed the run */
-    bool closed;           /* history has */
+    bool after_completed; /* after WorkflowTaskCompleted, only command events since */
+    bool finished;        /* the code has closed the run */
+    bool closed;          /* history has */
     bool broken;
 
     struct tl_machine workflow_task;
@@ -148,15 +148,15 @@ struct tl_run {
 struct tl_task {
     struct tl_history history;
     struct tl_history_group group;
-    size_t index;                  /* of the event being applied */
-    int64_t previous_started_id;   /* events up to it were answered before */
-    bool query_only;               /* nothing new: apply answered events only, send nothing */
+    size_t index;                /* of the event being applied */
+    int64_t previous_started_id; /* events up to it were answered before */
+    bool query_only;             /* nothing new: apply answered events only, send nothing */
     const struct tl_lang *lang;
-    struct tl_arena *arena;        /* of the task: results and reports */
-    struct tl_arena scratch[2];    /* while replaying, by turns: a group's jobs and commands */
+    struct tl_arena *arena;     /* of the task: results and reports */
+    struct tl_arena scratch[2]; /* while replaying, by turns: a group's jobs and commands */
     unsigned turn;
-    struct tl_arena *current;      /* where this group's jobs and commands live */
-    struct tl_job *jobs;           /* in current */
+    struct tl_arena *current; /* where this group's jobs and commands live */
+    struct tl_job *jobs;      /* in current */
     size_t job_count, job_cap;
     struct tl_nde_report *report;
     const TpFailure__Failure *failure; /* from the language */
@@ -167,18 +167,18 @@ struct tl_task {
 
 /* A new machine; its slot in *slot. Pointers to machines die with the next call. */
 struct tl_machine *tl_core_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
-                                      uint32_t *slot);
+                                       uint32_t *slot);
 /* Drops a machine that is done; it must not be referred to by outgoing commands. */
 void tl_core_drop_machine(struct tl_run *run, uint32_t slot);
 /* NULL when there is none (resolved, or never made). */
 struct tl_machine *tl_core_find(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
-                               uint32_t *slot);
+                                uint32_t *slot);
 struct tl_machine *tl_core_find_event(struct tl_run *run, int64_t event_id, uint32_t *slot);
 void tl_core_record_event(struct tl_run *run, uint32_t slot, int64_t event_id);
 const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine);
 
 void tl_core_push_command(struct tl_run *run, uint32_t slot, int command_type,
-                         ProtobufCMessage *attrs, const struct tl_cmd *cmd);
+                          ProtobufCMessage *attrs, const struct tl_cmd *cmd);
 static inline uint32_t tl_core_outgoing_count(const struct tl_run *run)
 {
     return run->outgoing_count - run->outgoing_first;
@@ -210,21 +210,21 @@ tl_rc tl_core_check_end(struct tl_run *run, struct tl_error *err) TL_MUST_USE;
 /* --- run_commands.c: what the language answered ----------------------------------------------- */
 
 tl_rc tl_core_take_completion(struct tl_run *run, const struct tl_completion *completion,
-                             struct tl_error *err) TL_MUST_USE;
+                              struct tl_error *err) TL_MUST_USE;
 /* The commands for the server, in the task's arena. */
 tl_rc tl_core_encode_commands(struct tl_run *run, struct tl_wft_result *out,
-                             struct tl_error *err) TL_MUST_USE;
+                              struct tl_error *err) TL_MUST_USE;
 
 /* --- inherit.c: what continue-as-new takes along ---------------------------------------------- */
 
 tl_rc tl_core_inherit_start(struct tl_run *run,
-                           const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
-                           struct tl_error *err) TL_MUST_USE;
-tl_rc tl_core_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
+                            const TpHistory__WorkflowExecutionStartedEventAttributes *attrs,
                             struct tl_error *err) TL_MUST_USE;
+tl_rc tl_core_inherit_upsert(struct tl_run *run, const TpCommon__SearchAttributes *upserted,
+                             struct tl_error *err) TL_MUST_USE;
 tl_rc tl_core_inherit_fill(struct tl_run *run,
-                          TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *attrs,
-                          struct tl_error *err) TL_MUST_USE;
+                           TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *attrs,
+                           struct tl_error *err) TL_MUST_USE;
 void tl_core_inherit_free(struct tl_run *run);
 
 /* --- sdk_flags.c ------------------------------------------------------------------------------ */
@@ -233,31 +233,31 @@ enum tl_core_flag { /* bit numbers in core_flags: the rows of flags.def, not the
 #define X(number, name, why) TL_FLAG_##name,
 #include "core/flags.def"
 #undef X
-    TL_FLAG_COUNT,
+                    TL_FLAG_COUNT,
 };
 
 void tl_core_read_metadata(struct tl_run *run,
-                          const TpHistory__WorkflowTaskCompletedEventAttributes *attrs);
+                           const TpHistory__WorkflowTaskCompletedEventAttributes *attrs);
 /* May behaviour n be used now? Recording it makes it so for the rest of the run. */
 bool tl_core_use_flag(struct tl_run *run, enum tl_core_flag flag, bool record);
 /* What the completion records; everything known is used from now on. NULL when the server has no
  * use for it, or when the arena is full: then the task must fail. */
 TpSdk__WorkflowTaskCompletedMetadata *tl_core_write_metadata(struct tl_run *run,
-                                                            struct tl_arena *arena);
+                                                             struct tl_arena *arena);
 
 /* --- mismatch.c ------------------------------------------------------------------------------- */
 
 /* Fills the task's report from the event being applied (NULL: none) and the next outgoing command
  * (have_command false: leave it out), sets err and returns TL_ENONDETERMINISM. */
 tl_rc tl_core_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
-                      struct tl_error *err, const char *fmt, ...)
+                       struct tl_error *err, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 /* A machine refused: keeps err's sentence as the report's detail. */
 tl_rc tl_core_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, bool have_command,
-                     struct tl_error *err);
+                      struct tl_error *err);
 /* The history itself is wrong; returns TL_EINVAL. */
 tl_rc tl_core_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
-                         struct tl_error *err, const char *fmt, ...)
+                          struct tl_error *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* --- machines/: one file each ----------------------------------------------------------------- */

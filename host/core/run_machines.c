@@ -109,7 +109,7 @@ static void add_slots(struct tl_run *run)
 }
 
 struct tl_machine *tl_core_add_machine(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
-                                      uint32_t *slot)
+                                       uint32_t *slot)
 {
     if (run->machine_free == TL_SLOT_NONE) {
         add_slots(run);
@@ -144,7 +144,7 @@ void tl_core_drop_machine(struct tl_run *run, uint32_t slot)
 }
 
 struct tl_machine *tl_core_find(struct tl_run *run, enum tl_machine_kind kind, uint32_t seq,
-                               uint32_t *slot)
+                                uint32_t *slot)
 {
     struct tl_slot_entry *entry = index_find(index_of(run, kind), seq);
     if (!entry) {
@@ -173,9 +173,9 @@ void tl_core_record_event(struct tl_run *run, uint32_t slot, int64_t event_id)
 const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine)
 {
     static const struct tl_fsm *const fsms[TL_MACHINE_COUNT] = {
-        [TL_MACHINE_TASK] = &tl_task_fsm,     [TL_MACHINE_TIMER] = &tl_timer_fsm,
+        [TL_MACHINE_TASK] = &tl_task_fsm,         [TL_MACHINE_TIMER] = &tl_timer_fsm,
         [TL_MACHINE_ACTIVITY] = &tl_activity_fsm, [TL_MACHINE_ONEWAY] = &tl_oneway_fsm,
-        [TL_MACHINE_PATCH] = &tl_patch_fsm,   [TL_MACHINE_CLOSE] = &tl_close_fsm,
+        [TL_MACHINE_PATCH] = &tl_patch_fsm,       [TL_MACHINE_CLOSE] = &tl_close_fsm,
     };
     return fsms[machine->kind];
 }
@@ -217,7 +217,7 @@ void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct
 /* --- commands on their way -------------------------------------------------------------------- */
 
 void tl_core_push_command(struct tl_run *run, uint32_t slot, int command_type,
-                         ProtobufCMessage *attrs, const struct tl_cmd *cmd)
+                          ProtobufCMessage *attrs, const struct tl_cmd *cmd)
 {
     if (run->outgoing_first == run->outgoing_count) {
         run->outgoing_first = run->outgoing_count = 0;
@@ -225,8 +225,7 @@ void tl_core_push_command(struct tl_run *run, uint32_t slot, int command_type,
     bool full = run->outgoing_count == run->outgoing_cap;
     if (full) {
         run->outgoing_cap = run->outgoing_cap ? run->outgoing_cap * 2 : 2;
-        run->outgoing =
-            tl_mem_realloc(run->outgoing, run->outgoing_cap * sizeof(*run->outgoing));
+        run->outgoing = tl_mem_realloc(run->outgoing, run->outgoing_cap * sizeof(*run->outgoing));
     }
     if (full || !run->bodies) {
         bool fresh = !run->bodies;
@@ -279,15 +278,13 @@ void tl_core_trim(struct tl_run *run)
     run->bodies = NULL;
     uint32_t count = tl_core_outgoing_count(run);
     if (run->outgoing_first) {
-        memmove(run->outgoing, run->outgoing + run->outgoing_first,
-                count * sizeof(*run->outgoing));
+        memmove(run->outgoing, run->outgoing + run->outgoing_first, count * sizeof(*run->outgoing));
         run->outgoing_first = 0;
         run->outgoing_count = count;
     }
     if (run->outgoing_cap > 4 && count * 4 <= run->outgoing_cap) {
         run->outgoing_cap = count ? count * 2 : 2;
-        run->outgoing =
-            tl_mem_realloc(run->outgoing, run->outgoing_cap * sizeof(*run->outgoing));
+        run->outgoing = tl_mem_realloc(run->outgoing, run->outgoing_cap * sizeof(*run->outgoing));
     }
     index_trim(&run->timers);
     index_trim(&run->activities);

@@ -23,9 +23,8 @@ static uint32_t core_flag_bit(uint32_t number)
 
 static bool is_core_sdk(struct tl_str name)
 {
-    static const char *const names[] = {"temporal-lua",        "temporal-python",
-                                        "temporal-typescript", "temporal-dotnet",
-                                        "temporal-ruby",       "temporal-rust",
+    static const char *const names[] = {"temporal-lua",    "temporal-python", "temporal-typescript",
+                                        "temporal-dotnet", "temporal-ruby",   "temporal-rust",
                                         "temporal-core"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (tl_str_eqc(name, names[i])) {
@@ -36,7 +35,7 @@ static bool is_core_sdk(struct tl_str name)
 }
 
 void tl_core_read_metadata(struct tl_run *run,
-                          const TpHistory__WorkflowTaskCompletedEventAttributes *attrs)
+                           const TpHistory__WorkflowTaskCompletedEventAttributes *attrs)
 {
     const TpSdk__WorkflowTaskCompletedMetadata *m = attrs ? attrs->sdk_metadata : NULL;
     if (!m || !run->sdk_metadata) {
@@ -93,14 +92,14 @@ static uint32_t *flag_list(struct tl_arena *arena, uint64_t bits, const uint32_t
 }
 
 TpSdk__WorkflowTaskCompletedMetadata *tl_core_write_metadata(struct tl_run *run,
-                                                            struct tl_arena *arena)
+                                                             struct tl_arena *arena)
 {
     if (!run->sdk_metadata) {
         return NULL;
     }
     uint32_t all = (1u << TL_FLAG_COUNT) - 1;
-    TpSdk__WorkflowTaskCompletedMetadata *m = TL_PB_NEW(
-        arena, TpSdk__WorkflowTaskCompletedMetadata, tp_sdk__workflow_task_completed_metadata);
+    TpSdk__WorkflowTaskCompletedMetadata *m = TL_PB_NEW(arena, TpSdk__WorkflowTaskCompletedMetadata,
+                                                        tp_sdk__workflow_task_completed_metadata);
     if (!m) {
         return NULL;
     }

@@ -151,8 +151,8 @@ static TpFailure__Failure *make_failure(struct tl_arena *arena, tl_rc rc, const 
     }
     f->message = tl_pb_cstr(arena, tl_str(message));
     f->source = tl_pb_cstr(arena, TL_STR_LIT("temporal-lua"));
-    info->type = tl_pb_cstr(arena, tl_str(rc == TL_ENONDETERMINISM ? "NonDeterminismError"
-                                                                   : tl_rc_name(rc)));
+    info->type = tl_pb_cstr(
+        arena, tl_str(rc == TL_ENONDETERMINISM ? "NonDeterminismError" : tl_rc_name(rc)));
     if (!f->message || !f->source || !info->type) {
         return NULL;
     }
@@ -175,9 +175,11 @@ static tl_rc fail_task(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResp
         out->direct_query = failed_query(arena, tl_str(err->message), out->failure);
     }
     out->failed = true;
-    out->cause = (TpEnums__WorkflowTaskFailedCause)(
-        rc == TL_ENONDETERMINISM ? WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR
-                                 : WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE);
+    int cause = WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
+    if (rc == TL_ENONDETERMINISM) {
+        cause = WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR;
+    }
+    out->cause = (TpEnums__WorkflowTaskFailedCause)cause;
     out->commands = NULL;
     out->command_count = 0;
     out->query_results = NULL;
@@ -217,12 +219,10 @@ static tl_rc work(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse 
     if (!run->initialised) {
         return tl_core_bad_history(run, NULL, err, "the history does not reach the run's start");
     }
-    if (!run->task->query_only && !run->closed &&
-        run->started_event_id != poll->started_event_id) {
-        return tl_core_bad_history(run, NULL, err,
-                                  "the history ends at event %lld, the task was started at %lld",
-                                  (long long)run->last_event_id,
-                                  (long long)poll->started_event_id);
+    if (!run->task->query_only && !run->closed && run->started_event_id != poll->started_event_id) {
+        return tl_core_bad_history(
+            run, NULL, err, "the history ends at event %lld, the task was started at %lld",
+            (long long)run->last_event_id, (long long)poll->started_event_id);
     }
     if (!run->task->query_only && !run->closed && !run->replaying) {
         rc = tl_core_encode_commands(run, out, err);

@@ -11,6 +11,7 @@
 
 #include <tl_enums.h>
 
+/* clang-format off */
 #define ACTIVITY_STATES(S)                                                                         \
     S(NEW)                                                                                         \
     S(SCHEDULE_CREATED)                                                                            \
@@ -84,6 +85,7 @@ enum {
 #undef E
     ACTIVITY_E_COUNT,
 };
+/* clang-format on */
 
 static tl_rc check_recorded(struct tl_run *run, struct tl_machine *machine,
                             const struct tl_fsm_input *input, struct tl_error *err)
@@ -254,7 +256,7 @@ static tl_rc request_cancel(struct tl_run *run, struct tl_machine *machine,
     }
     attrs->scheduled_event_id = machine->event_id;
     tl_core_push_command(run, (uint32_t)(machine - run->machines),
-                        COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK, &attrs->base, input->cmd);
+                         COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK, &attrs->base, input->cmd);
     return machine->cancellation == TL_CANCEL_WAIT ? TL_OK
                                                    : tell_canceled(run, machine, input, err);
 }
@@ -280,9 +282,9 @@ static _Atomic uint8_t taken[ACTIVITY_S_COUNT * ACTIVITY_E_COUNT];
 static const char *const states[] = {ACTIVITY_STATES(NAME)};
 static const char *const events[] = {ACTIVITY_EVENTS(NAME)};
 #undef NAME
-const struct tl_fsm tl_activity_fsm = {"activity",       states, events,
-                                       ACTIVITY_S_COUNT, ACTIVITY_E_COUNT,
-                                       1u << ACTIVITY_S_DONE, edges, taken};
+const struct tl_fsm tl_activity_fsm = {
+    "activity", states, events, ACTIVITY_S_COUNT, ACTIVITY_E_COUNT, 1u << ACTIVITY_S_DONE,
+    edges,      taken};
 
 /* --- commands and events ---------------------------------------------------------------------- */
 
@@ -326,10 +328,10 @@ tl_rc tl_activity_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl
     if (!machine) {
         return TL_OK; /* resolved already */
     }
-    uint8_t input = machine->cancellation == TL_CANCEL_ABANDON ? ACTIVITY_E_ABANDON
-                                                               : ACTIVITY_E_CANCEL;
-    return tl_fsm_apply(&tl_activity_fsm, run, machine, input,
-                        &(struct tl_fsm_input){.cmd = cmd}, err);
+    uint8_t input =
+        machine->cancellation == TL_CANCEL_ABANDON ? ACTIVITY_E_ABANDON : ACTIVITY_E_CANCEL;
+    return tl_fsm_apply(&tl_activity_fsm, run, machine, input, &(struct tl_fsm_input){.cmd = cmd},
+                        err);
 }
 
 tl_rc tl_activity_event(struct tl_run *run, struct tl_machine *machine,

@@ -5,6 +5,7 @@
 
 #include <tl_enums.h>
 
+/* clang-format off */
 #define CLOSE_STATES(S) S(NEW) S(CREATED) S(RECORDED)
 #define CLOSE_EVENTS(E) E(CLOSE) E(RECORD)
 #define CLOSE_TABLE(T)                                                                             \
@@ -24,6 +25,7 @@ enum {
 #undef E
     CLOSE_E_COUNT,
 };
+/* clang-format on */
 
 static tl_rc finish(struct tl_run *run, struct tl_machine *machine,
                     const struct tl_fsm_input *input, struct tl_error *err)

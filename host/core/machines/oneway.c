@@ -5,6 +5,7 @@
 
 #include <tl_enums.h>
 
+/* clang-format off */
 #define ONEWAY_STATES(S) S(NEW) S(CREATED) S(RECORDED)
 #define ONEWAY_EVENTS(E) E(SEND) E(RECORD)
 #define ONEWAY_TABLE(T)                                                                            \
@@ -24,6 +25,7 @@ enum {
 #undef E
     ONEWAY_E_COUNT,
 };
+/* clang-format on */
 
 static tl_rc check_name(struct tl_run *run, struct tl_machine *machine,
                         const struct tl_fsm_input *input, struct tl_error *err)
@@ -64,15 +66,14 @@ static tl_rc check_upsert(struct tl_run *run, ProtobufCMessage *message, struct 
     if (!fields) {
         return TL_OK;
     }
-    bool ours = TL_PB_MAP_GET(TpCommon__SearchAttributes__IndexedFieldsEntry,
-                              fields->n_indexed_fields, fields->indexed_fields,
-                              TL_STR_LIT(TL_PATCH_SEARCH_ATTRIBUTE)) != NULL;
+    bool ours =
+        TL_PB_MAP_GET(TpCommon__SearchAttributes__IndexedFieldsEntry, fields->n_indexed_fields,
+                      fields->indexed_fields, TL_STR_LIT(TL_PATCH_SEARCH_ATTRIBUTE)) != NULL;
     if (ours && tl_core_use_flag(run, TL_FLAG_UPSERT_ON_PATCH, !run->replaying)) {
-        attrs->search_attributes = TL_PB_NEW(run->task->current, TpCommon__SearchAttributes,
-                                             tp_common__search_attributes);
-        return attrs->search_attributes
-                   ? TL_OK
-                   : tl_error_set(err, TL_ELIMIT, "upsert: the arena is full");
+        attrs->search_attributes =
+            TL_PB_NEW(run->task->current, TpCommon__SearchAttributes, tp_common__search_attributes);
+        return attrs->search_attributes ? TL_OK
+                                        : tl_error_set(err, TL_ELIMIT, "upsert: the arena is full");
     }
     return tl_core_inherit_upsert(run, fields, err);
 }

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "proto/utf8.h"
 
+/* clang-format off */
 #define PATCH_STATES(S) S(NEW) S(MARKER_CREATED) S(RECORDED)
 #define PATCH_EVENTS(E) E(SET) E(RECORD)
 #define PATCH_TABLE(T)                                                                             \
@@ -35,6 +36,7 @@ enum {
 #undef E
     PATCH_E_COUNT,
 };
+/* clang-format on */
 
 static tl_rc check_id(struct tl_run *run, struct tl_machine *machine,
                       const struct tl_fsm_input *input, struct tl_error *err)
@@ -61,8 +63,8 @@ static _Atomic uint8_t taken[PATCH_S_COUNT * PATCH_E_COUNT];
 static const char *const states[] = {PATCH_STATES(NAME)};
 static const char *const events[] = {PATCH_EVENTS(NAME)};
 #undef NAME
-const struct tl_fsm tl_patch_fsm = {"patch", states, events, PATCH_S_COUNT, PATCH_E_COUNT,
-                                    1u << PATCH_S_RECORDED, edges, taken};
+const struct tl_fsm tl_patch_fsm = {
+    "patch", states, events, PATCH_S_COUNT, PATCH_E_COUNT, 1u << PATCH_S_RECORDED, edges, taken};
 
 uint32_t tl_patch_index(struct tl_run *run, struct tl_str id)
 {
@@ -95,7 +97,7 @@ static tl_rc emit_upsert(struct tl_run *run, const struct tl_cmd *cmd, struct tl
     uint32_t slot;
     struct tl_machine *machine = tl_core_add_machine(run, TL_MACHINE_ONEWAY, 0, &slot);
     tl_core_push_command(run, slot, COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, upsert.attrs,
-                        &upsert);
+                         &upsert);
     return tl_oneway_begin(run, machine, &upsert, err);
 }
 

@@ -6,6 +6,7 @@
 
 #include <tl_enums.h>
 
+/* clang-format off */
 #define TASK_STATES(S) S(NONE) S(SCHEDULED) S(STARTED) S(COMPLETED) S(FAILED) S(TIMED_OUT)
 #define TASK_EVENTS(E) E(SCHEDULE) E(START) E(COMPLETE) E(FAIL) E(TIME_OUT)
 #define TASK_TABLE(T)                                                                              \
@@ -32,6 +33,7 @@ enum {
 #undef E
     TASK_E_COUNT,
 };
+/* clang-format on */
 
 static tl_rc open(struct tl_run *run, struct tl_machine *machine, const struct tl_fsm_input *input,
                   struct tl_error *err)
@@ -41,8 +43,8 @@ static tl_rc open(struct tl_run *run, struct tl_machine *machine, const struct t
     return TL_OK;
 }
 
-static tl_rc start(struct tl_run *run, struct tl_machine *machine,
-                   const struct tl_fsm_input *input, struct tl_error *err)
+static tl_rc start(struct tl_run *run, struct tl_machine *machine, const struct tl_fsm_input *input,
+                   struct tl_error *err)
 {
     (void)machine;
     const TpHistory__HistoryEvent *event = input->event;
@@ -90,8 +92,8 @@ static _Atomic uint8_t taken[TASK_S_COUNT * TASK_E_COUNT];
 static const char *const states[] = {TASK_STATES(NAME)};
 static const char *const events[] = {TASK_EVENTS(NAME)};
 #undef NAME
-const struct tl_fsm tl_task_fsm = {"workflow task", states, events, TASK_S_COUNT, TASK_E_COUNT,
-                                   0,               edges,  taken};
+const struct tl_fsm tl_task_fsm = {"workflow task", states, events, TASK_S_COUNT,
+                                   TASK_E_COUNT,    0,      edges,  taken};
 
 tl_rc tl_task_event(struct tl_run *run, const TpHistory__HistoryEvent *event, struct tl_error *err)
 {

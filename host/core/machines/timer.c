@@ -6,6 +6,7 @@
 
 #include <tl_enums.h>
 
+/* clang-format off */
 #define TIMER_STATES(S) S(NEW) S(START_CREATED) S(STARTED) S(CANCEL_CREATED) S(CANCELED) S(FIRED)
 #define TIMER_EVENTS(E) E(START) E(CANCEL) E(TIMER_STARTED) E(TIMER_FIRED) E(TIMER_CANCELED)
 #define TIMER_TABLE(T)                                                                             \
@@ -31,6 +32,7 @@ enum {
 #undef E
     TIMER_E_COUNT,
 };
+/* clang-format on */
 
 static tl_rc check_id(struct tl_run *run, struct tl_machine *machine,
                       const struct tl_fsm_input *input, struct tl_error *err)
@@ -67,9 +69,8 @@ static tl_rc resolve(struct tl_run *run, struct tl_machine *machine,
     char seq_text[16];
     struct tl_str name, ours = tl_machine_id(run, machine, seq_text, &name);
     if (!tl_str_eq(recorded, ours)) {
-        return tl_error_set(err, TL_ENONDETERMINISM,
-                            "the timer started as '%.*s' fires as '%.*s'", TL_STR_FMT(ours),
-                            TL_STR_FMT(recorded));
+        return tl_error_set(err, TL_ENONDETERMINISM, "the timer started as '%.*s' fires as '%.*s'",
+                            TL_STR_FMT(ours), TL_STR_FMT(recorded));
     }
     struct tl_job *job = tl_core_add_job(run, TL_JOB_TIMER_FIRED, err);
     if (!job) {
@@ -91,7 +92,7 @@ static tl_rc emit_cancel(struct tl_run *run, struct tl_machine *machine,
         return tl_error_set(err, TL_ELIMIT, "cancel of timer %u: the arena is full", machine->seq);
     }
     tl_core_push_command(run, (uint32_t)(machine - run->machines), COMMAND_TYPE_CANCEL_TIMER,
-                        &attrs->base, input->cmd);
+                         &attrs->base, input->cmd);
     return TL_OK;
 }
 
@@ -103,9 +104,10 @@ static _Atomic uint8_t taken[TIMER_S_COUNT * TIMER_E_COUNT];
 static const char *const states[] = {TIMER_STATES(NAME)};
 static const char *const events[] = {TIMER_EVENTS(NAME)};
 #undef NAME
-const struct tl_fsm tl_timer_fsm = {
-    "timer", states, events, TIMER_S_COUNT, TIMER_E_COUNT,
-    1u << TIMER_S_CANCELED | 1u << TIMER_S_FIRED, edges, taken};
+const struct tl_fsm tl_timer_fsm = {"timer",       states,
+                                    events,        TIMER_S_COUNT,
+                                    TIMER_E_COUNT, 1u << TIMER_S_CANCELED | 1u << TIMER_S_FIRED,
+                                    edges,         taken};
 
 tl_rc tl_timer_start(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err)
 {
@@ -158,6 +160,6 @@ tl_rc tl_timer_event(struct tl_run *run, struct tl_machine *machine,
     } else if ((int)event->event_type == EVENT_TYPE_TIMER_CANCELED) {
         input = TIMER_E_TIMER_CANCELED;
     }
-    return tl_fsm_apply(&tl_timer_fsm, run, machine, input,
-                        &(struct tl_fsm_input){.event = event}, err);
+    return tl_fsm_apply(&tl_timer_fsm, run, machine, input, &(struct tl_fsm_input){.event = event},
+                        err);
 }

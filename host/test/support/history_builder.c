@@ -44,12 +44,11 @@ TpHistory__HistoryEvent *tl_hb_add(struct tl_hb *hb, int event_type)
     e->event_time = tl_pb_timestamp(hb->arena, hb->time_ns);
     e->event_type = (TpEnums__EventType)event_type;
     unsigned member = tl_event_info(event_type)->attributes_case;
-    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(
-        &tp_history__history_event__descriptor, member);
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(&tp_history__history_event__descriptor, member);
     if (field) {
         e->attributes_case = (TpHistory__HistoryEvent__AttributesCase)member;
-        e->workflow_execution_started_event_attributes =
-            tl_pb_new(hb->arena, field->descriptor);
+        e->workflow_execution_started_event_attributes = tl_pb_new(hb->arena, field->descriptor);
     }
     TL_ASSERT(tl_pb_push(hb->arena, &hb->events, e));
     return e;
@@ -101,8 +100,7 @@ void tl_hb_task_completed(struct tl_hb *hb)
         a->sdk_metadata = TL_PB_NEW(hb->arena, TpSdk__WorkflowTaskCompletedMetadata,
                                     tp_sdk__workflow_task_completed_metadata);
         a->sdk_metadata->sdk_name = text(hb, hb->sdk_name);
-        a->sdk_metadata->core_used_flags =
-            tl_arena_copy(hb->arena, hb->flags, sizeof(hb->flags));
+        a->sdk_metadata->core_used_flags = tl_arena_copy(hb->arena, hb->flags, sizeof(hb->flags));
         a->sdk_metadata->n_core_used_flags = hb->flag_count;
     }
 }
@@ -316,9 +314,8 @@ static TpQuery__WorkflowQuery *query(const struct tl_hb *hb, const char *query_t
 
 TpWs__PollWorkflowTaskQueueResponse *tl_hb_poll(const struct tl_hb *hb, int64_t first_event_id)
 {
-    TpWs__PollWorkflowTaskQueueResponse *p =
-        TL_PB_NEW(hb->arena, TpWs__PollWorkflowTaskQueueResponse,
-                  tp_ws__poll_workflow_task_queue_response);
+    TpWs__PollWorkflowTaskQueueResponse *p = TL_PB_NEW(
+        hb->arena, TpWs__PollWorkflowTaskQueueResponse, tp_ws__poll_workflow_task_queue_response);
     p->history = history_from(hb, first_event_id);
     p->previous_started_event_id = hb->previous_started_id;
     p->started_event_id = hb->started_id;

@@ -11,13 +11,13 @@
 struct tl_hb {
     struct tl_arena *arena;
     struct tl_pb_list events;
-    int64_t first_id;        /* of the first event kept (partial histories) */
+    int64_t first_id; /* of the first event kept (partial histories) */
     int64_t time_ns;
-    int64_t scheduled_id;    /* of the current workflow task */
+    int64_t scheduled_id; /* of the current workflow task */
     int64_t started_id;
     int64_t previous_started_id; /* of the last completed task */
-    const char *sdk_name;    /* recorded by the first completed task; NULL: no metadata */
-    uint32_t flags[8];       /* recorded with it */
+    const char *sdk_name;        /* recorded by the first completed task; NULL: no metadata */
+    uint32_t flags[8];           /* recorded with it */
     size_t flag_count;
     bool metadata_written;
 };

@@ -6,19 +6,19 @@
 #include "core/activation.h"
 
 enum tl_step_op {
-    TL_DO_TIMER = 1,     /* starts timer, next number; name: its id or NULL */
-    TL_DO_WAIT_TIMER,    /* n */
-    TL_DO_CANCEL_TIMER,  /* n */
-    TL_DO_ACTIVITY,      /* name: type; n: enum tl_cancellation_type; id: its id or NULL */
-    TL_DO_WAIT_ACTIVITY, /* n */
+    TL_DO_TIMER = 1,       /* starts timer, next number; name: its id or NULL */
+    TL_DO_WAIT_TIMER,      /* n */
+    TL_DO_CANCEL_TIMER,    /* n */
+    TL_DO_ACTIVITY,        /* name: type; n: enum tl_cancellation_type; id: its id or NULL */
+    TL_DO_WAIT_ACTIVITY,   /* n */
     TL_DO_CANCEL_ACTIVITY, /* n */
-    TL_DO_WAIT_SIGNALS,  /* until n have come */
+    TL_DO_WAIT_SIGNALS,    /* until n have come */
     TL_DO_WAIT_CANCEL,
-    TL_DO_PATCH,         /* name; when patched() is false the next n steps are skipped */
-    TL_DO_DEPRECATE,     /* name */
-    TL_DO_UPSERT,        /* name: attribute, one value */
+    TL_DO_PATCH,     /* name; when patched() is false the next n steps are skipped */
+    TL_DO_DEPRECATE, /* name */
+    TL_DO_UPSERT,    /* name: attribute, one value */
     TL_DO_PROPERTIES,
-    TL_DO_MARKER,        /* name */
+    TL_DO_MARKER, /* name */
     TL_DO_COMPLETE,
     TL_DO_FAIL,
     TL_DO_CANCELED,
@@ -35,7 +35,10 @@ struct tl_step {
     const char *id;
 };
 /* TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(COMPLETE)) */
-#define DO(what, ...) {.op = TL_DO_##what, __VA_ARGS__}
+#define DO(what, ...)                                                                              \
+    {                                                                                              \
+        .op = TL_DO_##what, __VA_ARGS__                                                            \
+    }
 #define TL_STEPS(...) ((const struct tl_step[]){__VA_ARGS__, {.op = 0}})
 
 #define TL_SCRIPT_MAX 64
@@ -49,15 +52,15 @@ struct tl_script {
     unsigned patch_count;
     unsigned signals;
     bool cancelled;
-    bool query_fails;   /* queries are answered with a failure */
-    bool query_breaks;  /* a query makes the activation fail */
-    bool query_silent;  /* queries get no answer */
-    int64_t now_ns;     /* of the last activation */
+    bool query_fails;  /* queries are answered with a failure */
+    bool query_breaks; /* a query makes the activation fail */
+    bool query_silent; /* queries get no answer */
+    int64_t now_ns;    /* of the last activation */
     int64_t history_length;
     bool suggested;
     uint64_t seed;
     unsigned activations;
-    char log[4096];     /* "init|signal a,timer 1|query q?" : activations by |, ? when replaying */
+    char log[4096]; /* "init|signal a,timer 1|query q?" : activations by |, ? when replaying */
 };
 
 void tl_script_init(struct tl_script *s, const struct tl_step *steps);

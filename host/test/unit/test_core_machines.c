@@ -72,8 +72,7 @@ static void timer_fires(void **state)
     tl_hb_timer_fired(&f->hb, timer);
     tl_hb_full_task(&f->hb);
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
-    agrees(f, TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(COMPLETE)),
-           "init?|timer 1?");
+    agrees(f, TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(COMPLETE)), "init?|timer 1?");
     assert_int_equal(f->result.event_count, 10);
     assert_int_equal(f->result.task_count, 3);
     assert_int_equal(f->result.activation_count, 2);
@@ -96,10 +95,8 @@ static void timer_is_cancelled(void **state)
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
     agrees(f,
            TL_STEPS(DO(TIMER), DO(TIMER, .name = "mine"), DO(WAIT_TIMER, .n = 1),
-                    DO(CANCEL_TIMER, .n = 2), DO(CANCEL_TIMER, .n = 2),
-                    DO(CANCEL_TIMER, .n = 1), DO(TIMER),
-                    DO(CANCEL_TIMER, .n = 3), DO(CANCEL_TIMER, .n = 3),
-                    DO(COMPLETE)),
+                    DO(CANCEL_TIMER, .n = 2), DO(CANCEL_TIMER, .n = 2), DO(CANCEL_TIMER, .n = 1),
+                    DO(TIMER), DO(CANCEL_TIMER, .n = 3), DO(CANCEL_TIMER, .n = 3), DO(COMPLETE)),
            "init?|timer 1?");
 }
 
@@ -113,8 +110,7 @@ static void activity_completes(void **state)
     tl_hb_activity_completed(&f->hb, a, "paid");
     tl_hb_full_task(&f->hb);
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
-    agrees(f, TL_STEPS(DO(ACTIVITY, .name = "charge"), DO(WAIT_ACTIVITY, .n = 1),
-                       DO(COMPLETE)),
+    agrees(f, TL_STEPS(DO(ACTIVITY, .name = "charge"), DO(WAIT_ACTIVITY, .n = 1), DO(COMPLETE)),
            "init?|activity 1 completed paid?");
 }
 
@@ -136,8 +132,7 @@ static void activities_fail(void **state)
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_FAILED);
     agrees(f,
            TL_STEPS(DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "b"),
-                    DO(ACTIVITY, .name = "c", .id = "mine"),
-                    DO(WAIT_ACTIVITY, .n = 3), DO(FAIL)),
+                    DO(ACTIVITY, .name = "c", .id = "mine"), DO(WAIT_ACTIVITY, .n = 3), DO(FAIL)),
            "init?|activity 1 failed<Activity task failed a 1<no money,"
            "activity 2 failed<Activity task timed out b 2<too slow,"
            "activity 3 failed<Activity task timed out c mine<too slow?");
@@ -180,8 +175,8 @@ static void cancel_history(struct fixture *f, int end, bool started_before, bool
 
 #define CANCEL_STEPS(type)                                                                         \
     TL_STEPS(DO(ACTIVITY, .name = "slow", .n = (type)), DO(WAIT_SIGNALS, .n = 1),                  \
-             DO(CANCEL_ACTIVITY, .n = 1), DO(CANCEL_ACTIVITY, .n = 1),                   \
-             DO(WAIT_SIGNALS, .n = 2), DO(CANCEL_ACTIVITY, .n = 1), DO(CANCELED))
+             DO(CANCEL_ACTIVITY, .n = 1), DO(CANCEL_ACTIVITY, .n = 1), DO(WAIT_SIGNALS, .n = 2),   \
+             DO(CANCEL_ACTIVITY, .n = 1), DO(CANCELED))
 
 static const int ends[] = {EVENT_TYPE_ACTIVITY_TASK_CANCELED, EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
                            EVENT_TYPE_ACTIVITY_TASK_FAILED, EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT};
@@ -253,9 +248,8 @@ static void activity_abandoned(void **state)
         agrees(f,
                TL_STEPS(DO(ACTIVITY, .name = "slow", .n = TL_CANCEL_ABANDON),
                         DO(WAIT_SIGNALS, .n = 1), DO(CANCEL_ACTIVITY, .n = 1),
-                        DO(CANCEL_ACTIVITY, .n = 1), DO(TIMER),
-                        DO(WAIT_SIGNALS, .n = 2), DO(CANCEL_ACTIVITY, .n = 1),
-                        DO(CANCELED)),
+                        DO(CANCEL_ACTIVITY, .n = 1), DO(TIMER), DO(WAIT_SIGNALS, .n = 2),
+                        DO(CANCEL_ACTIVITY, .n = 1), DO(CANCELED)),
                "init?|signal stop?|activity 1 canceled<Activity cancelled slow 1<canceled?|"
                "signal end?");
     }
@@ -282,9 +276,9 @@ static void activity_cancel_twice(void **state)
         tl_hb_full_task(&f->hb);
         tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
         agrees(f,
-               TL_STEPS(DO(ACTIVITY, .name = "slow", .n = TL_CANCEL_WAIT),
-                        DO(WAIT_SIGNALS, .n = 1), DO(CANCEL_ACTIVITY, .n = 1),
-                        DO(WAIT_SIGNALS, .n = 2), DO(CANCEL_ACTIVITY, .n = 1), DO(COMPLETE)),
+               TL_STEPS(DO(ACTIVITY, .name = "slow", .n = TL_CANCEL_WAIT), DO(WAIT_SIGNALS, .n = 1),
+                        DO(CANCEL_ACTIVITY, .n = 1), DO(WAIT_SIGNALS, .n = 2),
+                        DO(CANCEL_ACTIVITY, .n = 1), DO(COMPLETE)),
                "init?|signal stop?|signal stop!?");
     }
 }
@@ -349,9 +343,10 @@ static void patch_in_history(void **state)
     agrees(f, TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(TIMER), DO(COMPLETE)), "init,patch p?");
     agrees(f, TL_STEPS(DO(DEPRECATE, .name = "p"), DO(TIMER), DO(COMPLETE)), "init,patch p?");
     /* A second call adds nothing. */
-    agrees(f, TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(TIMER), DO(PATCH, .name = "p"),
-                       DO(COMPLETE)),
-           "init,patch p?");
+    agrees(
+        f,
+        TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(TIMER), DO(PATCH, .name = "p"), DO(COMPLETE)),
+        "init,patch p?");
     assert_int_equal(replay(f, TL_STEPS(DO(TIMER), DO(COMPLETE))), TL_ENONDETERMINISM);
     assert_int_equal(f->result.report->kind, TL_NDE_REMOVED);
     assert_true(tl_str_eqc(f->result.report->expected.id, "p"));
@@ -396,8 +391,7 @@ static void patch_deprecated(void **state)
     tl_hb_patch_upsert(&f->hb);
     tl_hb_signaled(&f->hb, "a");
     tl_hb_full_task(&f->hb);
-    agrees(f, TL_STEPS(DO(WAIT_SIGNALS, .n = 2), DO(COMPLETE)),
-           "init,patch p?|signal a?");
+    agrees(f, TL_STEPS(DO(WAIT_SIGNALS, .n = 2), DO(COMPLETE)), "init,patch p?|signal a?");
 }
 
 /* History without marker: the code takes the old way, and deprecate_patch is allowed.
@@ -410,8 +404,7 @@ static void patch_not_in_history(void **state)
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
     agrees(f,
            TL_STEPS(DO(PATCH, .name = "p", .n = 1), DO(ACTIVITY, .name = "new"),
-                    DO(DEPRECATE, .name = "d"),
-                    DO(TIMER), DO(COMPLETE)),
+                    DO(DEPRECATE, .name = "d"), DO(TIMER), DO(COMPLETE)),
            "init?");
 }
 
@@ -467,22 +460,14 @@ static void all_edges_are_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(timer_fires),
-        TEST(timer_is_cancelled),
-        TEST(activity_completes),
-        TEST(activities_fail),
-        TEST(activity_cancel_try),
-        TEST(activity_cancel_wait),
-        TEST(activity_cancel_twice),
-        TEST(activity_abandoned),
-        TEST(activity_taken_back),
-        TEST(activity_canceled_by_server),
-        TEST(oneway_commands),
-        TEST(patch_in_history),
-        TEST(patch_without_upsert),
-        TEST(patch_deprecated),
-        TEST(patch_not_in_history),
-        TEST(workflow_tasks_that_fail),
+        TEST(timer_fires),           TEST(timer_is_cancelled),
+        TEST(activity_completes),    TEST(activities_fail),
+        TEST(activity_cancel_try),   TEST(activity_cancel_wait),
+        TEST(activity_cancel_twice), TEST(activity_abandoned),
+        TEST(activity_taken_back),   TEST(activity_canceled_by_server),
+        TEST(oneway_commands),       TEST(patch_in_history),
+        TEST(patch_without_upsert),  TEST(patch_deprecated),
+        TEST(patch_not_in_history),  TEST(workflow_tasks_that_fail),
         TEST(all_edges_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

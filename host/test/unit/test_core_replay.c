@@ -234,12 +234,13 @@ static void command_added(void **state)
 {
     struct fixture *f = *state;
     two_activities(f);
-    agrees(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
-                       TAIL),
+    agrees(f,
+           TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"), TAIL),
            "init?|signal end?");
     struct tl_nde_report *r =
-        differs(f, TL_STEPS(DO(TIMER), DO(MARKER, .name = "new"), DO(ACTIVITY, .name = "charge"),
-                            DO(ACTIVITY, .name = "ship"), TAIL),
+        differs(f,
+                TL_STEPS(DO(TIMER), DO(MARKER, .name = "new"), DO(ACTIVITY, .name = "charge"),
+                         DO(ACTIVITY, .name = "ship"), TAIL),
                 TL_NDE_ADDED);
     assert_int_equal(r->expected.event_id, 6);
     assert_string_equal(r->expected.type, "ActivityTaskScheduled");
@@ -248,8 +249,9 @@ static void command_added(void **state)
     assert_string_equal(r->near_command.type, "ScheduleActivityTask");
     assert_int_equal(r->task_started_event_id, 3);
     /* At the end of a task: no event is left for it. */
-    r = differs(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"),
-                            DO(ACTIVITY, .name = "ship"), DO(TIMER), TAIL),
+    r = differs(f,
+                TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
+                         DO(TIMER), TAIL),
                 TL_NDE_ADDED);
     assert_string_equal(r->produced.type, "StartTimer");
     assert_true(tl_str_eqc(r->produced.id, "2"));
@@ -260,9 +262,9 @@ static void command_removed(void **state)
 {
     struct fixture *f = *state;
     two_activities(f);
-    struct tl_nde_report *r = differs(
-        f, TL_STEPS(DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"), TAIL),
-        TL_NDE_REMOVED);
+    struct tl_nde_report *r =
+        differs(f, TL_STEPS(DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"), TAIL),
+                TL_NDE_REMOVED);
     assert_int_equal(r->expected.event_id, 5);
     assert_true(tl_str_eqc(r->expected.id, "1"));
     assert_int_equal(r->near_event.event_id, 6);
@@ -275,10 +277,9 @@ static void commands_reordered(void **state)
 {
     struct fixture *f = *state;
     two_activities(f);
-    struct tl_nde_report *r =
-        differs(f, TL_STEPS(DO(ACTIVITY, .name = "charge"), DO(TIMER),
-                            DO(ACTIVITY, .name = "ship"), TAIL),
-                TL_NDE_REORDERED);
+    struct tl_nde_report *r = differs(
+        f, TL_STEPS(DO(ACTIVITY, .name = "charge"), DO(TIMER), DO(ACTIVITY, .name = "ship"), TAIL),
+        TL_NDE_REORDERED);
     assert_string_equal(r->near_command.type, "StartTimer");
     assert_int_equal(r->near_event.event_id, 6);
 }
@@ -295,12 +296,14 @@ static void command_changed(void **state)
     assert_true(tl_str_eqc(r->produced.name, "bill"));
     assert_true(tl_str_eqc(r->produced.where, "script:2"));
     /* Another id. */
-    r = differs(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge", .id = "mine"),
-                            DO(ACTIVITY, .name = "ship"), TAIL),
+    r = differs(f,
+                TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge", .id = "mine"),
+                         DO(ACTIVITY, .name = "ship"), TAIL),
                 TL_NDE_CHANGED);
     assert_true(tl_str_eqc(r->produced.id, "mine"));
-    differs(f, TL_STEPS(DO(TIMER, .name = "t"), DO(ACTIVITY, .name = "charge"),
-                        DO(ACTIVITY, .name = "ship"), TAIL),
+    differs(f,
+            TL_STEPS(DO(TIMER, .name = "t"), DO(ACTIVITY, .name = "charge"),
+                     DO(ACTIVITY, .name = "ship"), TAIL),
             TL_NDE_CHANGED);
 }
 
@@ -308,13 +311,13 @@ static void run_ends_early(void **state)
 {
     struct fixture *f = *state;
     two_activities(f);
-    struct tl_nde_report *r =
-        differs(f, TL_STEPS(DO(TIMER), DO(COMPLETE)), TL_NDE_ENDED_EARLY);
+    struct tl_nde_report *r = differs(f, TL_STEPS(DO(TIMER), DO(COMPLETE)), TL_NDE_ENDED_EARLY);
     assert_int_equal(r->expected.event_id, 6);
     assert_string_equal(r->produced.type, "CompleteWorkflowExecution");
-    differs(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
-                        DO(FAIL)),
-            TL_NDE_ENDED_EARLY);
+    differs(
+        f,
+        TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"), DO(FAIL)),
+        TL_NDE_ENDED_EARLY);
 }
 
 static void run_ends_late(void **state)
@@ -322,15 +325,18 @@ static void run_ends_late(void **state)
     struct fixture *f = *state;
     two_activities(f);
     struct tl_nde_report *r =
-        differs(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"),
-                            DO(ACTIVITY, .name = "ship"), DO(WAIT_SIGNALS, .n = 2), DO(COMPLETE)),
+        differs(f,
+                TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
+                         DO(WAIT_SIGNALS, .n = 2), DO(COMPLETE)),
                 TL_NDE_ENDED_LATE);
     assert_int_equal(r->expected.event_id, 12);
-    differs(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
-                        DO(WAIT_SIGNALS, .n = 1), DO(TIMER), DO(WAIT_TIMER, .n = 2), DO(COMPLETE)),
+    differs(f,
+            TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
+                     DO(WAIT_SIGNALS, .n = 1), DO(TIMER), DO(WAIT_TIMER, .n = 2), DO(COMPLETE)),
             TL_NDE_ENDED_LATE);
-    differs(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
-                        DO(WAIT_SIGNALS, .n = 1), DO(FAIL)),
+    differs(f,
+            TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"),
+                     DO(WAIT_SIGNALS, .n = 1), DO(FAIL)),
             TL_NDE_CHANGED);
 }
 
@@ -361,8 +367,7 @@ static void answer_in_wrong_state(void **state)
     tl_hb_full_task(&f->hb);
     tl_hb_activity_completed(&f->hb, tl_hb_activity_scheduled(&f->hb, "1", "charge"), "");
     tl_hb_full_task(&f->hb);
-    struct tl_nde_report *r =
-        differs(f, TL_STEPS(DO(ACTIVITY, .name = "charge")), TL_NDE_STATE);
+    struct tl_nde_report *r = differs(f, TL_STEPS(DO(ACTIVITY, .name = "charge")), TL_NDE_STATE);
     assert_non_null(strstr(f->err.message, "TASK_COMPLETED in state SCHEDULED"));
     assert_int_equal(r->expected.event_id, 6);
 }
@@ -409,13 +414,15 @@ static void histories_of_go(void **state)
     tl_hb_activity_failed(&f->hb, a, "no");
     tl_hb_full_task(&f->hb);
     tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
-    agrees(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(WAIT_ACTIVITY, .n = 1),
-                       DO(COMPLETE)),
+    agrees(f,
+           TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(WAIT_ACTIVITY, .n = 1),
+                    DO(COMPLETE)),
            "init?|timer 1,activity 1 failed<Activity task failed charge 6<no?");
     /* Types still count. */
-    differs(f, TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "bill"), DO(WAIT_ACTIVITY, .n = 1),
-                        DO(COMPLETE)),
-            TL_NDE_CHANGED);
+    differs(
+        f,
+        TL_STEPS(DO(TIMER), DO(ACTIVITY, .name = "bill"), DO(WAIT_ACTIVITY, .n = 1), DO(COMPLETE)),
+        TL_NDE_CHANGED);
 }
 
 /* A core without flag 1 compared nothing but the kind of command. 5: Scheduled(1 charge) */
@@ -455,14 +462,13 @@ static void commands_after_the_end(void **state)
 static void damaged_histories(void **state)
 {
     struct fixture *f = *state;
-    const struct tl_step steps[] = {DO(TIMER), DO(ACTIVITY, .name = "charge"),
-                                    DO(ACTIVITY, .name = "ship"), TAIL, {.op = 0}};
+    const struct tl_step steps[] = {
+        DO(TIMER), DO(ACTIVITY, .name = "charge"), DO(ACTIVITY, .name = "ship"), TAIL, {.op = 0}};
     two_activities(f);
     TpHistory__History *h = tl_hb_history(&f->hb);
     struct tl_lang lang = tl_script_lang(&f->script);
     size_t all = h->n_events;
-    TpHistory__HistoryEvent **whole =
-        tl_arena_copy(&f->arena, h->events, all * sizeof(*h->events));
+    TpHistory__HistoryEvent **whole = tl_arena_copy(&f->arena, h->events, all * sizeof(*h->events));
     /* One event missing. */
     for (size_t i = 0; i < all - 1; i++) {
         memcpy(h->events, whole, all * sizeof(*whole));
@@ -517,8 +523,7 @@ static void random_histories(void **state)
             TpHistory__HistoryEvent *e = tl_hb_add(&f->hb, type);
             e->worker_may_ignore = tl_rng_below(&rng, 2) != 0;
             if (type == EVENT_TYPE_TIMER_FIRED) {
-                e->timer_fired_event_attributes->started_event_id =
-                    (int64_t)tl_rng_below(&rng, 20);
+                e->timer_fired_event_attributes->started_event_id = (int64_t)tl_rng_below(&rng, 20);
             } else if (type == EVENT_TYPE_ACTIVITY_TASK_STARTED) {
                 e->activity_task_started_event_attributes->scheduled_event_id =
                     (int64_t)tl_rng_below(&rng, 20);

@@ -17,8 +17,8 @@
 #include "test/support/script_lang.h"
 
 struct fixture {
-    struct tl_arena arena;  /* histories */
-    struct tl_arena task;   /* one task */
+    struct tl_arena arena; /* histories */
+    struct tl_arena task;  /* one task */
     struct tl_hb hb;
     struct tl_script script;
     struct tl_run *run;
@@ -102,8 +102,8 @@ static void cached_run(void **state)
                         DO(WAIT_TIMER, .n = 1), DO(COMPLETE)));
     tl_hb_task(&f->hb);
     answers(f, 1, "init", "SCHEDULE_ACTIVITY_TASK");
-    assert_string_equal(
-        f->out.commands[0]->schedule_activity_task_command_attributes->activity_id, "1");
+    assert_string_equal(f->out.commands[0]->schedule_activity_task_command_attributes->activity_id,
+                        "1");
     assert_int_equal(f->out.sdk_metadata->n_core_used_flags, 3);
     assert_int_equal(f->out.sdk_metadata->core_used_flags[2], 3);
     assert_string_equal(f->out.sdk_metadata->sdk_name, "temporal-lua");
@@ -198,9 +198,8 @@ static void request_cancel(void **state)
     tl_hb_task(&f->hb);
     answers(f, 4, "signal stop|activity 1 canceled<Activity cancelled slow 1<canceled",
             "REQUEST_CANCEL_ACTIVITY_TASK START_TIMER");
-    assert_int_equal(f->out.commands[0]
-                         ->request_cancel_activity_task_command_attributes->scheduled_event_id,
-                     5);
+    assert_int_equal(
+        f->out.commands[0]->request_cancel_activity_task_command_attributes->scheduled_event_id, 5);
 }
 
 /* Continue-as-new takes along what the start and later upserts gave. */
@@ -220,8 +219,8 @@ static void continue_as_new(void **state)
     a->search_attributes->indexed_fields = tl_arena_copy(&f->arena, &entry, sizeof(entry));
     a->retry_policy = TL_PB_NEW(&f->arena, TpCommon__RetryPolicy, tp_common__retry_policy);
     a->retry_policy->maximum_attempts = 7;
-    new_run(f, TL_STEPS(DO(UPSERT, .name = "Color"), DO(UPSERT, .name = "Size"),
-                        DO(CONTINUE_AS_NEW)));
+    new_run(f,
+            TL_STEPS(DO(UPSERT, .name = "Color"), DO(UPSERT, .name = "Size"), DO(CONTINUE_AS_NEW)));
     tl_hb_task(&f->hb);
     answers(f, 1, "init",
             "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES UPSERT_WORKFLOW_SEARCH_ATTRIBUTES "
@@ -261,10 +260,8 @@ static void patches(void **state)
     assert_string_equal(m->details[0]->key, "patch-data");
     struct tl_str data = tl_pb_str(m->details[0]->value->payloads[0]->data);
     assert_true(tl_str_eqc(data, "{\"id\":\"z\\\"1\",\"deprecated\":false}"));
-    data = tl_pb_str(f->out.commands[2]
-                         ->record_marker_command_attributes->details[0]
-                         ->value->payloads[0]
-                         ->data);
+    data = tl_pb_str(
+        f->out.commands[2]->record_marker_command_attributes->details[0]->value->payloads[0]->data);
     assert_true(tl_str_eqc(data, "{\"id\":\"a\",\"deprecated\":true}"));
     const TpCommon__SearchAttributes *sa =
         f->out.commands[3]->upsert_workflow_search_attributes_command_attributes->search_attributes;
@@ -275,8 +272,8 @@ static void patches(void **state)
                       sa->indexed_fields[0]->value->metadata, TL_STR_LIT("type"));
     assert_true(tl_str_eqc(tl_pb_str(type->value), "KeywordList"));
     /* The user's own upsert of that attribute says nothing. */
-    sa = f->out.commands[4]
-             ->upsert_workflow_search_attributes_command_attributes->search_attributes;
+    sa =
+        f->out.commands[4]->upsert_workflow_search_attributes_command_attributes->search_attributes;
     assert_int_equal(sa->n_indexed_fields, 0);
 }
 
@@ -500,8 +497,7 @@ static void failing_tasks(void **state)
     tl_hb_task(&f->hb);
     assert_int_equal(handle(f, tl_hb_poll(&f->hb, 1)), TL_ESCRIPT);
     assert_true(f->out.failed);
-    assert_int_equal(f->out.cause,
-                     WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE);
+    assert_int_equal(f->out.cause, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE);
     assert_string_equal(f->out.failure->message, "attempt to call a nil value");
     assert_int_equal(f->out.command_count, 0);
     assert_null(f->out.report);
@@ -544,8 +540,8 @@ static void arena_runs_full(void **state)
         tl_arena_init(&f->task, (size_t)64 << 20);
         struct tl_lang lang = tl_script_lang(&f->script);
         tl_mem_fail_after(n);
-        tl_rc rc = tl_run_handle_task(f->run, &(struct tl_wft){poll}, &lang, &f->task, &f->out,
-                                      &f->err);
+        tl_rc rc =
+            tl_run_handle_task(f->run, &(struct tl_wft){poll}, &lang, &f->task, &f->out, &f->err);
         tl_mem_fail_after(0);
         assert_int_not_equal(rc, TL_OK); /* the script does not fit this history */
         failures += rc == TL_ELIMIT;
