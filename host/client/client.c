@@ -89,7 +89,8 @@ static void fill_one(struct filled *f, ProtobufCMessage *msg, const char *name, 
 {
     const ProtobufCFieldDescriptor *field =
         protobuf_c_message_descriptor_get_field_by_name(msg->descriptor, name);
-    if (!field || field->type != PROTOBUF_C_TYPE_STRING || field->label == PROTOBUF_C_LABEL_REPEATED) {
+    if (!field || field->type != PROTOBUF_C_TYPE_STRING ||
+        field->label == PROTOBUF_C_LABEL_REPEATED) {
         return;
     }
     char **at = (char **)(void *)((char *)msg + field->offset);
@@ -206,7 +207,8 @@ static struct tl_rpc_result *attempt(struct waiter *w, enum tl_method method, st
     int64_t now = tl_world_mono_ns(c->world);
     int64_t deadline = timeout_ns > 0 ? now + timeout_ns + TL_NS_PER_S : INT64_MAX;
     w->result = NULL;
-    struct tl_rpc_call *call = tl_channel_call(c->channel, method, request, timeout_ns, attempt_done, w);
+    struct tl_rpc_call *call =
+        tl_channel_call(c->channel, method, request, timeout_ns, attempt_done, w);
     bool gave_up = !wait_until(w, deadline);
     if (!peek(w)) {
         tl_rpc_cancel(call);
@@ -294,7 +296,8 @@ tl_rc tl_client_call_bytes(struct tl_client *c, enum tl_method method, struct tl
     } else if (body) {
         *body = tl_arena_str(arena, res->body);
         if (res->body.n && !body->p) {
-            rc = tl_client_error_local(err, TL_ELIMIT, "the response does not fit the memory limit");
+            rc =
+                tl_client_error_local(err, TL_ELIMIT, "the response does not fit the memory limit");
         }
     }
     tl_rpc_result_free(res);
@@ -312,8 +315,7 @@ tl_rc tl_client_call(struct tl_client *c, enum tl_method method, void *request,
     TL_ASSERT(((const ProtobufCMessage *)request)->descriptor == tl_method_info(method)->input);
     tl_rc rc = encode(c, request, &bytes, plain);
     if (rc == TL_OK) {
-        struct tl_rpc_result *res =
-            call_with_retry(c, method, tl_buf_str(&bytes), timeout_ns, err);
+        struct tl_rpc_result *res = call_with_retry(c, method, tl_buf_str(&bytes), timeout_ns, err);
         if (!res) {
             rc = TL_ECANCELLED;
         } else if (res->status != 0) {

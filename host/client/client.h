@@ -25,24 +25,24 @@
 
 /* What the server said beyond the status: from the details of the reply. */
 enum tl_client_error_kind {
-    TL_CE_OTHER,              /* see error.code */
-    TL_CE_ALREADY_STARTED,    /* run_id: the run that holds the workflow id */
-    TL_CE_NOT_FOUND,          /* workflow, run, schedule ... */
+    TL_CE_OTHER,           /* see error.code */
+    TL_CE_ALREADY_STARTED, /* run_id: the run that holds the workflow id */
+    TL_CE_NOT_FOUND,       /* workflow, run, schedule ... */
     TL_CE_NAMESPACE_NOT_FOUND,
-    TL_CE_QUERY_FAILED,       /* failure: what the query handler raised */
-    TL_CE_QUERY_REJECTED,     /* by the reject condition; `status` tells the state of the run */
-    TL_CE_NOT_READY,          /* the workflow has not completed its first task */
+    TL_CE_QUERY_FAILED,   /* failure: what the query handler raised */
+    TL_CE_QUERY_REJECTED, /* by the reject condition; `status` tells the state of the run */
+    TL_CE_NOT_READY,      /* the workflow has not completed its first task */
     TL_CE_MULTI_OPERATION,
 };
 
 struct tl_client_error {
-    struct tl_error error;               /* code and message, always filled on failure */
+    struct tl_error error; /* code and message, always filled on failure */
     enum tl_client_error_kind kind;
     int grpc_status;
-    const char *run_id;                  /* arena; "" when not told */
-    const TpFailure__Failure *failure;   /* arena; NULL when not told */
+    const char *run_id;                /* arena; "" when not told */
+    const TpFailure__Failure *failure; /* arena; NULL when not told */
     TpEnums__WorkflowExecutionStatus status;
-    struct tl_str details;               /* the reply's google.rpc.Status bytes; arena; may be empty */
+    struct tl_str details; /* the reply's google.rpc.Status bytes; arena; may be empty */
 };
 
 /* --- Life cycle -------------------------------------------------------------------------------- */
@@ -59,12 +59,12 @@ struct tl_client_pump {
 };
 
 struct tl_client_config {
-    struct tl_channel *channel;      /* borrowed; must outlive the client */
-    struct tl_str namespace_name;    /* "" = "default" */
-    struct tl_str identity;          /* "" = "pid@host" */
-    const struct tl_world *world;    /* NULL = the real one */
-    struct tl_client_pump pump;      /* all NULL: block the thread */
-    int64_t rpc_timeout_ns;          /* of one attempt of a unary call; 0 = 10 s */
+    struct tl_channel *channel;   /* borrowed; must outlive the client */
+    struct tl_str namespace_name; /* "" = "default" */
+    struct tl_str identity;       /* "" = "pid@host" */
+    const struct tl_world *world; /* NULL = the real one */
+    struct tl_client_pump pump;   /* all NULL: block the thread */
+    int64_t rpc_timeout_ns;       /* of one attempt of a unary call; 0 = 10 s */
 };
 
 struct tl_client;
@@ -121,19 +121,19 @@ int64_t tl_retry_next_ns(struct tl_retry *r, int grpc_status, const struct tl_wo
 
 struct tl_client_result_query {
     struct tl_str workflow_id;
-    struct tl_str run_id;              /* "" = the current run */
-    bool follow_runs;                  /* through continue-as-new, retry and cron */
-    int64_t timeout_ns;                /* 0 or less: wait for ever; else TL_EDEADLINE */
+    struct tl_str run_id; /* "" = the current run */
+    bool follow_runs;     /* through continue-as-new, retry and cron */
+    int64_t timeout_ns;   /* 0 or less: wait for ever; else TL_EDEADLINE */
 };
 
 struct tl_client_result {
-    TpEnums__WorkflowExecutionStatus status;      /* of the last run looked at; never RUNNING */
-    const char *run_id;                           /* that run; "" when the query named none; arena */
-    const char *new_run_id;                       /* set when not followed; "" otherwise; arena */
-    const TpCommon__Payloads *result;             /* COMPLETED; may be NULL; arena */
-    const TpFailure__Failure *failure;            /* FAILED; a made one for CANCELED, TERMINATED,
+    TpEnums__WorkflowExecutionStatus status; /* of the last run looked at; never RUNNING */
+    const char *run_id;                      /* that run; "" when the query named none; arena */
+    const char *new_run_id;                  /* set when not followed; "" otherwise; arena */
+    const TpCommon__Payloads *result;        /* COMPLETED; may be NULL; arena */
+    const TpFailure__Failure *failure;       /* FAILED; a made one for CANCELED, TERMINATED,
                                                      TIMED_OUT as other SDKs show it; arena */
-    const TpHistory__HistoryEvent *event;         /* the close event; arena */
+    const TpHistory__HistoryEvent *event;    /* the close event; arena */
 };
 
 /* Waits for the end of a workflow. A workflow that failed is TL_OK with its status. */
@@ -152,12 +152,12 @@ struct tl_history_iter {
     struct tl_str workflow_id, run_id; /* borrowed while iterating; run id "" = current */
     bool wait_new_event;               /* follow a running workflow to its close event */
     bool close_event_only;
-    int32_t page_size;                 /* 0 = the server's */
-    int64_t deadline_mono_ns;          /* 0 = none */
-    struct tl_str token;               /* private */
-    struct tl_arena tokens[2];         /* private */
-    unsigned turn;                     /* private */
-    bool done;                         /* private */
+    int32_t page_size;         /* 0 = the server's */
+    int64_t deadline_mono_ns;  /* 0 = none */
+    struct tl_str token;       /* private */
+    struct tl_arena tokens[2]; /* private */
+    unsigned turn;             /* private */
+    bool done;                 /* private */
 };
 /* Makes the iterator ready; deinit releases what it holds. */
 void tl_history_iter_init(struct tl_history_iter *it, struct tl_client *c);

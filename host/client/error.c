@@ -59,8 +59,8 @@ static void read_detail(const Google__Protobuf__Any *any, struct tl_arena *arena
 
 /* A multi-operation fails with one status per operation: the first that is not "aborted because of
  * another" tells the cause. */
-static void read_multi(const TpErrdetails__MultiOperationExecutionFailure *m, struct tl_arena *arena,
-                       struct tl_client_error *err)
+static void read_multi(const TpErrdetails__MultiOperationExecutionFailure *m,
+                       struct tl_arena *arena, struct tl_client_error *err)
 {
     for (size_t i = 0; i < m->n_statuses; i++) {
         const TpErrdetails__MultiOperationExecutionFailure__OperationStatus *s = m->statuses[i];
@@ -116,8 +116,8 @@ tl_rc tl_client_error_from_result(const struct tl_rpc_result *res, struct tl_are
         err->kind = TL_CE_NOT_FOUND;
     }
     err->details = tl_arena_str(arena, res->details);
-    if (res->details.n && tl_pb_decode(&tp_rpc__status__descriptor, res->details, arena, &status,
-                                       NULL) == TL_OK) {
+    if (res->details.n &&
+        tl_pb_decode(&tp_rpc__status__descriptor, res->details, arena, &status, NULL) == TL_OK) {
         for (size_t i = 0; i < status->n_details; i++) {
             read_detail(status->details[i], arena, err);
         }

@@ -47,7 +47,8 @@ const TpHistory__History *tl_history_iter_next(struct tl_history_iter *it, struc
 {
     *rc = TL_OK;
     while (!it->done) {
-        TpWs__GetWorkflowExecutionHistoryRequest req = TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REQUEST__INIT;
+        TpWs__GetWorkflowExecutionHistoryRequest req =
+            TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REQUEST__INIT;
         TpWs__GetWorkflowExecutionHistoryResponse *resp = NULL;
         TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
         execution.workflow_id = tl_pb_cstr(arena, it->workflow_id);
@@ -61,9 +62,10 @@ const TpHistory__History *tl_history_iter_next(struct tl_history_iter *it, struc
         req.wait_new_event = it->wait_new_event;
         req.skip_archival = true;
         req.next_page_token = tl_pb_bytes_view(it->token);
-        req.history_event_filter_type = (TpEnums__HistoryEventFilterType)(
-            it->close_event_only ? HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
-                                 : HISTORY_EVENT_FILTER_TYPE_ALL_EVENT);
+        req.history_event_filter_type =
+            (TpEnums__HistoryEventFilterType)(it->close_event_only
+                                                  ? HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
+                                                  : HISTORY_EVENT_FILTER_TYPE_ALL_EVENT);
         *rc = tl_client_call(it->client, TL_M_GetWorkflowExecutionHistory, &req, arena, &resp,
                              time_left(it), err);
         if (*rc != TL_OK) {
@@ -122,8 +124,9 @@ static TpFailure__Failure *made_failure(struct tl_arena *arena, const char *mess
     return f;
 }
 
-static const TpFailure__Failure *canceled_failure(
-    struct tl_arena *arena, const TpHistory__WorkflowExecutionCanceledEventAttributes *a)
+static const TpFailure__Failure *
+canceled_failure(struct tl_arena *arena,
+                 const TpHistory__WorkflowExecutionCanceledEventAttributes *a)
 {
     TpFailure__Failure *f = made_failure(arena, "Workflow canceled");
     TpFailure__CanceledFailureInfo *info =
@@ -137,8 +140,9 @@ static const TpFailure__Failure *canceled_failure(
     return f;
 }
 
-static const TpFailure__Failure *terminated_failure(
-    struct tl_arena *arena, const TpHistory__WorkflowExecutionTerminatedEventAttributes *a)
+static const TpFailure__Failure *
+terminated_failure(struct tl_arena *arena,
+                   const TpHistory__WorkflowExecutionTerminatedEventAttributes *a)
 {
     TpFailure__Failure *f = made_failure(arena, a->reason[0] ? a->reason : "Workflow terminated");
     TpFailure__TerminatedFailureInfo *info =
@@ -207,8 +211,9 @@ bool tl_client_result_from_event(const TpHistory__HistoryEvent *event, struct tl
         out->failure = timeout_failure(arena);
         return true;
     case TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_WORKFLOW_EXECUTION_CONTINUED_AS_NEW_EVENT_ATTRIBUTES:
-        set_status(out, WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW,
-                   event->workflow_execution_continued_as_new_event_attributes->new_execution_run_id);
+        set_status(
+            out, WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW,
+            event->workflow_execution_continued_as_new_event_attributes->new_execution_run_id);
         return true;
     default:
         return false;
@@ -265,7 +270,8 @@ tl_rc tl_client_result(struct tl_client *c, const struct tl_client_result_query 
             return rc;
         }
         if (!tl_client_result_from_event(event, arena, out)) {
-            return tl_client_error_local(err, TL_EINTERNAL, "event %lld does not close the workflow",
+            return tl_client_error_local(err, TL_EINTERNAL,
+                                         "event %lld does not close the workflow",
                                          (long long)event->event_id);
         }
         out->run_id = run_id.n ? run_id.p : "";

@@ -7,8 +7,17 @@
 #define FACTOR 1.7
 #define JITTER 0.2
 
-enum { CANCELLED = 1, UNKNOWN = 2, DEADLINE_EXCEEDED = 4, RESOURCE_EXHAUSTED = 8, ABORTED = 10,
-       OUT_OF_RANGE = 11, INTERNAL = 13, UNAVAILABLE = 14, DATA_LOSS = 15 };
+enum {
+    CANCELLED = 1,
+    UNKNOWN = 2,
+    DEADLINE_EXCEEDED = 4,
+    RESOURCE_EXHAUSTED = 8,
+    ABORTED = 10,
+    OUT_OF_RANGE = 11,
+    INTERNAL = 13,
+    UNAVAILABLE = 14,
+    DATA_LOSS = 15
+};
 
 bool tl_retry_allowed(enum tl_method method, int grpc_status)
 {
@@ -24,8 +33,8 @@ bool tl_retry_allowed(enum tl_method method, int grpc_status)
     case CANCELLED:
     case DEADLINE_EXCEEDED: /* of one attempt: a long poll simply goes on */
         return tl_method_info(method)->class == TL_METHOD_LONG &&
-               (method == TL_M_GetWorkflowExecutionHistory || method == TL_M_PollWorkflowTaskQueue ||
-                method == TL_M_PollActivityTaskQueue);
+               (method == TL_M_GetWorkflowExecutionHistory ||
+                method == TL_M_PollWorkflowTaskQueue || method == TL_M_PollActivityTaskQueue);
     default:
         return false;
     }

@@ -24,8 +24,8 @@ void tl_loop_close(struct tl_loop *l); /* stops signals and timers; NULL is fine
 tl_rc tl_loop_on_stop(struct tl_loop *l, bool (*fn)(void *ud, int signal, unsigned count), void *ud,
                       struct tl_error *err) TL_MUST_USE;
 /* SIGHUP, where a command reloads. Errors: TL_EIO. */
-tl_rc tl_loop_on_hangup(struct tl_loop *l, void (*fn)(void *ud), void *ud, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_loop_on_hangup(struct tl_loop *l, void (*fn)(void *ud), void *ud,
+                        struct tl_error *err) TL_MUST_USE;
 
 /* fn(ud) after delay_ms, then every repeat_ms (0: once). The timer lives until cancelled or until the
  * loop is closed, also after it has fired. */
@@ -39,4 +39,5 @@ void tl_loop_wake(struct tl_loop *l); /* any thread, also a signal handler */
 
 /* Serves callbacks until tl_loop_post_stop. */
 void tl_loop_run(struct tl_loop *l);
-void tl_loop_post_stop(struct tl_loop *l); /* any thread; remembered when the loop does not run yet */
+void tl_loop_post_stop(
+    struct tl_loop *l); /* any thread; remembered when the loop does not run yet */

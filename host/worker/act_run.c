@@ -59,9 +59,10 @@ static tl_rc encode_completed(struct tl_act *a, struct tl_error *err)
     a->answer_method = TL_M_RespondActivityTaskCompleted;
     tl_rc rc = tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
     if (rc == TL_OK && a->answer.n > (size_t)tl_limit_blob_bytes) {
-        rc = tl_error_set(err, TL_ELIMIT, "the result has %zu bytes; at most %lld may be returned: "
-                          "store the data elsewhere and return a reference", a->answer.n,
-                          (long long)tl_limit_blob_bytes);
+        rc = tl_error_set(err, TL_ELIMIT,
+                          "the result has %zu bytes; at most %lld may be returned: "
+                          "store the data elsewhere and return a reference",
+                          a->answer.n, (long long)tl_limit_blob_bytes);
     }
     return rc;
 }
@@ -96,7 +97,8 @@ static tl_rc encode_canceled(struct tl_act *a, struct tl_error *err)
         unsigned reason;
         const char *type, *message;
     } rows[] = {
-        {TL_CANCEL_WORKER_SHUTDOWN, "WorkerShutdown", "the worker shut down before the activity ended"},
+        {TL_CANCEL_WORKER_SHUTDOWN, "WorkerShutdown",
+         "the worker shut down before the activity ended"},
         {TL_CANCEL_PAUSED, "ActivityPaused", "the activity was paused"},
         {TL_CANCEL_RESET, "ActivityReset", "the activity was reset"},
         {TL_CANCEL_TIMED_OUT, "ActivityTimedOut", "the activity timed out"},
@@ -104,8 +106,9 @@ static tl_rc encode_canceled(struct tl_act *a, struct tl_error *err)
     unsigned reasons = atomic_load(&a->reasons);
     for (size_t i = 0; !(reasons & TL_CANCEL_REQUESTED) && i < sizeof rows / sizeof rows[0]; i++) {
         if (reasons & rows[i].reason) {
-            return encode_failed(a, tl_activity_failure(&a->arena, tl_str(rows[i].type),
-                                                        tl_str(rows[i].message), false),
+            return encode_failed(a,
+                                 tl_activity_failure(&a->arena, tl_str(rows[i].type),
+                                                     tl_str(rows[i].message), false),
                                  ACTIVITY_TASK_FAILED_CAUSE_UNSPECIFIED, err);
         }
     }
@@ -217,7 +220,8 @@ static void not_registered(struct tl_act *a)
     size_t count = r ? tl_registry_count(r) : 0;
     tl_buf_init(&b, 16384);
     tl_buf_printf(&b, "activity '%s' is not registered on this worker; %s",
-                  a->pub.task->activity_type->name, count ? "registered: " : "it has no activities");
+                  a->pub.task->activity_type->name,
+                  count ? "registered: " : "it has no activities");
     for (size_t i = 0; i < count && b.n < 4096; i++) {
         tl_buf_printf(&b, "%s%.*s", i ? ", " : "", TL_STR_FMT(tl_registry_name(r, i)));
     }
@@ -229,7 +233,8 @@ static void invoke(struct tl_act *a, void *thread_state, const char *state_error
 {
     struct tl_worker *w = a->worker;
     const struct tl_activity_impl *impl =
-        w->registry ? tl_registry_find(w->registry, tl_str(a->pub.task->activity_type->name)) : NULL;
+        w->registry ? tl_registry_find(w->registry, tl_str(a->pub.task->activity_type->name))
+                    : NULL;
     if (!impl) {
         not_registered(a);
     } else if (state_error) {
@@ -274,8 +279,8 @@ static void report(struct tl_act *a)
 {
     struct tl_worker *w = a->worker;
     struct tl_error err = {0};
-    if (a->end == TL_ACT_ASYNC || (a->end == TL_ACT_CANCELED &&
-                                   atomic_load(&a->reasons) == TL_CANCEL_NOT_FOUND)) {
+    if (a->end == TL_ACT_ASYNC ||
+        (a->end == TL_ACT_CANCELED && atomic_load(&a->reasons) == TL_CANCEL_NOT_FOUND)) {
         tl_act_release(a);
         return;
     }
@@ -302,7 +307,8 @@ static void report(struct tl_act *a)
     tl_act_answer(a);
 }
 
-void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state, const char *state_error)
+void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state,
+                const char *state_error)
 {
     struct tl_act *a = act_new(w);
     struct tl_error err = {0};

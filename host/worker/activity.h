@@ -21,8 +21,8 @@
 
 /* Why an activity should stop; several may be set. */
 enum tl_cancel_reason {
-    TL_CANCEL_REQUESTED = 1,        /* by the workflow */
-    TL_CANCEL_NOT_FOUND = 2,        /* the server does not know the task any more */
+    TL_CANCEL_REQUESTED = 1, /* by the workflow */
+    TL_CANCEL_NOT_FOUND = 2, /* the server does not know the task any more */
     TL_CANCEL_PAUSED = 4,
     TL_CANCEL_RESET = 8,
     TL_CANCEL_TIMED_OUT = 16,
@@ -89,8 +89,8 @@ struct tl_registry *tl_registry_new(void);
 void tl_registry_free(struct tl_registry *r);
 /* The empty name takes every type that no other takes (a dynamic activity). Only before a worker
  * uses it. Errors: TL_EEXISTS. */
-tl_rc tl_registry_add(struct tl_registry *r, struct tl_str name, const struct tl_activity_impl *impl,
-                      struct tl_error *err) TL_MUST_USE;
+tl_rc tl_registry_add(struct tl_registry *r, struct tl_str name,
+                      const struct tl_activity_impl *impl, struct tl_error *err) TL_MUST_USE;
 void tl_registry_thread_hooks(struct tl_registry *r, const struct tl_thread_hooks *hooks);
 /* NULL when nothing takes the type. */
 const struct tl_activity_impl *tl_registry_find(const struct tl_registry *r, struct tl_str name);

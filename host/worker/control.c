@@ -116,8 +116,8 @@ static void info_came(struct tl_reply_to *to, struct tl_rpc_result *res)
         struct tl_arena scratch;
         TpWs__GetSystemInfoResponse *info = NULL;
         tl_arena_init(&scratch, SCRATCH_BYTES_MAX);
-        if (res->status == 0 && tl_pb_decode(&tp_ws__get_system_info_response__descriptor, res->body,
-                                             &scratch, &info, NULL) == TL_OK) {
+        if (res->status == 0 && tl_pb_decode(&tp_ws__get_system_info_response__descriptor,
+                                             res->body, &scratch, &info, NULL) == TL_OK) {
             w->sdk_metadata = info->capabilities && info->capabilities->sdk_metadata;
         }
         tl_arena_deinit(&scratch);
@@ -180,7 +180,8 @@ static void tell_server(struct tl_worker *w)
     TpEnums__TaskQueueType types[2];
     req.namespace_ = w->namespace_name;
     req.identity = w->identity;
-    req.sticky_task_queue = w->pollers[TL_POLL_STICKY].max ? w->sticky_queue : req.sticky_task_queue;
+    req.sticky_task_queue =
+        w->pollers[TL_POLL_STICKY].max ? w->sticky_queue : req.sticky_task_queue;
     req.task_queue = w->task_queue;
     req.worker_instance_key = w->instance_key;
     req.reason = (char *)(uintptr_t) "graceful shutdown";

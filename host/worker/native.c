@@ -74,8 +74,8 @@ TpCommon__Payload *tl_native_payload(struct tl_arena *arena, struct tl_str encod
 {
     bool ok = true;
     TpCommon__Payload *p = TL_PB_NEW(arena, TpCommon__Payload, tp_common__payload);
-    TpCommon__Payload__MetadataEntry *e = TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry,
-                                                    tp_common__payload__metadata_entry);
+    TpCommon__Payload__MetadataEntry *e =
+        TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
     TpCommon__Payload__MetadataEntry **list =
         TL_ARENA_ARRAY(arena, TpCommon__Payload__MetadataEntry *, 1);
     if (!p || !e || !list) {
@@ -210,9 +210,9 @@ static unsigned api_wait_cancelled(tlua_activity *x, int64_t timeout_ms)
 static int api_fail(tlua_activity *x, const tlua_failure *f)
 {
     struct tl_arena *arena = x->a->arena;
-    TpFailure__Failure *failure = tl_activity_failure(arena, tl_str(f->type ? f->type : ""),
-                                                      tl_str(f->message ? f->message : ""),
-                                                      f->non_retryable);
+    TpFailure__Failure *failure =
+        tl_activity_failure(arena, tl_str(f->type ? f->type : ""),
+                            tl_str(f->message ? f->message : ""), f->non_retryable);
     if (!failure) {
         return TLUA_ELIMIT;
     }
@@ -418,10 +418,11 @@ static tl_rc register_all(struct tl_registry *r, struct native_module *m, const 
     void *symbol = dlsym(m->handle, TLUA_MODULE_SYMBOL);
     tlua_module view = {.registry = r, .module = m};
     if (!symbol) {
-        return tl_error_set(err, TL_EINVAL,
-                            "native module '%s' exports no %s: it is no temporal-lua module, or was "
-                            "built for another ABI version (this is version %u)",
-                            path, TLUA_MODULE_SYMBOL, TLUA_ABI_VERSION);
+        return tl_error_set(
+            err, TL_EINVAL,
+            "native module '%s' exports no %s: it is no temporal-lua module, or was "
+            "built for another ABI version (this is version %u)",
+            path, TLUA_MODULE_SYMBOL, TLUA_ABI_VERSION);
     }
     memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function pointer */
     size_t before = tl_registry_count(r);

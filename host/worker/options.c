@@ -4,11 +4,13 @@
 #include "client/client.h"
 
 #define INT(name, def, min, max, text)                                                             \
-    {#name, TL_OPT_INT, offsetof(struct tl_worker_options, name), (double)(def), (double)(min),    \
-     (double)(max), text},
+    {#name,         TL_OPT_INT,    offsetof(struct tl_worker_options, name),                       \
+     (double)(def), (double)(min), (double)(max),                                                  \
+     text},
 #define DUR(name, def, min, max, text)                                                             \
-    {#name, TL_OPT_DURATION, offsetof(struct tl_worker_options, name##_ms), (double)(def),         \
-     (double)(min), (double)(max), text},
+    {#name,         TL_OPT_DURATION, offsetof(struct tl_worker_options, name##_ms),                \
+     (double)(def), (double)(min),   (double)(max),                                                \
+     text},
 #define REAL(name, def, min, max, text)                                                            \
     {#name, TL_OPT_REAL, offsetof(struct tl_worker_options, name), def, min, max, text},
 #define BOOL(name, def, text)                                                                      \
@@ -82,8 +84,8 @@ static tl_rc check_range(const struct tl_worker_options *o, const struct tl_opti
         return tl_error_set(err, TL_EINVAL, "%s must be from %g to %g seconds, not %g", r->name,
                             r->min / 1000.0, r->max / 1000.0, v / 1000.0);
     }
-    return tl_error_set(err, TL_EINVAL, "%s must be from %.15g to %.15g, not %.15g", r->name, r->min,
-                        r->max, v);
+    return tl_error_set(err, TL_EINVAL, "%s must be from %.15g to %.15g, not %.15g", r->name,
+                        r->min, r->max, v);
 }
 
 tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error *err)
@@ -101,7 +103,8 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
     } rules[] = {
         {o->task_queue.n == 0, "task_queue is required"},
         {o->max_cached_workflows > 0 && o->max_concurrent_workflow_task_polls < 2,
-         "max_concurrent_workflow_task_polls must be at least 2 (one for the task queue, one for the "
+         "max_concurrent_workflow_task_polls must be at least 2 (one for the task queue, one for "
+         "the "
          "sticky queue), or set max_cached_workflows = 0"},
         {o->max_cached_workflows > 0 && o->max_concurrent_workflow_tasks < 2,
          "max_concurrent_workflow_tasks must be at least 2, or set max_cached_workflows = 0"},

@@ -34,8 +34,7 @@ static tl_rc workflow_request(struct tl_worker *w, struct tl_poller *p, struct t
     TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
     bool sticky = p->kind == TL_POLL_STICKY;
     queue.name = sticky ? w->sticky_queue : w->task_queue;
-    queue.kind =
-        (TpEnums__TaskQueueKind)(sticky ? TASK_QUEUE_KIND_STICKY : TASK_QUEUE_KIND_NORMAL);
+    queue.kind = (TpEnums__TaskQueueKind)(sticky ? TASK_QUEUE_KIND_STICKY : TASK_QUEUE_KIND_NORMAL);
     if (sticky) {
         queue.normal_name = w->task_queue;
     }
@@ -175,8 +174,8 @@ static void issue(struct tl_poll *poll)
 {
     struct tl_poller *p = poll->poller;
     struct tl_worker *w = p->worker;
-    struct tl_rpc_call *call = tl_channel_call(w->channel, p->method, p->request, POLL_TIMEOUT_NS,
-                                               poll_done, &poll->to);
+    struct tl_rpc_call *call =
+        tl_channel_call(w->channel, p->method, p->request, POLL_TIMEOUT_NS, poll_done, &poll->to);
     pthread_mutex_lock(&w->poll_mutex);
     bool finished = poll->finished;
     poll->call = call;

@@ -46,8 +46,8 @@ void tl_registry_free(struct tl_registry *r)
     tl_mem_free(r);
 }
 
-tl_rc tl_registry_add(struct tl_registry *r, struct tl_str name, const struct tl_activity_impl *impl,
-                      struct tl_error *err)
+tl_rc tl_registry_add(struct tl_registry *r, struct tl_str name,
+                      const struct tl_activity_impl *impl, struct tl_error *err)
 {
     TL_ASSERT(impl->run != NULL);
     if (tl_map_get(&r->names, name)) {

@@ -10,9 +10,10 @@ void tl_version_init(struct tl_worker *w)
     tp_deployment__worker_deployment_options__init(&w->deployment);
     w->deployment.deployment_name = w->deployment_name;
     w->deployment.build_id = w->build_id;
-    w->deployment.worker_versioning_mode = (TpEnums__WorkerVersioningMode)(
-        w->opt.use_worker_versioning ? WORKER_VERSIONING_MODE_VERSIONED
-                                     : WORKER_VERSIONING_MODE_UNVERSIONED);
+    w->deployment.worker_versioning_mode =
+        (TpEnums__WorkerVersioningMode)(w->opt.use_worker_versioning
+                                            ? WORKER_VERSIONING_MODE_VERSIONED
+                                            : WORKER_VERSIONING_MODE_UNVERSIONED);
     tp_common__worker_version_stamp__init(&w->stamp);
     w->stamp.build_id = w->build_id;
 }

@@ -39,8 +39,7 @@ static bool add_events(struct tl_wf_task *t, const TpHistory__History *h)
 /* All pages are there: the poll looks as if they had come with it. */
 static void complete(struct tl_wf_task *t)
 {
-    TpHistory__History *h =
-        TL_PB_NEW(&t->memory->arena, TpHistory__History, tp_history__history);
+    TpHistory__History *h = TL_PB_NEW(&t->memory->arena, TpHistory__History, tp_history__history);
     if (!h) {
         give_up(t, "the history does not fit the memory limit");
         return;

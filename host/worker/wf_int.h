@@ -17,12 +17,12 @@ struct tl_task_arena {
 
 struct tl_wf_run {
     struct tl_wf_actor *owner;
-    struct tl_str run_id;        /* owned */
-    struct tl_run *core;         /* NULL: no state */
-    struct tl_run_lang lang;     /* when core is set */
-    struct tl_list idle;         /* owner->idle when there is state and no task */
-    struct tl_wf_task *task;     /* in work */
-    struct tl_list waiting;      /* of struct tl_wf_task */
+    struct tl_str run_id;    /* owned */
+    struct tl_run *core;     /* NULL: no state */
+    struct tl_run_lang lang; /* when core is set */
+    struct tl_list idle;     /* owner->idle when there is state and no task */
+    struct tl_wf_task *task; /* in work */
+    struct tl_list waiting;  /* of struct tl_wf_task */
     int64_t bytes;
 };
 
@@ -33,14 +33,14 @@ struct tl_wf_task {
     struct tl_list node;
     struct tl_task_arena *memory;
     TpWs__PollWorkflowTaskQueueResponse *poll;
-    struct tl_timer timer;       /* the next attempt of the call under way */
+    struct tl_timer timer; /* the next attempt of the call under way */
     struct tl_retry retry;
-    enum tl_method method;       /* of that call */
-    struct tl_str request;       /* its bytes, in the arena */
-    struct tl_pb_list events;    /* while fetching */
+    enum tl_method method;    /* of that call */
+    struct tl_str request;    /* its bytes, in the arena */
+    struct tl_pb_list events; /* while fetching */
     bool fetching;
-    bool evict;                  /* drop the run's state after the answer */
-    int eager;                   /* activity slots reserved */
+    bool evict; /* drop the run's state after the answer */
+    int eager;  /* activity slots reserved */
 };
 
 /* wf_actor.c */

@@ -28,7 +28,8 @@ static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *resu
     }
 }
 
-static tl_rc send(struct tl_wf_task *t, enum tl_method method, const void *req, struct tl_error *err)
+static tl_rc send(struct tl_wf_task *t, enum tl_method method, const void *req,
+                  struct tl_error *err)
 {
     tl_rc rc = tl_pb_encode_arena(req, &t->memory->arena, &t->request, err);
     if (rc == TL_OK) {

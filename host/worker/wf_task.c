@@ -153,9 +153,9 @@ static void handle_failed(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_re
                           const struct tl_error *err)
 {
     struct tl_worker *w = t->owner->actor.worker;
-    const char *message = err->message[0]        ? err->message
-                          : result->failure      ? result->failure->message
-                                                 : tl_rc_text(rc);
+    const char *message = err->message[0]   ? err->message
+                          : result->failure ? result->failure->message
+                                            : tl_rc_text(rc);
     t->evict = true;
     TL_COUNT(w, workflow_tasks_failed);
     log_failure(t, message);
@@ -173,11 +173,10 @@ static void handle_failed(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_re
     } else if (result->failed && result->failure) {
         tl_wf_respond_failed(t, result->cause, result->failure);
     } else {
-        tl_wf_respond_error(
-            t,
-            (TpEnums__WorkflowTaskFailedCause)
-                WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
-            tl_rc_name(rc), message);
+        tl_wf_respond_error(t,
+                            (TpEnums__WorkflowTaskFailedCause)
+                                WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                            tl_rc_name(rc), message);
     }
 }
 
@@ -326,10 +325,9 @@ static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
            TL_S("error", res->message));
     t->evict = t->evict || t->method != TL_M_RespondQueryTaskCompleted;
     if (too_large) {
-        tl_wf_respond_error(t,
-                            (TpEnums__WorkflowTaskFailedCause)
-                                WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE,
-                            "MessageTooLarge", "the workflow task's completion is too large to send");
+        tl_wf_respond_error(
+            t, (TpEnums__WorkflowTaskFailedCause)WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE,
+            "MessageTooLarge", "the workflow task's completion is too large to send");
         return;
     }
     close_task(t);
@@ -338,8 +336,8 @@ static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
 static void task_answered(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_wf_task *t = TL_CONTAINER(to, struct tl_wf_task, to);
-    bool too_large = res->status == 8 &&
-                     memmem(res->message.p, res->message.n, "larger than max", 15) != NULL;
+    bool too_large =
+        res->status == 8 && memmem(res->message.p, res->message.n, "larger than max", 15) != NULL;
     if (res->status == 0) {
         accepted(t, res);
     } else if (too_large || !tl_wf_task_retry(t, res)) {

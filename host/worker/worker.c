@@ -45,8 +45,8 @@ static void copy_texts(struct tl_worker *w, const struct tl_worker_config *confi
 /* As many threads as cores, and no more than the cache has places: the limit is shared out. */
 static int choose_wf_count(const struct tl_worker *w)
 {
-    long n = w->opt.workflow_threads > 0 ? (long)w->opt.workflow_threads
-                                         : sysconf(_SC_NPROCESSORS_ONLN);
+    long n =
+        w->opt.workflow_threads > 0 ? (long)w->opt.workflow_threads : sysconf(_SC_NPROCESSORS_ONLN);
     n = n < 1 ? 1 : n > 256 ? 256 : n;
     if (w->opt.max_cached_workflows > 0 && n > w->opt.max_cached_workflows) {
         n = (long)w->opt.max_cached_workflows;
@@ -247,7 +247,8 @@ void tl_worker_free(struct tl_worker *w)
     } else {
         tl_worker_wait(w, INT64_MAX, NULL, NULL);
     }
-    while (atomic_load(&w->in_callbacks)) { /* a transport thread is on its last instructions here */
+    while (
+        atomic_load(&w->in_callbacks)) { /* a transport thread is on its last instructions here */
         sched_yield();
     }
     (void)tl_inbox_take_all(&w->control.inbox, 0); /* a last tick */
@@ -359,8 +360,8 @@ void tl_worker_found(struct tl_worker *w)
     }
 }
 
-void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request, int64_t timeout_ns,
-                    tl_rpc_done_fn done, struct tl_reply_to *to)
+void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
+                    int64_t timeout_ns, tl_rpc_done_fn done, struct tl_reply_to *to)
 {
     tl_rpc_call_release(tl_channel_call(w->channel, m, request, timeout_ns, done, to));
 }

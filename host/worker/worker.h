@@ -82,7 +82,7 @@ struct tl_worker_lang {
                   struct tl_error *err);
     /* A workflow thread ends. May be NULL. */
     void (*thread_end)(void *ud);
-    struct tl_str digest;           /* build ID when the options name none; borrowed */
+    struct tl_str digest; /* build ID when the options name none; borrowed */
 };
 
 struct tl_bundle;
@@ -98,11 +98,11 @@ void tl_worker_bundle_digest(const struct tl_bundle *bundle, char out[65]);
 struct tl_worker;
 
 struct tl_worker_config {
-    struct tl_client *client;              /* borrowed: channel, namespace, identity */
-    const struct tl_worker_lang *lang;     /* NULL: an activity-only worker */
-    const struct tl_registry *registry;    /* NULL or empty: a workflow-only worker */
-    const struct tl_world *world;          /* NULL = the real one */
-    struct tl_worker_options options;      /* texts are copied */
+    struct tl_client *client;           /* borrowed: channel, namespace, identity */
+    const struct tl_worker_lang *lang;  /* NULL: an activity-only worker */
+    const struct tl_registry *registry; /* NULL or empty: a workflow-only worker */
+    const struct tl_world *world;       /* NULL = the real one */
+    struct tl_worker_options options;   /* texts are copied */
     /* Tells once why the worker cannot go on (namespace gone, not allowed, ...). May be NULL.
      * Thread: the control actor's. The worker is shutting down when it is called. */
     void (*on_fatal)(void *ud, tl_rc rc, const char *message);

@@ -33,7 +33,8 @@ enum tl_worker_msg {
 /* What every call of ours carries as ud: who gets the result and what it is for. The first member of
  * the object that made the call. */
 struct tl_reply_to {
-    void (*on_result)(struct tl_reply_to *to, struct tl_rpc_result *res); /* on the actor's thread */
+    void (*on_result)(struct tl_reply_to *to,
+                      struct tl_rpc_result *res); /* on the actor's thread */
 };
 
 /* --- Actors ------------------------------------------------------------------------------------ */
@@ -83,11 +84,11 @@ struct tl_poller {
     struct tl_list polls;   /* of struct tl_poll */
     struct tl_str request;  /* encoded once; owned */
     enum tl_method method;
-    bool paused;            /* backing off or rate limited */
-    int64_t resume_ns;      /* paused by a filler: control arms the timer; else 0 */
-    unsigned quick_count;   /* empty answers that came at once, in a row */
+    bool paused;          /* backing off or rate limited */
+    int64_t resume_ns;    /* paused by a filler: control arms the timer; else 0 */
+    unsigned quick_count; /* empty answers that came at once, in a row */
     struct tl_retry retry;
-    struct tl_timer timer;  /* control's: ends the pause */
+    struct tl_timer timer; /* control's: ends the pause */
     struct tl_worker *worker;
 };
 
@@ -119,9 +120,9 @@ int tl_pollers_outstanding(const struct tl_worker *w);
 
 struct tl_wire_field {
     uint32_t number;
-    int type;             /* 0 varint, 1 64 bits, 2 bytes, 5 32 bits */
-    uint64_t value;       /* varint */
-    struct tl_str bytes;  /* type 2 */
+    int type;            /* 0 varint, 1 64 bits, 2 bytes, 5 32 bits */
+    uint64_t value;      /* varint */
+    struct tl_str bytes; /* type 2 */
 };
 /* Takes the next top-level field off the front; false at the end or at malformed bytes. */
 bool tl_wire_next(struct tl_str *rest, struct tl_wire_field *f);
@@ -132,8 +133,8 @@ struct tl_str tl_wire_find(struct tl_str message, uint32_t number);
 
 struct tl_wf_actor {
     struct tl_actor actor;
-    struct tl_map runs;   /* run id -> struct tl_wf_run */
-    struct tl_list idle;  /* runs with state and no task, least recently used first */
+    struct tl_map runs;    /* run id -> struct tl_wf_run */
+    struct tl_list idle;   /* runs with state and no task, least recently used first */
     struct tl_list arenas; /* spare struct tl_task_arena */
     size_t arena_count;
     int64_t cached_count, cached_bytes;
@@ -228,7 +229,8 @@ void tl_pool_join(struct tl_worker *w);
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons);
 /* Runs one task from its bytes to its answer; gives its slot back. state_error: why there is no
  * thread state, or NULL. */
-void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state, const char *state_error);
+void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state,
+                const char *state_error);
 void tl_act_release(struct tl_act *a);
 void tl_act_cancelled(struct tl_act *a, unsigned reasons); /* any thread */
 /* Encodes and sends the answer; sending again after a failure is control's. */
@@ -257,10 +259,10 @@ struct tl_worker {
     void (*on_fatal)(void *ud, tl_rc rc, const char *message);
     void *on_fatal_ud;
 
-    atomic_int state;       /* enum tl_worker_state */
+    atomic_int state; /* enum tl_worker_state */
     atomic_bool shutdown_wanted;
-    atomic_llong grace_ms;  /* of the first shutdown call */
-    bool stepped;           /* no threads */
+    atomic_llong grace_ms; /* of the first shutdown call */
+    bool stepped;          /* no threads */
 
     struct tl_actor control;
     struct tl_wf_actor *wf; /* wf_count, then the quarantine */
@@ -269,11 +271,11 @@ struct tl_worker {
 
     pthread_mutex_t poll_mutex;
     struct tl_poller pollers[TL_POLL_KINDS];
-    bool polls_open;        /* under poll_mutex */
-    bool polls_cancel;      /* under poll_mutex: end polls as soon as their handle is known */
-    atomic_bool lost;       /* the service does not answer polls */
+    bool polls_open;   /* under poll_mutex */
+    bool polls_cancel; /* under poll_mutex: end polls as soon as their handle is known */
+    atomic_bool lost;  /* the service does not answer polls */
     struct tl_slots wf_slots, act_slots;
-    double tokens;          /* of max_activities_per_second; under poll_mutex */
+    double tokens; /* of max_activities_per_second; under poll_mutex */
     int64_t tokens_ns;
 
     pthread_mutex_t killed_mutex; /* killed runs and the quarantine's thread */
@@ -286,24 +288,25 @@ struct tl_worker {
     struct tl_reply_to info_to, namespace_to, leave_to;
     struct tl_retry start_retry;
     struct tl_timer start_timer, polls_timer, grace_timer, give_up_timer;
-    atomic_int calls;       /* of control, under way */
+    atomic_int calls; /* of control, under way */
     bool sdk_metadata, poll_complete_on_shutdown;
-    bool began, leaving;    /* start-up, shutdown has begun */
-    atomic_bool giving_up;  /* calls are not made again */
+    bool began, leaving;   /* start-up, shutdown has begun */
+    atomic_bool giving_up; /* calls are not made again */
     atomic_int in_callbacks;
     struct tl_msg tick_msg;
     atomic_bool tick_posted;
 
     pthread_mutex_t done_mutex;
     pthread_cond_t done_cond;
-    bool done, joined;      /* under done_mutex */
-    tl_rc fatal_rc;         /* under done_mutex */
+    bool done, joined; /* under done_mutex */
+    tl_rc fatal_rc;    /* under done_mutex */
     struct tl_error fatal;
 
 #define TL_STATS(X)                                                                                \
-    X(workflow_tasks_completed) X(workflow_tasks_failed) X(queries_answered)                       \
-    X(activities_completed) X(activities_failed) X(activities_eager) X(cache_hits)                 \
-    X(cache_misses) X(evictions) X(full_history_fetches) X(killed_runs)
+    X(workflow_tasks_completed)                                                                    \
+    X(workflow_tasks_failed) X(queries_answered) X(activities_completed) X(activities_failed)      \
+        X(activities_eager) X(cache_hits) X(cache_misses) X(evictions) X(full_history_fetches)     \
+            X(killed_runs)
 #define X(name) atomic_ullong name;
     struct {
         TL_STATS(X)
@@ -342,8 +345,8 @@ void tl_worker_fatal(struct tl_worker *w, tl_rc rc, const char *what, const char
 void tl_worker_lost(struct tl_worker *w, const char *what, int status, struct tl_str message);
 void tl_worker_found(struct tl_worker *w);
 /* Starts one call of a worker actor. The handle is released at once: such calls are not cancelled. */
-void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request, int64_t timeout_ns,
-                    tl_rpc_done_fn done, struct tl_reply_to *to);
+void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
+                    int64_t timeout_ns, tl_rpc_done_fn done, struct tl_reply_to *to);
 
 /* version.c: which build this worker is, in requests. Fields stay borrowed from the worker. */
 void tl_version_init(struct tl_worker *w);

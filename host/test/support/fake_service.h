@@ -20,9 +20,9 @@ struct fake_service {
     pthread_cond_t cond;
     struct tl_list requests; /* of struct fake_request, in order of arrival */
     int counts[TL_METHOD_COUNT];
-    bool manual_start;       /* the test answers GetSystemInfo and DescribeNamespace itself */
+    bool manual_start; /* the test answers GetSystemInfo and DescribeNamespace itself */
     bool poll_complete_on_shutdown;
-    bool down;               /* every request is answered UNAVAILABLE */
+    bool down; /* every request is answered UNAVAILABLE */
     struct tl_arena arena;
     /* A clock that the test moves. */
     struct tl_world world;

@@ -225,7 +225,8 @@ TpWs__PollWorkflowTaskQueueResponse *env_poll(struct tl_hb *hb, int64_t first_ev
 {
     struct tl_arena *a = hb->arena;
     TpWs__PollWorkflowTaskQueueResponse *p = tl_hb_poll(hb, first_event_id);
-    p->workflow_execution = TL_PB_NEW(a, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    p->workflow_execution =
+        TL_PB_NEW(a, TpCommon__WorkflowExecution, tp_common__workflow_execution);
     p->workflow_execution->workflow_id = tl_pb_cstr(a, tl_str("w"));
     p->workflow_execution->run_id = tl_pb_cstr(a, tl_str(run_id));
     p->workflow_type = TL_PB_NEW(a, TpCommon__WorkflowType, tp_common__workflow_type);
@@ -243,8 +244,8 @@ TpWs__PollActivityTaskQueueResponse *env_activity(struct env *e, const char *typ
                                                   int64_t heartbeat_ms)
 {
     struct tl_arena *a = &e->arena;
-    TpWs__PollActivityTaskQueueResponse *t = TL_PB_NEW(a, TpWs__PollActivityTaskQueueResponse,
-                                                       tp_ws__poll_activity_task_queue_response);
+    TpWs__PollActivityTaskQueueResponse *t =
+        TL_PB_NEW(a, TpWs__PollActivityTaskQueueResponse, tp_ws__poll_activity_task_queue_response);
     t->task_token = tl_pb_bytes(a, tl_str("activity token"), NULL);
     t->activity_type = TL_PB_NEW(a, TpCommon__ActivityType, tp_common__activity_type);
     t->activity_type->name = tl_pb_cstr(a, tl_str(type));

@@ -25,7 +25,7 @@ struct env {
     const struct env_type *types; /* ends with name NULL */
     atomic_int open_runs, opened;
     struct tl_arena arena;
-    char log[8192];  /* event names of log lines, one per line */
+    char log[8192]; /* event names of log lines, one per line */
     size_t log_n;
     pthread_mutex_t log_mutex;
 };

@@ -236,8 +236,9 @@ static void results_follow_the_chain_of_runs(void **state)
     TpHistory__WorkflowExecutionFailedEventAttributes failed =
         TP_HISTORY__WORKFLOW_EXECUTION_FAILED_EVENT_ATTRIBUTES__INIT;
     TpFailure__Failure failure = TP_FAILURE__FAILURE__INIT;
-    TpWs__GetWorkflowExecutionHistoryResponse empty =
-        TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_RESPONSE__INIT, one = empty, two = empty;
+    TpWs__GetWorkflowExecutionHistoryResponse
+        empty = TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_RESPONSE__INIT,
+        one = empty, two = empty;
     can.new_execution_run_id = (char *)(uintptr_t) "run-2";
     first.attributes_case =
         TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_WORKFLOW_EXECUTION_CONTINUED_AS_NEW_EVENT_ATTRIBUTES;
@@ -298,9 +299,8 @@ static void a_pump_may_give_up(void **state)
         .pump = {&calls, give_up_at_once, wake_nobody},
     };
     struct tl_client *c = tl_client_new(&config);
-    assert_int_equal(
-        tl_client_call(c, TL_M_CountWorkflowExecutions, &req, &arena, NULL, 0, &err),
-        TL_ECANCELLED);
+    assert_int_equal(tl_client_call(c, TL_M_CountWorkflowExecutions, &req, &arena, NULL, 0, &err),
+                     TL_ECANCELLED);
     assert_int_equal(calls, 3);
     tl_client_free(c);
     tl_arena_deinit(&arena);

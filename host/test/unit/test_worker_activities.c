@@ -272,7 +272,8 @@ static void beats_and_fails(struct plan *p, struct tl_activity *a)
     beat(p, a, "sent");
     expect_beat(p, "sent");
     beat(p, a, "held back");
-    tl_activity_fail(a, tl_activity_failure(a->arena, TL_STR_LIT("Broken"), TL_STR_LIT("no"), false));
+    tl_activity_fail(a,
+                     tl_activity_failure(a->arena, TL_STR_LIT("Broken"), TL_STR_LIT("no"), false));
 }
 
 static void a_failure_carries_details_that_were_held_back(void **state)
@@ -303,7 +304,8 @@ static void count_call(void *ud)
 static void learns_of_cancellation(struct plan *p, struct tl_activity *a)
 {
     struct tl_rpc_request *req;
-    TpWs__RecordActivityTaskHeartbeatResponse r = TP_WS__RECORD_ACTIVITY_TASK_HEARTBEAT_RESPONSE__INIT;
+    TpWs__RecordActivityTaskHeartbeatResponse r =
+        TP_WS__RECORD_ACTIVITY_TASK_HEARTBEAT_RESPONSE__INIT;
     tl_activity_on_cancel(a, count_call, p);
     beat(p, a, "here");
     assert_int_equal(p->last_rc, TL_OK);
@@ -548,12 +550,13 @@ static void shutdown_gives_a_grace_and_then_cancels(void **state)
     assert_string_equal(s->task_queue, "q");
     assert_int_equal(s->n_task_queue_types, 1);
     fake_reply_empty(req);
-    TpWs__RespondActivityTaskFailedRequest *f =
-        env_expect(&e, TL_M_RespondActivityTaskFailed, &req); /* retryable: another worker goes on */
+    TpWs__RespondActivityTaskFailedRequest *f = env_expect(
+        &e, TL_M_RespondActivityTaskFailed, &req); /* retryable: another worker goes on */
     assert_string_equal(f->failure->application_failure_info->type, "WorkerShutdown");
     assert_false(f->failure->application_failure_info->non_retryable);
     env_settle(&e);
-    assert_int_equal(tl_worker_state(e.worker), TL_WORKER_STOPPING); /* the answer is not taken yet */
+    assert_int_equal(tl_worker_state(e.worker),
+                     TL_WORKER_STOPPING); /* the answer is not taken yet */
     fake_reply_empty(req);
     env_settle(&e);
     assert_int_equal(tl_worker_state(e.worker), TL_WORKER_STOPPED);

@@ -16,9 +16,11 @@
 static const struct env_type types[] = {
     {"Timer", TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(COMPLETE)), TL_OK},
     {"Signals", TL_STEPS(DO(WAIT_SIGNALS, .n = 2), DO(COMPLETE)), TL_OK},
-    {"Five", TL_STEPS(DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "a"),
-                      DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "a"),
-                      DO(WAIT_ACTIVITY, .n = 1), DO(COMPLETE)), TL_OK},
+    {"Five",
+     TL_STEPS(DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "a"),
+              DO(ACTIVITY, .name = "a"), DO(ACTIVITY, .name = "a"), DO(WAIT_ACTIVITY, .n = 1),
+              DO(COMPLETE)),
+     TL_OK},
     {"Bug", TL_STEPS(DO(RAISE)), TL_OK},
     {"Hog", TL_STEPS(DO(COMPLETE)), TL_EDEADLOCK},
     {NULL, NULL, TL_OK},
@@ -387,7 +389,8 @@ static void direct_queries_are_answered(void **state)
     poll->workflow_type = named->workflow_type;
     poll->task_token = tl_pb_bytes_view(TL_STR_LIT("query token"));
     env_give_sticky(&e, poll);
-    TpWs__RespondQueryTaskCompletedRequest *q = env_expect(&e, TL_M_RespondQueryTaskCompleted, &req);
+    TpWs__RespondQueryTaskCompletedRequest *q =
+        env_expect(&e, TL_M_RespondQueryTaskCompleted, &req);
     assert_int_equal((int)q->completed_type, QUERY_RESULT_TYPE_ANSWERED);
     assert_memory_equal(q->task_token.data, "query token", 11);
     fake_reply_empty(req);
@@ -515,7 +518,7 @@ static void garbage_is_dropped_and_gives_its_slot_back(void **state)
     env_init(&e, types);
     env_start(&e);
     static const char *const rows[] = {
-        "\x0a\x03tok",                  /* a token and nothing else */
+        "\x0a\x03tok",                   /* a token and nothing else */
         "\x0a\x03tok\x12\x04\x12\x02r1", /* no type */
         "\x0a\x03tok\x12\x7f",           /* cut off */
         "\x0a\x03tok\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
