@@ -1,0 +1,303 @@
+/* Finding and reading the modules of a bundle. Thread: the one that opens it. Owner: texts are
+ * malloc'ed for the bundle. */
+#include "luart/bundle_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+
+enum { PATH_BYTES = 4096, NAME_BYTES = 300 };
+
+static struct tl_str own(struct tl_str s)
+{
+    return (struct tl_str){tl_mem_dup(s), s.n};
+}
+
+/* Letters, digits, '_', '-' and single dots: nothing that could leave a root. */
+static bool good_name(struct tl_str name)
+{
+    if (name.n == 0 || name.n > NAME_BYTES - 16 || name.p[0] == '.' || name.p[name.n - 1] == '.') {
+        return false;
+    }
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '-';
+        if (!word && !(c == '.' && name.p[i - 1] != '.')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+tl_rc tl_bundle_read_file(struct tl_bundle *b, const char *path, struct tl_str *text,
+                          struct tl_error *err)
+{
+    FILE *f = fopen(path, "rbe");
+    struct stat st;
+    if (!f || fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode)) {
+        if (f) {
+            fclose(f);
+        }
+        return tl_error_set(err, TL_ENOTFOUND, "%s: no such file", path);
+    }
+    struct tl_buf buf;
+    tl_buf_init(&buf, b->source_bytes_max);
+    tl_rc rc = TL_OK;
+    char block[16384];
+    size_t n;
+    while (rc == TL_OK && (n = fread(block, 1, sizeof block, f)) > 0) {
+        if (!tl_buf_put(&buf, block, n)) {
+            rc = tl_error_set(err, TL_ELIMIT, "%s: larger than %zu bytes", path,
+                              b->source_bytes_max);
+        }
+    }
+    if (rc == TL_OK && ferror(f)) {
+        rc = tl_error_set(err, TL_EIO, "%s: %s", path, strerror(errno));
+    }
+    fclose(f);
+    if (rc == TL_OK) {
+        *text = own(tl_buf_str(&buf));
+    }
+    tl_buf_deinit(&buf);
+    return rc;
+}
+
+/* "workflows.order" as "workflows/order" plus an ending. */
+static void relative_path(struct tl_str name, const char *ending, char *out, size_t cap)
+{
+    int n = snprintf(out, cap, "%.*s", TL_STR_FMT(name));
+    for (int i = 0; i < n && i < (int)cap; i++) {
+        out[i] = out[i] == '.' ? '/' : out[i];
+    }
+    if ((size_t)n < cap) {
+        snprintf(out + n, cap - (size_t)n, "%s", ending);
+    }
+}
+
+tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_str *file,
+                            struct tl_str *text, struct tl_error *err)
+{
+    static const char *const endings[] = {".lua", "/init.lua"};
+    const struct tl_bundle_config *c = b->config;
+    char relative[NAME_BYTES], path[PATH_BYTES];
+    for (size_t i = 0; i < c->source_count; i++) {
+        if (tl_str_eq(c->sources[i].name, name)) {
+            if (c->sources[i].text.n > b->source_bytes_max) {
+                return tl_error_set(err, TL_ELIMIT, "%.*s: larger than %zu bytes",
+                                    TL_STR_FMT(name), b->source_bytes_max);
+            }
+            relative_path(name, ".lua", relative, sizeof relative);
+            *file = own(tl_str(relative));
+            *text = own(c->sources[i].text);
+            return TL_OK;
+        }
+    }
+    if (!good_name(name)) {
+        return tl_error_set(err, TL_ENOTFOUND, "\"%.*s\" is not a module name",
+                            (int)(name.n < 100 ? name.n : 100), name.p);
+    }
+    for (size_t r = 0; c->roots && c->roots[r]; r++) {
+        for (size_t e = 0; e < 2; e++) {
+            relative_path(name, endings[e], relative, sizeof relative);
+            if (snprintf(path, sizeof path, "%s/%s", c->roots[r], relative) >= (int)sizeof path) {
+                continue;
+            }
+            tl_rc rc = tl_bundle_read_file(b, path, text, err);
+            if (rc == TL_OK) {
+                *file = own(tl_str(relative));
+            }
+            if (rc != TL_ENOTFOUND) {
+                return rc;
+            }
+        }
+    }
+    return tl_error_set(err, TL_ENOTFOUND, "module \"%.*s\" is in none of the roots",
+                        TL_STR_FMT(name));
+}
+
+/* --- names, paths and patterns ---------------------------------------------------------------- */
+
+static bool is_path(const char *what)
+{
+    size_t n = strlen(what);
+    return strchr(what, '/') || (n > 4 && strcmp(what + n - 4, ".lua") == 0);
+}
+
+static bool is_pattern(const char *what)
+{
+    size_t n = strlen(what);
+    return n >= 1 && what[n - 1] == '*' && (n == 1 || what[n - 2] == '.');
+}
+
+/* The module name of a path: "workflows/order.lua" is "workflows.order"; an absolute path counts
+ * by its last part. */
+static void name_of_path(const char *path, char *out, size_t cap)
+{
+    const char *from = path[0] == '/' ? strrchr(path, '/') + 1 : path;
+    while (strncmp(from, "./", 2) == 0) {
+        from += 2;
+    }
+    size_t n = strlen(from);
+    if (n > 4 && strcmp(from + n - 4, ".lua") == 0) {
+        n -= 4;
+    }
+    snprintf(out, cap, "%.*s", (int)n, from);
+    for (char *c = out; *c; c++) {
+        *c = *c == '/' ? '.' : *c;
+    }
+}
+
+bool tl_bundle_matches(const char *what, struct tl_str name)
+{
+    char from_path[NAME_BYTES];
+    if (is_path(what)) {
+        name_of_path(what, from_path, sizeof from_path);
+        return tl_str_eqc(name, from_path);
+    }
+    if (!is_pattern(what)) {
+        return tl_str_eqc(name, what);
+    }
+    size_t n = strlen(what) - 1; /* the prefix with its dot */
+    return name.n > n && memcmp(name.p, what, n) == 0 && !memchr(name.p + n, '.', name.n - n);
+}
+
+struct names {
+    char **items;
+    size_t n, cap;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        if (strcmp(names->items[i], name) == 0) {
+            return;
+        }
+    }
+    if (names->n == names->cap) {
+        names->cap = names->cap ? names->cap * 2 : 16;
+        names->items = tl_mem_realloc(names->items, names->cap * sizeof *names->items);
+    }
+    names->items[names->n++] = tl_mem_dup(tl_str(name));
+}
+
+static int name_cmp(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Adds the modules one level below the prefix of a pattern in one root. */
+static void list_folder(const char *root, const char *what, struct names *names)
+{
+    char prefix[NAME_BYTES], folder[PATH_BYTES];
+    size_t n = strlen(what);
+    snprintf(prefix, sizeof prefix, "%.*s", (int)(n >= 2 ? n - 2 : 0), what);
+    char relative[NAME_BYTES];
+    relative_path(tl_str(prefix), "", relative, sizeof relative);
+    snprintf(folder, sizeof folder, "%s/%s", root, relative);
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char module[NAME_BYTES + 300], path[PATH_BYTES + 300];
+        struct stat st;
+        size_t en = strlen(e->d_name);
+        if (e->d_name[0] == '.') {
+            continue;
+        }
+        if (en > 4 && strcmp(e->d_name + en - 4, ".lua") == 0) {
+            if (strcmp(e->d_name, "init.lua") == 0) {
+                continue;
+            }
+            en -= 4;
+        } else {
+            snprintf(path, sizeof path, "%s/%s/init.lua", folder, e->d_name);
+            if (stat(path, &st) != 0) {
+                continue;
+            }
+        }
+        snprintf(module, sizeof module, "%s%s%.*s", prefix, *prefix ? "." : "", (int)en,
+                 e->d_name);
+        if (good_name(tl_str(module))) {
+            add_name(names, module);
+        }
+    }
+    if (d) {
+        closedir(d);
+    }
+}
+
+tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
+                       tl_rc (*fn)(void *ud, struct tl_str name, const char *path,
+                                   struct tl_error *err),
+                       void *ud, struct tl_error *err)
+{
+    if (!is_pattern(what)) {
+        char name[NAME_BYTES];
+        bool path = is_path(what);
+        if (path) {
+            name_of_path(what, name, sizeof name);
+        }
+        return fn(ud, path ? tl_str(name) : tl_str(what), path && what[0] == '/' ? what : NULL, err);
+    }
+    struct names names = {0};
+    for (size_t i = 0; b->config->roots && b->config->roots[i]; i++) {
+        list_folder(b->config->roots[i], what, &names);
+    }
+    for (size_t i = 0; i < b->config->source_count; i++) {
+        char name[NAME_BYTES];
+        snprintf(name, sizeof name, "%.*s", TL_STR_FMT(b->config->sources[i].name));
+        if (tl_bundle_matches(what, tl_str(name))) {
+            add_name(&names, name);
+        }
+    }
+    tl_rc rc = TL_OK;
+    if (names.n == 0) {
+        rc = tl_error_set(err, TL_ENOTFOUND, "no module matches \"%s\"", what);
+    } else {
+        qsort(names.items, names.n, sizeof *names.items, name_cmp);
+    }
+    for (size_t i = 0; i < names.n; i++) {
+        if (rc == TL_OK) {
+            rc = fn(ud, tl_str(names.items[i]), NULL, err);
+        }
+        tl_mem_free(names.items[i]);
+    }
+    tl_mem_free(names.items);
+    return rc;
+}
+
+/* --- looking for require ---------------------------------------------------------------------- */
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+void tl_bundle_scan_requires(struct tl_str text, void (*fn)(void *ud, struct tl_str name),
+                             void *ud)
+{
+    static const char word[] = "require";
+    enum { N = sizeof word - 1 };
+    const char *end = text.p + text.n;
+    for (const char *at = text.p;
+         at && (at = memmem(at, (size_t)(end - at), word, N)) != NULL;) {
+        const char *p = at + N;
+        bool begins = at == text.p || (!is_word(at[-1]) && at[-1] != '.');
+        at = p;
+        while (begins && p < end && (*p == ' ' || *p == '\t' || *p == '(')) {
+            p++;
+        }
+        if (!begins || p >= end || (*p != '"' && *p != '\'')) {
+            continue;
+        }
+        const char *quote = memchr(p + 1, *p, (size_t)(end - p - 1));
+        if (quote && quote - p - 1 > 0 && quote - p - 1 < NAME_BYTES) {
+            fn(ud, tl_str_n(p + 1, (size_t)(quote - p - 1)));
+            at = quote;
+        }
+    }
+}

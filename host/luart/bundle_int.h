@@ -1,0 +1,64 @@
+/* Inside of bundles; private to bundle*.c. Owner: the bundle owns all text. */
+#pragma once
+
+#include "base/map.h"
+#include "luart/run_int.h"
+
+struct tl_bundle {
+    struct tl_map modules;              /* name -> struct tl_bundle_module */
+    struct tl_bundle_module **sorted;   /* by name, once open */
+    struct tl_bundle_workflow *workflows; /* sorted by type, once open */
+    struct tl_str *defined_in;          /* for each workflow: the module whose text defines it */
+    size_t workflow_count;
+    size_t bytes;
+
+    /* while opening */
+    const struct tl_bundle_config *config;
+    size_t source_bytes_max;
+};
+
+/* What one evaluation collects. */
+struct tl_probe {
+    struct tl_bundle *b;
+    struct tl_arena arena;
+    struct tl_bundle_module *entry; /* workflow module under way; NULL: an activity module */
+    struct tl_bundle_module *activity;
+    struct found_workflow {
+        struct tl_str type, module, versioning; /* in the arena */
+    } *found;
+    size_t found_count;
+    struct tl_bundle_activity *activities; /* defined so far, in the arena */
+    size_t activity_count;
+    struct tl_error *err;
+    tl_rc rc;
+};
+
+/* --- bundle_files.c: finding and reading modules ------------------------------------------------ */
+
+/* Reads the module's text from the configuration or the roots. TL_ENOTFOUND: none. The strings are
+ * the caller's (tl_mem_free each p). */
+tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_str *file,
+                            struct tl_str *text, struct tl_error *err);
+/* Calls fn for each module that a name, path or pattern of the configuration means, sorted.
+ * Errors: TL_ENOTFOUND, or what fn returns. */
+tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
+                       tl_rc (*fn)(void *ud, struct tl_str name, const char *path,
+                                   struct tl_error *err),
+                       void *ud, struct tl_error *err);
+/* Whether a module name fits an entry of the configuration (a name, a path or a pattern). */
+bool tl_bundle_matches(const char *what, struct tl_str name);
+/* Reads one file. Errors: TL_ENOTFOUND, TL_ELIMIT, TL_EIO. */
+tl_rc tl_bundle_read_file(struct tl_bundle *b, const char *path, struct tl_str *text,
+                          struct tl_error *err);
+/* Calls fn for each module name that the text requires by a literal. */
+void tl_bundle_scan_requires(struct tl_str text, void (*fn)(void *ud, struct tl_str name),
+                             void *ud);
+
+/* --- bundle.c ----------------------------------------------------------------------------------- */
+
+/* A new module record; takes over file and text. */
+struct tl_bundle_module *tl_bundle_add_module(struct tl_bundle *b, struct tl_str name,
+                                              struct tl_str file, struct tl_str text);
+/* Evaluates an activity module for the names in it. Problems are not errors: what was defined up to
+ * there counts. */
+void tl_bundle_probe_activities(struct tl_bundle *b, struct tl_bundle_module *m);

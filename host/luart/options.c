@@ -1,0 +1,363 @@
+/* See options.h. Thread: the run's. Owner: values are the arena's. */
+#include "luart/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <temporal/api/common/v1/message.pb-c.h>
+#include <temporal/api/taskqueue/v1/message.pb-c.h>
+
+#include "base/duration.h"
+#include "base/world.h"
+#include "luart/convert.h"
+#include "luart/run_int.h"
+#include "proto/pb.h"
+#include "proto/utf8.h"
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+/* Edit distance, cut at cap characters. */
+static size_t distance(const char *a, const char *b)
+{
+    enum { CAP = 40 };
+    size_t rows[2][CAP + 1], an = strlen(a), bn = strlen(b);
+    if (an > CAP || bn > CAP) {
+        return CAP;
+    }
+    for (size_t j = 0; j <= bn; j++) {
+        rows[0][j] = j;
+    }
+    for (size_t i = 1; i <= an; i++) {
+        size_t *now = rows[i % 2], *before = rows[(i + 1) % 2];
+        now[0] = i;
+        for (size_t j = 1; j <= bn; j++) {
+            size_t change = before[j - 1] + (a[i - 1] != b[j - 1]);
+            size_t drop = before[j] + 1, add = now[j - 1] + 1;
+            now[j] = change < drop ? (change < add ? change : add) : (drop < add ? drop : add);
+        }
+    }
+    return rows[an % 2][bn];
+}
+
+static int unknown_option(lua_State *L, const char *what, const char *key,
+                          const struct tl_opt *opts, size_t n)
+{
+    size_t best = n, least = strlen(key) / 3 + 2;
+    for (size_t i = 0; i < n; i++) {
+        size_t d = distance(key, opts[i].name);
+        if (d < least) {
+            least = d;
+            best = i;
+        }
+    }
+    if (best < n) {
+        return luaL_error(L, "%s: unknown option '%s' (did you mean '%s'?)", what, key,
+                          opts[best].name);
+    }
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (size_t i = 0; i < n; i++) {
+        luaL_addstring(&b, i ? ", " : "");
+        luaL_addstring(&b, opts[i].name);
+    }
+    luaL_pushresult(&b);
+    return luaL_error(L, "%s: unknown option '%s' (known: %s)", what, key, lua_tostring(L, -1));
+}
+
+/* Raises for the first key, in byte order, that no row has. */
+static void check_keys(lua_State *L, int index, const char *what, const struct tl_opt *opts,
+                       size_t n)
+{
+    const char *bad = NULL;
+    lua_pushnil(L);
+    while (lua_next(L, index)) {
+        lua_pop(L, 1);
+        if (lua_type(L, -1) != LUA_TSTRING) {
+            luaL_error(L, "%s: option names are strings, got a %s; are the arguments in place of "
+                          "the options?", what, luaL_typename(L, -1));
+        }
+        const char *key = lua_tostring(L, -1);
+        bool known = false;
+        for (size_t i = 0; i < n && !known; i++) {
+            known = strcmp(key, opts[i].name) == 0;
+        }
+        if (!known && (!bad || strcmp(key, bad) < 0)) {
+            bad = key;
+        }
+    }
+    if (bad) {
+        unknown_option(L, what, bad, opts, n);
+    }
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+int64_t tl_options_duration(lua_State *L, int index, const char *what)
+{
+    struct tl_error err;
+    int64_t ns = 0;
+    if (lua_type(L, index) == LUA_TSTRING) {
+        if (tl_duration_parse(tl_str(lua_tostring(L, index)), &ns, &err) != TL_OK) {
+            luaL_error(L, "%s: %s", what, err.message);
+        }
+        return ns;
+    }
+    if (lua_type(L, index) != LUA_TNUMBER) {
+        luaL_error(L, "%s: a duration is a number of seconds or text like \"90s\", got a %s", what,
+                   luaL_typename(L, index));
+    }
+    lua_Number seconds = lua_tonumber(L, index);
+    if (!(seconds >= 0 && seconds <= 3155760000.0)) {
+        luaL_error(L, "%s: a duration must be between 0 and 100 years", what);
+    }
+    if (lua_isinteger(L, index)) {
+        return (int64_t)lua_tointeger(L, index) * TL_NS_PER_S;
+    }
+    return (int64_t)(seconds * 1e9);
+}
+
+static char *read_text(lua_State *L, int index, const char *what, struct tl_arena *arena)
+{
+    struct tl_str s;
+    if (lua_type(L, index) != LUA_TSTRING) {
+        luaL_error(L, "%s must be a string, got a %s", what, luaL_typename(L, index));
+    }
+    s.p = lua_tolstring(L, index, &s.n);
+    if (!tl_utf8_ok(s) || strlen(s.p) != s.n) {
+        luaL_error(L, "%s must be UTF-8 without zero bytes", what);
+    }
+    return tl_cmd_need(L, tl_pb_cstr(arena, s));
+}
+
+/* Upper case without '_', so that "try_cancel", "TRY_CANCEL" and "TryCancel" are one. */
+static void plain_name(const char *name, char *out, size_t cap)
+{
+    size_t n = 0;
+    for (; *name && n + 1 < cap; name++) {
+        if (*name != '_') {
+            out[n++] = (char)(*name >= 'a' && *name <= 'z' ? *name & ~0x20 : *name);
+        }
+    }
+    out[n] = '\0';
+}
+
+static int read_enum(lua_State *L, int index, const char *what, const char *const *names)
+{
+    char given[80], known[80];
+    if (lua_type(L, index) == LUA_TSTRING) {
+        plain_name(lua_tostring(L, index), given, sizeof given);
+        for (int i = 0; names[i]; i++) {
+            plain_name(names[i], known, sizeof known);
+            size_t gn = strlen(given), kn = strlen(known);
+            /* The wire's spelling has the enum's name in front. */
+            if (gn >= kn && strcmp(given + gn - kn, known) == 0) {
+                return i;
+            }
+        }
+    }
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (int i = 0; names[i]; i++) {
+        luaL_addstring(&b, i ? ", \"" : "\"");
+        luaL_addstring(&b, names[i]);
+        luaL_addchar(&b, '"');
+    }
+    luaL_pushresult(&b);
+    return luaL_error(L, "%s must be one of %s", what, lua_tostring(L, -1));
+}
+
+static int64_t read_integer(lua_State *L, int index, const char *what)
+{
+    int exact = 0;
+    lua_Integer v = lua_tointegerx(L, index, &exact);
+    if (!exact || lua_type(L, index) != LUA_TNUMBER || v < INT32_MIN || v > INT32_MAX) {
+        luaL_error(L, "%s must be a whole number", what);
+    }
+    return v;
+}
+
+static double read_number(lua_State *L, int index, const char *what)
+{
+    if (lua_type(L, index) != LUA_TNUMBER) {
+        luaL_error(L, "%s must be a number, got a %s", what, luaL_typename(L, index));
+    }
+    return lua_tonumber(L, index);
+}
+
+/* The layout of a repeated string field: count, then the array. */
+struct strings {
+    size_t n;
+    char **items;
+};
+
+static struct strings read_strings(lua_State *L, int index, const char *what,
+                                   struct tl_arena *arena)
+{
+    struct strings out = {0, NULL};
+    if (!lua_istable(L, index)) {
+        luaL_error(L, "%s must be a list of strings", what);
+    }
+    size_t n = lua_rawlen(L, index);
+    out.items = tl_cmd_need(L, TL_ARENA_ARRAY(arena, char *, n ? n : 1));
+    for (; out.n < n; out.n++) {
+        lua_rawgeti(L, index, (lua_Integer)out.n + 1);
+        out.items[out.n] = read_text(L, -1, what, arena);
+        lua_pop(L, 1);
+    }
+    return out;
+}
+
+static const struct tl_opt retry_opts[] = {
+    TL_OPT("initial_interval", TL_OPT_DURATION, 0, TpCommon__RetryPolicy, initial_interval),
+    TL_OPT("backoff_coefficient", TL_OPT_DOUBLE, 0, TpCommon__RetryPolicy, backoff_coefficient),
+    TL_OPT("maximum_interval", TL_OPT_DURATION, 0, TpCommon__RetryPolicy, maximum_interval),
+    TL_OPT("maximum_attempts", TL_OPT_INT, 0, TpCommon__RetryPolicy, maximum_attempts),
+    TL_OPT("non_retryable_error_types", TL_OPT_STRINGS, 0, TpCommon__RetryPolicy,
+           n_non_retryable_error_types),
+};
+_Static_assert(offsetof(TpCommon__RetryPolicy, non_retryable_error_types) ==
+                   offsetof(TpCommon__RetryPolicy, n_non_retryable_error_types) + sizeof(size_t),
+               "repeated fields: count, then array");
+
+static const struct tl_opt priority_opts[] = {
+    TL_OPT("priority_key", TL_OPT_INT, 0, TpCommon__Priority, priority_key),
+    TL_OPT("fairness_key", TL_OPT_STRING, 0, TpCommon__Priority, fairness_key),
+    TL_OPT("fairness_weight", TL_OPT_FLOAT, 0, TpCommon__Priority, fairness_weight),
+};
+
+static void need_table(lua_State *L, int index, const char *what)
+{
+    if (!lua_istable(L, index)) {
+        luaL_error(L, "%s must be a table, got a %s", what, luaL_typename(L, index));
+    }
+}
+
+static TpCommon__RetryPolicy *read_retry(lua_State *L, int index, const char *what,
+                                         struct tl_arena *arena)
+{
+    need_table(L, index, what);
+    TpCommon__RetryPolicy *policy =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__RetryPolicy, tp_common__retry_policy));
+    TL_OPTIONS_READ(L, index, what, retry_opts, (void *[]){policy}, arena);
+    if (policy->maximum_attempts < 0) {
+        luaL_error(L, "%s: maximum_attempts must not be negative", what);
+    }
+    if (policy->backoff_coefficient != 0 && policy->backoff_coefficient < 1) {
+        luaL_error(L, "%s: backoff_coefficient must be at least 1", what);
+    }
+    /* The server wants all of them once a policy is given; these are its own defaults. */
+    if (!policy->initial_interval) {
+        policy->initial_interval = tl_cmd_need(L, tl_pb_duration_ms(arena, 1000));
+    }
+    if (policy->backoff_coefficient == 0) {
+        policy->backoff_coefficient = 2.0;
+    }
+    return policy;
+}
+
+static TpCommon__Priority *read_priority(lua_State *L, int index, const char *what,
+                                         struct tl_arena *arena)
+{
+    need_table(L, index, what);
+    TpCommon__Priority *priority =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Priority, tp_common__priority));
+    TL_OPTIONS_READ(L, index, what, priority_opts, (void *[]){priority}, arena);
+    return priority;
+}
+
+static TpTq__TaskQueue *read_task_queue(lua_State *L, int index, const char *what,
+                                        struct tl_arena *arena)
+{
+    TpTq__TaskQueue *queue = tl_cmd_need(L, TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue));
+    queue->name = read_text(L, index, what, arena);
+    return queue;
+}
+
+#define STORE(type, value) (*(type *)to = (value))
+
+static void read_value(lua_State *L, int index, const char *what, const struct tl_opt *o, void *to,
+                       struct tl_arena *arena)
+{
+    switch (o->kind) {
+    case TL_OPT_STRING:
+        STORE(char *, read_text(L, index, what, arena));
+        break;
+    case TL_OPT_DURATION:
+        STORE(Google__Protobuf__Duration *,
+              tl_cmd_need(L, tl_pb_duration_ns(arena, tl_options_duration(L, index, what))));
+        break;
+    case TL_OPT_NS:
+        STORE(int64_t, tl_options_duration(L, index, what));
+        break;
+    case TL_OPT_BOOL:
+        if (!lua_isboolean(L, index)) {
+            luaL_error(L, "%s must be true or false", what);
+        }
+        STORE(protobuf_c_boolean, lua_toboolean(L, index));
+        break;
+    case TL_OPT_INT:
+        STORE(int32_t, (int32_t)read_integer(L, index, what));
+        break;
+    case TL_OPT_DOUBLE:
+        STORE(double, read_number(L, index, what));
+        break;
+    case TL_OPT_FLOAT:
+        STORE(float, (float)read_number(L, index, what));
+        break;
+    case TL_OPT_ENUM:
+        STORE(int, read_enum(L, index, what, o->names));
+        break;
+    case TL_OPT_TASK_QUEUE:
+        STORE(TpTq__TaskQueue *, read_task_queue(L, index, what, arena));
+        break;
+    case TL_OPT_RETRY:
+        STORE(TpCommon__RetryPolicy *, read_retry(L, index, what, arena));
+        break;
+    case TL_OPT_PRIORITY:
+        STORE(TpCommon__Priority *, read_priority(L, index, what, arena));
+        break;
+    case TL_OPT_PAYLOAD:
+        STORE(TpCommon__Payload *, tl_vm_payload_encode(L, index, arena, what));
+        break;
+    case TL_OPT_STRINGS:
+        STORE(struct strings, read_strings(L, index, what, arena));
+        break;
+    case TL_OPT_FUNCTION:
+        if (!lua_isfunction(L, index)) {
+            luaL_error(L, "%s must be a function, got a %s", what, luaL_typename(L, index));
+        }
+        break;
+    case TL_OPT_TABLE:
+        need_table(L, index, what);
+        break;
+    case TL_OPT_ANY:
+        break;
+    }
+}
+
+void tl_options_read(lua_State *L, int index, const char *what, const struct tl_opt *opts, size_t n,
+                     void *const *targets, struct tl_arena *arena)
+{
+    if (lua_isnoneornil(L, index)) {
+        return;
+    }
+    index = lua_absindex(L, index);
+    luaL_checkstack(L, 12, NULL);
+    if (!lua_istable(L, index)) {
+        luaL_error(L, "%s: options must be a table, got a %s (options come second, arguments last)",
+                   what, luaL_typename(L, index));
+    }
+    check_keys(L, index, what, opts, n);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, opts[i].name);
+        if (lua_rawget(L, index) != LUA_TNIL) {
+            char path[160];
+            snprintf(path, sizeof path, "%s: %s", what, opts[i].name);
+            void *to = targets && targets[opts[i].target]
+                           ? (char *)targets[opts[i].target] + opts[i].offset
+                           : NULL;
+            read_value(L, lua_gettop(L), path, &opts[i], to, arena);
+        }
+        lua_pop(L, 1);
+    }
+}

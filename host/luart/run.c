@@ -1,0 +1,299 @@
+/* One run: jobs in, fibers run, commands out. See luart.h.
+ * Thread: the run's. Owner: commands live in the activation's arena. */
+#include "luart/run_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "luart/run_jobs.h"
+#include "proto/pb.h"
+
+/* --- life cycle ------------------------------------------------------------------------------- */
+
+static void unknown_type(const struct tl_bundle *b, struct tl_str type, struct tl_error *err)
+{
+    char known[300] = "";
+    size_t n = 0;
+    for (size_t i = 0; tl_bundle_workflow_at(b, i) && n + 40 < sizeof known; i++) {
+        struct tl_str t = tl_bundle_workflow_at(b, i)->type;
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%.*s", i ? ", " : "",
+                              (int)(t.n < 32 ? t.n : 32), t.p);
+    }
+    tl_error_set(err, TL_ENOTFOUND, "workflow type \"%.*s\" is not defined here; known are: %s",
+                 (int)(type.n < 100 ? type.n : 100), type.p, n ? known : "none");
+}
+
+tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle,
+                     struct tl_str workflow_type, const struct tl_lua_run_config *config,
+                     struct tl_error *err)
+{
+    const struct tl_bundle_workflow *type = tl_bundle_workflow_find(bundle, workflow_type);
+    if (!type) {
+        unknown_type(bundle, workflow_type, err);
+        return TL_ENOTFOUND;
+    }
+    struct tl_lua_run *run = tl_state_new(config, err);
+    if (!run) {
+        return TL_EMEMORY;
+    }
+    run->bundle = bundle;
+    run->type = type;
+    run->phase = TL_PHASE_LOAD;
+    *out = run;
+    return TL_OK;
+}
+
+void tl_lua_run_free(struct tl_lua_run *run)
+{
+    tl_state_free(run);
+}
+
+size_t tl_lua_run_bytes(const struct tl_lua_run *run)
+{
+    return run->heap.held + sizeof *run;
+}
+
+bool tl_lua_run_dead(const struct tl_lua_run *run)
+{
+    return run->dead;
+}
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+void *tl_cmd_need(lua_State *L, void *p)
+{
+    if (!p) {
+        luaL_error(L, "the workflow task has no room for more commands");
+    }
+    return p;
+}
+
+struct tl_arena *tl_cmd_arena(lua_State *L)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    if (!run->arena) {
+        luaL_error(L, "this cannot be used while a module is loaded");
+    }
+    return run->arena;
+}
+
+struct tl_cmd *tl_cmd_new(lua_State *L, enum tl_cmd_type type)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    struct tl_arena *arena = tl_cmd_arena(L);
+    char where[96];
+    tl_state_where(L, where, sizeof where);
+    struct tl_str place = {NULL, 0};
+    if (where[0]) {
+        place = tl_arena_str(arena, tl_str(where));
+        tl_cmd_need(L, (void *)(uintptr_t)place.p);
+    }
+    struct tl_cmd *cmd = tl_cmd_need(L, tl_completion_add(run->out, type));
+    cmd->where = place;
+    return cmd;
+}
+
+void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    char where[96];
+    if (run->replaying || run->phase == TL_PHASE_PROBE) {
+        return;
+    }
+    tl_state_where(L, where, sizeof where);
+    if (run->config.log) {
+        run->config.log(run->config.log_ud, level, message, tl_str(where));
+        return;
+    }
+    TL_LOG(level, "workflow.logged", TL_S("message", message), TL_C("where", where),
+           TL_S("workflow_id", run->config.workflow_id), TL_S("run_id", run->config.run_id));
+}
+
+const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_State *L)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    TpHistory__WorkflowExecutionStartedEventAttributes *attrs = NULL;
+    struct tl_error err;
+    struct tl_str bytes;
+    tl_slot_push(L, run, TL_SLOT_STARTED);
+    bytes.p = lua_tolstring(L, -1, &bytes.n);
+    if (!bytes.p || tl_pb_decode(&tp_history__workflow_execution_started_event_attributes__descriptor,
+                                 bytes, tl_cmd_arena(L), &attrs, &err) != TL_OK) {
+        luaL_error(L, "the workflow has not started");
+    }
+    lua_pop(L, 1);
+    return attrs;
+}
+
+/* --- the end of fibers ------------------------------------------------------------------------ */
+
+int tl_run_traceback(lua_State *L)
+{
+    lua_settop(L, 1);
+    if (!tl_vm_is_error(L, 1)) {
+        const char *message = tl_sandbox_tostring(L, 1, NULL);
+        tl_vm_push_error(L, "LuaError", message);
+        lua_replace(L, 1);
+        lua_settop(L, 1);
+    }
+    lua_pushliteral(L, "stack_trace");
+    if (lua_rawget(L, 1) == LUA_TNIL) {
+        lua_pushliteral(L, "stack_trace");
+        luaL_traceback(L, L, NULL, 1);
+        lua_rawset(L, 1);
+    }
+    lua_settop(L, 1);
+    return 1;
+}
+
+void tl_run_fail_task(lua_State *L, struct tl_lua_run *run, int index)
+{
+    TpFailure__Failure *failure = tl_vm_failure_encode(L, index, tl_cmd_arena(L));
+    run->task_rc = TL_ESCRIPT;
+    run->out->task_failure = failure;
+    tl_error_set(run->task_error, TL_ESCRIPT, "%s", failure->message);
+}
+
+/* The error at index lets the workflow fail, end cancelled, or fails the task: a plain Lua error is
+ * a bug to be mended, after which the run goes on. */
+static void end_with_error(lua_State *L, struct tl_lua_run *run, int index)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    bool plain = !tl_vm_is_error(L, index);
+    if (!plain) {
+        lua_pushliteral(L, "kind");
+        lua_rawget(L, index);
+        plain = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "LuaError") == 0;
+        lua_pop(L, 1);
+    }
+    if (plain) {
+        tl_run_fail_task(L, run, index);
+        return;
+    }
+    if (run->cancel_requested && tl_vm_error_has(L, index, "CancelledError")) {
+        TpCommand__CancelWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
+            L, TL_PB_NEW(arena, TpCommand__CancelWorkflowExecutionCommandAttributes,
+                         tp_command__cancel_workflow_execution_command_attributes));
+        tl_cmd_new(L, TL_CMD_CANCEL)->attrs = &attrs->base;
+    } else {
+        TpCommand__FailWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
+            L, TL_PB_NEW(arena, TpCommand__FailWorkflowExecutionCommandAttributes,
+                         tp_command__fail_workflow_execution_command_attributes));
+        attrs->failure = tl_vm_failure_encode(L, index, arena);
+        tl_cmd_new(L, TL_CMD_FAIL)->attrs = &attrs->base;
+    }
+    run->finished = true;
+}
+
+static void complete(lua_State *L, struct tl_lua_run *run, int first)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    TpCommand__CompleteWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
+        L, TL_PB_NEW(arena, TpCommand__CompleteWorkflowExecutionCommandAttributes,
+                     tp_command__complete_workflow_execution_command_attributes));
+    attrs->result = tl_vm_payloads_encode(L, first, lua_gettop(L) - first + 1, arena, "result");
+    tl_cmd_new(L, TL_CMD_COMPLETE)->attrs = &attrs->base;
+    run->finished = true;
+}
+
+void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f, bool failed,
+                        int first)
+{
+    switch ((enum tl_fiber_kind)f->kind) {
+    case TL_FIBER_QUERY:
+        tl_run_answer_query(L, run, failed, first);
+        break;
+    case TL_FIBER_SPAWN:
+        if (f->future.state == TL_FUTURE_PENDING) {
+            tl_future_resolve(L, run, &f->future, failed,
+                              failed ? 1 : lua_gettop(L) - first + 1);
+        }
+        break;
+    case TL_FIBER_SIGNAL:
+        run->signals_running--;
+        if (failed) {
+            end_with_error(L, run, first);
+        }
+        break;
+    case TL_FIBER_MAIN:
+        if (failed) {
+            end_with_error(L, run, first);
+        } else {
+            complete(L, run, first);
+        }
+        break;
+    }
+}
+
+/* --- activation ------------------------------------------------------------------------------- */
+
+static tl_rc do_activate(struct tl_lua_run *run, void *ud)
+{
+    const struct tl_activation *a = ud;
+    run->now_ns = a->now_ns;
+    run->replaying = a->is_replaying;
+    run->history_length = a->history_length;
+    run->history_bytes = a->history_bytes;
+    run->continue_as_new_suggested = a->continue_as_new_suggested;
+    for (size_t i = 0; i < a->job_count && run->task_rc == TL_OK; i++) {
+        tl_run_apply_job(run, &a->jobs[i]);
+        lua_settop(run->main, TL_SLOT_COUNT);
+    }
+    if (a->job_count == 0 || a->jobs[0].type != TL_JOB_QUERY) {
+        tl_sched_run(run);
+    }
+    return run->task_rc;
+}
+
+/* What an abandoned run leaves: made without Lua, as its state is not to be touched. */
+static const TpFailure__Failure *plain_failure(struct tl_arena *arena, tl_rc rc,
+                                               const struct tl_error *err)
+{
+    TpFailure__Failure *f = TL_PB_NEW(arena, TpFailure__Failure, tp_failure__failure);
+    TpFailure__ApplicationFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__ApplicationFailureInfo, tp_failure__application_failure_info);
+    if (!f || !info) {
+        return NULL;
+    }
+    f->message = tl_pb_cstr(arena, tl_str(err->message));
+    f->source = tl_pb_cstr(arena, TL_STR_LIT("LuaSDK"));
+    info->type = tl_pb_cstr(arena, rc == TL_EDEADLOCK  ? TL_STR_LIT("DeadlockError")
+                                   : rc == TL_EMEMORY ? TL_STR_LIT("MemoryLimitError")
+                                                      : TL_STR_LIT("LuaError"));
+    if (!f->message || !f->source || !info->type) {
+        return NULL;
+    }
+    f->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO;
+    f->application_failure_info = info;
+    return f;
+}
+
+static tl_rc activate(void *ud, const struct tl_activation *activation, struct tl_completion *out,
+                      struct tl_error *err)
+{
+    struct tl_lua_run *run = ud;
+    struct tl_error own;
+    if (!err) {
+        err = &own;
+    }
+    run->activation = activation;
+    run->out = out;
+    run->arena = activation->arena;
+    tl_rc rc = tl_state_enter(run, do_activate, (void *)(uintptr_t)activation, err);
+    run->activation = NULL;
+    run->out = NULL;
+    run->arena = NULL;
+    if (rc != TL_OK) {
+        run->dead = true;
+        if (!out->task_failure) {
+            out->task_failure = plain_failure(activation->arena, rc, err);
+        }
+    }
+    return rc;
+}
+
+struct tl_lang tl_lua_run_lang(struct tl_lua_run *run)
+{
+    return (struct tl_lang){run, activate};
+}

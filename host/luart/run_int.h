@@ -1,0 +1,360 @@
+/* Inside of host/luart: the record of one run, its fibers and futures, and what its files call of
+ * each other. Owner: tl_lua_run owns its heap; everything below lives in that heap.
+ * Thread: the one that drives the run. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdatomic.h>
+
+#include "base/rng.h"
+#include "luart/convert.h"
+#include "luart/heap.h"
+#include "luart/luart.h"
+#include "luart/sandbox_fns.h"
+#include "luart/vm/vm.h"
+#include "luart/watchdog_int.h"
+
+/* --- where Lua values of the run are kept: slots of the main thread's stack --------------------- */
+
+enum tl_slot {
+    TL_SLOT_LIBS = 1,      /* protected tables by enum tl_lib */
+    TL_SLOT_LIB_META,      /* their one metatable */
+    TL_SLOT_FIBERS,        /* fiber number -> userdata, while it lives */
+    TL_SLOT_PENDING,       /* future key -> userdata, until it is resolved */
+    TL_SLOT_MODULES,       /* module name -> value */
+    TL_SLOT_SIGNALS,       /* name (true: dynamic) -> handler */
+    TL_SLOT_QUERIES,
+    TL_SLOT_BUFFERED,      /* list of { name, encoded payloads } */
+    TL_SLOT_RUN,           /* the workflow function */
+    TL_SLOT_DEFINITION,    /* its definition table, when it had one */
+    TL_SLOT_SELF,          /* what init returned */
+    TL_SLOT_PATCHES,       /* id -> true (use it), false (do not), "seen" (in history) */
+    TL_SLOT_IDS,           /* object -> number in tostring */
+    TL_SLOT_QUERY_IDS,     /* the same for the query under way */
+    TL_SLOT_NEXT,          /* cached snapshot of next() */
+    TL_SLOT_STARTED,       /* encoded started attributes without the input */
+    TL_SLOT_MEMO,          /* upserted memo fields: name -> encoded payload */
+    TL_SLOT_SEARCH,        /* upserted search attributes */
+    TL_SLOT_DETAILS,       /* current details */
+    TL_SLOT_COUNT = TL_SLOT_DETAILS
+};
+
+/* --- futures and fibers ------------------------------------------------------------------------- */
+
+enum tl_future_kind { TL_FUTURE_TIMER, TL_FUTURE_ACTIVITY, TL_FUTURE_FIBER };
+enum tl_future_state { TL_FUTURE_PENDING, TL_FUTURE_DONE, TL_FUTURE_FAILED };
+
+struct tl_future;
+struct tl_fiber;
+
+/* A fiber waiting for a future: a node in the future's list. */
+struct tl_wait {
+    struct tl_fiber *fiber;
+    struct tl_future *future; /* NULL: not linked */
+    struct tl_wait *prev, *next;
+};
+
+/* Payload of a future's userdata; user value 1 holds the result (a table with n when several) or
+ * the error. */
+struct tl_future {
+    uint8_t kind, state;
+    bool cancel_requested;
+    bool several;            /* the result is a table.pack */
+    uint8_t cancellation;    /* enum tl_cancellation_type, of activities */
+    uint32_t seq;            /* timer or activity number, or fiber number */
+    uint64_t done_order;     /* position among the resolved */
+    struct tl_wait *waits;
+};
+
+enum tl_fiber_kind { TL_FIBER_MAIN, TL_FIBER_SIGNAL, TL_FIBER_SPAWN, TL_FIBER_QUERY };
+enum tl_fiber_status { TL_FIBER_READY, TL_FIBER_RUNNING, TL_FIBER_BLOCKED, TL_FIBER_DONE };
+enum tl_wake { TL_WAKE_NONE, TL_WAKE_FUTURE, TL_WAKE_CONDITION, TL_WAKE_CANCEL, TL_WAKE_ERROR };
+
+/* Payload of a fiber's userdata; user value 2 is its coroutine, 3 its name, 1 as for a future. */
+struct tl_fiber {
+    struct tl_future future;
+    lua_State *co;
+    struct tl_fiber *ready_next;
+    struct tl_fiber *prev, *next;       /* all that are not done, in order of creation */
+    struct tl_fiber *cond_prev, *cond_next; /* those waiting for a condition */
+    lua_State *await_co;                /* the coroutine whose await blocks it */
+    uint8_t kind, status, wake;
+    bool cancel_pending;                /* to be raised at its next await */
+    bool cancel_through;                /* its cancellation went to the future it waits for */
+    bool in_cond;
+    bool forwards;                      /* blocked in future:result(): cancelling goes on */
+    uint16_t shield;
+    int nargs;                          /* values for its first resume */
+    int cond_index;                     /* of the predicate on await_co's stack; 0: cond_fn */
+    bool (*cond_fn)(struct tl_lua_run *run, struct tl_fiber *f);
+    void *cond_ud;
+    struct tl_wait *waits;              /* what it waits for: wait_two or a userdata's */
+    int wait_count;
+    struct tl_wait wait_two[2];
+};
+
+/* --- the run ------------------------------------------------------------------------------------ */
+
+enum tl_phase {
+    TL_PHASE_PROBE, /* a bundle is being opened: definitions are collected */
+    TL_PHASE_LOAD,  /* the run's module is being loaded */
+    TL_PHASE_RUN,
+};
+
+enum tl_lib {
+    TL_LIB_G,
+    TL_LIB_COROUTINE,
+    TL_LIB_DEBUG,
+    TL_LIB_IO,
+    TL_LIB_MATH,
+    TL_LIB_OS,
+    TL_LIB_PACKAGE,
+    TL_LIB_STRING,
+    TL_LIB_TABLE,
+    TL_LIB_UTF8,
+    TL_LIB_TEMPORAL,
+    TL_LIB_JSON,
+    TL_LIB_WORKFLOW,
+    TL_LIB_LOG,
+    TL_LIB_UNSAFE,
+    TL_LIB_ACTIVITY,
+    TL_LIB_COUNT
+};
+
+struct tl_probe; /* bundle.c: what opening a bundle collects */
+
+struct tl_lua_run {
+    struct tl_vm_heap heap;
+    lua_State *main;
+    struct tl_bundle *bundle;
+    const struct tl_bundle_workflow *type;
+    struct tl_probe *probe;        /* NULL but in TL_PHASE_PROBE */
+    struct tl_lua_run_config config; /* its strings are copies in the heap */
+    const void *lib_tables[TL_LIB_COUNT]; /* addresses of the protected tables, NULL: not made */
+    uint8_t phase;
+    struct tl_str loading; /* the module whose chunk runs */
+    bool lenient;      /* the module loading also holds worker or client code */
+    bool dead;
+    bool finished;     /* the workflow has ended; only queries are answered */
+    bool cancel_requested;
+    bool replaying;
+    bool started;      /* the workflow function has been called */
+    const char *read_only; /* why commands and awaits are refused now; NULL: they are not */
+
+    /* entering and abandoning */
+    jmp_buf *abandon;
+    tl_rc abandon_rc;
+    char abandon_where[80];
+    struct tl_error *task_error;   /* of the activation under way */
+    tl_rc task_rc;
+    lua_State *volatile running;
+    atomic_bool expired;
+    uint64_t steps;
+
+    /* the activation under way */
+    const struct tl_activation *activation;
+    struct tl_completion *out;
+    struct tl_arena *arena; /* of the activation, or of the bundle being opened */
+    int64_t now_ns, start_ns;
+    int64_t history_length, history_bytes;
+    bool continue_as_new_suggested;
+    struct tl_rng rng, query_rng;
+    struct tl_rng *rng_now;
+    const TpQuery__WorkflowQuery *query; /* under way */
+    struct tl_str query_id;
+
+    /* scheduling */
+    struct tl_fiber *current;
+    struct tl_fiber *ready, *ready_last;
+    struct tl_fiber *fibers, *fibers_last;
+    struct tl_fiber *conds, *conds_last;
+    uint32_t fiber_seq, timer_seq, activity_seq;
+    uint64_t done_seq;
+    uint32_t signals_running;
+    uint32_t id_seq, query_id_seq; /* of tostring */
+};
+
+/* Flags in the low bits of each coroutine's extra space, beside the run's address. */
+#define TL_CO_AWAITING ((uintptr_t)1) /* an await inside it blocks a fiber */
+#define TL_CO_FLAGS ((uintptr_t)15)
+
+static inline uintptr_t *tl_co_word(lua_State *L)
+{
+    return (uintptr_t *)lua_getextraspace(L);
+}
+static inline struct tl_lua_run *tl_run_of(lua_State *L)
+{
+    return (struct tl_lua_run *)(*tl_co_word(L) & ~TL_CO_FLAGS);
+}
+static inline bool tl_co_awaiting(lua_State *L)
+{
+    return (*tl_co_word(L) & TL_CO_AWAITING) != 0;
+}
+static inline void tl_co_set_awaiting(lua_State *L, bool on)
+{
+    *tl_co_word(L) = (*tl_co_word(L) & ~TL_CO_AWAITING) | (on ? TL_CO_AWAITING : 0);
+}
+
+/* --- state.c: states, entering, abandoning ------------------------------------------------------ */
+
+/* A run record with a fresh sandbox; bundle and type may be NULL (probe). NULL: out of memory. */
+struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct tl_error *err);
+void tl_state_free(struct tl_lua_run *run);
+/* Calls fn(run, ud) so that it can be abandoned: over its budget or its memory the call returns
+ * here with TL_EDEADLOCK or TL_EMEMORY and the run is dead. */
+tl_rc tl_state_enter(struct tl_lua_run *run, tl_rc (*fn)(struct tl_lua_run *run, void *ud),
+                     void *ud, struct tl_error *err);
+/* Leaves the run for ever. L tells where it was; may be NULL. Does not return. */
+_Noreturn void tl_state_abandon(struct tl_lua_run *run, lua_State *L, tl_rc rc);
+/* For loops in C: gives up when the budget is spent; `steps` counts towards it in simulation. */
+void tl_state_tick(lua_State *L, uint32_t steps);
+/* Says that co runs from now on, and returns who did before. */
+lua_State *tl_state_switch(struct tl_lua_run *run, lua_State *co);
+/* Pushes slot onto L; the value on top of L into slot (popped). */
+void tl_slot_push(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
+void tl_slot_set(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
+/* Pushes the table in slot, made on first use. */
+void tl_slot_table(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
+/* "file:line" of the innermost Lua function running on L, "" when there is none. */
+void tl_state_where(lua_State *L, char *out, size_t cap);
+
+/* --- sandbox.c: names --------------------------------------------------------------------------- */
+
+void tl_sandbox_open(lua_State *L, struct tl_lua_run *run); /* globals and string methods */
+void tl_sandbox_push_lib(lua_State *L, struct tl_lua_run *run, enum tl_lib lib);
+/* The library whose protected table is at index, -1 when it is none. */
+int tl_sandbox_lib_of(lua_State *L, int index);
+/* Pushes what a protected table has under the key at index; nil when nothing. */
+void tl_sandbox_lookup(lua_State *L, int lib, int key_index);
+/* Pushes the sorted list of names of a library; returns how many. */
+int tl_sandbox_push_names(lua_State *L, int lib);
+/* The stock VM's C function of that name ("string", "pack"). */
+lua_CFunction tl_sandbox_stock(const char *lib, const char *name);
+/* Pushes an object that stands for something a workflow cannot have (loading files that also hold
+ * worker code): it absorbs everything while loading and raises while running. */
+void tl_sandbox_push_inert(lua_State *L, const char *name);
+/* Raises "X is not available in a workflow: why; use Y". */
+int tl_sandbox_forbid(lua_State *L, const char *name, const char *hint);
+/* Pushes the text of a value: numbers, strings, __tostring, "table: #3". */
+const char *tl_sandbox_tostring(lua_State *L, int index, size_t *n);
+
+
+
+
+
+
+
+/* --- sched.c: fibers, awaits -------------------------------------------------------------------- */
+
+/* Makes a fiber that calls the function below nargs values on top of L (all popped), puts it last
+ * in the ready queue and pushes its userdata. `name` may be NULL. */
+struct tl_fiber *tl_fiber_new(lua_State *L, struct tl_lua_run *run, enum tl_fiber_kind kind,
+                              int nargs, const char *name);
+/* Runs until everything is blocked, the workflow has ended, or the task failed. */
+void tl_sched_run(struct tl_lua_run *run);
+/* Runs what is ready, without looking at conditions (queries). */
+void tl_sched_run_ready(struct tl_lua_run *run);
+void tl_fiber_push(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f);
+/* Asks for cancellation: raised at the await it is in, or at its next one. */
+void tl_fiber_cancel(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f);
+void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *future);
+/* Resolves with n values on top of L (popped); failed: one value, the error. */
+void tl_future_resolve(lua_State *L, struct tl_lua_run *run, struct tl_future *future, bool failed,
+                       int n);
+/* Creates a future's userdata, pushes it and keeps it until it is resolved. */
+struct tl_future *tl_future_new(lua_State *L, struct tl_lua_run *run, enum tl_future_kind kind);
+/* Pushes the pending future, NULL (nothing pushed) when there is none. */
+struct tl_future *tl_future_find(lua_State *L, struct tl_lua_run *run, enum tl_future_kind kind,
+                                 uint32_t seq);
+/* The future at index; raises when it is none. */
+struct tl_future *tl_future_check(lua_State *L, int index);
+struct tl_future *tl_future_test(lua_State *L, int index);
+/* Pushes a resolved future's values, or raises its error. Returns their number. */
+int tl_future_values(lua_State *L, int index);
+
+/* Refuses where nothing may be awaited (read-only, loading, inside a comparator), and raises a
+ * pending cancellation. */
+void tl_await_check(lua_State *L, const char *what);
+/* Refuses where no command may be made. */
+void tl_command_check(lua_State *L, const char *what);
+/* Sets what the current fiber waits for: room for n futures (pushes a userdata when n > 2). */
+void tl_await_room(lua_State *L, int n);
+void tl_await_add(lua_State *L, struct tl_future *future);
+/* Blocks; k runs when the fiber was woken. Use as `return tl_await_yield(...)`. */
+int tl_await_yield(lua_State *L, lua_KContext ctx, lua_KFunction k);
+/* In k: ends the wait and says why it ended. Does not raise. */
+enum tl_wake tl_await_end(lua_State *L);
+/* Raises a CancelledError. */
+int tl_await_raise_cancelled(lua_State *L);
+/* Blocks until the predicate at cond_index (or cond_fn) holds. */
+void tl_await_condition(lua_State *L, int cond_index,
+                        bool (*cond_fn)(struct tl_lua_run *run, struct tl_fiber *f), void *ud);
+/* Puts the fiber at the end of the ready queue without waiting for anything. */
+void tl_await_turn(lua_State *L);
+
+/* future:result(): awaits the future at index 1. */
+int tl_future_await(lua_State *L);
+
+/* --- run.c -------------------------------------------------------------------------------------- */
+
+/* Adds a command with its place in the script; raises when the arena is full. */
+struct tl_cmd *tl_cmd_new(lua_State *L, enum tl_cmd_type type);
+struct tl_arena *tl_cmd_arena(lua_State *L);
+/* Raises when p is NULL. */
+void *tl_cmd_need(lua_State *L, void *p);
+/* The fiber's function has ended; its values, or its error, are on its stack from `first` on. */
+void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f, bool failed,
+                        int first);
+/* Fails the workflow task with the error value at index. */
+void tl_run_fail_task(lua_State *L, struct tl_lua_run *run, int index);
+/* Pushes traceback text of all blocked fibers. */
+void tl_run_push_stacks(lua_State *L, struct tl_lua_run *run);
+/* Message handler of fibers: makes error tables of plain errors, adds stack traces. */
+int tl_run_traceback(lua_State *L);
+/* Calls handlers for signals that wait for one (name NULL: all that now have one). */
+void tl_run_flush_signals(lua_State *L, struct tl_lua_run *run);
+void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message);
+/* Pushes the decoded started attributes kept at INIT (arena: the activation's). */
+const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_State *L);
+
+/* --- module.c: require -------------------------------------------------------------------------- */
+
+/* Pushes the value of module `name`, loading it when needed. */
+void tl_module_require(lua_State *L, struct tl_lua_run *run, struct tl_str name);
+
+/* --- bundle.c ----------------------------------------------------------------------------------- */
+
+enum tl_module_kind { TL_MODULE_CODE, TL_MODULE_ACTIVITY };
+
+/* An activity that a module defines: where its proxy is found in the module's value. */
+struct tl_bundle_activity {
+    struct tl_str key;  /* field of the module's table; empty: its place in the list only */
+    struct tl_str name; /* activity type */
+    struct tl_str options; /* JSON of its default options; empty: none */
+};
+
+struct tl_bundle_module {
+    struct tl_str name, file, text;
+    struct tl_str code;   /* bytecode */
+    enum tl_module_kind kind;
+    bool named_activity;  /* by the configuration */
+    bool mixed;           /* holds worker, client or activity code beside workflows */
+    bool entry;           /* named by the configuration as workflow module */
+    struct tl_bundle_activity *activities;
+    size_t activity_count;
+    bool activity_single; /* the module's value is one activity */
+};
+
+const struct tl_bundle_module *tl_bundle_module_find(const struct tl_bundle *b, struct tl_str name);
+/* For the probe: finds, reads and compiles a module that is not there yet. NULL: no such file.
+ * Raises for a module that does not compile. */
+const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua_run *run,
+                                                     struct tl_str name);
+/* For the probe: a definition was made by the module under way. */
+void tl_bundle_record_workflow(lua_State *L, struct tl_lua_run *run, struct tl_str type,
+                               struct tl_str versioning);
+/* Likewise; options: stack index of a table, or of nil. */
+void tl_bundle_record_activity(lua_State *L, struct tl_lua_run *run, struct tl_str name,
+                               int options);
+/* Whether everything that is required is to be inert (an activity module is looked at). */
+bool tl_bundle_probes_activity(const struct tl_lua_run *run);

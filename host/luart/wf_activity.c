@@ -1,0 +1,292 @@
+/* workflow.execute_activity, start_activity, activity (proxies), and activity.define as workflows
+ * see it: a name with options. See sandbox.def.
+ * Thread: the run's. Owner: commands are the activation arena's. */
+#include "luart/wf.h"
+
+#include <string.h>
+
+#include "luart/options.h"
+#include "proto/pb.h"
+
+#define META_ACTIVITY "temporal.activity"
+
+/* Options that are no field of the command's attributes. */
+struct extra {
+    int cancellation_type;
+    TpCommon__Payload *summary;
+    protobuf_c_boolean disable_eager_execution;
+};
+
+static const char *const cancellation_names[] = {"try_cancel", "wait_cancellation_completed",
+                                                 "abandon", NULL};
+
+#define ATTR(name, kind, member)                                                                   \
+    TL_OPT(name, kind, 0, TpCommand__ScheduleActivityTaskCommandAttributes, member)
+
+static const struct tl_opt activity_opts[] = {
+    ATTR("activity_id", TL_OPT_STRING, activity_id),
+    ATTR("task_queue", TL_OPT_TASK_QUEUE, task_queue),
+    ATTR("schedule_to_close_timeout", TL_OPT_DURATION, schedule_to_close_timeout),
+    ATTR("schedule_to_start_timeout", TL_OPT_DURATION, schedule_to_start_timeout),
+    ATTR("start_to_close_timeout", TL_OPT_DURATION, start_to_close_timeout),
+    ATTR("heartbeat_timeout", TL_OPT_DURATION, heartbeat_timeout),
+    ATTR("retry_policy", TL_OPT_RETRY, retry_policy),
+    ATTR("priority", TL_OPT_PRIORITY, priority),
+    {"cancellation_type", TL_OPT_ENUM, 1, offsetof(struct extra, cancellation_type),
+     cancellation_names},
+    TL_OPT("summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
+    TL_OPT("disable_eager_execution", TL_OPT_BOOL, 1, struct extra, disable_eager_execution),
+};
+
+/* --- references ------------------------------------------------------------------------------- */
+
+static int ref_call(lua_State *L);
+static int ref_start(lua_State *L);
+
+static int ref_index(lua_State *L)
+{
+    if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "start") == 0) {
+        lua_pushcfunction(L, ref_start);
+        return 1;
+    }
+    return 0;
+}
+
+void tl_wf_push_activity(lua_State *L, struct tl_str name, int options)
+{
+    options = options ? lua_absindex(L, options) : 0;
+    lua_createtable(L, 0, 2);
+    lua_pushlstring(L, name.p, name.n);
+    lua_setfield(L, -2, "name");
+    if (options && !lua_isnil(L, options)) {
+        lua_pushvalue(L, options);
+        lua_setfield(L, -2, "options");
+    }
+    if (luaL_newmetatable(L, META_ACTIVITY)) {
+        lua_pushcfunction(L, ref_call);
+        lua_setfield(L, -2, "__call");
+        lua_pushcfunction(L, ref_index);
+        lua_setfield(L, -2, "__index");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+}
+
+/* Whether the value is a reference made by tl_wf_push_activity. */
+static bool is_ref(lua_State *L, int index)
+{
+    bool same = false;
+    if (lua_istable(L, index) && lua_getmetatable(L, index)) {
+        luaL_getmetatable(L, META_ACTIVITY);
+        same = lua_rawequal(L, -1, -2);
+        lua_pop(L, 2);
+    }
+    return same;
+}
+
+/* The activity type that the value at index names: text or a reference. */
+static struct tl_str activity_name(lua_State *L, int index, const char *what)
+{
+    struct tl_str name = {NULL, 0};
+    if (is_ref(L, index)) {
+        lua_pushliteral(L, "name");
+        lua_rawget(L, index);
+        name.p = lua_tolstring(L, -1, &name.n);
+        lua_pop(L, 1); /* the reference keeps it */
+    } else if (lua_type(L, index) == LUA_TSTRING) {
+        name.p = lua_tolstring(L, index, &name.n);
+    }
+    if (!name.p || name.n == 0) {
+        luaL_error(L, "%s: the activity is a name, or a reference from the module that defines it, "
+                      "got a %s", what, luaL_typename(L, index));
+    }
+    return name;
+}
+
+/* --- scheduling ------------------------------------------------------------------------------- */
+
+TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary)
+{
+    if (!summary) {
+        return NULL;
+    }
+    TpSdk__UserMetadata *metadata =
+        tl_cmd_need(L, TL_PB_NEW(tl_cmd_arena(L), TpSdk__UserMetadata, tp_sdk__user_metadata));
+    metadata->summary = summary;
+    return metadata;
+}
+
+static void check_timeouts(lua_State *L, const char *what, struct tl_str name,
+                           const TpCommand__ScheduleActivityTaskCommandAttributes *attrs)
+{
+    if (!attrs->start_to_close_timeout && !attrs->schedule_to_close_timeout) {
+        luaL_error(L, "%s: activity \"%s\" needs start_to_close_timeout (how long one attempt may "
+                      "take) or schedule_to_close_timeout (all attempts together)", what, name.p);
+    }
+}
+
+/* Schedules the activity named at index 1 with the options at index `options` (0: none
+ * but the reference's own) and the arguments from `first` on. Pushes its future. */
+static void schedule(lua_State *L, const char *what, int options, int first)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    struct tl_lua_run *run = tl_run_of(L);
+    struct tl_str name = activity_name(L, 1, what);
+    int top = lua_gettop(L);
+    struct extra extra = {0};
+    TpCommand__ScheduleActivityTaskCommandAttributes *attrs =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__ScheduleActivityTaskCommandAttributes,
+                                 tp_command__schedule_activity_task_command_attributes));
+    void *targets[] = {attrs, &extra};
+    if (is_ref(L, 1)) {
+        lua_pushliteral(L, "options");
+        lua_rawget(L, 1);
+        TL_OPTIONS_READ(L, lua_gettop(L), what, activity_opts, targets, arena);
+    }
+    if (options) {
+        TL_OPTIONS_READ(L, options, what, activity_opts, targets, arena);
+    }
+    lua_settop(L, top);
+    check_timeouts(L, what, name, attrs);
+    attrs->activity_type =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__ActivityType, tp_common__activity_type));
+    attrs->activity_type->name = tl_cmd_need(L, tl_pb_cstr(arena, name));
+    bool own_queue = !attrs->task_queue;
+    if (own_queue) {
+        attrs->task_queue = tl_cmd_need(L, TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue));
+        attrs->task_queue->name = tl_cmd_need(L, tl_pb_cstr(arena, run->config.task_queue));
+    }
+    attrs->request_eager_execution = own_queue && !extra.disable_eager_execution;
+    attrs->input =
+        top >= first ? tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument") : NULL;
+    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary);
+    struct tl_future *future = tl_future_new(L, run, TL_FUTURE_ACTIVITY);
+    future->cancellation = (uint8_t)extra.cancellation_type;
+    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SCHEDULE_ACTIVITY);
+    cmd->seq = future->seq;
+    cmd->attrs = &attrs->base;
+    cmd->metadata = metadata;
+    cmd->cancellation = (enum tl_cancellation_type)extra.cancellation_type;
+}
+
+int tl_lib_wf_start_activity(lua_State *L)
+{
+    tl_command_check(L, "workflow.start_activity");
+    schedule(L, "workflow.start_activity", 2, 3);
+    return 1;
+}
+
+static int await_top(lua_State *L)
+{
+    lua_replace(L, 1);
+    lua_settop(L, 1);
+    return tl_future_await(L);
+}
+
+int tl_lib_wf_execute_activity(lua_State *L)
+{
+    tl_await_check(L, "workflow.execute_activity");
+    schedule(L, "workflow.execute_activity", 2, 3);
+    return await_top(L);
+}
+
+/* --- proxies ---------------------------------------------------------------------------------- */
+
+/* proxy(...) */
+static int ref_call(lua_State *L)
+{
+    tl_await_check(L, "the activity");
+    schedule(L, "the activity", 0, 2);
+    return await_top(L);
+}
+
+/* proxy:start(...) */
+static int ref_start(lua_State *L)
+{
+    luaL_argexpected(L, is_ref(L, 1), 1, "activity reference");
+    tl_command_check(L, "start");
+    schedule(L, "start", 0, 2);
+    return 1;
+}
+
+/* Wrong options raise where they are written, not where they are used. */
+static void check_options(lua_State *L, int index, const char *what)
+{
+    struct extra extra = {0};
+    TpCommand__ScheduleActivityTaskCommandAttributes attrs =
+        TP_COMMAND__SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES__INIT;
+    void *targets[] = {&attrs, &extra};
+    TL_OPTIONS_READ(L, index, what, activity_opts, targets, tl_cmd_arena(L));
+}
+
+/* workflow.activity(name or reference, options) -> proxy with the options of both. */
+int tl_lib_wf_activity(lua_State *L)
+{
+    struct tl_str name = activity_name(L, 1, "workflow.activity");
+    lua_settop(L, 2);
+    check_options(L, 2, "workflow.activity");
+    lua_newtable(L);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 0 && is_ref(L, 1)) {
+            lua_pushliteral(L, "options");
+            lua_rawget(L, 1);
+        } else {
+            lua_pushvalue(L, pass == 0 ? 3 : 2);
+        }
+        if (lua_istable(L, 4)) {
+            lua_pushnil(L);
+            while (lua_next(L, 4)) {
+                lua_pushvalue(L, -2);
+                lua_insert(L, -2);
+                lua_rawset(L, 3);
+            }
+        }
+        lua_settop(L, 3);
+    }
+    tl_wf_push_activity(L, name, 3);
+    return 1;
+}
+
+/* Pushes those of a definition's options that say how to call the activity; nil when there are none. */
+static void push_call_options(lua_State *L, int index)
+{
+    bool any = false;
+    lua_newtable(L);
+    for (size_t i = 0; i < sizeof activity_opts / sizeof *activity_opts; i++) {
+        lua_pushstring(L, activity_opts[i].name);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, index) == LUA_TNIL) {
+            lua_pop(L, 2);
+            continue;
+        }
+        any = true;
+        lua_rawset(L, -3);
+    }
+    if (!any) {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+    }
+}
+
+/* activity.define(name, function, options): here a reference to the activity. */
+int tl_lib_activity_define(lua_State *L)
+{
+    struct tl_str name;
+    luaL_checktype(L, 1, LUA_TSTRING);
+    lua_settop(L, 3);
+    name.p = lua_tolstring(L, 1, &name.n);
+    if (lua_istable(L, 3)) {
+        push_call_options(L, 3);
+    } else {
+        lua_pushnil(L);
+    }
+    tl_bundle_record_activity(L, tl_run_of(L), name, 4);
+    tl_wf_push_activity(L, name, 4);
+    return 1;
+}
+
+bool tl_wf_is_activity(lua_State *L, int index)
+{
+    return is_ref(L, index);
+}

@@ -1,0 +1,270 @@
+/* What a workflow knows of itself: info, time, random ids, the log. See sandbox.def.
+ * Thread: the run's. Owner: Lua memory. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/world.h"
+#include "luart/wf.h"
+#include "proto/pb.h"
+
+/* Raises outside of a run (while a bundle is opened). */
+static struct tl_lua_run *need_run(lua_State *L, const char *what)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    if (!run->activation) {
+        luaL_error(L, "%s cannot be used while a module is loaded", what);
+    }
+    return run;
+}
+
+/* --- time and randomness ---------------------------------------------------------------------- */
+
+int tl_lib_wf_now(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)need_run(L, "workflow.now")->now_ns / 1e9);
+    return 1;
+}
+
+int tl_lib_wf_time(lua_State *L)
+{
+    lua_pushinteger(L, need_run(L, "workflow.time")->now_ns / TL_NS_PER_S);
+    return 1;
+}
+
+int tl_lib_wf_uuid4(lua_State *L)
+{
+    struct tl_rng *rng = need_run(L, "workflow.uuid4")->rng_now;
+    uint64_t high = tl_rng_next(rng), low = tl_rng_next(rng);
+    char text[40];
+    high = (high & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
+    low = (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62);
+    snprintf(text, sizeof text, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
+             (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
+             (unsigned long long)(low & UINT64_C(0xffffffffffff)));
+    lua_pushstring(L, text);
+    return 1;
+}
+
+int tl_lib_unsafe_is_replaying(lua_State *L)
+{
+    lua_pushboolean(L, need_run(L, "workflow.unsafe.is_replaying")->replaying);
+    return 1;
+}
+
+int tl_lib_wf_is_cancel_requested(lua_State *L)
+{
+    lua_pushboolean(L, need_run(L, "workflow.is_cancel_requested")->cancel_requested);
+    return 1;
+}
+
+/* --- log -------------------------------------------------------------------------------------- */
+
+/* log.info(message [, fields]): fields are written as key=value, sorted. */
+static int log_at(lua_State *L, enum tl_log_level level)
+{
+    struct tl_str text;
+    luaL_checkany(L, 1);
+    lua_settop(L, 2);
+    tl_sandbox_tostring(L, 1, NULL);
+    lua_replace(L, 1);
+    if (lua_istable(L, 2)) {
+        lua_pushcfunction(L, tl_lib_pairs);
+        lua_pushvalue(L, 2);
+        lua_call(L, 1, 1); /* the iterator needs neither table nor key */
+        lua_pushvalue(L, 1);
+        while (lua_pushvalue(L, 3), lua_call(L, 0, 2), !lua_isnil(L, -2)) {
+            const char *key = tl_sandbox_tostring(L, -2, NULL);
+            const char *value = tl_sandbox_tostring(L, -2, NULL);
+            lua_pushfstring(L, "%s %s=%s", lua_tostring(L, 4), key, value);
+            lua_replace(L, 4);
+            lua_settop(L, 4);
+        }
+        lua_settop(L, 4);
+        lua_replace(L, 1);
+    }
+    text.p = lua_tolstring(L, 1, &text.n);
+    tl_run_log(L, level, text);
+    return 0;
+}
+
+int tl_lib_log_trace(lua_State *L)
+{
+    return log_at(L, TL_LOG_TRACE);
+}
+
+int tl_lib_log_debug(lua_State *L)
+{
+    return log_at(L, TL_LOG_DEBUG);
+}
+
+int tl_lib_log_info(lua_State *L)
+{
+    return log_at(L, TL_LOG_INFO);
+}
+
+int tl_lib_log_warn(lua_State *L)
+{
+    return log_at(L, TL_LOG_WARN);
+}
+
+int tl_lib_log_error(lua_State *L)
+{
+    return log_at(L, TL_LOG_ERROR);
+}
+
+/* --- info ------------------------------------------------------------------------------------- */
+
+static void set_text(lua_State *L, const char *key, const char *text)
+{
+    if (text && *text) {
+        lua_pushstring(L, text);
+        lua_setfield(L, -2, key);
+    }
+}
+
+static void set_str(lua_State *L, const char *key, struct tl_str s)
+{
+    if (s.n) {
+        lua_pushlstring(L, s.p, s.n);
+        lua_setfield(L, -2, key);
+    }
+}
+
+static void set_duration(lua_State *L, const char *key, const Google__Protobuf__Duration *d)
+{
+    int64_t ns = tl_pb_duration_ns_or(d, 0);
+    if (ns > 0) {
+        lua_pushnumber(L, (lua_Number)ns / 1e9);
+        lua_setfield(L, -2, key);
+    }
+}
+
+static void set_execution(lua_State *L, const char *key, const TpCommon__WorkflowExecution *e,
+                          const char *namespace_)
+{
+    if (e) {
+        lua_newtable(L);
+        set_text(L, "workflow_id", e->workflow_id);
+        set_text(L, "run_id", e->run_id);
+        set_text(L, "namespace", namespace_);
+        lua_setfield(L, -2, key);
+    }
+}
+
+static void set_retry(lua_State *L, const TpCommon__RetryPolicy *p)
+{
+    if (!p) {
+        return;
+    }
+    lua_newtable(L);
+    set_duration(L, "initial_interval", p->initial_interval);
+    set_duration(L, "maximum_interval", p->maximum_interval);
+    lua_pushnumber(L, p->backoff_coefficient);
+    lua_setfield(L, -2, "backoff_coefficient");
+    lua_pushinteger(L, p->maximum_attempts);
+    lua_setfield(L, -2, "maximum_attempts");
+    lua_newtable(L);
+    for (size_t i = 0; i < p->n_non_retryable_error_types; i++) {
+        lua_pushstring(L, p->non_retryable_error_types[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "non_retryable_error_types");
+    lua_setfield(L, -2, "retry_policy");
+}
+
+static void set_fields(lua_State *L)
+{
+    TpCommon__Memo *memo = tl_wf_memo(L);
+    lua_newtable(L);
+    for (size_t i = 0; memo && i < memo->n_fields; i++) {
+        lua_pushstring(L, memo->fields[i]->key);
+        tl_vm_payload_decode(L, memo->fields[i]->value);
+        lua_rawset(L, -3);
+    }
+    lua_setfield(L, -2, "memo");
+    TpCommon__SearchAttributes *search = tl_wf_search_attributes(L);
+    lua_newtable(L);
+    for (size_t i = 0; search && i < search->n_indexed_fields; i++) {
+        lua_pushstring(L, search->indexed_fields[i]->key);
+        tl_vm_payload_decode(L, search->indexed_fields[i]->value);
+        lua_rawset(L, -3);
+    }
+    lua_setfield(L, -2, "search_attributes");
+}
+
+int tl_lib_wf_info(lua_State *L)
+{
+    struct tl_lua_run *run = need_run(L, "workflow.info");
+    const TpHistory__WorkflowExecutionStartedEventAttributes *a = tl_run_started(L);
+    lua_createtable(L, 0, 24);
+    set_str(L, "namespace", run->config.namespace_);
+    set_str(L, "run_id", run->config.run_id.n ? run->config.run_id : run->activation->run_id);
+    if (run->config.workflow_id.n) {
+        set_str(L, "workflow_id", run->config.workflow_id);
+    } else {
+        set_text(L, "workflow_id", a->workflow_id);
+    }
+    set_str(L, "workflow_type", run->type->type);
+    set_text(L, "task_queue", a->task_queue ? a->task_queue->name : run->config.task_queue.p);
+    lua_pushinteger(L, a->attempt > 0 ? a->attempt : 1);
+    lua_setfield(L, -2, "attempt");
+    set_text(L, "cron_schedule", a->cron_schedule);
+    set_text(L, "continued_run_id", a->continued_execution_run_id);
+    set_text(L, "first_execution_run_id", a->first_execution_run_id);
+    set_text(L, "original_run_id", a->original_execution_run_id);
+    set_text(L, "identity", a->identity);
+    set_execution(L, "parent", a->parent_workflow_execution, a->parent_workflow_namespace);
+    set_execution(L, "root", a->root_workflow_execution, NULL);
+    set_duration(L, "workflow_execution_timeout", a->workflow_execution_timeout);
+    set_duration(L, "workflow_run_timeout", a->workflow_run_timeout);
+    set_duration(L, "workflow_task_timeout", a->workflow_task_timeout);
+    set_retry(L, a->retry_policy);
+    if (a->priority) {
+        lua_newtable(L);
+        lua_pushinteger(L, a->priority->priority_key);
+        lua_setfield(L, -2, "priority_key");
+        set_text(L, "fairness_key", a->priority->fairness_key);
+        lua_pushnumber(L, (lua_Number)a->priority->fairness_weight);
+        lua_setfield(L, -2, "fairness_weight");
+        lua_setfield(L, -2, "priority");
+    }
+    set_fields(L);
+    lua_pushnumber(L, (lua_Number)run->start_ns / 1e9);
+    lua_setfield(L, -2, "start_time");
+    lua_pushinteger(L, run->history_length);
+    lua_setfield(L, -2, "history_length");
+    lua_pushinteger(L, run->history_bytes);
+    lua_setfield(L, -2, "history_size");
+    lua_pushboolean(L, run->continue_as_new_suggested);
+    lua_setfield(L, -2, "continue_as_new_suggested");
+    return 1;
+}
+
+/* Values of the last completed run of the chain (cron, continue-as-new); nothing when there is none. */
+int tl_lib_wf_last_result(lua_State *L)
+{
+    need_run(L, "workflow.last_result");
+    return tl_vm_payloads_decode(L, tl_run_started(L)->last_completion_result);
+}
+
+int tl_lib_wf_last_failure(lua_State *L)
+{
+    need_run(L, "workflow.last_failure");
+    const TpFailure__Failure *failure = tl_run_started(L)->continued_failure;
+    if (failure) {
+        tl_vm_failure_decode(L, failure);
+    } else {
+        lua_pushnil(L);
+    }
+    return 1;
+}
+
+/* Shown by the metadata query. */
+int tl_lib_wf_set_current_details(lua_State *L)
+{
+    tl_command_check(L, "workflow.set_current_details");
+    luaL_checkstring(L, 1);
+    lua_settop(L, 1);
+    tl_slot_set(L, tl_run_of(L), TL_SLOT_DETAILS);
+    return 0;
+}

@@ -1,0 +1,453 @@
+/* Commands that change the run's record or end it: patches, memo, search attributes,
+ * continue-as-new. See sandbox.def.
+ * Thread: the run's. Owner: commands are the activation arena's. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "luart/options.h"
+#include "luart/wf.h"
+#include "proto/pb.h"
+
+#define META_SEARCH "temporal.search_attribute"
+
+/* --- patches ---------------------------------------------------------------------------------- */
+
+static void set_patch(lua_State *L, struct tl_str id, bool deprecated)
+{
+    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SET_PATCH);
+    cmd->u.patch.id = tl_arena_str(tl_cmd_arena(L), id);
+    cmd->u.patch.deprecated = deprecated;
+    tl_cmd_need(L, (void *)(uintptr_t)cmd->u.patch.id.p);
+}
+
+/* patched(id): true when the run is, or was, past this change. The first answer stays. */
+static int use_patch(lua_State *L, const char *what, bool deprecated)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    struct tl_str id;
+    tl_command_check(L, what);
+    luaL_checktype(L, 1, LUA_TSTRING);
+    id.p = lua_tolstring(L, 1, &id.n);
+    luaL_argcheck(L, id.n > 0, 1, "a patch has an id");
+    lua_settop(L, 1);
+    tl_slot_table(L, run, TL_SLOT_PATCHES);
+    lua_pushvalue(L, 1);
+    if (lua_rawget(L, 2) == LUA_TBOOLEAN) {
+        return 1;
+    }
+    bool use = deprecated || !run->replaying || lua_type(L, -1) == LUA_TSTRING;
+    lua_pushvalue(L, 1);
+    lua_pushboolean(L, use);
+    lua_rawset(L, 2);
+    if (use) {
+        set_patch(L, id, deprecated);
+    }
+    lua_pushboolean(L, use);
+    return 1;
+}
+
+int tl_lib_wf_patched(lua_State *L)
+{
+    return use_patch(L, "workflow.patched", false);
+}
+
+int tl_lib_wf_deprecate_patch(lua_State *L)
+{
+    use_patch(L, "workflow.deprecate_patch", true);
+    return 0;
+}
+
+/* --- fields: memo and search attributes ------------------------------------------------------- */
+
+/* Both maps have entries { base, char *key, Payload *value }. */
+typedef TpCommon__Memo__FieldsEntry field_entry;
+_Static_assert(sizeof(field_entry) == sizeof(TpCommon__SearchAttributes__IndexedFieldsEntry) &&
+                   offsetof(field_entry, key) ==
+                       offsetof(TpCommon__SearchAttributes__IndexedFieldsEntry, key) &&
+                   offsetof(field_entry, value) ==
+                       offsetof(TpCommon__SearchAttributes__IndexedFieldsEntry, value),
+               "map entries have one layout");
+
+struct fields {
+    const ProtobufCMessageDescriptor *entry;
+    struct tl_pb_list list;
+};
+
+static void add_field(lua_State *L, struct fields *f, struct tl_str key, TpCommon__Payload *value)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    field_entry **items = f->list.items;
+    for (size_t i = 0; i < f->list.n; i++) {
+        if (tl_str_eqc(key, items[i]->key)) {
+            items[i]->value = value;
+            return;
+        }
+    }
+    field_entry *e = tl_cmd_need(L, tl_pb_new(arena, f->entry));
+    e->key = tl_cmd_need(L, tl_pb_cstr(arena, key));
+    e->value = value;
+    if (!tl_pb_push(arena, &f->list, e)) {
+        tl_cmd_need(L, NULL);
+    }
+}
+
+static int field_cmp(const void *a, const void *b)
+{
+    const field_entry *const *x = a, *const *y = b;
+    return strcmp((*x)->key, (*y)->key);
+}
+
+/* A removed field is binary/null. */
+static bool is_removed(const TpCommon__Payload *p)
+{
+    TpCommon__Payload__MetadataEntry *e = TL_PB_MAP_GET(
+        TpCommon__Payload__MetadataEntry, p->n_metadata, p->metadata, TL_STR_LIT("encoding"));
+    return e && tl_str_eqc(tl_pb_str(e->value), "binary/null");
+}
+
+/* Merges what was upserted (kept in slot as name -> encoded payload), sorts, and drops removed. */
+static void merge_upserted(lua_State *L, struct fields *f, enum tl_slot slot)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    int top = lua_gettop(L);
+    tl_slot_push(L, run, slot);
+    if (lua_istable(L, -1)) {
+        lua_pushnil(L);
+        while (lua_next(L, top + 1)) {
+            struct tl_str key, bytes;
+            struct tl_error err;
+            TpCommon__Payload *p = NULL;
+            key.p = lua_tolstring(L, -2, &key.n);
+            bytes.p = lua_tolstring(L, -1, &bytes.n);
+            if (tl_pb_decode(&tp_common__payload__descriptor, bytes, tl_cmd_arena(L), &p, &err) !=
+                TL_OK) {
+                luaL_error(L, "%s", err.message);
+            }
+            add_field(L, f, key, p);
+            lua_pop(L, 1);
+        }
+    }
+    lua_settop(L, top);
+    field_entry **items = f->list.items;
+    size_t n = 0;
+    for (size_t i = 0; i < f->list.n; i++) {
+        if (!is_removed(items[i]->value)) {
+            items[n++] = items[i];
+        }
+    }
+    f->list.n = n;
+    if (n) {
+        qsort(items, n, sizeof *items, field_cmp);
+    }
+}
+
+TpCommon__Memo *tl_wf_memo(lua_State *L)
+{
+    const TpCommon__Memo *from = tl_run_started(L)->memo;
+    struct fields f = {&tp_common__memo__fields_entry__descriptor, {0}};
+    for (size_t i = 0; from && i < from->n_fields; i++) {
+        add_field(L, &f, tl_str(from->fields[i]->key), from->fields[i]->value);
+    }
+    merge_upserted(L, &f, TL_SLOT_MEMO);
+    TpCommon__Memo *memo =
+        tl_cmd_need(L, TL_PB_NEW(tl_cmd_arena(L), TpCommon__Memo, tp_common__memo));
+    memo->n_fields = f.list.n;
+    memo->fields = f.list.items;
+    return memo;
+}
+
+TpCommon__SearchAttributes *tl_wf_search_attributes(lua_State *L)
+{
+    const TpCommon__SearchAttributes *from = tl_run_started(L)->search_attributes;
+    struct fields f = {&tp_common__search_attributes__indexed_fields_entry__descriptor, {0}};
+    for (size_t i = 0; from && i < from->n_indexed_fields; i++) {
+        add_field(L, &f, tl_str(from->indexed_fields[i]->key), from->indexed_fields[i]->value);
+    }
+    merge_upserted(L, &f, TL_SLOT_SEARCH);
+    TpCommon__SearchAttributes *out = tl_cmd_need(
+        L, TL_PB_NEW(tl_cmd_arena(L), TpCommon__SearchAttributes, tp_common__search_attributes));
+    out->n_indexed_fields = f.list.n;
+    out->indexed_fields = f.list.items;
+    return out;
+}
+
+/* --- typed search attributes ------------------------------------------------------------------ */
+
+static const char *const search_types[] = {"Text",     "Keyword", "Int",        "Double",
+                                           "Bool",     "Datetime", "KeywordList", NULL};
+
+/* temporal.search_attribute(type, value): for types that a Lua value does not tell. */
+int tl_lib_search_attribute(lua_State *L)
+{
+    int type = luaL_checkoption(L, 1, NULL, search_types);
+    luaL_checkany(L, 2);
+    lua_settop(L, 2);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, search_types[type]);
+    lua_setfield(L, -2, "type");
+    lua_pushvalue(L, 2);
+    lua_setfield(L, -2, "value");
+    if (luaL_newmetatable(L, META_SEARCH)) {
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+/* The type that the value on top has by itself. */
+static const char *inferred_type(lua_State *L, const char *key)
+{
+    switch (lua_type(L, -1)) {
+    case LUA_TBOOLEAN:
+        return "Bool";
+    case LUA_TNUMBER:
+        return lua_isinteger(L, -1) ? "Int" : "Double";
+    case LUA_TSTRING:
+        return "Keyword";
+    case LUA_TTABLE:
+        return "KeywordList";
+    default:
+        luaL_error(L, "search attribute %s: a %s has no search attribute type", key,
+                   luaL_typename(L, -1));
+        return NULL;
+    }
+}
+
+/* The payload for the value on top: JSON with the type beside it; null removes. */
+static TpCommon__Payload *search_payload(lua_State *L, const char *key)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    const char *type = NULL;
+    int top = lua_gettop(L);
+    lua_pushvalue(L, -1);
+    if (lua_istable(L, -1) && lua_getmetatable(L, -1)) {
+        luaL_getmetatable(L, META_SEARCH);
+        bool typed = lua_rawequal(L, -1, -2);
+        lua_pop(L, 2);
+        if (typed) {
+            lua_getfield(L, -1, "type");
+            type = lua_tostring(L, -1);
+            lua_pop(L, 1); /* the table keeps it */
+            lua_getfield(L, -1, "value");
+        }
+    }
+    TpCommon__Payload *p;
+    if (tl_vm_is_null(L, -1)) {
+        lua_pushnil(L);
+        p = tl_vm_payload_encode(L, -1, arena, key);
+    } else {
+        type = type ? type : inferred_type(L, key);
+        p = tl_vm_payload_encode(L, -1, arena, key);
+    }
+    if (type) {
+        TpCommon__Payload__MetadataEntry **both =
+            tl_cmd_need(L, TL_ARENA_ARRAY(arena, TpCommon__Payload__MetadataEntry *, 2));
+        TpCommon__Payload__MetadataEntry *e = tl_cmd_need(
+            L,
+            TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry));
+        bool ok = true;
+        e->key = tl_cmd_need(L, tl_pb_cstr(arena, TL_STR_LIT("type")));
+        e->value = tl_pb_bytes(arena, tl_str(type), &ok);
+        tl_cmd_need(L, ok ? e : NULL);
+        both[0] = p->metadata[0];
+        both[1] = e;
+        p->metadata = both;
+        p->n_metadata = 2;
+    }
+    lua_settop(L, top);
+    return p;
+}
+
+/* Collects the table at index 1 as fields, and keeps them in slot. Raises when it is empty. */
+static void take_fields(lua_State *L, const char *what, struct fields *f, enum tl_slot slot,
+                        bool search)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    tl_command_check(L, what);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_pushcfunction(L, tl_lib_pairs); /* so that the first error is always the same one */
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    while (lua_pushvalue(L, 2), lua_call(L, 0, 2), !lua_isnil(L, -2)) {
+        struct tl_str key, bytes;
+        struct tl_error err;
+        TpCommon__Payload *p;
+        if (lua_type(L, 3) != LUA_TSTRING) {
+            luaL_error(L, "%s: names must be strings, got a %s", what, luaL_typename(L, 3));
+        }
+        key.p = lua_tolstring(L, 3, &key.n);
+        if (search) {
+            p = search_payload(L, key.p);
+        } else {
+            if (tl_vm_is_null(L, -1)) {
+                lua_pushnil(L);
+            }
+            p = tl_vm_payload_encode(L, -1, arena, key.p);
+        }
+        add_field(L, f, key, p);
+        if (tl_pb_encode_arena(p, arena, &bytes, &err) != TL_OK) {
+            luaL_error(L, "%s: %s", what, err.message);
+        }
+        lua_settop(L, 3);
+        tl_slot_table(L, tl_run_of(L), slot);
+        lua_pushvalue(L, 3);
+        lua_pushlstring(L, bytes.p, bytes.n);
+        lua_rawset(L, 4);
+        lua_settop(L, 2);
+    }
+    luaL_argcheck(L, f->list.n > 0, 1, "no fields given");
+}
+
+int tl_lib_wf_upsert_memo(lua_State *L)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    struct fields f = {&tp_common__memo__fields_entry__descriptor, {0}};
+    take_fields(L, "workflow.upsert_memo", &f, TL_SLOT_MEMO, false);
+    TpCommand__ModifyWorkflowPropertiesCommandAttributes *attrs =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__ModifyWorkflowPropertiesCommandAttributes,
+                                 tp_command__modify_workflow_properties_command_attributes));
+    attrs->upserted_memo = tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Memo, tp_common__memo));
+    attrs->upserted_memo->n_fields = f.list.n;
+    attrs->upserted_memo->fields = f.list.items;
+    tl_cmd_new(L, TL_CMD_MODIFY_PROPERTIES)->attrs = &attrs->base;
+    return 0;
+}
+
+int tl_lib_wf_upsert_search_attributes(lua_State *L)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    struct fields f = {&tp_common__search_attributes__indexed_fields_entry__descriptor, {0}};
+    take_fields(L, "workflow.upsert_search_attributes", &f, TL_SLOT_SEARCH, true);
+    TpCommand__UpsertWorkflowSearchAttributesCommandAttributes *attrs =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__UpsertWorkflowSearchAttributesCommandAttributes,
+                                 tp_command__upsert_workflow_search_attributes_command_attributes));
+    attrs->search_attributes =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__SearchAttributes, tp_common__search_attributes));
+    attrs->search_attributes->n_indexed_fields = f.list.n;
+    attrs->search_attributes->indexed_fields = f.list.items;
+    tl_cmd_new(L, TL_CMD_UPSERT_SEARCH_ATTRIBUTES)->attrs = &attrs->base;
+    return 0;
+}
+
+/* --- continue_as_new -------------------------------------------------------------------------- */
+
+typedef TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes can_attrs;
+
+static const struct tl_opt can_opts[] = {
+    TL_OPT_CHECKED("workflow_type", TL_OPT_ANY),
+    TL_OPT("task_queue", TL_OPT_TASK_QUEUE, 0, can_attrs, task_queue),
+    TL_OPT("workflow_run_timeout", TL_OPT_DURATION, 0, can_attrs, workflow_run_timeout),
+    TL_OPT("workflow_task_timeout", TL_OPT_DURATION, 0, can_attrs, workflow_task_timeout),
+    TL_OPT("backoff_start_interval", TL_OPT_DURATION, 0, can_attrs, backoff_start_interval),
+    TL_OPT("retry_policy", TL_OPT_RETRY, 0, can_attrs, retry_policy),
+    TL_OPT_CHECKED("memo", TL_OPT_TABLE),
+    TL_OPT_CHECKED("search_attributes", TL_OPT_TABLE),
+};
+
+/* Collects field `key` of the options (at index 1) into f; false when it is not given. */
+static bool option_fields(lua_State *L, const char *key, struct fields *f, bool search)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    int top = lua_gettop(L);
+    if (!lua_istable(L, 1) || lua_getfield(L, 1, key) == LUA_TNIL) {
+        lua_settop(L, top);
+        return false;
+    }
+    lua_pushnil(L);
+    while (lua_next(L, top + 1)) {
+        struct tl_str name;
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            luaL_error(L, "workflow.continue_as_new: %s: names must be strings", key);
+        }
+        name.p = lua_tolstring(L, -2, &name.n);
+        add_field(L, f, name, search ? search_payload(L, name.p)
+                                     : tl_vm_payload_encode(L, -1, arena, name.p));
+        lua_pop(L, 1);
+    }
+    if (f->list.n) {
+        qsort(f->list.items, f->list.n, sizeof(void *), field_cmp);
+    }
+    lua_settop(L, top);
+    return true;
+}
+
+/* What is not given stays as it is in this run. */
+static void can_defaults(lua_State *L, can_attrs *attrs)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    const TpHistory__WorkflowExecutionStartedEventAttributes *a = tl_run_started(L);
+    struct tl_lua_run *run = tl_run_of(L);
+    struct fields memo = {&tp_common__memo__fields_entry__descriptor, {0}};
+    struct fields search = {&tp_common__search_attributes__indexed_fields_entry__descriptor, {0}};
+    if (!attrs->task_queue) {
+        attrs->task_queue = tl_cmd_need(L, TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue));
+        attrs->task_queue->name =
+            a->task_queue && a->task_queue->name
+                ? a->task_queue->name
+                : tl_cmd_need(L, tl_pb_cstr(arena, run->config.task_queue));
+    }
+    if (!attrs->workflow_run_timeout) {
+        attrs->workflow_run_timeout = a->workflow_run_timeout;
+    }
+    if (!attrs->workflow_task_timeout) {
+        attrs->workflow_task_timeout = a->workflow_task_timeout;
+    }
+    if (!attrs->retry_policy) {
+        attrs->retry_policy = a->retry_policy;
+    }
+    if (option_fields(L, "memo", &memo, false)) {
+        attrs->memo = tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Memo, tp_common__memo));
+        attrs->memo->n_fields = memo.list.n;
+        attrs->memo->fields = memo.list.items;
+    } else {
+        attrs->memo = tl_wf_memo(L);
+    }
+    if (option_fields(L, "search_attributes", &search, true)) {
+        attrs->search_attributes = tl_cmd_need(
+            L, TL_PB_NEW(arena, TpCommon__SearchAttributes, tp_common__search_attributes));
+        attrs->search_attributes->n_indexed_fields = search.list.n;
+        attrs->search_attributes->indexed_fields = search.list.items;
+    } else {
+        attrs->search_attributes = tl_wf_search_attributes(L);
+    }
+}
+
+static int never(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    return luaL_error(L, "the workflow has ended");
+}
+
+/* continue_as_new([options], ...): ends the run. Nothing of the script runs afterwards, so no pcall
+ * sees it and no clean-up is called. */
+int tl_lib_wf_continue_as_new(lua_State *L)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    tl_command_check(L, "workflow.continue_as_new");
+    if (!run->current || !lua_isyieldable(L)) {
+        return luaL_error(L, "workflow.continue_as_new cannot be used inside a comparator, a gsub "
+                             "callback, a metamethod called from C or an init function");
+    }
+    struct tl_arena *arena = tl_cmd_arena(L);
+    int top = lua_gettop(L);
+    can_attrs *attrs =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes,
+                                 tp_command__continue_as_new_workflow_execution_command_attributes));
+    TL_OPTIONS_READ(L, 1, "workflow.continue_as_new", can_opts, (void *[]){attrs}, arena);
+    struct tl_str type = run->type->type;
+    if (lua_istable(L, 1) && lua_getfield(L, 1, "workflow_type") != LUA_TNIL) {
+        type = tl_wf_type_name(L, lua_gettop(L), "workflow.continue_as_new: workflow_type");
+    }
+    attrs->workflow_type =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type));
+    attrs->workflow_type->name = tl_cmd_need(L, tl_pb_cstr(arena, type));
+    lua_settop(L, top);
+    can_defaults(L, attrs);
+    attrs->input = top > 1 ? tl_vm_payloads_encode(L, 2, top - 1, arena, "argument") : NULL;
+    tl_cmd_new(L, TL_CMD_CONTINUE_AS_NEW)->attrs = &attrs->base;
+    run->finished = true;
+    return tl_await_yield(L, 0, never);
+}

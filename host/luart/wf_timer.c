@@ -1,0 +1,155 @@
+/* workflow.sleep, start_timer, wait_condition. See sandbox.def.
+ * Thread: the run's. Owner: commands are the activation arena's. */
+#include "luart/options.h"
+#include "luart/wf.h"
+#include "proto/pb.h"
+
+struct timer_options {
+    TpCommon__Payload *summary;
+};
+
+static const struct tl_opt timer_opts[] = {
+    TL_OPT("summary", TL_OPT_PAYLOAD, 0, struct timer_options, summary),
+};
+
+struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload *summary)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    TpCommand__StartTimerCommandAttributes *attrs =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__StartTimerCommandAttributes,
+                                 tp_command__start_timer_command_attributes));
+    attrs->start_to_fire_timeout = tl_cmd_need(L, tl_pb_duration_ns(arena, ns));
+    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, summary);
+    struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_TIMER);
+    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_START_TIMER);
+    cmd->seq = future->seq;
+    cmd->attrs = &attrs->base;
+    cmd->metadata = metadata;
+    return future;
+}
+
+static int slept(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    if (tl_await_end(L) == TL_WAKE_CANCEL) {
+        return tl_await_raise_cancelled(L);
+    }
+    return 0;
+}
+
+int tl_lib_wf_sleep(lua_State *L)
+{
+    struct timer_options options = {NULL};
+    tl_await_check(L, "workflow.sleep");
+    luaL_checkany(L, 1);
+    int64_t ns = tl_options_duration(L, 1, "workflow.sleep");
+    lua_settop(L, 2);
+    TL_OPTIONS_READ(L, 2, "workflow.sleep", timer_opts, (void *[]){&options}, tl_cmd_arena(L));
+    if (ns == 0) { /* no timer: the others get their turn */
+        tl_await_turn(L);
+        return tl_await_yield(L, 0, slept);
+    }
+    tl_wf_start_timer(L, ns, options.summary);
+    lua_replace(L, 1);
+    return tl_future_await(L);
+}
+
+int tl_lib_wf_start_timer(lua_State *L)
+{
+    struct timer_options options = {NULL};
+    tl_command_check(L, "workflow.start_timer");
+    luaL_checkany(L, 1);
+    int64_t ns = tl_options_duration(L, 1, "workflow.start_timer");
+    TL_OPTIONS_READ(L, 2, "workflow.start_timer", timer_opts, (void *[]){&options},
+                    tl_cmd_arena(L));
+    tl_wf_start_timer(L, ns, options.summary);
+    return 1;
+}
+
+/* --- wait_condition --------------------------------------------------------------------------- */
+
+struct condition_options {
+    int64_t timeout;
+    TpCommon__Payload *summary;
+};
+
+static const struct tl_opt condition_opts[] = {
+    TL_OPT("timeout", TL_OPT_NS, 0, struct condition_options, timeout),
+    TL_OPT("timeout_summary", TL_OPT_PAYLOAD, 0, struct condition_options, summary),
+};
+
+/* Calls the predicate at index 1; raises its error. */
+static bool holds(lua_State *L)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    const char *before = run->read_only;
+    run->read_only = "a predicate of wait_condition";
+    lua_pushvalue(L, 1);
+    int status = lua_pcall(L, 0, 1, 0);
+    run->read_only = before;
+    if (status != LUA_OK) {
+        lua_error(L);
+    }
+    bool yes = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return yes;
+}
+
+/* The timer is at index 2, or nil. */
+static int condition_woken(lua_State *L, int status, lua_KContext ctx)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    enum tl_wake reason = tl_await_end(L);
+    struct tl_future *timer = tl_future_test(L, 2);
+    (void)status;
+    (void)ctx;
+    if (timer && timer->state == TL_FUTURE_PENDING) {
+        tl_future_cancel(L, run, timer);
+    }
+    switch (reason) {
+    case TL_WAKE_CANCEL:
+        return tl_await_raise_cancelled(L);
+    case TL_WAKE_ERROR:
+        tl_fiber_push(L, run, run->current);
+        lua_getiuservalue(L, -1, 1);
+        return lua_error(L);
+    case TL_WAKE_FUTURE: /* time is up; what ran since may have made it true */
+        lua_pushboolean(L, holds(L));
+        return 1;
+    default:
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+}
+
+int tl_lib_wf_wait_condition(lua_State *L)
+{
+    struct condition_options options = {-1, NULL};
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    tl_await_check(L, "workflow.wait_condition");
+    lua_settop(L, 2);
+    TL_OPTIONS_READ(L, 2, "workflow.wait_condition", condition_opts, (void *[]){&options},
+                    tl_cmd_arena(L));
+    lua_settop(L, 1);
+    if (holds(L)) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    if (options.timeout == 0) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    struct tl_future *timer = NULL;
+    if (options.timeout > 0) {
+        timer = tl_wf_start_timer(L, options.timeout, options.summary);
+    } else {
+        lua_pushnil(L);
+    }
+    tl_await_room(L, 1);
+    if (timer) {
+        tl_await_add(L, timer);
+    }
+    tl_await_condition(L, 1, NULL, NULL);
+    return tl_await_yield(L, 0, condition_woken);
+}
