@@ -3,8 +3,6 @@
 #include "tl_enums.h"
 #include "worker/worker_int.h"
 
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
 void tl_version_init(struct tl_worker *w)
 {
     tp_deployment__worker_deployment_options__init(&w->deployment);
