@@ -38,8 +38,7 @@ static int64_t time_left(const struct tl_history_iter *it)
     if (!it->deadline_mono_ns) {
         return it->wait_new_event ? -1 : 0;
     }
-    int64_t left = it->deadline_mono_ns - tl_world_mono_ns(it->client->world);
-    return left > 0 ? left : 1;
+    return it->deadline_mono_ns - tl_world_mono_ns(it->client->world);
 }
 
 const TpHistory__History *tl_history_iter_next(struct tl_history_iter *it, struct tl_arena *arena,
@@ -51,6 +50,11 @@ const TpHistory__History *tl_history_iter_next(struct tl_history_iter *it, struc
             TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REQUEST__INIT;
         TpWs__GetWorkflowExecutionHistoryResponse *resp = NULL;
         TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
+        int64_t left_ns = time_left(it);
+        if (it->deadline_mono_ns && left_ns <= 0) {
+            *rc = tl_client_error_local(err, TL_EDEADLINE, "no end of the history within the time given");
+            return NULL;
+        }
         execution.workflow_id = tl_pb_cstr(arena, it->workflow_id);
         execution.run_id = tl_pb_cstr(arena, it->run_id);
         if (!execution.workflow_id || !execution.run_id) {
@@ -67,7 +71,7 @@ const TpHistory__History *tl_history_iter_next(struct tl_history_iter *it, struc
                                                   ? HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
                                                   : HISTORY_EVENT_FILTER_TYPE_ALL_EVENT);
         *rc = tl_client_call(it->client, TL_M_GetWorkflowExecutionHistory, &req, arena, &resp,
-                             time_left(it), err);
+                             left_ns, err);
         if (*rc != TL_OK) {
             return NULL;
         }
