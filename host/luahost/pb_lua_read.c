@@ -115,10 +115,10 @@ static tl_rc read_32(struct reader *r, int index, const ProtobufCFieldDescriptor
 /* One value of the field's type into *at (the storage of a singular field or an array element). */
 static tl_rc read_value(struct reader *r, int index, const ProtobufCFieldDescriptor *f, void *at)
 {
-    lua_Integer i;
-    double d;
+    lua_Integer i = 0;
+    double d = 0;
     float single;
-    int32_t e;
+    int32_t e = 0;
     struct tl_str s;
     protobuf_c_boolean flag;
     tl_rc rc;
