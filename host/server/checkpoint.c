@@ -64,6 +64,7 @@ static bool put_row(struct tl_server *s, struct tl_exec *e)
     e->stored = true;
     e->visibility_stored = info.visibility_version;
     e->row_seq = s->open->seq;
+    tl_rs_shrink(e->rs, s->durable_log_id, (size_t)s->o.history_cache_bytes);
     return true;
 }
 

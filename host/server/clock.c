@@ -52,7 +52,7 @@ bool tl_clock_skip(struct tl_server *s, int64_t *recheck_mono_ns)
     }
     int64_t ahead = next->deadline_ns - tl_engine_now(s);
     if (ahead <= 0) {
-        return true;
+        return false; /* due, and set while others fired: the next round */
     }
     if (s->matcher.tasks_queued) {
         int64_t patience = s->last_poll_mono_ns + POLLER_GRACE_NS;

@@ -95,6 +95,7 @@ void tl_commit_submit(struct tl_server *s)
     s->open = s->spare;
     s->spare = NULL;
     s->open->seq = s->next_seq++;
+    s->in_flight->last_log_id = s->next_log_id - 1;
     s->commits++;
     s->commit_items += s->in_flight->ops.item_count;
     bool sent = tl_inbox_send_always(&s->store_inbox, &s->in_flight->msg);
@@ -177,6 +178,7 @@ void tl_commit_done(struct tl_server *s, struct tl_commit *c)
     run_jobs(s, c);
     if (c->rc == TL_OK) {
         s->durable_seq = c->seq;
+        s->durable_log_id = c->last_log_id;
         for (struct tl_pending_reply *r = c->replies.first; r; r = r->next) {
             if (r->undelivered) {
                 push_undo(s, r->delivery);

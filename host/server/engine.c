@@ -133,10 +133,12 @@ void tl_engine_wake(struct tl_server *s)
 
 /* --- the round -------------------------------------------------------------------------------------- */
 
+/* What is set again while others fire waits for the next round, due or not: no loop without end. */
 static void fire(struct tl_server *s, struct tl_heap *h, int64_t now_ns)
 {
     struct tl_heap_node *n;
-    while ((n = tl_heap_peek(h)) && n->deadline_ns <= now_ns) {
+    uint64_t first_new = h->seq;
+    while ((n = tl_heap_peek(h)) && n->deadline_ns <= now_ns && n->seq < first_new) {
         struct tl_due *d = TL_CONTAINER(n, struct tl_due, node);
         tl_heap_remove(h, n);
         d->fire(s, d);
@@ -144,9 +146,15 @@ static void fire(struct tl_server *s, struct tl_heap *h, int64_t now_ns)
     }
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 int64_t tl_engine_round(struct tl_server *s, struct tl_msg *messages)
 {
     int64_t recheck = INT64_MAX;
+    s->round_mono_ns = tl_engine_mono(s);
     for (struct tl_msg *next; messages; messages = next) {
         next = messages->next;
         take_message(s, messages);
@@ -160,10 +168,9 @@ int64_t tl_engine_round(struct tl_server *s, struct tl_msg *messages)
         fire(s, &s->waits, tl_engine_mono(s));
         wake_waiting(s);
     } while (tl_clock_skip(s, &recheck));
-    int64_t checkpoint = tl_checkpoint_due(s);
+    int64_t at = least(least(tl_checkpoint_due(s), recheck), least(tl_run_cool(s), tl_retention_due(s)));
     tl_commit_submit(s);
-    int64_t at = checkpoint < recheck ? checkpoint : recheck;
-    at = s->lost.count && s->lost_retry_ns < at ? s->lost_retry_ns : at;
+    at = s->lost.count ? least(at, s->lost_retry_ns) : at;
     struct tl_heap_node *n = tl_heap_peek(&s->waits);
     if (n && n->deadline_ns < at) {
         at = n->deadline_ns;

@@ -84,6 +84,8 @@ struct tl_exec {
     struct tl_due due;            /* in tl_server.timers */
     struct tl_list lru;           /* linked while closed and stored */
     struct tl_list dirty;         /* linked while its row is behind its log */
+    struct tl_list warm;          /* linked while open and its events may be in memory */
+    int64_t touched_ns;           /* mono time of its last transaction, to the round */
     int64_t dirty_log_id;         /* oldest log row that its stored row does not reflect; 0: none */
     uint64_t seq;                 /* commit that holds its newest write */
     uint64_t row_seq;             /* commit that holds its newest row */
@@ -182,6 +184,7 @@ struct tl_job {
 struct tl_commit {
     struct tl_msg msg;
     uint64_t seq;
+    int64_t last_log_id;           /* newest log row in it or before it */
     struct tl_batch ops;
     struct tl_arena arena;
     struct tl_reply_list replies;
@@ -228,6 +231,8 @@ struct tl_server {
     int64_t dirty_since_ns;       /* mono time when the list became non-empty */
     struct tl_list lru;           /* closed runs, longest unused first */
     size_t lru_count, open_count;
+    struct tl_list warm;          /* struct tl_exec, longest untouched first */
+    int64_t round_mono_ns;        /* when the round began */
     struct tl_known known;        /* workflow ids that may exist in the database */
     struct tl_matcher matcher;
     struct tl_list woken;         /* struct tl_parked to be handled again */
@@ -239,13 +244,13 @@ struct tl_server {
     bool poisoned;                /* the open commit must be refused */
     struct tl_map lost;           /* run numbers to be read again after a failed commit */
     int64_t lost_retry_ns;        /* mono; nothing is served while runs are lost */
-    int64_t next_log_id;
+    int64_t next_log_id, durable_log_id;
     uint64_t next_run_number;
     uint64_t next_seq, durable_seq;
     struct tl_commit *open, *in_flight, *spare;
     const struct tl_delivery *putting_back;
     int64_t last_poll_mono_ns;
-    int64_t retention_at_ns;
+    int64_t retention_at_ns;      /* mono time of the next look for runs to remove */
     uint64_t commits, commit_items, commits_failed;
     bool stopping, abandoned;
 };
@@ -358,6 +363,11 @@ struct tl_exec *tl_run_adopt(struct tl_server *s, struct tl_namespace *ns, struc
 void tl_run_drop(struct tl_server *s, struct tl_exec *e, bool refuse);
 /* Forgets closed runs beyond the limit. */
 void tl_run_trim(struct tl_server *s);
+/* Drops the events of open runs that nobody has touched for a while from memory. Returns when to look
+ * again (mono). */
+int64_t tl_run_cool(struct tl_server *s);
+/* Removes runs whose retention is over, some at a time. Returns when to look again (mono). */
+int64_t tl_retention_due(struct tl_server *s);
 void tl_run_touch(struct tl_server *s, struct tl_exec *e); /* moves it to the end of the LRU */
 /* For tl_history_env.new_run_id. */
 void tl_run_new_id(void *server, char out[37], uint64_t *run_number);

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "server/engine.h"
 
+/* An open run without a transaction for so long keeps its state, but not its events, in memory. */
+#define COOL_NS (15 * TL_NS_PER_S)
 #define LOAD_BYTES_MAX ((size_t)1 << 30)
 /* Field number of FirstRecord.identity: a number that LogRecord does not use. */
 #define FIRST_RECORD_IDENTITY 15
@@ -121,6 +123,7 @@ static struct tl_exec *exec_new(struct tl_server *s, struct tl_namespace *ns, st
     e->due.fire = fire_run;
     tl_list_init(&e->lru);
     tl_list_init(&e->dirty);
+    tl_list_init(&e->warm);
     tl_match_task_init(&e->wft.task, TL_OFFER_WORKFLOW);
     tl_list_init(&e->activities);
     tl_list_init(&e->waiters);
@@ -177,6 +180,9 @@ void tl_run_drop(struct tl_server *s, struct tl_exec *e, bool refuse)
         tl_list_remove(&e->dirty);
         s->dirty_count--;
     }
+    if (tl_list_linked(&e->warm)) {
+        tl_list_remove(&e->warm);
+    }
     tl_map_del_num(&s->runs, e->number);
     if (e->current) {
         struct tl_exec *before = refuse ? tl_map_get_num(&s->runs, e->previous) : NULL;
@@ -200,6 +206,19 @@ void tl_run_trim(struct tl_server *s)
         }
         tl_run_drop(s, e, false);
     }
+}
+
+int64_t tl_run_cool(struct tl_server *s)
+{
+    while (!tl_list_empty(&s->warm)) {
+        struct tl_exec *e = TL_CONTAINER(tl_list_first(&s->warm), struct tl_exec, warm);
+        if (e->touched_ns + COOL_NS > s->round_mono_ns) {
+            return e->touched_ns + COOL_NS + TL_NS_PER_S; /* a few together */
+        }
+        tl_rs_shrink(e->rs, s->durable_log_id, 0);
+        tl_list_remove(&e->warm);
+    }
+    return INT64_MAX;
 }
 
 /* --- finding ---------------------------------------------------------------------------------------- */
@@ -336,6 +355,11 @@ void tl_run_erased_settle(struct tl_server *s)
 void tl_run_begin(struct tl_server *s, struct tl_exec *e, struct tl_tx *tx, struct tl_arena *arena)
 {
     tl_tx_begin(tx, e->rs, &s->env, tl_engine_now(s), arena);
+    e->touched_ns = s->round_mono_ns;
+    if (tl_list_linked(&e->warm)) {
+        tl_list_remove(&e->warm);
+    }
+    tl_list_push(&s->warm, &e->warm);
 }
 
 /* The first record of a run names it: the log alone must tell whose it is. */
@@ -440,6 +464,9 @@ static void run_closed(struct tl_server *s, struct tl_exec *e)
     if (!e->closed) {
         e->closed = true;
         s->open_count--;
+    }
+    if (tl_list_linked(&e->warm)) {
+        tl_list_remove(&e->warm);
     }
     tl_dispatch_drop(s, e);
     tl_waiters_changed(s, e, true);

@@ -20,9 +20,9 @@ void tl_server_options_default(struct tl_server_options *o)
         .poll_expiry_ns = 59 * TL_NS_PER_S,
         .sticky_absent_ns = 10 * TL_NS_PER_S,
         .checkpoint_ns = 5 * TL_NS_PER_S,
-        .checkpoint_rows = 4096,
+        .checkpoint_rows = 1024,
         .closed_runs_kept = 2000,
-        .history_cache_bytes = INT64_C(256) * 1024 * 1024,
+        .history_cache_bytes = INT64_C(1024) * 1024,
         .long_polls_max = tl_limit_long_polls,
         .buffered_queries_max = 1,
     };
@@ -111,6 +111,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_list_init(&s->after_commit);
     tl_list_init(&s->dirty);
     tl_list_init(&s->lru);
+    tl_list_init(&s->warm);
     tl_list_init(&s->woken);
     tl_matcher_init(&s->matcher, poll_alive, s, o->sticky_absent_ns);
     tl_known_init(&s->known, false);

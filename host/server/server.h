@@ -42,7 +42,7 @@ struct tl_server_options {
     int64_t checkpoint_ns;            /* at least this often the rows of changed runs are written */
     size_t checkpoint_rows;           /* ... and at the latest when so many wait */
     size_t closed_runs_kept;          /* recently closed runs kept in memory */
-    int64_t history_cache_bytes;      /* encoded events kept in memory for polls and reads */
+    int64_t history_cache_bytes;      /* encoded events of one run kept in memory for polls and reads */
     int64_t long_polls_max;           /* parked polls, all together */
     int64_t buffered_queries_max;     /* queries that may wait for one run's workflow task */
 };
