@@ -73,14 +73,16 @@ void tl_call_not_found(struct tl_call *c, uint64_t seq, const char *message)
     tl_call_error(c, seq, tl_rc_grpc_status(TL_ENOTFOUND), message, &d);
 }
 
-void tl_call_tx_error(struct tl_call *c, const struct tl_exec *e, enum tl_error_kind kind, int cause,
-                      const struct tl_error *err)
+void tl_call_tx_error(struct tl_call *c, const struct tl_exec *e, enum tl_error_kind kind,
+                      int cause, const struct tl_error *err)
 {
     uint64_t seq = e ? e->seq : 0;
     int status = tl_rc_grpc_status(err->code);
     TpErrdetails__QueryFailedFailure query = TP_ERRDETAILS__QUERY_FAILED_FAILURE__INIT;
-    TpErrdetails__WorkflowNotReadyFailure not_ready = TP_ERRDETAILS__WORKFLOW_NOT_READY_FAILURE__INIT;
-    TpErrdetails__ResourceExhaustedFailure exhausted = TP_ERRDETAILS__RESOURCE_EXHAUSTED_FAILURE__INIT;
+    TpErrdetails__WorkflowNotReadyFailure not_ready =
+        TP_ERRDETAILS__WORKFLOW_NOT_READY_FAILURE__INIT;
+    TpErrdetails__ResourceExhaustedFailure exhausted =
+        TP_ERRDETAILS__RESOURCE_EXHAUSTED_FAILURE__INIT;
     switch (kind) {
     case TL_ERR_NOT_FOUND:
     case TL_ERR_STALE_TASK:

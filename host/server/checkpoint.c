@@ -16,7 +16,8 @@ void tl_checkpoint_dirty(struct tl_server *s, struct tl_exec *e, int64_t log_id)
     }
     e->dirty_log_id = log_id;
     tl_list_push(&s->dirty, &e->dirty);
-    if (tl_list_linked(&e->lru)) { /* a closed run that was written again, by a reset or an update */
+    if (tl_list_linked(
+            &e->lru)) { /* a closed run that was written again, by a reset or an update */
         tl_list_remove(&e->lru);
         s->lru_count--;
     }
@@ -50,12 +51,14 @@ static bool put_row(struct tl_server *s, struct tl_exec *e)
     struct tl_error err;
     tl_buf_clear(&s->scratch);
     if (tl_rs_checkpoint(e->rs, &s->scratch, &err) != TL_OK) {
-        TL_LOG(TL_LOG_ERROR, "server.checkpoint_failed", TL_C("cause", err.message), TL_I("run", e->number));
+        TL_LOG(TL_LOG_ERROR, "server.checkpoint_failed", TL_C("cause", err.message),
+               TL_I("run", e->number));
         return false;
     }
     tl_rs_info(e->rs, &info);
     if (e->stored && !e->closed && info.visibility_version == e->visibility_stored) {
-        tl_batch_run_state_put(&s->open->ops, (int64_t)e->number, info.last_log_id, tl_buf_str(&s->scratch));
+        tl_batch_run_state_put(&s->open->ops, (int64_t)e->number, info.last_log_id,
+                               tl_buf_str(&s->scratch));
     } else {
         fill_row(&info, &row);
         row.state = tl_buf_str(&s->scratch);

@@ -18,7 +18,8 @@ static bool activity_runs(struct tl_server *s, struct tl_exec *e)
     }
     for (size_t i = 0; i < d.n_pending_activities; i++) {
         int state = (int)d.pending_activities[i]->state;
-        if (state == PENDING_ACTIVITY_STATE_STARTED || state == PENDING_ACTIVITY_STATE_CANCEL_REQUESTED) {
+        if (state == PENDING_ACTIVITY_STATE_STARTED ||
+            state == PENDING_ACTIVITY_STATE_CANCEL_REQUESTED) {
             return true;
         }
     }
@@ -28,7 +29,7 @@ static bool activity_runs(struct tl_server *s, struct tl_exec *e)
 /* Looks at every run: only servers for tests skip time, and they hold few. */
 static bool something_runs(struct tl_server *s)
 {
-    TL_MAP_EACH(entry, &s->runs) {
+    TL_MAP_EACH (entry, &s->runs) {
         struct tl_exec *e = entry->value;
         struct tl_rs_info info;
         if (e->closed) {

@@ -106,8 +106,8 @@ void tl_commit_submit(struct tl_server *s)
 static bool hand_over(struct tl_pending_reply *r)
 {
     if (r->delivery && tl_rpc_request_is_cancelled(r->rpc)) {
-        tl_rpc_reply(r->rpc, GRPC_CANCELLED, TL_STR_LIT("the call was cancelled"), (struct tl_str){0},
-                     (struct tl_str){0});
+        tl_rpc_reply(r->rpc, GRPC_CANCELLED, TL_STR_LIT("the call was cancelled"),
+                     (struct tl_str){0}, (struct tl_str){0});
         return false;
     }
     tl_rpc_reply(r->rpc, r->status, r->message, r->details, r->body);
@@ -194,7 +194,8 @@ void tl_commit_done(struct tl_server *s, struct tl_commit *c)
         tl_run_erased_settle(s);
         tl_run_trim(s);
         while (!tl_list_empty(&s->after_commit)) {
-            tl_parked_wake(s, TL_CONTAINER(tl_list_first(&s->after_commit), struct tl_parked, link));
+            tl_parked_wake(s,
+                           TL_CONTAINER(tl_list_first(&s->after_commit), struct tl_parked, link));
         }
         return;
     }
@@ -257,7 +258,8 @@ void tl_commit_undo(struct tl_server *s)
 }
 
 /* Where the answer has to wait, NULL when it may leave now. */
-static struct tl_reply_list *waiting_place(struct tl_server *s, uint64_t seq, struct tl_arena **arena)
+static struct tl_reply_list *waiting_place(struct tl_server *s, uint64_t seq,
+                                           struct tl_arena **arena)
 {
     if (seq <= s->durable_seq || TL_FAULT(reply_before_commit)) {
         *arena = NULL;
@@ -284,7 +286,8 @@ static void append(struct tl_reply_list *l, struct tl_arena *arena, struct tl_pe
     l->last = &n->next;
 }
 
-static void send_now(struct tl_server *s, struct tl_pending_reply r, const struct tl_delivery *delivery)
+static void send_now(struct tl_server *s, struct tl_pending_reply r,
+                     const struct tl_delivery *delivery)
 {
     r.delivery = (struct tl_delivery *)(uintptr_t)delivery;
     if (!hand_over(&r)) {
@@ -311,14 +314,15 @@ void tl_reply_at(struct tl_server *s, struct tl_rpc_request *rpc, uint64_t seq, 
     append(l, arena, r, delivery);
 }
 
-tl_rc tl_reply_message(struct tl_server *s, struct tl_rpc_request *rpc, uint64_t seq, const void *msg,
-                       const struct tl_delivery *delivery, struct tl_error *err)
+tl_rc tl_reply_message(struct tl_server *s, struct tl_rpc_request *rpc, uint64_t seq,
+                       const void *msg, const struct tl_delivery *delivery, struct tl_error *err)
 {
     struct tl_arena *arena;
     struct tl_reply_list *l = waiting_place(s, seq, &arena);
     struct tl_pending_reply r = {.rpc = rpc};
     tl_buf_clear(&s->scratch);
-    tl_rc rc = l ? tl_pb_encode_arena(msg, arena, &r.body, err) : tl_pb_encode(msg, &s->scratch, err);
+    tl_rc rc =
+        l ? tl_pb_encode_arena(msg, arena, &r.body, err) : tl_pb_encode(msg, &s->scratch, err);
     if (rc != TL_OK) {
         return rc;
     }

@@ -8,8 +8,8 @@
 
 /* --- polls --------------------------------------------------------------------------------------- */
 
-static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
-                         struct tl_error *err)
+static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
+                         struct tl_poll_request *out, struct tl_error *err)
 {
     const TpTq__TaskQueue *tq;
     *out = (struct tl_poll_request){0};
@@ -46,8 +46,8 @@ tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct t
 
 static struct tl_match_key poll_key(const struct tl_parked *p, const struct tl_poll_request *r)
 {
-    return (struct tl_match_key){p->ns->number, p->is_activity ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW,
-                                 r->sticky, r->queue};
+    return (struct tl_match_key){
+        p->ns->number, p->is_activity ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW, r->sticky, r->queue};
 }
 
 void tl_poll_answer_empty(struct tl_server *s, struct tl_parked *p)
@@ -77,7 +77,8 @@ void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *ar
         refuse_poll(s, p, &err);
         return;
     }
-    struct tl_match_task *t = tl_match_poll(&s->matcher, &key, &p->poll, tl_str(r.identity), tl_engine_now(s));
+    struct tl_match_task *t =
+        tl_match_poll(&s->matcher, &key, &p->poll, tl_str(r.identity), tl_engine_now(s));
     if (t) {
         tl_poll_take(s, p, t, arena);
     } else if (!tl_heap_has(&p->due.node)) {
@@ -112,7 +113,8 @@ tl_rc tl_workflow_task_history(struct tl_server *s, struct tl_exec *e, int64_t f
         tl_buf_put_str(&bytes, extra);
     }
     if (rc == TL_OK) {
-        rc = out->history ? tl_pb_raw_field(out->history, 1, tl_arena_str(arena, tl_buf_str(&bytes)), arena, err)
+        rc = out->history ? tl_pb_raw_field(out->history, 1,
+                                            tl_arena_str(arena, tl_buf_str(&bytes)), arena, err)
                           : tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
     }
     tl_buf_deinit(&bytes);
@@ -131,7 +133,8 @@ static tl_rc put_queries(const struct tl_wft_started *w, struct tl_arena *arena,
             return tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
         }
         q->key = tl_arena_printf(arena, "%llu", (unsigned long long)w->queries[i].id);
-        tl_rc rc = tl_pb_decode(&tp_query__workflow_query__descriptor, w->queries[i].query, arena, &q->value, err);
+        tl_rc rc = tl_pb_decode(&tp_query__workflow_query__descriptor, w->queries[i].query, arena,
+                                &q->value, err);
         if (rc != TL_OK) {
             return rc;
         }
@@ -146,7 +149,8 @@ void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
 {
     struct tl_rs_info info;
     tl_rs_info(e->rs, &info);
-    out->workflow_execution = TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    out->workflow_execution =
+        TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
     out->workflow_type = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
     out->workflow_execution_task_queue = TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue);
     if (out->workflow_execution && out->workflow_type && out->workflow_execution_task_queue) {
@@ -158,9 +162,9 @@ void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
     }
 }
 
-tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e, const struct tl_wft_started *w,
-                                struct tl_arena *arena, TpWs__PollWorkflowTaskQueueResponse *out,
-                                struct tl_error *err)
+tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e,
+                                const struct tl_wft_started *w, struct tl_arena *arena,
+                                TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
 {
     struct tl_work_token token = {e->ns->number, e->number, false, w->ref, {0}};
     struct tl_str bytes;
@@ -168,7 +172,8 @@ tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e, const st
     tl_rc rc = tl_work_token_encode(&token, arena, &bytes, err);
     if (rc == TL_OK) {
         out->task_token = tl_pb_bytes_view(bytes);
-        rc = tl_workflow_task_history(s, e, w->history_from, w->history_upto, w->extra_events, arena, out, err);
+        rc = tl_workflow_task_history(s, e, w->history_from, w->history_upto, w->extra_events,
+                                      arena, out, err);
     }
     if (rc == TL_OK) {
         rc = put_queries(w, arena, out, err);
@@ -255,7 +260,8 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
 {
     struct tl_workflow_task *w = &e->wft;
     tl_match_task_drop(&s->matcher, &w->task);
-    struct tl_match_key key = {e->ns->number, TL_QUEUE_WORKFLOW, fx->u.wft.sticky, fx->u.wft.task_queue};
+    struct tl_match_key key = {e->ns->number, TL_QUEUE_WORKFLOW, fx->u.wft.sticky,
+                               fx->u.wft.task_queue};
     if (fx->u.wft.sticky && !tl_match_attended(&s->matcher, &key, tl_engine_now(s))) {
         struct tl_tx tx;
         struct tl_error err;
@@ -308,8 +314,8 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
     offer(s, &key, &t->task, arena);
 }
 
-static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_exec *e, uint64_t seq,
-                            struct tl_activity_started *a, struct tl_str activity_id,
+static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
+                            uint64_t seq, struct tl_activity_started *a, struct tl_str activity_id,
                             const struct tl_delivery *d, struct tl_arena *arena)
 {
     struct tl_error err;
@@ -369,7 +375,8 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
 
 /* --- meeting ------------------------------------------------------------------------------------------- */
 
-void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task *t, struct tl_arena *arena)
+void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task *t,
+                  struct tl_arena *arena)
 {
     bool taken = true;
     switch ((enum tl_offer_kind)t->kind) {
@@ -402,7 +409,8 @@ void tl_delivery_undo(struct tl_server *s, const struct tl_delivery *d)
     }
     tl_arena_reset(&s->arena);
     tl_run_begin(s, e, &tx, &s->arena);
-    tl_rc rc = d->is_activity ? tl_tx_activity_unstart(&tx, &d->ref, &err) : tl_tx_wft_unstart(&tx, &d->ref, &err);
+    tl_rc rc = d->is_activity ? tl_tx_activity_unstart(&tx, &d->ref, &err)
+                              : tl_tx_wft_unstart(&tx, &d->ref, &err);
     s->putting_back = d;
     if (rc == TL_OK || tx.touched) {
         rc = tl_run_end(s, e, &tx, &err);
@@ -411,14 +419,15 @@ void tl_delivery_undo(struct tl_server *s, const struct tl_delivery *d)
     }
     s->putting_back = NULL;
     if (rc != TL_OK) {
-        TL_LOG(TL_LOG_WARN, "server.delivery_lost", TL_C("cause", err.message), TL_I("run", d->run_number));
+        TL_LOG(TL_LOG_WARN, "server.delivery_lost", TL_C("cause", err.message),
+               TL_I("run", d->run_number));
     }
 }
 
 void tl_dispatch_drop(struct tl_server *s, struct tl_exec *e)
 {
     tl_match_task_drop(&s->matcher, &e->wft.task);
-    TL_LIST_EACH(it, &e->activities) {
+    TL_LIST_EACH (it, &e->activities) {
         tl_activity_task_free(s, TL_CONTAINER(it, struct tl_activity_task, link));
     }
 }

@@ -21,8 +21,10 @@ void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
 /* Events first..last (0: all) and `extra` behind them; a page token when they do not fit. */
 tl_rc tl_workflow_task_history(struct tl_server *s, struct tl_exec *e, int64_t first, int64_t last,
                                struct tl_str extra, struct tl_arena *arena,
-                               TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err) TL_MUST_USE;
+                               TpWs__PollWorkflowTaskQueueResponse *out,
+                               struct tl_error *err) TL_MUST_USE;
 /* The whole answer for a task that has been started. */
-tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e, const struct tl_wft_started *w,
-                                struct tl_arena *arena, TpWs__PollWorkflowTaskQueueResponse *out,
+tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e,
+                                const struct tl_wft_started *w, struct tl_arena *arena,
+                                TpWs__PollWorkflowTaskQueueResponse *out,
                                 struct tl_error *err) TL_MUST_USE;

@@ -27,7 +27,8 @@ void tl_due_set(struct tl_heap *h, struct tl_due *d, int64_t at_ns)
 /* --- requests -------------------------------------------------------------------------------------- */
 
 /* The namespace a request names, for the methods whose message has one. Answers when it is unknown. */
-static bool find_namespace(struct tl_call *c, const struct tl_api_row *row, const ProtobufCMessage *msg)
+static bool find_namespace(struct tl_call *c, const struct tl_api_row *row,
+                           const ProtobufCMessage *msg)
 {
     if (row->namespace_offset == 0) {
         return true;
@@ -55,16 +56,19 @@ static void carry_out(struct tl_call *c)
     struct tl_error err;
     void *msg = NULL;
     if (!row->handle) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EUNIMPLEMENTED), "method %s is not supported by this server",
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EUNIMPLEMENTED),
+                       "method %s is not supported by this server",
                        tl_method_info(c->rpc->method)->name);
         return;
     }
     if (s->lost.count || (s->stopping && !c->parked)) {
         tl_call_errorf(c, GRPC_UNAVAILABLE, "%s",
-                       s->stopping ? "the server is shutting down" : "the server cannot read its database");
+                       s->stopping ? "the server is shutting down"
+                                   : "the server cannot read its database");
         return;
     }
-    if (tl_pb_decode(tl_method_info(c->rpc->method)->input, c->rpc->body, c->arena, &msg, &err) != TL_OK) {
+    if (tl_pb_decode(tl_method_info(c->rpc->method)->input, c->rpc->body, c->arena, &msg, &err) !=
+        TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
@@ -168,7 +172,8 @@ int64_t tl_engine_round(struct tl_server *s, struct tl_msg *messages)
         fire(s, &s->waits, tl_engine_mono(s));
         wake_waiting(s);
     } while (tl_clock_skip(s, &recheck));
-    int64_t at = least(least(tl_checkpoint_due(s), recheck), least(tl_run_cool(s), tl_retention_due(s)));
+    int64_t at =
+        least(least(tl_checkpoint_due(s), recheck), least(tl_run_cool(s), tl_retention_due(s)));
     tl_commit_submit(s);
     at = s->lost.count ? least(at, s->lost_retry_ns) : at;
     struct tl_heap_node *n = tl_heap_peek(&s->waits);
@@ -205,7 +210,7 @@ static void answer_parked(struct tl_server *s, struct tl_heap *h)
 void tl_engine_stop(struct tl_server *s)
 {
     s->stopping = true;
-    TL_MAP_EACH(e, &s->queries) {
+    TL_MAP_EACH (e, &s->queries) {
         tl_parked_refuse(s, e->value, GRPC_UNAVAILABLE, "the server is shutting down");
     }
     answer_parked(s, &s->waits);

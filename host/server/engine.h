@@ -29,7 +29,13 @@
 #include "tl_enums.h"
 
 /* What arrives in the engine's inbox. */
-enum tl_engine_msg { TL_MSG_REQUEST = 1, TL_MSG_CANCEL, TL_MSG_COMMITTED, TL_MSG_KNOWN_IDS, TL_MSG_WAKE };
+enum tl_engine_msg {
+    TL_MSG_REQUEST = 1,
+    TL_MSG_CANCEL,
+    TL_MSG_COMMITTED,
+    TL_MSG_KNOWN_IDS,
+    TL_MSG_WAKE
+};
 
 /* tl_match_task.kind */
 enum tl_offer_kind { TL_OFFER_WORKFLOW, TL_OFFER_ACTIVITY, TL_OFFER_QUERY };
@@ -49,7 +55,7 @@ struct tl_namespace {
     struct tl_str name, id; /* heap */
     struct tl_str bytes;    /* heap: encoded DescribeNamespaceResponse, what is stored */
     int64_t retention_ns;
-    uint64_t seq;           /* commit that holds its newest write */
+    uint64_t seq; /* commit that holds its newest write */
 };
 
 /* --- runs in memory ------------------------------------------------------------------------------ */
@@ -81,24 +87,24 @@ struct tl_exec {
     uint64_t number;
     struct tl_rs *rs;
     struct tl_namespace *ns;
-    struct tl_due due;            /* in tl_server.timers */
-    struct tl_list lru;           /* linked while closed and stored */
-    struct tl_list dirty;         /* linked while its row is behind its log */
-    struct tl_list warm;          /* linked while open and its events may be in memory */
-    int64_t touched_ns;           /* mono time of its last transaction, to the round */
-    int64_t dirty_log_id;         /* oldest log row that its stored row does not reflect; 0: none */
-    uint64_t seq;                 /* commit that holds its newest write */
-    uint64_t row_seq;             /* commit that holds its newest row */
-    uint64_t previous;            /* run that had the workflow id before; 0: none or not in memory */
+    struct tl_due due;    /* in tl_server.timers */
+    struct tl_list lru;   /* linked while closed and stored */
+    struct tl_list dirty; /* linked while its row is behind its log */
+    struct tl_list warm;  /* linked while open and its events may be in memory */
+    int64_t touched_ns;   /* mono time of its last transaction, to the round */
+    int64_t dirty_log_id; /* oldest log row that its stored row does not reflect; 0: none */
+    uint64_t seq;         /* commit that holds its newest write */
+    uint64_t row_seq;     /* commit that holds its newest row */
+    uint64_t previous;    /* run that had the workflow id before; 0: none or not in memory */
     struct tl_workflow_task wft;
-    struct tl_list activities;    /* struct tl_activity_task */
-    struct tl_list waiters;       /* struct tl_parked: history long polls, queries */
-    bool current;                 /* it is what `current` finds under its workflow id */
-    bool stored;                  /* its row exists (or is in a commit) */
+    struct tl_list activities; /* struct tl_activity_task */
+    struct tl_list waiters;    /* struct tl_parked: history long polls, queries */
+    bool current;              /* it is what `current` finds under its workflow id */
+    bool stored;               /* its row exists (or is in a commit) */
     bool closed;
-    int64_t visibility_stored;    /* visibility_version of its stored row */
+    int64_t visibility_stored; /* visibility_version of its stored row */
     size_t key_n;
-    char key[];                   /* namespace number and workflow id */
+    char key[]; /* namespace number and workflow id */
 };
 
 /* --- calls --------------------------------------------------------------------------------------- */
@@ -115,15 +121,15 @@ struct tl_parked {
     struct tl_match_poll poll;   /* POLL */
     bool is_activity, is_sticky; /* POLL */
     struct tl_namespace *ns;
-    uint64_t run_number;         /* WAIT, QUERY: the run */
-    bool wants_close;            /* WAIT: only the end of the run matters */
-    bool expired;                /* the deadline has passed */
-    int64_t until_ns;            /* WAIT, QUERY: mono deadline, kept over retries */
-    struct tl_match_task task;   /* QUERY sent to matching */
-    uint64_t query_id;           /* QUERY */
-    bool query_buffered;         /* QUERY: it rides on a workflow task */
+    uint64_t run_number;       /* WAIT, QUERY: the run */
+    bool wants_close;          /* WAIT: only the end of the run matters */
+    bool expired;              /* the deadline has passed */
+    int64_t until_ns;          /* WAIT, QUERY: mono deadline, kept over retries */
+    struct tl_match_task task; /* QUERY sent to matching */
+    uint64_t query_id;         /* QUERY */
+    bool query_buffered;       /* QUERY: it rides on a workflow task */
     bool query_sticky;
-    bool relock;                 /* SLEEP: lock time skipping afterwards */
+    bool relock; /* SLEEP: lock time skipping afterwards */
 };
 
 /* One request being handled. Lives on the engine's stack. */
@@ -131,8 +137,8 @@ struct tl_call {
     struct tl_server *s;
     struct tl_rpc_request *rpc;
     struct tl_arena *arena;
-    const void *req;            /* decoded */
-    struct tl_namespace *ns;    /* of the request, when its message has a namespace */
+    const void *req;         /* decoded */
+    struct tl_namespace *ns; /* of the request, when its message has a namespace */
     /* The same request came back from waiting. A handler that parks it again takes it (and sets NULL);
      * otherwise it is freed after the handler has answered. */
     struct tl_parked *parked;
@@ -184,12 +190,12 @@ struct tl_job {
 struct tl_commit {
     struct tl_msg msg;
     uint64_t seq;
-    int64_t last_log_id;           /* newest log row in it or before it */
+    int64_t last_log_id; /* newest log row in it or before it */
     struct tl_batch ops;
     struct tl_arena arena;
     struct tl_reply_list replies;
     struct tl_job *jobs;
-    struct tl_arena late_arena;    /* engine's: what came while the commit was under way */
+    struct tl_arena late_arena; /* engine's: what came while the commit was under way */
     struct tl_reply_list late;
     tl_rc rc;
     struct tl_error err;
@@ -217,47 +223,47 @@ struct tl_server {
     int thread_count;
 
     /* engine */
-    struct tl_arena arena;        /* of the request being handled */
+    struct tl_arena arena; /* of the request being handled */
     struct tl_buf scratch;
-    struct tl_heap timers;        /* server time */
-    struct tl_heap waits;         /* mono time */
-    struct tl_map namespaces;     /* name -> struct tl_namespace */
+    struct tl_heap timers;           /* server time */
+    struct tl_heap waits;            /* mono time */
+    struct tl_map namespaces;        /* name -> struct tl_namespace */
     struct tl_map namespace_numbers; /* number -> the same */
     uint64_t namespaces_next;
-    struct tl_map runs;           /* number -> struct tl_exec */
-    struct tl_map current;        /* key -> struct tl_exec */
-    struct tl_list dirty;         /* struct tl_exec, oldest dirty_log_id first */
+    struct tl_map runs;    /* number -> struct tl_exec */
+    struct tl_map current; /* key -> struct tl_exec */
+    struct tl_list dirty;  /* struct tl_exec, oldest dirty_log_id first */
     size_t dirty_count;
-    int64_t dirty_since_ns;       /* mono time when the list became non-empty */
-    struct tl_list lru;           /* closed runs, longest unused first */
+    int64_t dirty_since_ns; /* mono time when the list became non-empty */
+    struct tl_list lru;     /* closed runs, longest unused first */
     size_t lru_count, open_count;
-    struct tl_list warm;          /* struct tl_exec, longest untouched first */
-    int64_t round_mono_ns;        /* when the round began */
-    struct tl_known known;        /* workflow ids that may exist in the database */
+    struct tl_list warm;   /* struct tl_exec, longest untouched first */
+    int64_t round_mono_ns; /* when the round began */
+    struct tl_known known; /* workflow ids that may exist in the database */
     struct tl_matcher matcher;
-    struct tl_list woken;         /* struct tl_parked to be handled again */
-    struct tl_list after_commit;  /* struct tl_parked to be woken when the open commit is durable */
-    struct tl_map erased;         /* run number -> commit that deletes it, until that is durable */
-    struct tl_map queries;        /* id -> struct tl_parked */
+    struct tl_list woken;        /* struct tl_parked to be handled again */
+    struct tl_list after_commit; /* struct tl_parked to be woken when the open commit is durable */
+    struct tl_map erased;        /* run number -> commit that deletes it, until that is durable */
+    struct tl_map queries;       /* id -> struct tl_parked */
     uint64_t query_ids;
-    struct tl_undo *undos;        /* deliveries to be taken back in this round */
-    bool poisoned;                /* the open commit must be refused */
-    struct tl_map lost;           /* run numbers to be read again after a failed commit */
-    int64_t lost_retry_ns;        /* mono; nothing is served while runs are lost */
+    struct tl_undo *undos; /* deliveries to be taken back in this round */
+    bool poisoned;         /* the open commit must be refused */
+    struct tl_map lost;    /* run numbers to be read again after a failed commit */
+    int64_t lost_retry_ns; /* mono; nothing is served while runs are lost */
     int64_t next_log_id, durable_log_id;
     uint64_t next_run_number;
     uint64_t next_seq, durable_seq;
     struct tl_commit *open, *in_flight, *spare;
     const struct tl_delivery *putting_back;
     int64_t last_poll_mono_ns;
-    int64_t retention_at_ns;      /* mono time of the next look for runs to remove */
+    int64_t retention_at_ns; /* mono time of the next look for runs to remove */
     uint64_t commits, commit_items, commits_failed;
     bool stopping, abandoned;
 };
 
 /* --- engine.c: loop, time ------------------------------------------------------------------------ */
 
-int64_t tl_engine_now(struct tl_server *s);  /* server time */
+int64_t tl_engine_now(struct tl_server *s); /* server time */
 int64_t tl_engine_mono(struct tl_server *s);
 /* Takes a due out of its heap (fine when outside) and puts it in again. */
 void tl_due_set(struct tl_heap *h, struct tl_due *d, int64_t at_ns);
@@ -303,8 +309,9 @@ void tl_commit_abandon(struct tl_server *s);
 /* Takes back the deliveries that could not be handed over. */
 void tl_commit_undo(struct tl_server *s);
 /* Encodes and answers when `seq` is durable. */
-tl_rc tl_reply_message(struct tl_server *s, struct tl_rpc_request *rpc, uint64_t seq, const void *msg,
-                       const struct tl_delivery *delivery, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_reply_message(struct tl_server *s, struct tl_rpc_request *rpc, uint64_t seq,
+                       const void *msg, const struct tl_delivery *delivery,
+                       struct tl_error *err) TL_MUST_USE;
 
 /* --- call.c: answers ----------------------------------------------------------------------------- */
 
@@ -319,8 +326,8 @@ void tl_call_error(struct tl_call *c, uint64_t seq, int status, const char *mess
 void tl_call_errorf(struct tl_call *c, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The answer for a failed history operation: status from err, details from the transaction. */
-void tl_call_tx_error(struct tl_call *c, const struct tl_exec *e, enum tl_error_kind kind, int cause,
-                      const struct tl_error *err);
+void tl_call_tx_error(struct tl_call *c, const struct tl_exec *e, enum tl_error_kind kind,
+                      int cause, const struct tl_error *err);
 void tl_call_not_found(struct tl_call *c, uint64_t seq, const char *message);
 /* google.rpc.Status bytes with one detail message; empty when details is NULL. */
 struct tl_str tl_error_details(struct tl_arena *arena, int status, const char *message,
@@ -337,18 +344,19 @@ struct tl_namespace *tl_namespace_find(struct tl_server *s, struct tl_str name);
 struct tl_namespace *tl_namespace_put(struct tl_server *s,
                                       const TpWs__DescribeNamespaceResponse *description);
 /* Registers with defaults when missing. Errors: TL_EINVAL (the name). */
-tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name,
+                          struct tl_error *err) TL_MUST_USE;
 bool tl_namespace_name_ok(struct tl_str name);
 /* What a new namespace looks like; borrows from the request. NULL: arena full. */
-TpWs__DescribeNamespaceResponse *tl_namespace_describe_new(struct tl_server *s,
-                                                           const TpWs__RegisterNamespaceRequest *req,
-                                                           int64_t retention_ns, struct tl_arena *arena);
+TpWs__DescribeNamespaceResponse *
+tl_namespace_describe_new(struct tl_server *s, const TpWs__RegisterNamespaceRequest *req,
+                          int64_t retention_ns, struct tl_arena *arena);
 
 /* --- run.c: runs in memory ------------------------------------------------------------------------ */
 
 /* The newest run of a workflow id; NULL with err set (TL_ENOTFOUND, or what the disk said). */
-struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns, struct tl_str workflow_id,
-                               struct tl_error *err);
+struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
+                               struct tl_str workflow_id, struct tl_error *err);
 /* By run id when it has one, else the newest. */
 struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
                             const TpCommon__WorkflowExecution *execution, struct tl_error *err);
@@ -377,7 +385,8 @@ uint64_t tl_run_id_number(struct tl_str run_id);
 void tl_run_begin(struct tl_server *s, struct tl_exec *e, struct tl_tx *tx, struct tl_arena *arena);
 /* Finishes when touched (record into the open commit, effects carried out, timer set) or aborts.
  * Errors: the run was dropped and read again; answer the error. */
-tl_rc tl_run_end(struct tl_server *s, struct tl_exec *e, struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_run_end(struct tl_server *s, struct tl_exec *e, struct tl_tx *tx,
+                 struct tl_error *err) TL_MUST_USE;
 /* Carries out effects (also those of recovery). */
 void tl_run_effects(struct tl_server *s, struct tl_exec *e, const struct tl_effects *fx,
                     struct tl_arena *arena);
@@ -437,7 +446,8 @@ void tl_parked_wake(struct tl_server *s, struct tl_parked *p);
 /* Answers it with an error status. */
 void tl_parked_refuse(struct tl_server *s, struct tl_parked *p, int status, const char *message);
 /* Mono time when a long poll of this request ends: `longest_ns`, less when its caller allows less. */
-int64_t tl_parked_deadline(struct tl_server *s, const struct tl_rpc_request *rpc, int64_t longest_ns);
+int64_t tl_parked_deadline(struct tl_server *s, const struct tl_rpc_request *rpc,
+                           int64_t longest_ns);
 /* Wakes those who wait for a change of the run. */
 void tl_waiters_changed(struct tl_server *s, struct tl_exec *e, bool closed);
 
@@ -448,8 +458,8 @@ void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *
                       struct tl_arena *arena);
 /* A worker's answer; NULL result fields are absent. Consumes the parked query. */
 void tl_query_reply(struct tl_server *s, struct tl_parked *p, uint64_t seq, int result_type,
-                     const TpCommon__Payloads *result, const char *error_message,
-                     const TpFailure__Failure *failure, struct tl_arena *arena);
+                    const TpCommon__Payloads *result, const char *error_message,
+                    const TpFailure__Failure *failure, struct tl_arena *arena);
 void tl_query_effect(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                      struct tl_arena *arena);
 /* The delivery of a query could not be handed over. */

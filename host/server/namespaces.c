@@ -32,7 +32,8 @@ bool tl_namespace_name_ok(struct tl_str name)
     }
     for (size_t i = 0; i < name.n; i++) {
         char ch = name.p[i];
-        bool word = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '_';
+        bool word = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+                    (ch >= '0' && ch <= '9') || ch == '_';
         if (!word && (i == 0 || (ch != '-' && ch != '.'))) {
             return false;
         }
@@ -42,12 +43,13 @@ bool tl_namespace_name_ok(struct tl_str name)
 
 static int64_t retention_of(const TpWs__DescribeNamespaceResponse *d)
 {
-    int64_t ns = d->config ? tl_pb_duration_ns_or(d->config->workflow_execution_retention_ttl, 0) : 0;
+    int64_t ns =
+        d->config ? tl_pb_duration_ns_or(d->config->workflow_execution_retention_ttl, 0) : 0;
     return ns > 0 ? ns : RETENTION_DEFAULT_NS;
 }
 
-static struct tl_namespace *insert(struct tl_server *s, uint64_t number, struct tl_str name, struct tl_str id,
-                                   struct tl_str bytes, int64_t retention_ns)
+static struct tl_namespace *insert(struct tl_server *s, uint64_t number, struct tl_str name,
+                                   struct tl_str id, struct tl_str bytes, int64_t retention_ns)
 {
     struct tl_namespace *ns = tl_map_get(&s->namespaces, name);
     if (!ns) {
@@ -72,7 +74,8 @@ static tl_rc load_row(void *ud, const struct tl_namespace_row *row, struct tl_er
     struct tl_server *s = ud;
     const TpWs__DescribeNamespaceResponse *d = NULL;
     tl_arena_reset(&s->arena);
-    tl_rc rc = tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, row->bytes, &s->arena, &d, err);
+    tl_rc rc = tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, row->bytes, &s->arena,
+                            &d, err);
     if (rc == TL_OK) {
         insert(s, (uint64_t)row->number, row->name, row->id, row->bytes, retention_of(d));
     }
@@ -86,7 +89,7 @@ tl_rc tl_namespaces_load(struct tl_server *s, struct tl_error *err)
 
 void tl_namespaces_free(struct tl_server *s)
 {
-    TL_MAP_EACH(e, &s->namespaces) {
+    TL_MAP_EACH (e, &s->namespaces) {
         namespace_free(e->value);
     }
     tl_map_deinit(&s->namespaces);
@@ -97,7 +100,7 @@ void tl_namespaces_free(struct tl_server *s)
  * stored, and with them no run can be left. */
 tl_rc tl_namespaces_reload(struct tl_server *s, struct tl_error *err)
 {
-    TL_MAP_EACH(e, &s->namespaces) {
+    TL_MAP_EACH (e, &s->namespaces) {
         struct tl_namespace *ns = e->value;
         if (ns->seq > s->durable_seq) {
             tl_map_del_num(&s->namespace_numbers, ns->number);
@@ -124,8 +127,10 @@ struct tl_namespace *tl_namespace_put(struct tl_server *s, const TpWs__DescribeN
 tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name, struct tl_error *err)
 {
     if (!tl_namespace_name_ok(name)) {
-        return tl_error_set(err, TL_EINVAL, "not a namespace name: \"%.*s\" (letters, digits, _ - . and no more than 255)",
-                            TL_STR_FMT(name));
+        return tl_error_set(
+            err, TL_EINVAL,
+            "not a namespace name: \"%.*s\" (letters, digits, _ - . and no more than 255)",
+            TL_STR_FMT(name));
     }
     if (tl_namespace_find(s, name)) {
         return TL_OK;
@@ -133,25 +138,28 @@ tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name, struct tl_err
     TpWs__RegisterNamespaceRequest req = TP_WS__REGISTER_NAMESPACE_REQUEST__INIT;
     tl_arena_reset(&s->arena);
     req.namespace_ = tl_pb_cstr(&s->arena, name);
-    TpWs__DescribeNamespaceResponse *d = tl_namespace_describe_new(s, &req, RETENTION_DEFAULT_NS, &s->arena);
+    TpWs__DescribeNamespaceResponse *d =
+        tl_namespace_describe_new(s, &req, RETENTION_DEFAULT_NS, &s->arena);
     if (!d || !tl_namespace_put(s, d)) {
         return tl_error_set(err, TL_ELIMIT, "the description of a namespace is too large");
     }
     return TL_OK;
 }
 
-TpWs__DescribeNamespaceResponse *tl_namespace_describe_new(struct tl_server *s,
-                                                           const TpWs__RegisterNamespaceRequest *req,
-                                                           int64_t retention_ns, struct tl_arena *arena)
+TpWs__DescribeNamespaceResponse *
+tl_namespace_describe_new(struct tl_server *s, const TpWs__RegisterNamespaceRequest *req,
+                          int64_t retention_ns, struct tl_arena *arena)
 {
     char id[37];
     TpWs__DescribeNamespaceResponse *d =
         TL_PB_NEW(arena, TpWs__DescribeNamespaceResponse, tp_ws__describe_namespace_response);
-    TpNamespace__NamespaceInfo *info = TL_PB_NEW(arena, TpNamespace__NamespaceInfo, tp_namespace__namespace_info);
+    TpNamespace__NamespaceInfo *info =
+        TL_PB_NEW(arena, TpNamespace__NamespaceInfo, tp_namespace__namespace_info);
     TpNamespace__NamespaceConfig *config =
         TL_PB_NEW(arena, TpNamespace__NamespaceConfig, tp_namespace__namespace_config);
-    TpReplication__NamespaceReplicationConfig *repl = TL_PB_NEW(
-        arena, TpReplication__NamespaceReplicationConfig, tp_replication__namespace_replication_config);
+    TpReplication__NamespaceReplicationConfig *repl =
+        TL_PB_NEW(arena, TpReplication__NamespaceReplicationConfig,
+                  tp_replication__namespace_replication_config);
     TpReplication__ClusterReplicationConfig *cluster = TL_PB_NEW(
         arena, TpReplication__ClusterReplicationConfig, tp_replication__cluster_replication_config);
     TpReplication__ClusterReplicationConfig **clusters = tl_arena_alloc(arena, sizeof *clusters);
@@ -167,8 +175,9 @@ TpWs__DescribeNamespaceResponse *tl_namespace_describe_new(struct tl_server *s,
     if (req->n_data) {
         struct tl_pb_list data = {0};
         for (size_t i = 0; i < req->n_data; i++) {
-            TpNamespace__NamespaceInfo__DataEntry *e = TL_PB_NEW(
-                arena, TpNamespace__NamespaceInfo__DataEntry, tp_namespace__namespace_info__data_entry);
+            TpNamespace__NamespaceInfo__DataEntry *e =
+                TL_PB_NEW(arena, TpNamespace__NamespaceInfo__DataEntry,
+                          tp_namespace__namespace_info__data_entry);
             if (!e || !tl_pb_push(arena, &data, e)) {
                 return NULL;
             }

@@ -12,15 +12,16 @@ static tl_rc too_large(struct tl_error *err)
     return tl_error_set(err, TL_ELIMIT, "a history page is too large");
 }
 
-static bool add_piece(struct tl_page *page, const struct tl_rs_batch *b, int64_t first, int64_t last,
-                      bool copy, struct tl_arena *arena)
+static bool add_piece(struct tl_page *page, const struct tl_rs_batch *b, int64_t first,
+                      int64_t last, bool copy, struct tl_arena *arena)
 {
     struct tl_page_piece *p = &page->pieces[page->n];
     int64_t batch_last = b->first_event_id + b->event_count - 1;
     p->log_id = b->log_id;
     p->event_count = b->event_count;
     p->skip = first > b->first_event_id ? (int32_t)(first - b->first_event_id) : 0;
-    p->take = (int32_t)((last && last < batch_last ? last : batch_last) - b->first_event_id + 1) - p->skip;
+    p->take = (int32_t)((last && last < batch_last ? last : batch_last) - b->first_event_id + 1) -
+              p->skip;
     p->bytes = b->bytes;
     if (!b->bytes.p) {
         page->missing++;
@@ -32,8 +33,8 @@ static bool add_piece(struct tl_page *page, const struct tl_rs_batch *b, int64_t
     return b->bytes.p == NULL || p->bytes.p != NULL;
 }
 
-tl_rc tl_page_plan(const struct tl_rs *rs, int64_t first, int64_t last, int64_t events_max, bool copy,
-                   struct tl_arena *arena, struct tl_page *out, struct tl_error *err)
+tl_rc tl_page_plan(const struct tl_rs *rs, int64_t first, int64_t last, int64_t events_max,
+                   bool copy, struct tl_arena *arena, struct tl_page *out, struct tl_error *err)
 {
     size_t count = tl_rs_batch_count(rs), bytes = 0;
     size_t at = tl_rs_batch_find(rs, first);
@@ -49,7 +50,8 @@ tl_rc tl_page_plan(const struct tl_rs *rs, int64_t first, int64_t last, int64_t 
         if (last && b.first_event_id > last) {
             break;
         }
-        if (out->n && (out->event_count + b.event_count > events_max || bytes + b.bytes_n > PAGE_BYTES)) {
+        if (out->n &&
+            (out->event_count + b.event_count > events_max || bytes + b.bytes_n > PAGE_BYTES)) {
             out->next_event_id = b.first_event_id;
             break;
         }
@@ -76,7 +78,8 @@ tl_rc tl_page_plan_reverse(const struct tl_rs *rs, int64_t last, int64_t events_
     while (at-- > 0) {
         struct tl_rs_batch b;
         tl_rs_batch_at(rs, at, &b);
-        if (out->n && (out->event_count + b.event_count > events_max || bytes + b.bytes_n > PAGE_BYTES)) {
+        if (out->n &&
+            (out->event_count + b.event_count > events_max || bytes + b.bytes_n > PAGE_BYTES)) {
             out->next_event_id = b.first_event_id + b.event_count - 1;
             break;
         }
@@ -89,8 +92,8 @@ tl_rc tl_page_plan_reverse(const struct tl_rs *rs, int64_t last, int64_t events_
 }
 
 /* The bytes of the piece's events. Read ones live in `scratch`. */
-static tl_rc piece_bytes(const struct tl_page_piece *p, struct tl_reader *reader, struct tl_arena *scratch,
-                         struct tl_str *out, struct tl_error *err)
+static tl_rc piece_bytes(const struct tl_page_piece *p, struct tl_reader *reader,
+                         struct tl_arena *scratch, struct tl_str *out, struct tl_error *err)
 {
     struct tl_log_row row;
     *out = p->bytes;
@@ -118,7 +121,8 @@ static tl_rc piece_bytes(const struct tl_page_piece *p, struct tl_reader *reader
 }
 
 /* Events in descending order. */
-static void put_reversed(struct tl_str events, int32_t count, struct tl_arena *scratch, struct tl_buf *out)
+static void put_reversed(struct tl_str events, int32_t count, struct tl_arena *scratch,
+                         struct tl_buf *out)
 {
     struct tl_str *list = TL_ARENA_ARRAY(scratch, struct tl_str, (size_t)count + 1), event;
     int32_t n = 0;
@@ -130,8 +134,8 @@ static void put_reversed(struct tl_str events, int32_t count, struct tl_arena *s
     }
 }
 
-static tl_rc fill(const struct tl_page *page, struct tl_reader *reader, bool reverse, struct tl_buf *out,
-                  struct tl_error *err)
+static tl_rc fill(const struct tl_page *page, struct tl_reader *reader, bool reverse,
+                  struct tl_buf *out, struct tl_error *err)
 {
     struct tl_arena scratch;
     tl_rc rc = TL_OK;

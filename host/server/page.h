@@ -23,12 +23,14 @@ struct tl_page {
 /* Events first..last (last 0: all there are), at most events_max but never less than one batch.
  * Ownership: pieces in the arena; `copy` says that bytes must be too (the plan leaves the engine).
  * Errors: TL_ELIMIT. */
-tl_rc tl_page_plan(const struct tl_rs *rs, int64_t first, int64_t last, int64_t events_max, bool copy,
-                   struct tl_arena *arena, struct tl_page *out, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_page_plan(const struct tl_rs *rs, int64_t first, int64_t last, int64_t events_max,
+                   bool copy, struct tl_arena *arena, struct tl_page *out,
+                   struct tl_error *err) TL_MUST_USE;
 /* The same walking back from `last` (0: the end): pieces newest first. next_event_id is then the
  * event to go on with, downwards. */
 tl_rc tl_page_plan_reverse(const struct tl_rs *rs, int64_t last, int64_t events_max, bool copy,
-                           struct tl_arena *arena, struct tl_page *out, struct tl_error *err) TL_MUST_USE;
+                           struct tl_arena *arena, struct tl_page *out,
+                           struct tl_error *err) TL_MUST_USE;
 /* Appends the events as encoded History bytes. `reader` may be NULL when nothing is missing.
  * Errors: TL_ENOTFOUND (the run was deleted meanwhile), TL_EIO, TL_ELIMIT. */
 tl_rc tl_page_fill(const struct tl_page *page, struct tl_reader *reader, struct tl_buf *out,

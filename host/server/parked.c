@@ -81,7 +81,8 @@ void tl_parked_cancelled(struct tl_server *s, struct tl_parked *p)
     tl_parked_refuse(s, p, tl_rc_grpc_status(TL_ECANCELLED), "the call was cancelled");
 }
 
-int64_t tl_parked_deadline(struct tl_server *s, const struct tl_rpc_request *rpc, int64_t longest_ns)
+int64_t tl_parked_deadline(struct tl_server *s, const struct tl_rpc_request *rpc,
+                           int64_t longest_ns)
 {
     int64_t wait = longest_ns;
     if (rpc->timeout_ns > 0) {
@@ -94,7 +95,7 @@ int64_t tl_parked_deadline(struct tl_server *s, const struct tl_rpc_request *rpc
 
 void tl_waiters_changed(struct tl_server *s, struct tl_exec *e, bool closed)
 {
-    TL_LIST_EACH(it, &e->waiters) {
+    TL_LIST_EACH (it, &e->waiters) {
         struct tl_parked *p = TL_CONTAINER(it, struct tl_parked, link);
         if (!p->query_buffered && (closed || !p->wants_close)) {
             tl_parked_wake(s, p);

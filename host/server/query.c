@@ -8,8 +8,8 @@
 /* Without a poll for so long the queue counts as abandoned in the answer. */
 #define POLLER_ABSENT_NS (20 * TL_NS_PER_S)
 
-static void refuse(struct tl_server *s, struct tl_parked *p, uint64_t seq, const struct tl_error *err,
-                   enum tl_error_kind kind, struct tl_arena *arena)
+static void refuse(struct tl_server *s, struct tl_parked *p, uint64_t seq,
+                   const struct tl_error *err, enum tl_error_kind kind, struct tl_arena *arena)
 {
     struct tl_call c = {.s = s, .rpc = p->rpc, .arena = arena, .ns = p->ns};
     struct tl_exec at = {.seq = seq};
@@ -37,13 +37,15 @@ static void send_direct(struct tl_server *s, struct tl_parked *p, struct tl_exec
     }
 }
 
-static void buffer(struct tl_server *s, struct tl_parked *p, struct tl_exec *e, struct tl_arena *arena)
+static void buffer(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
+                   struct tl_arena *arena)
 {
     const TpWs__QueryWorkflowRequest *req = NULL;
     struct tl_str query = {0};
     struct tl_error err;
     struct tl_tx tx;
-    tl_rc rc = tl_pb_decode(&tp_ws__query_workflow_request__descriptor, p->rpc->body, arena, &req, &err);
+    tl_rc rc =
+        tl_pb_decode(&tp_ws__query_workflow_request__descriptor, p->rpc->body, arena, &req, &err);
     if (rc == TL_OK) {
         rc = tl_pb_encode_arena(req->query, arena, &query, &err);
     }
@@ -67,7 +69,8 @@ static void buffer(struct tl_server *s, struct tl_parked *p, struct tl_exec *e, 
     }
 }
 
-static void time_out(struct tl_server *s, struct tl_parked *p, struct tl_exec *e, struct tl_arena *arena)
+static void time_out(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
+                     struct tl_arena *arena)
 {
     struct tl_error err;
     struct tl_rs_info info;
@@ -76,14 +79,16 @@ static void time_out(struct tl_server *s, struct tl_parked *p, struct tl_exec *e
     struct tl_match_key key = {e->ns->number, TL_QUEUE_WORKFLOW, false, info.task_queue};
     tl_match_queue_info(&s->matcher, &key, &queue);
     if (!queue.polls && tl_engine_now(s) - queue.last_poll_ns > POLLER_ABSENT_NS) {
-        tl_error_set(&err, TL_EPRECONDITION, "no poller seen for task queue recently, worker may be down");
+        tl_error_set(&err, TL_EPRECONDITION,
+                     "no poller seen for task queue recently, worker may be down");
     } else {
         tl_error_set(&err, TL_EDEADLINE, "the query was not answered in time");
     }
     refuse(s, p, e->seq, &err, TL_ERR_PLAIN, arena);
 }
 
-void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *e, struct tl_arena *arena)
+void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
+                      struct tl_arena *arena)
 {
     struct tl_error err = {0};
     enum tl_error_kind kind = TL_ERR_PLAIN;
@@ -95,7 +100,8 @@ void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *
     p->expired = false;
     tl_rc rc = TL_OK;
     int64_t until_wall = tl_engine_now(s) + (p->until_ns - tl_engine_mono(s));
-    switch (tl_rs_query_route(e->rs, until_wall, (size_t)s->o.buffered_queries_max, &rc, &kind, &err)) {
+    switch (
+        tl_rs_query_route(e->rs, until_wall, (size_t)s->o.buffered_queries_max, &rc, &kind, &err)) {
     case TL_QUERY_DIRECT:
         send_direct(s, p, e, may_stick, arena);
         return;
@@ -110,8 +116,8 @@ void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *
 }
 
 void tl_query_reply(struct tl_server *s, struct tl_parked *p, uint64_t seq, int result_type,
-                     const TpCommon__Payloads *result, const char *error_message,
-                     const TpFailure__Failure *failure, struct tl_arena *arena)
+                    const TpCommon__Payloads *result, const char *error_message,
+                    const TpFailure__Failure *failure, struct tl_arena *arena)
 {
     struct tl_call c = {.s = s, .rpc = p->rpc, .arena = arena, .ns = p->ns};
     tl_parked_free(s, p);
@@ -123,7 +129,8 @@ void tl_query_reply(struct tl_server *s, struct tl_parked *p, uint64_t seq, int 
     }
     TpErrdetails__QueryFailedFailure d = TP_ERRDETAILS__QUERY_FAILED_FAILURE__INIT;
     d.failure = (TpFailure__Failure *)(uintptr_t)failure;
-    tl_call_error(&c, seq, tl_rc_grpc_status(TL_EINVAL), error_message && *error_message ? error_message : "query failed", &d);
+    tl_call_error(&c, seq, tl_rc_grpc_status(TL_EINVAL),
+                  error_message && *error_message ? error_message : "query failed", &d);
 }
 
 void tl_query_effect(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
@@ -137,7 +144,8 @@ void tl_query_effect(struct tl_server *s, struct tl_exec *e, const struct tl_eff
     tl_parked_unlink(s, p);
     if (fx->kind == TL_FX_QUERY_ANSWERED) {
         const TpQuery__WorkflowQueryResult *r = fx->u.query.result;
-        tl_query_reply(s, p, e->seq, (int)r->result_type, r->answer, r->error_message, r->failure, arena);
+        tl_query_reply(s, p, e->seq, (int)r->result_type, r->answer, r->error_message, r->failure,
+                       arena);
     } else if (fx->kind == TL_FX_QUERY_UNBLOCKED) {
         send_direct(s, p, e, true, arena);
     } else {
@@ -163,7 +171,8 @@ static tl_rc query_response(struct tl_server *s, struct tl_parked *query, struct
     TlV1__QueryToken token = TL_V1__QUERY_TOKEN__INIT;
     struct tl_str bytes;
     struct tl_rs_info info;
-    tl_rc rc = tl_pb_decode(&tp_ws__query_workflow_request__descriptor, query->rpc->body, arena, &req, err);
+    tl_rc rc = tl_pb_decode(&tp_ws__query_workflow_request__descriptor, query->rpc->body, arena,
+                            &req, err);
     if (rc != TL_OK) {
         return rc;
     }

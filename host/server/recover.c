@@ -13,7 +13,7 @@ struct walk {
     struct tl_server *s;
     const struct tl_map *only; /* run numbers to read; NULL: all */
     struct tl_map made;        /* run numbers that the log began */
-    struct tl_map behind;      /* run number -> newest log row, of runs that began before the mark and
+    struct tl_map behind; /* run number -> newest log row, of runs that began before the mark and
                                 * are not open: their row should say all there is */
     struct tl_arena arena;
     size_t records;
@@ -47,7 +47,8 @@ static tl_rc adopt_row(struct tl_server *s, const struct tl_run_row *row, struct
         TL_LOG(TL_LOG_WARN, "server.run_without_namespace", TL_I("run", row->number));
         return TL_OK;
     }
-    struct tl_rs_identity id = {(uint64_t)row->number, ns->number, ns->name, ns->id, row->workflow_id, row->run_id};
+    struct tl_rs_identity id = {(uint64_t)row->number, ns->number, ns->name, ns->id,
+                                row->workflow_id,      row->run_id};
     tl_rc rc = tl_rs_load(&rs, &id, row->state, err);
     if (rc != TL_OK) {
         return tl_error_wrap(err, rc, "run %lld", (long long)row->number);
@@ -65,7 +66,8 @@ static tl_rc open_row(void *ud, const struct tl_run_row *row, struct tl_error *e
 }
 
 /* A run of the log that is not in memory: it begins here, or its row was written when it closed. */
-static tl_rc unknown_run(struct walk *w, const struct tl_log_row *row, struct tl_exec **out, struct tl_error *err)
+static tl_rc unknown_run(struct walk *w, const struct tl_log_row *row, struct tl_exec **out,
+                         struct tl_error *err)
 {
     struct tl_server *s = w->s;
     const TlV1__FirstRecord *first = NULL;
@@ -78,7 +80,8 @@ static tl_rc unknown_run(struct walk *w, const struct tl_log_row *row, struct tl
     if (rc != TL_OK) {
         return rc;
     }
-    struct tl_namespace *ns = first->identity ? namespace_of(s, (int64_t)first->identity->namespace_number) : NULL;
+    struct tl_namespace *ns =
+        first->identity ? namespace_of(s, (int64_t)first->identity->namespace_number) : NULL;
     if (!ns) {
         TL_LOG(TL_LOG_WARN, "server.log_without_run", TL_I("log", row->id), TL_I("run", row->run));
         return TL_OK;
@@ -115,7 +118,8 @@ static tl_rc log_row(void *ud, const struct tl_log_row *row, struct tl_error *er
     tl_arena_reset(&w->arena);
     tl_rc rc = tl_rs_apply_record(e->rs, row->id, row->bytes, &w->arena, err);
     if (rc != TL_OK) {
-        return tl_error_wrap(err, rc, "log row %lld of run %lld", (long long)row->id, (long long)row->run);
+        return tl_error_wrap(err, rc, "log row %lld of run %lld", (long long)row->id,
+                             (long long)row->run);
     }
     tl_checkpoint_dirty(s, e, row->id);
     w->records++;
@@ -125,14 +129,15 @@ static tl_rc log_row(void *ud, const struct tl_log_row *row, struct tl_error *er
 static tl_rc walk_log(struct walk *w, struct tl_error *err)
 {
     struct tl_server *s = w->s;
-    return tl_store_log_after(tl_store_point_reader(s->store), meta_number(s, TL_STR_LIT("mark"), 0), log_row, w, err);
+    return tl_store_log_after(tl_store_point_reader(s->store),
+                              meta_number(s, TL_STR_LIT("mark"), 0), log_row, w, err);
 }
 
 /* Runs that the log began and that are finished and stored: nothing about them is new. */
 static tl_rc drop_stored(struct walk *w, struct tl_error *err)
 {
     struct tl_server *s = w->s;
-    TL_MAP_EACH(entry, &w->made) {
+    TL_MAP_EACH (entry, &w->made) {
         struct tl_exec *e = tl_map_get_num(&s->runs, entry->num);
         struct tl_rs_info info;
         struct tl_run_row row;
@@ -141,7 +146,8 @@ static tl_rc drop_stored(struct walk *w, struct tl_error *err)
             continue;
         }
         tl_arena_reset(&w->arena);
-        tl_rc rc = tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)entry->num, &w->arena, &row, err);
+        tl_rc rc = tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)entry->num,
+                                          &w->arena, &row, err);
         if (rc == TL_OK && row.last_log_id >= info.last_log_id) {
             tl_run_drop(s, e, false);
         } else if (rc == TL_OK) {
@@ -160,10 +166,11 @@ static tl_rc catch_up(struct walk *w, struct tl_error *err)
     struct tl_map late;
     tl_rc rc = TL_OK;
     tl_map_init(&late);
-    TL_MAP_EACH(entry, &w->behind) {
+    TL_MAP_EACH (entry, &w->behind) {
         struct tl_run_row row;
         tl_arena_reset(&w->arena);
-        rc = tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)entry->num, &w->arena, &row, err);
+        rc = tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)entry->num, &w->arena,
+                                    &row, err);
         if (rc == TL_OK && row.last_log_id < (int64_t)(uintptr_t)entry->value) {
             rc = adopt_row(s, &row, err);
             tl_map_put_num(&late, entry->num, s);
@@ -201,7 +208,8 @@ static void revive(struct tl_server *s, struct tl_exec *e)
     tl_arena_reset(&s->arena);
     fx.arena = &s->arena;
     if (tl_rs_regenerate(e->rs, &s->env, tl_engine_now(s), &fx, &err) != TL_OK) {
-        TL_LOG(TL_LOG_ERROR, "server.regenerate_failed", TL_C("cause", err.message), TL_I("run", e->number));
+        TL_LOG(TL_LOG_ERROR, "server.regenerate_failed", TL_C("cause", err.message),
+               TL_I("run", e->number));
     } else {
         tl_run_effects(s, e, &fx, &s->arena);
     }
@@ -265,11 +273,12 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
         rc = walk_all(&w, err);
     }
     if (rc == TL_OK) {
-        TL_MAP_EACH(e, &s->runs) {
+        TL_MAP_EACH (e, &s->runs) {
             revive(s, e->value);
         }
         if (s->runs.count || w.records) {
-            TL_LOG(TL_LOG_INFO, "server.recovered", TL_I("open_runs", s->open_count), TL_I("records", w.records));
+            TL_LOG(TL_LOG_INFO, "server.recovered", TL_I("open_runs", s->open_count),
+                   TL_I("records", w.records));
         }
     }
     walk_deinit(&w);
@@ -279,13 +288,14 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
 static tl_rc read_again(struct tl_server *s, struct walk *w, struct tl_error *err)
 {
     tl_rc rc = tl_namespaces_reload(s, err);
-    TL_MAP_EACH(e, w->only) {
+    TL_MAP_EACH (e, w->only) {
         struct tl_run_row row;
         if (rc != TL_OK) {
             break;
         }
         tl_arena_reset(&w->arena);
-        rc = tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)e->num, &w->arena, &row, err);
+        rc = tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)e->num, &w->arena,
+                                    &row, err);
         if (rc == TL_OK && row.close_ns == 0) {
             rc = adopt_row(s, &row, err);
         } else if (rc == TL_ENOTFOUND) {
@@ -299,7 +309,8 @@ static void drop_lost(struct tl_server *s)
 {
     /* Newest first, so that a workflow id falls back to the run before. */
     for (struct tl_list *it = s->lost.order.prev; it != &s->lost.order; it = it->prev) {
-        struct tl_exec *e = tl_map_get_num(&s->runs, TL_CONTAINER(it, struct tl_map_entry, order)->num);
+        struct tl_exec *e =
+            tl_map_get_num(&s->runs, TL_CONTAINER(it, struct tl_map_entry, order)->num);
         if (e) {
             tl_run_drop(s, e, true);
         }
@@ -315,11 +326,12 @@ void tl_recover_lost(struct tl_server *s)
     tl_rc rc = read_again(s, &w, &err);
     walk_deinit(&w);
     if (rc != TL_OK) {
-        TL_LOG(TL_LOG_ERROR, "server.reload_failed", TL_C("cause", err.message), TL_I("runs", s->lost.count));
+        TL_LOG(TL_LOG_ERROR, "server.reload_failed", TL_C("cause", err.message),
+               TL_I("runs", s->lost.count));
         s->lost_retry_ns = tl_engine_mono(s) + RETRY_NS;
         return;
     }
-    TL_MAP_EACH(entry, &s->lost) {
+    TL_MAP_EACH (entry, &s->lost) {
         struct tl_exec *e = tl_map_get_num(&s->runs, entry->num);
         tl_map_del_num(&s->lost, entry->num);
         if (e) {
@@ -330,7 +342,7 @@ void tl_recover_lost(struct tl_server *s)
 
 void tl_recover_failed(struct tl_server *s)
 {
-    TL_MAP_EACH(entry, &s->runs) {
+    TL_MAP_EACH (entry, &s->runs) {
         struct tl_exec *e = entry->value;
         if (e->seq > s->durable_seq || e->row_seq > s->durable_seq) {
             tl_map_put_num(&s->lost, e->number, s);

@@ -37,7 +37,8 @@ static size_t remove_some(struct tl_server *s, const struct tl_namespace *ns)
         }
     }
     if (rc != TL_OK) {
-        TL_LOG(TL_LOG_WARN, "server.retention_failed", TL_C("cause", err.message), TL_S("namespace", ns->name));
+        TL_LOG(TL_LOG_WARN, "server.retention_failed", TL_C("cause", err.message),
+               TL_S("namespace", ns->name));
         return 0;
     }
     return x.n;
@@ -55,7 +56,7 @@ int64_t tl_retention_due(struct tl_server *s)
         return s->in_flight ? INT64_MAX : s->retention_at_ns;
     }
     bool more = false;
-    TL_MAP_EACH(e, &s->namespaces) {
+    TL_MAP_EACH (e, &s->namespaces) {
         more |= remove_some(s, e->value) == AT_ONCE;
     }
     s->retention_at_ns = s->round_mono_ns + (more ? 1 : EVERY_NS);

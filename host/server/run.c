@@ -24,7 +24,9 @@ void tl_run_new_id(void *server, char out[37], uint64_t *run_number)
     uint64_t ms = (uint64_t)(tl_engine_now(s) / TL_NS_PER_MS);
     uint64_t random = tl_world_random(s->world);
     uint64_t n = s->next_run_number++;
-    snprintf(out, 37, "%08" PRIx64 "-%04" PRIx64 "-7%03" PRIx64 "-%02" PRIx64 "%02" PRIx64 "-%010" PRIx64 "%02" PRIx64,
+    snprintf(out, 37,
+             "%08" PRIx64 "-%04" PRIx64 "-7%03" PRIx64 "-%02" PRIx64 "%02" PRIx64 "-%010" PRIx64
+             "%02" PRIx64,
              (ms >> 16) & 0xffffffff, ms & 0xffff, random & 0xfff, 0x80 | ((random >> 12) & 0x3f),
              (n >> 40) & 0xff, n & UINT64_C(0xffffffffff), (random >> 18) & 0xff);
     *run_number = n;
@@ -59,7 +61,8 @@ uint64_t tl_run_id_number(struct tl_str run_id)
 
 /* --- tables ---------------------------------------------------------------------------------------- */
 
-static struct tl_str make_key(struct tl_server *s, const struct tl_namespace *ns, struct tl_str workflow_id)
+static struct tl_str make_key(struct tl_server *s, const struct tl_namespace *ns,
+                              struct tl_str workflow_id)
 {
     tl_buf_clear(&s->scratch);
     tl_buf_put(&s->scratch, &ns->number, sizeof ns->number);
@@ -81,10 +84,12 @@ static void fire_run(struct tl_server *s, struct tl_due *due)
     tl_run_begin(s, e, &tx, &s->arena);
     tl_rc rc = tl_tx_fire_due(&tx, &err);
     if (rc != TL_OK) {
-        TL_LOG(TL_LOG_ERROR, "server.deadline_failed", TL_C("cause", err.message), TL_I("run", e->number));
+        TL_LOG(TL_LOG_ERROR, "server.deadline_failed", TL_C("cause", err.message),
+               TL_I("run", e->number));
     }
     if (tl_run_end(s, e, &tx, &err) != TL_OK) {
-        TL_LOG(TL_LOG_ERROR, "server.deadline_failed", TL_C("cause", err.message), TL_I("run", e->number));
+        TL_LOG(TL_LOG_ERROR, "server.deadline_failed", TL_C("cause", err.message),
+               TL_I("run", e->number));
     }
 }
 
@@ -236,12 +241,15 @@ static struct tl_exec *load(struct tl_server *s, uint64_t number, struct tl_erro
         return NULL;
     }
     tl_arena_init(&arena, LOAD_BYTES_MAX);
-    tl_rc rc = tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)number, &arena, &row, err);
-    struct tl_namespace *ns = rc == TL_OK ? tl_map_get_num(&s->namespace_numbers, (uint64_t)row.namespace_number) : NULL;
+    tl_rc rc =
+        tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)number, &arena, &row, err);
+    struct tl_namespace *ns =
+        rc == TL_OK ? tl_map_get_num(&s->namespace_numbers, (uint64_t)row.namespace_number) : NULL;
     if (rc == TL_OK && !ns) {
         tl_error_set(err, TL_ENOTFOUND, "the run's namespace does not exist any more");
     } else if (rc == TL_OK) {
-        struct tl_rs_identity id = {number, ns->number, ns->name, ns->id, row.workflow_id, row.run_id};
+        struct tl_rs_identity id = {number, ns->number,      ns->name,
+                                    ns->id, row.workflow_id, row.run_id};
         rc = tl_rs_load(&rs, &id, row.state, err);
     }
     if (rs) {
@@ -264,8 +272,8 @@ struct tl_exec *tl_run_by_number(struct tl_server *s, uint64_t number, struct tl
     return load(s, number, err);
 }
 
-struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns, struct tl_str workflow_id,
-                               struct tl_error *err)
+struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
+                               struct tl_str workflow_id, struct tl_error *err)
 {
     struct tl_str key = make_key(s, ns, workflow_id);
     struct tl_exec *e = tl_map_get(&s->current, key);
@@ -298,7 +306,8 @@ struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
     if (e) {
         struct tl_rs_info info;
         tl_rs_info(e->rs, &info);
-        if (e->ns == ns && tl_str_eq(info.id.workflow_id, workflow_id) && tl_str_eq(info.id.run_id, run_id)) {
+        if (e->ns == ns && tl_str_eq(info.id.workflow_id, workflow_id) &&
+            tl_str_eq(info.id.run_id, run_id)) {
             return e;
         }
     } else if (number && err->code != TL_ENOTFOUND) {
@@ -343,7 +352,7 @@ tl_rc tl_run_erase(struct tl_server *s, struct tl_exec *e, struct tl_error *err)
 
 void tl_run_erased_settle(struct tl_server *s)
 {
-    TL_MAP_EACH(entry, &s->erased) {
+    TL_MAP_EACH (entry, &s->erased) {
         if ((uintptr_t)entry->value <= s->durable_seq) {
             tl_map_del_num(&s->erased, entry->num);
         }
@@ -393,7 +402,8 @@ static tl_rc write_record(struct tl_server *s, struct tl_exec *e, const struct t
             return tl_error_set(err, TL_EMEMORY, "a record is too large");
         }
     }
-    tl_batch_log(&s->open->ops, r->log_id, (int64_t)e->number, r->prev_log_id, r->first_event_id, bytes);
+    tl_batch_log(&s->open->ops, r->log_id, (int64_t)e->number, r->prev_log_id, r->first_event_id,
+                 bytes);
     s->next_log_id = r->log_id + 1;
     e->seq = s->open->seq;
     tl_checkpoint_dirty(s, e, r->log_id);
@@ -443,7 +453,8 @@ static void start_next_run(struct tl_server *s, struct tl_exec *e, const struct 
     }
     if (rc != TL_OK) {
         /* The close of the first run says that this one follows: both or none. */
-        TL_LOG(TL_LOG_ERROR, "server.next_run_failed", TL_C("cause", err.message), TL_I("run", e->number));
+        TL_LOG(TL_LOG_ERROR, "server.next_run_failed", TL_C("cause", err.message),
+               TL_I("run", e->number));
         next->seq = s->open->seq;
         s->poisoned = true;
     }
@@ -451,7 +462,7 @@ static void start_next_run(struct tl_server *s, struct tl_exec *e, const struct 
 
 static void drop_activity(struct tl_server *s, struct tl_exec *e, int64_t scheduled_id)
 {
-    TL_LIST_EACH(it, &e->activities) {
+    TL_LIST_EACH (it, &e->activities) {
         struct tl_activity_task *t = TL_CONTAINER(it, struct tl_activity_task, link);
         if (t->scheduled_id == scheduled_id) {
             tl_activity_task_free(s, t);

@@ -140,7 +140,8 @@ static void settle(struct tl_server *s)
     } while (s->in_flight || s->open->ops.item_count);
 }
 
-tl_rc tl_server_open(struct tl_server **out, const struct tl_server_options *o, struct tl_error *err)
+tl_rc tl_server_open(struct tl_server **out, const struct tl_server_options *o,
+                     struct tl_error *err)
 {
     struct tl_server *s = server_new(o);
     struct tl_store_config config = {.path = o->db_path,
@@ -289,7 +290,8 @@ static void refuse_messages(struct tl_server *s)
         next = m->next;
         if (m->kind == TL_MSG_REQUEST) {
             tl_rpc_reply(TL_CONTAINER(m, struct tl_rpc_request, msg), GRPC_UNAVAILABLE,
-                         TL_STR_LIT("the server is shutting down"), (struct tl_str){0}, (struct tl_str){0});
+                         TL_STR_LIT("the server is shutting down"), (struct tl_str){0},
+                         (struct tl_str){0});
         } else if (m->kind == TL_MSG_CANCEL) {
             tl_rpc_request_release(TL_CONTAINER(m, struct tl_rpc_request, cancel_msg));
         } else if (m->kind == TL_MSG_KNOWN_IDS) {

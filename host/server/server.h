@@ -26,25 +26,25 @@ struct tl_server;
 
 struct tl_server_options {
     const struct tl_world *world; /* NULL: the machine's clocks and randomness */
-    const char *db_path;          /* NULL: an unlinked temporary file, nothing survives the process */
-    const char *vfs_name;         /* SQLite VFS, NULL: the default one */
-    const char *const *pragmas;   /* "name=value" given by the user; win over ours */
+    const char *db_path;        /* NULL: an unlinked temporary file, nothing survives the process */
+    const char *vfs_name;       /* SQLite VFS, NULL: the default one */
+    const char *const *pragmas; /* "name=value" given by the user; win over ours */
     size_t pragma_count;
     const char *const *namespaces; /* registered at open when missing, besides "default" */
     size_t namespace_count;
     /* The TestService: a clock that jumps to the next deadline while it is unlocked and nothing runs. */
     bool time_skipping;
-    bool time_skipping_locked;        /* start with the lock counter at 1 */
-    int64_t workflow_id_reuse_ns;     /* least time between two starts of one workflow id; 0: none */
-    int64_t long_poll_ns;             /* how long a history long poll waits */
-    int64_t poll_expiry_ns;           /* how long a task poll is parked at most */
-    int64_t sticky_absent_ns;         /* a sticky queue without a poll for this long is bypassed */
-    int64_t checkpoint_ns;            /* at least this often the rows of changed runs are written */
-    size_t checkpoint_rows;           /* ... and at the latest when so many wait */
-    size_t closed_runs_kept;          /* recently closed runs kept in memory */
-    int64_t history_cache_bytes;      /* encoded events of one run kept in memory for polls and reads */
-    int64_t long_polls_max;           /* parked polls, all together */
-    int64_t buffered_queries_max;     /* queries that may wait for one run's workflow task */
+    bool time_skipping_locked;    /* start with the lock counter at 1 */
+    int64_t workflow_id_reuse_ns; /* least time between two starts of one workflow id; 0: none */
+    int64_t long_poll_ns;         /* how long a history long poll waits */
+    int64_t poll_expiry_ns;       /* how long a task poll is parked at most */
+    int64_t sticky_absent_ns;     /* a sticky queue without a poll for this long is bypassed */
+    int64_t checkpoint_ns;        /* at least this often the rows of changed runs are written */
+    size_t checkpoint_rows;       /* ... and at the latest when so many wait */
+    size_t closed_runs_kept;      /* recently closed runs kept in memory */
+    int64_t history_cache_bytes;  /* encoded events of one run kept in memory for polls and reads */
+    int64_t long_polls_max;       /* parked polls, all together */
+    int64_t buffered_queries_max; /* queries that may wait for one run's workflow task */
 };
 
 /* The defaults of a local development server. */
@@ -88,11 +88,11 @@ void tl_server_unlock_time_skipping(struct tl_server *s);
 
 /* What is being held now; for tests, metrics and leak hunting. Thread: as step, or any while idle. */
 struct tl_server_stats {
-    size_t runs_open, runs_held;   /* executions that run; executions in memory */
+    size_t runs_open, runs_held; /* executions that run; executions in memory */
     size_t polls_parked;
     size_t tasks_queued;
     uint64_t commits, commit_items; /* transactions so far and operations in them */
     uint64_t commits_failed;
-    int64_t skipped_ns;            /* time skipped so far */
+    int64_t skipped_ns; /* time skipped so far */
 };
 void tl_server_stats(struct tl_server *s, struct tl_server_stats *out);

@@ -17,7 +17,8 @@ static bool by_token(struct tl_call *c, ProtobufCBinaryData token, struct target
     return t->e != NULL;
 }
 
-static bool by_id(struct tl_call *c, char *workflow_id, char *run_id, const char *activity_id, struct target *t)
+static bool by_id(struct tl_call *c, char *workflow_id, char *run_id, const char *activity_id,
+                  struct target *t)
 {
     TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
     execution.workflow_id = workflow_id;
@@ -44,7 +45,8 @@ static void complete(struct tl_call *c, struct target *t, const TpCommon__Payloa
 }
 
 static void fail(struct tl_call *c, struct target *t, const TpFailure__Failure *failure,
-                 const TpCommon__Payloads *last_heartbeat, const char *identity, const void *response)
+                 const TpCommon__Payloads *last_heartbeat, const char *identity,
+                 const void *response)
 {
     struct tl_tx tx;
     struct tl_error err;
@@ -82,7 +84,8 @@ static bool heartbeat(struct tl_call *c, struct target *t, const TpCommon__Paylo
 void tl_api_respond_activity_task_completed(struct tl_call *c)
 {
     const TpWs__RespondActivityTaskCompletedRequest *req = c->req;
-    TpWs__RespondActivityTaskCompletedResponse r = TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_RESPONSE__INIT;
+    TpWs__RespondActivityTaskCompletedResponse r =
+        TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_RESPONSE__INIT;
     struct target t;
     if (by_token(c, req->task_token, &t)) {
         complete(c, &t, req->result, req->identity, &r);
@@ -102,7 +105,8 @@ void tl_api_respond_activity_task_failed(struct tl_call *c)
 void tl_api_respond_activity_task_canceled(struct tl_call *c)
 {
     const TpWs__RespondActivityTaskCanceledRequest *req = c->req;
-    TpWs__RespondActivityTaskCanceledResponse r = TP_WS__RESPOND_ACTIVITY_TASK_CANCELED_RESPONSE__INIT;
+    TpWs__RespondActivityTaskCanceledResponse r =
+        TP_WS__RESPOND_ACTIVITY_TASK_CANCELED_RESPONSE__INIT;
     struct target t;
     if (by_token(c, req->task_token, &t)) {
         cancel(c, &t, req->details, req->identity, &r);
@@ -112,7 +116,8 @@ void tl_api_respond_activity_task_canceled(struct tl_call *c)
 void tl_api_record_activity_task_heartbeat(struct tl_call *c)
 {
     const TpWs__RecordActivityTaskHeartbeatRequest *req = c->req;
-    TpWs__RecordActivityTaskHeartbeatResponse r = TP_WS__RECORD_ACTIVITY_TASK_HEARTBEAT_RESPONSE__INIT;
+    TpWs__RecordActivityTaskHeartbeatResponse r =
+        TP_WS__RECORD_ACTIVITY_TASK_HEARTBEAT_RESPONSE__INIT;
     struct tl_heartbeat_reply reply = {0};
     struct target t;
     if (by_token(c, req->task_token, &t) && heartbeat(c, &t, req->details, req->identity, &reply)) {
@@ -128,7 +133,8 @@ void tl_api_record_activity_task_heartbeat(struct tl_call *c)
 void tl_api_respond_activity_task_completed_by_id(struct tl_call *c)
 {
     const TpWs__RespondActivityTaskCompletedByIdRequest *req = c->req;
-    TpWs__RespondActivityTaskCompletedByIdResponse r = TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_BY_ID_RESPONSE__INIT;
+    TpWs__RespondActivityTaskCompletedByIdResponse r =
+        TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_BY_ID_RESPONSE__INIT;
     struct target t;
     if (by_id(c, req->workflow_id, req->run_id, req->activity_id, &t)) {
         complete(c, &t, req->result, req->identity, &r);
@@ -138,7 +144,8 @@ void tl_api_respond_activity_task_completed_by_id(struct tl_call *c)
 void tl_api_respond_activity_task_failed_by_id(struct tl_call *c)
 {
     const TpWs__RespondActivityTaskFailedByIdRequest *req = c->req;
-    TpWs__RespondActivityTaskFailedByIdResponse r = TP_WS__RESPOND_ACTIVITY_TASK_FAILED_BY_ID_RESPONSE__INIT;
+    TpWs__RespondActivityTaskFailedByIdResponse r =
+        TP_WS__RESPOND_ACTIVITY_TASK_FAILED_BY_ID_RESPONSE__INIT;
     struct target t;
     if (by_id(c, req->workflow_id, req->run_id, req->activity_id, &t)) {
         fail(c, &t, req->failure, req->last_heartbeat_details, req->identity, &r);
@@ -148,7 +155,8 @@ void tl_api_respond_activity_task_failed_by_id(struct tl_call *c)
 void tl_api_respond_activity_task_canceled_by_id(struct tl_call *c)
 {
     const TpWs__RespondActivityTaskCanceledByIdRequest *req = c->req;
-    TpWs__RespondActivityTaskCanceledByIdResponse r = TP_WS__RESPOND_ACTIVITY_TASK_CANCELED_BY_ID_RESPONSE__INIT;
+    TpWs__RespondActivityTaskCanceledByIdResponse r =
+        TP_WS__RESPOND_ACTIVITY_TASK_CANCELED_BY_ID_RESPONSE__INIT;
     struct target t;
     if (by_id(c, req->workflow_id, req->run_id, req->activity_id, &t)) {
         cancel(c, &t, req->details, req->identity, &r);
@@ -158,7 +166,8 @@ void tl_api_respond_activity_task_canceled_by_id(struct tl_call *c)
 void tl_api_record_activity_task_heartbeat_by_id(struct tl_call *c)
 {
     const TpWs__RecordActivityTaskHeartbeatByIdRequest *req = c->req;
-    TpWs__RecordActivityTaskHeartbeatByIdResponse r = TP_WS__RECORD_ACTIVITY_TASK_HEARTBEAT_BY_ID_RESPONSE__INIT;
+    TpWs__RecordActivityTaskHeartbeatByIdResponse r =
+        TP_WS__RECORD_ACTIVITY_TASK_HEARTBEAT_BY_ID_RESPONSE__INIT;
     struct tl_heartbeat_reply reply = {0};
     struct target t;
     if (by_id(c, req->workflow_id, req->run_id, req->activity_id, &t) &&

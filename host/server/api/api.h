@@ -24,7 +24,8 @@ const struct tl_api_row *tl_api_row(enum tl_method m);
 /* The run an execution means; answers and returns NULL when there is none or the ids are bad. */
 struct tl_exec *tl_api_find(struct tl_call *c, const TpCommon__WorkflowExecution *execution);
 /* The same for methods with first_execution_run_id: it pins the chain and makes the run id moot. */
-struct tl_exec *tl_api_find_in_chain(struct tl_call *c, const TpCommon__WorkflowExecution *execution,
+struct tl_exec *tl_api_find_in_chain(struct tl_call *c,
+                                     const TpCommon__WorkflowExecution *execution,
                                      const char *first_run_id);
 /* False after an answer INVALID_ARGUMENT. */
 bool tl_api_check_id(struct tl_call *c, const char *field, const char *value, bool required);
@@ -32,6 +33,7 @@ bool tl_api_check_id(struct tl_call *c, const char *field, const char *value, bo
 struct tl_exec *tl_api_task(struct tl_call *c, ProtobufCBinaryData bytes, bool is_activity,
                             struct tl_work_token *out);
 /* Ends a transaction whose operation returned rc; answers errors. True when it succeeded. */
-bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc, struct tl_error *err);
+bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc,
+                struct tl_error *err);
 /* Has the call handled again, with parked->run_number set, when the open commit is durable. */
 void tl_api_after_commit(struct tl_call *c, uint64_t run_number);

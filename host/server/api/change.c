@@ -32,10 +32,12 @@ void tl_api_signal_workflow_execution(struct tl_call *c)
 void tl_api_request_cancel_workflow_execution(struct tl_call *c)
 {
     const TpWs__RequestCancelWorkflowExecutionRequest *req = c->req;
-    TpWs__RequestCancelWorkflowExecutionResponse r = TP_WS__REQUEST_CANCEL_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    TpWs__RequestCancelWorkflowExecutionResponse r =
+        TP_WS__REQUEST_CANCEL_WORKFLOW_EXECUTION_RESPONSE__INIT;
     struct tl_tx tx;
     struct tl_error err;
-    struct tl_exec *e = tl_api_find_in_chain(c, req->workflow_execution, req->first_execution_run_id);
+    struct tl_exec *e =
+        tl_api_find_in_chain(c, req->workflow_execution, req->first_execution_run_id);
     if (!e) {
         return;
     }
@@ -52,12 +54,14 @@ void tl_api_terminate_workflow_execution(struct tl_call *c)
     TpWs__TerminateWorkflowExecutionResponse r = TP_WS__TERMINATE_WORKFLOW_EXECUTION_RESPONSE__INIT;
     struct tl_tx tx;
     struct tl_error err;
-    struct tl_exec *e = tl_api_find_in_chain(c, req->workflow_execution, req->first_execution_run_id);
+    struct tl_exec *e =
+        tl_api_find_in_chain(c, req->workflow_execution, req->first_execution_run_id);
     if (!e) {
         return;
     }
     tl_run_begin(c->s, e, &tx, c->arena);
-    tl_rc rc = tl_tx_terminate(&tx, req->reason, req->details, req->identity, req->links, req->n_links, &err);
+    tl_rc rc = tl_tx_terminate(&tx, req->reason, req->details, req->identity, req->links,
+                               req->n_links, &err);
     if (tl_api_end(c, e, &tx, rc, &err)) {
         tl_call_reply(c, e->seq, &r);
     }
@@ -85,7 +89,8 @@ void tl_api_delete_workflow_execution(struct tl_call *c)
     }
     if (!e->closed) {
         tl_run_begin(c->s, e, &tx, c->arena);
-        tl_rc rc = tl_tx_terminate(&tx, "Delete workflow execution", NULL, "history-service", NULL, 0, &err);
+        tl_rc rc = tl_tx_terminate(&tx, "Delete workflow execution", NULL, "history-service", NULL,
+                                   0, &err);
         if (!tl_api_end(c, e, &tx, rc, &err)) {
             return;
         }

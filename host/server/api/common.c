@@ -65,7 +65,8 @@ struct tl_exec *tl_api_find(struct tl_call *c, const TpCommon__WorkflowExecution
     return e;
 }
 
-struct tl_exec *tl_api_find_in_chain(struct tl_call *c, const TpCommon__WorkflowExecution *execution,
+struct tl_exec *tl_api_find_in_chain(struct tl_call *c,
+                                     const TpCommon__WorkflowExecution *execution,
                                      const char *first_run_id)
 {
     struct tl_error err;
@@ -83,7 +84,9 @@ struct tl_exec *tl_api_find_in_chain(struct tl_call *c, const TpCommon__Workflow
     }
     tl_rs_info(e->rs, &info);
     if (!tl_str_eqc(info.first_run_id, first_run_id)) {
-        tl_call_not_found(c, e->seq, "workflow execution not found: another chain of runs has taken the workflow ID");
+        tl_call_not_found(
+            c, e->seq,
+            "workflow execution not found: another chain of runs has taken the workflow ID");
         return NULL;
     }
     return e;
@@ -101,17 +104,21 @@ struct tl_exec *tl_api_task(struct tl_call *c, ProtobufCBinaryData bytes, bool i
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s", err.message);
         return NULL;
     }
-    struct tl_exec *e = out->is_activity == is_activity ? tl_run_by_number(c->s, out->run_number, &err) : NULL;
+    struct tl_exec *e =
+        out->is_activity == is_activity ? tl_run_by_number(c->s, out->run_number, &err) : NULL;
     if (!e || e->ns->number != out->namespace_number) {
-        tl_call_not_found(c, 0, is_activity ? "invalid activityID or activity already timed out or invoking workflow is completed"
-                                            : "Workflow task not found.");
+        tl_call_not_found(c, 0,
+                          is_activity ? "invalid activityID or activity already timed out or "
+                                        "invoking workflow is completed"
+                                      : "Workflow task not found.");
         return NULL;
     }
     c->ns = e->ns;
     return e;
 }
 
-bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc, struct tl_error *err)
+bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc,
+                struct tl_error *err)
 {
     enum tl_error_kind kind = tx->error_kind;
     int cause = tx->error_cause;

@@ -51,12 +51,14 @@ void tl_api_describe_task_queue(struct tl_call *c)
         return;
     }
     if ((int)req->api_mode == DESCRIBE_TASK_QUEUE_MODE_ENHANCED) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EUNIMPLEMENTED), "the enhanced mode of DescribeTaskQueue is not supported");
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EUNIMPLEMENTED),
+                       "the enhanced mode of DescribeTaskQueue is not supported");
         return;
     }
     struct tl_match_key key = {
         c->ns->number,
-        (int)req->task_queue_type == TASK_QUEUE_TYPE_ACTIVITY ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW,
+        (int)req->task_queue_type == TASK_QUEUE_TYPE_ACTIVITY ? TL_QUEUE_ACTIVITY
+                                                              : TL_QUEUE_WORKFLOW,
         (int)req->task_queue->kind == TASK_QUEUE_KIND_STICKY, tl_str(req->task_queue->name)};
     int64_t now = tl_engine_now(c->s);
     tl_match_queue_info(&c->s->matcher, &key, &info);
@@ -65,7 +67,8 @@ void tl_api_describe_task_queue(struct tl_call *c)
     r.pollers = pollers.list.items;
     if (req->report_stats) {
         stats.approximate_backlog_count = (int64_t)info.backlog;
-        stats.approximate_backlog_age = tl_pb_duration_ns(c->arena, info.oldest_ns ? now - info.oldest_ns : 0);
+        stats.approximate_backlog_age =
+            tl_pb_duration_ns(c->arena, info.oldest_ns ? now - info.oldest_ns : 0);
         r.stats = &stats;
     }
     if (req->include_task_queue_status) {
@@ -133,7 +136,8 @@ void tl_api_respond_query_task_completed(struct tl_call *c)
     TpWs__RespondQueryTaskCompletedResponse r = TP_WS__RESPOND_QUERY_TASK_COMPLETED_RESPONSE__INIT;
     const TlV1__QueryToken *token;
     struct tl_error err;
-    if (tl_pb_decode(&tl_v1__query_token__descriptor, tl_pb_str(req->task_token), c->arena, &token, &err) != TL_OK) {
+    if (tl_pb_decode(&tl_v1__query_token__descriptor, tl_pb_str(req->task_token), c->arena, &token,
+                     &err) != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Unable to deserialize task token.");
         return;
     }
@@ -142,7 +146,7 @@ void tl_api_respond_query_task_completed(struct tl_call *c)
         tl_call_not_found(c, 0, "query task not found, or already expired");
         return;
     }
-    tl_query_reply(c->s, p, 0, (int)req->completed_type, req->query_result, req->error_message, req->failure,
-                    c->arena);
+    tl_query_reply(c->s, p, 0, (int)req->completed_type, req->query_result, req->error_message,
+                   req->failure, c->arena);
     tl_call_reply(c, 0, &r);
 }

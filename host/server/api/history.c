@@ -30,12 +30,14 @@ struct page_job {
     bool reverse;
 };
 
-static tl_rc put_answer(const struct tl_page *page, struct tl_reader *reader, bool reverse, struct tl_str extra,
-                        struct tl_str token, struct tl_buf *out, struct tl_error *err)
+static tl_rc put_answer(const struct tl_page *page, struct tl_reader *reader, bool reverse,
+                        struct tl_str extra, struct tl_str token, struct tl_buf *out,
+                        struct tl_error *err)
 {
     struct tl_buf events;
     tl_buf_init(&events, (size_t)tl_limit_request_bytes);
-    tl_rc rc = reverse ? tl_page_fill_reverse(page, reader, &events, err) : tl_page_fill(page, reader, &events, err);
+    tl_rc rc = reverse ? tl_page_fill_reverse(page, reader, &events, err)
+                       : tl_page_fill(page, reader, &events, err);
     if (rc == TL_OK) {
         tl_buf_put_str(&events, extra);
         tl_pb_put_field(out, FIELD_HISTORY, tl_buf_str(&events));
@@ -57,11 +59,13 @@ static void run_page_job(struct tl_server *s, struct tl_reader *reader, struct t
     struct tl_error err = {.code = TL_EUNAVAILABLE, .message = "the server is shutting down"};
     (void)s;
     tl_buf_init(&out, (size_t)tl_limit_request_bytes);
-    tl_rc rc = reader ? put_answer(&j->page, reader, j->reverse, j->extra, j->token, &out, &err) : TL_EUNAVAILABLE;
+    tl_rc rc = reader ? put_answer(&j->page, reader, j->reverse, j->extra, j->token, &out, &err)
+                      : TL_EUNAVAILABLE;
     if (rc == TL_OK) {
         tl_rpc_reply(j->rpc, 0, (struct tl_str){0}, (struct tl_str){0}, tl_buf_str(&out));
     } else {
-        tl_rpc_reply(j->rpc, tl_rc_grpc_status(rc), tl_err_str(&err), (struct tl_str){0}, (struct tl_str){0});
+        tl_rpc_reply(j->rpc, tl_rc_grpc_status(rc), tl_err_str(&err), (struct tl_str){0},
+                     (struct tl_str){0});
     }
     tl_buf_deinit(&out);
     tl_arena_deinit(&j->arena);
@@ -70,10 +74,12 @@ static void run_page_job(struct tl_server *s, struct tl_reader *reader, struct t
 
 /* --- planning and answering ---------------------------------------------------------------------------- */
 
-static tl_rc plan(const struct read *r, bool copy, struct tl_arena *arena, struct tl_page *out, struct tl_error *err)
+static tl_rc plan(const struct read *r, bool copy, struct tl_arena *arena, struct tl_page *out,
+                  struct tl_error *err)
 {
-    return r->reverse ? tl_page_plan_reverse(r->e->rs, r->last, r->page_size, copy, arena, out, err)
-                      : tl_page_plan(r->e->rs, r->first, r->last, r->page_size, copy, arena, out, err);
+    return r->reverse
+               ? tl_page_plan_reverse(r->e->rs, r->last, r->page_size, copy, arena, out, err)
+               : tl_page_plan(r->e->rs, r->first, r->last, r->page_size, copy, arena, out, err);
 }
 
 static void send_job(struct tl_call *c, struct read *r)
@@ -133,7 +139,8 @@ static void answer_page(struct tl_call *c, struct read *r, bool token_at_end)
 static void answer_nothing(struct tl_call *c, struct read *r)
 {
     TlV1__PageToken token = TL_V1__PAGE_TOKEN__INIT;
-    TpWs__GetWorkflowExecutionHistoryResponse resp = TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_RESPONSE__INIT;
+    TpWs__GetWorkflowExecutionHistoryResponse resp =
+        TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_RESPONSE__INIT;
     TpHistory__History empty = TP_HISTORY__HISTORY__INIT;
     struct tl_str bytes;
     struct tl_error err;
@@ -168,13 +175,15 @@ static void wait_for_more(struct tl_call *c, struct read *r, bool wants_close)
 /* --- requests ------------------------------------------------------------------------------------------ */
 
 /* The run, from the token, the waiting room or the execution. False after an answer. */
-static bool find_run(struct tl_call *c, struct read *r, const TpCommon__WorkflowExecution *execution,
-                     ProtobufCBinaryData token_bytes, const TlV1__PageToken **token)
+static bool find_run(struct tl_call *c, struct read *r,
+                     const TpCommon__WorkflowExecution *execution, ProtobufCBinaryData token_bytes,
+                     const TlV1__PageToken **token)
 {
     struct tl_error err;
     *token = NULL;
     if (token_bytes.len) {
-        if (tl_pb_decode(&tl_v1__page_token__descriptor, tl_pb_str(token_bytes), c->arena, token, &err) != TL_OK ||
+        if (tl_pb_decode(&tl_v1__page_token__descriptor, tl_pb_str(token_bytes), c->arena, token,
+                         &err) != TL_OK ||
             (*token)->next_event_id < 1) {
             tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Invalid NextPageToken.");
             return false;

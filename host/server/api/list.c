@@ -24,9 +24,11 @@ struct list_job {
     TlV1__ListToken last;
 };
 
-static TpCommon__WorkflowExecution *execution(struct tl_arena *arena, struct tl_str workflow_id, struct tl_str run_id)
+static TpCommon__WorkflowExecution *execution(struct tl_arena *arena, struct tl_str workflow_id,
+                                              struct tl_str run_id)
 {
-    TpCommon__WorkflowExecution *x = TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    TpCommon__WorkflowExecution *x =
+        TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
     if (x) {
         x->workflow_id = tl_pb_cstr(arena, workflow_id);
         x->run_id = tl_pb_cstr(arena, run_id);
@@ -34,8 +36,8 @@ static TpCommon__WorkflowExecution *execution(struct tl_arena *arena, struct tl_
     return x;
 }
 
-static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row, TpWorkflow__WorkflowExecutionInfo *i,
-                       struct tl_error *err)
+static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row,
+                       TpWorkflow__WorkflowExecutionInfo *i, struct tl_error *err)
 {
     struct tl_arena *a = &j->arena;
     tl_rc rc = TL_OK;
@@ -54,7 +56,8 @@ static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row, TpWorkf
     i->task_queue = tl_pb_cstr(a, row->task_queue);
     i->first_run_id = tl_pb_cstr(a, row->first_run_id);
     bool rooted = row->root_workflow_id.n > 0;
-    i->root_execution = execution(a, rooted ? row->root_workflow_id : row->workflow_id, rooted ? row->root_run_id : row->run_id);
+    i->root_execution = execution(a, rooted ? row->root_workflow_id : row->workflow_id,
+                                  rooted ? row->root_run_id : row->run_id);
     if (row->close_ns) {
         i->close_time = tl_pb_timestamp(a, row->close_ns);
         i->execution_duration = tl_pb_duration_ns(a, row->close_ns - row->execution_ns);
@@ -67,7 +70,8 @@ static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row, TpWorkf
         rc = tl_pb_decode(&tp_common__memo__descriptor, row->memo, a, &i->memo, err);
     }
     if (rc == TL_OK && row->search_attributes.n) {
-        rc = tl_pb_decode(&tp_common__search_attributes__descriptor, row->search_attributes, a, &i->search_attributes, err);
+        rc = tl_pb_decode(&tp_common__search_attributes__descriptor, row->search_attributes, a,
+                          &i->search_attributes, err);
     }
     return rc;
 }
@@ -75,7 +79,8 @@ static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row, TpWorkf
 static tl_rc add_row(void *ud, const struct tl_run_row *row, struct tl_error *err)
 {
     struct list_job *j = ud;
-    TpWorkflow__WorkflowExecutionInfo *i = TL_PB_NEW(&j->arena, TpWorkflow__WorkflowExecutionInfo, tp_workflow__workflow_execution_info);
+    TpWorkflow__WorkflowExecutionInfo *i = TL_PB_NEW(&j->arena, TpWorkflow__WorkflowExecutionInfo,
+                                                     tp_workflow__workflow_execution_info);
     if (!i || !tl_pb_push(&j->arena, &j->items, i)) {
         return tl_error_set(err, TL_ELIMIT, "the page is too large");
     }
@@ -91,7 +96,8 @@ static TpCommon__Payload *keyword(struct tl_arena *a, const char *text)
     struct tl_pb_list meta = {0};
     static const char *const entries[2][2] = {{"encoding", "json/plain"}, {"type", "Keyword"}};
     for (int i = 0; p && i < 2; i++) {
-        TpCommon__Payload__MetadataEntry *m = TL_PB_NEW(a, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
+        TpCommon__Payload__MetadataEntry *m =
+            TL_PB_NEW(a, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
         if (!m || !tl_pb_push(a, &meta, m)) {
             return NULL;
         }
@@ -112,9 +118,11 @@ static tl_rc add_group(void *ud, const struct tl_value *group, int64_t count, st
     struct tl_arena *a = &j->arena;
     const char *name = tl_filter_status_name(group->num);
     TpWs__CountWorkflowExecutionsResponse__AggregationGroup *g =
-        TL_PB_NEW(a, TpWs__CountWorkflowExecutionsResponse__AggregationGroup, tp_ws__count_workflow_executions_response__aggregation_group);
+        TL_PB_NEW(a, TpWs__CountWorkflowExecutionsResponse__AggregationGroup,
+                  tp_ws__count_workflow_executions_response__aggregation_group);
     TpCommon__Payload **values = tl_arena_alloc(a, sizeof *values);
-    if (!g || !values || !(values[0] = keyword(a, name ? name : "Unspecified")) || !tl_pb_push(a, &j->items, g)) {
+    if (!g || !values || !(values[0] = keyword(a, name ? name : "Unspecified")) ||
+        !tl_pb_push(a, &j->items, g)) {
         return tl_error_set(err, TL_ELIMIT, "the page is too large");
     }
     g->count = count;
@@ -125,7 +133,8 @@ static tl_rc add_group(void *ud, const struct tl_value *group, int64_t count, st
 
 /* --- the jobs -------------------------------------------------------------------------------------------- */
 
-static tl_rc run_count(struct list_job *j, struct tl_reader *reader, struct tl_str *body, struct tl_error *err)
+static tl_rc run_count(struct list_job *j, struct tl_reader *reader, struct tl_str *body,
+                       struct tl_error *err)
 {
     TpWs__CountWorkflowExecutionsResponse r = TP_WS__COUNT_WORKFLOW_EXECUTIONS_RESPONSE__INIT;
     tl_rc rc = tl_store_count(reader, &j->q, &r.count, err);
@@ -137,7 +146,8 @@ static tl_rc run_count(struct list_job *j, struct tl_reader *reader, struct tl_s
     return rc == TL_OK ? tl_pb_encode_arena(&r, &j->arena, body, err) : rc;
 }
 
-static tl_rc run_list(struct list_job *j, struct tl_reader *reader, struct tl_str *body, struct tl_error *err)
+static tl_rc run_list(struct list_job *j, struct tl_reader *reader, struct tl_str *body,
+                      struct tl_error *err)
 {
     /* The answers of all lists have the same shape: executions = 1, next_page_token = 2. */
     TpWs__ListWorkflowExecutionsResponse r = TP_WS__LIST_WORKFLOW_EXECUTIONS_RESPONSE__INIT;
@@ -160,12 +170,14 @@ static void run_job(struct tl_server *s, struct tl_reader *reader, struct tl_job
     tl_rc rc = TL_EUNAVAILABLE;
     (void)s;
     if (reader) {
-        rc = j->what == COUNT ? run_count(j, reader, &body, &err) : run_list(j, reader, &body, &err);
+        rc =
+            j->what == COUNT ? run_count(j, reader, &body, &err) : run_list(j, reader, &body, &err);
     }
     if (rc == TL_OK) {
         tl_rpc_reply(j->rpc, 0, (struct tl_str){0}, (struct tl_str){0}, body);
     } else {
-        tl_rpc_reply(j->rpc, tl_rc_grpc_status(rc), tl_err_str(&err), (struct tl_str){0}, (struct tl_str){0});
+        tl_rpc_reply(j->rpc, tl_rc_grpc_status(rc), tl_err_str(&err), (struct tl_str){0},
+                     (struct tl_str){0});
     }
     tl_arena_deinit(&j->arena);
     tl_mem_free(j);
@@ -186,7 +198,8 @@ static bool read_token(struct tl_call *c, ProtobufCBinaryData bytes, struct tl_l
     if (!bytes.len) {
         return true;
     }
-    if (tl_pb_decode(&tl_v1__list_token__descriptor, tl_pb_str(bytes), c->arena, &t, &err) != TL_OK) {
+    if (tl_pb_decode(&tl_v1__list_token__descriptor, tl_pb_str(bytes), c->arena, &t, &err) !=
+        TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Invalid NextPageToken.");
         return false;
     }
@@ -196,7 +209,8 @@ static bool read_token(struct tl_call *c, ProtobufCBinaryData bytes, struct tl_l
     return true;
 }
 
-static void submit(struct tl_call *c, enum what what, const char *query, int32_t page_size, ProtobufCBinaryData token)
+static void submit(struct tl_call *c, enum what what, const char *query, int32_t page_size,
+                   ProtobufCBinaryData token)
 {
     struct list_job *j = TL_NEW(struct list_job);
     struct tl_filter filter;
@@ -269,10 +283,12 @@ static void put_quoted(struct tl_buf *b, const char *field, const char *value)
 static void put_times(struct tl_buf *b, const char *field, const TpFilter__StartTimeFilter *f)
 {
     if (f && f->earliest_time) {
-        tl_buf_printf(b, " AND %s >= %lld", field, (long long)tl_pb_timestamp_ns_or(f->earliest_time, 0));
+        tl_buf_printf(b, " AND %s >= %lld", field,
+                      (long long)tl_pb_timestamp_ns_or(f->earliest_time, 0));
     }
     if (f && f->latest_time) {
-        tl_buf_printf(b, " AND %s <= %lld", field, (long long)tl_pb_timestamp_ns_or(f->latest_time, INT64_MAX));
+        tl_buf_printf(b, " AND %s <= %lld", field,
+                      (long long)tl_pb_timestamp_ns_or(f->latest_time, INT64_MAX));
     }
 }
 
@@ -293,9 +309,11 @@ void tl_api_list_open_workflow_executions(struct tl_call *c)
     tl_buf_init(&b, 65536);
     tl_buf_puts(&b, "ExecutionStatus = 'Running'");
     put_times(&b, "StartTime", req->start_time_filter);
-    if (req->filters_case == TP_WS__LIST_OPEN_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_EXECUTION_FILTER) {
+    if (req->filters_case ==
+        TP_WS__LIST_OPEN_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_EXECUTION_FILTER) {
         put_run_filter(&b, req->execution_filter);
-    } else if (req->filters_case == TP_WS__LIST_OPEN_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_TYPE_FILTER) {
+    } else if (req->filters_case ==
+               TP_WS__LIST_OPEN_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_TYPE_FILTER) {
         put_quoted(&b, "WorkflowType", req->type_filter->name);
     }
     submit(c, LIST_OPEN, b.p, req->maximum_page_size, req->next_page_token);
@@ -309,11 +327,14 @@ void tl_api_list_closed_workflow_executions(struct tl_call *c)
     tl_buf_init(&b, 65536);
     tl_buf_puts(&b, "CloseTime IS NOT NULL");
     put_times(&b, "CloseTime", req->start_time_filter);
-    if (req->filters_case == TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_EXECUTION_FILTER) {
+    if (req->filters_case ==
+        TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_EXECUTION_FILTER) {
         put_run_filter(&b, req->execution_filter);
-    } else if (req->filters_case == TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_TYPE_FILTER) {
+    } else if (req->filters_case ==
+               TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_TYPE_FILTER) {
         put_quoted(&b, "WorkflowType", req->type_filter->name);
-    } else if (req->filters_case == TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_STATUS_FILTER) {
+    } else if (req->filters_case ==
+               TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__FILTERS_STATUS_FILTER) {
         tl_buf_printf(&b, " AND ExecutionStatus = %d", (int)req->status_filter->status);
     }
     submit(c, LIST_CLOSED, b.p, req->maximum_page_size, req->next_page_token);

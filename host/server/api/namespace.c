@@ -5,16 +5,19 @@
 
 #define RETENTION_MIN_NS (3600 * TL_NS_PER_S)
 
-static TpWs__DescribeNamespaceResponse *description(struct tl_call *c, const struct tl_namespace *ns)
+static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
+                                                    const struct tl_namespace *ns)
 {
     TpWs__DescribeNamespaceResponse *d = NULL;
     struct tl_error err;
     TpNamespace__NamespaceInfo__Capabilities *caps =
-        TL_PB_NEW(c->arena, TpNamespace__NamespaceInfo__Capabilities, tp_namespace__namespace_info__capabilities);
-    TpNamespace__NamespaceInfo__Limits *limits =
-        TL_PB_NEW(c->arena, TpNamespace__NamespaceInfo__Limits, tp_namespace__namespace_info__limits);
+        TL_PB_NEW(c->arena, TpNamespace__NamespaceInfo__Capabilities,
+                  tp_namespace__namespace_info__capabilities);
+    TpNamespace__NamespaceInfo__Limits *limits = TL_PB_NEW(
+        c->arena, TpNamespace__NamespaceInfo__Limits, tp_namespace__namespace_info__limits);
     if (!caps || !limits ||
-        tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, ns->bytes, c->arena, &d, &err) != TL_OK) {
+        tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, ns->bytes, c->arena, &d,
+                     &err) != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINTERNAL), "the namespace cannot be shown");
         return NULL;
     }
@@ -30,7 +33,7 @@ static struct tl_namespace *find(struct tl_call *c, const char *name, const char
 {
     struct tl_namespace *ns = *name ? tl_namespace_find(c->s, tl_str(name)) : NULL;
     if (!*name) {
-        TL_MAP_EACH(e, &c->s->namespaces) {
+        TL_MAP_EACH (e, &c->s->namespaces) {
             struct tl_namespace *other = e->value;
             if (tl_str_eqc(other->id, id)) {
                 ns = other;
@@ -54,23 +57,27 @@ void tl_api_register_namespace(struct tl_call *c)
     struct tl_namespace *old = tl_namespace_find(c->s, tl_str(req->namespace_));
     if (!tl_namespace_name_ok(tl_str(req->namespace_))) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s",
-                       *req->namespace_ ? "Invalid namespace name." : "Namespace not set on request.");
+                       *req->namespace_ ? "Invalid namespace name."
+                                        : "Namespace not set on request.");
         return;
     }
     if (old) {
-        TpErrdetails__NamespaceAlreadyExistsFailure d = TP_ERRDETAILS__NAMESPACE_ALREADY_EXISTS_FAILURE__INIT;
+        TpErrdetails__NamespaceAlreadyExistsFailure d =
+            TP_ERRDETAILS__NAMESPACE_ALREADY_EXISTS_FAILURE__INIT;
         tl_call_error(c, old->seq, tl_rc_grpc_status(TL_EEXISTS), "Namespace already exists.", &d);
         return;
     }
     if (retention < RETENTION_MIN_NS) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                       "A minimal retention of 1h is needed: WorkflowExecutionRetentionPeriod is missing or too short.");
+                       "A minimal retention of 1h is needed: WorkflowExecutionRetentionPeriod is "
+                       "missing or too short.");
         return;
     }
     TpWs__DescribeNamespaceResponse *d = tl_namespace_describe_new(c->s, req, retention, c->arena);
     struct tl_namespace *ns = d ? tl_namespace_put(c->s, d) : NULL;
     if (!ns) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_ELIMIT), "the description of the namespace is too large");
+        tl_call_errorf(c, tl_rc_grpc_status(TL_ELIMIT),
+                       "the description of the namespace is too large");
         return;
     }
     tl_call_reply(c, ns->seq, &r);
@@ -101,11 +108,12 @@ void tl_api_list_namespaces(struct tl_call *c)
     uint64_t seq = 0;
     size_t page = req->page_size > 0 && req->page_size < 1000 ? (size_t)req->page_size : 1000;
     if (req->next_page_token.len &&
-        tl_pb_decode(&tl_v1__list_token__descriptor, tl_pb_str(req->next_page_token), c->arena, &after, &err) != TL_OK) {
+        tl_pb_decode(&tl_v1__list_token__descriptor, tl_pb_str(req->next_page_token), c->arena,
+                     &after, &err) != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Invalid NextPageToken.");
         return;
     }
-    TL_MAP_EACH(e, &c->s->namespaces) {
+    TL_MAP_EACH (e, &c->s->namespaces) {
         struct tl_namespace *ns = e->value;
         if (after && (int64_t)ns->number <= after->number) {
             continue;
@@ -132,8 +140,8 @@ void tl_api_list_namespaces(struct tl_call *c)
     tl_call_reply(c, seq, &r);
 }
 
-static void apply_update(const TpWs__UpdateNamespaceRequest *req, TpWs__DescribeNamespaceResponse *d,
-                         struct tl_arena *arena)
+static void apply_update(const TpWs__UpdateNamespaceRequest *req,
+                         TpWs__DescribeNamespaceResponse *d, struct tl_arena *arena)
 {
     const TpNamespace__UpdateNamespaceInfo *u = req->update_info;
     if (u && *u->description) {
@@ -149,8 +157,8 @@ static void apply_update(const TpWs__UpdateNamespaceRequest *req, TpWs__Describe
                 tl_pb_push(arena, &data, d->namespace_info->data[k]);
             }
         }
-        TpNamespace__NamespaceInfo__DataEntry *e =
-            TL_PB_NEW(arena, TpNamespace__NamespaceInfo__DataEntry, tp_namespace__namespace_info__data_entry);
+        TpNamespace__NamespaceInfo__DataEntry *e = TL_PB_NEW(
+            arena, TpNamespace__NamespaceInfo__DataEntry, tp_namespace__namespace_info__data_entry);
         if (e) {
             e->key = u->data[i]->key;
             e->value = u->data[i]->value;
@@ -181,7 +189,8 @@ void tl_api_update_namespace(struct tl_call *c)
     apply_update(req, d, c->arena);
     ns = tl_namespace_put(c->s, d);
     if (!ns) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_ELIMIT), "the description of the namespace is too large");
+        tl_call_errorf(c, tl_rc_grpc_status(TL_ELIMIT),
+                       "the description of the namespace is too large");
         return;
     }
     r.namespace_info = d->namespace_info;

@@ -16,7 +16,8 @@ static bool resolve_policies(struct tl_call *c, int reuse, int conflict, int con
     if (reuse == WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING) {
         if (conflict != WORKFLOW_ID_CONFLICT_POLICY_UNSPECIFIED) {
             tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                           "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING cannot be "
+                           "Invalid WorkflowIDReusePolicy: "
+                           "WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING cannot be "
                            "used together with a WorkflowIDConflictPolicy.");
             return false;
         }
@@ -26,8 +27,10 @@ static bool resolve_policies(struct tl_call *c, int reuse, int conflict, int con
     if (reuse == WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE &&
         conflict == WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                       "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE cannot be used "
-                       "together with WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING.");
+                       "Invalid WorkflowIDReusePolicy: WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE "
+                       "cannot be used "
+                       "together with WorkflowIdConflictPolicy "
+                       "WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING.");
         return false;
     }
     out->reuse = reuse ? reuse : WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE;
@@ -43,8 +46,9 @@ static void already_started(struct tl_call *c, struct tl_exec *e, const struct t
     d.start_request_id = tl_pb_cstr(c->arena, info->start_request_id);
     d.run_id = tl_pb_cstr(c->arena, info->id.run_id);
     d.first_execution_run_id = tl_pb_cstr(c->arena, info->first_run_id);
-    char *text = tl_arena_printf(c->arena, "Workflow execution %s. WorkflowId: %.*s, RunId: %.*s.%s", what,
-                                 TL_STR_FMT(info->id.workflow_id), TL_STR_FMT(info->id.run_id), why);
+    char *text =
+        tl_arena_printf(c->arena, "Workflow execution %s. WorkflowId: %.*s, RunId: %.*s.%s", what,
+                        TL_STR_FMT(info->id.workflow_id), TL_STR_FMT(info->id.run_id), why);
     tl_call_error(c, e->seq, tl_rc_grpc_status(TL_EEXISTS), text, &d);
 }
 
@@ -57,18 +61,21 @@ static bool too_soon(struct tl_call *c, struct tl_exec *e, const struct tl_rs_in
     TpErrdetails__ResourceExhaustedFailure d = TP_ERRDETAILS__RESOURCE_EXHAUSTED_FAILURE__INIT;
     d.cause = (TpEnums__ResourceExhaustedCause)RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW;
     d.scope = (TpEnums__ResourceExhaustedScope)RESOURCE_EXHAUSTED_SCOPE_NAMESPACE;
-    char *text = tl_arena_printf(c->arena, "Too many starts for workflow %.*s. Time since last start: %lld ms",
-                                 TL_STR_FMT(info->id.workflow_id), (long long)(since / TL_NS_PER_MS));
+    char *text = tl_arena_printf(
+        c->arena, "Too many starts for workflow %.*s. Time since last start: %lld ms",
+        TL_STR_FMT(info->id.workflow_id), (long long)(since / TL_NS_PER_MS));
     tl_call_error(c, e->seq, tl_rc_grpc_status(TL_ELIMIT), text, &d);
     return true;
 }
 
 static bool ended_well(int status)
 {
-    return status == WORKFLOW_EXECUTION_STATUS_COMPLETED || status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
+    return status == WORKFLOW_EXECUTION_STATUS_COMPLETED ||
+           status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
 }
 
-static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *request_id, const struct policies *p)
+static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *request_id,
+                          const struct policies *p)
 {
     struct tl_rs_info info;
     if (!e) {
@@ -90,12 +97,15 @@ static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *requ
         }
     }
     if (p->reuse == WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE) {
-        already_started(c, e, &info, "already finished", " Workflow Id reuse policy: reject duplicate workflow Id.");
+        already_started(c, e, &info, "already finished",
+                        " Workflow Id reuse policy: reject duplicate workflow Id.");
         return ANSWERED;
     }
-    if (p->reuse == WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY && ended_well(info.status)) {
-        already_started(c, e, &info, "already finished successfully",
-                        " Workflow Id reuse policy: allow duplicate workflow Id if last run failed.");
+    if (p->reuse == WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY &&
+        ended_well(info.status)) {
+        already_started(
+            c, e, &info, "already finished successfully",
+            " Workflow Id reuse policy: allow duplicate workflow Id if last run failed.");
         return ANSWERED;
     }
     return too_soon(c, e, &info) ? ANSWERED : START;
@@ -127,14 +137,15 @@ static bool terminate_existing(struct tl_call *c, struct tl_exec *e, const char 
     struct tl_error err;
     char *text = tl_arena_printf(c->arena, "\"terminated by new runID: %s\"", new_run_id);
     tl_run_begin(c->s, e, &tx, c->arena);
-    tl_rc rc = tl_tx_terminate(&tx, "TerminateIfRunning WorkflowIdReusePolicy", text_payload(c->arena, text),
-                               "history-service", NULL, 0, &err);
+    tl_rc rc = tl_tx_terminate(&tx, "TerminateIfRunning WorkflowIdReusePolicy",
+                               text_payload(c->arena, text), "history-service", NULL, 0, &err);
     return tl_api_end(c, e, &tx, rc, &err);
 }
 
 /* Starts a run, with a first signal when there is one. NULL after an answer. */
 static struct tl_exec *start_run(struct tl_call *c, const TpWs__StartWorkflowExecutionRequest *req,
-                                 const char *run_id, uint64_t number, const struct tl_signal *signal)
+                                 const char *run_id, uint64_t number,
+                                 const struct tl_signal *signal)
 {
     struct tl_start start = {.req = req, .hold_first_task = signal != NULL};
     struct tl_tx tx;
@@ -180,8 +191,9 @@ void tl_api_start_workflow_execution(struct tl_call *c)
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
-    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy, (int)req->workflow_id_conflict_policy,
-                          WORKFLOW_ID_CONFLICT_POLICY_FAIL, &p)) {
+    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy,
+                          (int)req->workflow_id_conflict_policy, WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+                          &p)) {
         return;
     }
     struct tl_exec *e = tl_run_current(c->s, c->ns, tl_str(req->workflow_id), &err);
@@ -216,7 +228,8 @@ void tl_api_start_workflow_execution(struct tl_call *c)
 
 /* --- signal with start ------------------------------------------------------------------------------ */
 
-static TpWs__StartWorkflowExecutionRequest as_start(const TpWs__SignalWithStartWorkflowExecutionRequest *r)
+static TpWs__StartWorkflowExecutionRequest
+as_start(const TpWs__SignalWithStartWorkflowExecutionRequest *r)
 {
     TpWs__StartWorkflowExecutionRequest q = TP_WS__START_WORKFLOW_EXECUTION_REQUEST__INIT;
     q.namespace_ = r->namespace_;
@@ -249,7 +262,8 @@ static TpWs__StartWorkflowExecutionRequest as_start(const TpWs__SignalWithStartW
 static void reply_signal_start(struct tl_call *c, struct tl_exec *e, bool started)
 {
     struct tl_rs_info info;
-    TpWs__SignalWithStartWorkflowExecutionResponse r = TP_WS__SIGNAL_WITH_START_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    TpWs__SignalWithStartWorkflowExecutionResponse r =
+        TP_WS__SIGNAL_WITH_START_WORKFLOW_EXECUTION_RESPONSE__INIT;
     tl_rs_info(e->rs, &info);
     r.run_id = tl_pb_cstr(c->arena, info.id.run_id);
     r.started = started;
@@ -289,7 +303,8 @@ void tl_api_signal_with_start_workflow_execution(struct tl_call *c)
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
-    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy, (int)req->workflow_id_conflict_policy,
+    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy,
+                          (int)req->workflow_id_conflict_policy,
                           WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, &p)) {
         return;
     }

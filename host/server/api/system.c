@@ -14,7 +14,8 @@ static char *text(const char *s)
 void tl_api_get_system_info(struct tl_call *c)
 {
     TpWs__GetSystemInfoResponse r = TP_WS__GET_SYSTEM_INFO_RESPONSE__INIT;
-    TpWs__GetSystemInfoResponse__Capabilities caps = TP_WS__GET_SYSTEM_INFO_RESPONSE__CAPABILITIES__INIT;
+    TpWs__GetSystemInfoResponse__Capabilities caps =
+        TP_WS__GET_SYSTEM_INFO_RESPONSE__CAPABILITIES__INIT;
     caps.signal_and_query_header = true;
     caps.internal_error_differentiation = true;
     caps.activity_failure_include_heartbeat = true;

@@ -8,7 +8,8 @@ static bool check_poll(struct tl_call *c, const TpTq__TaskQueue *tq, const char 
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "TaskQueue is not set on request.");
         return false;
     }
-    return tl_api_check_id(c, "TaskQueue", tq->name, true) && tl_api_check_id(c, "Identity", identity, false);
+    return tl_api_check_id(c, "TaskQueue", tq->name, true) &&
+           tl_api_check_id(c, "Identity", identity, false);
 }
 
 static void enter_poll(struct tl_call *c, bool is_activity)
@@ -37,14 +38,15 @@ void tl_api_poll_activity_task_queue(struct tl_call *c)
 /* --- completion -------------------------------------------------------------------------------------- */
 
 /* The next task of the run, started in the transaction of the completion. */
-static tl_rc start_next(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, const char *identity,
-                        struct tl_wft_started *out, struct tl_error *err)
+static tl_rc start_next(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx,
+                        const char *identity, struct tl_wft_started *out, struct tl_error *err)
 {
     struct tl_rs_info info;
     char request_id[37];
     tl_rs_info(e->rs, &info);
     tl_uuid4(c->s->world, request_id);
-    struct tl_wft_start start = {.task_queue = info.wft_sticky ? info.sticky_queue : info.task_queue,
+    struct tl_wft_start start = {.task_queue =
+                                     info.wft_sticky ? info.sticky_queue : info.task_queue,
                                  .sticky = info.wft_sticky,
                                  .inline_reply = true,
                                  .identity = identity,
@@ -58,7 +60,8 @@ static tl_rc put_eager(struct tl_call *c, struct tl_exec *e, const struct tl_wft
     struct tl_pb_list list = {0};
     for (size_t i = 0; i < done->eager_count; i++) {
         struct tl_activity_started *a = &done->eager[i];
-        struct tl_work_token token = {e->ns->number, e->number, true, a->ref, tl_str(a->response->activity_id)};
+        struct tl_work_token token = {e->ns->number, e->number, true, a->ref,
+                                      tl_str(a->response->activity_id)};
         struct tl_str bytes;
         tl_rc rc = tl_work_token_encode(&token, c->arena, &bytes, err);
         if (rc != TL_OK) {
@@ -74,10 +77,11 @@ static tl_rc put_eager(struct tl_call *c, struct tl_exec *e, const struct tl_wft
     return TL_OK;
 }
 
-static void reply_completed(struct tl_call *c, struct tl_exec *e, const struct tl_wft_completed *done,
-                            const struct tl_wft_started *next)
+static void reply_completed(struct tl_call *c, struct tl_exec *e,
+                            const struct tl_wft_completed *done, const struct tl_wft_started *next)
 {
-    TpWs__RespondWorkflowTaskCompletedResponse r = TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_RESPONSE__INIT;
+    TpWs__RespondWorkflowTaskCompletedResponse r =
+        TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_RESPONSE__INIT;
     TpWs__PollWorkflowTaskQueueResponse task = TP_WS__POLL_WORKFLOW_TASK_QUEUE_RESPONSE__INIT;
     struct tl_error err;
     tl_rc rc = put_eager(c, e, done, &r, &err);
@@ -178,12 +182,14 @@ void tl_api_shutdown_worker(struct tl_call *c)
     const TpWs__ShutdownWorkerRequest *req = c->req;
     TpWs__ShutdownWorkerResponse r = TP_WS__SHUTDOWN_WORKER_RESPONSE__INIT;
     struct shutdown d = {c->s, req, c->arena};
-    struct tl_match_key sticky = {c->ns->number, TL_QUEUE_WORKFLOW, true, tl_str(req->sticky_task_queue)};
+    struct tl_match_key sticky = {c->ns->number, TL_QUEUE_WORKFLOW, true,
+                                  tl_str(req->sticky_task_queue)};
     if (*req->sticky_task_queue) {
         tl_match_each_poll(&c->s->matcher, &sticky, answer_worker, &d);
     }
     if (*req->worker_instance_key && *req->task_queue) {
-        struct tl_match_key normal = {c->ns->number, TL_QUEUE_WORKFLOW, false, tl_str(req->task_queue)};
+        struct tl_match_key normal = {c->ns->number, TL_QUEUE_WORKFLOW, false,
+                                      tl_str(req->task_queue)};
         tl_match_each_poll(&c->s->matcher, &normal, answer_worker, &d);
         normal.type = TL_QUEUE_ACTIVITY;
         tl_match_each_poll(&c->s->matcher, &normal, answer_worker, &d);

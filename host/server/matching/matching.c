@@ -39,7 +39,7 @@ void tl_matcher_init(struct tl_matcher *m, tl_match_alive_fn alive, void *alive_
 
 static void free_pollers(struct tl_match_queue *q)
 {
-    TL_MAP_EACH(e, &q->pollers) {
+    TL_MAP_EACH (e, &q->pollers) {
         tl_mem_free(e->value);
     }
     tl_map_deinit(&q->pollers);
@@ -49,12 +49,12 @@ static void unpark(struct tl_matcher *m, struct tl_match_poll *p);
 
 void tl_matcher_deinit(struct tl_matcher *m)
 {
-    TL_MAP_EACH(e, &m->queues) {
+    TL_MAP_EACH (e, &m->queues) {
         struct tl_match_queue *q = e->value;
-        TL_LIST_EACH(t, &q->tasks) {
+        TL_LIST_EACH (t, &q->tasks) {
             tl_match_task_drop(m, TL_CONTAINER(t, struct tl_match_task, link));
         }
-        TL_LIST_EACH(p, &q->polls) {
+        TL_LIST_EACH (p, &q->polls) {
             unpark(m, TL_CONTAINER(p, struct tl_match_poll, link));
         }
         free_pollers(q);
@@ -115,7 +115,7 @@ static void sweep(struct tl_matcher *m, int64_t now_ns)
     if (m->queues.count < m->sweep_at) {
         return;
     }
-    TL_MAP_EACH(e, &m->queues) {
+    TL_MAP_EACH (e, &m->queues) {
         struct tl_match_queue *q = e->value;
         if (q->task_count == 0 && q->poll_count == 0 && now_ns - q->last_poll_ns > POLLER_KEPT_NS) {
             free_pollers(q);
@@ -160,7 +160,7 @@ static bool alive(const struct tl_matcher *m, struct tl_match_poll *p)
 /* The oldest poll that can be answered; those that cannot stay parked until they are dropped. */
 static struct tl_match_poll *wanting(const struct tl_matcher *m, struct tl_match_queue *q)
 {
-    TL_LIST_EACH(it, &q->polls) {
+    TL_LIST_EACH (it, &q->polls) {
         struct tl_match_poll *p = TL_CONTAINER(it, struct tl_match_poll, link);
         if (alive(m, p)) {
             return p;
@@ -231,7 +231,7 @@ static void note_poller(struct tl_match_queue *q, struct tl_str identity, int64_
 {
     struct poller *p = tl_map_get(&q->pollers, identity);
     if (!p && q->pollers.count >= POLLERS_MAX) {
-        TL_MAP_EACH(e, &q->pollers) {
+        TL_MAP_EACH (e, &q->pollers) {
             struct poller *old = e->value;
             if (now_ns - old->last_poll_ns > POLLER_KEPT_NS) {
                 tl_map_del(&q->pollers, tl_map_key(e));
@@ -312,14 +312,15 @@ bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *
 }
 
 size_t tl_match_pollers(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
-                        void (*fn)(void *ud, struct tl_str identity, int64_t last_poll_ns), void *ud)
+                        void (*fn)(void *ud, struct tl_str identity, int64_t last_poll_ns),
+                        void *ud)
 {
     struct tl_match_queue *q = find(m, key);
     size_t n = 0;
     if (!q) {
         return 0;
     }
-    TL_MAP_EACH(e, &q->pollers) {
+    TL_MAP_EACH (e, &q->pollers) {
         struct poller *p = e->value;
         if (now_ns - p->last_poll_ns <= POLLER_KEPT_NS) {
             n++;
@@ -331,9 +332,10 @@ size_t tl_match_pollers(const struct tl_matcher *m, const struct tl_match_key *k
     return n;
 }
 
-static void each_poll(struct tl_match_queue *q, void (*fn)(void *ud, struct tl_match_poll *p), void *ud)
+static void each_poll(struct tl_match_queue *q, void (*fn)(void *ud, struct tl_match_poll *p),
+                      void *ud)
 {
-    TL_LIST_EACH(it, &q->polls) {
+    TL_LIST_EACH (it, &q->polls) {
         fn(ud, TL_CONTAINER(it, struct tl_match_poll, link));
     }
 }
@@ -348,7 +350,7 @@ void tl_match_each_poll(struct tl_matcher *m, const struct tl_match_key *key,
         }
         return;
     }
-    TL_MAP_EACH(e, &m->queues) {
+    TL_MAP_EACH (e, &m->queues) {
         each_poll(e->value, fn, ud);
     }
 }

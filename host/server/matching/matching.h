@@ -47,14 +47,14 @@ struct tl_match_poll {
 typedef bool (*tl_match_alive_fn)(void *ud, struct tl_match_poll *p);
 
 struct tl_matcher {
-    struct tl_map queues;      /* encoded key -> struct tl_match_queue */
-    tl_match_alive_fn alive;   /* NULL: every poll is */
+    struct tl_map queues;    /* encoded key -> struct tl_match_queue */
+    tl_match_alive_fn alive; /* NULL: every poll is */
     void *alive_ud;
     int64_t sticky_absent_ns;
     uint64_t places;
-    size_t polls_parked;       /* read-only */
-    size_t tasks_queued;       /* read-only */
-    size_t sweep_at;           /* private: number of queues at which idle ones are looked for */
+    size_t polls_parked; /* read-only */
+    size_t tasks_queued; /* read-only */
+    size_t sweep_at;     /* private: number of queues at which idle ones are looked for */
 };
 
 void tl_matcher_init(struct tl_matcher *m, tl_match_alive_fn alive, void *alive_ud,
@@ -73,7 +73,8 @@ static inline bool tl_match_task_queued(const struct tl_match_task *t)
 /* A new task. Returns the parked poll that takes it (no longer parked; the task is not queued), or
  * NULL when the task now waits in the queue. */
 struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match_key *key,
-                                     struct tl_match_task *t, int64_t now_ns) __attribute__((warn_unused_result));
+                                     struct tl_match_task *t, int64_t now_ns)
+    __attribute__((warn_unused_result));
 /* A task whose delivery failed: as offer, but to the place it had. */
 struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_match_key *key,
                                         struct tl_match_task *t, int64_t now_ns)
@@ -91,10 +92,10 @@ void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p);
 bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns);
 
 struct tl_match_queue_info {
-    size_t backlog;        /* tasks waiting */
-    size_t polls;          /* polls parked */
-    int64_t oldest_ns;     /* first offer of the task at the head, 0 when there is none */
-    int64_t last_poll_ns;  /* 0: never */
+    size_t backlog;       /* tasks waiting */
+    size_t polls;         /* polls parked */
+    int64_t oldest_ns;    /* first offer of the task at the head, 0 when there is none */
+    int64_t last_poll_ns; /* 0: never */
     uint64_t tasks_added, tasks_taken;
 };
 /* False when the queue does not exist (nobody has polled it and it has no task). */
@@ -103,7 +104,8 @@ bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *
 /* Pollers seen in the last five minutes, in order of their first poll. Returns their number; calls
  * fn for each when it is not NULL. */
 size_t tl_match_pollers(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
-                        void (*fn)(void *ud, struct tl_str identity, int64_t last_poll_ns), void *ud);
+                        void (*fn)(void *ud, struct tl_str identity, int64_t last_poll_ns),
+                        void *ud);
 /* Polls parked on one queue, or on all (key NULL), in order of arrival. fn may drop the poll it is
  * given, no other. */
 void tl_match_each_poll(struct tl_matcher *m, const struct tl_match_key *key,

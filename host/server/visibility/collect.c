@@ -40,7 +40,8 @@ static tl_rc add_row(void *ud, const struct tl_run_row *row, struct tl_error *er
     return TL_OK;
 }
 
-static tl_rc walk_namespace(struct collect *w, struct tl_reader *reader, int64_t number, struct tl_error *err)
+static tl_rc walk_namespace(struct collect *w, struct tl_reader *reader, int64_t number,
+                            struct tl_error *err)
 {
     struct tl_list_query q = {.namespace_number = number, .limit = PAGE_ROWS};
     do {
@@ -95,7 +96,7 @@ void tl_known_collect(struct tl_server *s)
     w->msg.kind = TL_MSG_KNOWN_IDS;
     tl_known_init(&w->known, true);
     w->namespaces = TL_NEW_ARRAY(int64_t, s->namespace_numbers.count);
-    TL_MAP_EACH(e, &s->namespace_numbers) {
+    TL_MAP_EACH (e, &s->namespace_numbers) {
         w->namespaces[w->namespace_count++] = (int64_t)e->num;
     }
     tl_job_at(s, 0, &w->job);

@@ -71,8 +71,8 @@ enum token { END, WORD, TEXT, NUM, SIGN, BAD };
 
 struct parser {
     struct tl_str in;
-    size_t at;        /* behind the current token */
-    size_t start;     /* of the current token */
+    size_t at;    /* behind the current token */
+    size_t start; /* of the current token */
     enum token token;
     struct tl_str word; /* WORD, NUM: as written; TEXT: unescaped; SIGN: the operator */
     struct tl_arena *arena;
@@ -88,8 +88,8 @@ static tl_rc fail(struct parser *p, const char *expected)
         return tl_error_set(p->err, TL_EINVAL, "invalid query: %s expected at the end", expected);
     }
     size_t n = p->at - p->start < 40 ? p->at - p->start : 40;
-    return tl_error_set(p->err, TL_EINVAL, "invalid query at position %zu, \"%.*s\": %s expected", p->start + 1,
-                        (int)n, p->in.p + p->start, expected);
+    return tl_error_set(p->err, TL_EINVAL, "invalid query at position %zu, \"%.*s\": %s expected",
+                        p->start + 1, (int)n, p->in.p + p->start, expected);
 }
 
 static bool word_start(char c)
@@ -143,13 +143,15 @@ static void next(struct parser *p)
         p->token = p->token == TEXT ? WORD : BAD;
         return;
     }
-    if (word_start(c) || isdigit((unsigned char)c) || ((c == '-' || c == '+') && p->at < p->in.n && isdigit((unsigned char)p->in.p[p->at]))) {
+    if (word_start(c) || isdigit((unsigned char)c) ||
+        ((c == '-' || c == '+') && p->at < p->in.n && isdigit((unsigned char)p->in.p[p->at]))) {
         while (p->at < p->in.n && word_part(p->in.p[p->at])) {
             p->at++;
         }
         p->token = word_start(c) ? WORD : NUM;
     } else if (strchr("(),=<>!", c)) {
-        if (strchr("<>!", c) && p->at < p->in.n && (p->in.p[p->at] == '=' || (c == '<' && p->in.p[p->at] == '>'))) {
+        if (strchr("<>!", c) && p->at < p->in.n &&
+            (p->in.p[p->at] == '=' || (c == '<' && p->in.p[p->at] == '>'))) {
             p->at++;
         }
         p->token = SIGN;
@@ -161,7 +163,8 @@ static void next(struct parser *p)
 
 static bool is_word(const struct parser *p, const char *keyword)
 {
-    return p->token == WORD && p->word.n == strlen(keyword) && strncasecmp(p->word.p, keyword, p->word.n) == 0;
+    return p->token == WORD && p->word.n == strlen(keyword) &&
+           strncasecmp(p->word.p, keyword, p->word.n) == 0;
 }
 
 static bool is_sign(const struct parser *p, const char *sign)
@@ -233,9 +236,11 @@ static tl_rc find_field(struct parser *p, const struct field **out)
             near = &fields[i];
         }
     }
-    return tl_error_set(p->err, TL_EINVAL, "invalid query at position %zu: no search attribute is called \"%.*s\"%s%s%s",
-                        p->start + 1, TL_STR_FMT(p->word), near ? "; did you mean \"" : "", near ? near->name : "",
-                        near ? "\"?" : "");
+    return tl_error_set(
+        p->err, TL_EINVAL,
+        "invalid query at position %zu: no search attribute is called \"%.*s\"%s%s%s", p->start + 1,
+        TL_STR_FMT(p->word), near ? "; did you mean \"" : "", near ? near->name : "",
+        near ? "\"?" : "");
 }
 
 /* --- values ------------------------------------------------------------------------------------------ */
@@ -263,7 +268,8 @@ static bool read_zone(const char *s, size_t n, int64_t *offset_s)
     if (n == 1 && (*s == 'Z' || *s == 'z')) {
         return true;
     }
-    if (n != 6 || (*s != '+' && *s != '-') || s[3] != ':' || !two_digits(s + 1, &h) || !two_digits(s + 4, &m)) {
+    if (n != 6 || (*s != '+' && *s != '-') || s[3] != ':' || !two_digits(s + 1, &h) ||
+        !two_digits(s + 4, &m)) {
         return false;
     }
     *offset_s = (*s == '-' ? -1 : 1) * (h * 3600 + m * 60);
@@ -275,17 +281,21 @@ tl_rc tl_filter_time(struct tl_str t, int64_t *ns, struct tl_error *err)
     int c1, c2, mo, d, h, mi, s;
     int64_t fraction = 0, scale = 100000000, offset;
     size_t i = 19;
-    bool ok = t.n >= 20 && two_digits(t.p, &c1) && two_digits(t.p + 2, &c2) && t.p[4] == '-' && two_digits(t.p + 5, &mo) &&
-              t.p[7] == '-' && two_digits(t.p + 8, &d) && (t.p[10] == 'T' || t.p[10] == 't' || t.p[10] == ' ') &&
-              two_digits(t.p + 11, &h) && t.p[13] == ':' && two_digits(t.p + 14, &mi) && t.p[16] == ':' && two_digits(t.p + 17, &s) &&
-              mo >= 1 && mo <= 12 && d >= 1 && d <= 31 && h < 24 && mi < 60 && s < 61;
+    bool ok = t.n >= 20 && two_digits(t.p, &c1) && two_digits(t.p + 2, &c2) && t.p[4] == '-' &&
+              two_digits(t.p + 5, &mo) && t.p[7] == '-' && two_digits(t.p + 8, &d) &&
+              (t.p[10] == 'T' || t.p[10] == 't' || t.p[10] == ' ') && two_digits(t.p + 11, &h) &&
+              t.p[13] == ':' && two_digits(t.p + 14, &mi) && t.p[16] == ':' &&
+              two_digits(t.p + 17, &s) && mo >= 1 && mo <= 12 && d >= 1 && d <= 31 && h < 24 &&
+              mi < 60 && s < 61;
     if (ok && t.p[i] == '.') {
         for (i++; i < t.n && isdigit((unsigned char)t.p[i]); i++, scale /= 10) {
             fraction += (t.p[i] - '0') * scale;
         }
     }
-    if (!ok || !read_zone(t.p + i, t.n - i, &offset) || c1 * 100 + c2 < 1678 || c1 * 100 + c2 > 2261) {
-        return tl_error_set(err, TL_EINVAL, "not a time: \"%.*s\" (like 2026-11-21T10:00:00Z)", TL_STR_FMT(t));
+    if (!ok || !read_zone(t.p + i, t.n - i, &offset) || c1 * 100 + c2 < 1678 ||
+        c1 * 100 + c2 > 2261) {
+        return tl_error_set(err, TL_EINVAL, "not a time: \"%.*s\" (like 2026-11-21T10:00:00Z)",
+                            TL_STR_FMT(t));
     }
     int64_t seconds = days_of(c1 * 100 + c2, mo, d) * 86400 + h * 3600 + mi * 60 + s - offset;
     *ns = seconds * 1000000000 + fraction;
@@ -348,7 +358,8 @@ static tl_rc value(struct parser *p, const struct field *f)
         break;
     case STATUS:
         if (!number && !find_status(w, &v.num)) {
-            return fail(p, "a status (Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew, TimedOut, Paused)");
+            return fail(p, "a status (Running, Completed, Failed, Canceled, Terminated, "
+                           "ContinuedAsNew, TimedOut, Paused)");
         }
         break;
     case TIME:
@@ -483,7 +494,8 @@ static tl_rc parse_not(struct parser *p)
         return condition(p);
     }
     if (++p->depth > DEPTH_MAX) {
-        return tl_error_set(p->err, TL_EINVAL, "invalid query: more than %d parentheses within each other", DEPTH_MAX);
+        return tl_error_set(p->err, TL_EINVAL,
+                            "invalid query: more than %d parentheses within each other", DEPTH_MAX);
     }
     tl_buf_putc(&p->sql, '(');
     if ((rc = parse_or(p)) != TL_OK) {
@@ -525,16 +537,19 @@ static tl_rc parse_group(struct parser *p)
     }
     tl_rc rc = find_field(p, &f);
     if (rc == TL_OK && f->kind != STATUS) {
-        return tl_error_set(p->err, TL_EINVAL, "invalid query: GROUP BY takes ExecutionStatus only");
+        return tl_error_set(p->err, TL_EINVAL,
+                            "invalid query: GROUP BY takes ExecutionStatus only");
     }
     p->out->group_by = rc == TL_OK ? f->sql : NULL;
     return rc;
 }
 
-tl_rc tl_filter_compile(struct tl_str text, struct tl_arena *arena, struct tl_filter *out, struct tl_error *err)
+tl_rc tl_filter_compile(struct tl_str text, struct tl_arena *arena, struct tl_filter *out,
+                        struct tl_error *err)
 {
     struct parser p = {.in = text, .arena = arena, .out = out, .err = err};
-    *out = (struct tl_filter){.where = "", .binds = TL_ARENA_ARRAY(arena, struct tl_value, BINDS_MAX)};
+    *out =
+        (struct tl_filter){.where = "", .binds = TL_ARENA_ARRAY(arena, struct tl_value, BINDS_MAX)};
     if (!out->binds) {
         return tl_error_set(err, TL_ELIMIT, "the query is too large");
     }
@@ -548,7 +563,9 @@ tl_rc tl_filter_compile(struct tl_str text, struct tl_arena *arena, struct tl_fi
         rc = parse_group(&p);
     }
     if (rc == TL_OK && p.token != END) {
-        rc = is_word(&p, "ORDER") ? tl_error_set(err, TL_EINVAL, "invalid query: ORDER BY is not supported; lists are sorted by start time, newest first")
+        rc = is_word(&p, "ORDER") ? tl_error_set(err, TL_EINVAL,
+                                                 "invalid query: ORDER BY is not supported; lists "
+                                                 "are sorted by start time, newest first")
                                   : fail(&p, "AND, OR or the end");
     }
     if (rc == TL_OK) {

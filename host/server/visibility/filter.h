@@ -18,10 +18,10 @@
 #include "store/store.h"
 
 struct tl_filter {
-    const char *where;     /* "" when the filter is empty */
+    const char *where; /* "" when the filter is empty */
     struct tl_value *binds;
     size_t bind_count;
-    const char *group_by;  /* column, NULL: none */
+    const char *group_by; /* column, NULL: none */
 };
 
 /* Errors: TL_EINVAL with the position, what was expected, and the near match of a misspelt name. */

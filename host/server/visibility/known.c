@@ -82,7 +82,8 @@ void tl_known_add(struct tl_known *k, struct tl_str key)
             return;
         }
     }
-    if (!k->layer_count || k->layers[k->layer_count - 1].count >= k->layers[k->layer_count - 1].count_max) {
+    if (!k->layer_count ||
+        k->layers[k->layer_count - 1].count >= k->layers[k->layer_count - 1].count_max) {
         grow(k);
     }
     struct tl_known_layer *l = &k->layers[k->layer_count - 1];

@@ -67,7 +67,8 @@ struct block {
     struct call call;
 };
 
-static void send(struct bench *b, enum role role, enum tl_method m, const void *req, int64_t began_ns)
+static void send(struct bench *b, enum role role, enum tl_method m, const void *req,
+                 int64_t began_ns)
 {
     struct block *k = TL_NEW(struct block);
     struct tl_buf buf;
@@ -122,29 +123,35 @@ static void start(struct bench *b)
     r.request_id = request_id;
     r.identity = text("bench");
     send(b, START, TL_M_StartWorkflowExecution, &r, now());
-    TpWs__GetWorkflowExecutionHistoryRequest h = TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REQUEST__INIT;
+    TpWs__GetWorkflowExecutionHistoryRequest h =
+        TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REQUEST__INIT;
     TpCommon__WorkflowExecution x = TP_COMMON__WORKFLOW_EXECUTION__INIT;
     x.workflow_id = id;
     h.namespace_ = text("default");
     h.execution = &x;
     h.wait_new_event = true;
-    h.history_event_filter_type = (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
+    h.history_event_filter_type =
+        (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
     send(b, RESULT, TL_M_GetWorkflowExecutionHistory, &h, now());
 }
 
 static void complete_workflow_task(struct bench *b, const TpWs__PollWorkflowTaskQueueResponse *w)
 {
-    TpWs__RespondWorkflowTaskCompletedRequest r = TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_REQUEST__INIT;
+    TpWs__RespondWorkflowTaskCompletedRequest r =
+        TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_REQUEST__INIT;
     TpCommand__Command c = TP_COMMAND__COMMAND__INIT;
     TpCommand__Command *list[1] = {&c};
-    TpCommand__ScheduleActivityTaskCommandAttributes a = TP_COMMAND__SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES__INIT;
-    TpCommand__CompleteWorkflowExecutionCommandAttributes e = TP_COMMAND__COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES__INIT;
+    TpCommand__ScheduleActivityTaskCommandAttributes a =
+        TP_COMMAND__SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES__INIT;
+    TpCommand__CompleteWorkflowExecutionCommandAttributes e =
+        TP_COMMAND__COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES__INIT;
     TpCommon__ActivityType type = TP_COMMON__ACTIVITY_TYPE__INIT;
     TpTq__TaskQueue q = TP_TQ__TASK_QUEUE__INIT;
     Google__Protobuf__Duration timeout = GOOGLE__PROTOBUF__DURATION__INIT;
     if (w->previous_started_event_id == 0) {
         c.command_type = (TpEnums__CommandType)COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK;
-        c.attributes_case = TP_COMMAND__COMMAND__ATTRIBUTES_SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES;
+        c.attributes_case =
+            TP_COMMAND__COMMAND__ATTRIBUTES_SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES;
         c.schedule_activity_task_command_attributes = &a;
         type.name = text("charge");
         q.name = text("orders");
@@ -155,7 +162,8 @@ static void complete_workflow_task(struct bench *b, const TpWs__PollWorkflowTask
         a.start_to_close_timeout = &timeout;
     } else {
         c.command_type = (TpEnums__CommandType)COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION;
-        c.attributes_case = TP_COMMAND__COMMAND__ATTRIBUTES_COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES;
+        c.attributes_case =
+            TP_COMMAND__COMMAND__ATTRIBUTES_COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES;
         c.complete_workflow_execution_command_attributes = &e;
     }
     r.namespace_ = text("default");
@@ -170,7 +178,8 @@ static void took_workflow(struct bench *b, const struct tl_rpc_result *res)
 {
     TpWs__PollWorkflowTaskQueueResponse *w = NULL;
     tl_arena_reset(&b->arena);
-    if (tl_pb_decode(&tp_ws__poll_workflow_task_queue_response__descriptor, res->body, &b->arena, &w, NULL) != TL_OK) {
+    if (tl_pb_decode(&tp_ws__poll_workflow_task_queue_response__descriptor, res->body, &b->arena,
+                     &w, NULL) != TL_OK) {
         abort();
     }
     if (w->task_token.len) {
@@ -184,9 +193,11 @@ static void took_workflow(struct bench *b, const struct tl_rpc_result *res)
 static void took_activity(struct bench *b, const struct tl_rpc_result *res)
 {
     TpWs__PollActivityTaskQueueResponse *a = NULL;
-    TpWs__RespondActivityTaskCompletedRequest r = TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_REQUEST__INIT;
+    TpWs__RespondActivityTaskCompletedRequest r =
+        TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_REQUEST__INIT;
     tl_arena_reset(&b->arena);
-    if (tl_pb_decode(&tp_ws__poll_activity_task_queue_response__descriptor, res->body, &b->arena, &a, NULL) != TL_OK) {
+    if (tl_pb_decode(&tp_ws__poll_activity_task_queue_response__descriptor, res->body, &b->arena,
+                     &a, NULL) != TL_OK) {
         abort();
     }
     if (a->task_token.len) {
@@ -216,8 +227,8 @@ static void take(struct bench *b, struct tl_rpc_result *res)
     struct block *k = res->ud;
     b->live--;
     if (res->status != 0 && !b->stopping) {
-        fprintf(stderr, "bench_server: %s: status %d: %.*s\n", tl_method_info(res->method)->name, res->status,
-                TL_STR_FMT(res->message));
+        fprintf(stderr, "bench_server: %s: status %d: %.*s\n", tl_method_info(res->method)->name,
+                res->status, TL_STR_FMT(res->message));
         exit(1);
     }
     if (res->status == 0 && k->call.role == POLL_WORKFLOW) {
@@ -242,7 +253,8 @@ static double cpu_seconds(void)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static void report(struct bench *b, double seconds, double cpu)
@@ -252,7 +264,8 @@ static void report(struct bench *b, double seconds, double cpu)
     tl_server_stats(b->s, &st);
     printf("workflows\t%.0f\t1/s\n", (double)b->finished / seconds);
     printf("cpu\t%.1f\tus/workflow\n", cpu * 1e6 / (double)b->finished);
-    printf("items_per_commit\t%.1f\t\n", (double)st.commit_items / (double)(st.commits ? st.commits : 1));
+    printf("items_per_commit\t%.1f\t\n",
+           (double)st.commit_items / (double)(st.commits ? st.commits : 1));
     printf("latency_p50\t%.2f\tms\n", (double)b->latencies[b->latency_count / 2] / 1e6);
     printf("latency_p99\t%.2f\tms\n", (double)b->latencies[b->latency_count * 99 / 100] / 1e6);
     printf("latency_max\t%.2f\tms\n", (double)b->latencies[b->latency_count - 1] / 1e6);

@@ -39,7 +39,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct tl_match_task *poll(struct tl_matcher *m, const struct tl_match_key *k, struct my_poll *p)
+static struct tl_match_task *poll(struct tl_matcher *m, const struct tl_match_key *k,
+                                  struct my_poll *p)
 {
     tl_match_poll_init(&p->base);
     p->dead = false;
@@ -110,7 +111,7 @@ static void test_sticky_attended(void **state)
     struct tl_matcher *m = *state;
     static struct my_poll p;
     assert_false(tl_match_attended(m, &sticky, 0));
-    assert_null(poll(m, &sticky, &p)); /* at 5 s */
+    assert_null(poll(m, &sticky, &p));                             /* at 5 s */
     assert_true(tl_match_attended(m, &sticky, 500 * TL_NS_PER_S)); /* parked */
     p.dead = true;
     assert_false(tl_match_attended(m, &sticky, 500 * TL_NS_PER_S));

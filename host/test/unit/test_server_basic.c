@@ -46,14 +46,16 @@ static void test_one_activity_workflow(void **state)
 static void test_reverse_history(void **state)
 {
     struct fx *f = *state;
-    TpWs__GetWorkflowExecutionHistoryReverseRequest r = TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REVERSE_REQUEST__INIT;
+    TpWs__GetWorkflowExecutionHistoryReverseRequest r =
+        TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REVERSE_REQUEST__INIT;
     int64_t expected = 11;
     test_one_activity_workflow(state);
     r.namespace_ = S("default");
     r.execution = fx_execution(f, "o-1", "");
     r.maximum_page_size = 3;
     do {
-        TpWs__GetWorkflowExecutionHistoryReverseResponse *h = fx_must(f, TL_M_GetWorkflowExecutionHistoryReverse, &r);
+        TpWs__GetWorkflowExecutionHistoryReverseResponse *h =
+            fx_must(f, TL_M_GetWorkflowExecutionHistoryReverse, &r);
         for (size_t i = 0; i < h->history->n_events; i++) {
             assert_int_equal(h->history->events[i]->event_id, expected--);
         }
@@ -72,7 +74,8 @@ static void test_namespaces(void **state)
     q->namespace_ = S("other");
     assert_null(fx_try(f, TL_M_StartWorkflowExecution, q, &status, &message, &st));
     assert_int_equal(status, 5);
-    TpErrdetails__NamespaceNotFoundFailure *nf = fx_detail(f, st, &tp_errdetails__namespace_not_found_failure__descriptor);
+    TpErrdetails__NamespaceNotFoundFailure *nf =
+        fx_detail(f, st, &tp_errdetails__namespace_not_found_failure__descriptor);
     assert_non_null(nf);
     assert_string_equal(nf->namespace_, "other");
     TpWs__RegisterNamespaceRequest r = TP_WS__REGISTER_NAMESPACE_REQUEST__INIT;
@@ -139,27 +142,33 @@ static void test_id_policies(void **state)
     assert_non_null(as);
     assert_string_equal(as->run_id, a->run_id);
     assert_string_equal(as->start_request_id, q->request_id);
-    q2->workflow_id_conflict_policy = (TpEnums__WorkflowIdConflictPolicy)WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING;
+    q2->workflow_id_conflict_policy =
+        (TpEnums__WorkflowIdConflictPolicy)WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING;
     b = fx_must(f, TL_M_StartWorkflowExecution, q2);
     assert_string_equal(b->run_id, a->run_id);
     assert_false(b->started);
-    q2->workflow_id_conflict_policy = (TpEnums__WorkflowIdConflictPolicy)WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING;
+    q2->workflow_id_conflict_policy =
+        (TpEnums__WorkflowIdConflictPolicy)WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING;
     b = fx_must(f, TL_M_StartWorkflowExecution, q2);
     assert_true(b->started);
     assert_string_not_equal(b->run_id, a->run_id);
-    assert_int_equal(fx_describe(f, "o-1", a->run_id)->workflow_execution_info->status, WORKFLOW_EXECUTION_STATUS_TERMINATED);
+    assert_int_equal(fx_describe(f, "o-1", a->run_id)->workflow_execution_info->status,
+                     WORKFLOW_EXECUTION_STATUS_TERMINATED);
     /* closed: reuse policies */
     TpWs__PollWorkflowTaskQueueResponse *w = fx_poll(f);
     assert_string_equal(w->workflow_execution->run_id, b->run_id);
     fx_complete(f, w->task_token, fx_complete_command(f), NULL);
     q = fx_start_request(f, "o-1");
-    q->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
+    q->workflow_id_reuse_policy =
+        (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
     assert_null(fx_try(f, TL_M_StartWorkflowExecution, q, &status, &message, NULL));
     assert_int_equal(status, 6);
-    q->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY;
+    q->workflow_id_reuse_policy =
+        (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY;
     assert_null(fx_try(f, TL_M_StartWorkflowExecution, q, &status, &message, NULL));
     assert_int_equal(status, 6);
-    q->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE;
+    q->workflow_id_reuse_policy =
+        (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE;
     fx_must(f, TL_M_StartWorkflowExecution, q);
 }
 
@@ -199,7 +208,8 @@ static void test_signal_cancel_terminate_delete(void **state)
     char *message;
     fx_start_workflow(f, "o-1");
     fx_signal(f, "o-1", "approve");
-    TpWs__RequestCancelWorkflowExecutionRequest c = TP_WS__REQUEST_CANCEL_WORKFLOW_EXECUTION_REQUEST__INIT;
+    TpWs__RequestCancelWorkflowExecutionRequest c =
+        TP_WS__REQUEST_CANCEL_WORKFLOW_EXECUTION_REQUEST__INIT;
     c.namespace_ = S("default");
     c.workflow_execution = fx_execution(f, "o-1", "");
     fx_must(f, TL_M_RequestCancelWorkflowExecution, &c);
@@ -229,18 +239,21 @@ static void test_signal_with_start(void **state)
 {
     struct fx *f = *state;
     TpWs__StartWorkflowExecutionRequest *s = fx_start_request(f, "o-1");
-    TpWs__SignalWithStartWorkflowExecutionRequest q = TP_WS__SIGNAL_WITH_START_WORKFLOW_EXECUTION_REQUEST__INIT;
+    TpWs__SignalWithStartWorkflowExecutionRequest q =
+        TP_WS__SIGNAL_WITH_START_WORKFLOW_EXECUTION_REQUEST__INIT;
     q.namespace_ = S("default");
     q.workflow_id = s->workflow_id;
     q.workflow_type = s->workflow_type;
     q.task_queue = s->task_queue;
     q.request_id = S("r-1");
     q.signal_name = S("approve");
-    TpWs__SignalWithStartWorkflowExecutionResponse *a = fx_must(f, TL_M_SignalWithStartWorkflowExecution, &q);
+    TpWs__SignalWithStartWorkflowExecutionResponse *a =
+        fx_must(f, TL_M_SignalWithStartWorkflowExecution, &q);
     assert_true(a->started);
     assert_string_equal(fx_history(f, "o-1", "", 0), "1 26 5");
     q.request_id = S("r-2");
-    TpWs__SignalWithStartWorkflowExecutionResponse *b = fx_must(f, TL_M_SignalWithStartWorkflowExecution, &q);
+    TpWs__SignalWithStartWorkflowExecutionResponse *b =
+        fx_must(f, TL_M_SignalWithStartWorkflowExecution, &q);
     assert_false(b->started);
     assert_string_equal(a->run_id, b->run_id);
     assert_string_equal(fx_history(f, "o-1", "", 0), "1 26 5 26");
@@ -260,7 +273,8 @@ static void test_long_polls(void **state)
     fx_start(f, &more, TL_M_GetWorkflowExecutionHistory, q);
     TpWs__GetWorkflowExecutionHistoryRequest *qc = fx_history_request(f, "o-1", "");
     qc->wait_new_event = true;
-    qc->history_event_filter_type = (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
+    qc->history_event_filter_type =
+        (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
     int64_t before = f->now_ns;
     h = fx_must(f, TL_M_GetWorkflowExecutionHistory, qc); /* nothing in 20 s */
     assert_int_equal(f->now_ns - before, 20 * TL_NS_PER_S);
@@ -365,14 +379,16 @@ static void test_sticky(void **state)
     struct fx_call poll;
     fx_start(f, &poll, TL_M_PollWorkflowTaskQueue, fx_poll_request(f, "host-1", true));
     fx_pump(f);
-    fx_must(f, TL_M_RespondWorkflowTaskCompleted, fx_completion(f, w->task_token, NULL, NULL, "host-1"));
+    fx_must(f, TL_M_RespondWorkflowTaskCompleted,
+            fx_completion(f, w->task_token, NULL, NULL, "host-1"));
     fx_signal(f, "o-1", "a");
     assert_true(fx_wait(&poll, 0));
     w = fx_end(&poll, NULL, NULL, NULL);
     assert_int_equal(w->previous_started_event_id, 3);
     assert_int_equal(w->history->n_events, 4); /* completed, signaled, scheduled, started */
     assert_int_equal(w->history->events[0]->event_id, 4);
-    fx_must(f, TL_M_RespondWorkflowTaskCompleted, fx_completion(f, w->task_token, NULL, NULL, "host-1"));
+    fx_must(f, TL_M_RespondWorkflowTaskCompleted,
+            fx_completion(f, w->task_token, NULL, NULL, "host-1"));
     /* nobody polls the sticky queue any more: the normal queue gets the next one at once */
     f->now_ns += 11 * TL_NS_PER_S;
     fx_signal(f, "o-1", "b");
@@ -384,7 +400,8 @@ static void test_sticky(void **state)
 
 static TpWs__QueryWorkflowRequest *query_request(struct fx *f, const char *id)
 {
-    TpWs__QueryWorkflowRequest *q = TL_PB_NEW(&f->arena, TpWs__QueryWorkflowRequest, tp_ws__query_workflow_request);
+    TpWs__QueryWorkflowRequest *q =
+        TL_PB_NEW(&f->arena, TpWs__QueryWorkflowRequest, tp_ws__query_workflow_request);
     q->namespace_ = S("default");
     q->execution = fx_execution(f, id, "");
     q->query = TL_PB_NEW(&f->arena, TpQuery__WorkflowQuery, tp_query__workflow_query);
@@ -416,7 +433,8 @@ static void test_query(void **state)
     fx_must(f, TL_M_RespondQueryTaskCompleted, &r);
     TpWs__QueryWorkflowResponse *a = fx_end(&query, NULL, NULL, NULL);
     assert_non_null(a->query_result);
-    assert_null(fx_try(f, TL_M_RespondQueryTaskCompleted, &r, &status, &message, NULL)); /* once only */
+    assert_null(
+        fx_try(f, TL_M_RespondQueryTaskCompleted, &r, &status, &message, NULL)); /* once only */
     assert_int_equal(status, 5);
     /* failed */
     fx_start(f, &query, TL_M_QueryWorkflow, query_request(f, "o-1"));
@@ -437,8 +455,10 @@ static void test_query(void **state)
     w = fx_poll(f);
     assert_null(w->query);
     assert_int_equal(w->n_queries, 1);
-    TpWs__RespondWorkflowTaskCompletedRequest *done = fx_completion(f, w->task_token, NULL, NULL, NULL);
-    TpWs__RespondWorkflowTaskCompletedRequest__QueryResultsEntry e = TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_REQUEST__QUERY_RESULTS_ENTRY__INIT;
+    TpWs__RespondWorkflowTaskCompletedRequest *done =
+        fx_completion(f, w->task_token, NULL, NULL, NULL);
+    TpWs__RespondWorkflowTaskCompletedRequest__QueryResultsEntry e =
+        TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_REQUEST__QUERY_RESULTS_ENTRY__INIT;
     TpWs__RespondWorkflowTaskCompletedRequest__QueryResultsEntry *list[1] = {&e};
     TpQuery__WorkflowQueryResult result = TP_QUERY__WORKFLOW_QUERY_RESULT__INIT;
     result.result_type = (TpEnums__QueryResultType)QUERY_RESULT_TYPE_ANSWERED;
@@ -497,11 +517,14 @@ static void test_list_and_count(void **state)
     assert_int_equal(n->groups[0]->count + n->groups[1]->count, 5);
     TpWs__ListOpenWorkflowExecutionsRequest o = TP_WS__LIST_OPEN_WORKFLOW_EXECUTIONS_REQUEST__INIT;
     o.namespace_ = S("default");
-    TpWs__ListOpenWorkflowExecutionsResponse *open = fx_must(f, TL_M_ListOpenWorkflowExecutions, &o);
+    TpWs__ListOpenWorkflowExecutionsResponse *open =
+        fx_must(f, TL_M_ListOpenWorkflowExecutions, &o);
     assert_int_equal(open->n_executions, 4);
-    TpWs__ListClosedWorkflowExecutionsRequest k = TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__INIT;
+    TpWs__ListClosedWorkflowExecutionsRequest k =
+        TP_WS__LIST_CLOSED_WORKFLOW_EXECUTIONS_REQUEST__INIT;
     k.namespace_ = S("default");
-    TpWs__ListClosedWorkflowExecutionsResponse *closed = fx_must(f, TL_M_ListClosedWorkflowExecutions, &k);
+    TpWs__ListClosedWorkflowExecutionsResponse *closed =
+        fx_must(f, TL_M_ListClosedWorkflowExecutions, &k);
     assert_int_equal(closed->n_executions, 1);
 }
 
@@ -533,10 +556,22 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_one_activity_workflow), T(test_reverse_history), T(test_namespaces), T(test_unimplemented_and_malformed),
-        T(test_id_policies), T(test_missing_fields), T(test_signal_cancel_terminate_delete), T(test_signal_with_start),
-        T(test_long_polls), T(test_polls), T(test_undelivered), T(test_shutdown_worker), T(test_sticky), T(test_query),
-        T(test_list_and_count), T(test_timer_and_timeouts),
+        T(test_one_activity_workflow),
+        T(test_reverse_history),
+        T(test_namespaces),
+        T(test_unimplemented_and_malformed),
+        T(test_id_policies),
+        T(test_missing_fields),
+        T(test_signal_cancel_terminate_delete),
+        T(test_signal_with_start),
+        T(test_long_polls),
+        T(test_polls),
+        T(test_undelivered),
+        T(test_shutdown_worker),
+        T(test_sticky),
+        T(test_query),
+        T(test_list_and_count),
+        T(test_timer_and_timeouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,8 @@ static int teardown(void **state)
 
 static int64_t server_time(struct fx *f)
 {
-    TpTs__GetCurrentTimeResponse *r = fx_must(f, TL_M_GetCurrentTime, &(Google__Protobuf__Empty)GOOGLE__PROTOBUF__EMPTY__INIT);
+    TpTs__GetCurrentTimeResponse *r =
+        fx_must(f, TL_M_GetCurrentTime, &(Google__Protobuf__Empty)GOOGLE__PROTOBUF__EMPTY__INIT);
     return tl_pb_timestamp_ns_or(r->time, 0);
 }
 
@@ -104,6 +105,7 @@ static void test_sleep(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(test_month_long_timer), T(test_activity_holds_time), T(test_sleep)};
+    const struct CMUnitTest tests[] = {T(test_month_long_timer), T(test_activity_holds_time),
+                                       T(test_sleep)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

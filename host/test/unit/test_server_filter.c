@@ -24,19 +24,26 @@ static void test_compiles(void **state)
     (void)state;
     struct tl_filter f;
     assert_string_equal(compile("", &f), "");
-    assert_string_equal(compile("WorkflowId = 'a' AND (ExecutionStatus != \"Running\" or NOT HistoryLength>=7)", &f),
-                        "(workflow_id=?) AND ((status!=?) OR NOT (history_length>=?))");
+    assert_string_equal(
+        compile("WorkflowId = 'a' AND (ExecutionStatus != \"Running\" or NOT HistoryLength>=7)",
+                &f),
+        "(workflow_id=?) AND ((status!=?) OR NOT (history_length>=?))");
     assert_int_equal(f.bind_count, 3);
     assert_string_equal(f.binds[0].text.p, "a");
     assert_int_equal(f.binds[1].num, 1);
     assert_int_equal(f.binds[2].num, 7);
-    assert_string_equal(compile("WorkflowType IN ('a', 'b''c') and RunId not in ('x')", &f), "(type IN (?,?)) AND (run_id NOT IN (?))");
+    assert_string_equal(compile("WorkflowType IN ('a', 'b''c') and RunId not in ('x')", &f),
+                        "(type IN (?,?)) AND (run_id NOT IN (?))");
     assert_string_equal(f.binds[1].text.p, "b'c");
-    assert_string_equal(compile("StartTime BETWEEN '2026-11-21T10:00:00Z' AND 5", &f), "(start_ns BETWEEN ? AND ?)");
+    assert_string_equal(compile("StartTime BETWEEN '2026-11-21T10:00:00Z' AND 5", &f),
+                        "(start_ns BETWEEN ? AND ?)");
     assert_int_equal(f.binds[0].num, INT64_C(1795255200000000000));
-    assert_string_equal(compile("WorkflowId STARTS_WITH 'or'", &f), "(workflow_id>=? AND workflow_id<?)");
-    assert_string_equal(compile("WorkflowId NOT STARTS_WITH 'or'", &f), "(workflow_id<? OR workflow_id>=?)");
-    assert_string_equal(compile("CloseTime IS NULL AND ParentWorkflowId IS NOT NULL", &f), "(close_ns IS NULL) AND (parent_workflow_id IS NOT NULL)");
+    assert_string_equal(compile("WorkflowId STARTS_WITH 'or'", &f),
+                        "(workflow_id>=? AND workflow_id<?)");
+    assert_string_equal(compile("WorkflowId NOT STARTS_WITH 'or'", &f),
+                        "(workflow_id<? OR workflow_id>=?)");
+    assert_string_equal(compile("CloseTime IS NULL AND ParentWorkflowId IS NOT NULL", &f),
+                        "(close_ns IS NULL) AND (parent_workflow_id IS NOT NULL)");
     assert_string_equal(compile("ExecutionDuration > '1h30m'", &f), "((close_ns-execution_ns)>?)");
     assert_int_equal(f.binds[0].num, INT64_C(5400000000000));
     compile("GROUP BY ExecutionStatus", &f);

@@ -142,7 +142,8 @@ UNUSED_OK static void fx_start(struct fx *f, struct fx_call *c, enum tl_method m
 }
 
 /* Ends the call's life; returns its answer decoded, NULL when it failed (status, message in out). */
-UNUSED_OK static void *fx_end(struct fx_call *c, int *status, char **message, TpRpc__Status **details)
+UNUSED_OK static void *fx_end(struct fx_call *c, int *status, char **message,
+                              TpRpc__Status **details)
 {
     struct fx *f = c->f;
     void *msg = NULL;
@@ -156,12 +157,15 @@ UNUSED_OK static void *fx_end(struct fx_call *c, int *status, char **message, Tp
     if (details) {
         *details = NULL;
         if (c->res->details.n) {
-            assert_int_equal(tl_pb_decode(&tp_rpc__status__descriptor, c->res->details, &f->arena, details, NULL), TL_OK);
+            assert_int_equal(tl_pb_decode(&tp_rpc__status__descriptor, c->res->details, &f->arena,
+                                          details, NULL),
+                             TL_OK);
         }
     }
     if (c->res->status == 0) {
         struct tl_error err;
-        tl_rc rc = tl_pb_decode(tl_method_info(c->method)->output, c->res->body, &f->arena, &msg, &err);
+        tl_rc rc =
+            tl_pb_decode(tl_method_info(c->method)->output, c->res->body, &f->arena, &msg, &err);
         if (rc != TL_OK) {
             fail_msg("%s: %s", tl_method_info(c->method)->name, err.message);
         }
@@ -193,8 +197,8 @@ UNUSED_OK static bool fx_wait(struct fx_call *c, int64_t max_ns)
     }
 }
 
-UNUSED_OK static void *fx_try(struct fx *f, enum tl_method m, const void *req, int *status, char **message,
-                              TpRpc__Status **details)
+UNUSED_OK static void *fx_try(struct fx *f, enum tl_method m, const void *req, int *status,
+                              char **message, TpRpc__Status **details)
 {
     struct fx_call c;
     fx_start(f, &c, m, req);
@@ -214,13 +218,15 @@ UNUSED_OK static void *fx_must(struct fx *f, enum tl_method m, const void *req)
 }
 
 /* The detail message of an error when it is of this type, else NULL. */
-UNUSED_OK static void *fx_detail(struct fx *f, TpRpc__Status *st, const ProtobufCMessageDescriptor *d)
+UNUSED_OK static void *fx_detail(struct fx *f, TpRpc__Status *st,
+                                 const ProtobufCMessageDescriptor *d)
 {
     void *msg = NULL;
     if (!st || st->n_details != 1 || !strstr(st->details[0]->type_url, d->name)) {
         return NULL;
     }
-    assert_int_equal(tl_pb_decode(d, tl_pb_str(st->details[0]->value), &f->arena, &msg, NULL), TL_OK);
+    assert_int_equal(tl_pb_decode(d, tl_pb_str(st->details[0]->value), &f->arena, &msg, NULL),
+                     TL_OK);
     return msg;
 }
 
@@ -228,7 +234,8 @@ UNUSED_OK static void *fx_detail(struct fx *f, TpRpc__Status *st, const Protobuf
 
 UNUSED_OK static TpWs__StartWorkflowExecutionRequest *fx_start_request(struct fx *f, const char *id)
 {
-    TpWs__StartWorkflowExecutionRequest *r = TL_PB_NEW(&f->arena, TpWs__StartWorkflowExecutionRequest, tp_ws__start_workflow_execution_request);
+    TpWs__StartWorkflowExecutionRequest *r = TL_PB_NEW(
+        &f->arena, TpWs__StartWorkflowExecutionRequest, tp_ws__start_workflow_execution_request);
     char request_id[37];
     tl_uuid4(&f->world, request_id);
     r->namespace_ = S("default");
@@ -244,13 +251,16 @@ UNUSED_OK static TpWs__StartWorkflowExecutionRequest *fx_start_request(struct fx
 
 UNUSED_OK static char *fx_start_workflow(struct fx *f, const char *id)
 {
-    TpWs__StartWorkflowExecutionResponse *r = fx_must(f, TL_M_StartWorkflowExecution, fx_start_request(f, id));
+    TpWs__StartWorkflowExecutionResponse *r =
+        fx_must(f, TL_M_StartWorkflowExecution, fx_start_request(f, id));
     return r->run_id;
 }
 
-UNUSED_OK static TpCommon__WorkflowExecution *fx_execution(struct fx *f, const char *id, const char *run_id)
+UNUSED_OK static TpCommon__WorkflowExecution *fx_execution(struct fx *f, const char *id,
+                                                           const char *run_id)
 {
-    TpCommon__WorkflowExecution *x = TL_PB_NEW(&f->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    TpCommon__WorkflowExecution *x =
+        TL_PB_NEW(&f->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
     x->workflow_id = tl_pb_cstr(&f->arena, tl_str(id));
     x->run_id = tl_pb_cstr(&f->arena, tl_str(run_id));
     return x;
@@ -267,18 +277,22 @@ UNUSED_OK static TpTq__TaskQueue *fx_queue(struct fx *f, const char *name, bool 
     return q;
 }
 
-UNUSED_OK static TpWs__PollWorkflowTaskQueueRequest *fx_poll_request(struct fx *f, const char *queue, bool sticky)
+UNUSED_OK static TpWs__PollWorkflowTaskQueueRequest *fx_poll_request(struct fx *f,
+                                                                     const char *queue, bool sticky)
 {
-    TpWs__PollWorkflowTaskQueueRequest *r = TL_PB_NEW(&f->arena, TpWs__PollWorkflowTaskQueueRequest, tp_ws__poll_workflow_task_queue_request);
+    TpWs__PollWorkflowTaskQueueRequest *r = TL_PB_NEW(&f->arena, TpWs__PollWorkflowTaskQueueRequest,
+                                                      tp_ws__poll_workflow_task_queue_request);
     r->namespace_ = S("default");
     r->task_queue = fx_queue(f, queue, sticky);
     r->identity = S("worker");
     return r;
 }
 
-UNUSED_OK static TpWs__PollActivityTaskQueueRequest *fx_poll_activity_request(struct fx *f, const char *queue)
+UNUSED_OK static TpWs__PollActivityTaskQueueRequest *fx_poll_activity_request(struct fx *f,
+                                                                              const char *queue)
 {
-    TpWs__PollActivityTaskQueueRequest *r = TL_PB_NEW(&f->arena, TpWs__PollActivityTaskQueueRequest, tp_ws__poll_activity_task_queue_request);
+    TpWs__PollActivityTaskQueueRequest *r = TL_PB_NEW(&f->arena, TpWs__PollActivityTaskQueueRequest,
+                                                      tp_ws__poll_activity_task_queue_request);
     r->namespace_ = S("default");
     r->task_queue = fx_queue(f, queue, false);
     r->identity = S("worker");
@@ -287,14 +301,16 @@ UNUSED_OK static TpWs__PollActivityTaskQueueRequest *fx_poll_activity_request(st
 
 UNUSED_OK static TpWs__PollWorkflowTaskQueueResponse *fx_poll(struct fx *f)
 {
-    TpWs__PollWorkflowTaskQueueResponse *r = fx_must(f, TL_M_PollWorkflowTaskQueue, fx_poll_request(f, "orders", false));
+    TpWs__PollWorkflowTaskQueueResponse *r =
+        fx_must(f, TL_M_PollWorkflowTaskQueue, fx_poll_request(f, "orders", false));
     assert_true(r->task_token.len > 0);
     return r;
 }
 
 UNUSED_OK static TpWs__PollActivityTaskQueueResponse *fx_poll_activity(struct fx *f)
 {
-    TpWs__PollActivityTaskQueueResponse *r = fx_must(f, TL_M_PollActivityTaskQueue, fx_poll_activity_request(f, "orders"));
+    TpWs__PollActivityTaskQueueResponse *r =
+        fx_must(f, TL_M_PollActivityTaskQueue, fx_poll_activity_request(f, "orders"));
     assert_true(r->task_token.len > 0);
     return r;
 }
@@ -309,9 +325,11 @@ UNUSED_OK static TpCommand__Command *fx_command(struct fx *f, int type)
 UNUSED_OK static TpCommand__Command *fx_complete_command(struct fx *f)
 {
     TpCommand__Command *c = fx_command(f, COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION);
-    c->attributes_case = TP_COMMAND__COMMAND__ATTRIBUTES_COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES;
+    c->attributes_case =
+        TP_COMMAND__COMMAND__ATTRIBUTES_COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES;
     c->complete_workflow_execution_command_attributes =
-        TL_PB_NEW(&f->arena, TpCommand__CompleteWorkflowExecutionCommandAttributes, tp_command__complete_workflow_execution_command_attributes);
+        TL_PB_NEW(&f->arena, TpCommand__CompleteWorkflowExecutionCommandAttributes,
+                  tp_command__complete_workflow_execution_command_attributes);
     return c;
 }
 
@@ -319,7 +337,8 @@ UNUSED_OK static TpCommand__Command *fx_activity_command(struct fx *f, const cha
 {
     TpCommand__Command *c = fx_command(f, COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK);
     TpCommand__ScheduleActivityTaskCommandAttributes *a =
-        TL_PB_NEW(&f->arena, TpCommand__ScheduleActivityTaskCommandAttributes, tp_command__schedule_activity_task_command_attributes);
+        TL_PB_NEW(&f->arena, TpCommand__ScheduleActivityTaskCommandAttributes,
+                  tp_command__schedule_activity_task_command_attributes);
     c->attributes_case = TP_COMMAND__COMMAND__ATTRIBUTES_SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES;
     c->schedule_activity_task_command_attributes = a;
     a->activity_id = tl_pb_cstr(&f->arena, tl_str(id));
@@ -338,7 +357,8 @@ UNUSED_OK static TpCommand__Command *fx_timer_command(struct fx *f, const char *
 {
     TpCommand__Command *c = fx_command(f, COMMAND_TYPE_START_TIMER);
     TpCommand__StartTimerCommandAttributes *a =
-        TL_PB_NEW(&f->arena, TpCommand__StartTimerCommandAttributes, tp_command__start_timer_command_attributes);
+        TL_PB_NEW(&f->arena, TpCommand__StartTimerCommandAttributes,
+                  tp_command__start_timer_command_attributes);
     c->attributes_case = TP_COMMAND__COMMAND__ATTRIBUTES_START_TIMER_COMMAND_ATTRIBUTES;
     c->start_timer_command_attributes = a;
     a->timer_id = tl_pb_cstr(&f->arena, tl_str(id));
@@ -347,11 +367,13 @@ UNUSED_OK static TpCommand__Command *fx_timer_command(struct fx *f, const char *
 }
 
 /* A completion with up to two commands (NULL: none), stickiness when `sticky` names a queue. */
-UNUSED_OK static TpWs__RespondWorkflowTaskCompletedRequest *fx_completion(struct fx *f, ProtobufCBinaryData token, TpCommand__Command *a,
-                                                                        TpCommand__Command *b, const char *sticky)
+UNUSED_OK static TpWs__RespondWorkflowTaskCompletedRequest *
+fx_completion(struct fx *f, ProtobufCBinaryData token, TpCommand__Command *a, TpCommand__Command *b,
+              const char *sticky)
 {
     TpWs__RespondWorkflowTaskCompletedRequest *r =
-        TL_PB_NEW(&f->arena, TpWs__RespondWorkflowTaskCompletedRequest, tp_ws__respond_workflow_task_completed_request);
+        TL_PB_NEW(&f->arena, TpWs__RespondWorkflowTaskCompletedRequest,
+                  tp_ws__respond_workflow_task_completed_request);
     struct tl_pb_list list = {0};
     if (a) {
         tl_pb_push(&f->arena, &list, a);
@@ -365,14 +387,16 @@ UNUSED_OK static TpWs__RespondWorkflowTaskCompletedRequest *fx_completion(struct
     r->n_commands = list.n;
     r->commands = list.items;
     if (sticky) {
-        r->sticky_attributes = TL_PB_NEW(&f->arena, TpTq__StickyExecutionAttributes, tp_tq__sticky_execution_attributes);
+        r->sticky_attributes = TL_PB_NEW(&f->arena, TpTq__StickyExecutionAttributes,
+                                         tp_tq__sticky_execution_attributes);
         r->sticky_attributes->worker_task_queue = fx_queue(f, sticky, true);
         r->sticky_attributes->schedule_to_start_timeout = tl_pb_duration_ms(&f->arena, 10000);
     }
     return r;
 }
 
-UNUSED_OK static void fx_complete(struct fx *f, ProtobufCBinaryData token, TpCommand__Command *a, TpCommand__Command *b)
+UNUSED_OK static void fx_complete(struct fx *f, ProtobufCBinaryData token, TpCommand__Command *a,
+                                  TpCommand__Command *b)
 {
     fx_must(f, TL_M_RespondWorkflowTaskCompleted, fx_completion(f, token, a, b, NULL));
 }
@@ -380,17 +404,20 @@ UNUSED_OK static void fx_complete(struct fx *f, ProtobufCBinaryData token, TpCom
 UNUSED_OK static void fx_complete_activity(struct fx *f, ProtobufCBinaryData token)
 {
     TpWs__RespondActivityTaskCompletedRequest *r =
-        TL_PB_NEW(&f->arena, TpWs__RespondActivityTaskCompletedRequest, tp_ws__respond_activity_task_completed_request);
+        TL_PB_NEW(&f->arena, TpWs__RespondActivityTaskCompletedRequest,
+                  tp_ws__respond_activity_task_completed_request);
     r->namespace_ = S("default");
     r->task_token = token;
     r->identity = S("worker");
     fx_must(f, TL_M_RespondActivityTaskCompleted, r);
 }
 
-UNUSED_OK static TpWs__GetWorkflowExecutionHistoryRequest *fx_history_request(struct fx *f, const char *id, const char *run_id)
+UNUSED_OK static TpWs__GetWorkflowExecutionHistoryRequest *
+fx_history_request(struct fx *f, const char *id, const char *run_id)
 {
     TpWs__GetWorkflowExecutionHistoryRequest *r =
-        TL_PB_NEW(&f->arena, TpWs__GetWorkflowExecutionHistoryRequest, tp_ws__get_workflow_execution_history_request);
+        TL_PB_NEW(&f->arena, TpWs__GetWorkflowExecutionHistoryRequest,
+                  tp_ws__get_workflow_execution_history_request);
     r->namespace_ = S("default");
     r->execution = fx_execution(f, id, run_id);
     return r;
@@ -406,17 +433,20 @@ UNUSED_OK static char *fx_history(struct fx *f, const char *id, const char *run_
     r->maximum_page_size = page;
     text[0] = 0;
     do {
-        TpWs__GetWorkflowExecutionHistoryResponse *h = fx_must(f, TL_M_GetWorkflowExecutionHistory, r);
+        TpWs__GetWorkflowExecutionHistoryResponse *h =
+            fx_must(f, TL_M_GetWorkflowExecutionHistory, r);
         for (size_t i = 0; i < h->history->n_events; i++) {
             assert_int_equal(h->history->events[i]->event_id, next++);
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%d", n ? " " : "", (int)h->history->events[i]->event_type);
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%d", n ? " " : "",
+                                  (int)h->history->events[i]->event_type);
         }
         r->next_page_token = h->next_page_token;
     } while (r->next_page_token.len);
     return text;
 }
 
-UNUSED_OK static TpWs__DescribeWorkflowExecutionResponse *fx_describe(struct fx *f, const char *id, const char *run_id)
+UNUSED_OK static TpWs__DescribeWorkflowExecutionResponse *fx_describe(struct fx *f, const char *id,
+                                                                      const char *run_id)
 {
     TpWs__DescribeWorkflowExecutionRequest r = TP_WS__DESCRIBE_WORKFLOW_EXECUTION_REQUEST__INIT;
     r.namespace_ = S("default");

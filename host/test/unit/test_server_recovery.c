@@ -107,7 +107,8 @@ static void test_clean_close(void **state)
     int status;
     char *message;
     TpWs__StartWorkflowExecutionRequest *q = fx_start_request(f, "done");
-    q->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
+    q->workflow_id_reuse_policy =
+        (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
     assert_null(fx_try(f, TL_M_StartWorkflowExecution, q, &status, &message, NULL));
     assert_int_equal(status, 6);
     fx_start_workflow(f, "new");
@@ -212,7 +213,8 @@ static void random_step(struct fx *f, struct tl_rng *rng)
     switch (tl_rng_below(rng, 7)) {
     case 0: {
         TpWs__StartWorkflowExecutionRequest *q = fx_start_request(f, id);
-        q->workflow_id_conflict_policy = (TpEnums__WorkflowIdConflictPolicy)WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING;
+        q->workflow_id_conflict_policy =
+            (TpEnums__WorkflowIdConflictPolicy)WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING;
         fx_must(f, TL_M_StartWorkflowExecution, q);
         break;
     }
@@ -240,11 +242,14 @@ static void random_step(struct fx *f, struct tl_rng *rng)
             static int n;
             char aid[16];
             snprintf(aid, sizeof aid, "a%d", n++);
-            TpCommand__Command *a = tl_rng_below(rng, 2) ? fx_activity_command(f, aid, 0) : fx_timer_command(f, aid, 3000);
+            TpCommand__Command *a = tl_rng_below(rng, 2) ? fx_activity_command(f, aid, 0)
+                                                         : fx_timer_command(f, aid, 3000);
             int status;
             char *message;
             fx_try(f, TL_M_RespondWorkflowTaskCompleted,
-                   fx_completion(f, w->task_token, tl_rng_below(rng, 6) ? a : fx_complete_command(f), NULL, NULL), &status, &message, NULL);
+                   fx_completion(f, w->task_token,
+                                 tl_rng_below(rng, 6) ? a : fx_complete_command(f), NULL, NULL),
+                   &status, &message, NULL);
         }
         break;
     case 4:
@@ -257,7 +262,8 @@ static void random_step(struct fx *f, struct tl_rng *rng)
         } else {
             TpWs__PollActivityTaskQueueResponse *a = fx_end(&c, NULL, NULL, NULL);
             if (tl_rng_below(rng, 4)) {
-                TpWs__RespondActivityTaskCompletedRequest r = TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_REQUEST__INIT;
+                TpWs__RespondActivityTaskCompletedRequest r =
+                    TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_REQUEST__INIT;
                 int status;
                 char *message;
                 r.namespace_ = S("default");
@@ -282,11 +288,13 @@ static void snapshot(struct fx *f, char out[IDS][8400])
         TpWs__DescribeWorkflowExecutionRequest r = TP_WS__DESCRIBE_WORKFLOW_EXECUTION_REQUEST__INIT;
         r.namespace_ = S("default");
         r.execution = fx_execution(f, id, "");
-        TpWs__DescribeWorkflowExecutionResponse *d = fx_try(f, TL_M_DescribeWorkflowExecution, &r, &status, &message, NULL);
+        TpWs__DescribeWorkflowExecutionResponse *d =
+            fx_try(f, TL_M_DescribeWorkflowExecution, &r, &status, &message, NULL);
         snprintf(out[i], 8400, "%s", "none");
         if (d) {
-            snprintf(out[i], 8400, "%s %d %zu %s", d->workflow_execution_info->execution->run_id, (int)d->workflow_execution_info->status,
-                     d->n_pending_activities, fx_history(f, id, "", 0));
+            snprintf(out[i], 8400, "%s %d %zu %s", d->workflow_execution_info->execution->run_id,
+                     (int)d->workflow_execution_info->status, d->n_pending_activities,
+                     fx_history(f, id, "", 0));
         }
     }
 }
@@ -306,7 +314,8 @@ static void test_seeded_walk(void **state)
                 snapshot(f, after);
                 for (int i = 0; i < IDS; i++) {
                     if (strcmp(before[i], after[i]) != 0) {
-                        fail_msg("seed %d step %d\n  before: %s\n  after:  %s", (int)seed, step, before[i], after[i]);
+                        fail_msg("seed %d step %d\n  before: %s\n  after:  %s", (int)seed, step,
+                                 before[i], after[i]);
                     }
                 }
             }
@@ -318,8 +327,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_without_checkpoint), T(test_with_checkpoint_in_the_middle), T(test_clean_close), T(test_activity_token_survives),
-        T(test_failed_commit), T(test_mutant_is_noticed), T(test_seeded_walk),
+        T(test_without_checkpoint), T(test_with_checkpoint_in_the_middle),
+        T(test_clean_close),        T(test_activity_token_survives),
+        T(test_failed_commit),      T(test_mutant_is_noticed),
+        T(test_seeded_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

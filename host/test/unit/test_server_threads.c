@@ -7,7 +7,6 @@
 
 #define WORKFLOWS 60
 
-
 struct waiter {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
@@ -24,7 +23,8 @@ static void arrived(void *ud, struct tl_rpc_result *res)
 }
 
 /* A blocking call from any thread; the answer is in the arena. NULL: status in *status. */
-static void *call(struct tl_channel *ch, enum tl_method m, const void *req, struct tl_arena *arena, int *status)
+static void *call(struct tl_channel *ch, enum tl_method m, const void *req, struct tl_arena *arena,
+                  int *status)
 {
     struct waiter w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};
     struct tl_str bytes;
@@ -38,7 +38,8 @@ static void *call(struct tl_channel *ch, enum tl_method m, const void *req, stru
     pthread_mutex_unlock(&w.mutex);
     *status = w.res->status;
     if (*status == 0) {
-        assert_int_equal(tl_pb_decode(tl_method_info(m)->output, w.res->body, arena, &msg, NULL), TL_OK);
+        assert_int_equal(tl_pb_decode(tl_method_info(m)->output, w.res->body, arena, &msg, NULL),
+                         TL_OK);
     }
     tl_rpc_result_free(w.res);
     tl_rpc_call_release(c);
@@ -58,13 +59,18 @@ static void *workflow_worker(void *ud)
     for (;;) {
         int status;
         tl_arena_reset(&f.arena);
-        TpWs__PollWorkflowTaskQueueResponse *w = call(sh->ch, TL_M_PollWorkflowTaskQueue, fx_poll_request(&f, "orders", false), &f.arena, &status);
+        TpWs__PollWorkflowTaskQueueResponse *w =
+            call(sh->ch, TL_M_PollWorkflowTaskQueue, fx_poll_request(&f, "orders", false), &f.arena,
+                 &status);
         if (!w || !w->task_token.len) {
             break;
         }
         bool first = w->previous_started_event_id == 0;
         call(sh->ch, TL_M_RespondWorkflowTaskCompleted,
-             fx_completion(&f, w->task_token, first ? fx_activity_command(&f, "1", 0) : fx_complete_command(&f), NULL, NULL), &f.arena, &status);
+             fx_completion(&f, w->task_token,
+                           first ? fx_activity_command(&f, "1", 0) : fx_complete_command(&f), NULL,
+                           NULL),
+             &f.arena, &status);
         if (status == 0 && !first) {
             atomic_fetch_add(&sh->completed, 1);
         }
@@ -81,11 +87,14 @@ static void *activity_worker(void *ud)
     for (;;) {
         int status;
         tl_arena_reset(&f.arena);
-        TpWs__PollActivityTaskQueueResponse *a = call(sh->ch, TL_M_PollActivityTaskQueue, fx_poll_activity_request(&f, "orders"), &f.arena, &status);
+        TpWs__PollActivityTaskQueueResponse *a =
+            call(sh->ch, TL_M_PollActivityTaskQueue, fx_poll_activity_request(&f, "orders"),
+                 &f.arena, &status);
         if (!a || !a->task_token.len) {
             break;
         }
-        TpWs__RespondActivityTaskCompletedRequest r = TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_REQUEST__INIT;
+        TpWs__RespondActivityTaskCompletedRequest r =
+            TP_WS__RESPOND_ACTIVITY_TASK_COMPLETED_REQUEST__INIT;
         r.namespace_ = S("default");
         r.task_token = a->task_token;
         call(sh->ch, TL_M_RespondActivityTaskCompleted, &r, &f.arena, &status);
@@ -102,23 +111,28 @@ static void run_workflows(struct shared *sh)
     for (int i = 0; i < WORKFLOWS; i++) {
         char id[16];
         snprintf(id, sizeof id, "o-%d", i);
-        assert_non_null(call(sh->ch, TL_M_StartWorkflowExecution, fx_start_request(&f, id), &f.arena, &status));
+        assert_non_null(
+            call(sh->ch, TL_M_StartWorkflowExecution, fx_start_request(&f, id), &f.arena, &status));
     }
     for (int i = 0; i < WORKFLOWS; i++) {
         char id[16];
         snprintf(id, sizeof id, "o-%d", i);
         TpWs__GetWorkflowExecutionHistoryRequest *q = fx_history_request(&f, id, "");
         q->wait_new_event = true;
-        q->history_event_filter_type = (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
-        TpWs__GetWorkflowExecutionHistoryResponse *h = call(sh->ch, TL_M_GetWorkflowExecutionHistory, q, &f.arena, &status);
+        q->history_event_filter_type =
+            (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
+        TpWs__GetWorkflowExecutionHistoryResponse *h =
+            call(sh->ch, TL_M_GetWorkflowExecutionHistory, q, &f.arena, &status);
         assert_non_null(h);
         assert_int_equal(h->history->n_events, 1);
-        assert_int_equal(h->history->events[0]->event_type, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
+        assert_int_equal(h->history->events[0]->event_type,
+                         EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
     }
     TpWs__CountWorkflowExecutionsRequest c = TP_WS__COUNT_WORKFLOW_EXECUTIONS_REQUEST__INIT;
     c.namespace_ = S("default");
     c.query = S("ExecutionStatus = 'Completed'");
-    TpWs__CountWorkflowExecutionsResponse *n = call(sh->ch, TL_M_CountWorkflowExecutions, &c, &f.arena, &status);
+    TpWs__CountWorkflowExecutionsResponse *n =
+        call(sh->ch, TL_M_CountWorkflowExecutions, &c, &f.arena, &status);
     assert_int_equal(n->count, WORKFLOWS);
     tl_arena_deinit(&f.arena);
 }
@@ -137,7 +151,8 @@ static void test_threads(void **state)
     assert_int_equal(tl_server_start(f.s, &err), TL_OK);
     f.ch = sh.ch = tl_local_channel_open(tl_server_service(f.s));
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, i < 3 ? workflow_worker : activity_worker, &sh), 0);
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, i < 3 ? workflow_worker : activity_worker, &sh), 0);
     }
     run_workflows(&sh);
     assert_int_equal(atomic_load(&sh.completed), WORKFLOWS);
@@ -146,7 +161,8 @@ static void test_threads(void **state)
         pthread_join(threads[i], NULL);
     }
     int status;
-    assert_null(call(sh.ch, TL_M_StartWorkflowExecution, fx_start_request(&f, "late"), &f.arena, &status));
+    assert_null(
+        call(sh.ch, TL_M_StartWorkflowExecution, fx_start_request(&f, "late"), &f.arena, &status));
     assert_int_equal(status, 14);
     tl_server_stop(f.s);
     fx_free(&f);
