@@ -21,13 +21,14 @@ local allowed = {
     ["luahost"] = {
         "base", "io", "proto", "core", "luart", "rpc", "client", "worker", "server", "include",
     },
+    ["embed"] = { "base", "proto", "rpc", "luart", "client", "worker", "server", "include" },
     ["cli"] = {
         "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
         "server", "luahost", "include",
     },
     ["test"] = {
         "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
-        "server", "luahost", "cli", "include",
+        "server", "luahost", "cli", "embed", "include",
     },
     ["include"] = {}, -- the public header: for those that run native activities
     ["main.c"] = { "base", "cli" },

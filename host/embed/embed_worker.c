@@ -1,0 +1,145 @@
+/* The embedder's worker: a bundle of Lua workflows, C activities, and a worker over both. */
+#include "base/mem.h"
+#include "embed/embed_int.h"
+#include "luart/bundle.h"
+#include "worker/native.h"
+#include "worker/worker.h"
+
+struct tlua_worker {
+    struct tl_client *client;
+    struct tl_bundle *bundle; /* NULL: activities only */
+    struct tl_worker_lang *lang;
+    struct tl_registry *registry;
+    struct tl_worker *worker; /* made at start: it must know all activities */
+    struct tl_worker_options options;
+    char *task_queue;
+};
+
+/* A NULL-terminated copy of a list of texts; the texts are borrowed. */
+static const char **terminated(const char *const *list, size_t count)
+{
+    const char **out = TL_NEW_ARRAY(const char *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = list[i];
+    }
+    return out;
+}
+
+static tl_rc open_bundle(tlua_worker *w, const tlua_worker_options *o, struct tl_error *err)
+{
+    const char **roots = terminated(o->roots, o->roots_count);
+    const char **modules = terminated(o->workflows, o->workflows_count);
+    struct tl_bundle_config config = {.roots = roots, .workflow_modules = modules};
+    tl_rc rc = tl_bundle_open(&w->bundle, &config, err);
+    if (rc == TL_OK) {
+        w->lang = tl_worker_lua_lang_new(w->bundle);
+    }
+    tl_mem_free(roots);
+    tl_mem_free(modules);
+    return rc;
+}
+
+int tlua_worker_new(tlua_client *client, const tlua_worker_options *options, tlua_worker **out,
+                    tlua_error *err)
+{
+    tlua_worker_options o;
+    struct tl_error e = {0};
+    *out = NULL;
+    if (!embed_options(&o, sizeof o, options) || !client || !o.task_queue) {
+        return embed_error_text(err, TLUA_EINVAL, "client and task_queue are required");
+    }
+    tlua_worker *w = TL_NEW(struct tlua_worker);
+    w->client = client->client;
+    w->registry = tl_registry_new();
+    w->task_queue = tl_mem_dup(tl_str(o.task_queue));
+    tl_worker_options_init(&w->options);
+    w->options.task_queue = tl_str(w->task_queue);
+    if (o.max_cached_workflows) {
+        w->options.max_cached_workflows = o.max_cached_workflows;
+    }
+    if (o.max_concurrent_activities) {
+        w->options.max_concurrent_activities = o.max_concurrent_activities;
+    }
+    tl_rc rc = tl_worker_options_check(&w->options, &e);
+    if (rc == TL_OK && o.workflows_count) {
+        rc = open_bundle(w, &o, &e);
+    }
+    if (rc != TL_OK) {
+        tlua_worker_free(w);
+        return embed_error(err, rc, &e);
+    }
+    *out = w;
+    return TLUA_OK;
+}
+
+static int not_after_start(tlua_error *err)
+{
+    return embed_error_text(err, TLUA_EPRECONDITION,
+                            "activities are registered before the worker starts");
+}
+
+int tlua_worker_register(tlua_worker *worker, const char *name, tlua_activity_fn fn, void *ud,
+                         tlua_error *err)
+{
+    struct tl_error e = {0};
+    if (worker->worker) {
+        return not_after_start(err);
+    }
+    return embed_error(err, tl_native_add(worker->registry, tl_str(name), fn, ud, &e), &e);
+}
+
+int tlua_worker_load(tlua_worker *worker, const char *path, tlua_error *err)
+{
+    struct tl_error e = {0};
+    if (worker->worker) {
+        return not_after_start(err);
+    }
+    return embed_error(err, tl_native_load(worker->registry, tl_str(path), &e), &e);
+}
+
+int tlua_worker_start(tlua_worker *worker, tlua_error *err)
+{
+    struct tl_error e = {0};
+    if (worker->worker) {
+        return embed_error_text(err, TLUA_EPRECONDITION, "a worker starts only once");
+    }
+    struct tl_worker_config config = {
+        .client = worker->client,
+        .lang = worker->lang,
+        .registry = worker->registry,
+        .options = worker->options,
+    };
+    tl_rc rc = tl_worker_new(&worker->worker, &config, &e);
+    if (rc == TL_OK) {
+        rc = tl_worker_start(worker->worker, &e);
+    }
+    return embed_error(err, rc, &e);
+}
+
+int tlua_worker_stop(tlua_worker *worker, int64_t grace_ms, tlua_error *err)
+{
+    struct tl_error e = {0};
+    tl_rc rc = TL_OK;
+    if (worker->worker) {
+        tl_worker_shutdown(worker->worker, grace_ms > 0 ? grace_ms : 0);
+        tl_worker_wait(worker->worker, INT64_MAX, &rc, &e);
+    }
+    return embed_error(err, rc, &e);
+}
+
+void tlua_worker_free(tlua_worker *worker)
+{
+    if (worker) {
+        tl_worker_free(worker->worker);
+        tl_registry_free(worker->registry);
+        tl_worker_lua_lang_free(worker->lang);
+        tl_bundle_close(worker->bundle);
+        tl_mem_free(worker->task_queue);
+        tl_mem_free(worker);
+    }
+}
+
+const tlua_host_api *tlua_host(void)
+{
+    return tl_native_host_api();
+}
