@@ -193,6 +193,7 @@ int64_t tl_tx_append(struct tl_tx *tx, TpHistory__HistoryEvent *e, enum tl_place
 static void buffer_event(struct tl_tx *tx, TpHistory__HistoryEvent *e)
 {
     struct tl_buf bytes;
+    tx->touched = true;
     tl_wft_materialise(tx);
     tl_buf_init(&bytes, RECORD_BYTES_MAX);
     if (tl_pb_encode(e, &bytes, &tx->p->error) != TL_OK) {

@@ -10,10 +10,14 @@ tl_rc tl_tx_wft_unstart(struct tl_tx *tx, const struct tl_task_ref *ref, struct 
     }
     w->started_id = 0;
     w->started_ns = 0;
+    w->history_bytes = 0;
+    w->suggest_reasons = 0;
+    w->use_versioning = false;
     w->started_volatile = false;
     w->drops_sticky = false;
     tl_set_str(&w->request_id, NULL);
     tl_set_str(&w->identity, NULL);
+    tl_set_str(&w->build_id, NULL);
     tx->p->offer_wft = true;
     tx->touched = true;
     return tl_tx_result(tx, err);
