@@ -235,7 +235,8 @@ static int load_entry(lua_State *L)
 static tl_rc run_entry(struct tl_lua_run *run, void *ud)
 {
     struct tl_probe *p = ud;
-    lua_State *L = run->main;
+    lua_State *L = tl_state_aux(run);
+    tl_state_switch(run, L);
     lua_pushcfunction(L, load_entry);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
         return tl_error_set(p->err, TL_ESCRIPT, "%s", tl_sandbox_tostring(L, -1, NULL));
@@ -368,11 +369,12 @@ static int load_activities(lua_State *L)
 
 static tl_rc run_activities(struct tl_lua_run *run, void *ud)
 {
+    lua_State *L = tl_state_aux(run);
     (void)ud;
-    lua_pushcfunction(run->main, load_activities);
-    if (lua_pcall(run->main, 0, 0, 0) != LUA_OK) {
-        return tl_error_set(run->task_error, TL_ESCRIPT, "%s",
-                            tl_sandbox_tostring(run->main, -1, NULL));
+    tl_state_switch(run, L);
+    lua_pushcfunction(L, load_activities);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+        return tl_error_set(run->task_error, TL_ESCRIPT, "%s", tl_sandbox_tostring(L, -1, NULL));
     }
     return TL_OK;
 }
@@ -463,7 +465,7 @@ static int load_found(lua_State *L)
 static void add_required(void *ud, struct tl_str name)
 {
     struct scan *s = ud;
-    lua_State *L = s->run->main;
+    lua_State *L = tl_state_aux(s->run);
     if (s->rc != TL_OK || tl_map_get(&s->b->modules, name)) {
         return;
     }

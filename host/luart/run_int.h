@@ -14,7 +14,8 @@
 #include "luart/vm/vm.h"
 #include "luart/watchdog_int.h"
 
-/* --- where Lua values of the run are kept: slots of the main thread's stack --------------------- */
+/* --- where Lua values of the run are kept: slots of the main thread's stack ---------------------
+ * No function is ever called on the main thread, so that the slots keep their indices. */
 
 enum tl_slot {
     TL_SLOT_LIBS = 1,      /* protected tables by enum tl_lib */
@@ -36,7 +37,8 @@ enum tl_slot {
     TL_SLOT_MEMO,          /* upserted memo fields: name -> encoded payload */
     TL_SLOT_SEARCH,        /* upserted search attributes */
     TL_SLOT_DETAILS,       /* current details */
-    TL_SLOT_COUNT = TL_SLOT_DETAILS
+    TL_SLOT_AUX,           /* the coroutine for calls outside of fibers */
+    TL_SLOT_COUNT = TL_SLOT_AUX
 };
 
 /* --- futures and fibers ------------------------------------------------------------------------- */
@@ -215,6 +217,9 @@ void tl_slot_push(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
 void tl_slot_set(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
 /* Pushes the table in slot, made on first use. */
 void tl_slot_table(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
+/* A coroutine for calls that belong to no fiber (predicates, loading), made on first use. Nothing can
+ * be awaited on it. */
+lua_State *tl_state_aux(struct tl_lua_run *run);
 /* "file:line" of the innermost Lua function running on L, "" when there is none. */
 void tl_state_where(lua_State *L, char *out, size_t cap);
 

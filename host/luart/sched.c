@@ -520,7 +520,6 @@ int tl_future_await(lua_State *L)
 /* Evaluates what f waits for. True: wake it (run->current's error is in its user value). */
 static bool cond_holds(struct tl_lua_run *run, struct tl_fiber *f, enum tl_wake *reason)
 {
-    lua_State *L = run->main;
     *reason = TL_WAKE_CONDITION;
     if (!f->cond_index) {
         return f->cond_fn && f->cond_fn(run, f);
@@ -528,11 +527,14 @@ static bool cond_holds(struct tl_lua_run *run, struct tl_fiber *f, enum tl_wake 
     if (!lua_checkstack(f->await_co, 1)) {
         return false;
     }
+    lua_State *L = tl_state_aux(run);
     lua_pushvalue(f->await_co, f->cond_index);
     lua_xmove(f->await_co, L, 1);
     const char *before = run->read_only;
     run->read_only = "a predicate of wait_condition";
+    tl_state_switch(run, L);
     int status = lua_pcall(L, 0, 1, 0);
+    tl_state_switch(run, run->main);
     run->read_only = before;
     if (status != LUA_OK) {
         *reason = TL_WAKE_ERROR;

@@ -189,6 +189,16 @@ void tl_slot_table(lua_State *L, struct tl_lua_run *run, enum tl_slot slot)
     }
 }
 
+lua_State *tl_state_aux(struct tl_lua_run *run)
+{
+    lua_State *co = lua_tothread(run->main, TL_SLOT_AUX);
+    if (!co) {
+        co = lua_newthread(run->main);
+        lua_replace(run->main, TL_SLOT_AUX);
+    }
+    return co;
+}
+
 /* --- making ----------------------------------------------------------------------------------- */
 
 static bool copy_text(struct tl_lua_run *run, struct tl_str *s)
