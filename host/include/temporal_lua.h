@@ -47,7 +47,11 @@ enum tlua_code {
     TLUA_EPERMISSION = -9,
     TLUA_EUNIMPLEMENTED = -10,
     TLUA_EINTERNAL = -11,
-    TLUA_EIO = -13
+    TLUA_EIO = -13,
+    TLUA_ESCRIPT = -31,   /* a script does not load or raised */
+    TLUA_ESCHEMA = -901,  /* the database has another schema */
+    TLUA_ELOCKED = -902,  /* the database is in use by another process */
+    TLUA_ECORRUPT = -903  /* the database is damaged or no database */
 };
 
 /* A borrowed view of bytes; not NUL-terminated unless the function says so. */
@@ -193,8 +197,8 @@ typedef struct tlua_server_options {
 #define TLUA_SERVER_OPTIONS_INIT {sizeof(tlua_server_options), 0, 0}
 
 /* An embedded server with threads of its own; no port is opened.
- * Owns: *out, until tlua_server_close. Thread: any. Errors: EIO, EINVAL, EPRECONDITION (another
- * process holds the file, or it has a newer schema). */
+ * Owns: *out, until tlua_server_close. Thread: any. Errors: ENOTFOUND (no such folder), EIO,
+ * ESCHEMA, ELOCKED, ECORRUPT, EINVAL. */
 TLUA_EXPORT int tlua_server_open(const tlua_server_options *options, tlua_server **out,
                                  tlua_error *err);
 /* Clients and workers on it must be gone. NULL is fine. */
@@ -285,7 +289,8 @@ typedef struct tlua_worker_options {
 #define TLUA_WORKER_OPTIONS_INIT {sizeof(tlua_worker_options), 0, 0, 0, 0, 0, 0, 0}
 
 /* Loads the workflows; polls nothing yet. The client must outlive the worker.
- * Owns: *out, until tlua_worker_free. Errors: EINVAL (a script that does not load, bad options). */
+ * Owns: *out, until tlua_worker_free. Errors: EINVAL (bad options), ESCRIPT (a script that does
+ * not load), ENOTFOUND (no such module). */
 TLUA_EXPORT int tlua_worker_new(tlua_client *client, const tlua_worker_options *options,
                                 tlua_worker **out, tlua_error *err);
 /* Before start only. fn runs on activity threads. Errors: EEXISTS, EPRECONDITION. */

@@ -68,7 +68,7 @@ static void compose(tlua_activity *a, void *ud)
         f.type = "TooLong";
         f.message = "the name is too long";
         f.non_retryable = true;
-        api->fail(a, &f);
+        (api->fail)(a, &f); /* cmocka has a macro of that name */
         return;
     }
     int n = snprintf(out, sizeof out, "\"%s, %.*s!\"", (const char *)ud, (int)in.data.size - 2,
@@ -239,7 +239,7 @@ static void bad_arguments_are_values(void **state)
     assert_int_equal(tlua_server_open(NULL, &server, &err), TLUA_EINVAL);
     assert_null(server);
     so.db_path = "/nowhere/at/all.db";
-    assert_int_equal(tlua_server_open(&so, &server, &err), TLUA_EIO);
+    assert_int_equal(tlua_server_open(&so, &server, &err), TLUA_ENOTFOUND);
     assert_true(err.message[0] != 0);
     so.db_path = NULL;
     assert_int_equal(tlua_server_open(&so, &server, NULL), TLUA_OK);
