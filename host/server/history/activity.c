@@ -215,11 +215,19 @@ static tl_rc find_activity(struct tl_tx *tx, const struct tl_activity_key *key, 
     return TL_OK;
 }
 
-static tl_rc check_size(struct tl_tx *tx, const void *msg, struct tl_error *err)
+/* What a worker sends and the server cannot keep fails the activity for good: the worker would only
+ * send it again. */
+static tl_rc fail_oversize(struct tl_tx *tx, const struct tl_activity_key *key, const char *what,
+                           const char *identity, struct tl_error *err)
 {
-    return tl_message_bytes(msg) <= tx->env->limits.blob_bytes
-               ? TL_OK
-               : tl_error_set(err, TL_EINVAL, "Blob data size exceeds limit.");
+    struct tl_failure_cut space;
+    tl_cut_server(&space, what, true);
+    return tl_tx_activity_fail(tx, key, &space.outer, NULL, identity, err);
+}
+
+static bool is_oversize(const struct tl_tx *tx, const void *msg)
+{
+    return tl_message_bytes(msg) > tx->env->limits.blob_bytes;
 }
 
 static tl_rc closed(struct tl_tx *tx, struct tl_error *err)
@@ -237,16 +245,8 @@ tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *ke
 {
     struct tl_act *act = NULL;
     tl_rc rc = find_activity(tx, key, true, &act, err);
-    if (rc == TL_OK && tl_message_bytes(result) > tx->env->limits.blob_bytes) {
-        /* A result that cannot be kept fails the activity: the worker would only send it again. */
-        TpFailure__ServerFailureInfo info = TP_FAILURE__SERVER_FAILURE_INFO__INIT;
-        TpFailure__Failure f = TP_FAILURE__FAILURE__INIT;
-        f.message = (char *)(uintptr_t) "Complete result exceeds size limit.";
-        f.source = (char *)(uintptr_t) "Server";
-        f.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_SERVER_FAILURE_INFO;
-        f.server_failure_info = &info;
-        info.non_retryable = true;
-        return tl_tx_activity_fail(tx, key, &f, NULL, identity, err);
+    if (rc == TL_OK && is_oversize(tx, result)) {
+        return fail_oversize(tx, key, "Complete result exceeds size limit.", identity, err);
     }
     if (rc != TL_OK) {
         return rc;
@@ -286,17 +286,13 @@ tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
                           const char *identity, struct tl_error *err)
 {
     struct tl_act *act = NULL;
+    struct tl_failure_cut space;
     tl_rc rc = find_activity(tx, key, false, &act, err);
-    if (rc == TL_OK) {
-        rc = check_size(tx, failure, err);
-    }
-    if (rc == TL_OK) {
-        rc = check_size(tx, last_heartbeat, err);
-    }
     if (rc != TL_OK) {
         return rc;
     }
-    if (last_heartbeat) {
+    failure = tl_cut_failure(failure, tx->env->limits.blob_bytes, true, &space);
+    if (last_heartbeat && !is_oversize(tx, last_heartbeat)) {
         note_heartbeat(tx, act, last_heartbeat, identity);
     }
     act->last_completed_ns = tx->now_ns;
@@ -330,8 +326,8 @@ tl_rc tl_tx_activity_cancel(struct tl_tx *tx, const struct tl_activity_key *key,
             err, TL_EINVAL,
             "unable to mark activity as canceled without activity being request canceled first");
     }
-    if (rc == TL_OK) {
-        rc = check_size(tx, details, err);
+    if (rc == TL_OK && is_oversize(tx, details)) {
+        return fail_oversize(tx, key, "Cancel details exceed size limit.", identity, err);
     }
     if (rc != TL_OK) {
         return rc;
@@ -356,11 +352,12 @@ tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *k
 {
     struct tl_act *act = NULL;
     tl_rc rc = find_activity(tx, key, false, &act, err);
-    if (rc == TL_OK) {
-        rc = check_size(tx, details, err);
-    }
     if (rc != TL_OK) {
         return rc;
+    }
+    if (is_oversize(tx, details)) {
+        *out = (struct tl_heartbeat_reply){.cancel_requested = true};
+        return fail_oversize(tx, key, "Heartbeat details exceed size limit.", identity, err);
     }
     note_heartbeat(tx, act, details, identity);
     *out = (struct tl_heartbeat_reply){.cancel_requested = act->cancel_requested};

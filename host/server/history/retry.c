@@ -87,6 +87,45 @@ tl_rc tl_retry_policy_check(const TpCommon__RetryPolicy *p, struct tl_error *err
 
 /* --- failures ---------------------------------------------------------------------------------------- */
 
+void tl_cut_server(struct tl_failure_cut *space, const char *message, bool non_retryable)
+{
+    space->outer = (TpFailure__Failure)TP_FAILURE__FAILURE__INIT;
+    space->info = (TpFailure__ServerFailureInfo)TP_FAILURE__SERVER_FAILURE_INFO__INIT;
+    space->outer.message = (char *)(uintptr_t)message;
+    space->outer.source = (char *)(uintptr_t) "Server";
+    space->outer.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_SERVER_FAILURE_INFO;
+    space->outer.server_failure_info = &space->info;
+    space->info.non_retryable = non_retryable;
+}
+
+const TpFailure__Failure *tl_cut_failure(const TpFailure__Failure *f, int64_t bytes_max,
+                                         bool non_retryable, struct tl_failure_cut *space)
+{
+    if (tl_message_bytes(f) <= bytes_max) {
+        return f;
+    }
+    size_t n = tl_str(f->message).n, room = (size_t)bytes_max / 2;
+    if (room > sizeof(space->message) - 1) {
+        room = sizeof(space->message) - 1;
+    }
+    if (n > room) {
+        n = room;
+        while (n > 0 && ((unsigned char)f->message[n] & 0xC0) == 0x80) {
+            n--; /* not in the middle of a character */
+        }
+    }
+    memcpy(space->message, f->message, n);
+    space->message[n] = 0;
+    tl_cut_server(space, "Failure exceeds size limit.", non_retryable);
+    space->inner = (TpFailure__Failure)TP_FAILURE__FAILURE__INIT;
+    space->inner.message = space->message;
+    if (tl_str(f->source).n <= 100) {
+        space->inner.source = f->source;
+    }
+    space->outer.cause = &space->inner;
+    return &space->outer;
+}
+
 static bool contains(char *const *types, size_t n, const char *prefix, const char *name)
 {
     size_t prefix_n = strlen(prefix);
@@ -174,42 +213,13 @@ struct tl_backoff tl_retry_backoff(int64_t now_ns, int32_t attempt, int32_t atte
 
 /* --- activities -------------------------------------------------------------------------------------- */
 
-/* A failure that is too large to keep for the next attempt: its head under a server failure. */
-static bool keep_cut_failure(struct tl_act *act, const TpFailure__Failure *f, int64_t bytes_max)
-{
-    TpFailure__ServerFailureInfo info = TP_FAILURE__SERVER_FAILURE_INFO__INIT;
-    TpFailure__Failure outer = TP_FAILURE__FAILURE__INIT, inner = TP_FAILURE__FAILURE__INIT;
-    char message[1024];
-    size_t n = tl_str(f->message).n, room = (size_t)bytes_max / 2;
-    if (room > sizeof(message) - 1) {
-        room = sizeof(message) - 1;
-    }
-    if (n > room) {
-        n = room;
-        while (n > 0 && ((unsigned char)f->message[n] & 0xC0) == 0x80) {
-            n--; /* not in the middle of a character */
-        }
-    }
-    memcpy(message, f->message, n);
-    message[n] = 0;
-    inner.message = message;
-    inner.source = tl_str(f->source).n <= 100 ? f->source : inner.source;
-    outer.message = (char *)(uintptr_t) "Failure exceeds size limit.";
-    outer.source = (char *)(uintptr_t) "Server";
-    outer.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_SERVER_FAILURE_INFO;
-    outer.server_failure_info = &info;
-    outer.cause = &inner;
-    return tl_set_blob_message(&act->last_failure, &outer);
-}
-
 static void next_attempt(struct tl_tx *tx, struct tl_act *act, const TpFailure__Failure *failure,
                          int64_t interval_ns)
 {
-    int64_t bytes_max = tx->env->limits.activity_failure_bytes;
-    bool kept = tl_message_bytes(failure) <= bytes_max
-                    ? tl_set_blob_message(&act->last_failure, failure)
-                    : keep_cut_failure(act, failure, bytes_max);
-    if (!kept) {
+    struct tl_failure_cut space;
+    if (!tl_set_blob_message(&act->last_failure,
+                             tl_cut_failure(failure, tx->env->limits.activity_failure_bytes, false,
+                                            &space))) {
         tl_tx_break(tx, "the failure of an activity");
     }
     act->attempt++;

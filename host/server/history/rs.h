@@ -59,7 +59,7 @@ struct tl_act {
     struct tl_blob attributes;   /* encoded ActivityTaskScheduledEventAttributes */
     struct tl_blob last_failure; /* encoded Failure */
     struct tl_blob heartbeat;    /* encoded Payloads */
-    bool started, cancel_requested;
+    bool started, cancel_requested, has_priority;
     bool offered;                /* memory: this attempt was given to matching */
 };
 
@@ -259,7 +259,7 @@ tl_rc tl_tx_fail(struct tl_tx *tx, enum tl_error_kind kind, struct tl_error *err
                  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Fills a DISPATCH effect. */
 void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs);
-void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act *act);
+void tl_effects_act(struct tl_effects *fx, struct tl_act *act);
 /* NOT_FOUND for a closed run. */
 tl_rc tl_tx_need_open(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
@@ -381,6 +381,16 @@ struct tl_retry_policy {
 void tl_retry_policy_fill(struct tl_retry_policy *out, const TpCommon__RetryPolicy *in);
 /* Errors: TL_EINVAL with the server's words. */
 tl_rc tl_retry_policy_check(const TpCommon__RetryPolicy *p, struct tl_error *err) TL_MUST_USE;
+/* f, or when it is larger than bytes_max its head under a server failure, built in `space`. */
+struct tl_failure_cut {
+    TpFailure__Failure outer, inner;
+    TpFailure__ServerFailureInfo info;
+    char message[1024];
+};
+const TpFailure__Failure *tl_cut_failure(const TpFailure__Failure *f, int64_t bytes_max,
+                                         bool non_retryable, struct tl_failure_cut *space);
+/* A failure of the server's own. */
+void tl_cut_server(struct tl_failure_cut *space, const char *message, bool non_retryable);
 bool tl_failure_is_retryable(const TpFailure__Failure *f, char *const *types, size_t n_types);
 struct tl_backoff {
     int retry_state; /* RETRY_STATE_IN_PROGRESS: interval_ns is valid */

@@ -240,6 +240,7 @@ struct tl_act *tl_rs_act_add(struct tl_rs *rs, int64_t scheduled_id, int64_t sch
     act->schedule_to_start_ns = tl_pb_duration_ns_or(attrs->schedule_to_start_timeout, 0);
     act->start_to_close_ns = tl_pb_duration_ns_or(attrs->start_to_close_timeout, 0);
     act->heartbeat_timeout_ns = tl_pb_duration_ns_or(attrs->heartbeat_timeout, 0);
+    act->has_priority = attrs->priority != NULL;
     set_retry(act, attrs->retry_policy);
     tl_set_blob(&act->attributes, encoded);
     tl_map_put_num(need_map(&rs->acts), (uint64_t)scheduled_id, act);

@@ -267,13 +267,19 @@ void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs)
     f->u.wft.priority = tl_blob_decode(&rs->priority, &tp_common__priority__descriptor, fx->arena);
 }
 
-void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act *act)
+static const TpCommon__Priority *priority_of(const struct tl_act *act, struct tl_arena *arena)
 {
-    TpHistory__ActivityTaskScheduledEventAttributes *attrs = tl_blob_decode(
-        &act->attributes, &tp_history__activity_task_scheduled_event_attributes__descriptor,
-        fx->arena);
+    const TpHistory__ActivityTaskScheduledEventAttributes *attrs =
+        act->has_priority
+            ? tl_blob_decode(&act->attributes,
+                             &tp_history__activity_task_scheduled_event_attributes__descriptor, arena)
+            : NULL;
+    return attrs ? attrs->priority : NULL;
+}
+
+void tl_effects_act(struct tl_effects *fx, struct tl_act *act)
+{
     struct tl_effect *f = tl_effects_add(fx, TL_FX_DISPATCH_ACTIVITY);
-    (void)rs;
     if (!f) {
         return;
     }
@@ -282,7 +288,7 @@ void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act
     f->u.activity.scheduled_id = act->scheduled_id;
     f->u.activity.attempt = act->attempt;
     f->u.activity.stamp = act->stamp;
-    f->u.activity.priority = attrs ? attrs->priority : NULL;
+    f->u.activity.priority = priority_of(act, fx->arena);
     act->offered = true;
 }
 
@@ -291,7 +297,7 @@ static void offer_activities(struct tl_tx *tx)
     for (size_t i = 0; i < tx->p->offer_n; i++) {
         struct tl_act *act = tl_rs_act(tx->rs, tx->p->offer_acts[i]);
         if (act && !act->started && !act->offered) {
-            tl_effects_act(&tx->effects, tx->rs, act);
+            tl_effects_act(&tx->effects, act);
             tl_rs_act_arm(tx->rs, act);
         }
     }
@@ -418,7 +424,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
         {
             struct tl_act *act = e->value;
             if (!act->started && act->attempt_ns <= now_ns) {
-                tl_effects_act(out, rs, act);
+                tl_effects_act(out, act);
                 tl_rs_act_arm(rs, act);
                 wanted++;
             }

@@ -393,7 +393,10 @@ tl_rc tl_tx_wft_fail(struct tl_tx *tx, const struct tl_task_ref *ref,
     if (!tl_wft_matches(tx->rs, ref)) {
         return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND, "Workflow task not found.");
     }
-    tl_wft_fail_started(tx, (int)req->cause, req->failure, req->identity, req->binary_checksum);
+    struct tl_failure_cut space;
+    tl_wft_fail_started(tx, (int)req->cause,
+                        tl_cut_failure(req->failure, tx->env->limits.blob_bytes, true, &space),
+                        req->identity, req->binary_checksum);
     tl_wft_schedule(tx, 0);
     return tl_tx_result(tx, err);
 }

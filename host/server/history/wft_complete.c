@@ -48,8 +48,7 @@ static void refusal_message(const struct tl_refusal *no, char *out, size_t cap)
 static tl_rc refuse(struct tl_wft_done *d, struct tl_error *err)
 {
     struct tl_tx *tx = d->tx;
-    TpFailure__ServerFailureInfo info = TP_FAILURE__SERVER_FAILURE_INFO__INIT;
-    TpFailure__Failure failure = TP_FAILURE__FAILURE__INIT;
+    struct tl_failure_cut space;
     char message[520];
     refusal_message(&d->no, message, sizeof(message));
     if (tx->rs->wft.attempt > 1 &&
@@ -57,11 +56,8 @@ static tl_rc refuse(struct tl_wft_done *d, struct tl_error *err)
         /* It keeps failing: let it time out, which is the back-off. */
         return tl_error_set(err, TL_EINVAL, "%s", message);
     }
-    failure.message = message;
-    failure.source = (char *)(uintptr_t) "Server";
-    failure.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_SERVER_FAILURE_INFO;
-    failure.server_failure_info = &info;
-    tl_wft_fail_started(tx, d->no.cause, &failure, d->req->identity, d->req->binary_checksum);
+    tl_cut_server(&space, message, false);
+    tl_wft_fail_started(tx, d->no.cause, &space.outer, d->req->identity, d->req->binary_checksum);
     if (d->no.terminate) {
         tl_close_terminate(tx, message, NULL, TL_IDENTITY_SERVICE, NULL, 0);
     } else {

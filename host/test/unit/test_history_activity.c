@@ -281,6 +281,21 @@ static void a_token_of_an_earlier_attempt_is_refused(void **state)
     assert_int_equal(rig_heartbeat(r, "1", &reply), TL_ENOTFOUND);
 }
 
+static void what_cannot_be_kept_fails_the_activity(void **state)
+{
+    struct history_rig *r = *state;
+    struct tl_heartbeat_reply reply;
+    schedule(r, with_retry(r, RIG_S, 0));
+    assert_int_equal(rig_poll_activity(r, SCHEDULED_ID), TL_OK);
+    r->env.limits.blob_bytes = 10;
+    assert_int_equal(rig_heartbeat(r, "\"much too long\"", &reply), TL_OK);
+    assert_true(reply.cancel_requested);
+    const TpHistory__ActivityTaskFailedEventAttributes *a =
+        rig_event(r, 7)->activity_task_failed_event_attributes;
+    assert_string_equal(a->failure->message, "Heartbeat details exceed size limit.");
+    assert_int_equal(a->retry_state, RETRY_STATE_NON_RETRYABLE_FAILURE);
+}
+
 /* --- retries ------------------------------------------------------------------------------------------ */
 
 static void retries_write_no_events(void **state) /* 27 */
@@ -620,6 +635,7 @@ int main(void)
         CASE(an_attempt_that_must_not_run_twice_is_durable_first),
         CASE(an_activity_is_completed_by_its_id),
         CASE(a_token_of_an_earlier_attempt_is_refused),
+        CASE(what_cannot_be_kept_fails_the_activity),
         CASE(retries_write_no_events),
         CASE(the_failure_may_name_the_delay),
         CASE(a_non_retryable_failure_closes_at_once),
