@@ -250,7 +250,8 @@ static struct tl_rpc_result *call_with_retry(struct tl_client *c, enum tl_method
     struct tl_retry retry = {0};
     struct waiter w;
     struct tl_rpc_result *res = NULL;
-    int64_t total = timeout_ns ? timeout_ns : info->class == TL_METHOD_LONG ? -1 : UNARY_TOTAL_NS;
+    bool endless = info->class == TL_METHOD_LONG && method != TL_M_QueryWorkflow;
+    int64_t total = timeout_ns ? timeout_ns : endless ? -1 : UNARY_TOTAL_NS;
     int64_t end = total > 0 ? tl_world_mono_ns(c->world) + total : INT64_MAX;
     waiter_init(&w, c);
     for (;;) {

@@ -52,7 +52,8 @@ const TpHistory__History *tl_history_iter_next(struct tl_history_iter *it, struc
         TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
         int64_t left_ns = time_left(it);
         if (it->deadline_mono_ns && left_ns <= 0) {
-            *rc = tl_client_error_local(err, TL_EDEADLINE, "no end of the history within the time given");
+            *rc = tl_client_error_local(err, TL_EDEADLINE,
+                                        "no end of the history within the time given");
             return NULL;
         }
         execution.workflow_id = tl_pb_cstr(arena, it->workflow_id);

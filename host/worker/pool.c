@@ -1,13 +1,13 @@
 /* The activity threads: one inbox, as many threads as turn out to be needed. A pool that keeps up
  * stays small (each thread has a language state); when the queue stands still for a moment, because
- * activities block, it grows at once by what waits, up to the number of slots. */
+ * activities block, it grows by what waits, at most to the double, up to the number of slots. */
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "worker/registry_int.h"
 #include "worker/worker_int.h"
 
-#define LOOK_NS (2 * TL_NS_PER_MS)
+#define LOOK_NS (5 * TL_NS_PER_MS)
 #define STEP_DEPTH_MAX 16
 #define INBOX_MAX ((size_t)1 << 20)
 
@@ -124,8 +124,8 @@ static void look_again(struct tl_timer *t)
     struct tl_worker *w = TL_CONTAINER(p, struct tl_worker, pool);
     size_t n = waiting(p);
     if (n && atomic_load(&p->taken) == p->taken_seen) {
-        while (n > 0 && spawn(w)) {
-            n--;
+        size_t most = (size_t)atomic_load(&p->thread_count);
+        for (n = n < most ? n : most; n > 0 && spawn(w); n--) {
         }
     }
     atomic_store(&p->grow_wanted, false);
