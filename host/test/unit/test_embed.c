@@ -14,7 +14,7 @@
 
 #include "include/temporal_lua.h"
 
-static char folder[] = "/tmp/tl_embed_XXXXXX";
+static char folder[] = "test-embed-XXXXXX";
 
 static const char script[] =
     "local workflow = require 'temporal.workflow'\n"
@@ -202,7 +202,7 @@ static void failures_and_terminations_are_told(void **state)
     tlua_reply *r;
     char text[200] = "\"";
     memset(text + 1, 'a', 150);
-    strcpy(text + 151, "\"");
+    memcpy(text + 151, "\"", 2);
     tlua_payload name = json(text);
     start(&p);
     assert_int_equal(begin(&p, "long", "Greeting", &name, NULL), TLUA_OK);

@@ -16,7 +16,7 @@
 #include "test/support/worker_env.h"
 #include "worker/native.h"
 
-static char folder[] = "/tmp/tl_native_XXXXXX";
+static char folder[] = "test-native-XXXXXX";
 
 static int make_folder(void **state)
 {
