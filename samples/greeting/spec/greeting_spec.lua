@@ -22,7 +22,7 @@ describe("greeting", function()
   end)
 
   it("runs as one file", function()
-    local lua = os.getenv "TEMPORAL_LUA" or "build/temporal-lua"
+    local lua = os.getenv "TEMPORAL_LUA_BIN" or "build/temporal-lua"
     local out = assert(io.popen(("%s run %s/single.lua Grace"):format(lua, root)))
     local text = out:read "a"
     assert.is_true(out:close())
