@@ -99,6 +99,7 @@ void env_init(struct env *e, const struct env_type *types)
 {
     *e = (struct env){.types = types};
     pthread_mutex_init(&e->log_mutex, NULL);
+    tl_log_level(TL_LOG_INFO);
     tl_log_sink(keep_line, e);
     fake_service_init(&e->fake);
     tl_arena_init(&e->arena, TL_ARENA_UNLIMITED);
