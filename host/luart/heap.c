@@ -7,6 +7,8 @@
 #include "base/mem.h"
 
 enum { CHUNK_BYTES = 2048 - 16 }; /* with malloc's own header two fit into a page */
+_Static_assert(CHUNK_BYTES - TL_HEAP_STEP >= TL_HEAP_SMALL_MAX, "a chunk holds any small block");
+_Static_assert(TL_HEAP_CLASSES == 32, "one bit for each class");
 
 struct tl_heap_large {
     struct tl_heap_large *prev, *next;
@@ -33,6 +35,7 @@ void tl_vm_heap_drop(struct tl_vm_heap *h)
     h->large = NULL;
     h->next = h->end = NULL;
     memset(h->free, 0, sizeof h->free);
+    h->free_mask = 0;
     h->used = h->held = 0;
 }
 
@@ -46,33 +49,58 @@ static void give_small(struct tl_vm_heap *h, void *p, size_t n)
     size_t class = n / TL_HEAP_STEP - 1;
     memcpy(p, &h->free[class], sizeof(void *));
     h->free[class] = p;
+    h->free_mask |= UINT32_C(1) << class;
+}
+
+static void *pop_free(struct tl_vm_heap *h, size_t class)
+{
+    void *p = h->free[class];
+    memcpy(&h->free[class], p, sizeof(void *));
+    if (!h->free[class]) {
+        h->free_mask &= ~(UINT32_C(1) << class);
+    }
+    return p;
+}
+
+static bool new_chunk(struct tl_vm_heap *h)
+{
+    char *chunk = tl_mem_try(CHUNK_BYTES);
+    if (!chunk) {
+        return false;
+    }
+    /* What is left of the old chunk serves smaller blocks. */
+    size_t left = (size_t)(h->end - h->next) & ~(size_t)(TL_HEAP_STEP - 1);
+    if (left >= TL_HEAP_STEP) {
+        give_small(h, h->next, left);
+    }
+    memcpy(chunk, &h->chunks, sizeof h->chunks);
+    h->chunks = chunk;
+    h->held += CHUNK_BYTES;
+    h->next = chunk + TL_HEAP_STEP;
+    h->end = chunk + CHUNK_BYTES;
+    return true;
 }
 
 static void *take_small(struct tl_vm_heap *h, size_t n)
 {
-    void **list = &h->free[n / TL_HEAP_STEP - 1];
-    void *p = *list;
-    if (p) {
-        memcpy(list, p, sizeof *list);
-        return p;
+    size_t class = n / TL_HEAP_STEP - 1;
+    if (h->free[class]) {
+        return pop_free(h, class);
     }
     if ((size_t)(h->end - h->next) < n) {
-        char *chunk = tl_mem_try(CHUNK_BYTES);
-        if (!chunk) {
+        /* Rather part of a larger block that was freed than more memory. */
+        uint32_t larger = h->free_mask & ~((UINT32_C(2) << class) - 1);
+        if (larger) {
+            size_t from = (size_t)__builtin_ctz(larger);
+            char *p = pop_free(h, from);
+            give_small(h, p + n, (from + 1) * TL_HEAP_STEP - n);
+            return p;
+        }
+        if (!new_chunk(h)) {
             return NULL;
         }
-        /* What is left of the old chunk serves smaller blocks. */
-        size_t left = (size_t)(h->end - h->next) & ~(size_t)(TL_HEAP_STEP - 1);
-        if (left >= TL_HEAP_STEP) {
-            give_small(h, h->next, left);
-        }
-        memcpy(chunk, &h->chunks, sizeof h->chunks);
-        h->chunks = chunk;
-        h->held += CHUNK_BYTES;
-        h->next = chunk + TL_HEAP_STEP;
-        h->end = chunk + CHUNK_BYTES;
     }
-    p = h->next;
+    void *p = h->next;
     h->next += n;
     return p;
 }

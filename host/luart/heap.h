@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define TL_HEAP_SMALL_MAX 512 /* larger blocks have a malloc of their own */
 #define TL_HEAP_STEP 16
@@ -19,6 +20,7 @@ struct tl_vm_heap {
     void *chunks;                       /* private: linked through their first word */
     char *next, *end;                   /* private: unused part of the newest chunk */
     void *free[TL_HEAP_CLASSES];        /* private */
+    uint32_t free_mask;                 /* private: classes with free blocks */
     struct tl_heap_large *large;        /* private */
     size_t used;                        /* read-only: bytes of live blocks, rounded to their class */
     size_t held;                        /* read-only: bytes taken from malloc */

@@ -233,8 +233,8 @@ int tl_sandbox_lib_of(lua_State *L, int index);
 void tl_sandbox_lookup(lua_State *L, int lib, int key_index);
 /* Pushes the sorted list of names of a library; returns how many. */
 int tl_sandbox_push_names(lua_State *L, int lib);
-/* The stock VM's C function of that name ("string", "pack"). */
-lua_CFunction tl_sandbox_stock(const char *lib, const char *name);
+/* The VM's own string.format. */
+lua_CFunction tl_sandbox_stock_format(void);
 /* Pushes an object that stands for something a workflow cannot have (loading files that also hold
  * worker code): it absorbs everything while loading and raises while running. */
 void tl_sandbox_push_inert(lua_State *L, const char *name);

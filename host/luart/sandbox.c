@@ -79,6 +79,7 @@ static const char *const arith_names[] = {"__add", "__sub", "__mul", "__mod", "_
                                           "__div", "__idiv", "__unm"};
 enum { ARITH_COUNT = sizeof arith_names / sizeof *arith_names };
 static lua_CFunction arith[ARITH_COUNT];
+static lua_CFunction stock_format;
 
 /* The stock functions are private to the VM; a throw-away state hands out their addresses. */
 static void fill_rows(void)
@@ -102,6 +103,12 @@ static void fill_rows(void)
                 rows[r].fn = lua_tocfunction(L, -1);
                 lua_pop(L, 1);
             }
+        }
+        if (opens[i].open == luaopen_string) {
+            lua_getfield(L, -1, "format");
+            stock_format = lua_tocfunction(L, -1);
+            TL_ASSERT(stock_format);
+            lua_pop(L, 1);
         }
         lua_pop(L, 1);
     }
@@ -144,15 +151,9 @@ static const struct row *find_row(int lib, const char *name)
     return NULL;
 }
 
-lua_CFunction tl_sandbox_stock(const char *lib, const char *name)
+lua_CFunction tl_sandbox_stock_format(void)
 {
-    for (int i = 0; i < TL_LIB_COUNT; i++) {
-        if (strcmp(libs[i].name, lib) == 0) {
-            const struct row *r = find_row(i, name);
-            return r && r->kind == ROW_STOCK ? r->fn : NULL;
-        }
-    }
-    return NULL;
+    return stock_format;
 }
 
 /* --- what does not exist ---------------------------------------------------------------------- */

@@ -103,6 +103,10 @@ static int log_values(lua_State *L, enum tl_log_level level, const char *between
 
 int tl_lib_print(lua_State *L)
 {
+    struct tl_lua_run *run = tl_run_of(L);
+    if (run->lenient && run->phase != TL_PHASE_RUN) {
+        return 0; /* the worker or client part of the file, which does nothing here */
+    }
     return log_values(L, TL_LOG_INFO, "\t");
 }
 
@@ -238,14 +242,15 @@ int tl_lib_load(lua_State *L)
 {
     bool env = !lua_isnone(L, 4);
     const char *mode = luaL_optstring(L, 3, "t");
+    bool pieces = lua_type(L, 1) != LUA_TSTRING;
     lua_settop(L, 4);
-    if (lua_type(L, 1) != LUA_TSTRING) {
+    if (pieces) {
         luaL_checktype(L, 1, LUA_TFUNCTION);
         read_pieces(L);
     }
     size_t n;
     const char *text = lua_tolstring(L, 1, &n);
-    const char *name = luaL_optstring(L, 2, "=(load)");
+    const char *name = luaL_optstring(L, 2, pieces ? "=(load)" : text);
     lua_settop(L, 4);
     if (!strchr(mode, 't')) {
         lua_pushnil(L);

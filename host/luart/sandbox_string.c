@@ -247,7 +247,6 @@ int tl_lib_str_rep(lua_State *L)
 /* The stock formatter, once objects have become text without addresses. */
 int tl_lib_str_format(lua_State *L)
 {
-    static lua_CFunction stock; /* the same pointer whichever thread writes it */
     size_t n;
     const char *f = luaL_checklstring(L, 1, &n), *end = f + n;
     int arg = 1, top = lua_gettop(L);
@@ -273,8 +272,5 @@ int tl_lib_str_format(lua_State *L)
             lua_replace(L, arg);
         }
     }
-    if (!stock) {
-        stock = tl_sandbox_stock("string", "format");
-    }
-    return stock(L);
+    return tl_sandbox_stock_format()(L);
 }

@@ -111,8 +111,9 @@ static tl_rc abandoned(struct tl_lua_run *run, struct tl_error *err)
                             where);
     }
     if (run->abandon_rc == TL_EMEMORY) {
-        return tl_error_set(err, TL_EMEMORY, "%s: the workflow needs more than its %zu bytes",
-                            where, run->heap.used_max);
+        return tl_error_set(err, TL_EMEMORY,
+                            "%s: the workflow needs more memory than its limit of %zu bytes", where,
+                            run->heap.used_max);
     }
     return run->abandon_rc; /* on_panic has set the message */
 }
