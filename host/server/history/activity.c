@@ -8,7 +8,7 @@ static char *text(const char *s)
     return (char *)(uintptr_t)tl_or_empty(s);
 }
 
-/* --- deadlines --------------------------------------------------------------------------------------- */
+/* --- deadlines ------------------------------------------------------------------------------- */
 
 static void sooner(int64_t from_ns, int64_t timeout_ns, int type, int64_t *at_ns, int *its_type)
 {
@@ -50,14 +50,15 @@ int64_t tl_activity_deadline_ns(const struct tl_act *act)
     return at_ns;
 }
 
-/* --- start ------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
-static bool fill_response(struct tl_tx *tx, const struct tl_act *act, struct tl_activity_started *out)
+static bool fill_response(struct tl_tx *tx, const struct tl_act *act,
+                          struct tl_activity_started *out)
 {
     struct tl_arena *a = tx->arena;
     const struct tl_rs *rs = tx->rs;
-    TpWs__PollActivityTaskQueueResponse *r = TL_PB_NEW(
-        a, TpWs__PollActivityTaskQueueResponse, tp_ws__poll_activity_task_queue_response);
+    TpWs__PollActivityTaskQueueResponse *r =
+        TL_PB_NEW(a, TpWs__PollActivityTaskQueueResponse, tp_ws__poll_activity_task_queue_response);
     TpHistory__ActivityTaskScheduledEventAttributes *attrs = tl_blob_decode(
         &act->attributes, &tp_history__activity_task_scheduled_event_attributes__descriptor, a);
     if (!r || !attrs) {
@@ -88,8 +89,7 @@ static bool fill_response(struct tl_tx *tx, const struct tl_act *act, struct tl_
     r->retry_policy = attrs->retry_policy;
     r->priority = attrs->priority;
     if (act->heartbeat.n > 0) {
-        r->heartbeat_details =
-            tl_blob_decode(&act->heartbeat, &tp_common__payloads__descriptor, a);
+        r->heartbeat_details = tl_blob_decode(&act->heartbeat, &tp_common__payloads__descriptor, a);
     }
     out->response = r;
     return r->workflow_type->name && r->workflow_execution->workflow_id &&
@@ -103,8 +103,7 @@ static tl_rc fill_out(struct tl_tx *tx, const struct tl_act *act, struct tl_acti
         .ref = {act->scheduled_id, 0, act->started_ns, act->attempt},
         /* If this start got lost in a crash, the activity would be delivered again. That is one
          * attempt too many when this is the last one allowed. */
-        .durable_first =
-            act->retry_attempts_max > 0 && act->attempt >= act->retry_attempts_max,
+        .durable_first = act->retry_attempts_max > 0 && act->attempt >= act->retry_attempts_max,
     };
     if (!fill_response(tx, act, out)) {
         return tl_error_set(err, TL_ELIMIT, "no memory for an activity task");
@@ -141,9 +140,10 @@ tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attem
     (void)deployment_options;
     tx->error_kind = TL_ERR_PLAIN;
     if (!act || act->attempt != attempt || act->stamp != stamp) {
-        return tl_tx_fail(tx, TL_ERR_STALE_TASK, err, TL_ENOTFOUND,
-                          "invalid activityID or activity already timed out or invoking workflow is "
-                          "completed");
+        return tl_tx_fail(
+            tx, TL_ERR_STALE_TASK, err, TL_ENOTFOUND,
+            "invalid activityID or activity already timed out or invoking workflow is "
+            "completed");
     }
     if (!act->started) {
         return tl_activity_start_now(tx, act, identity, request_id, out, err);
@@ -167,12 +167,13 @@ int64_t tl_activity_write_started(struct tl_tx *tx, struct tl_act *act)
     a.identity = text(act->identity);
     a.request_id = text(act->request_id);
     a.attempt = act->attempt;
-    a.last_failure = tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
+    a.last_failure =
+        tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
     TL_EV_SET(&ev, ACTIVITY_TASK_STARTED, activity_task_started, &a);
     return tl_tx_add(tx, &ev);
 }
 
-/* --- which activity ---------------------------------------------------------------------------------- */
+/* --- which activity -------------------------------------------------------------------------- */
 
 static tl_rc not_found(struct tl_tx *tx, struct tl_error *err)
 {
@@ -181,8 +182,8 @@ static tl_rc not_found(struct tl_tx *tx, struct tl_error *err)
                       "completed");
 }
 
-static tl_rc find_activity(struct tl_tx *tx, const struct tl_activity_key *key, bool may_be_unstarted,
-                           struct tl_act **out, struct tl_error *err)
+static tl_rc find_activity(struct tl_tx *tx, const struct tl_activity_key *key,
+                           bool may_be_unstarted, struct tl_act **out, struct tl_error *err)
 {
     tx->error_kind = TL_ERR_PLAIN;
     tl_rc rc = tl_tx_need_open(tx, err);
@@ -237,7 +238,7 @@ static tl_rc closed(struct tl_tx *tx, struct tl_error *err)
     return tl_tx_result(tx, err);
 }
 
-/* --- results ----------------------------------------------------------------------------------------- */
+/* --- results --------------------------------------------------------------------------------- */
 
 tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *key,
                               const TpCommon__Payloads *result, const char *identity,
@@ -282,8 +283,9 @@ static void note_heartbeat(struct tl_tx *tx, struct tl_act *act, const TpCommon_
 }
 
 tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
-                          const TpFailure__Failure *failure, const TpCommon__Payloads *last_heartbeat,
-                          const char *identity, struct tl_error *err)
+                          const TpFailure__Failure *failure,
+                          const TpCommon__Payloads *last_heartbeat, const char *identity,
+                          struct tl_error *err)
 {
     struct tl_act *act = NULL;
     struct tl_failure_cut space;

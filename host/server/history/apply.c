@@ -16,9 +16,10 @@ static tl_rc encode_failed(const TpHistory__HistoryEvent *e, struct tl_error *er
     return tl_error_set(err, TL_EDECODE, "event %lld cannot be kept", (long long)e->event_id);
 }
 
-/* --- start ----------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
-static void apply_timeouts(struct tl_rs *rs, const TpHistory__WorkflowExecutionStartedEventAttributes *a)
+static void apply_timeouts(struct tl_rs *rs,
+                           const TpHistory__WorkflowExecutionStartedEventAttributes *a)
 {
     rs->execution_timeout_ns = tl_pb_duration_ns_or(a->workflow_execution_timeout, 0);
     rs->run_timeout_ns = tl_pb_duration_ns_or(a->workflow_run_timeout, 0);
@@ -65,7 +66,7 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
     return TL_OK;
 }
 
-/* --- workflow tasks -------------------------------------------------------------------------------- */
+/* --- workflow tasks -------------------------------------------------------------------------- */
 
 static tl_rc apply_task_scheduled(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                                   struct tl_arena *scratch, struct tl_error *err)
@@ -130,10 +131,9 @@ static tl_rc apply_task_lost(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                              struct tl_arena *scratch, struct tl_error *err)
 {
     (void)scratch, (void)err;
-    bool not_started =
-        (int)e->event_type == EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT &&
-        (int)e->workflow_task_timed_out_event_attributes->timeout_type ==
-            TIMEOUT_TYPE_SCHEDULE_TO_START;
+    bool not_started = (int)e->event_type == EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT &&
+                       (int)e->workflow_task_timed_out_event_attributes->timeout_type ==
+                           TIMEOUT_TYPE_SCHEDULE_TO_START;
     int32_t next_attempt = tl_rs_is_sticky(rs) || not_started ? 1 : rs->wft.attempt + 1;
     rs->close_attempted = false;
     tl_rs_clear_sticky(rs);
@@ -141,7 +141,7 @@ static tl_rc apply_task_lost(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
     return TL_OK;
 }
 
-/* --- activities ------------------------------------------------------------------------------------ */
+/* --- activities ------------------------------------------------------------------------------ */
 
 static tl_rc apply_activity_scheduled(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                                       struct tl_arena *scratch, struct tl_error *err)
@@ -202,7 +202,7 @@ static tl_rc apply_activity_cancel_requested(struct tl_rs *rs, const TpHistory__
     return TL_OK;
 }
 
-/* --- timers ---------------------------------------------------------------------------------------- */
+/* --- timers ---------------------------------------------------------------------------------- */
 
 static tl_rc apply_timer_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                                  struct tl_arena *scratch, struct tl_error *err)
@@ -233,7 +233,7 @@ static tl_rc apply_timer_canceled(struct tl_rs *rs, const TpHistory__HistoryEven
     return TL_OK;
 }
 
-/* --- the run itself -------------------------------------------------------------------------------- */
+/* --- the run itself -------------------------------------------------------------------------- */
 
 static tl_rc apply_signaled(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                             struct tl_arena *scratch, struct tl_error *err)
@@ -255,8 +255,8 @@ static tl_rc apply_cancel_requested(struct tl_rs *rs, const TpHistory__HistoryEv
 static tl_rc apply_search_attributes(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                                      struct tl_arena *scratch, struct tl_error *err)
 {
-    const TpCommon__SearchAttributes *now = tl_blob_decode(
-        &rs->search_attributes, &tp_common__search_attributes__descriptor, scratch);
+    const TpCommon__SearchAttributes *now =
+        tl_blob_decode(&rs->search_attributes, &tp_common__search_attributes__descriptor, scratch);
     const TpCommon__SearchAttributes *merged = tl_search_attributes_merge(
         now, e->upsert_workflow_search_attributes_event_attributes->search_attributes, scratch);
     if (!merged || !tl_set_blob_message(&rs->search_attributes, merged)) {
@@ -325,10 +325,12 @@ static tl_rc apply_closed(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
     return TL_OK;
 }
 
-/* --- table ----------------------------------------------------------------------------------------- */
+/* --- table ----------------------------------------------------------------------------------- */
 
 #define ROW(NAME, fn)                                                                              \
-    {EVENT_TYPE_##NAME, TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##NAME##_EVENT_ATTRIBUTES, fn}
+    {                                                                                              \
+        EVENT_TYPE_##NAME, TP_HISTORY__HISTORY_EVENT__ATTRIBUTES_##NAME##_EVENT_ATTRIBUTES, fn     \
+    }
 
 /* Types without a row (markers, ActivityTaskStarted) change nothing but the history. */
 static const struct {
@@ -364,8 +366,8 @@ static const struct {
 };
 #undef ROW
 
-tl_rc tl_rs_apply_event(struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct tl_arena *scratch,
-                        struct tl_error *err)
+tl_rc tl_rs_apply_event(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                        struct tl_arena *scratch, struct tl_error *err)
 {
     for (size_t i = 0; i < sizeof(APPLY) / sizeof(APPLY[0]); i++) {
         if (APPLY[i].type == (int)e->event_type) {

@@ -67,8 +67,8 @@ static TpHistory__HistoryEvent *decode(struct tl_tx *tx, size_t index)
 {
     const struct tl_buffered *b = &tx->rs->buffer[index];
     TpHistory__HistoryEvent *e = NULL;
-    if (tl_pb_decode(&tp_history__history_event__descriptor, tl_str_n(b->bytes, b->n), tx->arena, &e,
-                     &tx->p->error) != TL_OK) {
+    if (tl_pb_decode(&tp_history__history_event__descriptor, tl_str_n(b->bytes, b->n), tx->arena,
+                     &e, &tx->p->error) != TL_OK) {
         tl_tx_break(tx, "the buffered events");
         return NULL;
     }

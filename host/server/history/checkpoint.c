@@ -14,7 +14,7 @@ static ProtobufCBinaryData view(const struct tl_blob *b)
     return tl_pb_bytes_view(tl_blob_str(b));
 }
 
-/* --- save ------------------------------------------------------------------------------------------- */
+/* --- save ------------------------------------------------------------------------------------ */
 
 static void save_scalars(const struct tl_rs *rs, TlV1__RunState *s)
 {
@@ -93,8 +93,7 @@ static bool save_activities(const struct tl_rs *rs, struct tl_arena *a, TlV1__Ru
     if (!rs->acts) {
         return true;
     }
-    TL_MAP_EACH(e, rs->acts)
-    {
+    TL_MAP_EACH (e, rs->acts) {
         const struct tl_act *act = e->value;
         TlV1__ActivityState *state = TL_ARENA_NEW(a, TlV1__ActivityState);
         if (!state || !tl_pb_push(a, &list, state)) {
@@ -114,8 +113,7 @@ static bool save_timers(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunSta
     if (!rs->timers) {
         return true;
     }
-    TL_MAP_EACH(e, rs->timers)
-    {
+    TL_MAP_EACH (e, rs->timers) {
         const struct tl_timer *timer = e->value;
         TlV1__TimerState *state = TL_ARENA_NEW(a, TlV1__TimerState);
         if (!state || !tl_pb_push(a, &list, state)) {
@@ -135,8 +133,7 @@ static bool save_signals_and_buffer(const struct tl_rs *rs, struct tl_arena *a, 
 {
     struct tl_pb_list ids = {0};
     if (rs->signal_ids) {
-        TL_MAP_EACH(e, rs->signal_ids)
-        {
+        TL_MAP_EACH (e, rs->signal_ids) {
             char *id = tl_pb_cstr(a, tl_map_key(e));
             if (!id || !tl_pb_push(a, &ids, id)) {
                 return false;
@@ -186,7 +183,7 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     return rc;
 }
 
-/* --- load ------------------------------------------------------------------------------------------- */
+/* --- load ------------------------------------------------------------------------------------ */
 
 static void load_scalars(struct tl_rs *rs, const TlV1__RunState *s)
 {
@@ -280,8 +277,7 @@ static tl_rc load_buffer(struct tl_rs *rs, const TlV1__RunState *s, struct tl_ar
     for (size_t i = 0; i < s->n_buffered_events; i++) {
         TpHistory__HistoryEvent *e = NULL;
         struct tl_str bytes = tl_pb_str(s->buffered_events[i]);
-        tl_rc rc =
-            tl_pb_decode(&tp_history__history_event__descriptor, bytes, scratch, &e, err);
+        tl_rc rc = tl_pb_decode(&tp_history__history_event__descriptor, bytes, scratch, &e, err);
         if (rc != TL_OK) {
             return rc;
         }
@@ -321,8 +317,8 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     return rc == TL_OK ? load_buffer(rs, s, scratch, err) : rc;
 }
 
-tl_rc tl_rs_load(struct tl_rs **out, const struct tl_rs_identity *identity, struct tl_str checkpoint,
-                 struct tl_error *err)
+tl_rc tl_rs_load(struct tl_rs **out, const struct tl_rs_identity *identity,
+                 struct tl_str checkpoint, struct tl_error *err)
 {
     struct tl_rs *rs = tl_rs_new(identity);
     struct tl_arena scratch;
@@ -337,7 +333,7 @@ tl_rc tl_rs_load(struct tl_rs **out, const struct tl_rs_identity *identity, stru
     return rc;
 }
 
-/* --- log rows --------------------------------------------------------------------------------------- */
+/* --- log rows -------------------------------------------------------------------------------- */
 
 static bool was_applied(const TlV1__RunDelta *delta, int64_t event_id)
 {
@@ -355,8 +351,7 @@ static tl_rc apply_events(struct tl_rs *rs, struct tl_str history, const TlV1__R
     struct tl_str rest = history, bytes;
     while (tl_history_next(&rest, &bytes)) {
         TpHistory__HistoryEvent *e = NULL;
-        tl_rc rc =
-            tl_pb_decode(&tp_history__history_event__descriptor, bytes, scratch, &e, err);
+        tl_rc rc = tl_pb_decode(&tp_history__history_event__descriptor, bytes, scratch, &e, err);
         if (rc != TL_OK) {
             return rc;
         }

@@ -63,9 +63,10 @@ void tl_close_time_out(struct tl_tx *tx)
     tl_tx_append(tx, &ev.e, TL_PLACE_APPLY);
 }
 
-/* --- what follows --------------------------------------------------------------------------------------- */
+/* --- what follows ---------------------------------------------------------------------------- */
 
-static void decide_retry(struct tl_tx *tx, const TpFailure__Failure *failure, struct tl_next_run *out)
+static void decide_retry(struct tl_tx *tx, const TpFailure__Failure *failure,
+                         struct tl_next_run *out)
 {
     const struct tl_rs *rs = tx->rs;
     const TpCommon__RetryPolicy *p =
@@ -143,9 +144,8 @@ static TpWs__StartWorkflowExecutionRequest *request_again(struct tl_tx *tx)
     const struct tl_rs *rs = tx->rs;
     const TpHistory__HistoryEvent *e =
         tl_blob_decode(&rs->start_event, &tp_history__history_event__descriptor, tx->arena);
-    TpWs__StartWorkflowExecutionRequest *req =
-        TL_PB_NEW(tx->arena, TpWs__StartWorkflowExecutionRequest,
-                  tp_ws__start_workflow_execution_request);
+    TpWs__StartWorkflowExecutionRequest *req = TL_PB_NEW(
+        tx->arena, TpWs__StartWorkflowExecutionRequest, tp_ws__start_workflow_execution_request);
     if (!e || !req) {
         return NULL;
     }
@@ -199,8 +199,7 @@ void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
     }
     start->req = req;
     start->initiator = next->initiator;
-    start->attempt =
-        next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;
+    start->attempt = next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;
     start->first_backoff_ns = tl_chain_min_backoff_ns(tx, next->backoff_ns);
     tl_emit_new_run(tx, start, next->run_id, next->run_number);
 }

@@ -7,7 +7,7 @@
 
 #include "server/history/rs.h"
 
-/* --- refusals --------------------------------------------------------------------------------------- */
+/* --- refusals -------------------------------------------------------------------------------- */
 
 void tl_refuse(struct tl_wft_done *d, int cause, const char *fmt, ...)
 {
@@ -52,7 +52,7 @@ void tl_command_decorate(struct tl_ev *ev, const TpCommand__Command *c)
     ev->e.n_event_group_markers = c->n_event_group_markers;
 }
 
-/* --- commands that are not built --------------------------------------------------------------------- */
+/* --- commands that are not built ------------------------------------------------------------- */
 
 static void check_unbuilt(struct tl_wft_done *d, const TpCommand__Command *c);
 
@@ -61,7 +61,7 @@ static void run_nothing(struct tl_wft_done *d, const TpCommand__Command *c)
     (void)d, (void)c;
 }
 
-/* --- marker ------------------------------------------------------------------------------------------ */
+/* --- marker ---------------------------------------------------------------------------------- */
 
 static int64_t map_bytes(const TpCommand__RecordMarkerCommandAttributes *a)
 {
@@ -118,7 +118,7 @@ void tl_command_run_marker(struct tl_wft_done *d, const TpCommand__Command *c)
     tl_tx_add(d->tx, &ev);
 }
 
-/* --- search attributes and memo ----------------------------------------------------------------------- */
+/* --- search attributes and memo -------------------------------------------------------------- */
 
 void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c)
 {
@@ -178,7 +178,7 @@ void tl_command_run_properties(struct tl_wft_done *d, const TpCommand__Command *
     tl_tx_add(d->tx, &ev);
 }
 
-/* --- table ------------------------------------------------------------------------------------------- */
+/* --- table ----------------------------------------------------------------------------------- */
 
 #define CASE(NAME) TP_COMMAND__COMMAND__ATTRIBUTES_##NAME##_COMMAND_ATTRIBUTES
 #define CAUSE(NAME) WORKFLOW_TASK_FAILED_CAUSE_##NAME
@@ -200,8 +200,8 @@ static const struct command_row {
     {COMMAND_TYPE_START_TIMER, CASE(START_TIMER), "StartTimer", CAUSE(BAD_START_TIMER_ATTRIBUTES),
      tl_command_check_timer, tl_command_run_timer, false},
     {COMMAND_TYPE_CANCEL_TIMER, CASE(CANCEL_TIMER), "CancelTimer",
-     CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES), tl_command_check_cancel_timer,
-     tl_command_run_cancel_timer, false},
+     CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES), tl_command_check_cancel_timer, tl_command_run_cancel_timer,
+     false},
     {COMMAND_TYPE_RECORD_MARKER, CASE(RECORD_MARKER), "RecordMarker",
      CAUSE(BAD_RECORD_MARKER_ATTRIBUTES), tl_command_check_marker, tl_command_run_marker, false},
     {COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, CASE(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES),
@@ -258,7 +258,7 @@ static void check_unbuilt(struct tl_wft_done *d, const TpCommand__Command *c)
     tl_refuse(d, row->cause, "this server does not carry out %sCommand.", row->name);
 }
 
-/* --- all of them ------------------------------------------------------------------------------------- */
+/* --- all of them ----------------------------------------------------------------------------- */
 
 tl_rc tl_commands_check_sequence(const TpWs__RespondWorkflowTaskCompletedRequest *req,
                                  struct tl_error *err)

@@ -4,7 +4,7 @@
 
 #include "server/history/rs.h"
 
-/* --- what the server makes of the attributes ---------------------------------------------------------- */
+/* --- what the server makes of the attributes ------------------------------------------------- */
 
 struct plan {
     int64_t schedule_to_close_ns, schedule_to_start_ns, start_to_close_ns, heartbeat_ns;
@@ -22,8 +22,9 @@ static bool complete_timeouts(struct plan *p, int64_t run_ns)
     bool close_set = p->schedule_to_close_ns > 0, start_set = p->schedule_to_start_ns > 0;
     bool run_set = p->start_to_close_ns > 0;
     if (close_set) {
-        p->schedule_to_start_ns = start_set ? least(p->schedule_to_start_ns, p->schedule_to_close_ns)
-                                            : p->schedule_to_close_ns;
+        p->schedule_to_start_ns = start_set
+                                      ? least(p->schedule_to_start_ns, p->schedule_to_close_ns)
+                                      : p->schedule_to_close_ns;
         p->start_to_close_ns = run_set ? least(p->start_to_close_ns, p->schedule_to_close_ns)
                                        : p->schedule_to_close_ns;
     } else if (run_set) {
@@ -69,7 +70,7 @@ static const char *make_plan(const struct tl_rs *rs,
     return complete_timeouts(p, rs->run_timeout_ns) ? NULL : "";
 }
 
-/* --- schedule ----------------------------------------------------------------------------------------- */
+/* --- schedule -------------------------------------------------------------------------------- */
 
 static bool check_names(struct tl_wft_done *d,
                         const TpCommand__ScheduleActivityTaskCommandAttributes *a)
@@ -142,14 +143,16 @@ void tl_command_check_activity(struct tl_wft_done *d, const TpCommand__Command *
         return;
     }
     if ((int64_t)d->pending_acts >= limits->pending_activities) {
-        tl_refuse(d, WORKFLOW_TASK_FAILED_CAUSE_PENDING_ACTIVITIES_LIMIT_EXCEEDED,
-                  "the number of pending activities, %zu, has reached the per-workflow limit of %lld",
-                  d->pending_acts, (long long)limits->pending_activities);
+        tl_refuse(
+            d, WORKFLOW_TASK_FAILED_CAUSE_PENDING_ACTIVITIES_LIMIT_EXCEEDED,
+            "the number of pending activities, %zu, has reached the per-workflow limit of %lld",
+            d->pending_acts, (long long)limits->pending_activities);
         return;
     }
     if (is_pending(d, a->activity_id)) {
         tl_refuse(d, WORKFLOW_TASK_FAILED_CAUSE_SCHEDULE_ACTIVITY_DUPLICATE_ID,
-                  "an activity with this id is pending already, ActivityID: %.200s", a->activity_id);
+                  "an activity with this id is pending already, ActivityID: %.200s",
+                  a->activity_id);
         return;
     }
     struct tl_over_act *over = TL_ARENA_NEW(d->tx->arena, struct tl_over_act);
@@ -215,7 +218,7 @@ void tl_command_run_activity(struct tl_wft_done *d, const TpCommand__Command *c)
     tl_tx_offer_act(d->tx, act); /* an eager one will have started when offers are made */
 }
 
-/* --- request cancel ----------------------------------------------------------------------------------- */
+/* --- request cancel -------------------------------------------------------------------------- */
 
 static void refuse_cancel(struct tl_wft_done *d, const char *why, int64_t scheduled_id)
 {

@@ -24,7 +24,7 @@ static bool check_bytes(struct tl_wft_done *d, const void *msg, int64_t bytes_ma
     return false;
 }
 
-/* --- complete ----------------------------------------------------------------------------------------- */
+/* --- complete -------------------------------------------------------------------------------- */
 
 void tl_command_check_complete(struct tl_wft_done *d, const TpCommand__Command *c)
 {
@@ -54,7 +54,7 @@ void tl_command_run_complete(struct tl_wft_done *d, const TpCommand__Command *c)
     tl_tx_add(d->tx, &ev);
 }
 
-/* --- fail --------------------------------------------------------------------------------------------- */
+/* --- fail ------------------------------------------------------------------------------------ */
 
 void tl_command_check_fail(struct tl_wft_done *d, const TpCommand__Command *c)
 {
@@ -90,7 +90,7 @@ void tl_command_run_fail(struct tl_wft_done *d, const TpCommand__Command *c)
     tl_tx_add(d->tx, &ev);
 }
 
-/* --- cancel ------------------------------------------------------------------------------------------- */
+/* --- cancel ---------------------------------------------------------------------------------- */
 
 void tl_command_check_cancel(struct tl_wft_done *d, const TpCommand__Command *c)
 {
@@ -115,7 +115,7 @@ void tl_command_run_cancel(struct tl_wft_done *d, const TpCommand__Command *c)
     tl_tx_add(d->tx, &ev);
 }
 
-/* --- continue as new ---------------------------------------------------------------------------------- */
+/* --- continue as new ------------------------------------------------------------------------- */
 
 static const char *queue_of(const struct tl_rs *rs,
                             const TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *a)
@@ -131,8 +131,9 @@ static const char *type_of(const struct tl_rs *rs,
                                                                    : tl_or_empty(rs->workflow_type);
 }
 
-static bool check_continue_times(struct tl_wft_done *d,
-                                 const TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *a)
+static bool
+check_continue_times(struct tl_wft_done *d,
+                     const TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *a)
 {
     const struct {
         const char *name;
@@ -317,10 +318,9 @@ void tl_command_run_continue(struct tl_wft_done *d, const TpCommand__Command *c)
     tx->env->new_run_id(tx->env->ud, n->run_id, &n->run_number);
     n->start.req = &n->req;
     n->start.initiator = initiator;
-    n->start.attempt =
-        initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;
-    n->start.first_backoff_ns = tl_chain_min_backoff_ns(
-        tx, tl_duration_checked_ns(a->backoff_start_interval, &problem));
+    n->start.attempt = initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;
+    n->start.first_backoff_ns =
+        tl_chain_min_backoff_ns(tx, tl_duration_checked_ns(a->backoff_start_interval, &problem));
     tl_emit_new_run(tx, &n->start, n->run_id, n->run_number);
     add_continued(d, c, n, initiator);
 }

@@ -27,7 +27,7 @@ struct field {
     size_t name_count;
 };
 
-/* --- parsing ------------------------------------------------------------------------------------------ */
+/* --- parsing --------------------------------------------------------------------------------- */
 
 static bool parse_value(const char **s, const struct field *f, unsigned *out)
 {
@@ -135,8 +135,8 @@ static bool parse(const char *s, struct cron *c)
     static const struct {
         const char *name, *fields;
     } NAMES[] = {
-        {"@yearly", "0 0 1 1 *"},  {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
-        {"@weekly", "0 0 * * 0"},  {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
+        {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
+        {"@weekly", "0 0 * * 0"}, {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
         {"@hourly", "0 * * * *"},
     };
     *c = (struct cron){0};
@@ -161,7 +161,7 @@ static bool parse(const char *s, struct cron *c)
     return parse_fields(s, c);
 }
 
-/* --- the next time ------------------------------------------------------------------------------------ */
+/* --- the next time --------------------------------------------------------------------------- */
 
 static bool has(uint64_t bits, int v)
 {

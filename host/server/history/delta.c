@@ -8,7 +8,7 @@ static char *text(const char *s)
     return (char *)(uintptr_t)tl_or_empty(s);
 }
 
-/* --- workflow task ---------------------------------------------------------------------------------- */
+/* --- workflow task --------------------------------------------------------------------------- */
 
 void tl_delta_from_wft(const struct tl_wft *wft, bool durable_only, TlV1__WorkflowTaskState *out)
 {
@@ -52,7 +52,7 @@ void tl_delta_to_wft(struct tl_wft *wft, const TlV1__WorkflowTaskState *in)
     wft->use_versioning = in->use_versioning;
 }
 
-/* --- activities ------------------------------------------------------------------------------------- */
+/* --- activities ------------------------------------------------------------------------------ */
 
 void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out)
 {
@@ -95,7 +95,7 @@ void tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in)
     tl_set_blob(&act->heartbeat, tl_pb_str(in->heartbeat_details));
 }
 
-/* --- build ------------------------------------------------------------------------------------------ */
+/* --- build ----------------------------------------------------------------------------------- */
 
 static bool build_activities(struct tl_tx *tx, TlV1__RunDelta *out)
 {
@@ -171,14 +171,14 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
     return true;
 }
 
-/* --- apply ------------------------------------------------------------------------------------------ */
+/* --- apply ----------------------------------------------------------------------------------- */
 
 static tl_rc apply_buffered(struct tl_rs *rs, ProtobufCBinaryData bytes, struct tl_arena *scratch,
                             struct tl_error *err)
 {
     TpHistory__HistoryEvent *e = NULL;
-    tl_rc rc = tl_pb_decode(&tp_history__history_event__descriptor, tl_pb_str(bytes), scratch, &e,
-                            err);
+    tl_rc rc =
+        tl_pb_decode(&tp_history__history_event__descriptor, tl_pb_str(bytes), scratch, &e, err);
     if (rc == TL_OK) {
         rc = tl_rs_apply_event(rs, e, scratch, err);
     }

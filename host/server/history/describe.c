@@ -43,7 +43,7 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
         .wft_scheduled_id = w->scheduled_id,
         .wft_started_id = w->started_id,
         .wft_attempt = w->attempt,
-        .wft_sticky = w->sticky && !w->unstuck,
+        .wft_sticky = w->sticky && !w->unstuck && rs->sticky_queue,
         .sticky_queue = tl_rs_is_sticky(rs) ? view(rs->sticky_queue) : tl_str(""),
         .previous_started_event_id = rs->previous_started_id,
         .ever_completed_wft = rs->previous_started_id > 0,
@@ -71,8 +71,7 @@ size_t tl_rs_bytes(const struct tl_rs *rs)
          text_bytes(rs->sticky_queue);
     n += rs->memo.n + rs->search_attributes.n + rs->start_event.n + rs->retry_policy.n;
     if (rs->acts) {
-        TL_MAP_EACH(e, rs->acts)
-        {
+        TL_MAP_EACH (e, rs->acts) {
             const struct tl_act *act = e->value;
             n += sizeof(*act) + 200 + act->attributes.n + act->last_failure.n + act->heartbeat.n;
         }
@@ -82,7 +81,7 @@ size_t tl_rs_bytes(const struct tl_rs *rs)
     return n;
 }
 
-/* --- describe ----------------------------------------------------------------------------------------- */
+/* --- describe -------------------------------------------------------------------------------- */
 
 /* Everything below writes into the arena; `full` collects that it was too small. */
 struct out {
@@ -215,8 +214,8 @@ static void fill_activity_options(struct out *o, const struct tl_act *act,
                                   const TpHistory__ActivityTaskScheduledEventAttributes *attrs,
                                   TpWorkflow__PendingActivityInfo *p)
 {
-    TpActivity__ActivityOptions *x = check(
-        o, TL_PB_NEW(o->a, TpActivity__ActivityOptions, tp_activity__activity_options));
+    TpActivity__ActivityOptions *x =
+        check(o, TL_PB_NEW(o->a, TpActivity__ActivityOptions, tp_activity__activity_options));
     if (!x) {
         return;
     }
@@ -235,9 +234,8 @@ static TpWorkflow__PendingActivityInfo *activity_of(struct out *o, const struct 
 {
     TpWorkflow__PendingActivityInfo *p = check(
         o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo, tp_workflow__pending_activity_info));
-    TpHistory__ActivityTaskScheduledEventAttributes *attrs =
-        decode(o, &act->attributes,
-               &tp_history__activity_task_scheduled_event_attributes__descriptor);
+    TpHistory__ActivityTaskScheduledEventAttributes *attrs = decode(
+        o, &act->attributes, &tp_history__activity_task_scheduled_event_attributes__descriptor);
     if (!p || !attrs) {
         o->full = true;
         return NULL;
@@ -251,8 +249,8 @@ static TpWorkflow__PendingActivityInfo *activity_of(struct out *o, const struct 
     p->last_started_time = time_of(o, act->started_ns);
     p->last_attempt_complete_time = time_of(o, act->last_completed_ns);
     p->last_failure = decode(o, &act->last_failure, &tp_failure__failure__descriptor);
-    p->last_worker_identity = copy(o, tl_has_text(act->identity) ? act->identity
-                                                                 : act->last_identity);
+    p->last_worker_identity =
+        copy(o, tl_has_text(act->identity) ? act->identity : act->last_identity);
     p->priority = attrs->priority;
     if (act->heartbeat_ns > 0) {
         p->last_heartbeat_time = time_of(o, act->heartbeat_ns);
@@ -277,8 +275,7 @@ static void fill_activities(struct out *o, const struct tl_rs *rs, int64_t now_n
     if (!rs->acts) {
         return;
     }
-    TL_MAP_EACH(e, rs->acts)
-    {
+    TL_MAP_EACH (e, rs->acts) {
         TpWorkflow__PendingActivityInfo *p = activity_of(o, e->value, now_ns);
         if (!p || !tl_pb_push(o->a, &list, p)) {
             o->full = true;
@@ -293,9 +290,8 @@ tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *ar
                      TpWs__DescribeWorkflowExecutionResponse *out, struct tl_error *err)
 {
     struct out o = {arena, false};
-    out->workflow_execution_info =
-        check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionInfo,
-                            tp_workflow__workflow_execution_info));
+    out->workflow_execution_info = check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionInfo,
+                                                       tp_workflow__workflow_execution_info));
     out->execution_config = check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionConfig,
                                                 tp_workflow__workflow_execution_config));
     out->workflow_extended_info =

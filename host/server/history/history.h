@@ -46,7 +46,7 @@ struct tl_tx;
 
 #define TL_NS_NEVER INT64_MAX
 
-/* --- what the caller supplies ------------------------------------------------------------------- */
+/* --- what the caller supplies ---------------------------------------------------------------- */
 
 /* Limits that are enforced here; tl_history_limits_default fills them from base/limits.def. */
 struct tl_history_limits {
@@ -54,10 +54,10 @@ struct tl_history_limits {
     int64_t history_bytes, history_count, history_bytes_suggest, history_count_suggest;
     int64_t pending_activities, pending_timers, signals_per_run;
     int64_t buffered_events, buffered_bytes;
-    int64_t eager_activities_max;       /* per workflow task completion */
-    int64_t wft_heartbeat_timeout_ms;   /* force_create_new_workflow_task without commands */
-    int64_t run_min_interval_ms;        /* a run of a chain starts no sooner after the one before it */
-    int64_t activity_failure_bytes;     /* of a failure kept for the next attempt; cut above that */
+    int64_t eager_activities_max;     /* per workflow task completion */
+    int64_t wft_heartbeat_timeout_ms; /* force_create_new_workflow_task without commands */
+    int64_t run_min_interval_ms;    /* a run of a chain starts no sooner after the one before it */
+    int64_t activity_failure_bytes; /* of a failure kept for the next attempt; cut above that */
 };
 void tl_history_limits_default(struct tl_history_limits *out);
 
@@ -71,7 +71,7 @@ struct tl_history_env {
     void (*new_run_id)(void *ud, char out[37], uint64_t *run_number);
 };
 
-/* --- mutable state ------------------------------------------------------------------------------- */
+/* --- mutable state --------------------------------------------------------------------------- */
 
 struct tl_rs_identity {
     uint64_t run_number;
@@ -85,14 +85,15 @@ struct tl_rs *tl_rs_new(const struct tl_rs_identity *identity);
 void tl_rs_free(struct tl_rs *rs); /* NULL is fine */
 
 /* State from checkpoint bytes (tl_rs_checkpoint). Errors: TL_EDECODE, TL_ELIMIT. */
-tl_rc tl_rs_load(struct tl_rs **out, const struct tl_rs_identity *identity, struct tl_str checkpoint,
-                 struct tl_error *err) TL_MUST_USE;
+tl_rc tl_rs_load(struct tl_rs **out, const struct tl_rs_identity *identity,
+                 struct tl_str checkpoint, struct tl_error *err) TL_MUST_USE;
 /* Applies one later log row. Rows must come in order of their log ids; `scratch` may be reset after.
  * Errors: TL_EDECODE, TL_EDATALOSS (a gap in the event ids). */
 tl_rc tl_rs_apply_record(struct tl_rs *rs, int64_t log_id, struct tl_str record,
                          struct tl_arena *scratch, struct tl_error *err) TL_MUST_USE;
 /* Appends the durable state as temporal_lua.v1.RunState. Errors: TL_ELIMIT. */
-tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out,
+                       struct tl_error *err) TL_MUST_USE;
 /* Bytes of memory the run costs, cached events included. */
 size_t tl_rs_bytes(const struct tl_rs *rs);
 /* Drops the oldest cached event bytes that are durable (log id <= durable_log_id) until at most
@@ -102,27 +103,28 @@ size_t tl_rs_shrink(struct tl_rs *rs, int64_t durable_log_id, size_t keep_bytes)
 /* Views into the run; valid until its next change. */
 struct tl_rs_info {
     struct tl_rs_identity id;
-    struct tl_str workflow_type, task_queue, first_run_id, original_run_id, continued_run_id, new_run_id;
+    struct tl_str workflow_type, task_queue, first_run_id, original_run_id, continued_run_id,
+        new_run_id;
     struct tl_str start_request_id, cron_schedule;
     struct tl_str memo;              /* encoded TpCommon__Memo, empty when none */
     struct tl_str search_attributes; /* encoded TpCommon__SearchAttributes */
     int status;                      /* WORKFLOW_EXECUTION_STATUS_*; 0 before start */
     bool closed;
     int64_t start_ns, execution_ns /* start + first back-off */, close_ns;
-    int64_t next_event_id;           /* of the durable-or-pending history, volatile start excluded */
-    int64_t close_event_id;          /* 0 while open */
+    int64_t next_event_id;  /* of the durable-or-pending history, volatile start excluded */
+    int64_t close_event_id; /* 0 while open */
     int64_t history_length, history_bytes;
     int64_t last_log_id;
     int64_t state_transition_count;
-    uint64_t version;                /* changes with every finished transaction that touched the run */
-    int64_t visibility_version;      /* changes when a visibility column changes (memo, attributes, status) */
+    uint64_t version;           /* changes with every finished transaction that touched the run */
+    int64_t visibility_version; /* changes with memo, search attributes and status */
     bool cancel_requested;
     /* workflow task */
     bool wft_pending, wft_started, wft_started_volatile;
     int64_t wft_scheduled_id, wft_started_id;
     int32_t wft_attempt;
-    bool wft_sticky;                 /* the pending task is meant for the sticky queue */
-    struct tl_str sticky_queue;      /* empty when not sticky */
+    bool wft_sticky;            /* the pending task is meant for the sticky queue */
+    struct tl_str sticky_queue; /* empty when not sticky */
     int64_t previous_started_event_id;
     bool ever_completed_wft;
     size_t pending_activities, pending_timers, buffered_events, buffered_queries;
@@ -132,13 +134,14 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out);
 /* Fills workflow_execution_info, execution_config, pending_activities, pending_workflow_task (and
  * what DescribeWorkflowExecution shows besides) from the state. Errors: TL_ELIMIT. */
 tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *arena,
-                     TpWs__DescribeWorkflowExecutionResponse *out, struct tl_error *err) TL_MUST_USE;
+                     TpWs__DescribeWorkflowExecutionResponse *out,
+                     struct tl_error *err) TL_MUST_USE;
 
 /* The earliest moment at which tl_tx_fire_due has something to do; TL_NS_NEVER when none. The caller
  * keeps ONE timer per run and sets it again after every transaction (and after recovery). */
 int64_t tl_rs_deadline_ns(const struct tl_rs *rs);
 
-/* --- reading history ----------------------------------------------------------------------------- */
+/* --- reading history ------------------------------------------------------------------------- */
 
 /* One batch = one record with events. Pages split between batches only. */
 struct tl_rs_batch {
@@ -146,8 +149,9 @@ struct tl_rs_batch {
     int64_t first_event_id;
     int32_t event_count;
     uint32_t bytes_n;
-    struct tl_str bytes; /* encoded History `(tag len event)*`; p == NULL: not cached, read the log row
-                          * log_id and take tl_record_history of it */
+    /* Encoded History `(tag len event)*`. p == NULL: not cached, read the log row log_id and take
+     * tl_record_history of it. */
+    struct tl_str bytes;
 };
 size_t tl_rs_batch_count(const struct tl_rs *rs);
 void tl_rs_batch_at(const struct tl_rs *rs, size_t index, struct tl_rs_batch *out);
@@ -162,31 +166,31 @@ tl_rc tl_rs_transient_events(const struct tl_rs *rs, struct tl_arena *arena, str
 /* Splits encoded History bytes: the next event's bytes and the rest; false at the end. */
 bool tl_history_next(struct tl_str *rest, struct tl_str *event);
 
-/* --- transactions -------------------------------------------------------------------------------- */
+/* --- transactions ---------------------------------------------------------------------------- */
 
 /* What a gRPC status carries in its details (temporal.api.errordetails). The status is that of rc. */
 enum tl_error_kind {
     TL_ERR_PLAIN,
-    TL_ERR_NOT_FOUND,               /* NotFoundFailure */
+    TL_ERR_NOT_FOUND, /* NotFoundFailure */
     TL_ERR_NAMESPACE_NOT_FOUND,
-    TL_ERR_ALREADY_STARTED,         /* WorkflowExecutionAlreadyStartedFailure */
-    TL_ERR_QUERY_FAILED,            /* QueryFailedFailure */
-    TL_ERR_WORKFLOW_NOT_READY,      /* WorkflowNotReadyFailure */
-    TL_ERR_RESOURCE_EXHAUSTED,      /* ResourceExhaustedFailure; cause in error_cause */
-    TL_ERR_STALE_TASK,              /* a task that is no longer wanted: matching drops it silently */
+    TL_ERR_ALREADY_STARTED,    /* WorkflowExecutionAlreadyStartedFailure */
+    TL_ERR_QUERY_FAILED,       /* QueryFailedFailure */
+    TL_ERR_WORKFLOW_NOT_READY, /* WorkflowNotReadyFailure */
+    TL_ERR_RESOURCE_EXHAUSTED, /* ResourceExhaustedFailure; cause in error_cause */
+    TL_ERR_STALE_TASK,         /* a task that is no longer wanted: matching drops it silently */
 };
 
 enum tl_effect_kind {
-    TL_FX_DISPATCH_WFT,             /* u.wft: offer the workflow task to matching */
-    TL_FX_DISPATCH_ACTIVITY,        /* u.activity: offer the activity to matching */
-    TL_FX_CANCEL_ACTIVITY,          /* u.activity: cancel requested or no longer wanted (worker hears by heartbeat) */
-    TL_FX_NEW_RUN,                  /* u.new_run: start the next run of the chain, same commit */
-    TL_FX_CLOSED,                   /* u.status; always the last of the run */
-    TL_FX_HISTORY_CHANGED,          /* events were added: wake long polls */
-    TL_FX_VISIBILITY_CHANGED,       /* memo, search attributes or status */
-    TL_FX_QUERY_ANSWERED,           /* u.query: an answer for a buffered query */
-    TL_FX_QUERY_UNBLOCKED,          /* u.query: forgotten here; ask tl_rs_query_route again (now DIRECT) */
-    TL_FX_QUERY_FAILED,             /* u.query: cannot be answered; rc and message tell */
+    TL_FX_DISPATCH_WFT,       /* u.wft: offer the workflow task to matching */
+    TL_FX_DISPATCH_ACTIVITY,  /* u.activity: offer the activity to matching */
+    TL_FX_CANCEL_ACTIVITY,    /* u.activity: cancel requested; its worker hears by heartbeat */
+    TL_FX_NEW_RUN,            /* u.new_run: start the next run of the chain, same commit */
+    TL_FX_CLOSED,             /* u.status; always the last of the run */
+    TL_FX_HISTORY_CHANGED,    /* events were added: wake long polls */
+    TL_FX_VISIBILITY_CHANGED, /* memo, search attributes or status */
+    TL_FX_QUERY_ANSWERED,     /* u.query: an answer for a buffered query */
+    TL_FX_QUERY_UNBLOCKED, /* u.query: forgotten here; ask tl_rs_query_route again (now DIRECT) */
+    TL_FX_QUERY_FAILED,    /* u.query: cannot be answered; rc and message tell */
 };
 
 struct tl_start;
@@ -206,7 +210,7 @@ struct tl_effect {
             struct tl_str task_queue, activity_id;
             int64_t scheduled_id;
             int32_t attempt;
-            uint64_t stamp;           /* hand back to tl_tx_activity_start */
+            uint64_t stamp; /* hand back to tl_tx_activity_start */
             const TpCommon__Priority *priority;
         } activity;
         struct {
@@ -232,10 +236,10 @@ struct tl_effects {
 };
 
 struct tl_record {
-    struct tl_str bytes;      /* LogRecord; n == 0: nothing to write, log_id was not used */
+    struct tl_str bytes; /* LogRecord; n == 0: nothing to write, log_id was not used */
     int64_t log_id;
-    int64_t prev_log_id;      /* previous row of the run, 0: none */
-    int64_t first_event_id;   /* 0 when the row holds no events */
+    int64_t prev_log_id;    /* previous row of the run, 0: none */
+    int64_t first_event_id; /* 0 when the row holds no events */
     int32_t event_count;
 };
 
@@ -244,20 +248,20 @@ struct tl_tx {
     const struct tl_history_env *env;
     int64_t now_ns;
     struct tl_arena *arena;
-    struct tl_effects effects;      /* complete after tl_tx_finish */
-    bool touched;                   /* something changed: must be finished */
-    enum tl_error_kind error_kind;  /* of the last operation that failed */
-    int error_cause;                /* RESOURCE_EXHAUSTED_CAUSE_* */
-    struct tl_tx_private *p;        /* private */
+    struct tl_effects effects;     /* complete after tl_tx_finish */
+    bool touched;                  /* something changed: must be finished */
+    enum tl_error_kind error_kind; /* of the last operation that failed */
+    int error_cause;               /* RESOURCE_EXHAUSTED_CAUSE_* */
+    struct tl_tx_private *p;       /* private */
 };
 
 /* The arena must outlive the transaction and the use of its results. */
-void tl_tx_begin(struct tl_tx *tx, struct tl_rs *rs, const struct tl_history_env *env, int64_t now_ns,
-                 struct tl_arena *arena);
+void tl_tx_begin(struct tl_tx *tx, struct tl_rs *rs, const struct tl_history_env *env,
+                 int64_t now_ns, struct tl_arena *arena);
 /* Encodes the record, appends it to the run under log_id, completes the effects. Errors: TL_ELIMIT
  * (arena full): the run must then be dropped and reloaded. */
-tl_rc tl_tx_finish(struct tl_tx *tx, int64_t log_id, struct tl_record *out, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_tx_finish(struct tl_tx *tx, int64_t log_id, struct tl_record *out,
+                   struct tl_error *err) TL_MUST_USE;
 /* Ends a transaction that changed nothing; asserts !tx->touched. */
 void tl_tx_abort(struct tl_tx *tx);
 
@@ -269,27 +273,27 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
  * timeouts, first-task and retry back-offs, run and execution timeout. */
 tl_rc tl_tx_fire_due(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
-/* --- start, signal, cancel, terminate -------------------------------------------------------------- */
+/* --- start, signal, cancel, terminate -------------------------------------------------------- */
 
 struct tl_start {
     const TpWs__StartWorkflowExecutionRequest *req;
     /* The chain; all zero for a client's start. */
     struct tl_str first_run_id, continued_run_id, original_run_id;
-    int initiator;                      /* CONTINUE_AS_NEW_INITIATOR_* */
-    int32_t attempt;                    /* 0 counts as 1 */
-    int64_t execution_expiration_ns;    /* 0: from the execution timeout */
-    int64_t first_backoff_ns;           /* added to the request's start delay */
+    int initiator;                   /* CONTINUE_AS_NEW_INITIATOR_* */
+    int32_t attempt;                 /* 0 counts as 1 */
+    int64_t execution_expiration_ns; /* 0: from the execution timeout */
+    int64_t first_backoff_ns;        /* added to the request's start delay */
     const TpWorkflow__ResetPoints *reset_points;
-    bool eager;                         /* the first workflow task is delivered in the reply */
-    bool hold_first_task;               /* no first workflow task yet: the caller signals next (signal-with-start) */
+    bool eager;           /* the first workflow task is delivered in the reply */
+    bool hold_first_task; /* no first task yet: the caller signals next (signal-with-start) */
 };
 /* Validates everything the server checks in the request (ids, timeouts, sizes, retry policy, cron).
  * Errors: TL_EINVAL, TL_ELIMIT. */
 tl_rc tl_tx_start(struct tl_tx *tx, const struct tl_start *start, struct tl_error *err) TL_MUST_USE;
 /* The request checks alone, before a run exists: nothing is changed. */
 tl_rc tl_history_check_start(const struct tl_history_env *env,
-                             const TpWs__StartWorkflowExecutionRequest *req, struct tl_error *err)
-    TL_MUST_USE;
+                             const TpWs__StartWorkflowExecutionRequest *req,
+                             struct tl_error *err) TL_MUST_USE;
 
 struct tl_signal {
     const char *name;
@@ -302,7 +306,8 @@ struct tl_signal {
 };
 /* A repeated request id changes nothing and succeeds. Errors: TL_ENOTFOUND (closed), TL_EINVAL,
  * TL_ELIMIT (signals_per_run: RESOURCE_EXHAUSTED). */
-tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal,
+                   struct tl_error *err) TL_MUST_USE;
 /* Idempotent; succeeds without change on a closed run and when already requested. */
 tl_rc tl_tx_request_cancel(struct tl_tx *tx, const TpWs__RequestCancelWorkflowExecutionRequest *req,
                            struct tl_error *err) TL_MUST_USE;
@@ -311,7 +316,7 @@ tl_rc tl_tx_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payl
                       const char *identity, TpCommon__Link **links, size_t n_links,
                       struct tl_error *err) TL_MUST_USE;
 
-/* --- workflow tasks -------------------------------------------------------------------------------- */
+/* --- workflow tasks -------------------------------------------------------------------------- */
 
 /* What a task token must match. */
 struct tl_task_ref {
@@ -320,26 +325,27 @@ struct tl_task_ref {
 };
 
 struct tl_wft_start {
-    struct tl_str task_queue;   /* the queue the poll came on */
-    bool sticky;                /* it is the run's sticky queue */
-    bool inline_reply;          /* goes out in the reply of a completion: the worker has the run */
+    struct tl_str task_queue; /* the queue the poll came on */
+    bool sticky;              /* it is the run's sticky queue */
+    bool inline_reply;        /* goes out in the reply of a completion: the worker has the run */
     const char *identity, *request_id;
     const TpCommon__WorkerVersionCapabilities *version_capabilities; /* NULL when none */
 };
 struct tl_wft_started {
     struct tl_task_ref ref;
     int64_t previous_started_event_id;
-    int64_t history_from;       /* first event id the response must carry (sticky or everything) */
-    int64_t history_upto;       /* last event id stored in batches; extra_events follow */
-    struct tl_str extra_events; /* encoded History bytes with predicted ids: Scheduled (transient), Started */
+    int64_t history_from; /* first event id the response must carry (sticky or everything) */
+    int64_t history_upto; /* last event id stored in batches; extra_events follow */
+    struct tl_str
+        extra_events; /* encoded History bytes with predicted ids: Scheduled (transient), Started */
     int64_t scheduled_ns, started_ns;
     int32_t attempt;
     struct tl_rs_query *queries; /* buffered queries that ride on this task */
     size_t query_count;
 };
 struct tl_rs_query {
-    uint64_t id;                /* the map key in the response is its decimal text */
-    struct tl_str query;        /* encoded TpQuery__WorkflowQuery */
+    uint64_t id;         /* the map key in the response is its decimal text */
+    struct tl_str query; /* encoded TpQuery__WorkflowQuery */
 };
 /* Starts the pending task; volatile: usually leaves nothing to write. Errors: TL_ENOTFOUND with
  * TL_ERR_STALE_TASK when scheduled_id/attempt is not what is pending or it is already started. */
@@ -352,7 +358,7 @@ bool tl_rs_wft_ref(const struct tl_rs *rs, struct tl_task_ref *out);
 tl_rc tl_tx_materialise_started(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
 struct tl_wft_completed {
-    bool deliver_next_inline;   /* call tl_tx_wft_start in this transaction and put it in the reply */
+    bool deliver_next_inline; /* call tl_tx_wft_start in this transaction and put it in the reply */
     struct tl_activity_started *eager; /* activities that start with this completion */
     size_t eager_count;
     int64_t reset_history_event_id;
@@ -363,20 +369,20 @@ tl_rc tl_tx_wft_complete(struct tl_tx *tx, const struct tl_task_ref *ref,
                          const TpWs__RespondWorkflowTaskCompletedRequest *req,
                          struct tl_wft_completed *out, struct tl_error *err) TL_MUST_USE;
 tl_rc tl_tx_wft_fail(struct tl_tx *tx, const struct tl_task_ref *ref,
-                     const TpWs__RespondWorkflowTaskFailedRequest *req, struct tl_error *err)
-    TL_MUST_USE;
+                     const TpWs__RespondWorkflowTaskFailedRequest *req,
+                     struct tl_error *err) TL_MUST_USE;
 /* Nobody polls the sticky queue: the pending task goes to the normal queue, nothing is written. The
  * new DISPATCH_WFT is among the effects. */
 tl_rc tl_tx_wft_unstick(struct tl_tx *tx, int64_t scheduled_id, struct tl_error *err) TL_MUST_USE;
 /* ResetStickyTaskQueue. */
 tl_rc tl_tx_reset_sticky(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
-/* --- activities ------------------------------------------------------------------------------------ */
+/* --- activities ------------------------------------------------------------------------------ */
 
 struct tl_activity_started {
-    struct tl_task_ref ref;     /* started_id is 0: the event is written when the activity closes */
+    struct tl_task_ref ref; /* started_id is 0: the event is written when the activity closes */
     TpWs__PollActivityTaskQueueResponse *response; /* all but task_token */
-    bool durable_first;         /* the reply waits for the commit: a lost start could run it once too often */
+    bool durable_first; /* the reply waits for the commit: a lost start would be one too many */
 };
 /* Errors: TL_ENOTFOUND with TL_ERR_STALE_TASK. */
 tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt, uint64_t stamp,
@@ -393,8 +399,9 @@ tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *ke
                               const TpCommon__Payloads *result, const char *identity,
                               struct tl_error *err) TL_MUST_USE;
 tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
-                          const TpFailure__Failure *failure, const TpCommon__Payloads *last_heartbeat,
-                          const char *identity, struct tl_error *err) TL_MUST_USE;
+                          const TpFailure__Failure *failure,
+                          const TpCommon__Payloads *last_heartbeat, const char *identity,
+                          struct tl_error *err) TL_MUST_USE;
 tl_rc tl_tx_activity_cancel(struct tl_tx *tx, const struct tl_activity_key *key,
                             const TpCommon__Payloads *details, const char *identity,
                             struct tl_error *err) TL_MUST_USE;
@@ -405,37 +412,38 @@ tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *k
                                const TpCommon__Payloads *details, const char *identity,
                                struct tl_heartbeat_reply *out, struct tl_error *err) TL_MUST_USE;
 
-/* --- deliveries taken back --------------------------------------------------------------------------- */
+/* --- deliveries taken back ------------------------------------------------------------------- */
 
 /* The worker never saw the task that was started (its poll's caller had gone): as if it had not been
  * started, and offered again. Errors: TL_ENOTFOUND with TL_ERR_STALE_TASK when the task is another one
  * by now, or when its start is in the history already: then its timeout brings it back. */
-tl_rc tl_tx_wft_unstart(struct tl_tx *tx, const struct tl_task_ref *ref, struct tl_error *err)
-    TL_MUST_USE;
-tl_rc tl_tx_activity_unstart(struct tl_tx *tx, const struct tl_task_ref *ref, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_tx_wft_unstart(struct tl_tx *tx, const struct tl_task_ref *ref,
+                        struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_activity_unstart(struct tl_tx *tx, const struct tl_task_ref *ref,
+                             struct tl_error *err) TL_MUST_USE;
 /* Ends a transaction without writing what it changed: the caller throws the run away with it. */
 void tl_tx_discard(struct tl_tx *tx);
 
-/* --- queries --------------------------------------------------------------------------------------- */
+/* --- queries --------------------------------------------------------------------------------- */
 
 enum tl_query_route {
-    TL_QUERY_DIRECT,    /* straight to matching, on the sticky queue when there is one */
-    TL_QUERY_BUFFER,    /* tl_tx_query_buffer: rides on the current or next task */
-    TL_QUERY_REFUSE,    /* *rc, *kind and err are filled (WorkflowNotReady, buffer full) */
+    TL_QUERY_DIRECT, /* straight to matching, on the sticky queue when there is one */
+    TL_QUERY_BUFFER, /* tl_tx_query_buffer: rides on the current or next task */
+    TL_QUERY_REFUSE, /* *rc, *kind and err are filled (WorkflowNotReady, buffer full) */
 };
 /* deadline_ns: wall time at which the caller gives up (TL_NS_NEVER: none); a first task that comes
  * later than that refuses the query. buffered_max: how many queries may wait on the run. The status of
  * a closed run (query reject condition) is the caller's to look at. */
-enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_ns, size_t buffered_max,
-                                      tl_rc *rc, enum tl_error_kind *kind, struct tl_error *err);
+enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_ns,
+                                      size_t buffered_max, tl_rc *rc, enum tl_error_kind *kind,
+                                      struct tl_error *err);
 /* Memory only. `query` is copied. Errors: TL_ELIMIT. */
-tl_rc tl_tx_query_buffer(struct tl_tx *tx, uint64_t id, struct tl_str query, struct tl_error *err)
-    TL_MUST_USE;
+tl_rc tl_tx_query_buffer(struct tl_tx *tx, uint64_t id, struct tl_str query,
+                         struct tl_error *err) TL_MUST_USE;
 /* The caller gave up (deadline): forgets the query; fine when unknown. */
 void tl_rs_query_forget(struct tl_rs *rs, uint64_t id);
 
-/* --- task tokens ----------------------------------------------------------------------------------- */
+/* --- task tokens ----------------------------------------------------------------------------- */
 
 /* Opaque bytes for workers: which run, which task. Encoded as temporal_lua.v1.TaskToken. */
 struct tl_work_token {

@@ -4,9 +4,8 @@
 
 static struct tl_str encoding_of(const TpCommon__Payload *p)
 {
-    const TpCommon__Payload__MetadataEntry *m =
-        TL_PB_MAP_GET(TpCommon__Payload__MetadataEntry, p->n_metadata, p->metadata,
-                      TL_STR_LIT("encoding"));
+    const TpCommon__Payload__MetadataEntry *m = TL_PB_MAP_GET(
+        TpCommon__Payload__MetadataEntry, p->n_metadata, p->metadata, TL_STR_LIT("encoding"));
     return m ? tl_pb_str(m->value) : (struct tl_str){NULL, 0};
 }
 
@@ -49,8 +48,8 @@ static bool merge(struct tl_arena *arena, struct entry **now, size_t now_n, stru
     }
     for (size_t i = 0; i < upserted_n; i++) {
         const struct entry *last = find(upserted, upserted_n, upserted[i]->key);
-        if (last == upserted[i] && !is_null(last->value) &&
-            !(now && find(now, now_n, last->key)) && !tl_pb_push(arena, out, last)) {
+        if (last == upserted[i] && !is_null(last->value) && !(now && find(now, now_n, last->key)) &&
+            !tl_pb_push(arena, out, last)) {
             return false;
         }
     }
@@ -62,10 +61,10 @@ TpCommon__Memo *tl_memo_merge(const TpCommon__Memo *current, const TpCommon__Mem
 {
     struct tl_pb_list list = {0};
     TpCommon__Memo *out = TL_PB_NEW(arena, TpCommon__Memo, tp_common__memo);
-    if (!out || !merge(arena, current ? (struct entry **)current->fields : NULL,
-                       current ? current->n_fields : 0,
-                       upserted ? (struct entry **)upserted->fields : NULL,
-                       upserted ? upserted->n_fields : 0, &list)) {
+    if (!out ||
+        !merge(arena, current ? (struct entry **)current->fields : NULL,
+               current ? current->n_fields : 0, upserted ? (struct entry **)upserted->fields : NULL,
+               upserted ? upserted->n_fields : 0, &list)) {
         return NULL;
     }
     out->n_fields = list.n;

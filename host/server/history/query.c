@@ -16,8 +16,9 @@ static enum tl_query_route not_ready(tl_rc *rc, enum tl_error_kind *kind, struct
     return TL_QUERY_REFUSE;
 }
 
-enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_ns, size_t buffered_max,
-                                      tl_rc *rc, enum tl_error_kind *kind, struct tl_error *err)
+enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_ns,
+                                      size_t buffered_max, tl_rc *rc, enum tl_error_kind *kind,
+                                      struct tl_error *err)
 {
     bool completed_one = rs->previous_started_id > 0;
     *rc = TL_OK;
@@ -39,9 +40,10 @@ enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_n
     }
     if (rs->query_n >= buffered_max) {
         *kind = TL_ERR_RESOURCE_EXHAUSTED;
-        *rc = tl_error_set(err, TL_ELIMIT,
-                           "consistent query buffer is full, this may be caused by too many queries "
-                           "and workflow not able to process query fast enough");
+        *rc =
+            tl_error_set(err, TL_ELIMIT,
+                         "consistent query buffer is full, this may be caused by too many queries "
+                         "and workflow not able to process query fast enough");
         return TL_QUERY_REFUSE;
     }
     return TL_QUERY_BUFFER;
@@ -125,8 +127,7 @@ void tl_query_answer(struct tl_tx *tx, const TpWs__RespondWorkflowTaskCompletedR
             continue;
         }
         bool fits = tl_message_bytes(result->answer) <= tx->env->limits.blob_bytes;
-        struct tl_effect *f =
-            answer(tx, fits ? TL_FX_QUERY_ANSWERED : TL_FX_QUERY_FAILED, id);
+        struct tl_effect *f = answer(tx, fits ? TL_FX_QUERY_ANSWERED : TL_FX_QUERY_FAILED, id);
         if (f && fits) {
             f->u.query.result = result;
         } else if (f) {

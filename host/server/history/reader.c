@@ -54,7 +54,7 @@ size_t tl_rs_shrink(struct tl_rs *rs, int64_t durable_log_id, size_t keep_bytes)
     return freed;
 }
 
-/* --- encoded bytes ------------------------------------------------------------------------------------ */
+/* --- encoded bytes --------------------------------------------------------------------------- */
 
 static bool take_varint(struct tl_str *s, uint64_t *out)
 {

@@ -10,7 +10,7 @@
 #define MAX_FACTOR_DEFAULT 100
 #define TIMEOUT_PREFIX "TemporalTimeout:"
 
-/* --- policy ------------------------------------------------------------------------------------------ */
+/* --- policy ---------------------------------------------------------------------------------- */
 
 void tl_retry_policy_fill(struct tl_retry_policy *out, const TpCommon__RetryPolicy *in)
 {
@@ -85,7 +85,7 @@ tl_rc tl_retry_policy_check(const TpCommon__RetryPolicy *p, struct tl_error *err
     return TL_OK;
 }
 
-/* --- failures ---------------------------------------------------------------------------------------- */
+/* --- failures -------------------------------------------------------------------------------- */
 
 void tl_cut_server(struct tl_failure_cut *space, const char *message, bool non_retryable)
 {
@@ -167,8 +167,8 @@ bool tl_failure_is_retryable(const TpFailure__Failure *f, char *const *types, si
 
 int64_t tl_failure_retry_delay_ns(const TpFailure__Failure *f)
 {
-    if (!f || (int)f->failure_info_case !=
-                  TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO ||
+    if (!f ||
+        (int)f->failure_info_case != TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO ||
         !f->application_failure_info->next_retry_delay) {
         return -1;
     }
@@ -176,7 +176,7 @@ int64_t tl_failure_retry_delay_ns(const TpFailure__Failure *f)
     return ns > 0 ? ns : 0;
 }
 
-/* --- intervals --------------------------------------------------------------------------------------- */
+/* --- intervals ------------------------------------------------------------------------------- */
 
 static int64_t exponential_ns(int64_t initial_ns, double coefficient, int32_t attempt)
 {
@@ -211,15 +211,15 @@ struct tl_backoff tl_retry_backoff(int64_t now_ns, int32_t attempt, int32_t atte
     return (struct tl_backoff){RETRY_STATE_IN_PROGRESS, interval_ns};
 }
 
-/* --- activities -------------------------------------------------------------------------------------- */
+/* --- activities ------------------------------------------------------------------------------ */
 
 static void next_attempt(struct tl_tx *tx, struct tl_act *act, const TpFailure__Failure *failure,
                          int64_t interval_ns)
 {
     struct tl_failure_cut space;
-    if (!tl_set_blob_message(&act->last_failure,
-                             tl_cut_failure(failure, tx->env->limits.activity_failure_bytes, false,
-                                            &space))) {
+    if (!tl_set_blob_message(
+            &act->last_failure,
+            tl_cut_failure(failure, tx->env->limits.activity_failure_bytes, false, &space))) {
         tl_tx_break(tx, "the failure of an activity");
     }
     act->attempt++;
@@ -265,13 +265,12 @@ int tl_activity_retry(struct tl_tx *tx, struct tl_act *act, const TpFailure__Fai
     }
     /* The application's own delay is not held to the policy's maximum interval. */
     int64_t delay_ns = tl_failure_retry_delay_ns(failure);
-    int64_t expiration_ns = act->schedule_to_close_ns > 0
-                                ? tl_ns_add(act->scheduled_ns, act->schedule_to_close_ns)
-                                : 0;
-    struct tl_backoff b = tl_retry_backoff(
-        tx->now_ns, act->attempt, act->retry_attempts_max, act->retry_initial_ns,
-        delay_ns >= 0 ? delay_ns : act->retry_max_ns, act->retry_coefficient, expiration_ns,
-        delay_ns);
+    int64_t expiration_ns =
+        act->schedule_to_close_ns > 0 ? tl_ns_add(act->scheduled_ns, act->schedule_to_close_ns) : 0;
+    struct tl_backoff b =
+        tl_retry_backoff(tx->now_ns, act->attempt, act->retry_attempts_max, act->retry_initial_ns,
+                         delay_ns >= 0 ? delay_ns : act->retry_max_ns, act->retry_coefficient,
+                         expiration_ns, delay_ns);
     if (b.retry_state == RETRY_STATE_IN_PROGRESS) {
         next_attempt(tx, act, failure, b.interval_ns);
     }

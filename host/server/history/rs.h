@@ -35,7 +35,7 @@ struct tl_wft {
     bool transient;           /* Scheduled and Started are not in the history */
     bool started_volatile;    /* memory: nothing on disk says that it is started */
     bool unstuck;             /* memory: nobody polls the sticky queue, offered on the normal one */
-    bool drops_sticky;        /* memory: started on the normal queue; stickiness goes with Started */
+    bool drops_sticky; /* memory: started on the normal queue; stickiness goes with Started */
 };
 
 enum tl_due_kind { TL_DUE_ACTIVITY, TL_DUE_TIMER };
@@ -60,7 +60,7 @@ struct tl_act {
     struct tl_blob last_failure; /* encoded Failure */
     struct tl_blob heartbeat;    /* encoded Payloads */
     bool started, cancel_requested, has_priority;
-    bool offered;                /* memory: this attempt was given to matching */
+    bool offered; /* memory: this attempt was given to matching */
 };
 
 struct tl_timer {
@@ -118,11 +118,11 @@ struct tl_rs {
     size_t buffer_n, buffer_cap, buffer_bytes;
     struct tl_batch_ref *batches;
     size_t batch_n, batch_cap;
-    size_t cached_bytes;       /* memory */
+    size_t cached_bytes;           /* memory */
     struct tl_query_node *queries; /* memory */
     size_t query_n, query_cap;
-    uint64_t version;          /* memory */
-    bool close_attempted;      /* memory: the last task tried to close and had unhandled events */
+    uint64_t version;     /* memory */
+    bool close_attempted; /* memory: the last task tried to close and had unhandled events */
 };
 
 struct tl_tx_private {
@@ -131,8 +131,8 @@ struct tl_tx_private {
     int32_t event_count;
     bool wft_dirty, sticky_dirty, start_request_dirty, cancel_request_dirty, buffer_flushed;
     bool visibility_dirty, closed;
-    bool offer_wft;       /* a task was scheduled here: offer it unless it is started here too */
-    bool broken;          /* memory ran out in the middle: the run must be reloaded */
+    bool offer_wft; /* a task was scheduled here: offer it unless it is started here too */
+    bool broken;    /* memory ran out in the middle: the run must be reloaded */
     int64_t *dirty_acts, *offer_acts, *applied_ids;
     size_t dirty_n, dirty_cap, offer_n, offer_cap, applied_n, applied_cap;
     struct tl_error error; /* the cause of `broken` */
@@ -151,9 +151,9 @@ struct tl_ev {
 
 #define TL_IDENTITY_SERVICE "history-service"
 
-/* --- values (state.c) ------------------------------------------------------------------------------ */
+/* --- values (state.c) ------------------------------------------------------------------------ */
 
-void tl_set_str(char **slot, const char *s);        /* frees the old one; "" and NULL become NULL */
+void tl_set_str(char **slot, const char *s); /* frees the old one; "" and NULL become NULL */
 void tl_set_blob(struct tl_blob *b, struct tl_str s);
 /* Encodes msg (NULL: empty) into the blob. False when it cannot be encoded. */
 bool tl_set_blob_message(struct tl_blob *b, const void *msg);
@@ -181,7 +181,7 @@ Google__Protobuf__Timestamp tl_timestamp_value(int64_t ns);
 void *tl_blob_decode(const struct tl_blob *b, const ProtobufCMessageDescriptor *desc,
                      struct tl_arena *arena);
 
-/* --- state (state.c) ------------------------------------------------------------------------------- */
+/* --- state (state.c) ------------------------------------------------------------------------- */
 
 struct tl_act *tl_rs_act(const struct tl_rs *rs, int64_t scheduled_id);
 struct tl_act *tl_rs_act_by_id(const struct tl_rs *rs, struct tl_str activity_id);
@@ -221,12 +221,12 @@ static inline bool tl_rs_is_sticky(const struct tl_rs *rs)
     return rs->sticky_queue && !rs->wft.drops_sticky;
 }
 
-/* --- apply.c, delta.c ------------------------------------------------------------------------------ */
+/* --- apply.c, delta.c ------------------------------------------------------------------------ */
 
 /* The effect of an event on the state. effect: false when it was applied while it was buffered.
  * Errors: TL_EDECODE (an event that contradicts the state). */
-tl_rc tl_rs_apply_event(struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct tl_arena *scratch,
-                        struct tl_error *err) TL_MUST_USE;
+tl_rc tl_rs_apply_event(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                        struct tl_arena *scratch, struct tl_error *err) TL_MUST_USE;
 void tl_delta_from_wft(const struct tl_wft *wft, bool durable_only, TlV1__WorkflowTaskState *out);
 void tl_delta_to_wft(struct tl_wft *wft, const TlV1__WorkflowTaskState *in);
 void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out);
@@ -236,7 +236,7 @@ tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl
 /* The delta of a transaction; *empty when there is nothing in it. False when memory ran out. */
 bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty);
 
-/* --- tx.c ------------------------------------------------------------------------------------------ */
+/* --- tx.c ------------------------------------------------------------------------------------ */
 
 void tl_ev_init(struct tl_ev *ev, int64_t time_ns);
 /* Adds the event: buffers it or gives it an id, encodes it, applies it. Returns its id, 0 when
@@ -263,7 +263,7 @@ void tl_effects_act(struct tl_effects *fx, struct tl_act *act);
 /* NOT_FOUND for a closed run. */
 tl_rc tl_tx_need_open(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
-/* --- buffer.c -------------------------------------------------------------------------------------- */
+/* --- buffer.c -------------------------------------------------------------------------------- */
 
 bool tl_event_is_buffered_type(int type);
 void tl_buffer_flush(struct tl_tx *tx);
@@ -275,7 +275,7 @@ bool tl_buffer_has_activity_close(struct tl_tx *tx, int64_t scheduled_id);
 /* Too much buffered: fails the started task (FORCE_CLOSE_COMMAND) and schedules the next. */
 void tl_buffer_enforce_limit(struct tl_tx *tx);
 
-/* --- wft.c ----------------------------------------------------------------------------------------- */
+/* --- wft.c ----------------------------------------------------------------------------------- */
 
 /* Schedules a task unless one is pending; original_ns 0: now. */
 void tl_wft_schedule(struct tl_tx *tx, int64_t original_ns);
@@ -290,7 +290,7 @@ void tl_wft_write_transient(struct tl_tx *tx, const char *identity);
 bool tl_wft_matches(const struct tl_rs *rs, const struct tl_task_ref *ref);
 int64_t tl_wft_timeout_ns(const struct tl_rs *rs, int32_t attempt);
 
-/* --- commands -------------------------------------------------------------------------------------- */
+/* --- commands -------------------------------------------------------------------------------- */
 
 /* Why a completion is refused. */
 struct tl_refusal {
@@ -310,15 +310,15 @@ struct tl_over_act {
 struct tl_wft_done {
     struct tl_tx *tx;
     const TpWs__RespondWorkflowTaskCompletedRequest *req;
-    int64_t completed_id;          /* predicted while checking */
-    int64_t next_id;               /* while checking: id that the next event would get */
-    size_t buffered;               /* events that would wait when the next command runs */
+    int64_t completed_id; /* predicted while checking */
+    int64_t next_id;      /* while checking: id that the next event would get */
+    size_t buffered;      /* events that would wait when the next command runs */
     size_t pending_acts, pending_timers;
-    struct tl_map timers;          /* overlay: timer id -> enum tl_overlay */
-    struct tl_map act_ids;         /* overlay: activity id -> enum tl_overlay */
-    struct tl_map acts;            /* overlay: scheduled id -> struct tl_over_act */
+    struct tl_map timers;  /* overlay: timer id -> enum tl_overlay */
+    struct tl_map act_ids; /* overlay: activity id -> enum tl_overlay */
+    struct tl_map acts;    /* overlay: scheduled id -> struct tl_over_act */
     bool act_cancelled_unstarted;
-    int64_t *eager;                /* scheduled ids, eager_activities_max at most */
+    int64_t *eager; /* scheduled ids, eager_activities_max at most */
     size_t eager_n;
     struct tl_refusal no;
 };
@@ -371,7 +371,7 @@ void tl_command_decorate(struct tl_ev *ev, const TpCommand__Command *c);
 /* Size of a message, 0 for NULL. */
 int64_t tl_message_bytes(const void *msg);
 
-/* --- policies: retry.c, cron.c, close.c ------------------------------------------------------------ */
+/* --- policies: retry.c, cron.c, close.c ------------------------------------------------------ */
 
 /* Fills what the server fills in; `out` lives on the caller's stack with its durations. */
 struct tl_retry_policy {
@@ -410,7 +410,7 @@ int64_t tl_cron_backoff_ns(const char *schedule, int64_t scheduled_ns, int64_t n
 
 /* What follows a run that ends with this failure (NULL: success). */
 struct tl_next_run {
-    int initiator;    /* 0: nothing follows */
+    int initiator; /* 0: nothing follows */
     int retry_state;
     int64_t backoff_ns;
     char run_id[37];
@@ -428,7 +428,7 @@ void tl_close_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Pa
                         const char *identity, TpCommon__Link **links, size_t n_links);
 void tl_close_time_out(struct tl_tx *tx);
 
-/* --- start ----------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
 int64_t tl_run_timeout_ns(int64_t run_ns, int64_t execution_ns);
 int64_t tl_task_timeout_ns(int64_t task_ns, int64_t run_ns);
@@ -439,7 +439,7 @@ int64_t tl_task_timeout_ns(int64_t task_ns, int64_t run_ns);
 /* 0 for NULL; negative or of mixed signs: *ok = false. */
 int64_t tl_duration_checked_ns(const Google__Protobuf__Duration *d, const char **problem);
 
-/* --- memo.c ---------------------------------------------------------------------------------------- */
+/* --- memo.c ---------------------------------------------------------------------------------- */
 
 /* current + upserted; a null value deletes. Returned in the arena, NULL when it is full. */
 TpCommon__Memo *tl_memo_merge(const TpCommon__Memo *current, const TpCommon__Memo *upserted,
@@ -448,7 +448,7 @@ TpCommon__SearchAttributes *tl_search_attributes_merge(const TpCommon__SearchAtt
                                                        const TpCommon__SearchAttributes *upserted,
                                                        struct tl_arena *arena);
 
-/* --- activity.c, timeouts.c, query.c ---------------------------------------------------------------- */
+/* --- activity.c, timeouts.c, query.c --------------------------------------------------------- */
 
 /* Starts a scheduled activity (no checks) and fills the answer for its worker. */
 tl_rc tl_activity_start_now(struct tl_tx *tx, struct tl_act *act, const char *identity,

@@ -7,7 +7,7 @@
 #define TASK_TIMEOUT_DEFAULT_NS (10 * TL_NS_IN_S)
 #define TASK_TIMEOUT_MAX_NS (120 * TL_NS_IN_S)
 
-/* --- durations --------------------------------------------------------------------------------------- */
+/* --- durations ------------------------------------------------------------------------------- */
 
 int64_t tl_duration_checked_ns(const Google__Protobuf__Duration *d, const char **problem)
 {
@@ -45,7 +45,7 @@ int64_t tl_task_timeout_ns(int64_t task_ns, int64_t run_ns)
     return run_ns > 0 && task_ns > run_ns ? run_ns : task_ns;
 }
 
-/* --- checks ------------------------------------------------------------------------------------------ */
+/* --- checks ---------------------------------------------------------------------------------- */
 
 static tl_rc check_duration(const Google__Protobuf__Duration *d, const char *name,
                             struct tl_error *err)
@@ -82,7 +82,8 @@ static tl_rc check_names(const struct tl_history_limits *limits,
         {"RequestId", req->request_id, false},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        tl_rc rc = check_id(names[i].what, names[i].value, names[i].required, limits->id_bytes, err);
+        tl_rc rc =
+            check_id(names[i].what, names[i].value, names[i].required, limits->id_bytes, err);
         if (rc != TL_OK) {
             return rc;
         }
@@ -107,7 +108,8 @@ static tl_rc check_sizes(const struct tl_history_limits *limits,
 
 static tl_rc check_timeouts(const TpWs__StartWorkflowExecutionRequest *req, struct tl_error *err)
 {
-    tl_rc rc = check_duration(req->workflow_execution_timeout, "WorkflowExecutionTimeoutSeconds", err);
+    tl_rc rc =
+        check_duration(req->workflow_execution_timeout, "WorkflowExecutionTimeoutSeconds", err);
     if (rc == TL_OK) {
         rc = check_duration(req->workflow_run_timeout, "WorkflowRunTimeoutSeconds", err);
     }
@@ -142,7 +144,7 @@ tl_rc tl_history_check_start(const struct tl_history_env *env,
     return rc == TL_OK ? check_sizes(&env->limits, req, err) : rc;
 }
 
-/* --- the Started event ------------------------------------------------------------------------------- */
+/* --- the Started event ----------------------------------------------------------------------- */
 
 struct started {
     struct tl_ev ev;
@@ -158,10 +160,10 @@ static void set_timeouts(struct tl_tx *tx, const struct tl_start *start, struct 
     const TpWs__StartWorkflowExecutionRequest *req = start->req;
     const char *ignored = NULL;
     int64_t execution_ns = tl_duration_checked_ns(req->workflow_execution_timeout, &ignored);
-    int64_t run_ns = tl_run_timeout_ns(
-        tl_duration_checked_ns(req->workflow_run_timeout, &ignored), execution_ns);
-    int64_t task_ns = tl_task_timeout_ns(
-        tl_duration_checked_ns(req->workflow_task_timeout, &ignored), run_ns);
+    int64_t run_ns = tl_run_timeout_ns(tl_duration_checked_ns(req->workflow_run_timeout, &ignored),
+                                       execution_ns);
+    int64_t task_ns =
+        tl_task_timeout_ns(tl_duration_checked_ns(req->workflow_task_timeout, &ignored), run_ns);
     int64_t backoff_ns = start->first_backoff_ns;
     int64_t expiration_ns = start->execution_expiration_ns;
     if (start->initiator == CONTINUE_AS_NEW_INITIATOR_UNSPECIFIED) {
@@ -192,17 +194,16 @@ static void set_chain(struct tl_tx *tx, const struct tl_start *start, struct sta
 {
     TpHistory__WorkflowExecutionStartedEventAttributes *a = &s->attrs;
     const struct tl_rs *rs = tx->rs;
-    a->first_execution_run_id = start->first_run_id.n
-                                    ? tl_arena_cstr(tx->arena, start->first_run_id)
-                                    : rs->run_id;
-    a->original_execution_run_id = start->original_run_id.n
-                                       ? tl_arena_cstr(tx->arena, start->original_run_id)
-                                       : rs->run_id;
+    a->first_execution_run_id =
+        start->first_run_id.n ? tl_arena_cstr(tx->arena, start->first_run_id) : rs->run_id;
+    a->original_execution_run_id =
+        start->original_run_id.n ? tl_arena_cstr(tx->arena, start->original_run_id) : rs->run_id;
     if (start->continued_run_id.n) {
         a->continued_execution_run_id = tl_arena_cstr(tx->arena, start->continued_run_id);
     }
     int initiator = start->initiator;
-    if (initiator == CONTINUE_AS_NEW_INITIATOR_UNSPECIFIED && tl_has_text(start->req->cron_schedule)) {
+    if (initiator == CONTINUE_AS_NEW_INITIATOR_UNSPECIFIED &&
+        tl_has_text(start->req->cron_schedule)) {
         initiator = CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE;
     }
     a->initiator = (TpEnums__ContinueAsNewInitiator)initiator;
@@ -244,9 +245,8 @@ static void set_content(struct tl_tx *tx, const struct tl_start *start, struct s
     if (req->memo && !(a->memo = tl_memo_merge(NULL, req->memo, tx->arena))) {
         tl_tx_break(tx, "the memo");
     }
-    if (req->search_attributes &&
-        !(a->search_attributes =
-              tl_search_attributes_merge(NULL, req->search_attributes, tx->arena))) {
+    if (req->search_attributes && !(a->search_attributes = tl_search_attributes_merge(
+                                        NULL, req->search_attributes, tx->arena))) {
         tl_tx_break(tx, "the search attributes");
     }
     s->ev.e.user_metadata = req->user_metadata;

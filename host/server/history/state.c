@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "server/history/rs.h"
 
-/* --- values ---------------------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------------------------------- */
 
 void tl_set_str(char **slot, const char *s)
 {
@@ -95,7 +95,7 @@ void tl_history_limits_default(struct tl_history_limits *out)
     };
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------ */
 
 struct tl_rs *tl_rs_new(const struct tl_rs_identity *identity)
 {
@@ -146,16 +146,14 @@ static void free_act(struct tl_act *act)
 void tl_rs_clear_pending(struct tl_rs *rs)
 {
     if (rs->acts) {
-        TL_MAP_EACH(e, rs->acts)
-        {
+        TL_MAP_EACH (e, rs->acts) {
             struct tl_act *act = e->value;
             tl_heap_remove(&rs->heap, &act->due.node);
             free_act(act);
         }
     }
     if (rs->timers) {
-        TL_MAP_EACH(e, rs->timers)
-        {
+        TL_MAP_EACH (e, rs->timers) {
             struct tl_timer *timer = e->value;
             tl_heap_remove(&rs->heap, &timer->due.node);
             tl_mem_free(timer);
@@ -169,12 +167,12 @@ void tl_rs_clear_pending(struct tl_rs *rs)
 static void free_strings(struct tl_rs *rs)
 {
     char *strings[] = {
-        rs->namespace_name,  rs->namespace_id,     rs->workflow_id,       rs->run_id,
-        rs->workflow_type,   rs->task_queue,       rs->first_run_id,      rs->original_run_id,
-        rs->continued_run_id, rs->cron_schedule,   rs->start_request_id,  rs->cancel_request_id,
-        rs->new_run_id,      rs->sticky_queue,     rs->deployment_name,   rs->build_id,
-        rs->memo.p,          rs->search_attributes.p, rs->start_event.p,  rs->retry_policy.p,
-        rs->user_metadata.p, rs->priority.p,       rs->wft.request_id,    rs->wft.identity,
+        rs->namespace_name,   rs->namespace_id,        rs->workflow_id,      rs->run_id,
+        rs->workflow_type,    rs->task_queue,          rs->first_run_id,     rs->original_run_id,
+        rs->continued_run_id, rs->cron_schedule,       rs->start_request_id, rs->cancel_request_id,
+        rs->new_run_id,       rs->sticky_queue,        rs->deployment_name,  rs->build_id,
+        rs->memo.p,           rs->search_attributes.p, rs->start_event.p,    rs->retry_policy.p,
+        rs->user_metadata.p,  rs->priority.p,          rs->wft.request_id,   rs->wft.identity,
         rs->wft.build_id,
     };
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
@@ -201,7 +199,7 @@ void tl_rs_free(struct tl_rs *rs)
     tl_mem_free(rs);
 }
 
-/* --- activities ------------------------------------------------------------------------------------ */
+/* --- activities ------------------------------------------------------------------------------ */
 
 struct tl_act *tl_rs_act(const struct tl_rs *rs, int64_t scheduled_id)
 {
@@ -276,7 +274,7 @@ void tl_rs_act_arm(struct tl_rs *rs, struct tl_act *act)
     }
 }
 
-/* --- timers ---------------------------------------------------------------------------------------- */
+/* --- timers ---------------------------------------------------------------------------------- */
 
 struct tl_timer *tl_rs_timer(const struct tl_rs *rs, struct tl_str timer_id)
 {
@@ -308,7 +306,7 @@ void tl_rs_timer_remove(struct tl_rs *rs, const char *timer_id)
     }
 }
 
-/* --- workflow task, stickiness, signals ------------------------------------------------------------- */
+/* --- workflow task, stickiness, signals ------------------------------------------------------ */
 
 void tl_wft_clear(struct tl_wft *wft, int32_t next_attempt)
 {
@@ -333,7 +331,8 @@ void tl_rs_set_sticky(struct tl_rs *rs, const char *task_queue, int64_t timeout_
 
 bool tl_rs_signal_seen(const struct tl_rs *rs, const char *request_id)
 {
-    return rs->signal_ids && tl_has_text(request_id) && tl_map_get(rs->signal_ids, tl_str(request_id));
+    return rs->signal_ids && tl_has_text(request_id) &&
+           tl_map_get(rs->signal_ids, tl_str(request_id));
 }
 
 void tl_rs_signal_note(struct tl_rs *rs, const char *request_id)
@@ -344,7 +343,7 @@ void tl_rs_signal_note(struct tl_rs *rs, const char *request_id)
     }
 }
 
-/* --- buffer and batches ----------------------------------------------------------------------------- */
+/* --- buffer and batches ---------------------------------------------------------------------- */
 
 void tl_rs_buffer_push(struct tl_rs *rs, struct tl_str bytes, int type, bool fresh)
 {
@@ -386,14 +385,14 @@ void tl_rs_batch_push(struct tl_rs *rs, int64_t log_id, int64_t first_event_id, 
         rs->batch_cap = rs->batch_cap ? rs->batch_cap + rs->batch_cap / 2 : 4;
         rs->batches = tl_mem_realloc(rs->batches, rs->batch_cap * sizeof(rs->batches[0]));
     }
-    rs->batches[rs->batch_n++] = (struct tl_batch_ref){log_id, first_event_id, count,
-                                                       (uint32_t)bytes_n, cached};
+    rs->batches[rs->batch_n++] =
+        (struct tl_batch_ref){log_id, first_event_id, count, (uint32_t)bytes_n, cached};
     if (cached) {
         rs->cached_bytes += bytes_n;
     }
 }
 
-/* --- deadlines -------------------------------------------------------------------------------------- */
+/* --- deadlines ------------------------------------------------------------------------------- */
 
 static int64_t earlier(int64_t a, int64_t b)
 {

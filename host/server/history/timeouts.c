@@ -5,7 +5,7 @@
 
 #include "server/history/rs.h"
 
-/* --- user timers -------------------------------------------------------------------------------------- */
+/* --- user timers ----------------------------------------------------------------------------- */
 
 static void fire_timer(struct tl_tx *tx, struct tl_timer *timer)
 {
@@ -23,7 +23,7 @@ static void fire_timer(struct tl_tx *tx, struct tl_timer *timer)
     tl_wft_schedule(tx, 0);
 }
 
-/* --- activities --------------------------------------------------------------------------------------- */
+/* --- activities ------------------------------------------------------------------------------ */
 
 static const char *timeout_name(int type)
 {
@@ -72,8 +72,7 @@ static void time_out_activity(struct tl_tx *tx, struct tl_act *act, int type)
     }
     t.info.last_heartbeat_details =
         tl_blob_decode(&act->heartbeat, &tp_common__payloads__descriptor, tx->arena);
-    t.f.cause =
-        tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
+    t.f.cause = tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
     TpHistory__ActivityTaskTimedOutEventAttributes a =
         TP_HISTORY__ACTIVITY_TASK_TIMED_OUT_EVENT_ATTRIBUTES__INIT;
     struct tl_ev ev;
@@ -105,7 +104,7 @@ static void fire_activity(struct tl_tx *tx, struct tl_act *act)
     tx->touched = true;
 }
 
-/* --- the run ------------------------------------------------------------------------------------------ */
+/* --- the run --------------------------------------------------------------------------------- */
 
 /* True when something of the run itself was due. */
 static bool fire_run(struct tl_tx *tx)

@@ -15,10 +15,10 @@
 #define REASON_HISTORY_BYTES "Workflow history size exceeds limit."
 #define REASON_HISTORY_COUNT "Workflow history count exceeds limit."
 
-/* --- begin and end ---------------------------------------------------------------------------------- */
+/* --- begin and end --------------------------------------------------------------------------- */
 
-void tl_tx_begin(struct tl_tx *tx, struct tl_rs *rs, const struct tl_history_env *env, int64_t now_ns,
-                 struct tl_arena *arena)
+void tl_tx_begin(struct tl_tx *tx, struct tl_rs *rs, const struct tl_history_env *env,
+                 int64_t now_ns, struct tl_arena *arena)
 {
     *tx = (struct tl_tx){.rs = rs, .env = env, .now_ns = now_ns, .arena = arena};
     tx->effects.arena = arena;
@@ -80,7 +80,7 @@ tl_rc tl_tx_need_open(struct tl_tx *tx, struct tl_error *err)
                       "workflow execution already completed");
 }
 
-/* --- events ----------------------------------------------------------------------------------------- */
+/* --- events ---------------------------------------------------------------------------------- */
 
 void tl_ev_init(struct tl_ev *ev, int64_t time_ns)
 {
@@ -182,8 +182,7 @@ int64_t tl_tx_append(struct tl_tx *tx, TpHistory__HistoryEvent *e, enum tl_place
     rs->next_event_id++;
     if (place == TL_PLACE_BEFORE) {
         push_id(tx, &p->applied_ids, &p->applied_n, &p->applied_cap, e->event_id);
-    } else if (place == TL_PLACE_APPLY &&
-               tl_rs_apply_event(rs, e, tx->arena, &p->error) != TL_OK) {
+    } else if (place == TL_PLACE_APPLY && tl_rs_apply_event(rs, e, tx->arena, &p->error) != TL_OK) {
         tl_tx_break(tx, "an event");
     }
     note_what_changed(tx, (int)e->event_type);
@@ -216,7 +215,7 @@ int64_t tl_tx_add(struct tl_tx *tx, struct tl_ev *ev)
     return tl_tx_append(tx, &ev->e, TL_PLACE_APPLY);
 }
 
-/* --- effects ---------------------------------------------------------------------------------------- */
+/* --- effects --------------------------------------------------------------------------------- */
 
 struct tl_effect *tl_effects_add(struct tl_effects *fx, enum tl_effect_kind kind)
 {
@@ -259,8 +258,7 @@ void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs)
         return;
     }
     f->u.wft.normal_task_queue = keep(fx->arena, rs->task_queue);
-    f->u.wft.task_queue =
-        sticky ? keep(fx->arena, rs->sticky_queue) : f->u.wft.normal_task_queue;
+    f->u.wft.task_queue = sticky ? keep(fx->arena, rs->sticky_queue) : f->u.wft.normal_task_queue;
     f->u.wft.sticky = sticky;
     f->u.wft.scheduled_id = rs->wft.scheduled_id;
     f->u.wft.attempt = rs->wft.attempt;
@@ -272,7 +270,8 @@ static const TpCommon__Priority *priority_of(const struct tl_act *act, struct tl
     const TpHistory__ActivityTaskScheduledEventAttributes *attrs =
         act->has_priority
             ? tl_blob_decode(&act->attributes,
-                             &tp_history__activity_task_scheduled_event_attributes__descriptor, arena)
+                             &tp_history__activity_task_scheduled_event_attributes__descriptor,
+                             arena)
             : NULL;
     return attrs ? attrs->priority : NULL;
 }
@@ -320,7 +319,7 @@ static void closing_effects(struct tl_tx *tx)
     }
 }
 
-/* --- finish ----------------------------------------------------------------------------------------- */
+/* --- finish ---------------------------------------------------------------------------------- */
 
 /* Too long a history ends the run: nothing may grow without bound. */
 static void enforce_history_limit(struct tl_tx *tx)
@@ -420,8 +419,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
         wanted++;
     }
     if (rs->acts) {
-        TL_MAP_EACH(e, rs->acts)
-        {
+        TL_MAP_EACH (e, rs->acts) {
             struct tl_act *act = e->value;
             if (!act->started && act->attempt_ns <= now_ns) {
                 tl_effects_act(out, act);

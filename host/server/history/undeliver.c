@@ -26,7 +26,8 @@ tl_rc tl_tx_wft_unstart(struct tl_tx *tx, const struct tl_task_ref *ref, struct 
 tl_rc tl_tx_activity_unstart(struct tl_tx *tx, const struct tl_task_ref *ref, struct tl_error *err)
 {
     struct tl_act *act = tl_rs_open(tx->rs) ? tl_rs_act(tx->rs, ref->scheduled_id) : NULL;
-    if (!act || !act->started || act->attempt != ref->attempt || act->started_ns != ref->started_ns) {
+    if (!act || !act->started || act->attempt != ref->attempt ||
+        act->started_ns != ref->started_ns) {
         return tl_tx_fail(tx, TL_ERR_STALE_TASK, err, TL_ENOTFOUND, "Activity task not found.");
     }
     act->started = false;

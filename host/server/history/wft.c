@@ -27,7 +27,7 @@ int64_t tl_wft_timeout_ns(const struct tl_rs *rs, int32_t attempt)
     return tl_ns_add(rs->task_timeout_ns, extra_ns);
 }
 
-/* --- events of the task ------------------------------------------------------------------------------ */
+/* --- events of the task ---------------------------------------------------------------------- */
 
 struct scheduled_event {
     struct tl_ev ev;
@@ -95,7 +95,7 @@ static void make_started(struct started_event *s, const struct tl_rs *rs)
     TL_EV_SET(&s->ev, WORKFLOW_TASK_STARTED, workflow_task_started, &s->attrs);
 }
 
-/* --- schedule ---------------------------------------------------------------------------------------- */
+/* --- schedule -------------------------------------------------------------------------------- */
 
 static void schedule_transient(struct tl_tx *tx, int64_t original_ns)
 {
@@ -133,7 +133,7 @@ void tl_wft_schedule(struct tl_tx *tx, int64_t original_ns)
     }
 }
 
-/* --- start ------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
 void tl_wft_materialise(struct tl_tx *tx)
 {
@@ -327,7 +327,7 @@ tl_rc tl_rs_transient_events(const struct tl_rs *rs, struct tl_arena *arena, str
     return rc;
 }
 
-/* --- failure and timeout ------------------------------------------------------------------------------ */
+/* --- failure and timeout --------------------------------------------------------------------- */
 
 /* The end of a transient attempt: nothing in the history, only the next attempt's number. */
 static void lose_transient(struct tl_tx *tx)
@@ -401,7 +401,7 @@ tl_rc tl_tx_wft_fail(struct tl_tx *tx, const struct tl_task_ref *ref,
     return tl_tx_result(tx, err);
 }
 
-/* --- stickiness --------------------------------------------------------------------------------------- */
+/* --- stickiness ------------------------------------------------------------------------------ */
 
 tl_rc tl_tx_wft_unstick(struct tl_tx *tx, int64_t scheduled_id, struct tl_error *err)
 {
@@ -422,7 +422,7 @@ tl_rc tl_tx_reset_sticky(struct tl_tx *tx, struct tl_error *err)
     if (rc != TL_OK || !rs->sticky_queue) {
         return rc;
     }
-    if (rs->wft.scheduled_id && !rs->wft.started_id && rs->wft.sticky) {
+    if (rs->wft.scheduled_id && rs->wft.sticky) { /* also one whose start may still be lost */
         rs->wft.sticky = false;
         rs->wft.unstuck = false;
         tx->p->wft_dirty = true;

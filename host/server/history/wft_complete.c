@@ -6,7 +6,7 @@
 
 #include "server/history/rs.h"
 
-/* --- the checking state ------------------------------------------------------------------------------- */
+/* --- the checking state ---------------------------------------------------------------------- */
 
 static bool done_init(struct tl_wft_done *d, struct tl_tx *tx,
                       const TpWs__RespondWorkflowTaskCompletedRequest *req)
@@ -32,7 +32,7 @@ static void done_deinit(struct tl_wft_done *d)
     tl_map_deinit(&d->acts);
 }
 
-/* --- refusal ------------------------------------------------------------------------------------------ */
+/* --- refusal --------------------------------------------------------------------------------- */
 
 static void refusal_message(const struct tl_refusal *no, char *out, size_t cap)
 {
@@ -51,8 +51,7 @@ static tl_rc refuse(struct tl_wft_done *d, struct tl_error *err)
     struct tl_failure_cut space;
     char message[520];
     refusal_message(&d->no, message, sizeof(message));
-    if (tx->rs->wft.attempt > 1 &&
-        d->no.cause != WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND) {
+    if (tx->rs->wft.attempt > 1 && d->no.cause != WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND) {
         /* It keeps failing: let it time out, which is the back-off. */
         return tl_error_set(err, TL_EINVAL, "%s", message);
     }
@@ -68,7 +67,7 @@ static tl_rc refuse(struct tl_wft_done *d, struct tl_error *err)
     return rc != TL_OK ? rc : tl_error_set(err, TL_EINVAL, "%s", message);
 }
 
-/* --- acceptance --------------------------------------------------------------------------------------- */
+/* --- acceptance ------------------------------------------------------------------------------ */
 
 static void add_completed(struct tl_wft_done *d)
 {
@@ -171,7 +170,7 @@ static tl_rc accept(struct tl_wft_done *d, struct tl_wft_completed *out, struct 
     return rc != TL_OK ? rc : tl_tx_result(tx, err);
 }
 
-/* --- entry -------------------------------------------------------------------------------------------- */
+/* --- entry ----------------------------------------------------------------------------------- */
 
 static tl_rc time_out_heartbeat(struct tl_tx *tx, struct tl_error *err)
 {

@@ -26,7 +26,7 @@ static char *text(struct history_rig *r, const char *s)
     return must(tl_pb_cstr(&r->arena, tl_str(s)));
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static uint64_t next_random(void *ud)
 {
@@ -43,7 +43,11 @@ static void next_run_id(void *ud, char out[37], uint64_t *number)
 
 static struct tl_rs_identity identity(void)
 {
-    return (struct tl_rs_identity){1, 1, tl_str("ns"), tl_str("ns-id"), tl_str("wf"),
+    return (struct tl_rs_identity){1,
+                                   1,
+                                   tl_str("ns"),
+                                   tl_str("ns-id"),
+                                   tl_str("wf"),
                                    tl_str("00000000-0000-4000-8000-000000000001")};
 }
 
@@ -70,7 +74,7 @@ void history_rig_close(struct history_rig *r)
     tl_arena_deinit(&r->arena);
 }
 
-/* --- transactions --------------------------------------------------------------------------------- */
+/* --- transactions ---------------------------------------------------------------------------- */
 
 struct tl_tx *rig_begin(struct history_rig *r)
 {
@@ -205,7 +209,7 @@ void rig_run_until(struct history_rig *r, int64_t at_ns)
     r->now_ns = at_ns;
 }
 
-/* --- looking -------------------------------------------------------------------------------------- */
+/* --- looking --------------------------------------------------------------------------------- */
 
 static TpHistory__HistoryEvent *decode(struct history_rig *r, struct tl_str bytes)
 {
@@ -324,7 +328,7 @@ struct tl_rs_info rig_info(struct history_rig *r)
     return info;
 }
 
-/* --- values --------------------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------------------------------- */
 
 TpCommon__Payload *rig_payload(struct history_rig *r, const char *json);
 
@@ -393,7 +397,7 @@ TpCommon__RetryPolicy *rig_retry(struct history_rig *r, int64_t initial_ns, doub
     return p;
 }
 
-/* --- clients -------------------------------------------------------------------------------------- */
+/* --- clients --------------------------------------------------------------------------------- */
 
 static TpTq__TaskQueue *queue(struct history_rig *r, const char *name)
 {
@@ -430,7 +434,9 @@ void rig_start(struct history_rig *r)
 
 tl_rc rig_signal(struct history_rig *r, const char *name, const char *request_id)
 {
-    struct tl_signal s = {.name = name, .request_id = request_id, .identity = "client",
+    struct tl_signal s = {.name = name,
+                          .request_id = request_id,
+                          .identity = "client",
                           .input = rig_payloads(r, "\"hello\"")};
     return rig_end(r, tl_tx_signal(rig_begin(r), &s, &r->err));
 }
@@ -450,7 +456,7 @@ tl_rc rig_terminate(struct history_rig *r)
     return rig_end(r, tl_tx_terminate(rig_begin(r), "reason", NULL, "client", NULL, 0, &r->err));
 }
 
-/* --- workflow tasks ------------------------------------------------------------------------------- */
+/* --- workflow tasks -------------------------------------------------------------------------- */
 
 tl_rc rig_poll_on(struct history_rig *r, bool sticky)
 {
@@ -492,8 +498,7 @@ void rig_add_command(struct history_rig *r, TpWs__RespondWorkflowTaskCompletedRe
 
 tl_rc rig_send(struct history_rig *r, TpWs__RespondWorkflowTaskCompletedRequest *req)
 {
-    return rig_end(
-        r, tl_tx_wft_complete(rig_begin(r), &r->task.ref, req, &r->completed, &r->err));
+    return rig_end(r, tl_tx_wft_complete(rig_begin(r), &r->task.ref, req, &r->completed, &r->err));
 }
 
 tl_rc rig_complete(struct history_rig *r, TpCommand__Command *c)
@@ -524,7 +529,7 @@ tl_rc rig_fail_task(struct history_rig *r)
     return rig_end(r, tl_tx_wft_fail(rig_begin(r), &r->task.ref, req, &r->err));
 }
 
-/* --- activities ----------------------------------------------------------------------------------- */
+/* --- activities ------------------------------------------------------------------------------ */
 
 /* Attempt and stamp as DescribeWorkflowExecution would not show them: from the checkpoint. */
 static bool find_activity(struct history_rig *r, int64_t scheduled_id, int32_t *attempt,
@@ -535,7 +540,8 @@ static bool find_activity(struct history_rig *r, int64_t scheduled_id, int32_t *
     bool found = false;
     checkpoint(r->rs, &bytes);
     assert_int_equal(
-        tl_pb_decode(&tl_v1__run_state__descriptor, tl_buf_str(&bytes), &r->arena, &s, NULL), TL_OK);
+        tl_pb_decode(&tl_v1__run_state__descriptor, tl_buf_str(&bytes), &r->arena, &s, NULL),
+        TL_OK);
     tl_buf_deinit(&bytes);
     for (size_t i = 0; i < s->n_activities; i++) {
         if (s->activities[i]->scheduled_event_id == scheduled_id) {
@@ -561,11 +567,12 @@ tl_rc rig_poll_activity(struct history_rig *r, int64_t scheduled_id)
 tl_rc rig_activity_complete(struct history_rig *r)
 {
     struct tl_activity_key key = {.ref = &r->activity.ref};
-    return rig_end(r, tl_tx_activity_complete(rig_begin(r), &key, rig_payloads(r, "42"), "aworker",
-                                              &r->err));
+    return rig_end(
+        r, tl_tx_activity_complete(rig_begin(r), &key, rig_payloads(r, "42"), "aworker", &r->err));
 }
 
-tl_rc rig_activity_fail(struct history_rig *r, const char *type, bool non_retryable, int64_t delay_ns)
+tl_rc rig_activity_fail(struct history_rig *r, const char *type, bool non_retryable,
+                        int64_t delay_ns)
 {
     struct tl_activity_key key = {.ref = &r->activity.ref};
     return rig_end(r, tl_tx_activity_fail(rig_begin(r), &key,
@@ -580,7 +587,7 @@ tl_rc rig_heartbeat(struct history_rig *r, const char *details, struct tl_heartb
                                                "aworker", reply, &r->err));
 }
 
-/* --- commands ------------------------------------------------------------------------------------- */
+/* --- commands -------------------------------------------------------------------------------- */
 
 static TpCommand__Command *command(struct history_rig *r, int type,
                                    TpCommand__Command__AttributesCase which, void *attrs)
@@ -604,8 +611,8 @@ TpCommand__Command *rig_cmd_timer(struct history_rig *r, const char *id, int64_t
 
 TpCommand__Command *rig_cmd_cancel_timer(struct history_rig *r, const char *id)
 {
-    TpCommand__CancelTimerCommandAttributes *a = NEW(
-        r, TpCommand__CancelTimerCommandAttributes, tp_command__cancel_timer_command_attributes);
+    TpCommand__CancelTimerCommandAttributes *a = NEW(r, TpCommand__CancelTimerCommandAttributes,
+                                                     tp_command__cancel_timer_command_attributes);
     a->timer_id = text(r, id);
     return command(r, COMMAND_TYPE_CANCEL_TIMER,
                    TP_COMMAND__COMMAND__ATTRIBUTES_CANCEL_TIMER_COMMAND_ATTRIBUTES, a);
@@ -632,9 +639,9 @@ TpCommand__Command *rig_cmd_cancel_activity(struct history_rig *r, int64_t sched
         NEW(r, TpCommand__RequestCancelActivityTaskCommandAttributes,
             tp_command__request_cancel_activity_task_command_attributes);
     a->scheduled_event_id = scheduled_id;
-    return command(
-        r, COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK,
-        TP_COMMAND__COMMAND__ATTRIBUTES_REQUEST_CANCEL_ACTIVITY_TASK_COMMAND_ATTRIBUTES, a);
+    return command(r, COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK,
+                   TP_COMMAND__COMMAND__ATTRIBUTES_REQUEST_CANCEL_ACTIVITY_TASK_COMMAND_ATTRIBUTES,
+                   a);
 }
 
 TpCommand__Command *rig_cmd_complete(struct history_rig *r)
@@ -643,9 +650,9 @@ TpCommand__Command *rig_cmd_complete(struct history_rig *r)
         NEW(r, TpCommand__CompleteWorkflowExecutionCommandAttributes,
             tp_command__complete_workflow_execution_command_attributes);
     a->result = rig_payloads(r, "\"done\"");
-    return command(
-        r, COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
-        TP_COMMAND__COMMAND__ATTRIBUTES_COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES, a);
+    return command(r, COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
+                   TP_COMMAND__COMMAND__ATTRIBUTES_COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES,
+                   a);
 }
 
 TpCommand__Command *rig_cmd_fail(struct history_rig *r, const char *type)
@@ -679,16 +686,16 @@ TpCommand__Command *rig_cmd_continue(struct history_rig *r)
 
 TpCommand__Command *rig_cmd_marker(struct history_rig *r, const char *name)
 {
-    TpCommand__RecordMarkerCommandAttributes *a = NEW(
-        r, TpCommand__RecordMarkerCommandAttributes, tp_command__record_marker_command_attributes);
+    TpCommand__RecordMarkerCommandAttributes *a = NEW(r, TpCommand__RecordMarkerCommandAttributes,
+                                                      tp_command__record_marker_command_attributes);
     TpCommand__RecordMarkerCommandAttributes__DetailsEntry *entry =
         NEW(r, TpCommand__RecordMarkerCommandAttributes__DetailsEntry,
             tp_command__record_marker_command_attributes__details_entry);
     a->marker_name = text(r, name);
     entry->key = text(r, "data");
     entry->value = rig_payloads(r, "true");
-    a->details = TL_ARENA_ARRAY(&r->arena, TpCommand__RecordMarkerCommandAttributes__DetailsEntry *,
-                                1);
+    a->details =
+        TL_ARENA_ARRAY(&r->arena, TpCommand__RecordMarkerCommandAttributes__DetailsEntry *, 1);
     a->details[0] = entry;
     a->n_details = 1;
     return command(r, COMMAND_TYPE_RECORD_MARKER,

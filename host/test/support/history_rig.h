@@ -28,18 +28,18 @@ struct history_rig {
     int64_t next_log_id;
     struct rig_row *rows;
     size_t row_n, row_cap;
-    uint64_t next_run;         /* number that new_run_id gives next */
+    uint64_t next_run; /* number that new_run_id gives next */
     uint64_t random;
-    struct tl_wft_started task;         /* of the last poll */
+    struct tl_wft_started task;          /* of the last poll */
     struct tl_activity_started activity; /* of the last activity poll */
     struct tl_wft_completed completed;
-    bool compare;              /* recover and compare after every transaction (on by default) */
+    bool compare; /* recover and compare after every transaction (on by default) */
 };
 
 void history_rig_open(struct history_rig *r);
 void history_rig_close(struct history_rig *r);
 
-/* --- transactions --------------------------------------------------------------------------------- */
+/* --- transactions ---------------------------------------------------------------------------- */
 struct tl_tx *rig_begin(struct history_rig *r);
 /* Finishes or aborts; keeps the row; compares. Returns rc. */
 tl_rc rig_end(struct history_rig *r, tl_rc rc);
@@ -54,19 +54,20 @@ bool rig_fire(struct history_rig *r);
 /* Moves the clock step by step, firing each deadline at its time. */
 void rig_run_until(struct history_rig *r, int64_t at_ns);
 
-/* --- looking ------------------------------------------------------------------------------------------ */
+/* --- looking --------------------------------------------------------------------------------- */
 size_t rig_event_count(struct history_rig *r);
 const TpHistory__HistoryEvent *rig_event(struct history_rig *r, int64_t event_id);
 const TpHistory__HistoryEvent *rig_last(struct history_rig *r);
 /* "WorkflowExecutionStarted WorkflowTaskScheduled ..." from event `first` on. */
 const char *rig_types(struct history_rig *r, int64_t first);
-const struct tl_effect *rig_effect(struct history_rig *r, enum tl_effect_kind kind); /* first or NULL */
+const struct tl_effect *rig_effect(struct history_rig *r,
+                                   enum tl_effect_kind kind); /* first or NULL */
 size_t rig_effect_count(struct history_rig *r, enum tl_effect_kind kind);
 struct tl_rs_info rig_info(struct history_rig *r);
 /* Types of the events in encoded History bytes, as rig_types. */
 const char *rig_bytes_types(struct history_rig *r, struct tl_str history);
 
-/* --- doing ------------------------------------------------------------------------------------------ */
+/* --- doing ----------------------------------------------------------------------------------- */
 TpWs__StartWorkflowExecutionRequest *rig_start_request(struct history_rig *r);
 tl_rc rig_start_with(struct history_rig *r, TpWs__StartWorkflowExecutionRequest *req);
 void rig_start(struct history_rig *r); /* type "T", queue "q", no timeouts */
@@ -82,15 +83,17 @@ void rig_add_command(struct history_rig *r, TpWs__RespondWorkflowTaskCompletedRe
                      TpCommand__Command *c);
 tl_rc rig_send(struct history_rig *r, TpWs__RespondWorkflowTaskCompletedRequest *req);
 tl_rc rig_complete(struct history_rig *r, TpCommand__Command *c); /* one command or NULL */
-void rig_stick(struct history_rig *r, TpWs__RespondWorkflowTaskCompletedRequest *req); /* "sticky-q", 10 s */
+void rig_stick(struct history_rig *r,
+               TpWs__RespondWorkflowTaskCompletedRequest *req); /* "sticky-q", 10 s */
 tl_rc rig_fail_task(struct history_rig *r);
 /* Starts the activity with this scheduled id (attempt and stamp as last offered). */
 tl_rc rig_poll_activity(struct history_rig *r, int64_t scheduled_id);
 tl_rc rig_activity_complete(struct history_rig *r);
-tl_rc rig_activity_fail(struct history_rig *r, const char *type, bool non_retryable, int64_t delay_ns);
+tl_rc rig_activity_fail(struct history_rig *r, const char *type, bool non_retryable,
+                        int64_t delay_ns);
 tl_rc rig_heartbeat(struct history_rig *r, const char *details, struct tl_heartbeat_reply *reply);
 
-/* --- commands ------------------------------------------------------------------------------------------ */
+/* --- commands -------------------------------------------------------------------------------- */
 TpCommand__Command *rig_cmd_timer(struct history_rig *r, const char *id, int64_t ns);
 TpCommand__Command *rig_cmd_cancel_timer(struct history_rig *r, const char *id);
 /* start_to_close 10 s; change the attributes as needed. */
@@ -104,7 +107,7 @@ TpCommand__Command *rig_cmd_marker(struct history_rig *r, const char *name);
 TpCommand__Command *rig_cmd_memo(struct history_rig *r, const char *key, const char *json);
 TpCommand__Command *rig_cmd_attribute(struct history_rig *r, const char *key, const char *json);
 
-/* --- values ------------------------------------------------------------------------------------------ */
+/* --- values ---------------------------------------------------------------------------------- */
 TpCommon__Payloads *rig_payloads(struct history_rig *r, const char *json);
 TpFailure__Failure *rig_failure(struct history_rig *r, const char *type, bool non_retryable,
                                 int64_t delay_ns);

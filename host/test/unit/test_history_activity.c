@@ -63,7 +63,7 @@ static const TpHistory__ActivityTaskTimedOutEventAttributes *timed_out(struct hi
     return NULL;
 }
 
-/* --- schedule ----------------------------------------------------------------------------------------- */
+/* --- schedule -------------------------------------------------------------------------------- */
 
 static void the_server_fills_in_what_is_missing(void **state)
 {
@@ -196,7 +196,7 @@ static void input_that_is_too_large_ends_the_run(void **state)
                            "Input exceeds size limit"));
 }
 
-/* --- start and results -------------------------------------------------------------------------------- */
+/* --- start and results ----------------------------------------------------------------------- */
 
 static void a_start_is_written_beside_the_close(void **state) /* 27 */
 {
@@ -231,7 +231,8 @@ static void a_start_is_written_beside_the_close(void **state) /* 27 */
     assert_int_equal(a->attempt, 1);
     assert_string_equal(a->identity, "aworker");
     assert_null(a->last_failure);
-    assert_int_equal(rig_event(r, 7)->activity_task_completed_event_attributes->started_event_id, 6);
+    assert_int_equal(rig_event(r, 7)->activity_task_completed_event_attributes->started_event_id,
+                     6);
     assert_int_equal(rig_activity_complete(r), TL_ENOTFOUND);
 }
 
@@ -252,10 +253,10 @@ static void an_activity_is_completed_by_its_id(void **state)
     struct history_rig *r = *state;
     struct tl_activity_key key = {.activity_id = tl_str("a")};
     schedule(r, rig_cmd_activity(r, "a"));
-    assert_int_equal(rig_end(r, tl_tx_activity_fail(rig_begin(r), &key,
-                                                    rig_failure(r, "E", false, -1), NULL, "me",
-                                                    &r->err)),
-                     TL_ENOTFOUND); /* it runs nowhere */
+    assert_int_equal(
+        rig_end(r, tl_tx_activity_fail(rig_begin(r), &key, rig_failure(r, "E", false, -1), NULL,
+                                       "me", &r->err)),
+        TL_ENOTFOUND); /* it runs nowhere */
     assert_int_equal(rig_end(r, tl_tx_activity_complete(rig_begin(r), &key, NULL, "me", &r->err)),
                      TL_OK);
     assert_string_equal(rig_types(r, 6),
@@ -287,8 +288,12 @@ static void what_cannot_be_kept_fails_the_activity(void **state)
     struct tl_heartbeat_reply reply;
     schedule(r, with_retry(r, RIG_S, 0));
     assert_int_equal(rig_poll_activity(r, SCHEDULED_ID), TL_OK);
-    r->env.limits.blob_bytes = 10;
-    assert_int_equal(rig_heartbeat(r, "\"much too long\"", &reply), TL_OK);
+    r->env.limits.blob_bytes = 80;
+    assert_int_equal(rig_heartbeat(r,
+                                   "\"much too long, much too long, much too long, much too long, "
+                                   "much too long, much too long\"",
+                                   &reply),
+                     TL_OK);
     assert_true(reply.cancel_requested);
     const TpHistory__ActivityTaskFailedEventAttributes *a =
         rig_event(r, 7)->activity_task_failed_event_attributes;
@@ -296,7 +301,7 @@ static void what_cannot_be_kept_fails_the_activity(void **state)
     assert_int_equal(a->retry_state, RETRY_STATE_NON_RETRYABLE_FAILURE);
 }
 
-/* --- retries ------------------------------------------------------------------------------------------ */
+/* --- retries --------------------------------------------------------------------------------- */
 
 static void retries_write_no_events(void **state) /* 27 */
 {
@@ -401,7 +406,7 @@ static void a_large_failure_is_cut_before_it_is_kept(void **state)
                      RIG_START_NS + RIG_S);
 }
 
-/* --- timeouts ----------------------------------------------------------------------------------------- */
+/* --- timeouts -------------------------------------------------------------------------------- */
 
 static void schedule_to_start_is_never_retried(void **state) /* 27 */
 {
@@ -417,7 +422,8 @@ static void schedule_to_start_is_never_retried(void **state) /* 27 */
     assert_int_equal(a->started_event_id, 0);
     assert_string_equal(a->failure->message, "activity ScheduleToStart timeout");
     assert_string_equal(a->failure->source, "Server");
-    assert_int_equal(a->failure->timeout_failure_info->timeout_type, TIMEOUT_TYPE_SCHEDULE_TO_START);
+    assert_int_equal(a->failure->timeout_failure_info->timeout_type,
+                     TIMEOUT_TYPE_SCHEDULE_TO_START);
     assert_int_equal(rig_poll_activity(r, SCHEDULED_ID), TL_ENOTFOUND);
 }
 
@@ -435,7 +441,8 @@ static void schedule_to_close_is_never_retried(void **state) /* 27 */
     assert_int_equal(r->now_ns, RIG_START_NS + 4 * RIG_S);
     const TpHistory__ActivityTaskTimedOutEventAttributes *a = timed_out(r);
     assert_int_equal(a->retry_state, RETRY_STATE_TIMEOUT);
-    assert_int_equal(a->failure->timeout_failure_info->timeout_type, TIMEOUT_TYPE_SCHEDULE_TO_CLOSE);
+    assert_int_equal(a->failure->timeout_failure_info->timeout_type,
+                     TIMEOUT_TYPE_SCHEDULE_TO_CLOSE);
     assert_string_equal(a->failure->cause->message, "it broke"); /* what really went wrong */
     assert_int_equal(a->started_event_id, 6);
 }
@@ -497,13 +504,13 @@ static void the_next_attempt_gets_the_last_heartbeat(void **state)
     rig_crash(r);
     assert_true(rig_fire(r));
     assert_int_equal(rig_poll_activity(r, SCHEDULED_ID), TL_OK);
-    assert_true(tl_str_eqc(
-        tl_pb_str(r->activity.response->heartbeat_details->payloads[0]->data), "50"));
+    assert_true(
+        tl_str_eqc(tl_pb_str(r->activity.response->heartbeat_details->payloads[0]->data), "50"));
     assert_int_equal(rig_ns(r->activity.response->current_attempt_scheduled_time),
                      RIG_START_NS + RIG_S);
 }
 
-/* --- cancellation ------------------------------------------------------------------------------------- */
+/* --- cancellation ---------------------------------------------------------------------------- */
 
 static void an_unstarted_activity_is_cancelled_at_once(void **state)
 {
@@ -577,7 +584,7 @@ static void cancelling_an_activity_that_just_closed_is_fine(void **state)
     assert_non_null(strstr(r->err.message, "BadRequestCancelActivityAttributes: "));
 }
 
-/* --- eager -------------------------------------------------------------------------------------------- */
+/* --- eager ----------------------------------------------------------------------------------- */
 
 static void eager_activities_start_with_the_completion(void **state) /* 30 */
 {

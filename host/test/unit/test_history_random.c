@@ -25,11 +25,11 @@
 struct walk {
     struct history_rig rig;
     struct tl_rng rng;
-    struct tl_rs *shadow;  /* built from records alone */
+    struct tl_rs *shadow; /* built from records alone */
     size_t shadow_rows;
     struct tl_activity_started tasks[TASKS_MAX]; /* activity tasks that workers hold */
     size_t task_n;
-    size_t signals;        /* accepted, each with its own request id */
+    size_t signals; /* accepted, each with its own request id */
     uint64_t next_id;
     bool polled;
 };
@@ -49,7 +49,7 @@ static const char *name(struct walk *w, const char *prefix, uint64_t n)
     return tl_arena_printf(&w->rig.arena, "%s%llu", prefix, (unsigned long long)below(w, n));
 }
 
-/* --- the shadow ---------------------------------------------------------------------------------------- */
+/* --- the shadow ------------------------------------------------------------------------------ */
 
 static void follow(struct walk *w)
 {
@@ -66,7 +66,7 @@ static void follow(struct walk *w)
     rig_assert_same(&w->rig, w->shadow);
 }
 
-/* --- operations ------------------------------------------------------------------------------------------ */
+/* --- operations ------------------------------------------------------------------------------ */
 
 static void do_signal(struct walk *w)
 {
@@ -87,8 +87,7 @@ static void do_poll(struct walk *w)
         return;
     }
     if (info.wft_sticky && chance(w, 30)) {
-        rig_end(&w->rig,
-                tl_tx_wft_unstick(rig_begin(&w->rig), info.wft_scheduled_id, &w->rig.err));
+        rig_end(&w->rig, tl_tx_wft_unstick(rig_begin(&w->rig), info.wft_scheduled_id, &w->rig.err));
         follow(w);
         rig_poll_on(&w->rig, false);
     } else {
@@ -101,10 +100,11 @@ static TpCommand__Command *random_activity(struct walk *w)
 {
     struct history_rig *r = &w->rig;
     TpCommand__Command *c = rig_cmd_activity(r, name(w, "a", 6));
-    TpCommand__ScheduleActivityTaskCommandAttributes *a = c->schedule_activity_task_command_attributes;
+    TpCommand__ScheduleActivityTaskCommandAttributes *a =
+        c->schedule_activity_task_command_attributes;
     a->request_eager_execution = chance(w, 30);
-    a->retry_policy = rig_retry(r, (int64_t)(1 + below(w, 4)) * RIG_S, 2, 20 * RIG_S,
-                                (int32_t)below(w, 4));
+    a->retry_policy =
+        rig_retry(r, (int64_t)(1 + below(w, 4)) * RIG_S, 2, 20 * RIG_S, (int32_t)below(w, 4));
     if (chance(w, 30)) {
         a->heartbeat_timeout = rig_duration(r, (int64_t)(1 + below(w, 6)) * RIG_S);
     }
@@ -185,9 +185,9 @@ static void do_complete(struct walk *w)
     if (rc == TL_OK && r->completed.deliver_next_inline) {
         struct tl_rs_info info = rig_info(r);
         struct tl_wft_start start = {.identity = "w", .request_id = "inline", .inline_reply = true};
-        assert_int_equal(tl_tx_wft_start(tx, info.wft_scheduled_id, info.wft_attempt, &start,
-                                         &r->task, &r->err),
-                         TL_OK);
+        assert_int_equal(
+            tl_tx_wft_start(tx, info.wft_scheduled_id, info.wft_attempt, &start, &r->task, &r->err),
+            TL_OK);
     }
     rig_end(r, rc);
     for (size_t i = 0; rc == TL_OK && i < r->completed.eager_count; i++) {
@@ -332,15 +332,15 @@ static void step(struct walk *w)
     follow(w);
 }
 
-/* --- what must hold of a history -------------------------------------------------------------------------- */
+/* --- what must hold of a history ------------------------------------------------------------- */
 
 static int type_of(struct walk *w, int64_t id)
 {
     return id > 0 ? (int)rig_event(&w->rig, id)->event_type : 0;
 }
 
-static bool check_activity_close(struct walk *w, int64_t id, int64_t scheduled_id, int64_t started_id,
-                                 bool may_be_unstarted)
+static bool check_activity_close(struct walk *w, int64_t id, int64_t scheduled_id,
+                                 int64_t started_id, bool may_be_unstarted)
 {
     if (type_of(w, scheduled_id) != EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) {
         return false;
@@ -349,8 +349,8 @@ static bool check_activity_close(struct walk *w, int64_t id, int64_t scheduled_i
         return may_be_unstarted;
     }
     return started_id < id && type_of(w, started_id) == EVENT_TYPE_ACTIVITY_TASK_STARTED &&
-           rig_event(&w->rig, started_id)->activity_task_started_event_attributes
-                   ->scheduled_event_id == scheduled_id;
+           rig_event(&w->rig, started_id)
+                   ->activity_task_started_event_attributes->scheduled_event_id == scheduled_id;
 }
 
 static bool check_event(struct walk *w, const TpHistory__HistoryEvent *e)
@@ -406,7 +406,8 @@ static size_t count_signals(struct walk *w)
     tl_buf_init(&bytes, (size_t)1 << 26);
     assert_int_equal(tl_rs_checkpoint(r->rs, &bytes, NULL), TL_OK);
     assert_int_equal(
-        tl_pb_decode(&tl_v1__run_state__descriptor, tl_buf_str(&bytes), &r->arena, &s, NULL), TL_OK);
+        tl_pb_decode(&tl_v1__run_state__descriptor, tl_buf_str(&bytes), &r->arena, &s, NULL),
+        TL_OK);
     tl_buf_deinit(&bytes);
     for (size_t i = 0; i < s->n_buffered_events; i++) {
         TpHistory__HistoryEvent *e = NULL;
@@ -418,11 +419,15 @@ static size_t count_signals(struct walk *w)
     return n;
 }
 
-/* --- walks --------------------------------------------------------------------------------------------- */
+/* --- walks ----------------------------------------------------------------------------------- */
 
 static void walk_open(struct walk *w, uint64_t seed)
 {
-    struct tl_rs_identity id = {1, 1, tl_str("ns"), tl_str("ns-id"), tl_str("wf"),
+    struct tl_rs_identity id = {1,
+                                1,
+                                tl_str("ns"),
+                                tl_str("ns-id"),
+                                tl_str("wf"),
                                 tl_str("00000000-0000-4000-8000-000000000001")};
     memset(w, 0, sizeof(*w));
     history_rig_open(&w->rig);

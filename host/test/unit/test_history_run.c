@@ -27,7 +27,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- start ------------------------------------------------------------------------------------------ */
+/* --- start ----------------------------------------------------------------------------------- */
 
 static void start_writes_started_and_a_task(void **state)
 {
@@ -113,8 +113,8 @@ static void start_refuses_what_the_server_refuses(void **state)
             break;
         default:
             r->env.limits.memo_bytes = 1;
-            req->memo = rig_cmd_memo(r, "k", "1")->modify_workflow_properties_command_attributes
-                            ->upserted_memo;
+            req->memo = rig_cmd_memo(r, "k", "1")
+                            ->modify_workflow_properties_command_attributes->upserted_memo;
             want = "Memo size exceeds limit.";
             break;
         }
@@ -174,7 +174,7 @@ static void signal_with_start_puts_the_signal_before_the_task(void **state)
                         "WorkflowExecutionStarted WorkflowExecutionSignaled WorkflowTaskScheduled");
 }
 
-/* --- signals, cancellation, termination ----------------------------------------------------------------- */
+/* --- signals, cancellation, termination ------------------------------------------------------ */
 
 static void signals_are_deduplicated_for_ever(void **state) /* semantics 21 */
 {
@@ -226,8 +226,8 @@ static void cancel_is_idempotent_and_succeeds_on_a_closed_run(void **state) /* s
     assert_int_equal(rig_cancel(r), TL_OK);
     assert_int_equal(rig_event_count(r), 3);
     assert_true(rig_info(r).cancel_requested);
-    assert_string_equal(
-        rig_last(r)->workflow_execution_cancel_requested_event_attributes->cause, "enough");
+    assert_string_equal(rig_last(r)->workflow_execution_cancel_requested_event_attributes->cause,
+                        "enough");
     assert_int_equal(rig_terminate(r), TL_OK);
     assert_int_equal(rig_cancel(r), TL_OK);
     assert_int_equal(rig_event_count(r), 4);
@@ -253,7 +253,7 @@ static void termination_ends_a_started_task_first(void **state)
     assert_int_equal(rig_complete(r, NULL), TL_ENOTFOUND);
 }
 
-/* --- timers ------------------------------------------------------------------------------------------- */
+/* --- timers ---------------------------------------------------------------------------------- */
 
 static void timers_fire_in_order_of_deadline_then_creation(void **state)
 {
@@ -265,7 +265,8 @@ static void timers_fire_in_order_of_deadline_then_creation(void **state)
     rig_add_command(r, req, rig_cmd_timer(r, "a", 2 * RIG_S));
     rig_add_command(r, req, rig_cmd_timer(r, "b", 2 * RIG_S));
     assert_int_equal(rig_send(r, req), TL_OK);
-    assert_string_equal(rig_types(r, 4), "WorkflowTaskCompleted TimerStarted TimerStarted TimerStarted");
+    assert_string_equal(rig_types(r, 4),
+                        "WorkflowTaskCompleted TimerStarted TimerStarted TimerStarted");
     rig_crash(r);
     assert_true(rig_fire(r));
     assert_int_equal(r->now_ns, RIG_START_NS + 2 * RIG_S);
@@ -320,7 +321,7 @@ static void timer_commands_are_checked_one_after_the_other(void **state)
     assert_non_null(strstr(r->err.message, "BadCancelTimerAttributes: "));
 }
 
-/* --- memo, search attributes, markers ------------------------------------------------------------------- */
+/* --- memo, search attributes, markers -------------------------------------------------------- */
 
 static void memo_and_attributes_are_merged_and_null_deletes(void **state)
 {
@@ -339,17 +340,16 @@ static void memo_and_attributes_are_merged_and_null_deletes(void **state)
     assert_int_equal(rig_send(r, req), TL_OK);
     assert_true(rig_info(r).visibility_version > before);
     assert_non_null(rig_effect(r, TL_FX_VISIBILITY_CHANGED));
-    assert_int_equal(tl_pb_decode(&tp_common__memo__descriptor, rig_info(r).memo, &r->arena, &memo,
-                                  NULL),
-                     TL_OK);
+    assert_int_equal(
+        tl_pb_decode(&tp_common__memo__descriptor, rig_info(r).memo, &r->arena, &memo, NULL),
+        TL_OK);
     assert_int_equal(memo->n_fields, 1);
     assert_string_equal(memo->fields[0]->key, "a");
     assert_true(tl_str_eqc(tl_pb_str(memo->fields[0]->value->data), "3"));
     assert_true(rig_info(r).search_attributes.n > 0);
-    assert_string_equal(rig_types(r, 5),
-                        "WorkflowPropertiesModified WorkflowPropertiesModified "
-                        "WorkflowPropertiesModified WorkflowPropertiesModified "
-                        "UpsertWorkflowSearchAttributes MarkerRecorded");
+    assert_string_equal(rig_types(r, 5), "WorkflowPropertiesModified WorkflowPropertiesModified "
+                                         "WorkflowPropertiesModified WorkflowPropertiesModified "
+                                         "UpsertWorkflowSearchAttributes MarkerRecorded");
     const TpHistory__MarkerRecordedEventAttributes *m =
         rig_last(r)->marker_recorded_event_attributes;
     assert_string_equal(m->marker_name, "core_patch");
@@ -357,7 +357,7 @@ static void memo_and_attributes_are_merged_and_null_deletes(void **state)
     assert_int_equal(m->workflow_task_completed_event_id, 4);
 }
 
-/* --- the end and what follows --------------------------------------------------------------------------- */
+/* --- the end and what follows ---------------------------------------------------------------- */
 
 static void completion_closes_the_run(void **state)
 {
@@ -371,9 +371,10 @@ static void completion_closes_the_run(void **state)
     assert_int_equal(rig_info(r).status, WORKFLOW_EXECUTION_STATUS_COMPLETED);
     assert_int_equal(rig_info(r).close_event_id, 5);
     assert_int_equal(rig_info(r).close_ns, RIG_START_NS + RIG_S);
-    assert_int_equal(rig_last(r)->workflow_execution_completed_event_attributes
-                         ->workflow_task_completed_event_id,
-                     4);
+    assert_int_equal(
+        rig_last(r)
+            ->workflow_execution_completed_event_attributes->workflow_task_completed_event_id,
+        4);
     assert_string_equal(
         rig_last(r)->workflow_execution_completed_event_attributes->new_execution_run_id, "");
     assert_null(rig_effect(r, TL_FX_NEW_RUN));
@@ -418,7 +419,8 @@ static void a_failed_run_is_retried_in_a_new_run(void **state) /* semantics 22 *
     assert_true(rig_fire(&next));
     rig_poll(&next);
     assert_int_equal(rig_complete(&next, rig_cmd_fail(&next, "Oops")), TL_OK);
-    assert_int_equal(rig_effect(&next, TL_FX_NEW_RUN)->u.new_run.start->first_backoff_ns, 12 * RIG_S);
+    assert_int_equal(rig_effect(&next, TL_FX_NEW_RUN)->u.new_run.start->first_backoff_ns,
+                     12 * RIG_S);
     assert_true(tl_str_eqc(rig_effect(&next, TL_FX_NEW_RUN)->u.new_run.start->first_run_id,
                            "00000000-0000-4000-8000-000000000001"));
     history_rig_close(&next);

@@ -40,7 +40,7 @@ static void make_sticky(struct history_rig *r)
     assert_int_equal(rig_send(r, req), TL_OK);
 }
 
-/* --- volatile start --------------------------------------------------------------------------------- */
+/* --- volatile start -------------------------------------------------------------------------- */
 
 static void a_start_writes_nothing(void **state)
 {
@@ -111,7 +111,8 @@ static void the_same_poll_gets_the_same_task(void **state)
     struct tl_wft_started again;
     assert_int_equal(rig_end(r, tl_tx_wft_start(rig_begin(r), 2, 1, &start, &r->task, &r->err)),
                      TL_OK);
-    assert_int_equal(rig_end(r, tl_tx_wft_start(rig_begin(r), 2, 1, &start, &again, &r->err)), TL_OK);
+    assert_int_equal(rig_end(r, tl_tx_wft_start(rig_begin(r), 2, 1, &start, &again, &r->err)),
+                     TL_OK);
     assert_int_equal(again.ref.started_id, r->task.ref.started_id);
     assert_int_equal(again.ref.started_ns, r->task.ref.started_ns);
     start.request_id = "other";
@@ -120,7 +121,7 @@ static void the_same_poll_gets_the_same_task(void **state)
     assert_int_equal(r->error_kind, TL_ERR_STALE_TASK);
 }
 
-/* --- suggestions -------------------------------------------------------------------------------------- */
+/* --- suggestions ----------------------------------------------------------------------------- */
 
 static void what_a_task_is_told_is_what_is_stored(void **state) /* 12 */
 {
@@ -135,9 +136,8 @@ static void what_a_task_is_told_is_what_is_stored(void **state) /* 12 */
     rig_poll(r);
     rest = r->task.extra_events;
     assert_true(tl_history_next(&rest, &event));
-    assert_int_equal(tl_pb_decode(&tp_history__history_event__descriptor, event, &r->arena, &sent,
-                                  NULL),
-                     TL_OK);
+    assert_int_equal(
+        tl_pb_decode(&tp_history__history_event__descriptor, event, &r->arena, &sent, NULL), TL_OK);
     r->env.limits.history_count_suggest = 1000; /* what comes later changes nothing */
     assert_int_equal(rig_signal(r, "s", ""), TL_OK);
     assert_int_equal(rig_complete(r, NULL), TL_OK);
@@ -155,7 +155,7 @@ static void what_a_task_is_told_is_what_is_stored(void **state) /* 12 */
     assert_int_equal(rig_ns(sent->event_time), rig_ns(stored->event_time));
 }
 
-/* --- buffering ---------------------------------------------------------------------------------------- */
+/* --- buffering ------------------------------------------------------------------------------- */
 
 static void completions_go_behind_other_buffered_events(void **state) /* 1 */
 {
@@ -271,7 +271,7 @@ static void a_lost_buffered_event_is_noticed(void **state)
                         "2");
 }
 
-/* --- attempts ----------------------------------------------------------------------------------------- */
+/* --- attempts -------------------------------------------------------------------------------- */
 
 static void only_the_first_attempt_writes_events(void **state) /* 4 */
 {
@@ -300,7 +300,8 @@ static void only_the_first_attempt_writes_events(void **state) /* 4 */
     assert_int_equal(rig_event(r, 5)->workflow_task_scheduled_event_attributes->attempt, 3);
     assert_int_equal(rig_ns(rig_event(r, 5)->event_time), RIG_START_NS);
     assert_int_equal(rig_ns(rig_event(r, 6)->event_time), RIG_START_NS + RIG_S);
-    assert_int_equal(rig_event(r, 7)->workflow_task_completed_event_attributes->started_event_id, 6);
+    assert_int_equal(rig_event(r, 7)->workflow_task_completed_event_attributes->started_event_id,
+                     6);
 }
 
 static void an_event_makes_a_transient_attempt_a_first_one(void **state) /* 4 */
@@ -411,7 +412,7 @@ static void a_task_times_out_and_comes_again(void **state)
     assert_int_equal(tl_rs_deadline_ns(r->rs), TL_NS_NEVER); /* a normal queue may take its time */
 }
 
-/* --- stickiness --------------------------------------------------------------------------------------- */
+/* --- stickiness ------------------------------------------------------------------------------ */
 
 static void nobody_on_the_sticky_queue_reschedules_on_the_normal_one(void **state) /* 7 */
 {
@@ -431,7 +432,8 @@ static void nobody_on_the_sticky_queue_reschedules_on_the_normal_one(void **stat
     assert_string_equal(rig_types(r, 7), "WorkflowTaskTimedOut WorkflowTaskScheduled");
     assert_int_equal(rig_event(r, 7)->workflow_task_timed_out_event_attributes->timeout_type,
                      TIMEOUT_TYPE_SCHEDULE_TO_START);
-    assert_int_equal(rig_event(r, 7)->workflow_task_timed_out_event_attributes->started_event_id, 0);
+    assert_int_equal(rig_event(r, 7)->workflow_task_timed_out_event_attributes->started_event_id,
+                     0);
     assert_false(rig_effect(r, TL_FX_DISPATCH_WFT)->u.wft.sticky);
     assert_int_equal(rig_info(r).wft_attempt, 1);
 }
@@ -490,7 +492,7 @@ static void reset_sticky_moves_a_waiting_task(void **state)
     assert_int_equal(rig_poll_on(r, false), TL_OK);
 }
 
-/* --- heartbeats and inline tasks ---------------------------------------------------------------------- */
+/* --- heartbeats and inline tasks ------------------------------------------------------------- */
 
 static tl_rc heartbeat(struct history_rig *r)
 {
@@ -554,7 +556,7 @@ static void a_completion_delivers_the_next_task_when_there_is_one(void **state) 
     assert_int_equal(rig_effect_count(r, TL_FX_DISPATCH_WFT), 1);
 }
 
-/* --- queries ------------------------------------------------------------------------------------------ */
+/* --- queries --------------------------------------------------------------------------------- */
 
 static enum tl_query_route route(struct history_rig *r)
 {
@@ -629,7 +631,7 @@ static void a_failing_run_refuses_queries(void **state) /* 18 */
                         "Workflow execution closed before WorkflowTaskStarted event");
 }
 
-/* --- completion contents ------------------------------------------------------------------------------ */
+/* --- completion contents --------------------------------------------------------------------- */
 
 static void what_the_worker_says_of_itself_is_passed_through(void **state)
 {
@@ -665,7 +667,7 @@ static void what_the_worker_says_of_itself_is_passed_through(void **state)
     assert_int_equal(a->started_event_id, 3);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------ */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static void a_transaction_is_one_batch(void **state) /* 13 */
 {
