@@ -6,6 +6,9 @@ local helper = {}
 --- The binary under test.
 helper.binary = os.getenv "TEMPORAL_LUA_BIN" or "build/temporal-lua"
 
+--- The folder it was built in.
+helper.build = helper.binary:match "^(.*)/[^/]*$" or "."
+
 --- An environment whose workflow module is given as text.
 ---@param source string
 ---@param options? table

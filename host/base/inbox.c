@@ -37,6 +37,9 @@ static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
     pthread_mutex_lock(&b->mutex);
     bool ok = !b->closed && (always || b->count < b->count_max);
     bool wake = false, was_empty = b->head == NULL;
+    /* After the unlock the receiver may have taken the message and be gone with its inbox. */
+    void (*waker)(void *ud) = b->waker;
+    void *waker_ud = b->waker_ud;
     if (ok) {
         m->next = NULL;
         *b->tail = m;
@@ -48,8 +51,8 @@ static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
         pthread_cond_signal(&b->cond);
     }
     pthread_mutex_unlock(&b->mutex);
-    if (ok && was_empty && b->waker) {
-        b->waker(b->waker_ud);
+    if (ok && was_empty && waker) {
+        waker(waker_ud);
     }
     return ok;
 }

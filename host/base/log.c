@@ -10,7 +10,7 @@
 
 #define LINE_MAX_BYTES ((size_t)16 * 1024)
 
-static _Atomic int least_level = TL_LOG_INFO;
+static _Atomic int least_level = TL_LOG_WARN;
 static atomic_bool as_json;
 static void (*_Atomic sink_fn)(void *ud, enum tl_log_level level, struct tl_str line);
 static void *_Atomic sink_ud;

@@ -64,12 +64,19 @@ static TpCommon__WorkflowType *workflow_type(struct tl_arena *arena, const char 
     return t;
 }
 
-static void add_task(struct history *h)
+/* The task a worker is just working on. Returns its scheduled event's id. */
+static int64_t add_open_task(struct history *h)
 {
     EVENT(h, WORKFLOW_TASK_SCHEDULED, WorkflowTaskScheduled, workflow_task_scheduled);
     int64_t scheduled = (int64_t)h->events.n;
     EVENT(h, WORKFLOW_TASK_STARTED, WorkflowTaskStarted, workflow_task_started)
         ->scheduled_event_id = scheduled;
+    return scheduled;
+}
+
+static void add_task(struct history *h)
+{
+    int64_t scheduled = add_open_task(h);
     TpHistory__WorkflowTaskCompletedEventAttributes *done =
         EVENT(h, WORKFLOW_TASK_COMPLETED, WorkflowTaskCompleted, workflow_task_completed);
     done->scheduled_event_id = scheduled;
@@ -115,13 +122,15 @@ static TpHistory__History *make_history(struct tl_arena *arena, const char *type
     s->original_execution_run_id =
         tl_pb_cstr(arena, tl_str("01890000-0000-7000-8000-000000000001"));
     s->attempt = 1;
-    add_task(&h);
-    add_activities(&h, activities);
     if (end) {
+        add_task(&h);
+        add_activities(&h, activities);
         TpHistory__WorkflowExecutionCompletedEventAttributes *c =
             EVENT(&h, WORKFLOW_EXECUTION_COMPLETED, WorkflowExecutionCompleted,
                   workflow_execution_completed);
         c->workflow_task_completed_event_id = (int64_t)h.events.n - 1;
+    } else {
+        add_open_task(&h);
     }
     TpHistory__History *history = TL_PB_NEW(arena, TpHistory__History, tp_history__history);
     history->n_events = h.events.n;

@@ -48,6 +48,11 @@ local log_level = {
   default = "info",
   help = "Least level of log lines: trace, debug, info, warn, error, never",
 }
+local quiet_log_level = {}
+for k, v in pairs(log_level) do
+  quiet_log_level[k] = v
+end
+quiet_log_level.default = "warn"
 local log_format = {
   name = "log-format",
   kind = "string",
@@ -116,7 +121,7 @@ return {
     summary = "Run a Lua script with the temporal modules",
     handler = "run",
     args = "SCRIPT [ARGUMENT...]",
-    options = { log_level, log_format },
+    options = { quiet_log_level, log_format },
   },
   {
     path = "worker run",

@@ -148,7 +148,7 @@ describe("activities", function()
           retry_policy = { maximum_attempts = 1 },
         }, order)
       end)
-    ]], { activities = { native = { "build/samples/libshipping.so" } } })
+    ]], { activities = { native = { helper.build .. "/samples/libshipping.so" } } })
     assert.are.same({ tracking = "TL-o-9" }, env:execute_workflow("Ships", nil, { order_id = "o-9", weight_g = 100 }))
     local ok, err = pcall(env.execute_workflow, env, "Ships", nil, { order_id = "o-9", weight_g = 100000 })
     assert.is_false(ok)
