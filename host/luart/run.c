@@ -186,6 +186,22 @@ static void end_with_error(lua_State *L, struct tl_lua_run *run, int index)
     run->finished = true;
 }
 
+static void warn_text(lua_State *L, const char *text)
+{
+    tl_run_log(L, TL_LOG_WARN, tl_str(text));
+}
+
+/* A coroutine that failed while nobody waited for it: its error may never be seen otherwise. */
+static void warn_unseen(lua_State *L, struct tl_fiber *f, int index)
+{
+    if (!f->future.waits) {
+        lua_pushfstring(L, "a coroutine of workflow.spawn failed: %s",
+                        tl_sandbox_tostring(L, index, NULL));
+        warn_text(L, lua_tostring(L, -1));
+        lua_pop(L, 2);
+    }
+}
+
 static void complete(lua_State *L, struct tl_lua_run *run, int first)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
@@ -195,6 +211,10 @@ static void complete(lua_State *L, struct tl_lua_run *run, int first)
     attrs->result = tl_vm_payloads_encode(L, first, lua_gettop(L) - first + 1, arena, "result");
     tl_cmd_new(L, TL_CMD_COMPLETE)->attrs = &attrs->base;
     run->finished = true;
+    if (run->signals_running) {
+        warn_text(L, "the workflow has ended while signal handlers were still running; wait for "
+                     "workflow.all_handlers_finished first");
+    }
 }
 
 void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f, bool failed,
@@ -206,6 +226,9 @@ void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f
         break;
     case TL_FIBER_SPAWN:
         if (f->future.state == TL_FUTURE_PENDING) {
+            if (failed && !tl_vm_error_has(L, first, "CancelledError")) {
+                warn_unseen(L, f, first);
+            }
             tl_future_resolve(L, run, &f->future, failed,
                               failed ? 1 : lua_gettop(L) - first + 1);
         }
@@ -236,6 +259,9 @@ static tl_rc do_activate(struct tl_lua_run *run, void *ud)
     run->history_length = a->history_length;
     run->history_bytes = a->history_bytes;
     run->continue_as_new_suggested = a->continue_as_new_suggested;
+    if (!a->is_replaying) {
+        run->out->lang_flags_used |= UINT64_C(1) << TL_LANG_FLAG_FIFO;
+    }
     for (size_t i = 0; i < a->job_count && run->task_rc == TL_OK; i++) {
         tl_run_apply_job(run, &a->jobs[i]);
         lua_settop(run->main, TL_SLOT_COUNT);

@@ -123,6 +123,10 @@ enum tl_lib {
     TL_LIB_COUNT
 };
 
+/* Logic flags, recorded in the run's history: what decides the order in which fibers run. A new
+ * order gets a new number, and runs that recorded the old one keep it. */
+enum { TL_LANG_FLAG_FIFO = 1 };
+
 struct tl_probe; /* bundle.c: what opening a bundle collects */
 
 struct tl_lua_run {
