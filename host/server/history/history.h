@@ -336,8 +336,8 @@ struct tl_wft_started {
     int64_t previous_started_event_id;
     int64_t history_from; /* first event id the response must carry (sticky or everything) */
     int64_t history_upto; /* last event id stored in batches; extra_events follow */
-    struct tl_str
-        extra_events; /* encoded History bytes with predicted ids: Scheduled (transient), Started */
+    /* Encoded History bytes with predicted ids: Scheduled (of a transient attempt), Started. */
+    struct tl_str extra_events;
     int64_t scheduled_ns, started_ns;
     int32_t attempt;
     struct tl_rs_query *queries; /* buffered queries that ride on this task */
