@@ -302,11 +302,20 @@ struct tl_worker {
     tl_rc fatal_rc;    /* under done_mutex */
     struct tl_error fatal;
 
-#define TL_STATS(X)                                                                                \
-    X(workflow_tasks_completed)                                                                    \
-    X(workflow_tasks_failed) X(queries_answered) X(activities_completed) X(activities_failed)      \
-        X(activities_eager) X(cache_hits) X(cache_misses) X(evictions) X(full_history_fetches)     \
-            X(killed_runs)
+// clang-format off
+#define TL_STATS(X)                      \
+    X(workflow_tasks_completed)          \
+    X(workflow_tasks_failed)             \
+    X(queries_answered)                  \
+    X(activities_completed)              \
+    X(activities_failed)                 \
+    X(activities_eager)                  \
+    X(cache_hits)                        \
+    X(cache_misses)                      \
+    X(evictions)                         \
+    X(full_history_fetches)              \
+    X(killed_runs)
+// clang-format on
 #define X(name) atomic_ullong name;
     struct {
         TL_STATS(X)
