@@ -16,6 +16,7 @@ export ORDER_LEDGER="$work/ledger" ORDER_SHIPPING="$build/samples/libshipping.so
 echo "== $orders orders, database in a file, first process"
 "$build/temporal-lua" run "$here/samples/order/demo.lua" "$work/orders.db" "$orders" &
 pid=$!
+disown "$pid"
 for _ in $(seq 1 200); do
   charged=$(wc -l <"$ORDER_LEDGER")
   if [ "$charged" -ge $((orders / 2)) ]; then
@@ -24,7 +25,9 @@ for _ in $(seq 1 200); do
   sleep 0.02
 done
 kill -9 "$pid" 2>/dev/null || true
-wait "$pid" 2>/dev/null || true
+while kill -0 "$pid" 2>/dev/null; do
+  sleep 0.01
+done
 echo "== killed with SIGKILL after $charged of $orders charges reached the provider"
 
 echo "== second process, same database"
