@@ -51,8 +51,7 @@ static bool requires(struct tl_str text, const char *name)
 /* Code that only works outside of workflows stands in the same file. */
 static bool looks_mixed(struct tl_str text)
 {
-    static const char *const marks[] = {".worker", ".connect", ".testing", ".replayer",
-                                        ".client"};
+    static const char *const marks[] = {".worker", ".connect", ".testing", ".replayer", ".client"};
     bool mixed = requires(text, "temporal.activity");
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         mixed = mixed || mentions(text, marks[i]);
@@ -184,10 +183,9 @@ static tl_rc add_workflow(struct tl_probe *p, const struct found_workflow *f)
         if (tl_str_eq(b->defined_in[i], f->module)) {
             return TL_OK; /* seen through another module */
         }
-        return tl_error_set(p->err, TL_EEXISTS,
-                            "the workflow \"%.*s\" is defined by two modules: %.*s and %.*s",
-                            TL_STR_FMT(f->type), TL_STR_FMT(b->defined_in[i]),
-                            TL_STR_FMT(f->module));
+        return tl_error_set(
+            p->err, TL_EEXISTS, "the workflow \"%.*s\" is defined by two modules: %.*s and %.*s",
+            TL_STR_FMT(f->type), TL_STR_FMT(b->defined_in[i]), TL_STR_FMT(f->module));
     }
     size_t n = b->workflow_count;
     b->workflows = tl_mem_realloc(b->workflows, (n + 1) * sizeof *b->workflows);
@@ -291,8 +289,8 @@ void tl_bundle_record_activity(lua_State *L, struct tl_lua_run *run, struct tl_s
     if (!p || !p->activity) {
         return;
     }
-    struct tl_bundle_activity *grown = tl_cmd_need(
-        L, TL_ARENA_ARRAY(&p->arena, struct tl_bundle_activity, p->activity_count + 1));
+    struct tl_bundle_activity *grown =
+        tl_cmd_need(L, TL_ARENA_ARRAY(&p->arena, struct tl_bundle_activity, p->activity_count + 1));
     if (p->activity_count) {
         memcpy(grown, p->activities, p->activity_count * sizeof *grown);
     }
@@ -310,8 +308,7 @@ static void keep_activity(struct tl_bundle_module *m, struct tl_str key,
 {
     size_t n = m->activity_count;
     m->activities = tl_mem_realloc(m->activities, (n + 1) * sizeof *m->activities);
-    m->activities[n] =
-        (struct tl_bundle_activity){own(key), own(from->name), own(from->options)};
+    m->activities[n] = (struct tl_bundle_activity){own(key), own(from->name), own(from->options)};
     m->activity_count++;
 }
 
@@ -520,8 +517,7 @@ static void sort_all(struct tl_bundle *b)
 {
     size_t n = 0;
     b->sorted = TL_NEW_ARRAY(struct tl_bundle_module *, b->modules.count + 1);
-    TL_MAP_EACH(e, &b->modules)
-    {
+    TL_MAP_EACH (e, &b->modules) {
         b->sorted[n++] = e->value;
     }
     qsort(b->sorted, n, sizeof *b->sorted, module_cmp);
@@ -544,8 +540,7 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
     b->source_bytes_max =
         config->source_bytes_max ? config->source_bytes_max : (size_t)tl_limit_script_bytes;
     tl_rc rc = add_entries(b, err);
-    TL_MAP_EACH(e, &b->modules)
-    {
+    TL_MAP_EACH (e, &b->modules) {
         struct tl_bundle_module *m = e->value;
         if (rc == TL_OK && m->entry) {
             rc = probe_entry(b, m, err);
@@ -569,8 +564,7 @@ void tl_bundle_close(struct tl_bundle *b)
     if (!b) {
         return;
     }
-    TL_MAP_EACH(e, &b->modules)
-    {
+    TL_MAP_EACH (e, &b->modules) {
         struct tl_bundle_module *m = e->value;
         for (size_t i = 0; i < m->activity_count; i++) {
             drop(&m->activities[i].key);

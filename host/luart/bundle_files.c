@@ -89,8 +89,8 @@ tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_s
     for (size_t i = 0; i < c->source_count; i++) {
         if (tl_str_eq(c->sources[i].name, name)) {
             if (c->sources[i].text.n > b->source_bytes_max) {
-                return tl_error_set(err, TL_ELIMIT, "%.*s: larger than %zu bytes",
-                                    TL_STR_FMT(name), b->source_bytes_max);
+                return tl_error_set(err, TL_ELIMIT, "%.*s: larger than %zu bytes", TL_STR_FMT(name),
+                                    b->source_bytes_max);
             }
             relative_path(name, ".lua", relative, sizeof relative);
             *file = own(tl_str(relative));
@@ -219,8 +219,7 @@ static void list_folder(const char *root, const char *what, struct names *names)
                 continue;
             }
         }
-        snprintf(module, sizeof module, "%s%s%.*s", prefix, *prefix ? "." : "", (int)en,
-                 e->d_name);
+        snprintf(module, sizeof module, "%s%s%.*s", prefix, *prefix ? "." : "", (int)en, e->d_name);
         if (good_name(tl_str(module))) {
             add_name(names, module);
         }
@@ -241,7 +240,8 @@ tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
         if (path) {
             name_of_path(what, name, sizeof name);
         }
-        return fn(ud, path ? tl_str(name) : tl_str(what), path && what[0] == '/' ? what : NULL, err);
+        return fn(ud, path ? tl_str(name) : tl_str(what), path && what[0] == '/' ? what : NULL,
+                  err);
     }
     struct names names = {0};
     for (size_t i = 0; b->config->roots && b->config->roots[i]; i++) {
@@ -277,14 +277,12 @@ static bool is_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-void tl_bundle_scan_requires(struct tl_str text, void (*fn)(void *ud, struct tl_str name),
-                             void *ud)
+void tl_bundle_scan_requires(struct tl_str text, void (*fn)(void *ud, struct tl_str name), void *ud)
 {
     static const char word[] = "require";
     enum { N = sizeof word - 1 };
     const char *end = text.p + text.n;
-    for (const char *at = text.p;
-         at && (at = memmem(at, (size_t)(end - at), word, N)) != NULL;) {
+    for (const char *at = text.p; at && (at = memmem(at, (size_t)(end - at), word, N)) != NULL;) {
         const char *p = at + N;
         bool begins = at == text.p || (!is_word(at[-1]) && at[-1] != '.');
         at = p;

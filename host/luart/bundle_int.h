@@ -5,10 +5,10 @@
 #include "luart/run_int.h"
 
 struct tl_bundle {
-    struct tl_map modules;              /* name -> struct tl_bundle_module */
-    struct tl_bundle_module **sorted;   /* by name, once open */
+    struct tl_map modules;                /* name -> struct tl_bundle_module */
+    struct tl_bundle_module **sorted;     /* by name, once open */
     struct tl_bundle_workflow *workflows; /* sorted by type, once open */
-    struct tl_str *defined_in;          /* for each workflow: the module whose text defines it */
+    struct tl_str *defined_in;            /* for each workflow: the module whose text defines it */
     size_t workflow_count;
     size_t bytes;
 
@@ -25,7 +25,7 @@ struct tl_probe {
     struct tl_bundle_module *activity;
     struct found_workflow {
         struct tl_str type, module, versioning; /* in the arena */
-    } *found;
+    } * found;
     size_t found_count;
     struct tl_bundle_activity *activities; /* defined so far, in the arena */
     size_t activity_count;

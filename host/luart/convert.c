@@ -80,10 +80,8 @@ static bool has_meta(lua_State *L, int index, const char *name)
 static void set_meta(lua_State *L, const char *name)
 {
     if (luaL_newmetatable(L, name)) {
-        static const luaL_Reg bytes[] = {{"__tostring", bytes_tostring},
-                                         {"__len", bytes_len},
-                                         {"__eq", bytes_eq},
-                                         {NULL, NULL}};
+        static const luaL_Reg bytes[] = {
+            {"__tostring", bytes_tostring}, {"__len", bytes_len}, {"__eq", bytes_eq}, {NULL, NULL}};
         static const luaL_Reg error[] = {{"__tostring", error_tostring}, {NULL, NULL}};
         if (strcmp(name, META_BYTES) == 0) {
             luaL_setfuncs(L, bytes, 0);

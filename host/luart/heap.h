@@ -17,16 +17,16 @@
 struct tl_heap_large;
 
 struct tl_vm_heap {
-    void *chunks;                       /* private: linked through their first word */
-    char *next, *end;                   /* private: unused part of the newest chunk */
-    void *free[TL_HEAP_CLASSES];        /* private */
-    uint32_t free_mask;                 /* private: classes with free blocks */
-    struct tl_heap_large *large;        /* private */
-    size_t used;                        /* read-only: bytes of live blocks, rounded to their class */
-    size_t held;                        /* read-only: bytes taken from malloc */
-    size_t used_max;                    /* read-only: the limit */
-    bool refused;                       /* private: the last growth was refused */
-    void (*exhausted)(void *ud);        /* must not return; NULL: refuse again */
+    void *chunks;                /* private: linked through their first word */
+    char *next, *end;            /* private: unused part of the newest chunk */
+    void *free[TL_HEAP_CLASSES]; /* private */
+    uint32_t free_mask;          /* private: classes with free blocks */
+    struct tl_heap_large *large; /* private */
+    size_t used;                 /* read-only: bytes of live blocks, rounded to their class */
+    size_t held;                 /* read-only: bytes taken from malloc */
+    size_t used_max;             /* read-only: the limit */
+    bool refused;                /* private: the last growth was refused */
+    void (*exhausted)(void *ud); /* must not return; NULL: refuse again */
     void *exhausted_ud;
 };
 

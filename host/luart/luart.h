@@ -22,7 +22,7 @@ struct tl_lua_run_config {
     size_t memory_bytes_max;      /* 0: tl_limit_run_memory_bytes */
     int64_t cpu_budget_ns;        /* CPU time of one activation; 0: none; needs watchdog */
     struct tl_watchdog *watchdog; /* NULL: no CPU budget */
-    uint64_t steps_max;           /* VM instructions of one activation (simulation); 0: not counted */
+    uint64_t steps_max; /* VM instructions of one activation (simulation); 0: not counted */
     struct tl_str namespace_, task_queue, workflow_id, run_id;
     /* Where print and workflow.log go, never called while replaying. NULL: the process's log.
      * The strings are borrowed for the call; it must not call back into the run. */
@@ -32,9 +32,8 @@ struct tl_lua_run_config {
 
 /* Owns: *out, until tl_lua_run_free. The type must be one of the bundle's (else TL_ENOTFOUND, with
  * the types there are). Errors: TL_ENOTFOUND, TL_EMEMORY. */
-tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle,
-                     struct tl_str workflow_type, const struct tl_lua_run_config *config,
-                     struct tl_error *err) TL_MUST_USE;
+tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle, struct tl_str workflow_type,
+                     const struct tl_lua_run_config *config, struct tl_error *err) TL_MUST_USE;
 /* Drops the run's memory; no user code runs. NULL is fine. */
 void tl_lua_run_free(struct tl_lua_run *run);
 

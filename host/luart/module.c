@@ -105,13 +105,17 @@ static int not_found(lua_State *L, struct tl_lua_run *run, struct tl_str name)
         return 1;
     }
     if (ours) {
-        return luaL_error(L, "module '%s' is not available in a workflow: it belongs to workers, "
-                             "clients and tests; a workflow has temporal, temporal.workflow and "
-                             "temporal.activity", name.p);
+        return luaL_error(L,
+                          "module '%s' is not available in a workflow: it belongs to workers, "
+                          "clients and tests; a workflow has temporal, temporal.workflow and "
+                          "temporal.activity",
+                          name.p);
     }
-    return luaL_error(L, "module '%s' is not in the bundle: a workflow can require modules that are "
-                         "found below the worker's roots (name.lua or name/init.lua); C modules and "
-                         "installed rocks belong into activities", name.p);
+    return luaL_error(L,
+                      "module '%s' is not in the bundle: a workflow can require modules that are "
+                      "found below the worker's roots (name.lua or name/init.lua); C modules and "
+                      "installed rocks belong into activities",
+                      name.p);
 }
 
 void tl_module_require(lua_State *L, struct tl_lua_run *run, struct tl_str name)

@@ -73,8 +73,10 @@ static void check_keys(lua_State *L, int index, const char *what, const struct t
     while (lua_next(L, index)) {
         lua_pop(L, 1);
         if (lua_type(L, -1) != LUA_TSTRING) {
-            luaL_error(L, "%s: option names are strings, got a %s; are the arguments in place of "
-                          "the options?", what, luaL_typename(L, -1));
+            luaL_error(L,
+                       "%s: option names are strings, got a %s; are the arguments in place of "
+                       "the options?",
+                       what, luaL_typename(L, -1));
         }
         const char *key = lua_tostring(L, -1);
         bool known = false;

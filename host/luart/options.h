@@ -36,8 +36,13 @@ struct tl_opt {
 };
 
 #define TL_OPT(name, kind, target, type, member)                                                   \
-    {name, kind, target, offsetof(type, member), NULL}
-#define TL_OPT_CHECKED(name, kind) {name, kind, 0, 0, NULL}
+    {                                                                                              \
+        name, kind, target, offsetof(type, member), NULL                                           \
+    }
+#define TL_OPT_CHECKED(name, kind)                                                                 \
+    {                                                                                              \
+        name, kind, 0, 0, NULL                                                                     \
+    }
 
 /* Reads the table at index (nil or none: no options) into the targets. `what` opens error messages
  * ("workflow.sleep"). Errors: Lua errors. */

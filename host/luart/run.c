@@ -24,9 +24,8 @@ static void unknown_type(const struct tl_bundle *b, struct tl_str type, struct t
                  (int)(type.n < 100 ? type.n : 100), type.p, n ? known : "none");
 }
 
-tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle,
-                     struct tl_str workflow_type, const struct tl_lua_run_config *config,
-                     struct tl_error *err)
+tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle, struct tl_str workflow_type,
+                     const struct tl_lua_run_config *config, struct tl_error *err)
 {
     const struct tl_bundle_workflow *type = tl_bundle_workflow_find(bundle, workflow_type);
     if (!type) {
@@ -118,8 +117,9 @@ const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_Sta
     struct tl_str bytes;
     tl_slot_push(L, run, TL_SLOT_STARTED);
     bytes.p = lua_tolstring(L, -1, &bytes.n);
-    if (!bytes.p || tl_pb_decode(&tp_history__workflow_execution_started_event_attributes__descriptor,
-                                 bytes, tl_cmd_arena(L), &attrs, &err) != TL_OK) {
+    if (!bytes.p ||
+        tl_pb_decode(&tp_history__workflow_execution_started_event_attributes__descriptor, bytes,
+                     tl_cmd_arena(L), &attrs, &err) != TL_OK) {
         luaL_error(L, "the workflow has not started");
     }
     lua_pop(L, 1);
@@ -172,14 +172,14 @@ static void end_with_error(lua_State *L, struct tl_lua_run *run, int index)
         return;
     }
     if (run->cancel_requested && tl_vm_error_has(L, index, "CancelledError")) {
-        TpCommand__CancelWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
-            L, TL_PB_NEW(arena, TpCommand__CancelWorkflowExecutionCommandAttributes,
-                         tp_command__cancel_workflow_execution_command_attributes));
+        TpCommand__CancelWorkflowExecutionCommandAttributes *attrs =
+            tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__CancelWorkflowExecutionCommandAttributes,
+                                     tp_command__cancel_workflow_execution_command_attributes));
         tl_cmd_new(L, TL_CMD_CANCEL)->attrs = &attrs->base;
     } else {
-        TpCommand__FailWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
-            L, TL_PB_NEW(arena, TpCommand__FailWorkflowExecutionCommandAttributes,
-                         tp_command__fail_workflow_execution_command_attributes));
+        TpCommand__FailWorkflowExecutionCommandAttributes *attrs =
+            tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__FailWorkflowExecutionCommandAttributes,
+                                     tp_command__fail_workflow_execution_command_attributes));
         attrs->failure = tl_vm_failure_encode(L, index, arena);
         tl_cmd_new(L, TL_CMD_FAIL)->attrs = &attrs->base;
     }
@@ -205,9 +205,9 @@ static void warn_unseen(lua_State *L, struct tl_fiber *f, int index)
 static void complete(lua_State *L, struct tl_lua_run *run, int first)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
-    TpCommand__CompleteWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
-        L, TL_PB_NEW(arena, TpCommand__CompleteWorkflowExecutionCommandAttributes,
-                     tp_command__complete_workflow_execution_command_attributes));
+    TpCommand__CompleteWorkflowExecutionCommandAttributes *attrs =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__CompleteWorkflowExecutionCommandAttributes,
+                                 tp_command__complete_workflow_execution_command_attributes));
     attrs->result = tl_vm_payloads_encode(L, first, lua_gettop(L) - first + 1, arena, "result");
     tl_cmd_new(L, TL_CMD_COMPLETE)->attrs = &attrs->base;
     run->finished = true;
@@ -229,8 +229,7 @@ void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f
             if (failed && !tl_vm_error_has(L, first, "CancelledError")) {
                 warn_unseen(L, f, first);
             }
-            tl_future_resolve(L, run, &f->future, failed,
-                              failed ? 1 : lua_gettop(L) - first + 1);
+            tl_future_resolve(L, run, &f->future, failed, failed ? 1 : lua_gettop(L) - first + 1);
         }
         break;
     case TL_FIBER_SIGNAL:
@@ -284,7 +283,7 @@ static const TpFailure__Failure *plain_failure(struct tl_arena *arena, tl_rc rc,
     }
     f->message = tl_pb_cstr(arena, tl_str(err->message));
     f->source = tl_pb_cstr(arena, TL_STR_LIT("LuaSDK"));
-    info->type = tl_pb_cstr(arena, rc == TL_EDEADLOCK  ? TL_STR_LIT("DeadlockError")
+    info->type = tl_pb_cstr(arena, rc == TL_EDEADLOCK ? TL_STR_LIT("DeadlockError")
                                    : rc == TL_EMEMORY ? TL_STR_LIT("MemoryLimitError")
                                                       : TL_STR_LIT("LuaError"));
     if (!f->message || !f->source || !info->type) {

@@ -18,26 +18,26 @@
  * No function is ever called on the main thread, so that the slots keep their indices. */
 
 enum tl_slot {
-    TL_SLOT_LIBS = 1,      /* protected tables by enum tl_lib */
-    TL_SLOT_LIB_META,      /* their one metatable */
-    TL_SLOT_FIBERS,        /* fiber number -> userdata, while it lives */
-    TL_SLOT_PENDING,       /* future key -> userdata, until it is resolved */
-    TL_SLOT_MODULES,       /* module name -> value */
-    TL_SLOT_SIGNALS,       /* name (true: dynamic) -> handler */
+    TL_SLOT_LIBS = 1, /* protected tables by enum tl_lib */
+    TL_SLOT_LIB_META, /* their one metatable */
+    TL_SLOT_FIBERS,   /* fiber number -> userdata, while it lives */
+    TL_SLOT_PENDING,  /* future key -> userdata, until it is resolved */
+    TL_SLOT_MODULES,  /* module name -> value */
+    TL_SLOT_SIGNALS,  /* name (true: dynamic) -> handler */
     TL_SLOT_QUERIES,
-    TL_SLOT_BUFFERED,      /* list of { name, encoded payloads } */
-    TL_SLOT_RUN,           /* the workflow function */
-    TL_SLOT_DEFINITION,    /* its definition table, when it had one */
-    TL_SLOT_SELF,          /* what init returned */
-    TL_SLOT_PATCHES,       /* id -> true (use it), false (do not), "seen" (in history) */
-    TL_SLOT_IDS,           /* object -> number in tostring */
-    TL_SLOT_QUERY_IDS,     /* the same for the query under way */
-    TL_SLOT_NEXT,          /* cached snapshot of next() */
-    TL_SLOT_STARTED,       /* encoded started attributes without the input */
-    TL_SLOT_MEMO,          /* upserted memo fields: name -> encoded payload */
-    TL_SLOT_SEARCH,        /* upserted search attributes */
-    TL_SLOT_DETAILS,       /* current details */
-    TL_SLOT_AUX,           /* the coroutine for calls outside of fibers */
+    TL_SLOT_BUFFERED,   /* list of { name, encoded payloads } */
+    TL_SLOT_RUN,        /* the workflow function */
+    TL_SLOT_DEFINITION, /* its definition table, when it had one */
+    TL_SLOT_SELF,       /* what init returned */
+    TL_SLOT_PATCHES,    /* id -> true (use it), false (do not), "seen" (in history) */
+    TL_SLOT_IDS,        /* object -> number in tostring */
+    TL_SLOT_QUERY_IDS,  /* the same for the query under way */
+    TL_SLOT_NEXT,       /* cached snapshot of next() */
+    TL_SLOT_STARTED,    /* encoded started attributes without the input */
+    TL_SLOT_MEMO,       /* upserted memo fields: name -> encoded payload */
+    TL_SLOT_SEARCH,     /* upserted search attributes */
+    TL_SLOT_DETAILS,    /* current details */
+    TL_SLOT_AUX,        /* the coroutine for calls outside of fibers */
     TL_SLOT_COUNT = TL_SLOT_AUX
 };
 
@@ -61,10 +61,10 @@ struct tl_wait {
 struct tl_future {
     uint8_t kind, state;
     bool cancel_requested;
-    bool several;            /* the result is a table.pack */
-    uint8_t cancellation;    /* enum tl_cancellation_type, of activities */
-    uint32_t seq;            /* timer or activity number, or fiber number */
-    uint64_t done_order;     /* position among the resolved */
+    bool several;         /* the result is a table.pack */
+    uint8_t cancellation; /* enum tl_cancellation_type, of activities */
+    uint32_t seq;         /* timer or activity number, or fiber number */
+    uint64_t done_order;  /* position among the resolved */
     struct tl_wait *waits;
 };
 
@@ -77,20 +77,20 @@ struct tl_fiber {
     struct tl_future future;
     lua_State *co;
     struct tl_fiber *ready_next;
-    struct tl_fiber *prev, *next;       /* all that are not done, in order of creation */
+    struct tl_fiber *prev, *next;           /* all that are not done, in order of creation */
     struct tl_fiber *cond_prev, *cond_next; /* those waiting for a condition */
-    lua_State *await_co;                /* the coroutine whose await blocks it */
+    lua_State *await_co;                    /* the coroutine whose await blocks it */
     uint8_t kind, status, wake;
-    bool cancel_pending;                /* to be raised at its next await */
-    bool cancel_through;                /* its cancellation went to the future it waits for */
+    bool cancel_pending; /* to be raised at its next await */
+    bool cancel_through; /* its cancellation went to the future it waits for */
     bool in_cond;
-    bool forwards;                      /* blocked in future:result(): cancelling goes on */
+    bool forwards; /* blocked in future:result(): cancelling goes on */
     uint16_t shield;
-    int nargs;                          /* values for its first resume */
-    int cond_index;                     /* of the predicate on await_co's stack; 0: cond_fn */
+    int nargs;      /* values for its first resume */
+    int cond_index; /* of the predicate on await_co's stack; 0: cond_fn */
     bool (*cond_fn)(struct tl_lua_run *run, struct tl_fiber *f);
     void *cond_ud;
-    struct tl_wait *waits;              /* what it waits for: wait_two or a userdata's */
+    struct tl_wait *waits; /* what it waits for: wait_two or a userdata's */
     int wait_count;
     struct tl_wait wait_two[2];
 };
@@ -134,24 +134,24 @@ struct tl_lua_run {
     lua_State *main;
     struct tl_bundle *bundle;
     const struct tl_bundle_workflow *type;
-    struct tl_probe *probe;        /* NULL but in TL_PHASE_PROBE */
-    struct tl_lua_run_config config; /* its strings are copies in the heap */
+    struct tl_probe *probe;               /* NULL but in TL_PHASE_PROBE */
+    struct tl_lua_run_config config;      /* its strings are copies in the heap */
     const void *lib_tables[TL_LIB_COUNT]; /* addresses of the protected tables, NULL: not made */
     uint8_t phase;
     struct tl_str loading; /* the module whose chunk runs */
-    bool lenient;      /* the module loading also holds worker or client code */
+    bool lenient;          /* the module loading also holds worker or client code */
     bool dead;
-    bool finished;     /* the workflow has ended; only queries are answered */
+    bool finished; /* the workflow has ended; only queries are answered */
     bool cancel_requested;
     bool replaying;
-    bool started;      /* the workflow function has been called */
+    bool started;          /* the workflow function has been called */
     const char *read_only; /* why commands and awaits are refused now; NULL: they are not */
 
     /* entering and abandoning */
     jmp_buf *abandon;
     tl_rc abandon_rc;
     char abandon_where[80];
-    struct tl_error *task_error;   /* of the activation under way */
+    struct tl_error *task_error; /* of the activation under way */
     tl_rc task_rc;
     lua_State *volatile running;
     atomic_bool expired;
@@ -247,12 +247,6 @@ int tl_sandbox_forbid(lua_State *L, const char *name, const char *hint);
 /* Pushes the text of a value: numbers, strings, __tostring, "table: #3". */
 const char *tl_sandbox_tostring(lua_State *L, int index, size_t *n);
 
-
-
-
-
-
-
 /* --- sched.c: fibers, awaits -------------------------------------------------------------------- */
 
 /* Makes a fiber that calls the function below nargs values on top of L (all popped), puts it last
@@ -337,18 +331,18 @@ enum tl_module_kind { TL_MODULE_CODE, TL_MODULE_ACTIVITY };
 
 /* An activity that a module defines: where its proxy is found in the module's value. */
 struct tl_bundle_activity {
-    struct tl_str key;  /* field of the module's table; empty: its place in the list only */
-    struct tl_str name; /* activity type */
+    struct tl_str key;     /* field of the module's table; empty: its place in the list only */
+    struct tl_str name;    /* activity type */
     struct tl_str options; /* JSON of its default options; empty: none */
 };
 
 struct tl_bundle_module {
     struct tl_str name, file, text;
-    struct tl_str code;   /* bytecode */
+    struct tl_str code; /* bytecode */
     enum tl_module_kind kind;
-    bool named_activity;  /* by the configuration */
-    bool mixed;           /* holds worker, client or activity code beside workflows */
-    bool entry;           /* named by the configuration as workflow module */
+    bool named_activity; /* by the configuration */
+    bool mixed;          /* holds worker, client or activity code beside workflows */
+    bool entry;          /* named by the configuration as workflow module */
     struct tl_bundle_activity *activities;
     size_t activity_count;
     bool activity_single; /* the module's value is one activity */

@@ -140,8 +140,8 @@ static int signal_entry(lua_State *L)
 }
 
 /* Pushes the handler for a name: its own, or the dynamic one (*dynamic). False: none, no push. */
-static bool push_handler(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, struct tl_str name,
-                         bool *dynamic)
+static bool push_handler(lua_State *L, struct tl_lua_run *run, enum tl_slot slot,
+                         struct tl_str name, bool *dynamic)
 {
     *dynamic = false;
     tl_slot_push(L, run, slot);
@@ -227,8 +227,8 @@ static void apply_signal(struct tl_lua_run *run,
     lua_State *L = run->main;
     struct tl_str bytes = {NULL, 0}, name = tl_str(signal->signal_name);
     struct tl_error err;
-    if (signal->input && tl_pb_encode_arena(signal->input, run->activation->arena, &bytes, &err) !=
-                             TL_OK) {
+    if (signal->input &&
+        tl_pb_encode_arena(signal->input, run->activation->arena, &bytes, &err) != TL_OK) {
         luaL_error(L, "signal arguments: %s", err.message);
     }
     lua_pushlstring(L, bytes.p, bytes.n);
@@ -313,7 +313,9 @@ void tl_run_push_stacks(lua_State *L, struct tl_lua_run *run)
         const char *name = lua_tostring(L, -1);
         char title[240];
         snprintf(title, sizeof title, "coroutine %u (%s)", (unsigned)f->future.seq,
-                 name ? name : f->kind == TL_FIBER_MAIN ? "workflow" : "spawned");
+                 name                       ? name
+                 : f->kind == TL_FIBER_MAIN ? "workflow"
+                                            : "spawned");
         lua_pop(L, 2);
         luaL_traceback(L, f->await_co ? f->await_co : f->co, title, 0);
         luaL_addvalue(&b);
@@ -328,7 +330,8 @@ void tl_run_push_stacks(lua_State *L, struct tl_lua_run *run)
 }
 
 /* Pushes the sorted names in a handler table as a list of { name = ... }. */
-static void push_names(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, const char *built_in)
+static void push_names(lua_State *L, struct tl_lua_run *run, enum tl_slot slot,
+                       const char *built_in)
 {
     lua_newtable(L);
     int list = lua_gettop(L);

@@ -51,14 +51,22 @@ static struct {
     const char *name;
     int first, last; /* rows */
 } libs[TL_LIB_COUNT] = {
-    [TL_LIB_G] = {"_G", 0, -1},           [TL_LIB_COROUTINE] = {"coroutine", 0, -1},
-    [TL_LIB_DEBUG] = {"debug", 0, -1},    [TL_LIB_IO] = {"io", 0, -1},
-    [TL_LIB_MATH] = {"math", 0, -1},      [TL_LIB_OS] = {"os", 0, -1},
-    [TL_LIB_PACKAGE] = {"package", 0, -1}, [TL_LIB_STRING] = {"string", 0, -1},
-    [TL_LIB_TABLE] = {"table", 0, -1},    [TL_LIB_UTF8] = {"utf8", 0, -1},
-    [TL_LIB_TEMPORAL] = {"temporal", 0, -1}, [TL_LIB_JSON] = {"temporal.json", 0, -1},
-    [TL_LIB_WORKFLOW] = {"workflow", 0, -1}, [TL_LIB_LOG] = {"workflow.log", 0, -1},
-    [TL_LIB_UNSAFE] = {"workflow.unsafe", 0, -1}, [TL_LIB_ACTIVITY] = {"activity", 0, -1},
+    [TL_LIB_G] = {"_G", 0, -1},
+    [TL_LIB_COROUTINE] = {"coroutine", 0, -1},
+    [TL_LIB_DEBUG] = {"debug", 0, -1},
+    [TL_LIB_IO] = {"io", 0, -1},
+    [TL_LIB_MATH] = {"math", 0, -1},
+    [TL_LIB_OS] = {"os", 0, -1},
+    [TL_LIB_PACKAGE] = {"package", 0, -1},
+    [TL_LIB_STRING] = {"string", 0, -1},
+    [TL_LIB_TABLE] = {"table", 0, -1},
+    [TL_LIB_UTF8] = {"utf8", 0, -1},
+    [TL_LIB_TEMPORAL] = {"temporal", 0, -1},
+    [TL_LIB_JSON] = {"temporal.json", 0, -1},
+    [TL_LIB_WORKFLOW] = {"workflow", 0, -1},
+    [TL_LIB_LOG] = {"workflow.log", 0, -1},
+    [TL_LIB_UNSAFE] = {"workflow.unsafe", 0, -1},
+    [TL_LIB_ACTIVITY] = {"activity", 0, -1},
 };
 
 /* --- the static table ------------------------------------------------------------------------- */
@@ -75,8 +83,8 @@ static void *plain_alloc(void *ud, void *p, size_t old_size, size_t n)
 }
 
 /* String metamethods of the stock library ("10" + 1 works through them). */
-static const char *const arith_names[] = {"__add", "__sub", "__mul", "__mod", "__pow",
-                                          "__div", "__idiv", "__unm"};
+static const char *const arith_names[] = {"__add", "__sub", "__mul",  "__mod",
+                                          "__pow", "__div", "__idiv", "__unm"};
 enum { ARITH_COUNT = sizeof arith_names / sizeof *arith_names };
 static lua_CFunction arith[ARITH_COUNT];
 static lua_CFunction stock_format;
@@ -247,12 +255,12 @@ static int inert_pairs(lua_State *L)
 void tl_sandbox_push_inert(lua_State *L, const char *name)
 {
     static const luaL_Reg methods[] = {
-        {"__index", inert_index},  {"__newindex", inert_nothing}, {"__call", inert_call},
-        {"__close", inert_nothing}, {"__len", inert_len},         {"__lt", inert_false},
-        {"__le", inert_false},     {"__concat", inert_text},      {"__tostring", inert_text},
-        {"__add", inert_same},     {"__sub", inert_same},         {"__mul", inert_same},
-        {"__div", inert_same},     {"__idiv", inert_same},        {"__mod", inert_same},
-        {"__unm", inert_same},     {"__pairs", inert_pairs},      {NULL, NULL}};
+        {"__index", inert_index},   {"__newindex", inert_nothing}, {"__call", inert_call},
+        {"__close", inert_nothing}, {"__len", inert_len},          {"__lt", inert_false},
+        {"__le", inert_false},      {"__concat", inert_text},      {"__tostring", inert_text},
+        {"__add", inert_same},      {"__sub", inert_same},         {"__mul", inert_same},
+        {"__div", inert_same},      {"__idiv", inert_same},        {"__mod", inert_same},
+        {"__unm", inert_same},      {"__pairs", inert_pairs},      {NULL, NULL}};
     lua_newuserdatauv(L, 0, 1);
     lua_pushstring(L, name);
     lua_setiuservalue(L, -2, 1);
@@ -366,8 +374,10 @@ static int lib_newindex(lua_State *L)
     int lib = tl_sandbox_lib_of(L, 1);
     const char *key = tl_sandbox_tostring(L, 2, NULL);
     if (lib == TL_LIB_G) {
-        return luaL_error(L, "assignment to undeclared global '%s'; use a local, or declare it "
-                             "with rawset(_G, \"%s\", value)", key, key);
+        return luaL_error(L,
+                          "assignment to undeclared global '%s'; use a local, or declare it "
+                          "with rawset(_G, \"%s\", value)",
+                          key, key);
     }
     return luaL_error(L, "the library %s is read-only (assignment to '%s')",
                       lib >= 0 ? libs[lib].name : "", key);
@@ -426,10 +436,8 @@ static int string_index(lua_State *L)
 
 void tl_sandbox_open(lua_State *L, struct tl_lua_run *run)
 {
-    static const luaL_Reg meta[] = {{"__index", lib_index},
-                                    {"__newindex", lib_newindex},
-                                    {"__call", lib_call},
-                                    {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__index", lib_index}, {"__newindex", lib_newindex}, {"__call", lib_call}, {NULL, NULL}};
     pthread_once(&rows_once, fill_rows);
     lua_createtable(L, 0, 4);
     luaL_setfuncs(L, meta, 0);

@@ -180,8 +180,9 @@ int tl_lib_setmetatable(lua_State *L)
     for (size_t i = 0; type == LUA_TTABLE && i < 2; i++) {
         lua_pushstring(L, refused[i]);
         if (lua_rawget(L, 2) != LUA_TNIL) {
-            return luaL_error(L, "%s is not available in a workflow: when it acts depends on the "
-                                 "garbage collector; %s",
+            return luaL_error(L,
+                              "%s is not available in a workflow: when it acts depends on the "
+                              "garbage collector; %s",
                               refused[i],
                               i == 0 ? "use a <close> variable or workflow.defer"
                                      : "remove what is no longer needed explicitly");
@@ -195,8 +196,8 @@ int tl_lib_setmetatable(lua_State *L)
 
 int tl_lib_collectgarbage(lua_State *L)
 {
-    static const char *const options[] = {"collect",  "stop",       "restart",     "count",
-                                          "step",     "setpause",   "setstepmul",  "isrunning",
+    static const char *const options[] = {"collect",      "stop",        "restart",    "count",
+                                          "step",         "setpause",    "setstepmul", "isrunning",
                                           "generational", "incremental", NULL};
     int option = luaL_checkoption(L, 1, "collect", options);
     if (option == 4 || option == 7) {

@@ -12,10 +12,10 @@
 
 struct date {
     int64_t year;
-    int month, day;          /* 1.. */
+    int month, day; /* 1.. */
     int hour, minute, second;
-    int weekday;             /* 0: Sunday */
-    int yearday;             /* 0: January 1st */
+    int weekday; /* 0: Sunday */
+    int yearday; /* 0: January 1st */
 };
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -188,59 +188,113 @@ static const char *expansion(char c)
     }
 }
 
-/* Text of a simple conversion; false when there is none of that letter. */
-static bool convert(const struct date *d, int64_t t, char c, char *out, size_t cap)
+/* Conversions that give a number: how wide, filled with what. */
+static const struct {
+    char letter;
+    char fill; /* '0', ' ', or '\0' for no width */
+    int width;
+} number_forms[] = {
+    {'C', '0', 2},  {'d', '0', 2}, {'e', ' ', 2},  {'g', '0', 2},  {'G', '\0', 0},
+    {'H', '0', 2},  {'I', '0', 2}, {'j', '0', 3},  {'m', '0', 2},  {'M', '0', 2},
+    {'s', '\0', 0}, {'S', '0', 2}, {'u', '\0', 0}, {'U', '0', 2},  {'V', '0', 2},
+    {'w', '\0', 0}, {'W', '0', 2}, {'y', '0', 2},  {'Y', '\0', 0},
+};
+
+static int64_t number_of(const struct date *d, int64_t t, char letter)
 {
     int64_t iso_year;
-    int hour12 = d->hour % 12 ? d->hour % 12 : 12, week = iso_week(d, &iso_year);
-    const char *text = NULL;
-    long long n = 0;
-    const char *format = "%02lld";
-    switch (c) {
-    case 'a': snprintf(out, cap, "%.3s", day_names[d->weekday]); return true;
-    case 'A': text = day_names[d->weekday]; break;
+    int week = iso_week(d, &iso_year);
+    switch (letter) {
+    case 'C':
+        return floor_div(d->year, 100);
+    case 'd':
+    case 'e':
+        return d->day;
+    case 'g':
+        return iso_year - floor_div(iso_year, 100) * 100;
+    case 'G':
+        return iso_year;
+    case 'H':
+        return d->hour;
+    case 'I':
+        return d->hour % 12 ? d->hour % 12 : 12;
+    case 'j':
+        return d->yearday + 1;
+    case 'm':
+        return d->month;
+    case 'M':
+        return d->minute;
+    case 's':
+        return t;
+    case 'S':
+        return d->second;
+    case 'u':
+        return d->weekday ? d->weekday : 7;
+    case 'U':
+        return (d->yearday + 7 - d->weekday) / 7;
+    case 'V':
+        return week;
+    case 'w':
+        return d->weekday;
+    case 'W':
+        return (d->yearday + 7 - (d->weekday + 6) % 7) / 7;
+    case 'y':
+        return d->year - floor_div(d->year, 100) * 100;
+    default:
+        return d->year;
+    }
+}
+
+/* Conversions that give text; at most `max` characters of it. NULL: none of that letter. */
+static const char *text_of(const struct date *d, char letter, int *max)
+{
+    *max = letter == 'a' || letter == 'b' || letter == 'h' ? 3 : 20;
+    switch (letter) {
+    case 'a':
+    case 'A':
+        return day_names[d->weekday];
     case 'b':
-    case 'h': snprintf(out, cap, "%.3s", month_names[d->month - 1]); return true;
-    case 'B': text = month_names[d->month - 1]; break;
-    case 'C': n = floor_div(d->year, 100); break;
-    case 'd': n = d->day; break;
-    case 'e': n = d->day; format = "%2lld"; break;
-    case 'g': n = iso_year - floor_div(iso_year, 100) * 100; break;
-    case 'G': n = iso_year; format = "%lld"; break;
-    case 'H': n = d->hour; break;
-    case 'I': n = hour12; break;
-    case 'j': n = d->yearday + 1; format = "%03lld"; break;
-    case 'm': n = d->month; break;
-    case 'M': n = d->minute; break;
-    case 'n': text = "\n"; break;
-    case 'p': text = d->hour < 12 ? "AM" : "PM"; break;
-    case 's': n = t; format = "%lld"; break;
-    case 'S': n = d->second; break;
-    case 't': text = "\t"; break;
-    case 'u': n = d->weekday ? d->weekday : 7; format = "%lld"; break;
-    case 'U': n = (d->yearday + 7 - d->weekday) / 7; break;
-    case 'V': n = week; break;
-    case 'w': n = d->weekday; format = "%lld"; break;
-    case 'W': n = (d->yearday + 7 - (d->weekday + 6) % 7) / 7; break;
-    case 'y': n = d->year - floor_div(d->year, 100) * 100; break;
-    case 'Y': n = d->year; format = "%lld"; break;
-    case 'z': text = "+0000"; break;
-    case 'Z': text = "UTC"; break;
-    case '%': text = "%"; break;
-    default: return false;
+    case 'B':
+    case 'h':
+        return month_names[d->month - 1];
+    case 'n':
+        return "\n";
+    case 'p':
+        return d->hour < 12 ? "AM" : "PM";
+    case 't':
+        return "\t";
+    case 'z':
+        return "+0000";
+    case 'Z':
+        return "UTC";
+    case '%':
+        return "%";
+    default:
+        return NULL;
     }
+}
+
+/* Text of a simple conversion; false when there is none of that letter. */
+static bool convert(const struct date *d, int64_t t, char letter, char *out, size_t cap)
+{
+    int max;
+    const char *text = text_of(d, letter, &max);
     if (text) {
-        snprintf(out, cap, "%s", text);
-    } else if (format[1] == '2') {
-        snprintf(out, cap, "%2lld", n);
-    } else if (format[1] == 'l') {
-        snprintf(out, cap, "%lld", n);
-    } else if (format[2] == '3') {
-        snprintf(out, cap, "%03lld", n);
-    } else {
-        snprintf(out, cap, "%02lld", n);
+        snprintf(out, cap, "%.*s", max, text);
+        return true;
     }
-    return true;
+    for (size_t i = 0; i < sizeof number_forms / sizeof *number_forms; i++) {
+        if (number_forms[i].letter == letter) {
+            long long n = number_of(d, t, letter);
+            if (number_forms[i].fill == '0') {
+                snprintf(out, cap, "%0*lld", number_forms[i].width, n);
+            } else {
+                snprintf(out, cap, "%*lld", number_forms[i].width, n);
+            }
+            return true;
+        }
+    }
+    return false;
 }
 
 static void add_date(lua_State *L, luaL_Buffer *b, const struct date *d, int64_t t, const char *f,

@@ -98,8 +98,9 @@ static void push_key(lua_State *L, const struct key *k)
 
 static int bad_key(lua_State *L, const char *type)
 {
-    return luaL_error(L, "cannot traverse a table that has a %s as key: its order would differ "
-                         "from run to run; use string or number keys, or keep a list",
+    return luaL_error(L,
+                      "cannot traverse a table that has a %s as key: its order would differ "
+                      "from run to run; use string or number keys, or keep a list",
                       type);
 }
 

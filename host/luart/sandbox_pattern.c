@@ -38,7 +38,8 @@ static bool in_range(int c, int low, int high)
 /* Whether c belongs to the class of a letter (%a, %D ...); another letter stands for itself. */
 static bool class_has(int c, int letter)
 {
-    bool upper = in_range(c, 'A', 'Z'), lower = in_range(c, 'a', 'z'), digit = in_range(c, '0', '9');
+    bool upper = in_range(c, 'A', 'Z'), lower = in_range(c, 'a', 'z'),
+         digit = in_range(c, '0', '9');
     bool graph = in_range(c, 0x21, 0x7e), in;
     switch (letter | 0x20) {
     case 'a':

@@ -26,8 +26,8 @@ static void refuse_protected(lua_State *L, int arg)
 
 struct sorter {
     lua_State *L;
-    int values;   /* index of the list of values */
-    int compare;  /* index of the comparator, 0: < */
+    int values;  /* index of the list of values */
+    int compare; /* index of the comparator, 0: < */
     uint32_t ops;
 };
 
@@ -193,8 +193,8 @@ int tl_lib_tab_move(lua_State *L)
                       "too many elements to move");
         lua_Integer n = last - first + 1;
         luaL_argcheck(L, target <= LUA_MAXINTEGER - n + 1, 4, "destination wrap around");
-        bool forward = target > last || target <= first ||
-                       (to != 1 && !lua_compare(L, 1, to, LUA_OPEQ));
+        bool forward =
+            target > last || target <= first || (to != 1 && !lua_compare(L, 1, to, LUA_OPEQ));
         for (lua_Integer i = 0; i < n; i++) {
             lua_Integer k = forward ? i : n - 1 - i;
             lua_geti(L, 1, first + k);

@@ -154,8 +154,10 @@ struct tl_future *tl_future_check(lua_State *L, int index)
 {
     struct tl_future *future = tl_future_test(L, index);
     if (!future) {
-        luaL_error(L, "a future is expected (an activity's or timer's handle, or a coroutine of "
-                      "workflow.spawn), got %s", luaL_typename(L, index));
+        luaL_error(L,
+                   "a future is expected (an activity's or timer's handle, or a coroutine of "
+                   "workflow.spawn), got %s",
+                   luaL_typename(L, index));
     }
     return future;
 }
@@ -376,8 +378,10 @@ void tl_command_check(lua_State *L, const char *what)
 {
     struct tl_lua_run *run = tl_run_of(L);
     if (run->phase != TL_PHASE_RUN || !run->out) {
-        luaL_error(L, "%s cannot be used while a module is loaded, only inside a workflow "
-                      "function", what);
+        luaL_error(L,
+                   "%s cannot be used while a module is loaded, only inside a workflow "
+                   "function",
+                   what);
     }
     if (run->read_only) {
         luaL_error(L, "%s cannot be used in %s, which must not change the workflow", what,
@@ -397,9 +401,11 @@ void tl_await_check(lua_State *L, const char *what)
     tl_command_check(L, what);
     struct tl_fiber *f = run->current;
     if (!f || !lua_isyieldable(L)) {
-        luaL_error(L, "%s cannot wait here: inside a comparator of table.sort, a callback of "
-                      "string.gsub, a metamethod called from C, an init function or a module being "
-                      "loaded nothing can be awaited", what);
+        luaL_error(L,
+                   "%s cannot wait here: inside a comparator of table.sort, a callback of "
+                   "string.gsub, a metamethod called from C, an init function or a module being "
+                   "loaded nothing can be awaited",
+                   what);
     }
     if (f->cancel_pending && !f->shield) {
         f->cancel_pending = false;

@@ -236,8 +236,8 @@ static tl_rc open_state(struct tl_lua_run *run, void *ud)
 struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct tl_error *err)
 {
     struct tl_lua_run *run = TL_NEW(struct tl_lua_run);
-    size_t limit = config->memory_bytes_max ? config->memory_bytes_max
-                                            : (size_t)tl_limit_run_memory_bytes;
+    size_t limit =
+        config->memory_bytes_max ? config->memory_bytes_max : (size_t)tl_limit_run_memory_bytes;
     tl_vm_heap_init(&run->heap, limit);
     run->heap.exhausted = on_exhausted;
     run->heap.exhausted_ud = run;

@@ -67,8 +67,7 @@ static int64_t clock_ns(clockid_t clock)
 /* Looks at every watched thread once. Caller holds the mutex, so no watched thread can leave. */
 static void sample(struct tl_watchdog *w)
 {
-    TL_LIST_EACH(it, &w->watches)
-    {
+    TL_LIST_EACH (it, &w->watches) {
         struct tl_watch *watch = TL_CONTAINER(it, struct tl_watch, link);
         if (clock_ns(watch->clock) >= watch->deadline_ns) {
             atomic_store_explicit(watch->expired, true, memory_order_relaxed);

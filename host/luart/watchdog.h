@@ -20,4 +20,3 @@ struct tl_watchdog;
  * Errors: TL_EUNAVAILABLE (no thread, no signal handler). */
 tl_rc tl_watchdog_new(struct tl_watchdog **out, struct tl_error *err) TL_MUST_USE;
 void tl_watchdog_free(struct tl_watchdog *w); /* NULL is fine */
-

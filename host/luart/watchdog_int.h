@@ -11,14 +11,14 @@
 
 /* One stay of a thread inside a run; lives on the stack of the thread. */
 struct tl_watch {
-    struct tl_list link;       /* in the watchdog's list */
+    struct tl_list link; /* in the watchdog's list */
     pthread_t thread;
-    clockid_t clock;           /* CPU time of the thread */
-    int64_t deadline_ns;       /* on that clock */
-    atomic_bool *expired;      /* of the run: the budget is spent */
+    clockid_t clock;              /* CPU time of the thread */
+    int64_t deadline_ns;          /* on that clock */
+    atomic_bool *expired;         /* of the run: the budget is spent */
     lua_State *volatile *running; /* of the run: the coroutine that runs now */
     lua_Hook hook;
-    struct tl_watch *outer;    /* of the same thread */
+    struct tl_watch *outer; /* of the same thread */
 };
 
 /* Begins watching the calling thread. Thread: the one that runs the script. */

@@ -98,8 +98,10 @@ static struct tl_str activity_name(lua_State *L, int index, const char *what)
         name.p = lua_tolstring(L, index, &name.n);
     }
     if (!name.p || name.n == 0) {
-        luaL_error(L, "%s: the activity is a name, or a reference from the module that defines it, "
-                      "got a %s", what, luaL_typename(L, index));
+        luaL_error(L,
+                   "%s: the activity is a name, or a reference from the module that defines it, "
+                   "got a %s",
+                   what, luaL_typename(L, index));
     }
     return name;
 }
@@ -121,8 +123,10 @@ static void check_timeouts(lua_State *L, const char *what, struct tl_str name,
                            const TpCommand__ScheduleActivityTaskCommandAttributes *attrs)
 {
     if (!attrs->start_to_close_timeout && !attrs->schedule_to_close_timeout) {
-        luaL_error(L, "%s: activity \"%s\" needs start_to_close_timeout (how long one attempt may "
-                      "take) or schedule_to_close_timeout (all attempts together)", what, name.p);
+        luaL_error(L,
+                   "%s: activity \"%s\" needs start_to_close_timeout (how long one attempt may "
+                   "take) or schedule_to_close_timeout (all attempts together)",
+                   what, name.p);
     }
 }
 

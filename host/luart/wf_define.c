@@ -100,7 +100,8 @@ int tl_lib_wf_define(lua_State *L)
                         tl_cmd_arena(L));
         lua_getfield(L, 1, "run");
         if (!options.name || !*options.name || !lua_isfunction(L, -1)) {
-            return luaL_error(L, "workflow.define: name (a string) and run (a function) are needed");
+            return luaL_error(L,
+                              "workflow.define: name (a string) and run (a function) are needed");
         }
         lua_replace(L, 2);
         check_handlers(L, "signals");

@@ -134,8 +134,8 @@ static int scope_woken(lua_State *L, int status, lua_KContext ctx)
     if (reason == TL_WAKE_CANCEL) {
         ctx |= SCOPE_CANCELLED;
         tl_future_cancel(L, run, body);
-    } else if (body->state == TL_FUTURE_PENDING && timer &&
-               timer->state != TL_FUTURE_PENDING && !(ctx & SCOPE_TIMED_OUT)) {
+    } else if (body->state == TL_FUTURE_PENDING && timer && timer->state != TL_FUTURE_PENDING &&
+               !(ctx & SCOPE_TIMED_OUT)) {
         ctx |= SCOPE_TIMED_OUT;
         tl_future_cancel(L, run, body);
     }

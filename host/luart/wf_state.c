@@ -173,8 +173,8 @@ TpCommon__SearchAttributes *tl_wf_search_attributes(lua_State *L)
 
 /* --- typed search attributes ------------------------------------------------------------------ */
 
-static const char *const search_types[] = {"Text",     "Keyword", "Int",        "Double",
-                                           "Bool",     "Datetime", "KeywordList", NULL};
+static const char *const search_types[] = {"Text", "Keyword",  "Int",         "Double",
+                                           "Bool", "Datetime", "KeywordList", NULL};
 
 /* temporal.search_attribute(type, value): for types that a Lua value does not tell. */
 int tl_lib_search_attribute(lua_State *L)
@@ -243,9 +243,9 @@ static TpCommon__Payload *search_payload(lua_State *L, const char *key)
     if (type) {
         TpCommon__Payload__MetadataEntry **both =
             tl_cmd_need(L, TL_ARENA_ARRAY(arena, TpCommon__Payload__MetadataEntry *, 2));
-        TpCommon__Payload__MetadataEntry *e = tl_cmd_need(
-            L,
-            TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry));
+        TpCommon__Payload__MetadataEntry *e =
+            tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry,
+                                     tp_common__payload__metadata_entry));
         bool ok = true;
         e->key = tl_cmd_need(L, tl_pb_cstr(arena, TL_STR_LIT("type")));
         e->value = tl_pb_bytes(arena, tl_str(type), &ok);
@@ -362,8 +362,8 @@ static bool option_fields(lua_State *L, const char *key, struct fields *f, bool 
             luaL_error(L, "workflow.continue_as_new: %s: names must be strings", key);
         }
         name.p = lua_tolstring(L, -2, &name.n);
-        add_field(L, f, name, search ? search_payload(L, name.p)
-                                     : tl_vm_payload_encode(L, -1, arena, name.p));
+        add_field(L, f, name,
+                  search ? search_payload(L, name.p) : tl_vm_payload_encode(L, -1, arena, name.p));
         lua_pop(L, 1);
     }
     if (f->list.n) {
@@ -383,10 +383,9 @@ static void can_defaults(lua_State *L, can_attrs *attrs)
     struct fields search = {&tp_common__search_attributes__indexed_fields_entry__descriptor, {0}};
     if (!attrs->task_queue) {
         attrs->task_queue = tl_cmd_need(L, TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue));
-        attrs->task_queue->name =
-            a->task_queue && a->task_queue->name
-                ? a->task_queue->name
-                : tl_cmd_need(L, tl_pb_cstr(arena, run->config.task_queue));
+        attrs->task_queue->name = a->task_queue && a->task_queue->name
+                                      ? a->task_queue->name
+                                      : tl_cmd_need(L, tl_pb_cstr(arena, run->config.task_queue));
     }
     if (!attrs->workflow_run_timeout) {
         attrs->workflow_run_timeout = a->workflow_run_timeout;
@@ -433,9 +432,9 @@ int tl_lib_wf_continue_as_new(lua_State *L)
     }
     struct tl_arena *arena = tl_cmd_arena(L);
     int top = lua_gettop(L);
-    can_attrs *attrs =
-        tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes,
-                                 tp_command__continue_as_new_workflow_execution_command_attributes));
+    can_attrs *attrs = tl_cmd_need(
+        L, TL_PB_NEW(arena, TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes,
+                     tp_command__continue_as_new_workflow_execution_command_attributes));
     TL_OPTIONS_READ(L, 1, "workflow.continue_as_new", can_opts, (void *[]){attrs}, arena);
     struct tl_str type = run->type->type;
     if (lua_istable(L, 1) && lua_getfield(L, 1, "workflow_type") != LUA_TNIL) {

@@ -16,7 +16,8 @@ static const char source[] =
     "return workflow.define('Small', function(order)\n"
     "  local status = 'new'\n"
     "  workflow.set_query_handler('status', function() return status end)\n"
-    "  local receipt = workflow.execute_activity('charge', { start_to_close_timeout = '30s' }, order)\n"
+    "  local receipt = workflow.execute_activity('charge', { start_to_close_timeout = '30s' }, "
+    "order)\n"
     "  status = 'charged'\n"
     "  return receipt\n"
     "end)\n";

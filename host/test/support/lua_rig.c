@@ -239,19 +239,16 @@ static void put_duration(struct tl_buf *b, const Google__Protobuf__Duration *d)
 
 static void put_failure(struct tl_buf *b, const TpFailure__Failure *f)
 {
-    const char *type = f->failure_info_case ==
-                               TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO
-                           ? f->application_failure_info->type
-                       : f->failure_info_case ==
-                               TP_FAILURE__FAILURE__FAILURE_INFO_ACTIVITY_FAILURE_INFO
-                           ? "ActivityError"
-                       : f->failure_info_case ==
-                               TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO
-                           ? "CancelledError"
-                       : f->failure_info_case ==
-                               TP_FAILURE__FAILURE__FAILURE_INFO_TIMEOUT_FAILURE_INFO
-                           ? "TimeoutError"
-                           : "other";
+    const char *type =
+        f->failure_info_case == TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO
+            ? f->application_failure_info->type
+        : f->failure_info_case == TP_FAILURE__FAILURE__FAILURE_INFO_ACTIVITY_FAILURE_INFO
+            ? "ActivityError"
+        : f->failure_info_case == TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO
+            ? "CancelledError"
+        : f->failure_info_case == TP_FAILURE__FAILURE__FAILURE_INFO_TIMEOUT_FAILURE_INFO
+            ? "TimeoutError"
+            : "other";
     tl_buf_printf(b, "%s: %s", type, f->message);
     if (f->cause) {
         tl_buf_puts(b, " <- ");
@@ -272,13 +269,13 @@ static void put_ending(struct tl_buf *b, const struct tl_cmd *c)
 {
     if (c->type == TL_CMD_COMPLETE) {
         tl_buf_puts(b, "complete(");
-        put_payloads(b, ((const TpCommand__CompleteWorkflowExecutionCommandAttributes *)c->attrs)
-                            ->result);
+        put_payloads(
+            b, ((const TpCommand__CompleteWorkflowExecutionCommandAttributes *)c->attrs)->result);
         tl_buf_puts(b, ")");
     } else if (c->type == TL_CMD_FAIL) {
         tl_buf_puts(b, "fail(");
-        put_failure(b, ((const TpCommand__FailWorkflowExecutionCommandAttributes *)c->attrs)
-                           ->failure);
+        put_failure(b,
+                    ((const TpCommand__FailWorkflowExecutionCommandAttributes *)c->attrs)->failure);
         tl_buf_puts(b, ")");
     } else {
         const TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes *a =
@@ -294,8 +291,8 @@ static void put_command(struct tl_buf *b, const struct tl_cmd *c)
     switch (c->type) {
     case TL_CMD_START_TIMER:
         tl_buf_printf(b, "timer %u ", c->seq);
-        put_duration(b, ((const TpCommand__StartTimerCommandAttributes *)c->attrs)
-                            ->start_to_fire_timeout);
+        put_duration(
+            b, ((const TpCommand__StartTimerCommandAttributes *)c->attrs)->start_to_fire_timeout);
         break;
     case TL_CMD_CANCEL_TIMER:
         tl_buf_printf(b, "cancel_timer %u", c->seq);
@@ -332,8 +329,8 @@ static void put_command(struct tl_buf *b, const struct tl_cmd *c)
         tl_buf_puts(b, "search");
         for (size_t i = 0; i < s->n_indexed_fields; i++) {
             const TpCommon__Payload *p = s->indexed_fields[i]->value;
-            struct tl_str type = p->n_metadata > 1 ? tl_pb_str(p->metadata[1]->value)
-                                                   : TL_STR_LIT("removed");
+            struct tl_str type =
+                p->n_metadata > 1 ? tl_pb_str(p->metadata[1]->value) : TL_STR_LIT("removed");
             tl_buf_printf(b, " %s=%.*s:%.*s", s->indexed_fields[i]->key,
                           TL_STR_FMT(tl_pb_str(p->data)), TL_STR_FMT(type));
         }

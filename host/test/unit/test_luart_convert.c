@@ -229,7 +229,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(failures_come_back_whole, open_state, close_state),
         cmocka_unit_test_setup_teardown(hidden_attributes_are_read, open_state, close_state),
         cmocka_unit_test_setup_teardown(cyclic_causes_end, open_state, close_state),
-        cmocka_unit_test_setup_teardown(unknown_encodings_stay_as_they_are, open_state, close_state),
+        cmocka_unit_test_setup_teardown(unknown_encodings_stay_as_they_are, open_state,
+                                        close_state),
         cmocka_unit_test_setup_teardown(a_full_arena_is_an_error, open_state, close_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

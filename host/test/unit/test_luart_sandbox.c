@@ -23,8 +23,8 @@ static void run_rows(const struct row *rows, size_t n)
         struct lua_rig r;
         const char *text = lua_rig_body(&r, rows[i].body);
         bool part = rows[i].expected[0] == '~';
-        bool fits = part ? strstr(text, rows[i].expected + 1) != NULL
-                         : strcmp(text, rows[i].expected) == 0;
+        bool fits =
+            part ? strstr(text, rows[i].expected + 1) != NULL : strcmp(text, rows[i].expected) == 0;
         if (!fits) {
             fail_msg("%s\ngives  %s\nwanted %s", rows[i].body, text, rows[i].expected);
         }
@@ -37,16 +37,19 @@ static void run_rows(const struct row *rows, size_t n)
 static void traversal_is_sorted(void **state)
 {
     static const struct row rows[] = {
-        {"local t, s = { b = 1, a = 2, [3] = 3, [1] = 4, [2.5] = 5, [-1] = 6, [true] = 7, [false] = 8,"
+        {"local t, s = { b = 1, a = 2, [3] = 3, [1] = 4, [2.5] = 5, [-1] = 6, [true] = 7, [false] "
+         "= 8,"
          " B = 9, [1e300] = 10, [math.mininteger] = 11, [-0.5] = 12, ab = 13, ['a\\0b'] = 14 }, {} "
          "for k, v in pairs(t) do s[#s + 1] = tostring(v) end return table.concat(s, ' ')",
          "complete(\"11 6 12 4 5 3 10 9 2 14 13 1 8 7\")"},
-        {"local s = '' for k, v in next, { z = 1, y = 2, [10] = 3, [9] = 4 } do s = s .. v end return s",
+        {"local s = '' for k, v in next, { z = 1, y = 2, [10] = 3, [9] = 4 } do s = s .. v end "
+         "return s",
          "complete(\"4321\")"},
         {"local t, s = { 1, 2, 3, 4, 5 }, '' for k, v in pairs(t) do t[k + 1] = nil t[k + 10] = k "
          "s = s .. k end return s",
          "complete(\"135\")"},
-        {"local t, s = { a = 1, b = 2, c = 3 }, '' for k in pairs(t) do t[k] = nil t.b = nil t.d = 4 "
+        {"local t, s = { a = 1, b = 2, c = 3 }, '' for k in pairs(t) do t[k] = nil t.b = nil t.d = "
+         "4 "
          "s = s .. k end return s, next(t)",
          "complete(\"ac\",\"d\",4)"},
         {"return next({})", "complete(<binary/null:>)"},
@@ -57,10 +60,12 @@ static void traversal_is_sorted(void **state)
          "~cannot traverse a table that has a table as key"},
         {"for k in pairs({ [print] = 1, [{}] = 1 }) do end", "~has a table as key"},
         {"next({ [print] = 1 })", "~has a function as key"},
-        {"local n = 0 for k in pairs(math) do n = n + 1 end return n > 20, math.pi == rawget(math, 'pi')",
+        {"local n = 0 for k in pairs(math) do n = n + 1 end return n > 20, math.pi == rawget(math, "
+         "'pi')",
          "complete(true,true)"},
         {"return pairs(1)", "~table expected, got number"},
-        {"local n = 0 for k in pairs(_G) do n = n + 1 end local a = print local m = 0 for k in pairs(_G) "
+        {"local n = 0 for k in pairs(_G) do n = n + 1 end local a = print local m = 0 for k in "
+         "pairs(_G) "
          "do m = m + 1 end return n == m",
          "complete(true)"},
     };
@@ -72,11 +77,13 @@ static void lengths_sorts_and_tables(void **state)
 {
     static const struct row rows[] = {
         {"local t = {} t[1] = 1 t[2] = 2 t[4] = 4 return #t", "complete(4)"},
-        {"local t = {} for i = 1, 200 do t[i] = { k = i % 3, i = i } end table.sort(t, function(a, b) "
+        {"local t = {} for i = 1, 200 do t[i] = { k = i % 3, i = i } end table.sort(t, function(a, "
+         "b) "
          "return a.k < b.k end) for i = 2, 200 do local a, b = t[i - 1], t[i] assert(a.k < b.k or "
          "(a.k == b.k and a.i < b.i)) end return t[1].i, t[200].i",
          "complete(3,200)"},
-        {"local t = { 5, 3, 1, 4 } table.sort(t, function() return true end) return #t", "complete(4)"},
+        {"local t = { 5, 3, 1, 4 } table.sort(t, function() return true end) return #t",
+         "complete(4)"},
         {"local t = { 'b', 'B', 'a', '\\xc3\\xa4' } table.sort(t) return t",
          "complete([\"B\",\"a\",\"b\",\"ä\"])"},
         {"table.sort({ 1, 'x' })", "~attempt to compare"},
@@ -87,7 +94,8 @@ static void lengths_sorts_and_tables(void **state)
         {"table.insert({ 1 }, 5, 1)", "~position out of bounds"},
         {"return table.concat({ 1, 2.5, 'x' }, '-')", "complete(\"1-2.5-x\")"},
         {"return table.concat({ 1, {} })", "~invalid value (a table) at index 2"},
-        {"return select('#', table.unpack({ n = 3 }, 1, 3)), table.pack(1, nil).n", "complete(3,2)"},
+        {"return select('#', table.unpack({ n = 3 }, 1, 3)), table.pack(1, nil).n",
+         "complete(3,2)"},
     };
     (void)state;
     RUN_ROWS(rows);
@@ -108,7 +116,8 @@ static void text_of_values(void **state)
         {"return tostring(setmetatable({}, { __tostring = function() return 'mine' end })), "
          "tostring(setmetatable({}, { __name = 'My' }))",
          "complete(\"mine\",\"My: #1\")"},
-        {"return select(2, pcall(error, 'x', 0)), select(2, pcall(function() local t = nil; t.x = 1 end))",
+        {"return select(2, pcall(error, 'x', 0)), select(2, pcall(function() local t = nil; t.x = "
+         "1 end))",
          "complete(\"x\",\"main.lua:1: attempt to index a nil value (local 't')\")"},
         {"return (debug.traceback('m', 1):gsub('%s+', ' '))",
          "~m stack traceback: main.lua:1: in function <main.lua:1>"},
@@ -120,9 +129,9 @@ static void text_of_values(void **state)
 static void what_is_not_there(void **state)
 {
     static const struct row rows[] = {
-        {"return io.open('/etc/passwd')",
-         "task failed: main.lua:1: io.open is not available in a workflow: files differ between runs of "
-         "the same history; use an activity"},
+        {"return io.open('/etc/passwd')", "task failed: main.lua:1: io.open is not available in a "
+                                          "workflow: files differ between runs of "
+                                          "the same history; use an activity"},
         {"return os.getenv('HOME')", "~os.getenv is not available in a workflow: the environment"},
         {"return os.execute", "~os.execute is not available"},
         {"os.exit(1)", "~a workflow ends by returning or raising"},
@@ -136,19 +145,23 @@ static void what_is_not_there(void **state)
         {"return ('x').dump", "~string.dump is not available"},
         {"math.randomseed(1)", "~math.randomseed is not available"},
         {"return temporal.connect", "~temporal.connect is not available"},
-        {"local a = require 'temporal.activity' a.heartbeat()", "~activity.heartbeat is not available"},
+        {"local a = require 'temporal.activity' a.heartbeat()",
+         "~activity.heartbeat is not available"},
         {"require 'socket'", "~module 'socket' is not in the bundle"},
         {"require 'temporal.testing'", "~module 'temporal.testing' is not available in a workflow"},
-        {"return setmetatable({}, { __gc = function() end })", "~__gc is not available in a workflow"},
+        {"return setmetatable({}, { __gc = function() end })",
+         "~__gc is not available in a workflow"},
         {"return setmetatable({}, { __mode = 'k' })", "~__mode is not available in a workflow"},
-        {"x = 1", "task failed: main.lua:1: assignment to undeclared global 'x'; use a local, or declare "
-                  "it with rawset(_G, \"x\", value)"},
+        {"x = 1",
+         "task failed: main.lua:1: assignment to undeclared global 'x'; use a local, or declare "
+         "it with rawset(_G, \"x\", value)"},
         {"rawset(_G, 'x', 1) x = x + 1 return x, y", "complete(2,<binary/null:>)"},
         {"rawset(_G, 'print', 1)", "~the sandbox's own tables are read-only"},
         {"string.trim = 1", "~the library string is read-only"},
         {"rawset(string, 'rep', 1)", "~the sandbox's own tables are read-only"},
         {"table.insert(math, 1)", "~the sandbox's own tables are read-only"},
-        {"return getmetatable(''), getmetatable(_G), getmetatable(string)", "complete(false,false,false)"},
+        {"return getmetatable(''), getmetatable(_G), getmetatable(string)",
+         "complete(false,false,false)"},
         {"setmetatable(_G, {})", "~cannot change a protected metatable"},
         {"getmetatable('').__index.upper = 1", "~attempt to index a boolean"},
         {"return load('\\27Lua')", "~attempt to load a binary chunk"},
@@ -157,7 +170,8 @@ static void what_is_not_there(void **state)
         {"local i = 0 return load(function() i = i + 1 return ({ 'return ', '7' })[i] end)()",
          "complete(7)"},
         {"return load('x y')", "~[string \\\"x y\\\"]:1: syntax error near 'y'"},
-        {"return collectgarbage('count'), collectgarbage(), collectgarbage('step')", "complete(0,0,true)"},
+        {"return collectgarbage('count'), collectgarbage(), collectgarbage('step')",
+         "complete(0,0,true)"},
         {"return _VERSION, type(_G), _G == _G._G", "complete(\"Lua 5.4\",\"table\",true)"},
     };
     (void)state;
@@ -175,14 +189,17 @@ static void strings_and_patterns(void **state)
         {"return ('abc'):match('()b()')", "complete(2,3)"},
         {"return ('THE (quick) fox'):find('%((%a+)%)')", "complete(5,11,\"quick\")"},
         {"return ('f(a(b)c)d'):match('%b()')", "complete(\"(a(b)c)\")"},
-        {"return ('THE (quick) fox'):gsub('%f[%a]%a+', string.lower)", "complete(\"the (quick) fox\",3)"},
-        {"return ('abc'):gsub('%w', '%0%0'), ('abc'):gsub('', '-'), ('hello'):gsub('l', { l = 'L' }, 1)",
+        {"return ('THE (quick) fox'):gsub('%f[%a]%a+', string.lower)",
+         "complete(\"the (quick) fox\",3)"},
+        {"return ('abc'):gsub('%w', '%0%0'), ('abc'):gsub('', '-'), ('hello'):gsub('l', { l = 'L' "
+         "}, 1)",
          "complete(\"aabbcc\",\"-a-b-c-\",\"heLlo\",1)"},
         {"return ('x=1, y=2'):gsub('(%w+)=(%w+)', '%2=%1')", "complete(\"1=x, 2=y\",2)"},
         {"local t = {} for k, v in ('a=1, b=2'):gmatch('(%w+)=(%w+)') do t[k] = v end return t",
          "complete({\"a\":\"1\",\"b\":\"2\"})"},
         {"local n = 0 for w in ('one two'):gmatch('%a*') do n = n + 1 end return n", "complete(2)"},
-        {"return ('aXbX'):match('^(.-)X'), ('[[x]]'):match('%[%[(.-)%]%]'), ('a-b'):match('[a%-]+'), "
+        {"return ('aXbX'):match('^(.-)X'), ('[[x]]'):match('%[%[(.-)%]%]'), "
+         "('a-b'):match('[a%-]+'), "
          "('x]'):match('[]]'), ('^'):match('[%^]'), ('é'):match('[\\xc3][\\xa9]')",
          "complete(\"a\",\"x\",\"a-\",\"]\",\"^\",\"é\")"},
         {"return ('abab'):match('^(ab)%1$'), ('abc'):match('a?b?c?d?'), ('aaa'):match('^a-$')",
@@ -192,9 +209,11 @@ static void strings_and_patterns(void **state)
         {"return ('x'):match('[a')", "~malformed pattern (missing ']')"},
         {"return ('x'):match('x)')", "~invalid pattern capture"},
         {"return ('x'):gsub('x', '%2')", "~invalid capture index %2"},
-        {"return ('x'):gsub('x', function() return {} end)", "~invalid replacement value (a table)"},
+        {"return ('x'):gsub('x', function() return {} end)",
+         "~invalid replacement value (a table)"},
         {"return ('x'):gsub('x', function() workflow.sleep(1) end)", "~cannot wait here"},
-        {"return ('ab'):rep(3, '-'), ('x'):rep(0), (''):rep(1000000000)", "complete(\"ab-ab-ab\",\"\",\"\")"},
+        {"return ('ab'):rep(3, '-'), ('x'):rep(0), (''):rep(1000000000)",
+         "complete(\"ab-ab-ab\",\"\",\"\")"},
         {"return ('x'):rep(1 << 40)", "~resulting string too large"},
         {"return ('ABC'):lower(), ('abc'):byte(1, -1)", "complete(\"abc\",97,98,99)"},
         {"return '10' + 5, '3' * '4', 10 .. 20", "complete(15,12,\"1020\")"},
@@ -210,26 +229,32 @@ static void strings_and_patterns(void **state)
 static void time_and_random(void **state)
 {
     static const struct row rows[] = {
-        {"return os.time(), workflow.time(), workflow.now(), os.clock(), os.date('%Y-%m-%d %H:%M:%S')",
+        {"return os.time(), workflow.time(), workflow.now(), os.clock(), os.date('%Y-%m-%d "
+         "%H:%M:%S')",
          "complete(1700000000,1700000000,1700000000.0,0.0,\"2023-11-14 22:13:20\")"},
-        {"return os.time { year = 2024, month = 7, day = 1, hour = 12 }, os.time { year = 2024, month = 14, "
+        {"return os.time { year = 2024, month = 7, day = 1, hour = 12 }, os.time { year = 2024, "
+         "month = 14, "
          "day = -3 }",
          "complete(1719835200,1738065600)"},
         {"local d = os.date('*t', 1719835200) return d.year, d.month, d.wday, d.yday, d.isdst",
          "complete(2024,7,2,183,false)"},
         {"return os.date('!%c|%x|%X|%p|%I|%j|%a|%A|%b|%B|%U|%V|%G|%u|%y|%Z|%%', 0)",
-         "complete(\"Thu Jan  1 00:00:00 1970|01/01/70|00:00:00|AM|12|001|Thu|Thursday|Jan|January|00|01|"
+         "complete(\"Thu Jan  1 00:00:00 "
+         "1970|01/01/70|00:00:00|AM|12|001|Thu|Thursday|Jan|January|00|01|"
          "1970|4|70|UTC|%\")"},
-        {"return os.date('%V %G', os.time { year = 2021, month = 1, day = 2 }), os.date('%V %G', os.time { "
+        {"return os.date('%V %G', os.time { year = 2021, month = 1, day = 2 }), os.date('%V %G', "
+         "os.time { "
          "year = 2018, month = 12, day = 31 })",
          "complete(\"53 2020\",\"01 2019\")"},
         {"return os.date('%Q')", "~invalid conversion specifier '%Q'"},
         {"return os.date('%Y', -62135596800), os.difftime(5, 3)", "complete(\"1\",2.0)"},
-        {"local a, b = workflow.uuid4(), workflow.uuid4() return #a, a:sub(15, 15), a ~= b", "complete(36,\"4\",true)"},
+        {"local a, b = workflow.uuid4(), workflow.uuid4() return #a, a:sub(15, 15), a ~= b",
+         "complete(36,\"4\",true)"},
         {"for i = 1, 100 do local r = math.random(3, 5) assert(r >= 3 and r <= 5) end "
          "assert(math.random() < 1) return math.type(math.random(0)), pcall(math.random, 2, 1)",
          "complete(\"integer\",false,\"bad argument #2 to '?' (interval is empty)\")"},
-        {"return math.sin(1), math.floor(2.7), math.max(1, 5, 3), 2 ^ 0.5, math.maxinteger, 7 // 2, "
+        {"return math.sin(1), math.floor(2.7), math.max(1, 5, 3), 2 ^ 0.5, math.maxinteger, 7 // "
+         "2, "
          "math.fmod(7, 3), math.tointeger(3.0)",
          "complete(0.8414709848078965,2,5,1.4142135623730951,9223372036854775807,3,1,3)"},
     };
@@ -240,7 +265,8 @@ static void time_and_random(void **state)
 static void coroutines_of_the_script(void **state)
 {
     static const struct row rows[] = {
-        {"local co = coroutine.create(function(a) local b = coroutine.yield(a + 1) return b * 2 end) "
+        {"local co = coroutine.create(function(a) local b = coroutine.yield(a + 1) return b * 2 "
+         "end) "
          "local _, x = coroutine.resume(co, 1) local _, y = coroutine.resume(co, 10) "
          "return x, y, coroutine.status(co), coroutine.resume(co)",
          "complete(2,20,\"dead\",false,\"cannot resume dead coroutine\")"},
@@ -249,14 +275,16 @@ static void coroutines_of_the_script(void **state)
          "complete(true,false,\"cannot resume non-suspended coroutine\")"},
         {"local f = coroutine.wrap(function() error('x') end) return pcall(f)",
          "complete(false,\"main.lua:1: x\")"},
-        {"local f = coroutine.wrap(function() error({ 1 }) end) local ok, e = pcall(f) return ok, e",
+        {"local f = coroutine.wrap(function() error({ 1 }) end) local ok, e = pcall(f) return ok, "
+         "e",
          "complete(false,[1])"},
         {"coroutine.yield(1)", "~attempt to yield from outside a coroutine"},
         {"local _, main = coroutine.running() return main, coroutine.isyieldable(), "
          "coroutine.wrap(function() return coroutine.isyieldable() end)()",
          "complete(true,false,true)"},
         {"local log = {} local co = coroutine.create(function() local x <close> = setmetatable({}, "
-         "{ __close = function() log[1] = 'closed' end }) coroutine.yield() end) coroutine.resume(co) "
+         "{ __close = function() log[1] = 'closed' end }) coroutine.yield() end) "
+         "coroutine.resume(co) "
          "return coroutine.close(co), log",
          "complete(true,[\"closed\"])"},
     };
@@ -269,12 +297,16 @@ static void coroutines_of_the_script(void **state)
 static void values_keep_their_types(void **state)
 {
     static const struct row rows[] = {
-        {"return 1, 1.0, 1e100, -5, 9007199254740993, 0.1, true, nil, 'a\\n\\0\\\"\\\\', { b = 1, a = {} }",
-         "complete(1,1.0,1e+100,-5,9007199254740993,0.1,true,<binary/null:>,\"a\\n\\u0000\\\"\\\\\","
+        {"return 1, 1.0, 1e100, -5, 9007199254740993, 0.1, true, nil, 'a\\n\\0\\\"\\\\', { b = 1, "
+         "a = {} }",
+         "complete(1,1.0,1e+100,-5,9007199254740993,0.1,true,<binary/"
+         "null:>,\"a\\n\\u0000\\\"\\\\\","
          "{\"a\":{},\"b\":1})"},
-        {"return temporal.array {}, temporal.array { 1 }, temporal.bytes('\\xff'), { temporal.null }",
+        {"return temporal.array {}, temporal.array { 1 }, temporal.bytes('\\xff'), { temporal.null "
+         "}",
          "complete([],[1],<binary/plain:\xff>,[null])"},
-        {"return '\\xff'", "~result 1: the string is not valid UTF-8; pass binary data as temporal.bytes(s)"},
+        {"return '\\xff'",
+         "~result 1: the string is not valid UTF-8; pass binary data as temporal.bytes(s)"},
         {"return { a = { { 1, nil, 3 } } }", "~result 1: .a[1]: the list has a hole at 2"},
         {"return { 1, x = 2 }", "~the table mixes list items and named fields"},
         {"return { [1.5] = 1 }", "~keys must be strings"},
@@ -282,22 +314,27 @@ static void values_keep_their_types(void **state)
         {"return 0/0", "~JSON has no NaN"},
         {"return 1, { f = { print } }", "~result 2: .f[1]: a function has no JSON form"},
         {"return { temporal.bytes('x') }", "~temporal.bytes can only be a whole argument"},
-        {"local t = {} local u = t for i = 1, 200 do u.x = {} u = u.x end return t", "~nested more than 100"},
+        {"local t = {} local u = t for i = 1, 200 do u.x = {} u = u.x end return t",
+         "~nested more than 100"},
         {"return temporal.int(3.0), pcall(temporal.int, 3.5)",
          "complete(3,false,\"bad argument #1 to '?' (the number has no integer form)\")"},
-        {"local d = temporal.json.decode('{\"a\":[1,2.0,null,\"\\\\u00e4\\\\ud83d\\\\ude00\"],\"e\":[],\"a\":[7]}') "
+        {"local d = "
+         "temporal.json.decode('{\"a\":[1,2.0,null,\"\\\\u00e4\\\\ud83d\\\\ude00\"],\"e\":[],\"a\":"
+         "[7]}') "
          "return d, temporal.json.encode(d), temporal.is_array(d.e)",
          "complete({\"a\":[7],\"e\":[]},\"{\\\"a\\\":[7],\\\"e\\\":[]}\",true)"},
         {"return temporal.json.decode('[1,]')", "~invalid JSON at byte 4"},
         {"return temporal.json.decode('99999999999999999999')", "~does not fit into 64 bits"},
         {"return temporal.json.decode('1e999')", "~out of range"},
         {"return temporal.json.decode('\"\\\\ud800\"')", "~half of a surrogate pair"},
-        {"return #temporal.bytes('abc'), tostring(temporal.bytes('x')), temporal.bytes('a') == temporal.bytes('a')",
+        {"return #temporal.bytes('abc'), tostring(temporal.bytes('x')), temporal.bytes('a') == "
+         "temporal.bytes('a')",
          "complete(3,\"x\",true)"},
         {"return temporal.null == temporal.json.decode('null'), type(temporal.null)",
          "complete(true,\"userdata\")"},
         {"error(temporal.failure { typ = 'x' })", "~temporal.failure: unknown field"},
-        {"error(temporal.failure { type = 'A', message = 'a', cause = temporal.failure { type = 'B', "
+        {"error(temporal.failure { type = 'A', message = 'a', cause = temporal.failure { type = "
+         "'B', "
          "message = 'b' } })",
          "fail(A: a <- B: b)"},
         {"local f = temporal.failure { type = 'A', message = 'm' } return tostring(f), f.kind",
@@ -346,7 +383,8 @@ static void hogs_are_stopped_by_the_watchdog(void **state)
         char source[2000];
         snprintf(source, sizeof source,
                  "local workflow = require 'temporal.workflow'\n"
-                 "return workflow.define('W', function()\n%s\nend)", hogs[i]);
+                 "return workflow.define('W', function()\n%s\nend)",
+                 hogs[i]);
         lua_rig_open(&r, source);
         r.config.steps_max = 0;
         r.config.watchdog = w;
@@ -364,11 +402,13 @@ static void hogs_are_stopped_by_the_watchdog(void **state)
 static void memory_hogs_are_stopped(void **state)
 {
     static const char *const bodies[] = {
-        "local t = {} while true do pcall(function() while true do t[#t + 1] = ('x'):rep(1000) .. #t end "
+        "local t = {} while true do pcall(function() while true do t[#t + 1] = ('x'):rep(1000) .. "
+        "#t end "
         "end) end",
         "local x <close> = setmetatable({}, { __close = function() while true do end end }) "
         "local s = 'x' while true do s = s .. s end",
-        "local function f() return f() + 1 end while true do pcall(f) local t = {} for i = 1, 1e9 do t[i] = i end end",
+        "local function f() return f() + 1 end while true do pcall(f) local t = {} for i = 1, 1e9 "
+        "do t[i] = i end end",
     };
     (void)state;
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
@@ -376,12 +416,14 @@ static void memory_hogs_are_stopped(void **state)
         char source[2000];
         snprintf(source, sizeof source,
                  "local workflow = require 'temporal.workflow'\n"
-                 "return workflow.define('W', function()\n%s\nend)", bodies[i]);
+                 "return workflow.define('W', function()\n%s\nend)",
+                 bodies[i]);
         lua_rig_open(&r, source);
         r.config.steps_max = 0;
         r.config.memory_bytes_max = 4 << 20;
         lua_rig_start(&r, "W", NULL);
-        assert_non_null(strstr(lua_rig_step(&r), "the workflow needs more memory than its limit of 4194304 bytes"));
+        assert_non_null(strstr(lua_rig_step(&r),
+                               "the workflow needs more memory than its limit of 4194304 bytes"));
         assert_int_equal(lua_rig_rc(&r), TL_EMEMORY);
         lua_rig_close(&r);
     }
@@ -406,12 +448,15 @@ static void garbage_is_no_memory_hog(void **state)
 static const char digest_body[] =
     "local out = {}\n"
     "local t = {}\n"
-    "for i = 1, 3000 do local k = ('k' .. math.random(500)):rep(math.random(1, 12)) t[k] = (t[k] or 0) + i\n"
+    "for i = 1, 3000 do local k = ('k' .. math.random(500)):rep(math.random(1, 12)) t[k] = (t[k] "
+    "or 0) + i\n"
     "  if i % 7 == 0 then t[math.random(100)] = nil end if i % 11 == 0 then t[i / 2] = i end end\n"
     "for k, v in pairs(t) do out[#out + 1] = tostring(k):sub(1, 9) .. '=' .. tostring(v) end\n"
     "local u = {} for i = 1, 64 do u[math.random(64)] = i end\n"
-    "out[#out + 1] = #u .. tostring({}) .. tostring(print) .. os.date() .. tostring(math.sin(0.5)) .. 2.5 ^ 1.7\n"
-    "local h = 0 for _, s in ipairs(out) do for i = 1, #s do h = (h * 31 + s:byte(i)) % 4294967291 end end\n"
+    "out[#out + 1] = #u .. tostring({}) .. tostring(print) .. os.date() .. tostring(math.sin(0.5)) "
+    ".. 2.5 ^ 1.7\n"
+    "local h = 0 for _, s in ipairs(out) do for i = 1, #s do h = (h * 31 + s:byte(i)) % 4294967291 "
+    "end end\n"
     "return h, #out";
 
 static void runs_are_alike(void **state)

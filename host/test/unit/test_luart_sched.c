@@ -5,12 +5,12 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../support/lua_rig.h"
 
-#define HEAD                                                                                       \
-    "local workflow = require 'temporal.workflow'\nlocal temporal = require 'temporal'\n"
+#define HEAD "local workflow = require 'temporal.workflow'\nlocal temporal = require 'temporal'\n"
 #define OPTS "{ start_to_close_timeout = '30s' }"
 
 static void completes(void **state)
@@ -27,15 +27,15 @@ static void runs_activities_and_timers(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function(order)\n"
-                 "  local receipt = workflow.execute_activity('charge', " OPTS ", order, 42)\n"
-                 "  workflow.sleep('1h30m')\n"
-                 "  local h = workflow.start_activity('ship', " OPTS ")\n"
-                 "  local t = workflow.start_timer(5)\n"
-                 "  local first = workflow.wait_any { h, t }\n"
-                 "  return receipt, first == t, h:result()\n"
-                 "end)");
+    lua_rig_open(&r,
+                 HEAD "return workflow.define('W', function(order)\n"
+                      "  local receipt = workflow.execute_activity('charge', " OPTS ", order, 42)\n"
+                      "  workflow.sleep('1h30m')\n"
+                      "  local h = workflow.start_activity('ship', " OPTS ")\n"
+                      "  local t = workflow.start_timer(5)\n"
+                      "  local first = workflow.wait_any { h, t }\n"
+                      "  return receipt, first == t, h:result()\n"
+                      "end)");
     lua_rig_start(&r, "W", "{\"id\":\"o-1\"}", NULL);
     assert_string_equal(lua_rig_step(&r), "activity 1 charge({\"id\":\"o-1\"},42)");
     assert_string_equal(r.out.cmds[0].where.p, "main.lua:4");
@@ -54,21 +54,21 @@ static void raises_activity_errors(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local ok, err = pcall(workflow.execute_activity, 'charge', " OPTS ")\n"
-                 "  assert(not ok and err.type == 'ActivityError' and err.cause.type == 'Declined')\n"
-                 "  assert(temporal.is_failure(err, 'Declined') and not temporal.is_cancelled(err))\n"
-                 "  assert(tostring(err):find('Declined: no funds', 1, true))\n"
-                 "  workflow.execute_activity('charge', " OPTS ")\n"
-                 "end)");
+    lua_rig_open(
+        &r,
+        HEAD "return workflow.define('W', function()\n"
+             "  local ok, err = pcall(workflow.execute_activity, 'charge', " OPTS ")\n"
+             "  assert(not ok and err.type == 'ActivityError' and err.cause.type == 'Declined')\n"
+             "  assert(temporal.is_failure(err, 'Declined') and not temporal.is_cancelled(err))\n"
+             "  assert(tostring(err):find('Declined: no funds', 1, true))\n"
+             "  workflow.execute_activity('charge', " OPTS ")\n"
+             "end)");
     lua_rig_start(&r, "W", NULL);
     assert_string_equal(lua_rig_step(&r), "activity 1 charge()");
     lua_rig_failure(&r, 1, "Declined", "no funds");
     assert_string_equal(lua_rig_step(&r), "activity 2 charge()");
     lua_rig_failure(&r, 2, "Declined", "none");
-    assert_string_equal(lua_rig_step(&r),
-                        "fail(ActivityError: activity error <- Declined: none)");
+    assert_string_equal(lua_rig_step(&r), "fail(ActivityError: activity error <- Declined: none)");
     lua_rig_close(&r);
 }
 
@@ -83,7 +83,8 @@ static void bugs_fail_the_task(void **state)
     assert_true(tl_lua_run_dead(r.run));
     lua_rig_close(&r);
     assert_string_equal(
-        lua_rig_body(&r, "error(temporal.failure { type = 'Bad', message = 'm', details = { 1 } })"),
+        lua_rig_body(&r,
+                     "error(temporal.failure { type = 'Bad', message = 'm', details = { 1 } })"),
         "fail(Bad: m)");
     lua_rig_close(&r);
     assert_non_null(strstr(lua_rig_body(&r, "return function() end"),
@@ -95,16 +96,17 @@ static void signals_wait_for_their_handlers(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local seen = {}\n"
-                 "  workflow.sleep(1)\n"
-                 "  workflow.set_signal_handler('b', function(x) seen[#seen + 1] = 'b' .. x end)\n"
-                 "  workflow.set_signal_handler('a', function(x) seen[#seen + 1] = 'a' .. x end)\n"
-                 "  workflow.set_dynamic_signal_handler(function(name, x) seen[#seen + 1] = name .. x end)\n"
-                 "  workflow.wait_condition(function() return #seen == 4 end)\n"
-                 "  return seen\n"
-                 "end)");
+    lua_rig_open(
+        &r, HEAD
+        "return workflow.define('W', function()\n"
+        "  local seen = {}\n"
+        "  workflow.sleep(1)\n"
+        "  workflow.set_signal_handler('b', function(x) seen[#seen + 1] = 'b' .. x end)\n"
+        "  workflow.set_signal_handler('a', function(x) seen[#seen + 1] = 'a' .. x end)\n"
+        "  workflow.set_dynamic_signal_handler(function(name, x) seen[#seen + 1] = name .. x end)\n"
+        "  workflow.wait_condition(function() return #seen == 4 end)\n"
+        "  return seen\n"
+        "end)");
     lua_rig_start(&r, "W", NULL);
     lua_rig_signal(&r, "a", "1", NULL);
     lua_rig_signal(&r, "b", "2", NULL);
@@ -121,16 +123,15 @@ static void definition_tables_have_handlers_and_self(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define { name = 'Counter',\n"
-                 "  init = function(start) return { n = start } end,\n"
-                 "  run = function(self, start)\n"
-                 "    workflow.wait_condition(function() return self.n >= 5 end)\n"
-                 "    return self.n, start\n"
-                 "  end,\n"
-                 "  signals = { add = function(self, by) self.n = self.n + by end },\n"
-                 "  queries = { get = function(self, f) return self.n * (f or 1) end },\n"
-                 "}");
+    lua_rig_open(&r, HEAD "return workflow.define { name = 'Counter',\n"
+                          "  init = function(start) return { n = start } end,\n"
+                          "  run = function(self, start)\n"
+                          "    workflow.wait_condition(function() return self.n >= 5 end)\n"
+                          "    return self.n, start\n"
+                          "  end,\n"
+                          "  signals = { add = function(self, by) self.n = self.n + by end },\n"
+                          "  queries = { get = function(self, f) return self.n * (f or 1) end },\n"
+                          "}");
     lua_rig_start(&r, "Counter", "1", NULL);
     lua_rig_signal(&r, "add", "2", NULL);
     assert_string_equal(lua_rig_step(&r), "");
@@ -146,15 +147,16 @@ static void queries_change_nothing(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  workflow.set_query_handler('random', function() return math.random(1000000) end)\n"
-                 "  workflow.set_query_handler('id', function() return tostring({}) end)\n"
-                 "  workflow.set_query_handler('sleep', function() workflow.sleep(1) end)\n"
-                 "  workflow.set_query_handler('boom', function() error('no') end)\n"
-                 "  workflow.sleep(1)\n"
-                 "  return tostring({}), math.random(1000000)\n"
-                 "end)");
+    lua_rig_open(
+        &r,
+        HEAD "return workflow.define('W', function()\n"
+             "  workflow.set_query_handler('random', function() return math.random(1000000) end)\n"
+             "  workflow.set_query_handler('id', function() return tostring({}) end)\n"
+             "  workflow.set_query_handler('sleep', function() workflow.sleep(1) end)\n"
+             "  workflow.set_query_handler('boom', function() error('no') end)\n"
+             "  workflow.sleep(1)\n"
+             "  return tostring({}), math.random(1000000)\n"
+             "end)");
     lua_rig_start(&r, "W", NULL);
     lua_rig_step(&r);
     assert_string_equal(lua_rig_query(&r, "id", NULL), "\"table: #q1\"");
@@ -170,7 +172,7 @@ static void queries_change_nothing(void **state)
                            "\"queryDefinitions\":[{\"name\":\"__stack_trace\"}"));
     lua_rig_timer(&r, 1);
     char with[200];
-    strcpy(with, lua_rig_step(&r));
+    snprintf(with, sizeof with, "%s", lua_rig_step(&r));
     lua_rig_evict(&r);
     lua_rig_start(&r, "W", NULL);
     lua_rig_step(&r);
@@ -183,13 +185,12 @@ static void cancellation_is_raised_once(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local ok, err = pcall(workflow.sleep, 3600)\n"
-                 "  assert(not ok and err.type == 'CancelledError')\n"
-                 "  workflow.execute_activity('refund', " OPTS ")\n"
-                 "  error(err)\n"
-                 "end)");
+    lua_rig_open(&r, HEAD "return workflow.define('W', function()\n"
+                          "  local ok, err = pcall(workflow.sleep, 3600)\n"
+                          "  assert(not ok and err.type == 'CancelledError')\n"
+                          "  workflow.execute_activity('refund', " OPTS ")\n"
+                          "  error(err)\n"
+                          "end)");
     lua_rig_start(&r, "W", NULL);
     assert_string_equal(lua_rig_step(&r), "timer 1 1h");
     lua_rig_cancel(&r);
@@ -226,14 +227,16 @@ static void shield_and_defer(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local undo <close> = workflow.defer(function(err)\n"
-                 "    if err then workflow.execute_activity('undo', " OPTS ") end\n"
-                 "  end)\n"
-                 "  local v = workflow.shield(function() return workflow.execute_activity('a', " OPTS ") end)\n"
-                 "  workflow.execute_activity('never', " OPTS ")\n"
-                 "end)");
+    lua_rig_open(
+        &r,
+        HEAD "return workflow.define('W', function()\n"
+             "  local undo <close> = workflow.defer(function(err)\n"
+             "    if err then workflow.execute_activity('undo', " OPTS ") end\n"
+             "  end)\n"
+             "  local v = workflow.shield(function() return workflow.execute_activity('a', " OPTS
+             ") end)\n"
+             "  workflow.execute_activity('never', " OPTS ")\n"
+             "end)");
     lua_rig_start(&r, "W", NULL);
     assert_string_equal(lua_rig_step(&r), "activity 1 a()");
     lua_rig_cancel(&r);
@@ -249,14 +252,14 @@ static void scopes_time_out(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local ok, err = pcall(workflow.scope, { timeout = '5m' }, function(x)\n"
-                 "    workflow.execute_activity('slow', " OPTS ", x)\n"
-                 "  end, 7)\n"
-                 "  assert(not ok and err.type == 'TimeoutError', tostring(err))\n"
-                 "  return workflow.scope({ timeout = 9 }, function() return 'in time' end)\n"
-                 "end)");
+    lua_rig_open(&r,
+                 HEAD "return workflow.define('W', function()\n"
+                      "  local ok, err = pcall(workflow.scope, { timeout = '5m' }, function(x)\n"
+                      "    workflow.execute_activity('slow', " OPTS ", x)\n"
+                      "  end, 7)\n"
+                      "  assert(not ok and err.type == 'TimeoutError', tostring(err))\n"
+                      "  return workflow.scope({ timeout = 9 }, function() return 'in time' end)\n"
+                      "end)");
     lua_rig_start(&r, "W", NULL);
     assert_string_equal(lua_rig_step(&r), "timer 1 5m; activity 1 slow(7)");
     lua_rig_timer(&r, 1);
@@ -270,22 +273,22 @@ static void spawned_coroutines(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local order, fs = {}, {}\n"
-                 "  for i = 1, 3 do\n"
-                 "    fs[i] = workflow.spawn(function(x)\n"
-                 "      order[#order + 1] = 's' .. x\n"
-                 "      local r = workflow.execute_activity('a', " OPTS ", x)\n"
-                 "      order[#order + 1] = 'e' .. x\n"
-                 "      return r\n"
-                 "    end, i)\n"
-                 "  end\n"
-                 "  local done = {}\n"
-                 "  for f in workflow.as_completed(fs) do done[#done + 1] = f:result() end\n"
-                 "  local all = workflow.wait_all(fs)\n"
-                 "  return order, done, { all[1], all[2], all[3] }, all.n\n"
-                 "end)");
+    lua_rig_open(&r,
+                 HEAD "return workflow.define('W', function()\n"
+                      "  local order, fs = {}, {}\n"
+                      "  for i = 1, 3 do\n"
+                      "    fs[i] = workflow.spawn(function(x)\n"
+                      "      order[#order + 1] = 's' .. x\n"
+                      "      local r = workflow.execute_activity('a', " OPTS ", x)\n"
+                      "      order[#order + 1] = 'e' .. x\n"
+                      "      return r\n"
+                      "    end, i)\n"
+                      "  end\n"
+                      "  local done = {}\n"
+                      "  for f in workflow.as_completed(fs) do done[#done + 1] = f:result() end\n"
+                      "  local all = workflow.wait_all(fs)\n"
+                      "  return order, done, { all[1], all[2], all[3] }, all.n\n"
+                      "end)");
     lua_rig_start(&r, "W", NULL);
     assert_string_equal(lua_rig_step(&r), "activity 1 a(1); activity 2 a(2); activity 3 a(3)");
     lua_rig_result(&r, 3, "30");
@@ -302,20 +305,20 @@ static void awaits_inside_user_coroutines(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local gen = coroutine.wrap(function()\n"
-                 "    for i = 1, 2 do coroutine.yield(workflow.execute_activity('a', " OPTS ", i)) end\n"
-                 "  end)\n"
-                 "  local a, b = gen(), gen()\n"
-                 "  local co = coroutine.create(function() workflow.sleep(60) end)\n"
-                 "  local f = workflow.spawn(function() return coroutine.resume(co) end)\n"
-                 "  workflow.sleep(0)\n"
-                 "  local ok, why = coroutine.resume(co)\n"
-                 "  local closed = coroutine.close(co)\n"
-                 "  local resumed, err = f:result()\n"
-                 "  return a, b, ok, why, resumed, err\n"
-                 "end)");
+    lua_rig_open(&r, HEAD "return workflow.define('W', function()\n"
+                          "  local gen = coroutine.wrap(function()\n"
+                          "    for i = 1, 2 do coroutine.yield(workflow.execute_activity('a', " OPTS
+                          ", i)) end\n"
+                          "  end)\n"
+                          "  local a, b = gen(), gen()\n"
+                          "  local co = coroutine.create(function() workflow.sleep(60) end)\n"
+                          "  local f = workflow.spawn(function() return coroutine.resume(co) end)\n"
+                          "  workflow.sleep(0)\n"
+                          "  local ok, why = coroutine.resume(co)\n"
+                          "  local closed = coroutine.close(co)\n"
+                          "  local resumed, err = f:result()\n"
+                          "  return a, b, ok, why, resumed, err\n"
+                          "end)");
     lua_rig_start(&r, "W", NULL);
     assert_string_equal(lua_rig_step(&r), "activity 1 a(1)");
     lua_rig_result(&r, 1, "1");
@@ -331,18 +334,19 @@ static void select_and_conditions(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function()\n"
-                 "  local a = workflow.start_activity('a', " OPTS ")\n"
-                 "  local t = workflow.start_timer(3)\n"
-                 "  local d = workflow.select { { a }, default = function() return 'none' end }\n"
-                 "  local s = workflow.select { { a, function(f) return 'a' .. f:result() end },\n"
-                 "                              { t, function() return 't' end } }\n"
-                 "  local c1 = workflow.wait_condition(function() return false end, { timeout = 7 })\n"
-                 "  local c2 = workflow.wait_condition(function() return true end, { timeout = 7 })\n"
-                 "  local c3 = workflow.wait_condition(function() return false end, { timeout = 0 })\n"
-                 "  return d, s, c1, c2, c3\n"
-                 "end)");
+    lua_rig_open(
+        &r,
+        HEAD "return workflow.define('W', function()\n"
+             "  local a = workflow.start_activity('a', " OPTS ")\n"
+             "  local t = workflow.start_timer(3)\n"
+             "  local d = workflow.select { { a }, default = function() return 'none' end }\n"
+             "  local s = workflow.select { { a, function(f) return 'a' .. f:result() end },\n"
+             "                              { t, function() return 't' end } }\n"
+             "  local c1 = workflow.wait_condition(function() return false end, { timeout = 7 })\n"
+             "  local c2 = workflow.wait_condition(function() return true end, { timeout = 7 })\n"
+             "  local c3 = workflow.wait_condition(function() return false end, { timeout = 0 })\n"
+             "  return d, s, c1, c2, c3\n"
+             "end)");
     lua_rig_start(&r, "W", NULL);
     assert_string_equal(lua_rig_step(&r), "activity 1 a(); timer 1 3s");
     lua_rig_result(&r, 1, "5");
@@ -356,12 +360,13 @@ static void continue_as_new_cannot_be_caught(void **state)
 {
     struct lua_rig r;
     (void)state;
-    lua_rig_open(&r, HEAD
-                 "return workflow.define('W', function(n)\n"
-                 "  local x <close> = workflow.defer(function() workflow.sleep(1) end)\n"
-                 "  pcall(function() pcall(workflow.continue_as_new, { task_queue = 'q2' }, n + 1) end)\n"
-                 "  workflow.sleep(9)\n"
-                 "end)");
+    lua_rig_open(
+        &r, HEAD
+        "return workflow.define('W', function(n)\n"
+        "  local x <close> = workflow.defer(function() workflow.sleep(1) end)\n"
+        "  pcall(function() pcall(workflow.continue_as_new, { task_queue = 'q2' }, n + 1) end)\n"
+        "  workflow.sleep(9)\n"
+        "end)");
     lua_rig_start(&r, "W", "1", NULL);
     assert_string_equal(lua_rig_step(&r), "continue_as_new W(2) on q2");
     lua_rig_close(&r);
@@ -425,12 +430,13 @@ static void memo_and_search_attributes(void **state)
     struct lua_rig r;
     (void)state;
     assert_string_equal(
-        lua_rig_body(&r, "workflow.upsert_memo { b = 2, a = 'x' }\n"
-                         "workflow.upsert_search_attributes { K = 'v', N = 1, D = 1.5, B = true,\n"
-                         "  L = { 'a' }, T = temporal.search_attribute('Text', 't') }\n"
-                         "workflow.upsert_search_attributes { K = temporal.null }\n"
-                         "local i = workflow.info()\n"
-                         "return i.memo, i.search_attributes, i.workflow_id, i.attempt, i.task_queue"),
+        lua_rig_body(&r,
+                     "workflow.upsert_memo { b = 2, a = 'x' }\n"
+                     "workflow.upsert_search_attributes { K = 'v', N = 1, D = 1.5, B = true,\n"
+                     "  L = { 'a' }, T = temporal.search_attribute('Text', 't') }\n"
+                     "workflow.upsert_search_attributes { K = temporal.null }\n"
+                     "local i = workflow.info()\n"
+                     "return i.memo, i.search_attributes, i.workflow_id, i.attempt, i.task_queue"),
         "memo a=\"x\" b=2; search B=true:Bool D=1.5:Double K=\"v\":Keyword L=[\"a\"]:KeywordList "
         "N=1:Int T=\"t\":Text; search K=:removed; complete({\"a\":\"x\",\"b\":2},{\"B\":true,"
         "\"D\":1.5,\"L\":[\"a\"],\"N\":1,\"T\":\"t\"},\"wf-1\",1,\"queue\")");
