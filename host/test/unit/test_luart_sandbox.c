@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "../support/lua_rig.h"
+#include "base/mem.h"
 #include "base/world.h"
+#include "luart/vm/vm.h"
 
 struct row {
     const char *body, *expected; /* expected: all of the text, or a part after '~' */
@@ -292,6 +294,80 @@ static void coroutines_of_the_script(void **state)
     RUN_ROWS(rows);
 }
 
+/* --- our patterns against the stock ones ------------------------------------------------------- */
+
+/* Random subjects and patterns; the answer is everything that find, match, gsub and gmatch said. */
+static const char pattern_body[] =
+    "local seed = 12345\n"
+    "local function rnd(n) seed = (seed * 1103515245 + 12345) % 2147483648 return seed // 65536 % "
+    "n + 1 end\n"
+    "local atoms = { 'a', 'b', '.', '%a', '%d', '%s', '%w', '%W', '[ab]', '[^a]', '[a-c%d]', "
+    "'[]]', '%.',\n"
+    "  '()', '(a)', '(.-)', '(%a+)', '%1', '%b()', '%f[%w]', '^', '$', '(', ')', '[', '%', '-', "
+    "'%2', '[^%s]' }\n"
+    "local marks = { '', '', '', '*', '+', '-', '?' }\n"
+    "local chars = { 'a', 'b', 'c', '1', ' ', '(', ')', '.', ']', 'A', '\\0', '\\n' }\n"
+    "local out = {}\n"
+    "local function put(ok, ...)\n"
+    "  if not ok then out[#out + 1] = (...):sub(-14) return end\n" /* without the file's name */
+    "  local t = { tostring(ok) }\n"
+    "  for i = 1, select('#', ...) do t[#t + 1] = tostring((select(i, ...))) end\n"
+    "  out[#out + 1] = table.concat(t, '|')\n"
+    "end\n"
+    "for case = 1, 4000 do\n"
+    "  local p, s = {}, {}\n"
+    "  for i = 1, rnd(4) do p[i] = atoms[rnd(#atoms)] .. marks[rnd(#marks)] end\n"
+    "  for i = 1, rnd(9) - 1 do s[i] = chars[rnd(#chars)] end\n"
+    "  p, s = table.concat(p), table.concat(s)\n"
+    "  put(pcall(string.find, s, p, rnd(5) - 3))\n"
+    "  put(pcall(string.match, s, p))\n"
+    "  put(pcall(string.gsub, s, p, '<%0>', rnd(4)))\n"
+    "  put(pcall(function() local t = {} for a, b in string.gmatch(s, p) do t[#t + 1] = "
+    "tostring(a) .. "
+    "tostring(b) end return table.concat(t, ',') end))\n"
+    "end\n"
+    "local h = 0 for i = 1, #out do local s = out[i] for k = 1, #s do h = (h * 31 + s:byte(k)) % "
+    "4294967291 end end\n"
+    "return h, #out, out[1], out[777], out[15998]";
+
+static void *plain_alloc(void *ud, void *p, size_t old_size, size_t n)
+{
+    (void)ud;
+    (void)old_size;
+    if (n == 0) {
+        tl_mem_free(p);
+        return NULL;
+    }
+    return tl_mem_realloc(p, n);
+}
+
+static void patterns_agree_with_the_stock_ones(void **state)
+{
+    struct lua_rig r;
+    lua_State *L = lua_newstate(plain_alloc, NULL);
+    (void)state;
+    luaL_requiref(L, "_G", luaopen_base, 1);
+    luaL_requiref(L, "string", luaopen_string, 1);
+    luaL_requiref(L, "table", luaopen_table, 1);
+    assert_int_equal(luaL_loadstring(L, pattern_body), LUA_OK);
+    assert_int_equal(lua_pcall(L, 0, 3, 0), LUA_OK);
+    char wanted[100];
+    snprintf(wanted, sizeof wanted, "complete(%lld,%lld,", (long long)lua_tointeger(L, -3),
+             (long long)lua_tointeger(L, -2));
+    lua_close(L);
+    char source[8192];
+    snprintf(source, sizeof source,
+             "return require('temporal.workflow').define('W', function() %s\nend)", pattern_body);
+    lua_rig_open(&r, source);
+    r.config.steps_max = 0;
+    lua_rig_start(&r, "W", NULL);
+    const char *text = lua_rig_step(&r);
+    if (strncmp(text, wanted, strlen(wanted)) != 0) {
+        fail_msg("ours %.200s\nstock %s", text, wanted);
+    }
+    lua_rig_close(&r);
+}
+
 /* --- data ------------------------------------------------------------------------------------- */
 
 static void values_keep_their_types(void **state)
@@ -468,7 +544,15 @@ static void runs_are_alike(void **state)
         struct lua_rig r;
         setlocale(LC_ALL, locales[i % 3]);
         setenv("TZ", i % 2 ? "America/New_York" : "UTC", 1);
-        const char *text = lua_rig_body(&r, digest_body);
+        char source[4096];
+        snprintf(source, sizeof source,
+                 "return require('temporal.workflow').define('W', function() %s\nend)",
+                 digest_body);
+        lua_rig_open(&r, source);
+        /* Little memory: collections at other moments. */
+        r.config.memory_bytes_max = i < 3 ? 0 : (size_t)(700 + 100 * i) << 10;
+        lua_rig_start(&r, "W", NULL);
+        const char *text = lua_rig_step(&r);
         if (i == 0) {
             snprintf(first, sizeof first, "%s", text);
             assert_non_null(strstr(text, "complete("));
@@ -489,6 +573,7 @@ int main(void)
         cmocka_unit_test(text_of_values),
         cmocka_unit_test(what_is_not_there),
         cmocka_unit_test(strings_and_patterns),
+        cmocka_unit_test(patterns_agree_with_the_stock_ones),
         cmocka_unit_test(time_and_random),
         cmocka_unit_test(coroutines_of_the_script),
         cmocka_unit_test(values_keep_their_types),
