@@ -55,7 +55,7 @@ bool tl_clock_skip(struct tl_server *s, int64_t *recheck_mono_ns)
     if (ahead <= 0) {
         return false; /* due, and set while others fired: the next round */
     }
-    if (s->matcher.tasks_queued) {
+    if (s->matcher.tasks_queued && tl_matcher_backlog_has_pollers(&s->matcher)) {
         int64_t patience = s->last_poll_mono_ns + POLLER_GRACE_NS;
         if (s->last_poll_mono_ns && tl_engine_mono(s) < patience) {
             *recheck_mono_ns = patience;

@@ -11,7 +11,7 @@ local source = [[
     end),
     workflow.define("CancelsActivity", function()
       local handle = workflow.start_activity("act", {
-        start_to_close_timeout = 60, heartbeat_timeout = 5, cancellation_type = "wait_cancellation_completed",
+        start_to_close_timeout = 60, heartbeat_timeout = 1, cancellation_type = "wait_cancellation_completed",
       })
       workflow.sleep(1)
       handle:cancel()

@@ -359,3 +359,14 @@ struct tl_match_key tl_match_queue_key(const struct tl_match_queue *q)
 {
     return q->key;
 }
+
+bool tl_matcher_backlog_has_pollers(const struct tl_matcher *m)
+{
+    TL_MAP_EACH (e, &m->queues) {
+        const struct tl_match_queue *q = e->value;
+        if (q->task_count && q->pollers.count) {
+            return true;
+        }
+    }
+    return false;
+}

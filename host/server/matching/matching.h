@@ -112,3 +112,6 @@ void tl_match_each_poll(struct tl_matcher *m, const struct tl_match_key *key,
                         void (*fn)(void *ud, struct tl_match_poll *p), void *ud);
 /* Key of a queue, borrowed from it. */
 struct tl_match_key tl_match_queue_key(const struct tl_match_queue *q);
+
+/* Whether a task waits in a queue that somebody polls or polled: it may be fetched at any moment. */
+bool tl_matcher_backlog_has_pollers(const struct tl_matcher *m);
