@@ -4,5 +4,5 @@ local temporal = require "temporal"
 return temporal.worker {
   task_queue = "orders",
   workflows = { "workflows.order" },
-  activities = { "activities.payment", native = { os.getenv "ORDER_SHIPPING" or "libshipping.so" } },
+  activities = { "activities.payment", native = { os.getenv "ORDER_SHIPPING" or "build/samples/libshipping.so" } },
 }
