@@ -36,9 +36,11 @@ struct tl_fsm {
 };
 
 /* For machine files: one row of the dense table. */
+// clang-format off
 #define TL_FSM_EDGE(prefix, state, event, act, next_state)                                         \
-    [prefix##_S_##state * prefix##_E_COUNT + prefix##_E_##event] = {(act),                         \
-                                                                    prefix##_S_##next_state + 1},
+    [prefix##_S_##state * prefix##_E_COUNT + prefix##_E_##event] = {                               \
+        .action = (act), .next = prefix##_S_##next_state + 1},
+// clang-format on
 
 /* Applies one event: action first, then the new state. Errors: TL_ENONDETERMINISM for an absent
  * edge (the caller adds what it knows), or the action's. */

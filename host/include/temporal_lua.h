@@ -48,10 +48,10 @@ enum tlua_code {
     TLUA_EUNIMPLEMENTED = -10,
     TLUA_EINTERNAL = -11,
     TLUA_EIO = -13,
-    TLUA_ESCRIPT = -31,   /* a script does not load or raised */
-    TLUA_ESCHEMA = -901,  /* the database has another schema */
-    TLUA_ELOCKED = -902,  /* the database is in use by another process */
-    TLUA_ECORRUPT = -903  /* the database is damaged or no database */
+    TLUA_ESCRIPT = -31,  /* a script does not load or raised */
+    TLUA_ESCHEMA = -901, /* the database has another schema */
+    TLUA_ELOCKED = -902, /* the database is in use by another process */
+    TLUA_ECORRUPT = -903 /* the database is damaged or no database */
 };
 
 /* A borrowed view of bytes; not NUL-terminated unless the function says so. */
@@ -113,23 +113,31 @@ enum tlua_target {
 
 typedef struct tlua_failure {
     size_t size;
-    const char *type;            /* e.g. "CardDeclined"; NULL: none */
-    const char *message;         /* NULL: empty */
+    const char *type;    /* e.g. "CardDeclined"; NULL: none */
+    const char *message; /* NULL: empty */
     bool non_retryable;
     int64_t next_retry_delay_ms; /* 0: by the retry policy */
 } tlua_failure;
 
+// clang-format off
 #ifdef __cplusplus
 #define TLUA_FAILURE_INIT {sizeof(tlua_failure), nullptr, nullptr, false, 0}
 #else
 #define TLUA_FAILURE_INIT {sizeof(tlua_failure), NULL, NULL, false, 0}
 #endif
+// clang-format on
 
-enum tlua_log_level { TLUA_LOG_DEBUG = 1, TLUA_LOG_INFO = 2, TLUA_LOG_WARN = 3, TLUA_LOG_ERROR = 4 };
+enum tlua_log_level {
+    TLUA_LOG_DEBUG = 1,
+    TLUA_LOG_INFO = 2,
+    TLUA_LOG_WARN = 3,
+    TLUA_LOG_ERROR = 4
+};
 
 /* What the host offers. The table lives as long as the process. Functions that take a tlua_activity
  * may be called only until the activity function returns; those marked (any) also from threads that
  * the activity started itself and has joined before it returns. */
+// clang-format off
 typedef struct tlua_host_api {
     uint32_t abi; /* TLUA_ABI_VERSION of the host */
     size_t size;  /* bytes of this struct in the host */
@@ -174,6 +182,7 @@ typedef struct tlua_host_api {
     /* One structured line of the host's log with the ids of the activity. */
     void (*log)(tlua_activity *a, int level, const char *message);                /* (any) */
 } tlua_host_api;
+// clang-format on
 
 #define TLUA_HAS(api, member)                                                                      \
     ((api)->size >= offsetof(tlua_host_api, member) + sizeof((api)->member))
@@ -194,7 +203,9 @@ typedef struct tlua_server_options {
     const char *namespace_name; /* NULL: "default" */
 } tlua_server_options;
 
+// clang-format off
 #define TLUA_SERVER_OPTIONS_INIT {sizeof(tlua_server_options), 0, 0}
+// clang-format on
 
 /* An embedded server with threads of its own; no port is opened.
  * Owns: *out, until tlua_server_close. Thread: any. Errors: ENOTFOUND (no such folder), EIO,
@@ -216,16 +227,18 @@ TLUA_EXPORT void tlua_client_close(tlua_client *client); /* NULL is fine */
 
 typedef struct tlua_start_options {
     size_t size;
-    const char *workflow_id;         /* required */
-    const char *workflow_type;       /* required */
-    const char *task_queue;          /* required */
-    const tlua_payload *args;        /* args_count values */
+    const char *workflow_id;   /* required */
+    const char *workflow_type; /* required */
+    const char *task_queue;    /* required */
+    const tlua_payload *args;  /* args_count values */
     size_t args_count;
-    int64_t execution_timeout_ms;    /* 0: none */
-    int64_t run_timeout_ms;          /* 0: none */
+    int64_t execution_timeout_ms; /* 0: none */
+    int64_t run_timeout_ms;       /* 0: none */
 } tlua_start_options;
 
+// clang-format off
 #define TLUA_START_OPTIONS_INIT {sizeof(tlua_start_options), 0, 0, 0, 0, 0, 0, 0}
+// clang-format on
 
 /* Starts a workflow. run_id (may be NULL) gets the run id as NUL-terminated text.
  * Errors: EEXISTS when the workflow id is taken (run_id then tells by whom). */
@@ -277,16 +290,18 @@ typedef struct tlua_worker tlua_worker;
 
 typedef struct tlua_worker_options {
     size_t size;
-    const char *task_queue;           /* required */
-    const char *const *roots;         /* folders searched for Lua modules; roots_count of them */
+    const char *task_queue;   /* required */
+    const char *const *roots; /* folders searched for Lua modules; roots_count of them */
     size_t roots_count;
-    const char *const *workflows;     /* module names or patterns: "workflows.order", "workflows.*" */
+    const char *const *workflows; /* module names or patterns: "workflows.order", "workflows.*" */
     size_t workflows_count;
-    int32_t max_cached_workflows;     /* 0: the default */
-    int32_t max_concurrent_activities;/* 0: the default */
+    int32_t max_cached_workflows;      /* 0: the default */
+    int32_t max_concurrent_activities; /* 0: the default */
 } tlua_worker_options;
 
+// clang-format off
 #define TLUA_WORKER_OPTIONS_INIT {sizeof(tlua_worker_options), 0, 0, 0, 0, 0, 0, 0}
+// clang-format on
 
 /* Loads the workflows; polls nothing yet. The client must outlive the worker.
  * Owns: *out, until tlua_worker_free. Errors: EINVAL (bad options), ESCRIPT (a script that does

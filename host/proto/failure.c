@@ -44,11 +44,10 @@ static TpFailure__Failure *new_failure(struct tl_arena *arena, struct tl_str mes
 TpFailure__Failure *tl_failure_application(struct tl_arena *arena,
                                            const struct tl_failure_application *o)
 {
-    TpFailure__ApplicationFailureInfo *info = TL_PB_NEW(
-        arena, TpFailure__ApplicationFailureInfo, tp_failure__application_failure_info);
-    TpFailure__Failure *f =
-        new_failure(arena, o->message, TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO,
-                    info);
+    TpFailure__ApplicationFailureInfo *info =
+        TL_PB_NEW(arena, TpFailure__ApplicationFailureInfo, tp_failure__application_failure_info);
+    TpFailure__Failure *f = new_failure(
+        arena, o->message, TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO, info);
     if (!f) {
         return NULL;
     }
@@ -129,8 +128,7 @@ TpFailure__Failure *tl_failure_reset(struct tl_arena *arena, struct tl_str messa
                        TP_FAILURE__FAILURE__FAILURE_INFO_RESET_WORKFLOW_FAILURE_INFO, info);
 }
 
-TpFailure__Failure *tl_failure_activity(struct tl_arena *arena,
-                                        const struct tl_failure_activity *o)
+TpFailure__Failure *tl_failure_activity(struct tl_arena *arena, const struct tl_failure_activity *o)
 {
     TpFailure__ActivityFailureInfo *info =
         TL_PB_NEW(arena, TpFailure__ActivityFailureInfo, tp_failure__activity_failure_info);
@@ -162,9 +160,9 @@ TpFailure__Failure *tl_failure_child(struct tl_arena *arena, const struct tl_fai
         TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
     TpCommon__WorkflowType *type =
         TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
-    TpFailure__Failure *f = new_failure(
-        arena, TL_STR_LIT("Child Workflow execution failed"),
-        TP_FAILURE__FAILURE__FAILURE_INFO_CHILD_WORKFLOW_EXECUTION_FAILURE_INFO, info);
+    TpFailure__Failure *f =
+        new_failure(arena, TL_STR_LIT("Child Workflow execution failed"),
+                    TP_FAILURE__FAILURE__FAILURE_INFO_CHILD_WORKFLOW_EXECUTION_FAILURE_INFO, info);
     if (!f || !execution || !type) {
         return NULL;
     }

@@ -21,8 +21,8 @@ struct tl_failure_application {
     bool non_retryable;
     int64_t next_retry_delay_ms; /* 0: none */
     int category;                /* APPLICATION_ERROR_CATEGORY_* */
-    TpCommon__Payloads *details;  /* borrowed, may be NULL */
-    TpFailure__Failure *cause;    /* borrowed, may be NULL */
+    TpCommon__Payloads *details; /* borrowed, may be NULL */
+    TpFailure__Failure *cause;   /* borrowed, may be NULL */
 };
 TpFailure__Failure *tl_failure_application(struct tl_arena *arena,
                                            const struct tl_failure_application *options);

@@ -68,8 +68,7 @@ static void activity_text(const TpFailure__ActivityFailureInfo *info, struct tl_
     tl_buf_puts(out, ")");
 }
 
-static void child_text(const TpFailure__ChildWorkflowExecutionFailureInfo *info,
-                       struct tl_buf *out)
+static void child_text(const TpFailure__ChildWorkflowExecutionFailureInfo *info, struct tl_buf *out)
 {
     tl_buf_printf(out, " (child workflow %s, id %s",
                   info->workflow_type ? info->workflow_type->name : "?",

@@ -88,9 +88,9 @@ const ProtobufCFieldDescriptor *tl_json_find_field(const ProtobufCMessageDescrip
     snake[n] = 0;
     const ProtobufCFieldDescriptor *f =
         protobuf_c_message_descriptor_get_field_by_name(desc, snake);
-    if (f && (tl_str_eqc(name, f->name) ||
-              (tl_json_field_name(f->name, camel, sizeof camel) == name.n &&
-               memcmp(camel, name.p, name.n) == 0))) {
+    if (f &&
+        (tl_str_eqc(name, f->name) || (tl_json_field_name(f->name, camel, sizeof camel) == name.n &&
+                                       memcmp(camel, name.p, name.n) == 0))) {
         return f;
     }
     /* A digit after an underscore loses its underscore: no way back but to look at all fields. */

@@ -188,8 +188,7 @@ static tl_rc get_field(struct tl_json_in *in, ProtobufCMessage *msg,
         return TL_OK;
     }
     if (tl_pb_is_repeated(f)) {
-        return tl_pb_is_map(msg->descriptor, f) ? get_map(in, msg, f, t)
-                                                  : get_list(in, msg, f, t);
+        return tl_pb_is_map(msg->descriptor, f) ? get_map(in, msg, f, t) : get_list(in, msg, f, t);
     }
     /* Through a local: the members of a oneof share memory, and an ignored value changes
      * nothing. */
@@ -222,8 +221,7 @@ tl_rc tl_json_get_fields(struct tl_json_in *in, ProtobufCMessage *msg, const cha
         const ProtobufCFieldDescriptor *f =
             passed ? NULL : tl_json_find_field(msg->descriptor, name.text);
         if (!f && !passed && !in->options->ignore_unknown) {
-            return tl_json_fail(in, &name, "%s has no field \"%.*s\"",
-                                msg->descriptor->short_name,
+            return tl_json_fail(in, &name, "%s has no field \"%.*s\"", msg->descriptor->short_name,
                                 (int)(name.text.n < 64 ? name.text.n : 64), name.text.p);
         }
         rc = tl_jtok_next(&in->r, &t, in->err);
@@ -241,9 +239,9 @@ tl_rc tl_json_get_message(struct tl_json_in *in, const ProtobufCMessageDescripto
 {
     enum tl_json_special special = tl_json_special_of(desc, in->options->payload_shorthand);
     /* An object is also accepted for the types whose JSON is a string: older files have them. */
-    bool as_object = t->kind == TL_J_OBJECT &&
-                     (special == TL_JSON_TIMESTAMP || special == TL_JSON_DURATION ||
-                      special == TL_JSON_FIELD_MASK);
+    bool as_object =
+        t->kind == TL_J_OBJECT && (special == TL_JSON_TIMESTAMP || special == TL_JSON_DURATION ||
+                                   special == TL_JSON_FIELD_MASK);
     if (special != TL_JSON_PLAIN && !as_object) {
         return tl_json_get_special(in, special, desc, t, out);
     }

@@ -87,8 +87,8 @@ static tl_rc get_wrapper(struct tl_json_in *in, const ProtobufCMessageDescriptor
     void *msg = tl_pb_new(in->arena, desc);
     bool skipped = false;
     *out = msg;
-    return msg ? tl_json_get_scalar(in, &desc->fields[0], t,
-                                    tl_pb_field_at(msg, &desc->fields[0]), &skipped)
+    return msg ? tl_json_get_scalar(in, &desc->fields[0], t, tl_pb_field_at(msg, &desc->fields[0]),
+                                    &skipped)
                : tl_json_full(in);
 }
 
@@ -130,9 +130,8 @@ static tl_rc get_list(struct tl_json_in *in, const struct tl_jtok *first, void *
 static tl_rc get_struct_member(struct tl_json_in *in, const struct tl_jtok *name,
                                struct tl_pb_list *fields)
 {
-    Google__Protobuf__Struct__FieldsEntry *entry =
-        TL_PB_NEW(in->arena, Google__Protobuf__Struct__FieldsEntry,
-                  google__protobuf__struct__fields_entry);
+    Google__Protobuf__Struct__FieldsEntry *entry = TL_PB_NEW(
+        in->arena, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
     struct tl_jtok t;
     void *value = NULL;
     if (name->text.n > 0 && memchr(name->text.p, 0, name->text.n)) {
@@ -326,8 +325,7 @@ static tl_rc get_any_content(struct tl_json_in *in, const ProtobufCMessageDescri
 
 static tl_rc get_any(struct tl_json_in *in, const struct tl_jtok *first, void **out)
 {
-    Google__Protobuf__Any *any =
-        TL_PB_NEW(in->arena, Google__Protobuf__Any, google__protobuf__any);
+    Google__Protobuf__Any *any = TL_PB_NEW(in->arena, Google__Protobuf__Any, google__protobuf__any);
     bool opaque = false;
     *out = any;
     if (!any) {
@@ -342,8 +340,7 @@ static tl_rc get_any(struct tl_json_in *in, const struct tl_jtok *first, void **
         return rc;
     }
     const char *slash = strrchr(any->type_url, '/');
-    const ProtobufCMessageDescriptor *desc =
-        slash ? tl_pb_find_message(tl_str(slash + 1)) : NULL;
+    const ProtobufCMessageDescriptor *desc = slash ? tl_pb_find_message(tl_str(slash + 1)) : NULL;
     if (!desc) {
         return in->options->ignore_unknown
                    ? TL_OK

@@ -14,7 +14,7 @@
 
 /* What the JSON inside a payload looks like from outside. */
 struct shape {
-    bool ok;       /* one well-formed value that nests no deeper than allowed */
+    bool ok; /* one well-formed value that nests no deeper than allowed */
     bool is_null;
     bool is_object;
     bool reserved; /* an object with a member that shorthand gives a meaning */
@@ -32,8 +32,8 @@ static struct shape look_at(struct tl_str json, unsigned depth_max)
     while (rc == TL_OK && t.kind != TL_J_END) {
         rc = tl_jtok_next(&r, &t, NULL);
         if (rc == TL_OK && t.kind == TL_J_NAME && r.depth == 1) {
-            s.reserved = s.reserved || tl_str_eqc(t.text, "metadata") ||
-                         tl_str_eqc(t.text, TYPE_MEMBER);
+            s.reserved =
+                s.reserved || tl_str_eqc(t.text, "metadata") || tl_str_eqc(t.text, TYPE_MEMBER);
         }
     }
     s.ok = rc == TL_OK;
@@ -181,8 +181,8 @@ static bool looks_like_payload(struct tl_json_in *in)
         }
         bool is_metadata = tl_str_eqc(t.text, "metadata");
         bool is_data = tl_str_eqc(t.text, "data");
-        bool is_external = tl_str_eqc(t.text, "externalPayloads") ||
-                           tl_str_eqc(t.text, "external_payloads");
+        bool is_external =
+            tl_str_eqc(t.text, "externalPayloads") || tl_str_eqc(t.text, "external_payloads");
         if (tl_jtok_next(&in->r, &t, NULL) != TL_OK) {
             return false;
         }
@@ -246,8 +246,8 @@ static tl_rc get_short(struct tl_json_in *in, const struct tl_jtok *t, void **ou
     if (rc == TL_OK) {
         TpCommon__Payload *p = tl_payload_new(
             in->arena, type.p ? TL_ENCODING_JSON_PROTOBUF : TL_ENCODING_JSON, tl_buf_str(&json));
-        bool ok = p && (!type.p || tl_payload_set_metadata(in->arena, p,
-                                                           TL_STR_LIT("messageType"), type));
+        bool ok = p && (!type.p ||
+                        tl_payload_set_metadata(in->arena, p, TL_STR_LIT("messageType"), type));
         *out = p;
         rc = ok ? TL_OK : tl_json_full(in);
     }

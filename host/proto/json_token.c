@@ -181,8 +181,8 @@ static tl_rc read_string(struct tl_jreader *r, size_t at, struct tl_str *text, s
             return TL_OK;
         }
         if (c != '\\') {
-            return fail(r, err, i, i < r->source.n ? "control character in a string"
-                                                   : "string without end");
+            return fail(r, err, i,
+                        i < r->source.n ? "control character in a string" : "string without end");
         }
         size_t used = 0;
         const char *why = escape(r, tl_str_n(r->source.p + i, r->source.n - i), &used);

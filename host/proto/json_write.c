@@ -183,8 +183,8 @@ static tl_rc put_map_entries(struct tl_json_out *o, const ProtobufCMessageDescri
         put_map_key(o, &desc->fields[0], tl_pb_field_at(entries[i], &desc->fields[0]));
         const void *p = tl_pb_field_at(entries[i], value);
         bool absent = value->type == PROTOBUF_C_TYPE_MESSAGE && !tl_pb_load_pointer(p);
-        tl_rc rc = absent ? put_default_message(o, value->descriptor)
-                          : tl_json_put_value(o, value, p);
+        tl_rc rc =
+            absent ? put_default_message(o, value->descriptor) : tl_json_put_value(o, value, p);
         if (rc) {
             return rc;
         }

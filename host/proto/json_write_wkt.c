@@ -85,8 +85,7 @@ static tl_rc put_known_any(struct tl_json_out *o, const Google__Protobuf__Any *a
 static tl_rc put_any(struct tl_json_out *o, const Google__Protobuf__Any *any)
 {
     const char *slash = strrchr(any->type_url, '/');
-    const ProtobufCMessageDescriptor *desc =
-        slash ? tl_pb_find_message(tl_str(slash + 1)) : NULL;
+    const ProtobufCMessageDescriptor *desc = slash ? tl_pb_find_message(tl_str(slash + 1)) : NULL;
     struct tl_arena arena;
     ProtobufCMessage *msg;
     tl_rc rc;

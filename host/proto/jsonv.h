@@ -85,8 +85,8 @@ void tl_json_position(struct tl_str text, size_t offset, size_t *line, size_t *c
 /* --- writing ---------------------------------------------------------------------------------- */
 
 enum {
-    TL_JW_PRETTY = 1,       /* one member per line, two spaces per level */
-    TL_JW_FLOAT_POINT = 2,  /* doubles with an integral value get ".0" */
+    TL_JW_PRETTY = 1,      /* one member per line, two spaces per level */
+    TL_JW_FLOAT_POINT = 2, /* doubles with an integral value get ".0" */
 };
 
 struct tl_jw {

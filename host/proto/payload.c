@@ -25,14 +25,13 @@ bool tl_payload_set_metadata(struct tl_arena *arena, TpCommon__Payload *p, struc
     if (!ok) {
         return false;
     }
-    TpCommon__Payload__MetadataEntry *entry = TL_PB_MAP_GET(
-        TpCommon__Payload__MetadataEntry, p->n_metadata, p->metadata, key);
+    TpCommon__Payload__MetadataEntry *entry =
+        TL_PB_MAP_GET(TpCommon__Payload__MetadataEntry, p->n_metadata, p->metadata, key);
     if (entry) {
         entry->value = copy;
         return true;
     }
-    entry = TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry,
-                      tp_common__payload__metadata_entry);
+    entry = TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
     TpCommon__Payload__MetadataEntry **entries =
         TL_ARENA_ARRAY(arena, TpCommon__Payload__MetadataEntry *, p->n_metadata + 1);
     char *key_copy = tl_pb_cstr(arena, key);

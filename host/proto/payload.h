@@ -24,8 +24,7 @@ enum tl_payload_kind {
     TL_PAYLOAD_PROTOBUF,
 };
 
-TpCommon__Payload *tl_payload_new(struct tl_arena *arena, const char *encoding,
-                                  struct tl_str data);
+TpCommon__Payload *tl_payload_new(struct tl_arena *arena, const char *encoding, struct tl_str data);
 TpCommon__Payload *tl_payload_null(struct tl_arena *arena);
 TpCommon__Payload *tl_payload_bytes(struct tl_arena *arena, struct tl_str data);
 /* json must be one JSON value; it is stored as it stands. */

@@ -235,8 +235,8 @@ static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *de
 tl_rc tl_pb_check(const ProtobufCMessageDescriptor *desc, struct tl_str bytes, struct tl_error *err)
 {
     struct check c = {.desc = desc, .err = err};
-    size_t scaled = bytes.n <= SIZE_MAX / (2 * TL_PB_COST_FACTOR) ? bytes.n * TL_PB_COST_FACTOR
-                                                                  : SIZE_MAX / 2;
+    size_t scaled =
+        bytes.n <= SIZE_MAX / (2 * TL_PB_COST_FACTOR) ? bytes.n * TL_PB_COST_FACTOR : SIZE_MAX / 2;
     c.cost_left = TL_PB_COST_FLOOR + scaled;
     const uint8_t *p = (const uint8_t *)bytes.p;
     return check_message(&c, desc, (struct span){p, p ? p + bytes.n : p});

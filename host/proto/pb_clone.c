@@ -64,8 +64,8 @@ static bool own_unknown(ProtobufCMessage *msg, struct tl_arena *arena)
         msg->unknown_fields = NULL;
         return true;
     }
-    msg->unknown_fields = tl_arena_copy(arena, msg->unknown_fields,
-                                        n * sizeof *msg->unknown_fields);
+    msg->unknown_fields =
+        tl_arena_copy(arena, msg->unknown_fields, n * sizeof *msg->unknown_fields);
     for (size_t i = 0; msg->unknown_fields && i < n; i++) {
         ProtobufCMessageUnknownField *u = &msg->unknown_fields[i];
         u->data = tl_arena_copy(arena, u->data, u->len);

@@ -89,9 +89,9 @@ tl_rc tl_pb_decode(const ProtobufCMessageDescriptor *desc, struct tl_str bytes,
     const uint8_t *p = bytes.n > 0 ? (const uint8_t *)bytes.p : none;
     ProtobufCMessage *msg = protobuf_c_message_unpack(desc, &allocator, bytes.n, p);
     if (!msg) {
-        return w.full ? tl_error_set(err, TL_ELIMIT, "%s: no memory left for the message",
-                                     desc->name)
-                      : tl_error_set(err, TL_EDECODE, "%s: malformed message", desc->name);
+        return w.full
+                   ? tl_error_set(err, TL_ELIMIT, "%s: no memory left for the message", desc->name)
+                   : tl_error_set(err, TL_EDECODE, "%s: malformed message", desc->name);
     }
     memcpy(out, &msg, sizeof msg);
     return TL_OK;

@@ -326,9 +326,10 @@ tl_rc tl_pb_raw_field(void *message, uint32_t number, struct tl_str bytes, struc
         memcpy(fields, msg->unknown_fields, n * sizeof *fields);
     }
     ProtobufCBinaryData rest = tl_pb_bytes_view(tl_str_n(bytes.p + tag_bytes, bytes.n - tag_bytes));
-    fields[n] = (ProtobufCMessageUnknownField){
-        .tag = number, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, .len = rest.len,
-        .data = rest.data};
+    fields[n] = (ProtobufCMessageUnknownField){.tag = number,
+                                               .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+                                               .len = rest.len,
+                                               .data = rest.data};
     msg->unknown_fields = fields;
     msg->n_unknown_fields = n + 1;
     return TL_OK;

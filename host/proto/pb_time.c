@@ -81,8 +81,8 @@ Google__Protobuf__Duration *tl_pb_duration_ms(struct tl_arena *arena, int64_t ms
 
 static tl_rc check_duration(const Google__Protobuf__Duration *d, struct tl_error *err)
 {
-    if (d->nanos <= -NS_PER_S || d->nanos >= NS_PER_S ||
-        (d->seconds > 0 && d->nanos < 0) || (d->seconds < 0 && d->nanos > 0)) {
+    if (d->nanos <= -NS_PER_S || d->nanos >= NS_PER_S || (d->seconds > 0 && d->nanos < 0) ||
+        (d->seconds < 0 && d->nanos > 0)) {
         return tl_error_set(err, TL_EINVAL, "duration has %d nanoseconds beside %lld seconds",
                             d->nanos, (long long)d->seconds);
     }

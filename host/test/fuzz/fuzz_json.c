@@ -39,8 +39,8 @@ static void check_message(const ProtobufCMessageDescriptor *desc, struct tl_str 
                           struct tl_arena *arena)
 {
     struct tl_json_read_options in = {.ignore_unknown = bits & 1, .payload_shorthand = bits & 2};
-    struct tl_json_write_options out = {.pretty = bits & 4, .proto_names = bits & 8,
-                                        .enums = (enum tl_json_enums)(bits % 3)};
+    struct tl_json_write_options out = {
+        .pretty = bits & 4, .proto_names = bits & 8, .enums = (enum tl_json_enums)(bits % 3)};
     struct tl_error err;
     struct tl_str once;
     struct tl_buf json;

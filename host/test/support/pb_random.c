@@ -13,8 +13,9 @@ static void *message(struct tl_test_pb *t, const ProtobufCMessageDescriptor *des
 
 static char *text(struct tl_test_pb *t)
 {
-    static const char *const PIECES[] = {"a", "Z9", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8C\x99",
-                                         "\"", "\\", "\n", " ", "\x01", "/"};
+    static const char *const PIECES[] = {
+        "a", "Z9",   "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8C\x99", "\"", "\\", "\n",
+        " ", "\x01", "/"};
     char out[64];
     size_t used = 0;
     for (size_t n = tl_rng_below(&t->rng, 7); n > 0; n--) {
@@ -35,8 +36,8 @@ static uint64_t bits(struct tl_test_pb *t)
 
 static double real(struct tl_test_pb *t)
 {
-    static const double SOME[] = {0.5, -1,            1e300,  1e-310, 3,
-                                  0.1, 123456789.125, 5e-324, 1e15,   1e16};
+    static const double SOME[] = {0.5,           -1,     1e300, 1e-310, 3, 0.1,
+                                  123456789.125, 5e-324, 1e15,  1e16};
     if (tl_rng_below(&t->rng, 2)) {
         return SOME[tl_rng_below(&t->rng, sizeof SOME / sizeof *SOME)];
     }

@@ -119,8 +119,8 @@ static void contents_are_understood(void **state)
     assert_string_equal(started->workflow_type->name, "Greeting");
     assert_int_equal(started->input->n_payloads, 2);
     assert_true(tl_str_eqc(tl_payload_data(started->input->payloads[1]), "3"));
-    assert_int_equal(h->events[4]->activity_task_scheduled_event_attributes->retry_policy
-                         ->maximum_attempts, 5);
+    assert_int_equal(
+        h->events[4]->activity_task_scheduled_event_attributes->retry_policy->maximum_attempts, 5);
 
     h = read_file(load("order_failed_old_spelling.json"));
     TpHistory__HistoryEvent *last = h->events[h->n_events - 1];
@@ -130,14 +130,16 @@ static void contents_are_understood(void **state)
     assert_string_equal(root->message, "no van");
     assert_int_equal(last->workflow_execution_failed_event_attributes->retry_state,
                      RETRY_STATE_RETRY_POLICY_NOT_SET);
-    assert_int_equal(h->events[5]->start_child_workflow_execution_initiated_event_attributes
-                         ->parent_close_policy, PARENT_CLOSE_POLICY_ABANDON);
+    assert_int_equal(
+        h->events[5]
+            ->start_child_workflow_execution_initiated_event_attributes->parent_close_policy,
+        PARENT_CLOSE_POLICY_ABANDON);
 
     h = read_file(load("subscription_continued_snake.json"));
     assert_int_equal(h->events[0]->workflow_execution_started_event_attributes->initiator,
                      CONTINUE_AS_NEW_INITIATOR_WORKFLOW);
-    assert_int_equal(h->events[5]->activity_task_scheduled_event_attributes->input->payloads[0]
-                         ->data.len, 4);
+    assert_int_equal(
+        h->events[5]->activity_task_scheduled_event_attributes->input->payloads[0]->data.len, 4);
 }
 
 static void refused(const char *text, size_t n)
@@ -153,9 +155,18 @@ static void broken_files_are_refused(void **state)
 {
     (void)state;
     static const char *const BAD[] = {
-        "", "   \n", "{}", "[]", "{\"events\":[]}", "{\"events\":{}}", "{\"history\":null}", "nonsense",
+        "",
+        "   \n",
+        "{}",
+        "[]",
+        "{\"events\":[]}",
+        "{\"events\":{}}",
+        "{\"history\":null}",
+        "nonsense",
         "{\"events\":[{\"eventId\":\"1\"},{\"eventId\":\"3\"}]}",
-        "{\"events\":[{\"eventId\":\"0\"}]}", "{\"events\":[{\"eventId\":\"1\"}]", "[{\"eventId\":2},",
+        "{\"events\":[{\"eventId\":\"0\"}]}",
+        "{\"events\":[{\"eventId\":\"1\"}]",
+        "[{\"eventId\":2},",
         "{\"events\":[{\"eventId\":\"1\",\"eventTime\":\"yesterday\"}]}",
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
@@ -196,11 +207,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(files_round_trip),
-        T(export_is_byte_for_byte),
-        T(contents_are_understood),
-        T(broken_files_are_refused),
-        T(binary_that_looks_like_json),
+        T(files_round_trip),         T(export_is_byte_for_byte),     T(contents_are_understood),
+        T(broken_files_are_refused), T(binary_that_looks_like_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,10 +77,29 @@ static void strict_grammar(void **state)
 {
     (void)state;
     static const char *const GOOD[] = {
-        "null", " true ", "false", "0", "-0", "-12", "1.5", "1e5", "1E-5", "0.0", "\"\"", "[]",
-        "{}", "[1,2]", "{\"a\":1}", "[[],{}]", "{\"a\":{\"b\":[null]}}", "\"\\u00e9\\ud83c\\udf19\"",
-        "\t\r\n[ 1 , 2 ]\n", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "123456789012345678901234567890",
+        "null",
+        " true ",
+        "false",
+        "0",
+        "-0",
+        "-12",
+        "1.5",
+        "1e5",
+        "1E-5",
+        "0.0",
+        "\"\"",
+        "[]",
+        "{}",
+        "[1,2]",
+        "{\"a\":1}",
+        "[[],{}]",
+        "{\"a\":{\"b\":[null]}}",
+        "\"\\u00e9\\ud83c\\udf19\"",
+        "\t\r\n[ 1 , 2 ]\n",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+        "123456789012345678901234567890",
     };
+    // clang-format off
     static const char *const BAD[] = {
         "", " ", "nul", "nulll", "tru", "01", "-", "-01", "1.", ".5", "1e", "1e+", "+1", "0x1",
         "NaN", "Infinity", "'a'", "\"", "\"a", "\"\\x\"", "\"\\u12\"", "\"\\ud83c\"",
@@ -89,6 +108,7 @@ static void strict_grammar(void **state)
         "{\"a\":1 \"b\":2}", "[1}", "{\"a\":1]", "1 2", "{} []", "//x\n1", "[1]x", "1e999",
         "\xEF\xBB\xBF" "1", "\"\xff\"", "\"\xed\xa0\x80\"", "\"a\x01\"",
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++) {
         if (drain(tl_str(GOOD[i]), 0, 10)) {
             fail_msg("%s: %s", GOOD[i], err.message);
@@ -121,7 +141,8 @@ static void deep_nesting_is_limited(void **state)
     assert_int_equal(drain(tl_str_n(text, n), 0, TL_JSON_DEPTH_CEILING), TL_ELIMIT);
     TpHistory__History *h;
     assert_int_equal(tl_json_read(&google__protobuf__list_value__descriptor, tl_str_n(text, n),
-                                  NULL, &arena, &h, &err), TL_ELIMIT);
+                                  NULL, &arena, &h, &err),
+                     TL_ELIMIT);
     tl_mem_free(text);
 }
 
@@ -169,9 +190,17 @@ static void doubles_are_shortest(void **state)
         double v;
         const char *text;
     } ROWS[] = {
-        {0.1, "0.1"}, {1, "1"}, {-0.0, "-0"}, {1e15, "1e+15"}, {123456789012345.0, "123456789012345"},
-        {0.1 + 0.2, "0.30000000000000004"}, {5e-324, "5e-324"}, {DBL_MAX, "1.7976931348623157e+308"},
-        {1e21, "1e+21"}, {-2.5, "-2.5"}, {1.0 / 3, "0.3333333333333333"},
+        {0.1, "0.1"},
+        {1, "1"},
+        {-0.0, "-0"},
+        {1e15, "1e+15"},
+        {123456789012345.0, "123456789012345"},
+        {0.1 + 0.2, "0.30000000000000004"},
+        {5e-324, "5e-324"},
+        {DBL_MAX, "1.7976931348623157e+308"},
+        {1e21, "1e+21"},
+        {-2.5, "-2.5"},
+        {1.0 / 3, "0.3333333333333333"},
     };
     char text[32];
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
@@ -206,7 +235,8 @@ static void locale_does_not_matter(void **state)
     double v;
     tl_json_double_text(1.0 / 3, text);
     assert_string_equal(text, "0.3333333333333333");
-    assert_true(tl_json_double_value(TL_STR_LIT("1234.5678901234567"), &v) && v == 1234.5678901234567);
+    assert_true(tl_json_double_value(TL_STR_LIT("1234.5678901234567"), &v) &&
+                v == 1234.5678901234567);
     setlocale(LC_ALL, "C");
 }
 
@@ -215,7 +245,8 @@ static void strings_are_decoded(void **state)
     (void)state;
     struct tl_jreader r;
     struct tl_jtok t;
-    tl_jreader_init(&r, TL_STR_LIT("[\"plain\",\"a\\u0000b\\n\\ud83c\\udf19\",\"\",\"\\\\\"]"), 0, 2);
+    tl_jreader_init(&r, TL_STR_LIT("[\"plain\",\"a\\u0000b\\n\\ud83c\\udf19\",\"\",\"\\\\\"]"), 0,
+                    2);
     assert_int_equal(tl_jtok_next(&r, &t, &err), TL_OK);
     assert_int_equal(tl_jtok_next(&r, &t, &err), TL_OK);
     assert_true(tl_str_eqc(t.text, "plain"));
@@ -271,8 +302,9 @@ static void writer_writes(void **state)
     tl_jw_object_end(&w);
     tl_jw_object_end(&w);
     assert_int_equal(tl_jw_finish(&w, &err), TL_OK);
-    assert_string_equal(out.p, "{\"a\\\"\\n\":[-9223372036854775808,18446744073709551615,3.0,1e+300,"
-                               "true,null,\"\\u0001\\u0000\x7f\",\"aGk=\"],\"\":{}}");
+    assert_string_equal(out.p,
+                        "{\"a\\\"\\n\":[-9223372036854775808,18446744073709551615,3.0,1e+300,"
+                        "true,null,\"\\u0001\\u0000\x7f\",\"aGk=\"],\"\":{}}");
     assert_int_equal(drain(tl_buf_str(&out), 0, 5), TL_OK);
 }
 
@@ -321,8 +353,8 @@ static void base64_both_alphabets(void **state)
     (void)state;
     static const struct {
         const char *text, *bytes;
-    } ROWS[] = {{"", ""}, {"Zg==", "f"}, {"Zg", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"},
-                {"-_8=", "\xfb\xff"}, {"+/8", "\xfb\xff"}};
+    } ROWS[] = {{"", ""},        {"Zg==", "f"},        {"Zg", "f"},        {"Zm8=", "fo"},
+                {"Zm9v", "foo"}, {"-_8=", "\xfb\xff"}, {"+/8", "\xfb\xff"}};
     char bytes[16];
     size_t n;
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
@@ -368,8 +400,8 @@ static void random_messages_round_trip(void **state)
     for (size_t i = 0; i < 4000; i++) {
         struct tl_test_pb t = {.arena = &arena, .depth_max = 4, .unique_keys = true};
         const ProtobufCMessageDescriptor *desc = tl_pb_message_at(i % message_count());
-        struct tl_json_write_options o = {.pretty = i % 3 == 0, .proto_names = i % 5 == 0,
-                                          .enums = (enum tl_json_enums)(i % 3)};
+        struct tl_json_write_options o = {
+            .pretty = i % 3 == 0, .proto_names = i % 5 == 0, .enums = (enum tl_json_enums)(i % 3)};
         tl_arena_reset(&arena);
         tl_rng_seed(&t.rng, i);
         void *msg = tl_test_pb_message(&t, desc);
@@ -392,11 +424,10 @@ static void random_messages_round_trip(void **state)
 static void enums_in_every_spelling(void **state)
 {
     (void)state;
-    static const char *const SPELLINGS[] = {"EVENT_TYPE_WORKFLOW_EXECUTION_STARTED",
-                                            "WorkflowExecutionStarted",
-                                            "WORKFLOW_EXECUTION_STARTED",
-                                            "EventTypeWorkflowExecutionStarted",
-                                            "workflow_execution_started"};
+    static const char *const SPELLINGS[] = {
+        "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED", "WorkflowExecutionStarted",
+        "WORKFLOW_EXECUTION_STARTED", "EventTypeWorkflowExecutionStarted",
+        "workflow_execution_started"};
     int value;
     const ProtobufCEnumDescriptor *desc = &tp_enums__event_type__descriptor;
     for (size_t i = 0; i < sizeof SPELLINGS / sizeof *SPELLINGS; i++) {
@@ -422,7 +453,8 @@ static void fields_in_both_spellings(void **state)
     (void)state;
     TpHistory__HistoryEvent *e = read_ok(
         &tp_history__history_event__descriptor,
-        "{\"event_id\":\"5\",\"eventType\":\"TimerFired\",\"eventTime\":\"2026-01-02T03:04:05.678Z\","
+        "{\"event_id\":\"5\",\"eventType\":\"TimerFired\",\"eventTime\":\"2026-01-02T03:04:05."
+        "678Z\","
         "\"timerFiredEventAttributes\":{\"timer_id\":\"t\",\"startedEventId\":4},\"version\":null}",
         NULL);
     assert_int_equal(e->event_id, 5);
@@ -444,8 +476,8 @@ static void unknown_names(void **state)
     struct tl_json_read_options ignore = {.ignore_unknown = true};
     read_fails(desc, "{\"x\":1}");
     read_fails(desc, "{\"eventType\":\"Nonsense\"}");
-    TpHistory__HistoryEvent *e = read_ok(
-        desc, "{\"x\":{\"y\":[1,{}]},\"eventType\":\"Nonsense\",\"eventId\":3}", &ignore);
+    TpHistory__HistoryEvent *e =
+        read_ok(desc, "{\"x\":{\"y\":[1,{}]},\"eventType\":\"Nonsense\",\"eventId\":3}", &ignore);
     assert_int_equal(e->event_id, 3);
     assert_int_equal(e->event_type, 0);
 }
@@ -454,14 +486,29 @@ static void wrong_types_are_refused(void **state)
 {
     (void)state;
     static const char *const BAD[] = {
-        "[]", "1", "null", "\"x\"", "{\"eventId\":1.5}", "{\"eventId\":\"1x\"}", "{\"eventId\":\" 1\"}",
-        "{\"eventId\":\"\"}", "{\"eventId\":true}", "{\"eventId\":9223372036854775808}",
-        "{\"eventTime\":1}", "{\"eventTime\":\"2026-02-30T00:00:00Z\"}",
-        "{\"eventTime\":\"2026-01-01\"}", "{\"eventTime\":\"2026-01-01T00:00:00\"}",
-        "{\"workerMayIgnore\":1}", "{\"workerMayIgnore\":\"true\"}", "{\"eventType\":3000000000}",
-        "{\"timerFiredEventAttributes\":[]}", "{\"timerFiredEventAttributes\":{\"timerId\":1}}",
-        "{\"timerFiredEventAttributes\":{\"timerId\":\"a\\u0000\"}}", "{\"links\":{}}",
-        "{\"links\":[null]}", "{\"eventId\":1}x",
+        "[]",
+        "1",
+        "null",
+        "\"x\"",
+        "{\"eventId\":1.5}",
+        "{\"eventId\":\"1x\"}",
+        "{\"eventId\":\" 1\"}",
+        "{\"eventId\":\"\"}",
+        "{\"eventId\":true}",
+        "{\"eventId\":9223372036854775808}",
+        "{\"eventTime\":1}",
+        "{\"eventTime\":\"2026-02-30T00:00:00Z\"}",
+        "{\"eventTime\":\"2026-01-01\"}",
+        "{\"eventTime\":\"2026-01-01T00:00:00\"}",
+        "{\"workerMayIgnore\":1}",
+        "{\"workerMayIgnore\":\"true\"}",
+        "{\"eventType\":3000000000}",
+        "{\"timerFiredEventAttributes\":[]}",
+        "{\"timerFiredEventAttributes\":{\"timerId\":1}}",
+        "{\"timerFiredEventAttributes\":{\"timerId\":\"a\\u0000\"}}",
+        "{\"links\":{}}",
+        "{\"links\":[null]}",
+        "{\"eventId\":1}x",
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         read_fails(&tp_history__history_event__descriptor, BAD[i]);
@@ -474,7 +521,8 @@ static void wrong_types_are_refused(void **state)
     void *msg;
     tl_arena_init(&small, 64);
     assert_int_equal(tl_json_read(&tp_history__history_event__descriptor, TL_STR_LIT("{}"), NULL,
-                                  &small, &msg, &err), TL_ELIMIT);
+                                  &small, &msg, &err),
+                     TL_ELIMIT);
     tl_arena_deinit(&small);
 }
 
@@ -498,19 +546,21 @@ static void times_have_their_text(void **state)
         t.nanos = TIMES[i].ns;
         written(&t, NULL, TIMES[i].text);
     }
-    Google__Protobuf__Timestamp *t = read_ok(&google__protobuf__timestamp__descriptor,
-                                             "\"2026-01-01T01:30:00.5+02:00\"", NULL);
+    Google__Protobuf__Timestamp *t =
+        read_ok(&google__protobuf__timestamp__descriptor, "\"2026-01-01T01:30:00.5+02:00\"", NULL);
     assert_int_equal(t->seconds, 1767223800);
     assert_int_equal(t->nanos, 500000000);
     Google__Protobuf__Timestamp far = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     far.seconds = 253402300800;
     assert_int_equal(tl_json_write(&far, NULL, &out, &err), TL_EINVAL);
+    // clang-format off
     static const struct {
         int64_t s;
         int32_t ns;
         const char *text;
     } SPANS[] = {{0, 0, "\"0s\""}, {1, 500000000, "\"1.500s\""}, {0, -1, "\"-0.000000001s\""},
                  {-3, -250000, "\"-3.000250s\""}, {315576000000, 0, "\"315576000000s\""}};
+    // clang-format on
     for (size_t i = 0; i < sizeof SPANS / sizeof *SPANS; i++) {
         Google__Protobuf__Duration d = GOOGLE__PROTOBUF__DURATION__INIT;
         d.seconds = SPANS[i].s;
@@ -520,8 +570,10 @@ static void times_have_their_text(void **state)
             read_ok(&google__protobuf__duration__descriptor, SPANS[i].text, NULL);
         assert_true(back->seconds == d.seconds && back->nanos == d.nanos);
     }
+    // clang-format off
     static const char *const BAD[] = {"\"1\"", "\"s\"", "\"1m\"", "\"1.s\"", "\"1.0000000001s\"",
                                       "\"--1s\"", "\"+1s\"", "\"999999999999s\"", "1", "\"1s \""};
+    // clang-format on
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         read_fails(&google__protobuf__duration__descriptor, BAD[i]);
     }
@@ -536,20 +588,23 @@ static void any_shows_its_message(void **state)
     m.body = &any;
     any.type_url = "type.googleapis.com/temporal.api.common.v1.WorkflowType";
     any.value = (ProtobufCBinaryData){3, name};
-    written(&m, NULL, "{\"body\":{\"@type\":\"type.googleapis.com/temporal.api.common.v1."
-                      "WorkflowType\",\"name\":\"x\"}}");
+    written(&m, NULL,
+            "{\"body\":{\"@type\":\"type.googleapis.com/temporal.api.common.v1."
+            "WorkflowType\",\"name\":\"x\"}}");
     TpProtocol__Message *back =
         read_ok(&tp_protocol__message__descriptor,
                 "{\"body\":{\"name\":\"x\",\"@type\":\"type.googleapis.com/temporal.api.common.v1."
-                "WorkflowType\"}}", NULL);
+                "WorkflowType\"}}",
+                NULL);
     assert_int_equal(back->body->value.len, 3);
     assert_memory_equal(back->body->value.data, name, 3);
     /* A type with JSON of its own is in "value". */
     uint8_t seconds[] = {0x08, 0x02};
     any.type_url = "type.googleapis.com/google.protobuf.Duration";
     any.value = (ProtobufCBinaryData){2, seconds};
-    written(&any, NULL, "{\"@type\":\"type.googleapis.com/google.protobuf.Duration\",\"value\":"
-                        "\"2s\"}");
+    written(&any, NULL,
+            "{\"@type\":\"type.googleapis.com/google.protobuf.Duration\",\"value\":"
+            "\"2s\"}");
     Google__Protobuf__Any *inner = read_ok(&google__protobuf__any__descriptor, out.p, NULL);
     assert_int_equal(inner->value.len, 2);
     /* An unknown type and broken bytes keep their bytes. */
@@ -560,8 +615,9 @@ static void any_shows_its_message(void **state)
     assert_string_equal(inner->type_url, "x.y/none.Such");
     any.type_url = "type.googleapis.com/temporal.api.common.v1.WorkflowType";
     any.value.len = 1;
-    written(&any, NULL, "{\"@type\":\"type.googleapis.com/temporal.api.common.v1.WorkflowType\","
-                        "\"@bytes\":\"CA==\"}");
+    written(&any, NULL,
+            "{\"@type\":\"type.googleapis.com/temporal.api.common.v1.WorkflowType\","
+            "\"@bytes\":\"CA==\"}");
     inner = read_ok(&google__protobuf__any__descriptor, out.p, NULL);
     assert_int_equal(inner->value.len, 1);
     inner = read_ok(&google__protobuf__any__descriptor, "{}", NULL);
@@ -644,8 +700,8 @@ static void shorthand_is_written_where_it_is_exact(void **state)
     written(null, &SHORT_OUT, "{\"metadata\":{\"encoding\":\"YmluYXJ5L251bGw=\"}}");
     TpCommon__Payload *typed =
         tl_payload_new(&arena, TL_ENCODING_JSON_PROTOBUF, TL_STR_LIT("{\"name\":\"n\"}"));
-    assert_true(tl_payload_set_metadata(&arena, typed, TL_STR_LIT("messageType"),
-                                        TL_STR_LIT("a.B")));
+    assert_true(
+        tl_payload_set_metadata(&arena, typed, TL_STR_LIT("messageType"), TL_STR_LIT("a.B")));
     written(typed, &SHORT_OUT, "{\"_protoMessageType\":\"a.B\",\"name\":\"n\"}");
     TpCommon__Payload *back = read_ok(&tp_common__payload__descriptor, out.p, &SHORT_IN);
     assert_int_equal(tl_payload_kind(back), TL_PAYLOAD_JSON_PROTOBUF);
@@ -654,17 +710,19 @@ static void shorthand_is_written_where_it_is_exact(void **state)
     /* More metadata than the encoding would be lost. */
     TpCommon__Payload *more = tl_payload_json(&arena, TL_STR_LIT("1"));
     assert_true(tl_payload_set_metadata(&arena, more, TL_STR_LIT("x"), TL_STR_LIT("y")));
-    written(more, &SHORT_OUT, "{\"metadata\":{\"encoding\":\"anNvbi9wbGFpbg==\",\"x\":\"eQ==\"},"
-                              "\"data\":\"MQ==\"}");
+    written(more, &SHORT_OUT,
+            "{\"metadata\":{\"encoding\":\"anNvbi9wbGFpbg==\",\"x\":\"eQ==\"},"
+            "\"data\":\"MQ==\"}");
 }
 
 static void shorthand_lists(void **state)
 {
     (void)state;
-    TpCommon__Payloads *ps = read_ok(
-        &tp_common__payloads__descriptor,
-        "[1,null,{\"metadata\":{\"encoding\":\"YmluYXJ5L3BsYWlu\"},\"data\":\"aGk=\"},"
-        "{\"metadata\":\"no\"}]", &SHORT_IN);
+    TpCommon__Payloads *ps =
+        read_ok(&tp_common__payloads__descriptor,
+                "[1,null,{\"metadata\":{\"encoding\":\"YmluYXJ5L3BsYWlu\"},\"data\":\"aGk=\"},"
+                "{\"metadata\":\"no\"}]",
+                &SHORT_IN);
     assert_int_equal(ps->n_payloads, 4);
     assert_int_equal(tl_payload_kind(ps->payloads[0]), TL_PAYLOAD_JSON);
     assert_int_equal(tl_payload_kind(ps->payloads[1]), TL_PAYLOAD_NULL);
@@ -686,7 +744,8 @@ static void shorthand_lists(void **state)
     TpWs__StartWorkflowExecutionRequest *r = read_ok(
         &tp_ws__start_workflow_execution_request__descriptor,
         "{\"workflowType\":{\"name\":\"w\"},\"input\":[{\"a\":\"b\"}],\"memo\":{\"fields\":{\"m\":"
-        "[1,2]}}}", &SHORT_IN);
+        "[1,2]}}}",
+        &SHORT_IN);
     assert_true(tl_str_eqc(tl_payload_data(r->input->payloads[0]), "{\"a\":\"b\"}"));
     assert_true(tl_str_eqc(tl_payload_data(r->memo->fields[0]->value), "[1,2]"));
     /* Without the option the same text is refused. */
@@ -709,8 +768,7 @@ static void mutated_text_never_crashes(void **state)
         assert_int_equal(tl_json_write(msg, NULL, &out, &err), TL_OK);
         for (size_t k = tl_rng_below(&t.rng, 3); out.n > 0 && k-- > 0;) {
             static const char LIKELY[] = "{}[]\",:\\0e-";
-            out.p[tl_rng_below(&t.rng, out.n)] =
-                LIKELY[tl_rng_below(&t.rng, sizeof LIKELY - 1)];
+            out.p[tl_rng_below(&t.rng, out.n)] = LIKELY[tl_rng_below(&t.rng, sizeof LIKELY - 1)];
         }
         size_t n = tl_rng_below(&t.rng, 4) ? out.n : tl_rng_below(&t.rng, out.n + 1);
         struct tl_str text = tl_arena_str(&arena, tl_str_n(out.p, n));

@@ -67,9 +67,8 @@ static void names_are_found(void **state)
     assert_non_null(s);
     assert_true(s->n_methods > 100);
     assert_null(tl_pb_find_service(TL_STR_LIT("x")));
-    assert_string_equal(
-        tl_pb_enum_name(&tp_enums__event_type__descriptor, EVENT_TYPE_TIMER_FIRED),
-        "EVENT_TYPE_TIMER_FIRED");
+    assert_string_equal(tl_pb_enum_name(&tp_enums__event_type__descriptor, EVENT_TYPE_TIMER_FIRED),
+                        "EVENT_TYPE_TIMER_FIRED");
     assert_null(tl_pb_enum_name(&tp_enums__event_type__descriptor, 99999));
 }
 
@@ -86,6 +85,7 @@ static void malformed_bytes_are_refused(void **state)
 {
     (void)state;
     const ProtobufCMessageDescriptor *type = &tp_common__workflow_type__descriptor;
+    // clang-format off
     static const struct {
         const char *p;
         size_t n;
@@ -106,6 +106,7 @@ static void malformed_bytes_are_refused(void **state)
         {"\x15\x00\x00\x00", 4},                             /* unknown fixed32, cut */
         {"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", 11}, /* endless tag */
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         refused(type, tl_str_n(BAD[i].p, BAD[i].n), TL_EDECODE);
     }
@@ -122,11 +123,15 @@ static void good_bytes_decode(void **state)
     (void)state;
     TpCommon__WorkflowType *type;
     assert_int_equal(tl_pb_decode(&tp_common__workflow_type__descriptor,
-                                  BYTES("\x0a\x03" "abc\x10\x07"), &arena, &type, &err), TL_OK);
+                                  BYTES("\x0a\x03"
+                                        "abc\x10\x07"),
+                                  &arena, &type, &err),
+                     TL_OK);
     assert_string_equal(type->name, "abc");
     assert_int_equal(type->base.n_unknown_fields, 1);
-    assert_int_equal(tl_pb_decode(&tp_common__workflow_type__descriptor, (struct tl_str){0},
-                                  &arena, &type, &err), TL_OK);
+    assert_int_equal(tl_pb_decode(&tp_common__workflow_type__descriptor, (struct tl_str){0}, &arena,
+                                  &type, &err),
+                     TL_OK);
     assert_string_equal(type->name, "");
     /* Unpacked where packed is usual, and the other way round. */
     TpSdk__WorkflowTaskCompletedMetadata *meta;
@@ -191,8 +196,9 @@ static void amplification_is_limited(void **state)
     assert_true(arena.bytes < 1024 * 1024);
     /* Few of them are fine. */
     TpHistory__History *h;
-    assert_int_equal(tl_pb_decode(&tp_history__history__descriptor, tl_str_n(bytes, 2000), &arena,
-                                  &h, &err), TL_OK);
+    assert_int_equal(
+        tl_pb_decode(&tp_history__history__descriptor, tl_str_n(bytes, 2000), &arena, &h, &err),
+        TL_OK);
     assert_int_equal(h->n_events, 1000);
     tl_mem_free(bytes);
 }
@@ -208,8 +214,9 @@ static void full_arena_is_an_error(void **state)
     struct tl_arena small;
     tl_arena_init(&small, 2048);
     void *msg = NULL;
-    assert_int_equal(tl_pb_decode(&tp_common__workflow_type__descriptor, tl_buf_str(&b), &small,
-                                  &msg, &err), TL_ELIMIT);
+    assert_int_equal(
+        tl_pb_decode(&tp_common__workflow_type__descriptor, tl_buf_str(&b), &small, &msg, &err),
+        TL_ELIMIT);
     tl_arena_deinit(&small);
     tl_buf_deinit(&b);
 }
@@ -348,7 +355,8 @@ static void stored_events_are_spliced(void **state)
     TpWs__PollWorkflowTaskQueueResponse *back;
     assert_int_equal(tl_pb_encode_arena(&r, &arena, &out, &err), TL_OK);
     assert_int_equal(tl_pb_decode(&tp_ws__poll_workflow_task_queue_response__descriptor, out,
-                                  &arena, &back, &err), TL_OK);
+                                  &arena, &back, &err),
+                     TL_OK);
     assert_int_equal(back->history->n_events, 4);
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(back->history->events[i]->event_id, i + 1);
@@ -368,9 +376,14 @@ static void maps_answer_with_the_last_entry(void **state)
     TpCommon__Payload *p;
     /* metadata {"k": "1"}, {"j": "2"}, {"k": "3"} */
     assert_int_equal(tl_pb_decode(&tp_common__payload__descriptor,
-                                  BYTES("\x0a\x06\x0a\x01k\x12\x01" "1" "\x0a\x06\x0a\x01j\x12\x01"
-                                        "2" "\x0a\x06\x0a\x01k\x12\x01" "3"),
-                                  &arena, &p, &err), TL_OK);
+                                  BYTES("\x0a\x06\x0a\x01k\x12\x01"
+                                        "1"
+                                        "\x0a\x06\x0a\x01j\x12\x01"
+                                        "2"
+                                        "\x0a\x06\x0a\x01k\x12\x01"
+                                        "3"),
+                                  &arena, &p, &err),
+                     TL_OK);
     TpCommon__Payload__MetadataEntry *e = TL_PB_MAP_GET(
         TpCommon__Payload__MetadataEntry, p->n_metadata, p->metadata, TL_STR_LIT("k"));
     assert_non_null(e);

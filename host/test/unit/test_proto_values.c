@@ -110,15 +110,18 @@ static void failures_have_their_kind(void **state)
 {
     (void)state;
     TpCommon__Payloads *details = tl_payloads_of(&arena, tl_payload_null(&arena));
-    struct tl_failure_application app = {.message = TL_STR_LIT("boom"), .type = TL_STR_LIT("T"),
+    struct tl_failure_application app = {.message = TL_STR_LIT("boom"),
+                                         .type = TL_STR_LIT("T"),
                                          .stack_trace = TL_STR_LIT("at a\n\nat b"),
-                                         .non_retryable = true, .next_retry_delay_ms = 1500,
+                                         .non_retryable = true,
+                                         .next_retry_delay_ms = 1500,
                                          .category = APPLICATION_ERROR_CATEGORY_BENIGN,
                                          .details = details};
     TpFailure__Failure *cause = tl_failure_application(&arena, &app);
     assert_int_equal(cause->application_failure_info->next_retry_delay->nanos, 500000000);
     assert_string_equal(cause->source, TL_FAILURE_SOURCE);
-    struct tl_failure_activity act = {.scheduled_event_id = 5, .started_event_id = 6,
+    struct tl_failure_activity act = {.scheduled_event_id = 5,
+                                      .started_event_id = 6,
                                       .activity_id = TL_STR_LIT("1"),
                                       .activity_type = TL_STR_LIT("charge"),
                                       .identity = TL_STR_LIT("me"),
@@ -126,10 +129,13 @@ static void failures_have_their_kind(void **state)
                                       .cause = cause};
     TpFailure__Failure *activity = tl_failure_activity(&arena, &act);
     struct tl_failure_child child = {.namespace_name = TL_STR_LIT("default"),
-                                     .workflow_id = TL_STR_LIT("w"), .run_id = TL_STR_LIT("r"),
+                                     .workflow_id = TL_STR_LIT("w"),
+                                     .run_id = TL_STR_LIT("r"),
                                      .workflow_type = TL_STR_LIT("Ship"),
-                                     .retry_state = RETRY_STATE_TIMEOUT, .cause = activity};
+                                     .retry_state = RETRY_STATE_TIMEOUT,
+                                     .cause = activity};
     TpFailure__Failure *top = tl_failure_child(&arena, &child);
+    // clang-format off
     struct {
         TpFailure__Failure *f;
         const char *kind;
@@ -141,6 +147,7 @@ static void failures_have_their_kind(void **state)
         {tl_failure_server(&arena, TL_STR_LIT("s"), true), "server"},
         {tl_failure_reset(&arena, TL_STR_LIT("r"), NULL), "reset"},
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tl_str bytes;
         TpFailure__Failure *back;
@@ -183,10 +190,15 @@ static void failure_text_is_made_sendable(void **state)
 static void tokens_round_trip(void **state)
 {
     (void)state;
-    struct tl_task_token t = {.kind = TL_TASK_ACTIVITY, .namespace_number = 3, .run_number = 77,
-                              .scheduled_event_id = 5, .started_event_id = -23,
-                              .started_time_ns = INT64_MIN, .attempt = INT64_MAX,
-                              .workflow_id = TL_STR_LIT("w"), .run_id = TL_STR_LIT(""),
+    struct tl_task_token t = {.kind = TL_TASK_ACTIVITY,
+                              .namespace_number = 3,
+                              .run_number = 77,
+                              .scheduled_event_id = 5,
+                              .started_event_id = -23,
+                              .started_time_ns = INT64_MIN,
+                              .attempt = INT64_MAX,
+                              .workflow_id = TL_STR_LIT("w"),
+                              .run_id = TL_STR_LIT(""),
                               .extra = tl_str_n("\0x", 2)};
     struct tl_task_token back;
     assert_int_equal(tl_task_token_encode(&t, &out, &err), TL_OK);
@@ -199,8 +211,13 @@ static void tokens_round_trip(void **state)
     assert_true(back.started_time_ns == INT64_MIN && back.attempt == INT64_MAX);
     assert_true(tl_str_eqc(back.workflow_id, "w") && back.run_id.n == 0);
     assert_true(tl_str_eq(back.extra, t.extra));
-    struct tl_page_token p = {.kind = TL_PAGE_LIST, .run_number = 1, .position = 2, .limit = 3,
-                              .time_ns = 4, .run_id = TL_STR_LIT("r"), .key = TL_STR_LIT("k")};
+    struct tl_page_token p = {.kind = TL_PAGE_LIST,
+                              .run_number = 1,
+                              .position = 2,
+                              .limit = 3,
+                              .time_ns = 4,
+                              .run_id = TL_STR_LIT("r"),
+                              .key = TL_STR_LIT("k")};
     struct tl_page_token page;
     tl_buf_clear(&out);
     assert_int_equal(tl_page_token_encode(&p, &out, &err), TL_OK);
@@ -222,8 +239,11 @@ static void tokens_round_trip(void **state)
 static void damaged_tokens_are_refused(void **state)
 {
     (void)state;
-    struct tl_task_token t = {.kind = TL_TASK_WORKFLOW, .run_number = 9, .attempt = 1,
-                              .workflow_id = TL_STR_LIT("order-7"), .run_id = TL_STR_LIT("abc")};
+    struct tl_task_token t = {.kind = TL_TASK_WORKFLOW,
+                              .run_number = 9,
+                              .attempt = 1,
+                              .workflow_id = TL_STR_LIT("order-7"),
+                              .run_id = TL_STR_LIT("abc")};
     struct tl_task_token back;
     assert_int_equal(tl_task_token_encode(&t, &out, &err), TL_OK);
     char copy[256];
@@ -246,13 +266,25 @@ static void damaged_tokens_are_refused(void **state)
 static void utf8_edges(void **state)
 {
     (void)state;
+    // clang-format off
     static const char *const GOOD[] = {"", "abc", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80",
                                        "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF",
                                        "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF", "12345678\xC3\xA9"};
-    static const char *const BAD[] = {"\x80", "\xC0\x80", "\xC1\xBF", "\xC2", "\xC2\x41",
-                                      "\xE0\x9F\xBF", "\xED\xA0\x80", "\xE2\x82", "\xF0\x8F\xBF\xBF",
-                                      "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF0\x90\x80",
-                                      "1234567\xFF", "12345678\xC3"};
+    // clang-format on
+    static const char *const BAD[] = {"\x80",
+                                      "\xC0\x80",
+                                      "\xC1\xBF",
+                                      "\xC2",
+                                      "\xC2\x41",
+                                      "\xE0\x9F\xBF",
+                                      "\xED\xA0\x80",
+                                      "\xE2\x82",
+                                      "\xF0\x8F\xBF\xBF",
+                                      "\xF4\x90\x80\x80",
+                                      "\xF5\x80\x80\x80",
+                                      "\xF0\x90\x80",
+                                      "1234567\xFF",
+                                      "12345678\xC3"};
     for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++) {
         assert_true(tl_utf8_ok(tl_str(GOOD[i])));
     }

@@ -39,8 +39,9 @@ static void schedule(const struct tl_activation *a, struct tl_completion *out)
 
 static void sleep_a_little(const struct tl_activation *a, struct tl_completion *out)
 {
-    TpCommand__StartTimerCommandAttributes *attrs = TL_PB_NEW(
-        a->arena, TpCommand__StartTimerCommandAttributes, tp_command__start_timer_command_attributes);
+    TpCommand__StartTimerCommandAttributes *attrs =
+        TL_PB_NEW(a->arena, TpCommand__StartTimerCommandAttributes,
+                  tp_command__start_timer_command_attributes);
     attrs->start_to_fire_timeout = tl_pb_duration_ms(a->arena, 5);
     struct tl_cmd *c = tl_completion_add(out, TL_CMD_START_TIMER);
     c->seq = 1;
@@ -125,7 +126,8 @@ static void open_whole(struct whole *w, const char *db)
     tl_log_level(TL_LOG_WARN);
     tl_server_options_default(&o);
     o.db_path = db;
-    if (tl_server_open(&w->server, &o, &err) != TL_OK || tl_server_start(w->server, &err) != TL_OK) {
+    if (tl_server_open(&w->server, &o, &err) != TL_OK ||
+        tl_server_start(w->server, &err) != TL_OK) {
         fail_msg("%s", err.message);
     }
     w->channel = tl_local_channel_open(tl_server_service(w->server));
@@ -138,7 +140,8 @@ static void open_whole(struct whole *w, const char *db)
         .client = w->client, .lang = &w->lang, .registry = w->registry};
     tl_worker_options_init(&config.options);
     config.options.task_queue = TL_STR_LIT("q");
-    if (tl_worker_new(&w->worker, &config, &err) != TL_OK || tl_worker_start(w->worker, &err) != TL_OK) {
+    if (tl_worker_new(&w->worker, &config, &err) != TL_OK ||
+        tl_worker_start(w->worker, &err) != TL_OK) {
         fail_msg("%s", err.message);
     }
 }
@@ -158,8 +161,8 @@ static void start(struct whole *w, const char *id)
     struct tl_arena arena;
     struct tl_client_error err = {0};
     tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
-    TpWs__StartWorkflowExecutionRequest *r =
-        TL_PB_NEW(&arena, TpWs__StartWorkflowExecutionRequest, tp_ws__start_workflow_execution_request);
+    TpWs__StartWorkflowExecutionRequest *r = TL_PB_NEW(&arena, TpWs__StartWorkflowExecutionRequest,
+                                                       tp_ws__start_workflow_execution_request);
     r->workflow_id = tl_arena_cstr(&arena, tl_str(id));
     r->workflow_type = TL_PB_NEW(&arena, TpCommon__WorkflowType, tp_common__workflow_type);
     r->workflow_type->name = tl_arena_cstr(&arena, TL_STR_LIT("W"));
