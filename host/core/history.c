@@ -82,6 +82,9 @@ static bool task_came_to_nothing(int next_type)
  * of the same group (heartbeats): the group must end where the update was sequenced. */
 static size_t update_boundary(const struct tl_history *h, size_t started, int64_t from_id)
 {
+    if (started + 2 >= h->count) {
+        return started;
+    }
     const TpHistory__HistoryEvent *e = h->events[started + 2];
     if (e->event_type != (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED ||
         !tl_event_valid(e)) {
@@ -119,7 +122,8 @@ static size_t find_boundary(const struct tl_history *h, int64_t from_id)
         if (i + 1 < h->count && task_came_to_nothing(type_at(h, i + 1))) {
             continue;
         }
-        if (type_at(h, i + 1) == EVENT_TYPE_WORKFLOW_TASK_COMPLETED && i + 2 < h->count) {
+        if (type_at(h, i + 1) == EVENT_TYPE_WORKFLOW_TASK_COMPLETED &&
+            (i + 2 < h->count || h->complete)) {
             if (!saw_command && type_at(h, i + 2) == EVENT_TYPE_WORKFLOW_TASK_SCHEDULED) {
                 continue; /* completed without commands and at once scheduled again: a heartbeat */
             }

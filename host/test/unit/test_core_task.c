@@ -383,6 +383,27 @@ static void query_on_uncached_run(void **state)
     answers(f, 4, "timer 1", "COMPLETE_WORKFLOW_EXECUTION");
 }
 
+/* The last thing that happened is a task that completed without a command, after others of its
+ * kind. The code has seen its signal. */
+static void query_after_a_task_without_commands(void **state)
+{
+    struct fixture *f = *state;
+    tl_hb_full_task(&f->hb);
+    int64_t timer = tl_hb_timer_started(&f->hb, "1");
+    tl_hb_signaled(&f->hb, "poke");
+    tl_hb_full_task(&f->hb);
+    tl_hb_signaled(&f->hb, "again");
+    tl_hb_full_task(&f->hb);
+    new_run(f, TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(COMPLETE)));
+    assert_int_equal(handle(f, tl_hb_query(&f->hb, 1, "state")), TL_OK);
+    assert_string_equal(f->script.log, "init?|signal poke?|signal again?|query state?");
+    assert_int_equal(tl_run_last_event_id(f->run), tl_hb_last_id(&f->hb));
+    /* The run goes on from there. */
+    tl_hb_timer_fired(&f->hb, timer);
+    tl_hb_task(&f->hb);
+    answers(f, tl_hb_last_id(&f->hb) - 3, "timer 1", "COMPLETE_WORKFLOW_EXECUTION");
+}
+
 static void query_on_closed_run(void **state)
 {
     struct fixture *f = *state;
@@ -601,6 +622,7 @@ int main(void)
         TEST(empty_task),
         TEST(query_on_cached_run),
         TEST(query_on_uncached_run),
+        TEST(query_after_a_task_without_commands),
         TEST(query_on_closed_run),
         TEST(queries_on_a_task),
         TEST(which_run_fits),
