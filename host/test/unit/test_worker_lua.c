@@ -195,7 +195,7 @@ static void a_small_cache_loses_nothing(void **state)
     void (*const changes[])(struct tl_worker_options *) = {no_cache, one_cached};
     for (int i = 0; i < 2; i++) {
         struct whole w;
-        char id[8];
+        char id[16];
         open_whole(&w, changes[i]);
         for (int k = 0; k < 6; k++) {
             snprintf(id, sizeof id, "s%d", k);
