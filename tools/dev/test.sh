@@ -98,6 +98,8 @@ run_lint() {
     run_case 'lint deps' lua5.4 tools/lint/deps.lua
     run_case 'lint tidy' lua5.4 tools/lint/tidy.lua
     run_case 'lint docs/rpc.md' lua5.4 tools/gen/rpc.lua --check
+    run_case 'lint docs/worker_options.md' lua5.4 tools/gen/worker_options.lua --check
+    run_case 'lint docs/cli.md' lua5.4 tools/gen/cli_page.lua --check
     local folder lua_folders=()
     for folder in lua samples spec tools proto bench host; do
         [[ -d $folder ]] && lua_folders+=("$folder")

@@ -1,0 +1,341 @@
+---@meta temporal.workflow
+-- What `require "temporal.workflow"` gives inside a workflow. See docs/lua.md.
+
+---@class temporal.workflow
+---@field log temporal.workflow.Log
+---@field unsafe temporal.workflow.Unsafe
+local workflow = {}
+
+-- Definitions ------------------------------------------------------------------------------------
+
+---@class temporal.workflow.DefineOptions
+---@field name string the workflow type
+---@field run function the workflow; after init it gets self first
+---@field init? fun(...): any gets the arguments of run, returns self, cannot wait
+---@field signals? table<string, function>
+---@field queries? table<string, function>
+---@field versioning_behavior? "pinned"|"auto_upgrade"
+
+---@class temporal.workflow.Definition
+---@field name string
+
+--- Defines a workflow at the top of a module.
+---@param name string
+---@param run function
+---@return temporal.workflow.Definition
+---@overload fun(options: temporal.workflow.DefineOptions): temporal.workflow.Definition
+function workflow.define(name, run) end
+
+-- Activities -------------------------------------------------------------------------------------
+
+---@class temporal.workflow.RetryPolicy
+---@field initial_interval? temporal.Duration default: 1 s
+---@field backoff_coefficient? number from 1; default: 2.0
+---@field maximum_interval? temporal.Duration default: 100 times the initial one
+---@field maximum_attempts? integer 0: no limit
+---@field non_retryable_error_types? string[]
+
+---@class temporal.workflow.Priority
+---@field priority_key? integer
+---@field fairness_key? string
+---@field fairness_weight? number
+
+---@class temporal.workflow.ActivityOptions
+---@field start_to_close_timeout? temporal.Duration one attempt; this or the next one is needed
+---@field schedule_to_close_timeout? temporal.Duration all attempts together
+---@field schedule_to_start_timeout? temporal.Duration waiting for a worker
+---@field heartbeat_timeout? temporal.Duration longest pause between heartbeats
+---@field retry_policy? temporal.workflow.RetryPolicy
+---@field task_queue? string default: the workflow's
+---@field cancellation_type? "try_cancel"|"wait_cancellation_completed"|"abandon" default: "try_cancel"
+---@field activity_id? string
+---@field priority? temporal.workflow.Priority
+---@field summary? string
+---@field disable_eager_execution? boolean
+
+---@class temporal.workflow.ActivityProxy
+---@field name string
+---@field options? temporal.workflow.ActivityOptions
+---@operator call: any
+local proxy = {}
+
+--- Starts the activity with the proxy's options.
+---@param ... any
+---@return temporal.workflow.Future
+---@nodiscard
+function proxy:start(...) end
+
+--- Runs an activity and returns its results; raises an ActivityError when it has failed for good.
+---@async
+---@param activity string|temporal.workflow.ActivityProxy
+---@param options? temporal.workflow.ActivityOptions
+---@param ... any
+---@return any ...
+function workflow.execute_activity(activity, options, ...) end
+
+--- Starts an activity.
+---@param activity string|temporal.workflow.ActivityProxy
+---@param options? temporal.workflow.ActivityOptions
+---@param ... any
+---@return temporal.workflow.Future
+---@nodiscard
+function workflow.start_activity(activity, options, ...) end
+
+--- A proxy with options of its own, which win over those of the activity's definition.
+---@param activity string|temporal.workflow.ActivityProxy
+---@param options? temporal.workflow.ActivityOptions
+---@return temporal.workflow.ActivityProxy
+---@nodiscard
+function workflow.activity(activity, options) end
+
+-- Timers and waiting -----------------------------------------------------------------------------
+
+---@class temporal.workflow.TimerOptions
+---@field summary? string
+
+---@class temporal.workflow.ConditionOptions
+---@field timeout? temporal.Duration
+---@field timeout_summary? string
+
+---@class temporal.workflow.WaitOptions
+---@field timeout? temporal.Duration
+
+---@class temporal.workflow.Future
+local future = {}
+
+--- Waits; returns the values or raises the error.
+---@async
+---@return any ...
+function future:result() end
+
+---@return boolean
+function future:done() end
+
+---@return temporal.Failure?
+function future:error() end
+
+function future:cancel() end
+
+--- Waits. 0 lets the other coroutines run and starts no timer.
+---@async
+---@param duration temporal.Duration
+---@param options? temporal.workflow.TimerOptions
+function workflow.sleep(duration, options) end
+
+---@param duration temporal.Duration
+---@param options? temporal.workflow.TimerOptions
+---@return temporal.workflow.Future
+---@nodiscard
+function workflow.start_timer(duration, options) end
+
+--- Waits until fn() is true; false when the time is over. fn must not change the workflow.
+---@async
+---@param fn fun(): any
+---@param options? temporal.workflow.ConditionOptions
+---@return boolean
+function workflow.wait_condition(fn, options) end
+
+--- The first future of the list that is done; nil when the time is over.
+---@async
+---@param futures temporal.workflow.Future[]
+---@param options? temporal.workflow.WaitOptions
+---@return temporal.workflow.Future?
+function workflow.wait_any(futures, options) end
+
+--- The first result of each future, with their number in n; raises as soon as one has failed.
+---@async
+---@param futures temporal.workflow.Future[]
+---@return { n: integer, [integer]: any }
+function workflow.wait_all(futures) end
+
+--- Iterates over the futures in the order in which they are done.
+---@async
+---@param futures temporal.workflow.Future[]
+---@return fun(): temporal.workflow.Future?
+function workflow.as_completed(futures) end
+
+---@class temporal.workflow.SelectCases
+---@field [integer] { [1]: temporal.workflow.Future, [2]: fun(future: temporal.workflow.Future): any ... }
+---@field default? fun(): any ...
+
+--- Calls the function of the first case whose future is done and returns what it returns.
+---@async
+---@param cases temporal.workflow.SelectCases
+---@return any ...
+function workflow.select(cases) end
+
+-- Coroutines, cancellation, clean-up -------------------------------------------------------------
+
+---@class temporal.workflow.ScopeOptions
+---@field timeout? temporal.Duration
+---@field timeout_summary? string
+
+--- Runs fn as a coroutine of the workflow; it starts when the caller next waits.
+---@param fn async fun(...): any ...
+---@param ... any
+---@return temporal.workflow.Future
+function workflow.spawn(fn, ...) end
+
+--- The same as workflow.spawn.
+---@param fn async fun(...): any ...
+---@param ... any
+---@return temporal.workflow.Future
+function workflow.async(fn, ...) end
+
+--- Calls fn; a cancellation that comes meanwhile is raised at the first wait after it.
+---@async
+---@param fn fun(...): any ...
+---@param ... any
+---@return any ...
+function workflow.shield(fn, ...) end
+
+--- For a <close> variable: fn(err) is called, shielded, when the scope ends.
+---@param fn async fun(err: any)
+---@return userdata
+---@nodiscard
+function workflow.defer(fn) end
+
+--- Calls fn; when the time is over its waits are cancelled and a TimeoutError is raised.
+---@async
+---@param options temporal.workflow.ScopeOptions?
+---@param fn fun(...): any ...
+---@param ... any
+---@return any ...
+function workflow.scope(options, fn, ...) end
+
+---@return boolean
+function workflow.is_cancel_requested() end
+
+-- Signals and queries ----------------------------------------------------------------------------
+
+---@param name string
+---@param fn (async fun(...))? nil: none
+function workflow.set_signal_handler(name, fn) end
+
+---@param fn (async fun(name: string, ...))? nil: none
+function workflow.set_dynamic_signal_handler(fn) end
+
+--- The function must not change the workflow and cannot wait.
+---@param name string
+---@param fn (fun(...): any ...)? nil: none
+function workflow.set_query_handler(name, fn) end
+
+---@param fn (fun(name: string, ...): any ...)? nil: none
+function workflow.set_dynamic_query_handler(fn) end
+
+--- Whether no signal handler is in work.
+---@return boolean
+function workflow.all_handlers_finished() end
+
+-- Time, chance, log ------------------------------------------------------------------------------
+
+--- Seconds since the epoch as of the current workflow task.
+---@return number
+function workflow.now() end
+
+--- workflow.now() as an integer.
+---@return integer
+function workflow.time() end
+
+---@return string
+function workflow.uuid4() end
+
+--- math.random, seeded by the run.
+---@param low? integer
+---@param high? integer
+---@return number
+function workflow.random(low, high) end
+
+--- Lines of the log; silent on replay.
+---@class temporal.workflow.Log
+---@field trace fun(message: any, fields?: table<string, any>)
+---@field debug fun(message: any, fields?: table<string, any>)
+---@field info fun(message: any, fields?: table<string, any>)
+---@field warn fun(message: any, fields?: table<string, any>)
+---@field error fun(message: any, fields?: table<string, any>)
+---@overload fun(message: any, fields?: table<string, any>)
+
+---@class temporal.workflow.Unsafe
+---@field is_replaying fun(): boolean
+
+-- Facts of the run -------------------------------------------------------------------------------
+
+---@class temporal.workflow.Execution
+---@field workflow_id string
+---@field run_id string
+---@field namespace? string
+
+---@class temporal.workflow.Info
+---@field workflow_id string
+---@field run_id string
+---@field workflow_type string
+---@field namespace string
+---@field task_queue string
+---@field identity? string
+---@field attempt integer
+---@field start_time number seconds since the epoch
+---@field history_length integer
+---@field history_size integer bytes
+---@field continue_as_new_suggested boolean
+---@field memo table<string, any>
+---@field search_attributes table<string, any>
+---@field workflow_execution_timeout? number seconds
+---@field workflow_run_timeout? number seconds
+---@field workflow_task_timeout? number seconds
+---@field retry_policy? temporal.workflow.RetryPolicy
+---@field priority? temporal.workflow.Priority
+---@field parent? temporal.workflow.Execution
+---@field root? temporal.workflow.Execution
+---@field first_execution_run_id? string
+---@field original_run_id? string
+---@field continued_run_id? string
+---@field cron_schedule? string
+
+---@return temporal.workflow.Info
+function workflow.info() end
+
+--- The results of the run before this one in a chain of runs.
+---@return any ...
+function workflow.last_result() end
+
+--- The error of the run before this one, or nil.
+---@return temporal.Failure?
+function workflow.last_failure() end
+
+--- The text that the query __temporal_workflow_metadata shows.
+---@param text string
+function workflow.set_current_details(text) end
+
+--- temporal.null removes a field.
+---@param fields table<string, any>
+function workflow.upsert_memo(fields) end
+
+--- temporal.null removes an attribute; temporal.search_attribute names the type.
+---@param fields table<string, any>
+function workflow.upsert_search_attributes(fields) end
+
+-- Versions of the code, continue as new ----------------------------------------------------------
+
+---@param id string
+---@return boolean
+function workflow.patched(id) end
+
+---@param id string
+function workflow.deprecate_patch(id) end
+
+---@class temporal.workflow.ContinueAsNewOptions
+---@field workflow_type? string|temporal.workflow.Definition default: this workflow
+---@field task_queue? string
+---@field workflow_run_timeout? temporal.Duration
+---@field workflow_task_timeout? temporal.Duration
+---@field backoff_start_interval? temporal.Duration
+---@field retry_policy? temporal.workflow.RetryPolicy
+---@field memo? table<string, any>
+---@field search_attributes? table<string, any>
+
+--- Ends the run and starts the next one of the chain; never returns.
+---@param options? temporal.workflow.ContinueAsNewOptions
+---@param ... any
+function workflow.continue_as_new(options, ...) end
+
+return workflow

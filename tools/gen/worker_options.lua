@@ -1,0 +1,75 @@
+-- Writes docs/worker_options.md from host/worker/options.def. With --check it fails when the file in the
+-- tree is not that text.
+-- usage: lua5.4 tools/gen/worker_options.lua [--check]
+package.path = "tools/gen/?.lua;" .. package.path
+local page = require "page"
+
+local generator, source = "tools/gen/worker_options.lua", "host/worker/options.def"
+local units = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } }
+
+local function duration(ms)
+  if ms == 0 then
+    return "0"
+  end
+  for _, unit in ipairs(units) do
+    if ms % unit[2] == 0 then
+      return ("%d%s"):format(ms // unit[2], unit[1])
+    end
+  end
+end
+
+local function plain(value)
+  return ("%.14g"):format(value)
+end
+
+local types = { INT = "integer", DUR = "duration", REAL = "number", BOOL = "boolean", TEXT = "string" }
+local shapes = {
+  INT = { "^([%w_]+), (%d+), (%d+), (%d+), \"(.-)\"$", plain },
+  DUR = { "^([%w_]+), (%d+), (%d+), (%d+), \"(.-)\"$", duration },
+  REAL = { "^([%w_]+), ([%w.]+), ([%w.]+), ([%w.]+), \"(.-)\"$", plain },
+}
+
+--- One row of the table: name, type, default, range, text.
+local function row(kind, inside)
+  if kind == "BOOL" then
+    local name, default, text = inside:match "^([%w_]+), (%w+), \"(.-)\"$"
+    return name, default, "", text
+  elseif kind == "TEXT" then
+    local name, text = inside:match "^([%w_]+), \"(.-)\"$"
+    return name, "", "", text
+  end
+  local shape = assert(shapes[kind], "unknown kind " .. kind)
+  local name, default, least, most, text = inside:match(shape[1])
+  if not name then
+    return nil
+  end
+  local function number(s)
+    return shape[2](math.tointeger(tonumber(s)) or tonumber(s))
+  end
+  return name, number(default), ("%s to %s"):format(number(least), number(most)), text
+end
+
+local lines = {
+  page.opening(source, generator),
+  "# Options of a worker",
+  "",
+  "`temporal.worker { task_queue = 'orders', ... }` takes these beside `client`, `workflows`, `activities` and",
+  "`roots` (see [lua.md](lua.md)). A duration is a number of seconds or text like `'90s'`, `'5m'`, `'1h30m'`, `'7d'`;",
+  "sizes are bytes. An unknown name raises an error at the call, a value outside its range when the worker is prepared",
+  "or started.",
+  "",
+  "| option | type | default | range | |",
+  "|---|---|---|---|---|",
+}
+local count = 0
+for line in io.lines(source) do
+  local kind, inside = line:match "^(%u+)%((.*)%)$"
+  if kind then
+    local name, default, range, text = row(kind, inside)
+    assert(name, "cannot read: " .. line)
+    count = count + 1
+    lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s |"):format(name, types[kind], default, range, text)
+  end
+end
+assert(count > 0, "no rows in " .. source)
+page.finish("docs/worker_options.md", table.concat(lines, "\n") .. "\n", generator)
