@@ -69,6 +69,7 @@ struct sim {
     char vfs_name[32];
     struct tl_server *server; /* NULL while it is down */
     struct tl_rpc_service link;
+    bool link_cut; /* requests do not get through, though the server lives */
     struct tl_channel *channel;
     struct tl_client *client;
     struct tl_bundle *bundle;
@@ -96,7 +97,8 @@ bool sim_scripts_open(struct sim *s);
 bool sim_server_open(struct sim *s);
 void sim_server_crash(struct sim *s, bool power_cut);
 bool sim_worker_open(struct sim *s);
-void sim_worker_close(struct sim *s);
+/* crash: none of its last calls gets through; else it stops gracefully. */
+void sim_worker_close(struct sim *s, bool crash);
 void sim_close(struct sim *s);
 void sim_fail(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(struct sim *s, const void *p, size_t n);

@@ -7,6 +7,9 @@
 
 #include "proto/payload.h"
 
+/* A worker that stops gives up what fails after five seconds. */
+#define STOP_NS_MAX (60 * TL_NS_PER_S)
+
 static const char scripts[] =
     "local workflow = require 'temporal.workflow'\n"
     "local quick = { start_to_close_timeout = 10,\n"
@@ -78,7 +81,7 @@ static void link_handle(void *ud, struct tl_rpc_request *req)
     sim_trace(s, &s->now_ns, sizeof s->now_ns);
     sim_trace(s, &req->method, sizeof req->method);
     sim_trace(s, req->body.p, req->body.n);
-    if (s->server) {
+    if (s->server && !s->link_cut) {
         const struct tl_rpc_service *service = tl_server_service(s->server);
         service->handle(service->ud, req);
     } else {
@@ -214,22 +217,28 @@ bool sim_worker_open(struct sim *s)
     return true;
 }
 
-void sim_worker_close(struct sim *s)
+void sim_worker_close(struct sim *s, bool crash)
 {
+    int64_t until_ns = s->now_ns + STOP_NS_MAX;
+    s->link_cut = crash;
     tl_worker_shutdown(s->worker, 0);
-    for (int i = 0; i < 200; i++) {
-        int64_t next;
-        bool did = tl_worker_step(s->worker, &next);
+    while (tl_worker_state(s->worker) != TL_WORKER_STOPPED && s->now_ns < until_ns) {
+        bool did = tl_worker_step(s->worker, &s->worker_next_ns);
         if (s->server) {
-            tl_server_step(s->server);
+            s->server_next_ns = tl_server_step(s->server);
             did = tl_server_commit_step(s->server) || did;
         }
-        if (!did && tl_worker_state(s->worker) == TL_WORKER_STOPPED) {
-            break;
+        if (!did) {
+            s->now_ns += 10 * TL_NS_PER_MS;
         }
-        s->now_ns += TL_NS_PER_MS;
     }
-    tl_worker_free(s->worker);
+    s->link_cut = false;
+    sim_trace(s, "worker", 6);
+    if (tl_worker_state(s->worker) == TL_WORKER_STOPPED) {
+        tl_worker_free(s->worker);
+    } else {
+        sim_fail(s, "the worker does not stop"); /* it cannot be freed either */
+    }
     s->worker = NULL;
 }
 
@@ -263,7 +272,7 @@ bool sim_scripts_open(struct sim *s)
 void sim_close(struct sim *s)
 {
     if (s->worker) {
-        sim_worker_close(s);
+        sim_worker_close(s, false);
     }
     if (s->server) {
         tl_server_close(s->server);

@@ -21,7 +21,7 @@ static void maybe_fault(struct sim *s)
         sim_server_crash(s, false);
     } else if (which == 2 && s->worker_restarts < o->worker_restarts_max) {
         s->worker_restarts++;
-        sim_worker_close(s);
+        sim_worker_close(s, tl_rng_below(&s->rng, 2) == 0);
         sim_worker_open(s);
     }
 }
