@@ -8,6 +8,7 @@
 #include "luart/bundle.h"
 #include "luart/luart.h"
 #include "proto/history_json.h"
+#include "proto/jsonv.h"
 
 #define STEPS_MAX UINT64_C(2000000000) /* VM instructions of one activation: about ten seconds */
 
@@ -50,15 +51,31 @@ static void print_text(const char *file, const struct outcome *o, struct tl_buf 
 static void print_json(const char *file, const struct outcome *o, struct tl_buf *text)
 {
     struct tl_buf report;
+    struct tl_jw w;
     tl_buf_init(&report, (size_t)tl_limit_blob_bytes);
     if (o->result.report) {
         tl_nde_report_json(o->result.report, &report);
     }
-    tl_buf_printf(text,
-                  "{\"file\":\"%s\",\"ok\":%s,\"events\":%zu,\"code\":\"%s\",\"report\":", file,
-                  o->rc == TL_OK ? "true" : "false", o->result.event_count, tl_rc_name(o->rc));
-    tl_buf_put_str(text, report.n ? tl_buf_str(&report) : TL_STR_LIT("null"));
-    tl_buf_puts(text, "}\n");
+    tl_jw_init(&w, text, 0, 8);
+    tl_jw_object(&w);
+    tl_jw_name(&w, TL_STR_LIT("file"));
+    tl_jw_string(&w, tl_str(file));
+    tl_jw_name(&w, TL_STR_LIT("ok"));
+    tl_jw_bool(&w, o->rc == TL_OK);
+    tl_jw_name(&w, TL_STR_LIT("events"));
+    tl_jw_uint(&w, o->result.event_count);
+    tl_jw_name(&w, TL_STR_LIT("code"));
+    tl_jw_string(&w, tl_str(tl_rc_name(o->rc)));
+    tl_jw_name(&w, TL_STR_LIT("message"));
+    tl_jw_string(&w, tl_str(o->rc == TL_OK ? "" : o->err.message));
+    tl_jw_name(&w, TL_STR_LIT("report"));
+    tl_jw_raw(&w, report.n ? tl_buf_str(&report) : TL_STR_LIT("null"));
+    tl_jw_object_end(&w);
+    if (tl_jw_finish(&w, NULL) != TL_OK) { /* a file name that is not UTF-8 */
+        tl_buf_clear(text);
+        tl_buf_printf(text, "{\"ok\":%s}", o->rc == TL_OK ? "true" : "false");
+    }
+    tl_buf_putc(text, '\n');
     tl_buf_deinit(&report);
 }
 

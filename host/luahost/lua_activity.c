@@ -31,11 +31,16 @@ struct call_frame {
     bool cancelled;
 };
 
-/* [-1, +1, e] message handler: strings get a traceback, error tables keep theirs */
+/* [-1, +1, e] message handler: a text becomes an error with that message and a stack trace; error
+ * tables keep their own */
 static int add_traceback(lua_State *L)
 {
     if (lua_type(L, 1) == LUA_TSTRING) {
-        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+        tl_stock_push_error(L, "ApplicationError", lua_tostring(L, 1));
+        lua_pushliteral(L, "LuaError");
+        lua_setfield(L, -2, "type");
+        luaL_traceback(L, L, NULL, 1);
+        lua_setfield(L, -2, "stack_trace");
     }
     return 1;
 }

@@ -259,8 +259,7 @@ function Handle:signal(name, ...)
   })
 end
 
---- Asks a query and returns its answer. An options table may come first when it is made by
---- `client.query_options{...}`.
+--- Asks a query and returns its answer; query_with takes options.
 ---@param name string
 ---@param ... any
 ---@return any

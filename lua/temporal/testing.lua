@@ -59,6 +59,9 @@ end
 ---@param ... any
 ---@return temporal.WorkflowHandle
 function Environment:start_workflow(name, opts, ...)
+  if opts ~= nil and type(opts) ~= "table" then
+    error("environment:start_workflow: options must be a table, got " .. type(opts), 2)
+  end
   local o = { task_queue = self.task_queue }
   for k, v in pairs(opts or {}) do
     o[k] = v

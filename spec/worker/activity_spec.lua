@@ -46,7 +46,9 @@ describe("activities", function()
       assert.is_false(ok)
       return err.cause.cause
     end
-    assert.matches("plain text", outcome("plain text").message)
+    local text = outcome("plain text")
+    assert.are.equal("plain text", text.message)
+    assert.matches("traceback", text.stack_trace)
     local failure = outcome(temporal.failure { type = "Special", message = "special", details = { 7 } })
     assert.are.equal("Special", failure.type)
     assert.are.same({ 7 }, failure.details)

@@ -55,7 +55,7 @@ local function sorted_keys(t)
 end
 
 local function wrong(where, name, want, value, level)
-  error(("%s: option '%s' wants %s, got %s"):format(where, name, want, tostring(value)), level + 1)
+  error(("%s: option '%s' wants %s, got %s"):format(where, name, want, tostring(value)), level + 2)
 end
 
 --- A duration in seconds or as text ("90s", "1h30m") to nanoseconds.
