@@ -227,17 +227,26 @@ static void tight(struct tl_worker_options *o)
 static void hogs_are_stopped_and_others_go_on(void **state)
 {
     (void)state;
+#ifdef __SANITIZE_THREAD__
+    const bool spins = false; /* it holds the watchdog's signal back until the script calls libc */
+#else
+    const bool spins = true;
+#endif
     struct whole w;
     open_whole(&w, tight);
-    start(&w, "spin", "Spin", NULL);
+    if (spins) {
+        start(&w, "spin", "Spin", NULL);
+    }
     start(&w, "eat", "Eat", NULL);
     start(&w, "good", "Echo", "1");
     expect_result(&w, "good", "1");
-    assert_non_null(failed_task(&w, "spin")->failure);
+    if (spins) {
+        assert_non_null(failed_task(&w, "spin")->failure);
+    }
     assert_non_null(failed_task(&w, "eat")->failure);
     struct tl_worker_stats s;
     tl_worker_stats(w.worker, &s);
-    assert_int_equal(s.killed_runs, 2);
+    assert_int_equal(s.killed_runs, spins ? 2 : 1);
     start(&w, "later", "Echo", "2");
     expect_result(&w, "later", "2");
     close_whole(&w);
