@@ -115,7 +115,8 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_list_init(&s->woken);
     tl_matcher_init(&s->matcher, poll_alive, s, o->sticky_absent_ns);
     tl_known_init(&s->known, false);
-    s->query_ids = 1;
+    /* An answer to a query of an earlier process must not fit a query of this one. */
+    s->query_ids = tl_world_random(s->world) >> 1;
     tl_commit_init(s);
     return s;
 }
