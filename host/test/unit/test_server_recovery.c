@@ -323,12 +323,57 @@ static void test_seeded_walk(void **state)
     }
 }
 
+/* A worker may answer a query late, when another process serves the database and somebody asks
+ * another workflow: its answer must not be taken for that one's. */
+static void test_stale_query_answer(void **state)
+{
+    struct fx *f = *state;
+    struct fx_call asked;
+    int status;
+    char *message;
+    TpWs__RespondQueryTaskCompletedRequest late = TP_WS__RESPOND_QUERY_TASK_COMPLETED_REQUEST__INIT;
+    static const char *const ids[] = {"first", "second"};
+    for (int i = 0; i < 2; i++) {
+        fx_start_workflow(f, ids[i]);
+        fx_complete(f, fx_poll(f)->task_token, NULL, NULL);
+    }
+    for (int i = 0; i < 2; i++) {
+        TpWs__QueryWorkflowRequest *q =
+            TL_PB_NEW(&f->arena, TpWs__QueryWorkflowRequest, tp_ws__query_workflow_request);
+        q->namespace_ = S("default");
+        q->execution = TL_PB_NEW(&f->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+        q->execution->workflow_id = tl_arena_cstr(&f->arena, tl_str(ids[i]));
+        q->query = TL_PB_NEW(&f->arena, TpQuery__WorkflowQuery, tp_query__workflow_query);
+        q->query->query_type = S("status");
+        fx_start(f, &asked, TL_M_QueryWorkflow, q);
+        fx_pump(f);
+        TpWs__PollWorkflowTaskQueueResponse *w = fx_poll(f);
+        assert_non_null(w->query);
+        if (i == 0) {
+            late.namespace_ = S("default");
+            late.task_token = w->task_token;
+            late.completed_type = (TpEnums__QueryResultType)QUERY_RESULT_TYPE_ANSWERED;
+            tl_rpc_cancel(asked.call); /* the asker goes away with the process */
+            fx_pump(f);
+            fx_end(&asked, &status, &message, NULL);
+            reopen(f, true);
+        } else {
+            assert_null(fx_try(f, TL_M_RespondQueryTaskCompleted, &late, &status, &message, NULL));
+            assert_int_equal(status, 5);
+            late.task_token = w->task_token;
+            fx_must(f, TL_M_RespondQueryTaskCompleted, &late);
+            assert_non_null(fx_end(&asked, NULL, NULL, NULL));
+        }
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_without_checkpoint), T(test_with_checkpoint_in_the_middle),
         T(test_clean_close),        T(test_activity_token_survives),
+        T(test_stale_query_answer),
         T(test_failed_commit),      T(test_mutant_is_noticed),
         T(test_seeded_walk),
     };
