@@ -353,7 +353,7 @@ static void test_stale_query_answer(void **state)
             late.namespace_ = S("default");
             late.task_token = w->task_token;
             late.completed_type = (TpEnums__QueryResultType)QUERY_RESULT_TYPE_ANSWERED;
-            tl_rpc_cancel(asked.call); /* the asker goes away with the process */
+            tl_rpc_cancel(asked.handle); /* the asker goes away with the process */
             fx_pump(f);
             fx_end(&asked, &status, &message, NULL);
             reopen(f, true);
