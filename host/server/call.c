@@ -70,6 +70,9 @@ void tl_call_errorf(struct tl_call *c, int status, const char *fmt, ...)
 void tl_call_not_found(struct tl_call *c, uint64_t seq, const char *message)
 {
     TpErrdetails__NotFoundFailure d = TP_ERRDETAILS__NOT_FOUND_FAILURE__INIT;
+    if (c->s->erased.count && seq < c->s->open->seq) {
+        seq = c->s->open->seq; /* what is missing may be a deletion that is not durable */
+    }
     tl_call_error(c, seq, tl_rc_grpc_status(TL_ENOTFOUND), message, &d);
 }
 

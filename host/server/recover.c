@@ -348,5 +348,12 @@ void tl_recover_failed(struct tl_server *s)
             tl_map_put_num(&s->lost, e->number, s);
         }
     }
+    /* Deletions that did not happen: the runs are back. */
+    TL_MAP_EACH (entry, &s->erased) {
+        if ((uintptr_t)entry->value > s->durable_seq) {
+            tl_map_put_num(&s->lost, entry->num, s);
+            tl_map_del_num(&s->erased, entry->num);
+        }
+    }
     tl_recover_lost(s);
 }
