@@ -151,8 +151,8 @@ static bool open_all(struct child *c, const char *db)
     config.registry = c->parts.registry;
     if (tl_registry_add(c->parts.registry, TL_STR_LIT("double"), &echo, &err) != TL_OK ||
         tl_registry_add(c->parts.registry, TL_STR_LIT("once"), &echo, &err) != TL_OK ||
-        tl_worker_new(&c->parts.worker, &config, &err) != TL_OK ||
-        tl_worker_start(c->parts.worker, &err) != TL_OK) {
+        tl_worker_new(&c->parts.workers[0], &config, &err) != TL_OK ||
+        tl_worker_start(c->parts.workers[0], &err) != TL_OK) {
         fprintf(stderr, "child: %s\n", err.message);
         return false;
     }

@@ -25,26 +25,65 @@ static struct sim_options noisy(uint64_t seed, bool verbose)
 {
     return (struct sim_options){
         .seed = seed,
-        .workflows = 12,
+        .workflows = 16,
         .power_cuts_max = 4,
         .kills_max = 3,
-        .worker_restarts_max = 3,
+        .worker_restarts_max = 4,
+        .commit_faults = seed % 3 == 0,
         .verbose = verbose,
     };
+}
+
+/* What the seeds did, all together. */
+struct totals {
+    long rounds, cuts, kills, restarts, calls[SIM_CALLS];
+    uint64_t trace;
+};
+
+static void add_up(struct totals *t, const struct sim *s)
+{
+    t->rounds += s->rounds;
+    t->cuts += s->power_cuts;
+    t->kills += s->kills;
+    t->restarts += s->worker_restarts;
+    t->trace = t->trace * 31 + s->trace;
+    for (int i = 0; i < SIM_CALLS; i++) {
+        t->calls[i] += s->calls_answered[i];
+    }
+}
+
+/* A kind of call that never succeeded was not tested. */
+static void print_totals(const struct totals *t, uint64_t seeds)
+{
+    static const char *const names[SIM_CALLS] = {
+        "start", "signal", "query",    "history", "stop",      "await", "list",
+        "count", "describe", "again", "heartbeat", "complete", "delete",
+    };
+    printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
+           "trace %016llx\n",
+           (unsigned long long)seeds, t->rounds, t->cuts, t->kills, t->restarts,
+           (unsigned long long)t->trace);
+    printf("answered:");
+    for (int i = 0; i < SIM_CALLS; i++) {
+        if (i != SIM_CALL_AGAIN) { /* the one that must be refused */
+            printf(" %s %ld", names[i], t->calls[i]);
+        }
+        if (seeds >= 20 && !t->calls[i] && i != SIM_CALL_AGAIN) {
+            count(false);
+        }
+    }
+    printf("\n");
 }
 
 static void run_seeds(uint64_t first, uint64_t seeds)
 {
     struct sim *s = TL_NEW(struct sim);
-    long rounds = 0, cuts = 0, kills = 0, restarts = 0;
+    struct totals totals = {0};
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct sim_options o = noisy(seed, true);
         bool ok = sim_run(s, &o);
         uint64_t trace = s->trace;
-        rounds += s->rounds;
-        cuts += s->power_cuts;
-        kills += s->kills;
-        restarts += s->worker_restarts;
+        add_up(&totals, s);
         if (ok && !(sim_run(s, &o) && s->trace == trace)) {
             fprintf(stderr, "seed %llu: the second run took another course\n",
                     (unsigned long long)seed);
@@ -52,8 +91,7 @@ static void run_seeds(uint64_t first, uint64_t seeds)
         }
         count(ok);
     }
-    printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts\n",
-           (unsigned long long)seeds, rounds, cuts, kills, restarts);
+    print_totals(&totals, seeds);
     tl_mem_free(s);
 }
 

@@ -1,12 +1,15 @@
-/* Simulation: server, worker and clients in one thread, one seed. The clock jumps to the next deadline
- * when nobody has work; the disk is tl_vfs; processes die and the power fails at seeded moments. The
- * clients remember everything that was acknowledged to them and check it for ever after.
+/* Simulation: server, workers and clients in one thread, one seed. The clock jumps to the next deadline
+ * when nobody has work; the disk is tl_vfs; processes die, commits fail and the power fails at seeded
+ * moments. The clients remember everything that was acknowledged to them and check it for ever after.
  *
  * Invariants that are checked
- *   safety    no acknowledged start, signal or result is lost; no history that was read once changes its
- *             prefix; a query counts at least the signals acknowledged before it; an activity with one
- *             attempt runs at most once; every history is valid and replays.
- *   liveness  in the quiet phase (no faults) every workflow ends.
+ *   safety    no acknowledged start, signal, heartbeat, activity result, end or deletion is lost; a
+ *             repeated request has its effect once; no history that was read once changes its prefix;
+ *             a query counts at least the signals acknowledged before it; an activity with one attempt
+ *             runs at most once; lists, counts and descriptions agree with histories; every history is
+ *             valid and replays.
+ *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
+ *   recovery  when all has ended the power fails once more, and all of it is asked again.
  * Thread: one. */
 #pragma once
 
@@ -24,17 +27,55 @@
 #define SIM_WORKFLOWS_MAX 64
 #define SIM_SIGNALS_MAX 4
 #define SIM_EVENTS_MAX 400
+#define SIM_TOKEN_MAX 256
+#define SIM_WORKERS 2
 
 struct sim;
+
+enum sim_kind {
+    SIM_ORDER,      /* activities, a timer, signals, queries */
+    SIM_CHAIN,      /* continues as new */
+    SIM_CANCELLED,  /* sleeps until it is cancelled, then cleans up */
+    SIM_TERMINATED, /* sleeps until it is terminated */
+    SIM_RACES,      /* timers and activities, some cancelled */
+    SIM_MANUAL,     /* an activity that the client heartbeats and completes */
+    SIM_RETRIED,    /* fails twice, its retry policy starts it again */
+    SIM_TIMED_OUT,  /* sleeps until its run timeout */
+    SIM_KINDS,
+};
+
+/* What is still to be asked of a workflow that has ended. */
+enum sim_ask {
+    SIM_ASK_QUERY = 1,
+    SIM_ASK_LIST = 2,
+    SIM_ASK_COUNT = 4,
+    SIM_ASK_HISTORY = 8,
+    SIM_ASK_DESCRIBE = 16,
+    SIM_ASK_DELETE = 32,
+};
+
+/* An activity that the client completes, as its last execution left it. */
+struct sim_manual {
+    uint8_t token[SIM_TOKEN_MAX];
+    size_t token_n; /* 0: none waits */
+    int beats_sent, beats_acked;
+    bool done_acked;
+};
 
 /* What a client knows of one workflow. */
 struct sim_workflow {
     struct sim *sim;
     int number;
+    enum sim_kind kind;
     char id[32], run_id[64];
-    int kind; /* enum sim_kind */
+    bool greeted; /* started together with its first signal */
     bool start_acked, closed, stop_asked, stop_acked;
     int signals, signals_sent, signals_acked;
+    int runs;       /* runs of the chain that are known */
+    int close_type; /* the close event of the newest one that was told, 0: none */
+    unsigned asks;  /* of enum sim_ask */
+    bool wants_delete, delete_asked, deleted;
+    struct sim_manual manual;
     int once_runs;                 /* executions of the single-attempt activity */
     uint64_t seen[SIM_EVENTS_MAX]; /* hash of each event that was ever read */
     size_t seen_count;
@@ -42,13 +83,29 @@ struct sim_workflow {
     int64_t next_ns; /* when the client does something again */
 };
 
-enum sim_kind { SIM_ORDER, SIM_CHAIN, SIM_CANCELLED, SIM_TERMINATED };
+enum sim_what {
+    SIM_CALL_START,
+    SIM_CALL_SIGNAL,
+    SIM_CALL_QUERY,
+    SIM_CALL_HISTORY,
+    SIM_CALL_STOP,
+    SIM_CALL_AWAIT, /* a long poll for the close event */
+    SIM_CALL_LIST,
+    SIM_CALL_COUNT,
+    SIM_CALL_DESCRIBE,
+    SIM_CALL_AGAIN, /* a start that must be refused */
+    SIM_CALL_BEAT,
+    SIM_CALL_DONE, /* the manual activity's result */
+    SIM_CALL_DELETE,
+    SIM_CALLS,
+};
 
 struct sim_call {
     struct tl_msg msg;
     struct sim_workflow *w;
-    int what;           /* enum in sim_client.c */
+    enum sim_what what;
     int signals_before; /* acknowledged when the call was made */
+    int beat;
     struct tl_rpc_call *call;
     struct tl_rpc_result *result;
 };
@@ -57,6 +114,7 @@ struct sim_options {
     uint64_t seed;
     int workflows;
     int power_cuts_max, kills_max, worker_restarts_max; /* faults in the noisy phase */
+    bool commit_faults;                                 /* commits fail now and then, too */
     bool verbose;
 };
 
@@ -75,12 +133,14 @@ struct sim {
     struct tl_bundle *bundle;
     struct tl_worker_lang *lang;
     struct tl_registry *registry;
-    struct tl_worker *worker;
-    int64_t server_next_ns, worker_next_ns;
+    struct tl_worker *workers[SIM_WORKERS];
+    int64_t server_next_ns, workers_next_ns[SIM_WORKERS];
     struct sim_workflow workflows[SIM_WORKFLOWS_MAX];
     struct tl_msg *done_head, **done_tail;
     int power_cuts, kills, worker_restarts, rounds;
-    bool quiet;
+    bool quiet;    /* no more faults */
+    bool last_cut; /* the power cut after the end of all */
+    long calls_answered[SIM_CALLS];
     uint64_t trace;    /* hash of everything that happened */
     char failure[512]; /* the first broken promise; empty: none */
 };
@@ -89,30 +149,49 @@ struct sim {
 /* Runs one seed to its end. True when every promise held; sim->failure tells otherwise. */
 bool sim_run(struct sim *s, const struct sim_options *options);
 
-/* --- sim_parts.c: the world, the server's and the worker's lives --- */
+/* --- sim_parts.c: the world, the server's and the workers' lives --- */
 void sim_world_open(struct sim *s);
 /* The bundle and language; _open also registers the activities. */
 bool sim_scripts_only(struct sim *s);
 bool sim_scripts_open(struct sim *s);
 bool sim_server_open(struct sim *s);
 void sim_server_crash(struct sim *s, bool power_cut);
-bool sim_worker_open(struct sim *s);
+bool sim_worker_open(struct sim *s, int which);
 /* crash: none of its last calls gets through; else it stops gracefully. */
-void sim_worker_close(struct sim *s, bool crash);
+void sim_worker_close(struct sim *s, int which, bool crash);
 void sim_close(struct sim *s);
 void sim_fail(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(struct sim *s, const void *p, size_t n);
+
+/* --- sim_activities.c --- */
+bool sim_activities_add(struct sim *s);
 
 /* --- sim_client.c --- */
 void sim_client_open(struct sim *s);
 /* Handles replies and makes due calls; true when it did something. *next_ns: when it wants to be
  * called again. */
 bool sim_client_step(struct sim *s, int64_t *next_ns);
-bool sim_client_all_closed(const struct sim *s);
+/* Takes the last replies and looks at none. */
+void sim_client_close(struct sim *s);
+/* All has ended and every question was answered. */
+bool sim_client_all_done(const struct sim *s);
+/* Everything is asked once more. */
+void sim_client_ask_again(struct sim *s);
+/* What there is to ask of a workflow that has ended. */
+unsigned sim_asks_of(const struct sim_workflow *w);
+
+/* --- sim_calls.c: requests --- */
+/* Makes a call; its answer comes to sim_client_step. */
+void sim_call_make(struct sim_workflow *w, enum sim_what what);
+
+/* --- sim_replies.c --- */
+/* Checks an answer against what is known and remembers what it says. */
+void sim_call_replied(struct sim_call *c);
 
 /* --- sim_check.c --- */
 /* A history (from event 1) that was read: compares with what was seen before and remembers it. */
 void sim_check_history(struct sim_workflow *w, const TpHistory__History *history);
 /* Valid in itself and replayed by the scripts. */
 void sim_check_complete(struct sim_workflow *w, const TpHistory__History *history);
+/* The last event of a chain: the right end with the right result. */
 void sim_check_close(struct sim_workflow *w, const TpHistory__HistoryEvent *event);

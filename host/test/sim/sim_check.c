@@ -152,15 +152,22 @@ static void check_result(struct sim_workflow *w, const TpCommon__Payloads *resul
 
 void sim_check_close(struct sim_workflow *w, const TpHistory__HistoryEvent *event)
 {
-    static const int expected[] = {
-        EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED, EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED};
+    static const int expected[SIM_KINDS] = {
+        [SIM_ORDER] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        [SIM_CHAIN] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        [SIM_CANCELLED] = EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+        [SIM_TERMINATED] = EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+        [SIM_RACES] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        [SIM_MANUAL] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        [SIM_RETRIED] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        [SIM_TIMED_OUT] = EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+    };
     if ((int)event->event_type != expected[w->kind]) {
         sim_fail(w->sim, "%s: ended with %s", w->id,
                  tl_pb_enum_name(&tp_enums__event_type__descriptor, (int)event->event_type));
-    } else if (w->kind <= SIM_CHAIN) {
+    } else if (expected[w->kind] == EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED) {
         check_result(w, event->workflow_execution_completed_event_attributes->result);
-    } else if (!w->stop_asked) {
+    } else if (!w->stop_asked && w->kind != SIM_TIMED_OUT) {
         sim_fail(w->sim, "%s: was stopped without being asked to", w->id);
     }
 }

@@ -1,17 +1,15 @@
-/* The parts of a simulated system and their lives. See sim.h. */
+/* The parts of a simulated system and their lives: world, scripts, server, workers. See sim.h. */
 #include "sim/sim.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/payload.h"
-
 /* A worker that stops gives up what fails after five seconds. */
 #define STOP_NS_MAX (60 * TL_NS_PER_S)
 
 static const char scripts[] =
-    "local workflow = require 'temporal.workflow'\n"
+    "local temporal, workflow = require 'temporal', require 'temporal.workflow'\n"
     "local quick = { start_to_close_timeout = 10,\n"
     "  retry_policy = { initial_interval = 0.5, maximum_interval = 5 } }\n"
     "local single = { start_to_close_timeout = 10, retry_policy = { maximum_attempts = 1 } }\n"
@@ -35,14 +33,45 @@ static const char scripts[] =
     "  if left > 0 then workflow.continue_as_new({}, n, left - 1) end\n"
     "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
     "end\n"
-    "local function wait()\n"
+    "local function wait(n)\n"
     "  local undo <close> = workflow.defer(function(err)\n"
-    "    if err then workflow.execute_activity('double', quick, 1) end\n"
+    "    if err then workflow.execute_activity('double', quick, n) end\n"
     "  end)\n"
+    "  workflow.start_activity('stuck', { start_to_close_timeout = 86400 })\n"
     "  workflow.sleep(86400)\n"
     "end\n"
+    "local function races(n)\n"
+    "  local long, timers = workflow.start_timer(86400), {}\n"
+    "  for i = 1, 3 do timers[i] = workflow.start_timer(i * 0.7) end\n"
+    "  local double = workflow.start_activity('double', quick, n)\n"
+    "  local stuck = workflow.start_activity('stuck', { start_to_close_timeout = 3600 })\n"
+    "  timers[2]:cancel()\n"
+    "  local a = double:result()\n"
+    "  if not timers[3]:done() then timers[3]:cancel() end\n"
+    "  timers[1]:result()\n"
+    "  stuck:cancel()\n"
+    "  long:cancel()\n"
+    "  assert(not pcall(stuck.result, stuck) and not pcall(timers[2].result, timers[2]))\n"
+    "  local ok, err = pcall(workflow.execute_activity, 'stuck',\n"
+    "    { start_to_close_timeout = 2, retry_policy = { maximum_attempts = 2 } })\n"
+    "  assert(not ok and err.cause.type == 'TimeoutError', tostring(err))\n"
+    "  local b = workflow.execute_activity('double', quick, a)\n"
+    "  return { a = a, b = b, once = false, signals = 0 }\n"
+    "end\n"
+    "local function manual(n)\n"
+    "  local a = workflow.execute_activity('manual', { start_to_close_timeout = 3600,\n"
+    "    heartbeat_timeout = 8, retry_policy = { initial_interval = 0.5,\n"
+    "    maximum_interval = 2 } }, n)\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
+    "local function retried(n)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  if workflow.info().attempt < 3 then error(temporal.failure('again')) end\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
     "return { workflow.define('Order', order), workflow.define('Chain', chain),\n"
-    "  workflow.define('Wait', wait) }\n";
+    "  workflow.define('Wait', wait), workflow.define('Races', races),\n"
+    "  workflow.define('Manual', manual), workflow.define('Retried', retried) }\n";
 
 void sim_fail(struct sim *s, const char *fmt, ...)
 {
@@ -155,91 +184,47 @@ void sim_server_crash(struct sim *s, bool power_cut)
 
 /* --- worker ----------------------------------------------------------------------------------- */
 
-/* "double" fails now and then; the retry policy deals with it. */
-static void run_double(void *thread_state, void *ud, struct tl_activity *a)
-{
-    struct sim *s = ud;
-    (void)thread_state;
-    char text[32], in[32] = "";
-    const TpCommon__Payloads *input = a->task->input;
-    if (tl_rng_below(&s->rng, 5) == 0) {
-        tl_activity_fail(
-            a, tl_activity_failure(a->arena, TL_STR_LIT("Busy"), TL_STR_LIT("busy"), false));
-        return;
-    }
-    if (input && input->n_payloads && input->payloads[0]->data.len < sizeof in) {
-        memcpy(in, input->payloads[0]->data.data, input->payloads[0]->data.len);
-    }
-    int n = 0;
-    if (sscanf(in, "%d", &n) != 1) {
-        sim_fail(s, "activity 'double' got the input '%s'", in);
-    }
-    snprintf(text, sizeof text, "%d", n * 2);
-    TpCommon__Payloads *out = tl_arena_alloc(a->arena, sizeof *out);
-    TpCommon__Payload **items = tl_arena_alloc(a->arena, sizeof *items);
-    tp_common__payloads__init(out);
-    items[0] = tl_payload_json(a->arena, tl_arena_str(a->arena, tl_str(text)));
-    out->payloads = items;
-    out->n_payloads = 1;
-    tl_activity_complete(a, out);
-}
-
-/* "once" counts its executions where no crash can reach. */
-static void run_once(void *thread_state, void *ud, struct tl_activity *a)
-{
-    struct sim *s = ud;
-    (void)thread_state;
-    const char *id = a->task->workflow_execution->workflow_id;
-    for (int i = 0; i < s->options.workflows; i++) {
-        if (strcmp(s->workflows[i].id, id) == 0 && ++s->workflows[i].once_runs > 1) {
-            sim_fail(s, "%s: an activity with one attempt ran twice", id);
-        }
-    }
-    tl_activity_complete(a, NULL);
-}
-
-bool sim_worker_open(struct sim *s)
+bool sim_worker_open(struct sim *s, int which)
 {
     struct tl_error err;
     struct tl_worker_config config = {.client = s->client, .world = &s->world};
     tl_worker_options_init(&config.options);
     config.options.task_queue = TL_STR_LIT("sim");
-    config.options.identity = TL_STR_LIT("sim-worker");
+    config.options.identity = which ? TL_STR_LIT("sim-worker-1") : TL_STR_LIT("sim-worker-0");
     config.options.max_cached_workflows = (int64_t[]){0, 1, 3, 1000}[tl_rng_below(&s->rng, 4)];
     config.options.debug_mode = true; /* real CPU time has no place here */
     config.lang = s->lang;
     config.registry = s->registry;
-    if (tl_worker_new(&s->worker, &config, &err) != TL_OK) {
+    if (tl_worker_new(&s->workers[which], &config, &err) != TL_OK) {
         sim_fail(s, "the worker does not open: %s", err.message);
         return false;
     }
-    s->worker_next_ns = s->now_ns;
+    s->workers_next_ns[which] = s->now_ns;
     return true;
 }
 
-void sim_worker_close(struct sim *s, bool crash)
+void sim_worker_close(struct sim *s, int which, bool crash)
 {
     int64_t until_ns = s->now_ns + STOP_NS_MAX;
+    struct tl_worker *w = s->workers[which];
     s->link_cut = crash;
-    tl_worker_shutdown(s->worker, 0);
-    while (tl_worker_state(s->worker) != TL_WORKER_STOPPED && s->now_ns < until_ns) {
-        bool did = tl_worker_step(s->worker, &s->worker_next_ns);
+    tl_worker_shutdown(w, 0);
+    while (tl_worker_state(w) != TL_WORKER_STOPPED && s->now_ns < until_ns) {
+        bool did = tl_worker_step(w, &s->workers_next_ns[which]);
         if (s->server) {
             s->server_next_ns = tl_server_step(s->server);
             did = tl_server_commit_step(s->server) || did;
         }
-        if (!did) {
-            s->now_ns += 10 * TL_NS_PER_MS;
-        }
+        s->now_ns += did ? 1 : 10 * TL_NS_PER_MS;
     }
     s->link_cut = false;
     sim_trace(s, "worker", 6);
-    if (tl_worker_state(s->worker) == TL_WORKER_STOPPED) {
-        tl_worker_free(s->worker);
+    s->workers[which] = NULL;
+    if (tl_worker_state(w) == TL_WORKER_STOPPED) {
+        tl_worker_free(w);
     } else {
         sim_fail(s, "the worker does not stop"); /* it cannot be freed either */
     }
-    s->worker = NULL;
 }
 
 /* --- all -------------------------------------------------------------------------------------- */
@@ -259,27 +244,22 @@ bool sim_scripts_only(struct sim *s)
 
 bool sim_scripts_open(struct sim *s)
 {
-    struct tl_activity_impl twice = {run_double, s}, once = {run_once, s};
-    struct tl_error err;
-    if (!sim_scripts_only(s)) {
-        return false;
-    }
     s->registry = tl_registry_new();
-    return tl_registry_add(s->registry, TL_STR_LIT("double"), &twice, &err) == TL_OK &&
-           tl_registry_add(s->registry, TL_STR_LIT("once"), &once, &err) == TL_OK;
+    return sim_scripts_only(s) && sim_activities_add(s);
 }
 
 void sim_close(struct sim *s)
 {
-    if (s->worker) {
-        sim_worker_close(s, false);
+    for (int i = 0; i < SIM_WORKERS; i++) {
+        if (s->workers[i]) {
+            sim_worker_close(s, i, false);
+        }
     }
     if (s->server) {
         tl_server_close(s->server);
         s->server = NULL;
     }
-    int64_t next;
-    sim_client_step(s, &next); /* takes the last replies */
+    sim_client_close(s);
     tl_worker_lua_lang_free(s->lang);
     tl_registry_free(s->registry);
     tl_bundle_close(s->bundle);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fault.h"
+
 #define ROUNDS_MAX 200000
 #define QUIET_AFTER_NS (60 * TL_NS_PER_S)
 
@@ -14,38 +16,38 @@ static void maybe_fault(struct sim *s)
     if (s->quiet || tl_rng_below(&s->rng, 60) != 0) {
         return;
     }
-    uint64_t which = tl_rng_below(&s->rng, 3);
+    uint64_t which = tl_rng_below(&s->rng, 4);
     if (which == 0 && s->power_cuts < o->power_cuts_max && s->server) {
         sim_server_crash(s, true);
     } else if (which == 1 && s->kills < o->kills_max && s->server) {
         sim_server_crash(s, false);
     } else if (which == 2 && s->worker_restarts < o->worker_restarts_max) {
+        int worker = (int)tl_rng_below(&s->rng, SIM_WORKERS);
         s->worker_restarts++;
-        sim_worker_close(s, tl_rng_below(&s->rng, 2) == 0);
-        sim_worker_open(s);
+        sim_worker_close(s, worker, tl_rng_below(&s->rng, 2) == 0);
+        sim_worker_open(s, worker);
+    } else if (which == 3 && o->commit_faults) {
+        tl_fault_arm(TL_FAULT_sometimes_fail_commit, tl_rng_below(&s->rng, 2) == 0);
     }
 }
 
 /* The actors take their steps in seeded order. */
 static bool step_all(struct sim *s, int64_t *client_next_ns)
 {
+    enum { ACTORS = 3 + SIM_WORKERS };
     bool did = false;
-    uint64_t order = tl_rng_below(&s->rng, 4);
-    for (uint64_t i = 0; i < 4 && !s->failure[0]; i++) {
-        switch ((order + i) % 4) {
-        case 0:
-            if (s->server) {
-                s->server_next_ns = tl_server_step(s->server);
-            }
-            break;
-        case 1:
-            did = (s->server && tl_server_commit_step(s->server)) || did;
-            break;
-        case 2:
-            did = (s->worker && tl_worker_step(s->worker, &s->worker_next_ns)) || did;
-            break;
-        default:
+    uint64_t order = tl_rng_below(&s->rng, ACTORS);
+    for (uint64_t i = 0; i < ACTORS && !s->failure[0]; i++) {
+        uint64_t actor = (order + i) % ACTORS;
+        if (actor == 0 && s->server) {
+            s->server_next_ns = tl_server_step(s->server);
+        } else if (actor == 1 && s->server) {
+            did = tl_server_commit_step(s->server) || did;
+        } else if (actor == 2) {
             did = sim_client_step(s, client_next_ns) || did;
+        } else if (actor > 2) {
+            uint64_t w = actor - 3;
+            did = tl_worker_step(s->workers[w], &s->workers_next_ns[w]) || did;
         }
     }
     return did;
@@ -59,7 +61,10 @@ static int64_t min_ns(int64_t a, int64_t b)
 /* Nobody has work: time goes on to whoever wants it first. */
 static void advance_clock(struct sim *s, int64_t client_next_ns)
 {
-    int64_t next = min_ns(client_next_ns, s->worker_next_ns);
+    int64_t next = client_next_ns;
+    for (int i = 0; i < SIM_WORKERS; i++) {
+        next = min_ns(next, s->workers_next_ns[i]);
+    }
     if (s->server) {
         next = min_ns(next, s->server_next_ns);
     }
@@ -69,6 +74,34 @@ static void advance_clock(struct sim *s, int64_t client_next_ns)
     s->now_ns = next > s->now_ns ? next : s->now_ns + TL_NS_PER_MS;
 }
 
+/* True when there is nothing left to do. All must be there after a last power cut, too. */
+static bool finished(struct sim *s)
+{
+    if (!s->quiet || !s->server || !sim_client_all_done(s)) {
+        return false;
+    }
+    if (!s->last_cut) {
+        s->last_cut = true;
+        sim_server_crash(s, true);
+        sim_client_ask_again(s);
+        return false;
+    }
+    return true;
+}
+
+static void complain(struct sim *s)
+{
+    for (int i = 0; i < s->options.workflows; i++) {
+        const struct sim_workflow *w = &s->workflows[i];
+        if (!w->closed || w->asks) {
+            sim_fail(s, "%s (kind %d) %s after %d rounds; %zu events were read, asks %#x", w->id,
+                     (int)w->kind, w->closed ? "was not answered" : "has not ended", s->rounds,
+                     w->seen_count, w->asks);
+        }
+    }
+    sim_fail(s, "a call was not answered after %d rounds", s->rounds);
+}
+
 static void run_rounds(struct sim *s)
 {
     int64_t client_next_ns = 0, began_ns = s->now_ns;
@@ -76,28 +109,35 @@ static void run_rounds(struct sim *s)
     for (s->rounds = 0; s->rounds < ROUNDS_MAX && !s->failure[0]; s->rounds++) {
         if (s->now_ns - began_ns > QUIET_AFTER_NS) {
             s->quiet = true;
+            tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
         }
         maybe_fault(s);
         if (!s->server && (s->quiet || tl_rng_below(&s->rng, 10) == 0)) {
             sim_server_open(s);
         }
         bool did = step_all(s, &client_next_ns);
-        if (s->quiet && sim_client_all_closed(s)) {
+        if (finished(s)) {
             return;
         }
+        s->now_ns++; /* no two moments are the same */
         idle = did ? 0 : idle + 1;
         if (idle >= 3) {
             idle = 0;
             advance_clock(s, client_next_ns);
         }
     }
-    for (int i = 0; i < s->options.workflows && !s->failure[0]; i++) {
-        if (!s->workflows[i].closed) {
-            sim_fail(s, "%s (kind %d) has not ended after %d quiet rounds; %zu events were read",
-                     s->workflows[i].id, s->workflows[i].kind, s->rounds,
-                     s->workflows[i].seen_count);
-        }
+    if (!s->failure[0]) {
+        complain(s);
     }
+}
+
+static bool open_all(struct sim *s)
+{
+    bool ok = sim_scripts_open(s) && sim_server_open(s);
+    for (int i = 0; i < SIM_WORKERS && ok; i++) {
+        ok = sim_worker_open(s, i);
+    }
+    return ok;
 }
 
 bool sim_run(struct sim *s, const struct sim_options *options)
@@ -106,9 +146,10 @@ bool sim_run(struct sim *s, const struct sim_options *options)
     s->options = *options;
     sim_world_open(s);
     sim_client_open(s);
-    if (sim_scripts_open(s) && sim_server_open(s) && sim_worker_open(s)) {
+    if (open_all(s)) {
         run_rounds(s);
     }
+    tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
     sim_close(s);
     if (s->failure[0] && options->verbose) {
         fprintf(stderr, "seed %llu: %s\n", (unsigned long long)options->seed, s->failure);

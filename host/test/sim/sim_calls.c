@@ -1,0 +1,275 @@
+/* The requests of the clients. A call that is repeated carries the request id of the first time.
+ * Ownership: requests live until they are encoded. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "proto/payload.h"
+#include "proto/pb.h"
+#include "sim/sim.h"
+#include "tl_enums.h"
+
+#define CALL_TIMEOUT_NS (10 * TL_NS_PER_S)
+
+static void done(void *ud, struct tl_rpc_result *res)
+{
+    struct sim_call *c = ud;
+    struct sim *s = c->w->sim;
+    c->result = res;
+    c->msg.next = NULL;
+    *s->done_tail = &c->msg;
+    s->done_tail = &c->msg.next;
+}
+
+static void submit(struct sim_workflow *w, enum sim_what what, enum tl_method method, void *request)
+{
+    struct sim_call *c = TL_NEW(struct sim_call);
+    struct tl_error err;
+    c->w = w;
+    c->what = what;
+    c->signals_before = w->signals_acked;
+    c->beat = w->manual.beats_sent;
+    if (tl_client_submit(w->sim->client, method, request, CALL_TIMEOUT_NS, done, c, &c->call,
+                         &err) != TL_OK) {
+        sim_fail(w->sim, "%s: %s", w->id, err.message);
+        tl_mem_free(c);
+        return;
+    }
+    w->busy++;
+}
+
+/* --- parts of requests ---------------------------------------------------------------------------- */
+
+static TpCommon__Payloads *integers(struct tl_arena *arena, int count, const int *values)
+{
+    TpCommon__Payloads *list = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
+    list->payloads = TL_ARENA_ARRAY(arena, TpCommon__Payload *, (size_t)count);
+    for (int i = 0; i < count; i++) {
+        list->payloads[i] = tl_payload_json(arena, tl_str(tl_arena_printf(arena, "%d", values[i])));
+    }
+    list->n_payloads = (size_t)count;
+    return list;
+}
+
+static TpCommon__WorkflowExecution *execution(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpCommon__WorkflowExecution *e =
+        TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    e->workflow_id = w->id;
+    e->run_id = w->run_id;
+    return e;
+}
+
+static TpCommon__WorkflowType *type_of(struct sim_workflow *w, struct tl_arena *arena)
+{
+    static const char *const types[SIM_KINDS] = {
+        [SIM_ORDER] = "Order",     [SIM_CHAIN] = "Chain",      [SIM_CANCELLED] = "Wait",
+        [SIM_TERMINATED] = "Wait", [SIM_RACES] = "Races",      [SIM_MANUAL] = "Manual",
+        [SIM_RETRIED] = "Retried", [SIM_TIMED_OUT] = "Wait",
+    };
+    TpCommon__WorkflowType *t = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
+    t->name = tl_arena_cstr(arena, tl_str(types[w->kind]));
+    return t;
+}
+
+static TpTq__TaskQueue *queue(struct tl_arena *arena)
+{
+    TpTq__TaskQueue *q = TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue);
+    q->name = tl_arena_cstr(arena, TL_STR_LIT("sim"));
+    return q;
+}
+
+static TpCommon__Payloads *arguments(struct sim_workflow *w, struct tl_arena *arena)
+{
+    return integers(arena, 2, (int[]){w->number + 1, w->kind == SIM_CHAIN ? 2 : w->signals});
+}
+
+/* --- starts ---------------------------------------------------------------------------------------- */
+
+static void call_start(struct sim_workflow *w, struct tl_arena *arena, enum sim_what what)
+{
+    TpWs__StartWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__StartWorkflowExecutionRequest,
+                                                       tp_ws__start_workflow_execution_request);
+    r->workflow_id = w->id;
+    r->workflow_type = type_of(w, arena);
+    r->task_queue = queue(arena);
+    r->input = arguments(w, arena);
+    r->request_id =
+        tl_arena_printf(arena, "%s-%s", what == SIM_CALL_AGAIN ? "again" : "start", w->id);
+    if (what == SIM_CALL_AGAIN) {
+        r->workflow_id_reuse_policy =
+            (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
+    }
+    if (w->kind == SIM_RETRIED) {
+        r->retry_policy = TL_PB_NEW(arena, TpCommon__RetryPolicy, tp_common__retry_policy);
+        r->retry_policy->initial_interval = tl_pb_duration_ns(arena, TL_NS_PER_S);
+        r->retry_policy->backoff_coefficient = 2;
+    }
+    if (w->kind == SIM_TIMED_OUT) {
+        r->workflow_run_timeout = tl_pb_duration_ns(arena, (5 + w->number) * TL_NS_PER_S);
+    }
+    submit(w, what, TL_M_StartWorkflowExecution, r);
+}
+
+/* A workflow that is started together with its first signal. */
+static void call_greet(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__SignalWithStartWorkflowExecutionRequest *r =
+        TL_PB_NEW(arena, TpWs__SignalWithStartWorkflowExecutionRequest,
+                  tp_ws__signal_with_start_workflow_execution_request);
+    r->workflow_id = w->id;
+    r->workflow_type = type_of(w, arena);
+    r->task_queue = queue(arena);
+    r->input = arguments(w, arena);
+    r->request_id = tl_arena_printf(arena, "greet-%s", w->id);
+    r->signal_name = tl_arena_cstr(arena, TL_STR_LIT("s"));
+    r->signal_input = integers(arena, 1, (int[]){1});
+    w->signals_sent = 1;
+    submit(w, SIM_CALL_START, TL_M_SignalWithStartWorkflowExecution, r);
+}
+
+/* --- what is done to a workflow ----------------------------------------------------------------------- */
+
+static void call_signal(struct sim_workflow *w, struct tl_arena *arena)
+{
+    int number = w->signals_acked + 1;
+    TpWs__SignalWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__SignalWorkflowExecutionRequest,
+                                                        tp_ws__signal_workflow_execution_request);
+    r->workflow_execution = execution(w, arena);
+    r->signal_name = tl_arena_cstr(arena, TL_STR_LIT("s"));
+    r->input = integers(arena, 1, &number);
+    r->request_id = tl_arena_printf(arena, "signal-%s-%d", w->id, number);
+    w->signals_sent = number;
+    submit(w, SIM_CALL_SIGNAL, TL_M_SignalWorkflowExecution, r);
+}
+
+static void call_stop(struct sim_workflow *w, struct tl_arena *arena)
+{
+    w->stop_asked = true;
+    if (w->kind == SIM_CANCELLED) {
+        TpWs__RequestCancelWorkflowExecutionRequest *r =
+            TL_PB_NEW(arena, TpWs__RequestCancelWorkflowExecutionRequest,
+                      tp_ws__request_cancel_workflow_execution_request);
+        r->workflow_execution = execution(w, arena);
+        r->request_id = tl_arena_printf(arena, "cancel-%s", w->id);
+        submit(w, SIM_CALL_STOP, TL_M_RequestCancelWorkflowExecution, r);
+        return;
+    }
+    TpWs__TerminateWorkflowExecutionRequest *r =
+        TL_PB_NEW(arena, TpWs__TerminateWorkflowExecutionRequest,
+                  tp_ws__terminate_workflow_execution_request);
+    r->workflow_execution = execution(w, arena);
+    submit(w, SIM_CALL_STOP, TL_M_TerminateWorkflowExecution, r);
+}
+
+static void call_delete(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__DeleteWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__DeleteWorkflowExecutionRequest,
+                                                        tp_ws__delete_workflow_execution_request);
+    r->workflow_execution = execution(w, arena);
+    w->delete_asked = true;
+    submit(w, SIM_CALL_DELETE, TL_M_DeleteWorkflowExecution, r);
+}
+
+static ProtobufCBinaryData manual_token(struct sim_workflow *w)
+{
+    return (ProtobufCBinaryData){w->manual.token_n, w->manual.token};
+}
+
+static void call_beat(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__RecordActivityTaskHeartbeatRequest *r =
+        TL_PB_NEW(arena, TpWs__RecordActivityTaskHeartbeatRequest,
+                  tp_ws__record_activity_task_heartbeat_request);
+    w->manual.beats_sent++;
+    r->task_token = manual_token(w);
+    r->details = integers(arena, 1, &w->manual.beats_sent);
+    submit(w, SIM_CALL_BEAT, TL_M_RecordActivityTaskHeartbeat, r);
+}
+
+static void call_done(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__RespondActivityTaskCompletedRequest *r =
+        TL_PB_NEW(arena, TpWs__RespondActivityTaskCompletedRequest,
+                  tp_ws__respond_activity_task_completed_request);
+    r->task_token = manual_token(w);
+    r->result = integers(arena, 1, (int[]){(w->number + 1) * 2});
+    submit(w, SIM_CALL_DONE, TL_M_RespondActivityTaskCompleted, r);
+}
+
+/* --- questions ---------------------------------------------------------------------------------------- */
+
+static void call_query(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__QueryWorkflowRequest *r =
+        TL_PB_NEW(arena, TpWs__QueryWorkflowRequest, tp_ws__query_workflow_request);
+    r->execution = execution(w, arena);
+    r->query = TL_PB_NEW(arena, TpQuery__WorkflowQuery, tp_query__workflow_query);
+    r->query->query_type = tl_arena_cstr(arena, TL_STR_LIT("count"));
+    submit(w, SIM_CALL_QUERY, TL_M_QueryWorkflow, r);
+}
+
+static void call_history(struct sim_workflow *w, struct tl_arena *arena, enum sim_what what)
+{
+    TpWs__GetWorkflowExecutionHistoryRequest *r =
+        TL_PB_NEW(arena, TpWs__GetWorkflowExecutionHistoryRequest,
+                  tp_ws__get_workflow_execution_history_request);
+    r->execution = execution(w, arena);
+    r->maximum_page_size = 1000;
+    if (what == SIM_CALL_AWAIT) {
+        r->wait_new_event = true;
+        r->history_event_filter_type =
+            (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
+    }
+    submit(w, what, TL_M_GetWorkflowExecutionHistory, r);
+}
+
+static void call_list(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__ListWorkflowExecutionsRequest *r = TL_PB_NEW(arena, TpWs__ListWorkflowExecutionsRequest,
+                                                       tp_ws__list_workflow_executions_request);
+    r->page_size = 100;
+    r->query = tl_arena_printf(arena, "WorkflowId = '%s'", w->id);
+    submit(w, SIM_CALL_LIST, TL_M_ListWorkflowExecutions, r);
+}
+
+static void call_count(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__CountWorkflowExecutionsRequest *r = TL_PB_NEW(arena, TpWs__CountWorkflowExecutionsRequest,
+                                                        tp_ws__count_workflow_executions_request);
+    r->query = tl_arena_printf(arena, "WorkflowId = '%s'", w->id);
+    submit(w, SIM_CALL_COUNT, TL_M_CountWorkflowExecutions, r);
+}
+
+static void call_describe(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__DescribeWorkflowExecutionRequest *r =
+        TL_PB_NEW(arena, TpWs__DescribeWorkflowExecutionRequest,
+                  tp_ws__describe_workflow_execution_request);
+    r->execution = execution(w, arena);
+    submit(w, SIM_CALL_DESCRIBE, TL_M_DescribeWorkflowExecution, r);
+}
+
+void sim_call_make(struct sim_workflow *w, enum sim_what what)
+{
+    static void (*const calls[SIM_CALLS])(struct sim_workflow *, struct tl_arena *) = {
+        [SIM_CALL_SIGNAL] = call_signal, [SIM_CALL_QUERY] = call_query,
+        [SIM_CALL_STOP] = call_stop,     [SIM_CALL_LIST] = call_list,
+        [SIM_CALL_COUNT] = call_count,   [SIM_CALL_DESCRIBE] = call_describe,
+        [SIM_CALL_BEAT] = call_beat,     [SIM_CALL_DONE] = call_done,
+        [SIM_CALL_DELETE] = call_delete,
+    };
+    struct tl_arena arena;
+    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    if (what == SIM_CALL_HISTORY || what == SIM_CALL_AWAIT) {
+        call_history(w, &arena, what);
+    } else if (what == SIM_CALL_START && w->greeted) {
+        call_greet(w, &arena);
+    } else if (what == SIM_CALL_START || what == SIM_CALL_AGAIN) {
+        call_start(w, &arena, what);
+    } else {
+        calls[what](w, &arena);
+    }
+    tl_arena_deinit(&arena);
+}

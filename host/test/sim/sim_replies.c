@@ -1,0 +1,334 @@
+/* What the answers say, held against what the client knows. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "proto/pb.h"
+#include "sim/sim.h"
+#include "tl_enums.h"
+
+enum { GRPC_CANCELLED = 1, GRPC_DEADLINE = 4, GRPC_NOT_FOUND = 5, GRPC_EXISTS = 6,
+       GRPC_ABORTED = 10, GRPC_UNAVAILABLE = 14 };
+
+static void *decode(const struct sim_call *c, struct tl_arena *arena)
+{
+    void *message = NULL;
+    struct tl_error err;
+    if (tl_pb_decode(tl_method_info(c->result->method)->output, c->result->body, arena, &message,
+                     &err) != TL_OK) {
+        sim_fail(c->w->sim, "%s: %s", c->w->id, err.message);
+        return NULL;
+    }
+    return message;
+}
+
+static void answered(struct sim_workflow *w, enum sim_ask ask)
+{
+    w->asks &= ~(unsigned)ask;
+}
+
+/* --- starts ---------------------------------------------------------------------------------------- */
+
+static void start_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    const void *message = decode(c, arena);
+    if (!message) {
+        return;
+    }
+    /* Both answers begin with the run id; each is read as what it is. */
+    const char *run_id =
+        w->greeted ? ((const TpWs__SignalWithStartWorkflowExecutionResponse *)message)->run_id
+                   : ((const TpWs__StartWorkflowExecutionResponse *)message)->run_id;
+    if (w->greeted) {
+        w->signals_acked = 1;
+    }
+    snprintf(w->run_id, sizeof w->run_id, "%s", run_id);
+    w->start_acked = true;
+    w->runs = 1;
+}
+
+/* --- histories --------------------------------------------------------------------------------------- */
+
+/* The next run of a chain, or the end. */
+static void run_closed(struct sim_workflow *w, const TpHistory__History *history,
+                       const struct tl_client_result *result)
+{
+    const TpHistory__HistoryEvent *last = history->events[history->n_events - 1];
+    sim_check_complete(w, history);
+    w->close_type = 0;
+    if (result->new_run_id[0]) {
+        snprintf(w->run_id, sizeof w->run_id, "%s", result->new_run_id);
+        w->seen_count = 0;
+        w->runs++;
+        return;
+    }
+    sim_check_close(w, last);
+    if (!w->closed) {
+        w->closed = true;
+        w->asks = sim_asks_of(w);
+    }
+}
+
+static void history_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    struct tl_client_result result;
+    const TpWs__GetWorkflowExecutionHistoryResponse *r = decode(c, arena);
+    if (!r || !r->history || !r->history->n_events || r->next_page_token.len) {
+        sim_fail(w->sim, "%s: a history without events", w->id);
+        return;
+    }
+    if (w->deleted) {
+        sim_fail(w->sim, "%s: was deleted and still has a history", w->id);
+        return;
+    }
+    const TpHistory__HistoryEvent *last = r->history->events[r->history->n_events - 1];
+    sim_check_history(w, r->history);
+    bool closed = tl_client_result_from_event(last, arena, &result);
+    if (w->close_type && w->close_type != (int)last->event_type) {
+        sim_fail(w->sim, "%s: its end was told and is not in the history", w->id);
+    } else if (closed && w->closed) {
+        answered(w, SIM_ASK_HISTORY);
+    } else if (closed) {
+        run_closed(w, r->history, &result);
+    } else if (w->closed) {
+        sim_fail(w->sim, "%s: has ended and runs again", w->id);
+    }
+}
+
+/* Empty when nothing happened in time. */
+static void await_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct tl_client_result result;
+    const TpWs__GetWorkflowExecutionHistoryResponse *r = decode(c, arena);
+    if (r && r->history && r->history->n_events) {
+        const TpHistory__HistoryEvent *last = r->history->events[r->history->n_events - 1];
+        if (r->history->n_events != 1 || !tl_client_result_from_event(last, arena, &result)) {
+            sim_fail(c->w->sim, "%s: asked for its end and got %s", c->w->id,
+                     tl_pb_enum_name(&tp_enums__event_type__descriptor, (int)last->event_type));
+        }
+        c->w->close_type = (int)last->event_type;
+    }
+}
+
+/* --- questions ---------------------------------------------------------------------------------------- */
+
+static void query_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    char text[16] = "";
+    int count = -1;
+    const TpWs__QueryWorkflowResponse *r = decode(c, arena);
+    if (r && r->query_result && r->query_result->n_payloads == 1 &&
+        r->query_result->payloads[0]->data.len < sizeof text) {
+        memcpy(text, r->query_result->payloads[0]->data.data,
+               r->query_result->payloads[0]->data.len);
+    }
+    if (sscanf(text, "%d", &count) != 1 || count < c->signals_before || count > w->signals_sent) {
+        sim_fail(w->sim, "%s: a query counts '%s' signals, %d were acknowledged, %d sent", w->id,
+                 text, c->signals_before, w->signals_sent);
+    }
+    if (w->deleted) {
+        sim_fail(w->sim, "%s: was deleted and answers a query", w->id);
+    }
+    answered(w, SIM_ASK_QUERY);
+}
+
+/* A run that was read to its end has a status; one that was not may have one. */
+static void check_status(struct sim_workflow *w, int status, const char *where)
+{
+    static const int ends[SIM_KINDS] = {
+        [SIM_ORDER] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
+        [SIM_CHAIN] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
+        [SIM_CANCELLED] = WORKFLOW_EXECUTION_STATUS_CANCELED,
+        [SIM_TERMINATED] = WORKFLOW_EXECUTION_STATUS_TERMINATED,
+        [SIM_RACES] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
+        [SIM_MANUAL] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
+        [SIM_RETRIED] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
+        [SIM_TIMED_OUT] = WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
+    };
+    bool over = w->closed || w->close_type;
+    bool chained = status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW ||
+                   (w->kind == SIM_RETRIED && status == WORKFLOW_EXECUTION_STATUS_FAILED);
+    if (w->closed ? status != ends[w->kind]
+                  : status != ends[w->kind] && !chained &&
+                        (over || status != WORKFLOW_EXECUTION_STATUS_RUNNING)) {
+        sim_fail(w->sim, "%s: the %s says %s", w->id, where,
+                 tl_pb_enum_name(&tp_enums__workflow_execution_status__descriptor, status));
+    }
+}
+
+/* How many runs a list may have. */
+static void check_runs(struct sim_workflow *w, int64_t count, const char *where)
+{
+    int64_t least = w->runs - (w->delete_asked ? 1 : 0), most = w->runs - (w->deleted ? 1 : 0);
+    if (!w->closed && (w->kind == SIM_CHAIN || w->kind == SIM_RETRIED)) {
+        most = 3; /* the chain may be ahead of what was read */
+    }
+    if (count < least || count > most) {
+        sim_fail(w->sim, "%s: the %s has %lld runs, %d are known, deleted: %d", w->id, where,
+                 (long long)count, w->runs, w->deleted);
+    }
+}
+
+static void list_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    bool found = false;
+    const TpWs__ListWorkflowExecutionsResponse *r = decode(c, arena);
+    for (size_t i = 0; r && i < r->n_executions; i++) {
+        const TpWorkflow__WorkflowExecutionInfo *info = r->executions[i];
+        if (strcmp(info->execution->run_id, w->run_id) == 0) {
+            check_status(w, (int)info->status, "list");
+            found = true;
+        }
+    }
+    if (!r || (found ? w->deleted : !w->delete_asked)) {
+        sim_fail(w->sim, "%s: the list %s its newest run", w->id, found ? "has" : "lacks");
+        return;
+    }
+    check_runs(w, (int64_t)r->n_executions, "list");
+    answered(w, SIM_ASK_LIST);
+}
+
+static void count_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    const TpWs__CountWorkflowExecutionsResponse *r = decode(c, arena);
+    check_runs(c->w, r ? r->count : -1, "count");
+    answered(c->w, SIM_ASK_COUNT);
+}
+
+static void describe_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    const TpWs__DescribeWorkflowExecutionResponse *r = decode(c, arena);
+    if (!r || !r->workflow_execution_info) {
+        sim_fail(w->sim, "%s: a description without content", w->id);
+        return;
+    }
+    int64_t length = r->workflow_execution_info->history_length;
+    check_status(w, (int)r->workflow_execution_info->status, "description");
+    if (w->closed ? length != (int64_t)w->seen_count : length < (int64_t)w->seen_count) {
+        sim_fail(w->sim, "%s: is described with %lld events, %zu were read", w->id,
+                 (long long)length, w->seen_count);
+    }
+    if (w->deleted) {
+        sim_fail(w->sim, "%s: was deleted and has a description", w->id);
+    }
+    answered(w, SIM_ASK_DESCRIBE);
+}
+
+/* --- refusals ---------------------------------------------------------------------------------------- */
+
+/* Answers of a broken connection: ask again. */
+static bool passes(int status)
+{
+    return status == GRPC_UNAVAILABLE || status == GRPC_DEADLINE || status == GRPC_CANCELLED ||
+           status == GRPC_ABORTED;
+}
+
+/* What a live server may answer beside OK depends on the call. */
+static bool refusal_is_fine(const struct sim_call *c)
+{
+    const struct sim_workflow *w = c->w;
+    int status = c->result->status;
+    if (passes(status)) {
+        return true;
+    }
+    switch (c->what) {
+    case SIM_CALL_QUERY: /* not ready, no worker yet, a full buffer of queries */
+        return status != GRPC_NOT_FOUND || w->delete_asked;
+    case SIM_CALL_AGAIN:
+        return status == GRPC_EXISTS;
+    case SIM_CALL_STOP: /* a run that has ended takes no signal and no stop */
+        return status == GRPC_NOT_FOUND;
+    case SIM_CALL_SIGNAL:
+        return status == GRPC_NOT_FOUND && w->kind != SIM_ORDER;
+    case SIM_CALL_BEAT:
+    case SIM_CALL_DONE: /* a token of an attempt that is over */
+        return status == GRPC_NOT_FOUND;
+    default:
+        return status == GRPC_NOT_FOUND && w->delete_asked;
+    }
+}
+
+static void refused(struct sim_call *c)
+{
+    struct sim_workflow *w = c->w;
+    if (!refusal_is_fine(c)) {
+        sim_fail(w->sim, "%s: call %d answered %d: %.*s", w->id, (int)c->what, c->result->status,
+                 TL_STR_FMT(c->result->message));
+        return;
+    }
+    if (passes(c->result->status)) {
+        return;
+    }
+    if (c->what == SIM_CALL_BEAT || c->what == SIM_CALL_DONE) {
+        w->manual.token_n = 0; /* the next attempt brings another */
+    }
+    if (c->what == SIM_CALL_DELETE) {
+        w->deleted = true;
+        answered(w, SIM_ASK_DELETE);
+    }
+    if (w->deleted && c->result->status == GRPC_NOT_FOUND) {
+        static const enum sim_ask asks[SIM_CALLS] = {[SIM_CALL_QUERY] = SIM_ASK_QUERY,
+                                                     [SIM_CALL_HISTORY] = SIM_ASK_HISTORY,
+                                                     [SIM_CALL_DESCRIBE] = SIM_ASK_DESCRIBE};
+        answered(w, asks[c->what]);
+    }
+}
+
+static void accepted(struct sim_call *c, struct tl_arena *arena)
+{
+    static void (*const replied[SIM_CALLS])(struct sim_call *, struct tl_arena *) = {
+        [SIM_CALL_START] = start_replied,       [SIM_CALL_HISTORY] = history_replied,
+        [SIM_CALL_AWAIT] = await_replied,       [SIM_CALL_QUERY] = query_replied,
+        [SIM_CALL_LIST] = list_replied,         [SIM_CALL_COUNT] = count_replied,
+        [SIM_CALL_DESCRIBE] = describe_replied,
+    };
+    struct sim_workflow *w = c->w;
+    switch (c->what) {
+    case SIM_CALL_SIGNAL:
+        w->signals_acked = w->signals_sent;
+        break;
+    case SIM_CALL_STOP:
+        w->stop_acked = true;
+        break;
+    case SIM_CALL_AGAIN:
+        sim_fail(w->sim, "%s: was started a second time", w->id);
+        break;
+    case SIM_CALL_BEAT:
+        w->manual.beats_acked = c->beat;
+        break;
+    case SIM_CALL_DONE:
+        w->manual.done_acked = true;
+        w->manual.token_n = 0;
+        break;
+    case SIM_CALL_DELETE:
+        w->deleted = true;
+        answered(w, SIM_ASK_DELETE);
+        w->asks |= sim_asks_of(w); /* all of it is to be gone */
+        break;
+    default:
+        replied[c->what](c, arena);
+    }
+}
+
+void sim_call_replied(struct sim_call *c)
+{
+    struct sim *s = c->w->sim;
+    struct tl_arena arena;
+    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    sim_trace(s, &c->what, sizeof c->what);
+    sim_trace(s, &c->result->status, sizeof c->result->status);
+    sim_trace(s, c->result->body.p, c->result->body.n);
+    if (c->result->status != 0) {
+        refused(c);
+    } else {
+        s->calls_answered[c->what]++;
+        accepted(c, &arena);
+    }
+    tl_arena_deinit(&arena);
+}
