@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/embedded_server.h"
 #include "cli/script.h"
 #include "io/loop.h"
 #include "luahost/host.h"
@@ -27,11 +28,41 @@ static void *serve_loop(void *ud)
     return NULL;
 }
 
+/* Sets a field of the table on top unless the text is NULL. */
+static void set_text(lua_State *L, const char *field, const char *text)
+{
+    if (text) {
+        lua_pushstring(L, text);
+        lua_setfield(L, -2, field);
+    }
+}
+
+static void set_address(lua_State *L, struct tl_cli *cli, const char *address)
+{
+    set_text(L, "address", address);
+    set_text(L, "api_key", tl_cli_text(cli, "api-key"));
+    if (!tl_cli_wants_tls(cli)) {
+        lua_pushboolean(L, false);
+    } else {
+        lua_createtable(L, 0, 4);
+        set_text(L, "ca_file", tl_cli_text(cli, "tls-ca-path"));
+        set_text(L, "cert_file", tl_cli_text(cli, "tls-cert-path"));
+        set_text(L, "key_file", tl_cli_text(cli, "tls-key-path"));
+        set_text(L, "server_name", tl_cli_text(cli, "tls-server-name"));
+    }
+    lua_setfield(L, -2, "tls");
+}
+
 /* Pushes the driver, the list of scripts and the connection options. */
 static int push_driver(lua_State *L, struct tl_cli *cli)
 {
     int count;
+    const char *address;
     char **scripts = tl_cli_args(cli, &count);
+    int code = tl_cli_address(cli, &address);
+    if (code) {
+        return code;
+    }
     lua_getglobal(L, "require");
     lua_pushliteral(L, "temporal.internal.run_workers");
     if (tl_cli_script_call(L, 1, 1)) {
@@ -43,10 +74,11 @@ static int push_driver(lua_State *L, struct tl_cli *cli)
         lua_rawseti(L, -2, i + 1);
     }
     lua_createtable(L, 0, 2);
-    lua_pushstring(L, tl_cli_text(cli, "db-filename"));
-    lua_setfield(L, -2, "db_filename");
-    lua_pushstring(L, tl_cli_text(cli, "namespace"));
-    lua_setfield(L, -2, "namespace");
+    set_text(L, "db_filename", tl_cli_text(cli, "db-filename"));
+    set_text(L, "namespace", tl_cli_text(cli, "namespace"));
+    if (address) {
+        set_address(L, cli, address);
+    }
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* workflow show: a history from a database or a file, drawn or as JSON. */
+/* workflow show: a history from a server, a database or a file, drawn or as JSON. */
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -59,16 +59,18 @@ static int show_file(struct tl_cli *cli, bool json)
     return code;
 }
 
-static int show_database(struct tl_cli *cli, bool json)
+static int show_served(struct tl_cli *cli, const char *address, bool json)
 {
     struct tl_cli_server s;
     struct tl_client_error err = {0};
     struct tl_arena arena;
     TpHistory__History *history;
     const char *run_id = tl_cli_text(cli, "run-id");
+    const char *ns = tl_cli_text(cli, "namespace");
     int code = 1;
-    tl_rc rc = tl_cli_server_open(&s, tl_cli_text(cli, "db-filename"),
-                                  tl_cli_text(cli, "namespace"), true, &err.error);
+    tl_rc rc = address
+                   ? tl_cli_remote_open(&s, cli, address, ns, &err.error)
+                   : tl_cli_server_open(&s, tl_cli_text(cli, "db-filename"), ns, true, &err.error);
     if (rc != TL_OK) {
         return tl_cli_fail(1, "%s", err.error.message);
     }
@@ -94,9 +96,14 @@ int tl_cmd_workflow_show(struct tl_cli *cli)
     if (file) {
         return show_file(cli, json);
     }
-    if (!tl_cli_text(cli, "workflow-id") || !tl_cli_text(cli, "db-filename")) {
-        return tl_cli_fail(
-            2, "workflow show: give --history-file, or --workflow-id with --db-filename");
+    const char *address;
+    int code = tl_cli_address(cli, &address);
+    if (code) {
+        return code;
     }
-    return show_database(cli, json);
+    if (!tl_cli_text(cli, "workflow-id") || (!address && !tl_cli_text(cli, "db-filename"))) {
+        return tl_cli_fail(2, "workflow show: give --history-file, or --workflow-id with "
+                              "--db-filename or --address");
+    }
+    return show_served(cli, address, json);
 }

@@ -1,12 +1,13 @@
-/* An embedded server with a client, for commands that work on a database file. Thread: main. */
+/* A client of an embedded server on a database file, or of a server at an address. Thread: main. */
 #pragma once
 
 #include "base/error.h"
+#include "cli/cli.h"
 #include "client/client.h"
 #include "server/server.h"
 
 struct tl_cli_server {
-    struct tl_server *server;
+    struct tl_server *server; /* NULL: at an address */
     struct tl_channel *channel;
     struct tl_client *client;
 };
@@ -14,4 +15,13 @@ struct tl_cli_server {
 /* db NULL: in memory. must_exist: a file that is not there is TL_ENOTFOUND instead of a new database. */
 tl_rc tl_cli_server_open(struct tl_cli_server *s, const char *db, const char *namespace_name,
                          bool must_exist, struct tl_error *err) TL_MUST_USE;
+/* The address that the options of with_address (commands.lua) lead to; NULL in *address: none, use
+ * the embedded server. A --db-filename wins over an address from the environment.
+ * Returns 0 or an exit code. */
+int tl_cli_address(struct tl_cli *cli, const char **address);
+/* Whether these options ask for TLS. */
+bool tl_cli_wants_tls(struct tl_cli *cli);
+/* A client of the server at the address, with the options of with_address. Nothing is sent yet. */
+tl_rc tl_cli_remote_open(struct tl_cli_server *s, struct tl_cli *cli, const char *address,
+                         const char *namespace_name, struct tl_error *err) TL_MUST_USE;
 void tl_cli_server_close(struct tl_cli_server *s);

@@ -372,11 +372,12 @@ int tl_cli_log_options(struct tl_cli *cli)
         return tl_cli_fail(
             2, "--log-level wants trace, debug, info, warn, error or never, got '%s'", name);
     }
-    if (strcmp(format, "json") != 0 && strcmp(format, "text") != 0) {
+    bool text = strcmp(format, "text") == 0 || strcmp(format, "pretty") == 0;
+    if (strcmp(format, "json") != 0 && !text) {
         return tl_cli_fail(2, "--log-format wants text or json, got '%s'", format);
     }
     tl_log_level(level);
-    tl_log_json(strcmp(format, "json") == 0);
+    tl_log_json(!text);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "luahost/host.h"
 #include "luahost/pb_lua.h"
 #include "proto/pb.h"
+#include "rpc/grpc.h"
 #include "server/server.h"
 
 #define SERVER_TYPE "temporal.core.server"
@@ -127,23 +128,83 @@ static int server_close(lua_State *L)
     return 0;
 }
 
+static struct tl_host_connection *push_connection(lua_State *L)
+{
+    struct tl_host_connection *c = lua_newuserdatauv(L, sizeof *c, 0);
+    memset(c, 0, sizeof *c);
+    luaL_setmetatable(L, CONNECTION_TYPE);
+    return c;
+}
+
+static void make_client(lua_State *L, struct tl_host_connection *c, const char *ns,
+                        const char *identity)
+{
+    struct tl_client_config config = {
+        .channel = c->channel,
+        .namespace_name = tl_str(ns),
+        .identity = tl_str(identity),
+        .pump = tl_host_pump(tl_host_get(L)),
+    };
+    c->client = tl_client_new(&config);
+}
+
 /* [-0, +1, v] core.connect(server, namespace, identity) */
 static int connect(lua_State *L)
 {
     struct tl_host_server *server = tl_host_check_server(L, 1);
     const char *ns = luaL_checkstring(L, 2), *identity = luaL_checkstring(L, 3);
-    struct tl_host_connection *c = lua_newuserdatauv(L, sizeof *c, 0);
-    memset(c, 0, sizeof *c);
-    luaL_setmetatable(L, CONNECTION_TYPE);
-    struct tl_client_config config = {
-        .namespace_name = tl_str(ns),
-        .identity = tl_str(identity),
-        .pump = tl_host_pump(tl_host_get(L)),
-    };
+    struct tl_host_connection *c = push_connection(L);
     server->holds++;
     c->server = server;
-    c->channel = config.channel = tl_local_channel_open(tl_server_service(server->server));
-    c->client = tl_client_new(&config);
+    c->channel = tl_local_channel_open(tl_server_service(server->server));
+    make_client(L, c, ns, identity);
+    return 1;
+}
+
+/* Names and values of the table field `headers` of the table at 1; borrowed from it. */
+static size_t header_list(lua_State *L, struct tl_grpc_header *out)
+{
+    size_t n = 0;
+    lua_getfield(L, 1, "headers");
+    if (!lua_isnil(L, -1)) {
+        luaL_checktype(L, -1, LUA_TTABLE);
+        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+            if (n == TEXTS_MAX || lua_type(L, -2) != LUA_TSTRING ||
+                lua_type(L, -1) != LUA_TSTRING) {
+                luaL_error(L, "headers: at most %d names with texts as values", TEXTS_MAX);
+            }
+            out[n++] = (struct tl_grpc_header){lua_tostring(L, -2), lua_tostring(L, -1)};
+        }
+    }
+    lua_pop(L, 1);
+    return n;
+}
+
+/* [-0, +1, v] core.connect_address{ address, namespace, identity, api_key, tls, ca_file, cert_file,
+ * key_file, server_name, headers } */
+static int connect_address(lua_State *L)
+{
+    struct tl_grpc_header headers[TEXTS_MAX];
+    struct tl_error err;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    struct tl_grpc_channel_options o = {
+        .address = text_field(L, "address"),
+        .namespace_name = text_field(L, "namespace"),
+        .api_key = text_field(L, "api_key"),
+        .tls = flag_field(L, "tls"),
+        .ca_file = text_field(L, "ca_file"),
+        .cert_file = text_field(L, "cert_file"),
+        .key_file = text_field(L, "key_file"),
+        .server_name = text_field(L, "server_name"),
+        .headers = headers,
+        .header_count = header_list(L, headers),
+    };
+    struct tl_host_connection *c = push_connection(L);
+    if (tl_grpc_channel_open(&c->channel, &o, &err) != TL_OK) {
+        c->channel = NULL;
+        return luaL_error(L, "%s", err.message);
+    }
+    make_client(L, c, o.namespace_name, text_field(L, "identity"));
     return 1;
 }
 
@@ -243,14 +304,9 @@ static int identity(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"server_open", server_open},
-    {"server_close", server_close},
-    {"connect", connect},
-    {"disconnect", disconnect},
-    {"call", call},
-    {"history_page", history_page},
-    {"identity", identity},
-    {NULL, NULL},
+    {"server_open", server_open},         {"server_close", server_close}, {"connect", connect},
+    {"connect_address", connect_address}, {"disconnect", disconnect},     {"call", call},
+    {"history_page", history_page},       {"identity", identity},         {NULL, NULL},
 };
 
 static void new_type(lua_State *L, const char *name, lua_CFunction gc)

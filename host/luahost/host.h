@@ -64,7 +64,7 @@ __attribute__((visibility("default"))) int luaopen_temporal_core(lua_State *L);
 
 /* A connection userdata at `index`; raises when it is closed or something else. */
 struct tl_host_connection {
-    struct tl_host_server *server; /* retained */
+    struct tl_host_server *server; /* retained; NULL: a server elsewhere */
     struct tl_channel *channel;
     struct tl_client *client;
 };

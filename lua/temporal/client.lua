@@ -454,6 +454,11 @@ function Handle:result(opts)
 end
 
 local connect_spec = {
+  address = string_kind,
+  api_key = string_kind,
+  tls = any,
+  headers = table_kind,
+  connect_timeout = duration,
   namespace = string_kind,
   identity = string_kind,
   db_filename = string_kind,
@@ -462,7 +467,20 @@ local connect_spec = {
   server = any,
 }
 
+local tls_spec = { ca_file = string_kind, cert_file = string_kind, key_file = string_kind, server_name = string_kind }
+
+---@class temporal.TLSOptions
+---@field ca_file? string PEM file of the authorities; nil: the system's
+---@field cert_file? string PEM file of the client's certificate
+---@field key_file? string PEM file of its key
+---@field server_name? string name expected in the server's certificate
+
 ---@class temporal.ConnectOptions
+---@field address? string host:port of a Temporal server; nil: TEMPORAL_ADDRESS, else the embedded server
+---@field api_key? string
+---@field tls? boolean|temporal.TLSOptions default: true with an api_key
+---@field headers? table<string, string> sent with every call
+---@field connect_timeout? number|string how long the first answer of the server is waited for
 ---@field namespace? string
 ---@field identity? string
 ---@field db_filename? string
@@ -470,14 +488,97 @@ local connect_spec = {
 ---@field sqlite_pragmas? string[]
 ---@field server? any
 
---- Opens the embedded server in this process, on `db_filename` (or in memory without one), and returns
---- a client of it. `server` takes the `embedded` field of another client instead of opening one.
+local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "server" }
+local remote_only = { "api_key", "tls", "headers", "connect_timeout" }
+
+local function environment(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+--- The address to use, or nil for the embedded server. The environment counts only where the options
+--- ask for neither.
+local function find_address(o)
+  local embedded
+  for _, name in ipairs(embedded_only) do
+    embedded = embedded or (o[name] ~= nil and name)
+  end
+  if o.address and embedded then
+    error(("temporal.connect: address and %s exclude each other"):format(embedded), 3)
+  end
+  local address = o.address or (not embedded and environment "TEMPORAL_ADDRESS") or nil
+  for _, name in ipairs(remote_only) do
+    if o[name] ~= nil and not address then
+      error(("temporal.connect: %s needs an address"):format(name), 3)
+    end
+  end
+  return address
+end
+
+--- tls = true, false or a table of files; the environment fills in what is not said.
+local function tls_options(o, api_key)
+  local given = o.tls
+  if given == nil then
+    local text = environment "TEMPORAL_TLS"
+    given = api_key ~= nil
+    if text then
+      given = text == "true" or text == "1"
+    end
+  end
+  if given and given ~= true then
+    given = options.check("temporal.connect: tls", tls_spec, given, 4)
+  end
+  local files = type(given) == "table" and given or {}
+  return {
+    tls = given and true or false,
+    ca_file = files.ca_file or environment "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
+    cert_file = files.cert_file or environment "TEMPORAL_TLS_CLIENT_CERT_PATH",
+    key_file = files.key_file or environment "TEMPORAL_TLS_CLIENT_KEY_PATH",
+    server_name = files.server_name or environment "TEMPORAL_TLS_SERVER_NAME",
+  }
+end
+
+local unimplemented = 12
+
+--- Asks the server once, so that a wrong address is told here and not by the first call.
+local function check_server(self, address, timeout)
+  local response, status, message, details =
+    core.call(self.connection, "GetSystemInfo", {}, timeout or 10 * 1000000000)
+  if not response and status ~= unimplemented then
+    self:close()
+    error(rpc_error.new(status, ("cannot connect to %s: %s"):format(address, message), details), 3)
+  end
+end
+
+local function connect_address(address, o)
+  local api_key = o.api_key or environment "TEMPORAL_API_KEY"
+  local c = tls_options(o, api_key)
+  c.address, c.api_key, c.headers = address, api_key, o.headers
+  c.namespace, c.identity = o.namespace, o.identity
+  local self = setmetatable({
+    connection = core.connect_address(c),
+    namespace = o.namespace,
+    identity = o.identity,
+    address = address,
+  }, Client)
+  check_server(self, address, o.connect_timeout)
+  return self
+end
+
+--- Connects to a Temporal server at `address` ("host:port"), with `api_key`, `tls` and `headers` where
+--- it wants them; or, without an address, opens the embedded server in this process, on `db_filename`
+--- (or in memory without one), and returns a client of it. `server` takes the `embedded` field of
+--- another client instead of opening one.
 ---@param opts? temporal.ConnectOptions
 ---@return temporal.Client
 function client.connect(opts)
   local o = options.check("temporal.connect", connect_spec, opts)
-  o.namespace = o.namespace or os.getenv "TEMPORAL_NAMESPACE" or "default"
+  local address = find_address(o)
+  o.namespace = o.namespace or environment "TEMPORAL_NAMESPACE" or "default"
   o.identity = o.identity or core.identity()
+  if address then
+    return connect_address(address, o)
+  end
   local server = o.server or core.server_open(o)
   return setmetatable({
     own_server = not o.server and server or nil,

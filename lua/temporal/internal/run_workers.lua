@@ -27,7 +27,7 @@ local function load_workers(script)
 end
 
 ---@param scripts string[]
----@param connection { db_filename?: string, namespace: string }
+---@param connection temporal.ConnectOptions
 return function(scripts, connection)
   local workers = {}
   for _, script in ipairs(scripts) do

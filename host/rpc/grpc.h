@@ -1,0 +1,68 @@
+/* gRPC over TCP, both ways: a server that delivers requests to a service, and a channel to any
+ * Temporal server, plain or with TLS. No gRPC type shows here; only host/rpc/grpc knows the library.
+ *
+ * The library is started with the first server or channel and stopped with the last: a process that
+ * uses neither pays nothing for it.
+ * Threads: each server and each channel has one thread of its own for completions; `handle`,
+ * `cancelled` and `done` run on it. open and close: the owner's thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "rpc/rpc.h"
+
+/* --- Server ------------------------------------------------------------------------------------ */
+
+struct tl_grpc_server;
+
+struct tl_grpc_server_options {
+    const char *ip;        /* address or name to listen on; NULL: localhost */
+    int port;              /* 0: any free one */
+    const char *cert_file; /* PEM; NULL: plain text */
+    const char *key_file;  /* PEM; goes with cert_file */
+    const char
+        *client_ca_file; /* PEM; clients must show a certificate signed by these; may be NULL */
+};
+
+/* Listens and delivers requests to the service until close. The port serves when this returns.
+ * grpc.health.v1.Health/Check is answered here.
+ * Owns: *out belongs to the caller. The service must outlive it and be served while it closes.
+ * Errors: TL_EINVAL (options, files), TL_EUNAVAILABLE (port in use), TL_EPERMISSION (port), TL_EIO. */
+tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_server_options *o,
+                          const struct tl_rpc_service *service, struct tl_error *err) TL_MUST_USE;
+int tl_grpc_server_port(const struct tl_grpc_server *s);
+/* Refuses new calls, asks the service to give up long polls, gives the others a second, cancels what
+ * is left, and returns when no request is held any more. NULL is fine. */
+void tl_grpc_server_close(struct tl_grpc_server *s);
+
+/* --- Channel ----------------------------------------------------------------------------------- */
+
+struct tl_grpc_header {
+    const char *name; /* lower case */
+    const char *value;
+};
+
+struct tl_grpc_channel_options {
+    const char *address;        /* "host:port" */
+    const char *namespace_name; /* sent as the header temporal-namespace; may be NULL */
+    const char *api_key;        /* sent as a bearer token; may be NULL */
+    bool tls;
+    const char *ca_file;     /* PEM; NULL: the system's authorities */
+    const char *cert_file;   /* PEM of the client's certificate; may be NULL */
+    const char *key_file;    /* PEM; goes with cert_file */
+    const char *server_name; /* expected in the certificate; NULL: the address's host */
+    const struct tl_grpc_header *headers; /* more headers for every call */
+    size_t header_count;
+    int64_t keepalive_ms;         /* silence before a ping; 0: 30 s */
+    int64_t keepalive_timeout_ms; /* until the connection counts as dead; 0: 15 s */
+};
+
+/* A channel (rpc.h). It connects with the first call and reconnects by itself; a call made while the
+ * server cannot be reached ends with UNAVAILABLE at once.
+ * Owns: *out is closed with tl_channel_close; the options are copied.
+ * Errors: TL_EINVAL (address, headers, files), TL_EIO. */
+tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel_options *o,
+                           struct tl_error *err) TL_MUST_USE;

@@ -1,0 +1,420 @@
+/* A channel over gRPC. Each call is one batch of six operations; its completion makes the result.
+ * A call is held by its maker and by the completion thread; the last to let go frees it, so a cancel
+ * may race with the end. Thread: any; completions on the channel's own thread. */
+#include <grpc/grpc_security.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "rpc/grpc.h"
+#include "rpc/grpc/common.h"
+
+#define GRPC_CLIENT_NAME "temporal-lua"
+#define GRPC_CLIENT_VERSION "0.1.0"
+#define SYSTEM_AUTHORITIES "/etc/ssl/certs/ca-certificates.crt"
+#define HEADERS_OWN 4
+#define HEADERS_MAX 64
+#define CLOSE_WAIT_MS 5000
+
+struct channel {
+    struct tl_channel base;
+    grpc_channel *grpc;
+    grpc_completion_queue *cq;
+    pthread_t thread;
+    grpc_slice paths[TL_METHOD_COUNT];
+    grpc_metadata headers[HEADERS_MAX];
+    size_t header_count;
+    atomic_size_t live; /* calls not yet freed */
+};
+
+struct call {
+    struct tl_rpc_call base;
+    struct tl_grpc_tag tag;
+    enum tl_method method;
+    tl_rpc_done_fn done;
+    void *ud;
+    atomic_int holds;
+    grpc_call *grpc;
+    grpc_metadata_array initial, trailing;
+    grpc_byte_buffer *reply;
+    grpc_status_code status;
+    grpc_slice message;
+};
+
+static struct channel *channel_of(struct tl_channel *ch)
+{
+    return TL_CONTAINER(ch, struct channel, base);
+}
+
+static struct call *call_of(struct tl_rpc_call *c)
+{
+    return TL_CONTAINER(c, struct call, base);
+}
+
+/* --- calls -------------------------------------------------------------------------------------- */
+
+static void let_go(struct call *c)
+{
+    if (atomic_fetch_sub(&c->holds, 1) == 1) {
+        struct channel *ch = channel_of(c->base.channel);
+        if (c->grpc) {
+            grpc_call_unref(c->grpc);
+        }
+        tl_mem_free(c);
+        atomic_fetch_sub(&ch->live, 1);
+    }
+}
+
+static struct tl_str details_of(const grpc_metadata_array *trailing)
+{
+    for (size_t i = 0; i < trailing->count; i++) {
+        const grpc_metadata *m = &trailing->metadata[i];
+        if (tl_str_eqc(tl_grpc_slice_str(&m->key), TL_GRPC_DETAILS_KEY)) {
+            return tl_grpc_slice_str(&m->value);
+        }
+    }
+    return (struct tl_str){0};
+}
+
+static struct tl_rpc_result *result_of(struct call *c)
+{
+    struct tl_str none = {0};
+    struct tl_rpc_result *r;
+    char *body = NULL;
+    size_t n = 0;
+    if (c->status != GRPC_STATUS_OK) {
+        return tl_rpc_result_new(c->method, c->ud, (int)c->status, tl_grpc_slice_str(&c->message),
+                                 details_of(&c->trailing), none);
+    }
+    if (!c->reply) {
+        return tl_rpc_result_new(c->method, c->ud, GRPC_STATUS_INTERNAL,
+                                 TL_STR_LIT("the server ended the call without an answer"), none,
+                                 none);
+    }
+    tl_rc rc = tl_grpc_buffer_read(c->reply, &body, &n);
+    if (rc != TL_OK) {
+        return tl_rpc_result_new(c->method, c->ud, tl_rc_grpc_status(rc),
+                                 TL_STR_LIT("the answer cannot be held or read"), none, none);
+    }
+    r = tl_rpc_result_new(c->method, c->ud, 0, none, none, tl_str_n(body, n));
+    tl_mem_free(body);
+    return r;
+}
+
+static void ended(struct tl_grpc_tag *tag, bool ok)
+{
+    struct call *c = TL_CONTAINER(tag, struct call, tag);
+    (void)ok; /* a batch that receives the status always succeeds */
+    struct tl_rpc_result *r = result_of(c);
+    grpc_metadata_array_destroy(&c->initial);
+    grpc_metadata_array_destroy(&c->trailing);
+    grpc_byte_buffer_destroy(c->reply);
+    grpc_slice_unref(c->message);
+    c->done(c->ud, r);
+    let_go(c);
+}
+
+static grpc_call_error start(struct channel *ch, struct call *c, struct tl_str request)
+{
+    grpc_byte_buffer *body = tl_grpc_buffer(request);
+    grpc_op ops[6];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[0].data.send_initial_metadata.count = ch->header_count;
+    ops[0].data.send_initial_metadata.metadata = ch->headers;
+    ops[1].op = GRPC_OP_SEND_MESSAGE;
+    ops[1].data.send_message.send_message = body;
+    ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    ops[3].op = GRPC_OP_RECV_INITIAL_METADATA;
+    ops[3].data.recv_initial_metadata.recv_initial_metadata = &c->initial;
+    ops[4].op = GRPC_OP_RECV_MESSAGE;
+    ops[4].data.recv_message.recv_message = &c->reply;
+    ops[5].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+    ops[5].data.recv_status_on_client.trailing_metadata = &c->trailing;
+    ops[5].data.recv_status_on_client.status = &c->status;
+    ops[5].data.recv_status_on_client.status_details = &c->message;
+    grpc_call_error e = grpc_call_start_batch(c->grpc, ops, 6, tl_grpc_tag_sent(&c->tag), NULL);
+    grpc_byte_buffer_destroy(body);
+    return e;
+}
+
+static gpr_timespec deadline_after(int64_t timeout_ns)
+{
+    if (timeout_ns <= 0) {
+        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    }
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_nanos(timeout_ns, GPR_TIMESPAN));
+}
+
+static struct tl_rpc_call *make_call(struct tl_channel *base, enum tl_method m,
+                                     struct tl_str request, int64_t timeout_ns, tl_rpc_done_fn done,
+                                     void *ud)
+{
+    struct channel *ch = channel_of(base);
+    struct call *c = TL_NEW(struct call);
+    c->base.channel = base;
+    c->tag.done = ended;
+    c->method = m;
+    c->done = done;
+    c->ud = ud;
+    c->message = grpc_empty_slice();
+    grpc_metadata_array_init(&c->initial);
+    grpc_metadata_array_init(&c->trailing);
+    atomic_store(&c->holds, 2); /* the caller and the completion */
+    atomic_fetch_add(&ch->live, 1);
+    c->grpc = grpc_channel_create_call(ch->grpc, NULL, GRPC_PROPAGATE_DEFAULTS, ch->cq,
+                                       ch->paths[m], NULL, deadline_after(timeout_ns), NULL);
+    if (start(ch, c, request) != GRPC_CALL_OK) {
+        c->status = GRPC_STATUS_INTERNAL;
+        c->message = tl_grpc_slice(TL_STR_LIT("the call could not be started"));
+        ended(&c->tag, false);
+    }
+    return &c->base;
+}
+
+static void cancel_call(struct tl_rpc_call *c)
+{
+    grpc_call_cancel(call_of(c)->grpc, NULL);
+}
+
+static void release_call(struct tl_rpc_call *c)
+{
+    let_go(call_of(c));
+}
+
+/* --- close --------------------------------------------------------------------------------------- */
+
+static void free_slices(struct channel *ch)
+{
+    for (size_t i = 0; i < TL_METHOD_COUNT; i++) {
+        grpc_slice_unref(ch->paths[i]);
+    }
+    for (size_t i = 0; i < ch->header_count; i++) {
+        grpc_slice_unref(ch->headers[i].key);
+        grpc_slice_unref(ch->headers[i].value);
+    }
+}
+
+static void close_channel(struct tl_channel *base)
+{
+    struct channel *ch = channel_of(base);
+    /* The completion thread lets go of a call only after done has run: what done posted may have
+     * brought us here first. */
+    for (int i = 0; atomic_load(&ch->live) != 0 && i < CLOSE_WAIT_MS; i++) {
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    TL_ASSERT(atomic_load(&ch->live) == 0);
+    grpc_channel_destroy(ch->grpc);
+    grpc_completion_queue_shutdown(ch->cq);
+    pthread_join(ch->thread, NULL);
+    grpc_completion_queue_destroy(ch->cq);
+    free_slices(ch);
+    tl_mem_free(ch);
+    grpc_shutdown_blocking();
+}
+
+/* --- open ---------------------------------------------------------------------------------------- */
+
+static tl_rc add_header(struct channel *ch, const char *name, struct tl_str value,
+                        struct tl_error *err)
+{
+    grpc_metadata *m = &ch->headers[ch->header_count];
+    memset(m, 0, sizeof *m);
+    m->key = tl_grpc_slice(tl_str(name));
+    m->value = tl_grpc_slice(value);
+    ch->header_count++; /* freed with the channel */
+    if (!grpc_header_key_is_legal(m->key) || strncmp(name, "grpc-", 5) == 0) {
+        return tl_error_set(err, TL_EINVAL, "'%s' cannot be the name of a header", name);
+    }
+    if (!grpc_is_binary_header(m->key) && !grpc_header_nonbin_value_is_legal(m->value)) {
+        return tl_error_set(err, TL_EINVAL, "the header '%s' has characters that cannot be sent",
+                            name);
+    }
+    return TL_OK;
+}
+
+static tl_rc add_headers(struct channel *ch, const struct tl_grpc_channel_options *o,
+                         struct tl_error *err)
+{
+    tl_rc rc = add_header(ch, "client-name", TL_STR_LIT(GRPC_CLIENT_NAME), err);
+    if (rc == TL_OK) {
+        rc = add_header(ch, "client-version", TL_STR_LIT(GRPC_CLIENT_VERSION), err);
+    }
+    if (rc == TL_OK && o->namespace_name && *o->namespace_name) {
+        rc = add_header(ch, "temporal-namespace", tl_str(o->namespace_name), err);
+    }
+    if (rc == TL_OK && o->api_key && *o->api_key) {
+        size_t n = strlen(o->api_key) + sizeof "Bearer ";
+        char *text = tl_mem_alloc(n);
+        snprintf(text, n, "Bearer %s", o->api_key);
+        rc = add_header(ch, "authorization", tl_str(text), err);
+        tl_mem_free(text);
+    }
+    if (rc == TL_OK && o->header_count > HEADERS_MAX - HEADERS_OWN) {
+        rc = tl_error_set(err, TL_EINVAL, "at most %d headers can be added",
+                          HEADERS_MAX - HEADERS_OWN);
+    }
+    for (size_t i = 0; rc == TL_OK && i < o->header_count; i++) {
+        rc = add_header(ch, o->headers[i].name, tl_str(o->headers[i].value), err);
+    }
+    return rc;
+}
+
+static tl_rc read_pair(const struct tl_grpc_channel_options *o, grpc_ssl_pem_key_cert_pair *pair,
+                       struct tl_error *err)
+{
+    char *text = NULL;
+    if (!o->cert_file != !o->key_file) {
+        return tl_error_set(err, TL_EINVAL,
+                            "a client certificate and its key have to be given together");
+    }
+    tl_rc rc =
+        o->cert_file ? tl_grpc_read_pem("client certificate", o->cert_file, &text, err) : TL_OK;
+    pair->cert_chain = text;
+    text = NULL;
+    if (rc == TL_OK && o->key_file) {
+        rc = tl_grpc_read_pem("client key", o->key_file, &text, err);
+    }
+    pair->private_key = text;
+    return rc;
+}
+
+static tl_rc make_credentials(const struct tl_grpc_channel_options *o,
+                              grpc_channel_credentials **out, struct tl_error *err)
+{
+    grpc_ssl_pem_key_cert_pair pair = {0};
+    const char *ca_file = o->ca_file;
+    char *ca = NULL;
+    if (!o->tls) {
+        *out = grpc_insecure_credentials_create();
+        return TL_OK;
+    }
+    if (!ca_file && access(SYSTEM_AUTHORITIES, R_OK) == 0) {
+        ca_file = SYSTEM_AUTHORITIES;
+    }
+    tl_rc rc = ca_file ? tl_grpc_read_pem("certificate authorities", ca_file, &ca, err) : TL_OK;
+    if (rc == TL_OK) {
+        rc = read_pair(o, &pair, err);
+    }
+    if (rc == TL_OK) {
+        *out = grpc_ssl_credentials_create(ca, pair.cert_chain ? &pair : NULL, NULL, NULL);
+    }
+    tl_mem_free(ca);
+    tl_mem_free((void *)(uintptr_t)pair.cert_chain);
+    tl_mem_free((void *)(uintptr_t)pair.private_key);
+    return rc;
+}
+
+static grpc_arg int_arg(const char *key, int value)
+{
+    return (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
+}
+
+static grpc_arg text_arg(const char *key, const char *value)
+{
+    return (grpc_arg){.type = GRPC_ARG_STRING,
+                      .key = (char *)(uintptr_t)key,
+                      .value.string = (char *)(uintptr_t)value};
+}
+
+static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_options *o,
+                              grpc_channel_credentials *credentials)
+{
+    int keepalive = o->keepalive_ms > 0 ? (int)o->keepalive_ms : 30000;
+    int timeout = o->keepalive_timeout_ms > 0 ? (int)o->keepalive_timeout_ms : 15000;
+    grpc_arg args[20];
+    size_t n = 0;
+    args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, TL_GRPC_MESSAGE_BYTES_MAX);
+    args[n++] = int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1);
+    args[n++] = int_arg(GRPC_ARG_MAX_METADATA_SIZE, TL_GRPC_METADATA_BYTES_MAX);
+    args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive);
+    args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, timeout);
+    args[n++] = int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    /* The default of two would end the pings in the middle of a long poll. */
+    args[n++] = int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    /* Temporal's rules for retries are the client's (client/retry.c). */
+    args[n++] = int_arg(GRPC_ARG_ENABLE_RETRIES, 0);
+    args[n++] = int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+    args[n++] = int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    args[n++] = int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+    args[n++] = int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    args[n++] = int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+    args[n++] =
+        text_arg(GRPC_ARG_PRIMARY_USER_AGENT_STRING, GRPC_CLIENT_NAME "/" GRPC_CLIENT_VERSION);
+    if (o->server_name && *o->server_name) {
+        args[n++] = text_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, o->server_name);
+    }
+    TL_ASSERT(n <= sizeof args / sizeof args[0]);
+    ch->grpc = grpc_channel_create(o->address, credentials, &(grpc_channel_args){n, args});
+}
+
+static tl_rc check_address(const char *address, struct tl_error *err)
+{
+    const char *colon = address ? strrchr(address, ':') : NULL;
+    if (!colon || colon == address || !colon[1] ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strstr(address, "://") ||
+        strspn(colon + 1, "0") == strlen(colon + 1) || strlen(colon + 1) > 5) {
+        return tl_error_set(err, TL_EINVAL, "the address must be host:port, got '%s'",
+                            address ? address : "");
+    }
+    return TL_OK;
+}
+
+static void *serve(void *ud)
+{
+    tl_grpc_serve(ud);
+    return NULL;
+}
+
+tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel_options *o,
+                           struct tl_error *err)
+{
+    grpc_channel_credentials *credentials = NULL;
+    tl_rc rc = check_address(o->address, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    grpc_init();
+    struct channel *ch = TL_NEW(struct channel);
+    ch->base = (struct tl_channel){make_call, cancel_call, release_call, close_channel};
+    for (int i = 0; i < TL_METHOD_COUNT; i++) {
+        ch->paths[i] = tl_grpc_slice(tl_str(tl_method_info((enum tl_method)i)->path));
+    }
+    rc = add_headers(ch, o, err);
+    if (rc == TL_OK) {
+        rc = make_credentials(o, &credentials, err);
+    }
+    if (rc == TL_OK && !credentials) {
+        rc = tl_error_set(err, TL_EINVAL, "the certificates are not usable");
+    }
+    if (rc == TL_OK) {
+        make_grpc_channel(ch, o, credentials);
+        ch->cq = grpc_completion_queue_create_for_next(NULL);
+        if (pthread_create(&ch->thread, NULL, serve, ch->cq) != 0) {
+            grpc_channel_destroy(ch->grpc);
+            grpc_completion_queue_shutdown(ch->cq);
+            grpc_completion_queue_destroy(ch->cq);
+            rc = tl_error_set(err, TL_EIO, "cannot start a thread");
+        }
+    }
+    if (credentials) {
+        grpc_channel_credentials_release(credentials);
+    }
+    if (rc != TL_OK) {
+        free_slices(ch);
+        tl_mem_free(ch);
+        grpc_shutdown_blocking();
+        return rc;
+    }
+    *out = &ch->base;
+    return TL_OK;
+}

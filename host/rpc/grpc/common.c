@@ -1,0 +1,104 @@
+/* See common.h. Thread: any. */
+#include "rpc/grpc/common.h"
+
+#include <errno.h>
+#include <grpc/byte_buffer_reader.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define PEM_BYTES_MAX (4 * 1024 * 1024)
+
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *p);
+void __tsan_release(void *p);
+#define HANDED_OVER(p) __tsan_release(p)
+#define TAKEN_OVER(p) __tsan_acquire(p)
+#else
+#define HANDED_OVER(p) (void)(p)
+#define TAKEN_OVER(p) (void)(p)
+#endif
+
+void *tl_grpc_tag_sent(struct tl_grpc_tag *tag)
+{
+    HANDED_OVER(tag);
+    return tag;
+}
+
+void tl_grpc_serve(grpc_completion_queue *cq)
+{
+    for (;;) {
+        grpc_event ev = grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        if (ev.type == GRPC_QUEUE_SHUTDOWN) {
+            return;
+        }
+        if (ev.type == GRPC_OP_COMPLETE) {
+            struct tl_grpc_tag *tag = ev.tag;
+            TAKEN_OVER(tag);
+            tag->done(tag, ev.success != 0);
+        }
+    }
+}
+
+struct tl_str tl_grpc_slice_str(const grpc_slice *s)
+{
+    return tl_str_n(GRPC_SLICE_START_PTR(*s), GRPC_SLICE_LENGTH(*s));
+}
+
+grpc_slice tl_grpc_slice(struct tl_str s)
+{
+    return grpc_slice_from_copied_buffer(s.p ? s.p : "", s.n);
+}
+
+grpc_byte_buffer *tl_grpc_buffer(struct tl_str s)
+{
+    grpc_slice slice = tl_grpc_slice(s);
+    grpc_byte_buffer *b = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    return b;
+}
+
+tl_rc tl_grpc_buffer_read(grpc_byte_buffer *b, char **out, size_t *n)
+{
+    grpc_byte_buffer_reader reader;
+    grpc_slice slice;
+    size_t length = 0;
+    if (!grpc_byte_buffer_reader_init(&reader, b)) {
+        return TL_EDECODE;
+    }
+    length = grpc_byte_buffer_length(reader.buffer_out);
+    char *p = tl_mem_try(length + 1);
+    tl_rc rc = p ? TL_OK : TL_EMEMORY;
+    *n = 0;
+    while (p && grpc_byte_buffer_reader_next(&reader, &slice)) {
+        size_t part = GRPC_SLICE_LENGTH(slice);
+        if (part) {
+            memcpy(p + *n, GRPC_SLICE_START_PTR(slice), part);
+        }
+        *n += part;
+        grpc_slice_unref(slice);
+    }
+    grpc_byte_buffer_reader_destroy(&reader);
+    *out = p;
+    return rc;
+}
+
+tl_rc tl_grpc_read_pem(const char *what, const char *path, char **out, struct tl_error *err)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        return tl_error_set(err, TL_EINVAL, "cannot read the %s '%s': %s", what, path,
+                            strerror(errno));
+    }
+    char *text = tl_mem_alloc(PEM_BYTES_MAX + 1);
+    size_t n = fread(text, 1, PEM_BYTES_MAX, f);
+    bool failed = ferror(f) != 0;
+    fclose(f);
+    if (failed || !strstr(text, "-----BEGIN ")) {
+        tl_mem_free(text);
+        return tl_error_set(err, TL_EINVAL, "the %s '%s' is not in PEM form", what, path);
+    }
+    *out = tl_mem_realloc(text, n + 1);
+    return TL_OK;
+}

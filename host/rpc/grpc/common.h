@@ -1,0 +1,37 @@
+/* What both ends share: completion tags, bytes in and out of gRPC's buffers, PEM files.
+ * Thread: any. */
+#pragma once
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
+#include <grpc/support/time.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+#define TL_GRPC_MESSAGE_BYTES_MAX (128 * 1024 * 1024)
+#define TL_GRPC_METADATA_BYTES_MAX (256 * 1024)
+#define TL_GRPC_DETAILS_KEY "grpc-status-details-bin"
+
+/* What comes out of a completion queue: the operation embeds it. */
+struct tl_grpc_tag {
+    void (*done)(struct tl_grpc_tag *tag, bool ok);
+};
+
+/* Serves completions until the queue is shut down and empty. */
+void tl_grpc_serve(grpc_completion_queue *cq);
+
+/* ThreadSanitizer does not see into the library: what a tag points to is handed over by these. */
+void *tl_grpc_tag_sent(struct tl_grpc_tag *tag);
+
+struct tl_str tl_grpc_slice_str(const grpc_slice *s); /* borrowed */
+grpc_slice tl_grpc_slice(struct tl_str s);            /* a copy; owns: the caller */
+grpc_byte_buffer *tl_grpc_buffer(struct tl_str s);    /* a copy; owns: the caller */
+/* Copies a message, decompressed, into one block. TL_EMEMORY when there is no room, TL_EDECODE when
+ * it cannot be decompressed. Owns: *out (tl_mem_free). */
+tl_rc tl_grpc_buffer_read(grpc_byte_buffer *b, char **out, size_t *n) TL_MUST_USE;
+
+/* Reads a PEM file. Owns: *out (tl_mem_free). Errors: TL_EINVAL names the file. */
+tl_rc tl_grpc_read_pem(const char *what, const char *path, char **out,
+                       struct tl_error *err) TL_MUST_USE;

@@ -1,0 +1,289 @@
+/* The listening side: ports, credentials, life. Thread: the owner's, and one for completions. */
+#include "rpc/grpc/server.h"
+
+#include <errno.h>
+#include <grpc/grpc_security.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define CALLS_EXPECTED 64
+#define MEMORY_BYTES_MAX ((size_t)1 << 30)
+#define GRACE_MS 1000
+#define ADDRESSES_MAX 8
+#define PING_INTERVAL_MS 5000 /* clients ping about every 30 s; the default calls that an attack */
+
+/* --- addresses ------------------------------------------------------------------------------------ */
+
+/* Whether the port can be had. The library tells only that it cannot, not why. */
+static tl_rc probe(const struct addrinfo *a, const char *name, int port, bool *usable,
+                   struct tl_error *err)
+{
+    int on = 1, fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+    *usable = false;
+    if (fd < 0) {
+        return TL_OK; /* the machine does not have this kind of address */
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    int failed = bind(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
+    close(fd);
+    *usable = failed == 0;
+    switch (failed) {
+    case EADDRINUSE:
+        return tl_error_set(err, TL_EUNAVAILABLE, "port %d on %s is in use by another process",
+                            port, name);
+    case EACCES:
+    case EPERM:
+        return tl_error_set(err, TL_EPERMISSION, "no permission to listen on port %d on %s", port,
+                            name);
+    default:
+        return TL_OK;
+    }
+}
+
+static void address_text(const struct addrinfo *a, int port, char *out, size_t cap)
+{
+    char host[NI_MAXHOST] = "";
+    getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    snprintf(out, cap, a->ai_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, port);
+}
+
+/* The first address must be had; those after it (::1 beside 127.0.0.1) get the same port. */
+static tl_rc listen_on(struct tl_grpc_server *s, const struct addrinfo *list, const char *name,
+                       int port, grpc_server_credentials *credentials, struct tl_error *err)
+{
+    char text[NI_MAXHOST + 16];
+    s->port = 0;
+    for (const struct addrinfo *a = list; a; a = a->ai_next) {
+        bool usable;
+        tl_rc rc = probe(a, name, port, &usable, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+        if (!usable) {
+            continue;
+        }
+        address_text(a, s->port ? s->port : port, text, sizeof text);
+        int bound = grpc_server_add_http2_port(s->grpc, text, credentials);
+        if (!bound && !s->port) {
+            return tl_error_set(err, TL_EIO, "cannot listen on %s", text);
+        }
+        s->port = s->port ? s->port : bound;
+    }
+    if (!s->port) {
+        return tl_error_set(err, TL_EINVAL, "'%s' is not an address of this machine", name);
+    }
+    return TL_OK;
+}
+
+static tl_rc resolve_and_listen(struct tl_grpc_server *s, const struct tl_grpc_server_options *o,
+                                grpc_server_credentials *credentials, struct tl_error *err)
+{
+    const char *name = o->ip && *o->ip ? o->ip : "localhost";
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *list = NULL;
+    char service[16];
+    if (o->port < 0 || o->port > 65535) {
+        return tl_error_set(err, TL_EINVAL, "a port is a number from 0 to 65535, got %d", o->port);
+    }
+    snprintf(service, sizeof service, "%d", o->port);
+    int failed = getaddrinfo(name, service, &hints, &list);
+    if (failed) {
+        return tl_error_set(err, TL_EINVAL, "'%s' is not an address: %s", name,
+                            gai_strerror(failed));
+    }
+    tl_rc rc = listen_on(s, list, name, o->port, credentials, err);
+    freeaddrinfo(list);
+    return rc;
+}
+
+/* --- credentials ---------------------------------------------------------------------------------- */
+
+static tl_rc make_credentials(const struct tl_grpc_server_options *o, grpc_server_credentials **out,
+                              struct tl_error *err)
+{
+    grpc_ssl_pem_key_cert_pair pair;
+    char *cert = NULL, *key = NULL, *ca = NULL;
+    if (!o->cert_file != !o->key_file || (o->client_ca_file && !o->cert_file)) {
+        return tl_error_set(err, TL_EINVAL,
+                            "TLS wants the server's certificate and key, and a client authority "
+                            "only beside them");
+    }
+    if (!o->cert_file) {
+        *out = grpc_insecure_server_credentials_create();
+        return TL_OK;
+    }
+    tl_rc rc = tl_grpc_read_pem("server certificate", o->cert_file, &cert, err);
+    if (rc == TL_OK) {
+        rc = tl_grpc_read_pem("server key", o->key_file, &key, err);
+    }
+    if (rc == TL_OK && o->client_ca_file) {
+        rc = tl_grpc_read_pem("client authorities", o->client_ca_file, &ca, err);
+    }
+    if (rc == TL_OK) {
+        pair = (grpc_ssl_pem_key_cert_pair){key, cert};
+        *out = grpc_ssl_server_credentials_create_ex(
+            ca, &pair, 1,
+            ca ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+               : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+            NULL);
+        if (!*out) {
+            rc = tl_error_set(err, TL_EINVAL, "the server's certificate and key are not usable");
+        }
+    }
+    tl_mem_free(cert);
+    tl_mem_free(key);
+    tl_mem_free(ca);
+    return rc;
+}
+
+/* --- life ------------------------------------------------------------------------------------------ */
+
+static grpc_arg int_arg(const char *key, int value)
+{
+    return (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
+}
+
+static grpc_server *make_grpc_server(void)
+{
+    grpc_resource_quota *quota = grpc_resource_quota_create("temporal-lua");
+    grpc_arg args[] = {
+        int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, TL_GRPC_MESSAGE_BYTES_MAX),
+        int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        int_arg(GRPC_ARG_MAX_METADATA_SIZE, TL_GRPC_METADATA_BYTES_MAX),
+        int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
+        int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        /* Two servers on one port would share its connections without a word. */
+        int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
+        {.type = GRPC_ARG_POINTER,
+         .key = (char *)(uintptr_t)GRPC_ARG_RESOURCE_QUOTA,
+         .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
+    };
+    grpc_resource_quota_resize(quota, MEMORY_BYTES_MAX);
+    grpc_server *server =
+        grpc_server_create(&(grpc_channel_args){sizeof args / sizeof args[0], args}, NULL);
+    grpc_resource_quota_unref(quota);
+    return server;
+}
+
+static void shut_down(struct tl_grpc_tag *tag, bool ok)
+{
+    struct tl_grpc_server *s = TL_CONTAINER(tag, struct tl_grpc_server, shutdown_tag);
+    (void)ok;
+    pthread_mutex_lock(&s->mutex);
+    s->shutdown_done = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void *serve(void *ud)
+{
+    tl_grpc_serve(ud);
+    return NULL;
+}
+
+static struct tl_grpc_server *server_new(const struct tl_rpc_service *service)
+{
+    struct tl_grpc_server *s = TL_NEW(struct tl_grpc_server);
+    pthread_condattr_t attr;
+    s->service = service;
+    s->shutdown_tag.done = shut_down;
+    tl_list_init(&s->calls);
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    grpc_init();
+    s->grpc = make_grpc_server();
+    s->cq = grpc_completion_queue_create_for_next(NULL);
+    grpc_server_register_completion_queue(s->grpc, s->cq, NULL);
+    return s;
+}
+
+/* Every call has been freed and the server is shut down or was never started. */
+static void server_free(struct tl_grpc_server *s, bool has_thread)
+{
+    grpc_server_destroy(s->grpc);
+    grpc_completion_queue_shutdown(s->cq);
+    if (has_thread) {
+        pthread_join(s->thread, NULL);
+    }
+    grpc_completion_queue_destroy(s->cq);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->mutex);
+    tl_mem_free(s);
+    grpc_shutdown_blocking();
+}
+
+tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_server_options *o,
+                          const struct tl_rpc_service *service, struct tl_error *err)
+{
+    grpc_server_credentials *credentials = NULL;
+    struct tl_grpc_server *s = server_new(service);
+    bool has_thread = pthread_create(&s->thread, NULL, serve, s->cq) == 0;
+    tl_rc rc = has_thread ? make_credentials(o, &credentials, err)
+                          : tl_error_set(err, TL_EIO, "cannot start a thread");
+    if (rc == TL_OK) {
+        rc = resolve_and_listen(s, o, credentials, err);
+    }
+    if (credentials) {
+        grpc_server_credentials_release(credentials);
+    }
+    if (rc != TL_OK) {
+        server_free(s, has_thread);
+        return rc;
+    }
+    grpc_server_start(s->grpc);
+    for (int i = 0; i < CALLS_EXPECTED; i++) {
+        tl_grpc_call_expect(s);
+    }
+    *out = s;
+    return TL_OK;
+}
+
+int tl_grpc_server_port(const struct tl_grpc_server *s)
+{
+    return s->port;
+}
+
+static bool wait_shutdown(struct tl_grpc_server *s, int64_t ms)
+{
+    struct timespec at;
+    int failed = 0;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    pthread_mutex_lock(&s->mutex);
+    while (!s->shutdown_done && !failed) {
+        failed = pthread_cond_timedwait(&s->changed, &s->mutex, &at);
+    }
+    bool done = s->shutdown_done;
+    pthread_mutex_unlock(&s->mutex);
+    return done;
+}
+
+void tl_grpc_server_close(struct tl_grpc_server *s)
+{
+    if (!s) {
+        return;
+    }
+    atomic_store(&s->closing, true);
+    grpc_server_shutdown_and_notify(s->grpc, s->cq, tl_grpc_tag_sent(&s->shutdown_tag));
+    tl_grpc_calls_give_up_polls(s);
+    if (!wait_shutdown(s, GRACE_MS)) {
+        grpc_server_cancel_all_calls(s->grpc);
+    }
+    pthread_mutex_lock(&s->mutex);
+    while (!s->shutdown_done || s->live) {
+        pthread_cond_wait(&s->changed, &s->mutex);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    server_free(s, true);
+}

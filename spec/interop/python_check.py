@@ -1,0 +1,433 @@
+"""The official Python SDK against `temporal-lua server start-dev`, and a Lua worker against the same
+server from Python. Prints TAP; every case is skipped when temporalio cannot be imported.
+
+usage: python_check.py TEMPORAL_LUA_BINARY
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from datetime import timedelta
+
+CASES = []
+
+try:
+    from temporalio import activity, workflow
+    from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+    from temporalio.common import RetryPolicy, WorkflowIDConflictPolicy
+    from temporalio.exceptions import (
+        ActivityError,
+        ApplicationError,
+        CancelledError,
+        WorkflowAlreadyStartedError,
+    )
+    from temporalio.service import RPCError, RPCStatusCode
+    from temporalio.testing import WorkflowEnvironment
+    from temporalio.worker import Replayer, Worker
+except ImportError as missing:
+    MISSING = str(missing)
+else:
+    MISSING = None
+
+LUA_WORKER = """
+local workflow = require "temporal.workflow"
+return workflow.define("greet_in_lua", function(name)
+  local word = "hello"
+  workflow.set_signal_handler("word", function(given) word = given end)
+  workflow.set_query_handler("word", function() return word end)
+  workflow.wait_condition(function() return word ~= "hello" end)
+  return workflow.execute_activity("join", { start_to_close_timeout = 10 }, word, name)
+end)
+"""
+
+LUA_SCRIPT = """
+local temporal = require "temporal"
+return temporal.worker {
+  task_queue = "lua-queue",
+  workflows = { "greet" },
+  activities = { join = function(a, b) return a .. ", " .. b end },
+}
+"""
+
+
+def case(fn):
+    CASES.append(fn)
+    return fn
+
+
+if not MISSING:
+    attempts = {}
+    heartbeats = []
+
+    @activity.defn
+    async def greet(name: str) -> str:
+        return f"hello, {name}"
+
+    @activity.defn
+    async def fails_twice(key: str) -> int:
+        attempts[key] = attempts.get(key, 0) + 1
+        if attempts[key] < 3:
+            raise ApplicationError("not yet", type="NotYet")
+        return attempts[key]
+
+    @activity.defn
+    async def never_good() -> None:
+        raise ApplicationError("no good", type="NoGood", non_retryable=True)
+
+    @activity.defn
+    async def waits_for_cancel() -> str:
+        try:
+            while True:
+                activity.heartbeat("alive")
+                await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            heartbeats.append("cancelled")
+            raise
+
+    @workflow.defn
+    class Everything:
+        def __init__(self) -> None:
+            self.names = []
+            self.closed = False
+
+        @workflow.run
+        async def run(self, first: str) -> list:
+            self.names.append(first)
+            await workflow.sleep(timedelta(milliseconds=50))
+            await workflow.wait_condition(lambda: self.closed)
+            return [
+                await workflow.execute_activity(
+                    greet, name, start_to_close_timeout=timedelta(seconds=10)
+                )
+                for name in self.names
+            ]
+
+        @workflow.signal
+        def add(self, name: str) -> None:
+            self.names.append(name)
+
+        @workflow.signal
+        def close(self) -> None:
+            self.closed = True
+
+        @workflow.query
+        def count(self) -> int:
+            return len(self.names)
+
+    @workflow.defn
+    class Retries:
+        @workflow.run
+        async def run(self, key: str) -> int:
+            return await workflow.execute_activity(
+                fails_twice,
+                key,
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=20)),
+            )
+
+    @workflow.defn
+    class Fails:
+        @workflow.run
+        async def run(self) -> None:
+            await workflow.execute_activity(
+                never_good, start_to_close_timeout=timedelta(seconds=10)
+            )
+
+    @workflow.defn
+    class CancelsActivity:
+        @workflow.run
+        async def run(self) -> None:
+            await workflow.execute_activity(
+                waits_for_cancel,
+                start_to_close_timeout=timedelta(seconds=30),
+                heartbeat_timeout=timedelta(seconds=2),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+
+    @workflow.defn
+    class CountsDown:
+        @workflow.run
+        async def run(self, n: int) -> str:
+            if n > 0:
+                workflow.continue_as_new(n - 1)
+            return "zero"
+
+    @workflow.defn
+    class Local:
+        @workflow.run
+        async def run(self) -> str:
+            patched = workflow.patched("one")
+            said = await workflow.execute_local_activity(
+                greet, "near", start_to_close_timeout=timedelta(seconds=5)
+            )
+            return f"{said} {patched}"
+
+    WORKFLOWS = [Everything, Retries, Fails, CancelsActivity, CountsDown, Local]
+    ACTIVITIES = [greet, fails_twice, never_good, waits_for_cancel]
+
+
+def new_id(name):
+    return f"{name}-{uuid.uuid4()}"
+
+
+@case
+async def workflow_with_activity_signal_query_and_timer(e):
+    handle = await e.client.start_workflow(
+        Everything.run, "a", id=new_id("everything"), task_queue=e.queue
+    )
+    await handle.signal(Everything.add, "b")
+    for _ in range(100):
+        if await handle.query(Everything.count) == 2:
+            break
+        await asyncio.sleep(0.02)
+    assert await handle.query(Everything.count) == 2
+    await handle.signal(Everything.close)
+    assert await handle.result() == ["hello, a", "hello, b"]
+    assert (await handle.describe()).status == WorkflowExecutionStatus.COMPLETED
+
+
+@case
+async def activity_retries(e):
+    result = await e.client.execute_workflow(
+        Retries.run, "r", id=new_id("retries"), task_queue=e.queue
+    )
+    assert result == 3
+
+
+@case
+async def failures_keep_their_type(e):
+    try:
+        await e.client.execute_workflow(Fails.run, id=new_id("fails"), task_queue=e.queue)
+    except WorkflowFailureError as error:
+        assert isinstance(error.cause, ActivityError), error.cause
+        assert error.cause.cause.type == "NoGood"
+    else:
+        raise AssertionError("it did not fail")
+
+
+@case
+async def cancellation_reaches_the_activity(e):
+    handle = await e.client.start_workflow(
+        CancelsActivity.run, id=new_id("cancel"), task_queue=e.queue
+    )
+    for _ in range(200):
+        if (await handle.describe()).raw_description.pending_activities:
+            break
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    await handle.cancel()
+    try:
+        await handle.result()
+    except WorkflowFailureError as error:
+        assert isinstance(error.cause, CancelledError), error.cause
+    else:
+        raise AssertionError("it was not cancelled")
+    assert heartbeats == ["cancelled"]
+
+
+@case
+async def continue_as_new(e):
+    assert "zero" == await e.client.execute_workflow(
+        CountsDown.run, 3, id=new_id("countdown"), task_queue=e.queue
+    )
+
+
+@case
+async def local_activities_and_patches(e):
+    assert "hello, near True" == await e.client.execute_workflow(
+        Local.run, id=new_id("local"), task_queue=e.queue
+    )
+
+
+@case
+async def second_start_is_refused_with_its_run_id(e):
+    name = new_id("twice")
+    first = await e.client.start_workflow(Everything.run, "a", id=name, task_queue=e.queue)
+    try:
+        await e.client.start_workflow(
+            Everything.run,
+            "a",
+            id=name,
+            task_queue=e.queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        )
+    except WorkflowAlreadyStartedError as error:
+        assert error.run_id == first.first_execution_run_id
+    else:
+        raise AssertionError("it was started twice")
+    await first.terminate("enough")
+
+
+@case
+async def unknown_workflow_is_not_found(e):
+    try:
+        await e.client.get_workflow_handle(new_id("never")).describe()
+    except RPCError as error:
+        assert error.status == RPCStatusCode.NOT_FOUND
+    else:
+        raise AssertionError("it was found")
+
+
+@case
+async def lists_and_counts(e):
+    query = "WorkflowType = 'Retries'"
+    for _ in range(100):
+        found = [w.id async for w in e.client.list_workflows(query)]
+        if found:
+            break
+        await asyncio.sleep(0.05)
+    assert len(found) == 1, found
+    assert (await e.client.count_workflows(query)).count == 1
+
+
+@case
+async def recorded_history_replays_in_python(e):
+    handle = await e.client.start_workflow(
+        Retries.run, "again", id=new_id("replayed"), task_queue=e.queue
+    )
+    await handle.result()
+    await Replayer(workflows=WORKFLOWS).replay_workflow(await handle.fetch_history())
+
+
+@case
+async def health_and_namespace(e):
+    assert await e.client.service_client.check_health()
+    described = await e.client.workflow_service.describe_namespace(
+        e.api.DescribeNamespaceRequest(namespace="extra")
+    )
+    assert described.namespace_info.name == "extra"
+    listed = await e.client.workflow_service.list_namespaces(e.api.ListNamespacesRequest())
+    assert {"default", "extra"} <= {n.namespace_info.name for n in listed.namespaces}
+
+
+@case
+async def large_payloads_cross(e):
+    text = "x" * 1_000_000
+    assert f"hello, {text}" == (
+        await e.client.execute_workflow(
+            Everything.run,
+            text,
+            id=new_id("large"),
+            task_queue=e.queue,
+            start_signal="close",
+        )
+    )[0]
+
+
+@case
+async def lua_worker_serves_a_python_client(e):
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("greet.lua", LUA_WORKER), ("worker.lua", LUA_SCRIPT)):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        process = await asyncio.create_subprocess_exec(
+            e.binary,
+            "worker",
+            "run",
+            "--address",
+            e.address,
+            os.path.join(folder, "worker.lua"),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            handle = await e.client.start_workflow(
+                "greet_in_lua", "world", id=new_id("lua"), task_queue="lua-queue"
+            )
+            assert await handle.query("word") == "hello"
+            await handle.signal("word", "good morning")
+            assert await handle.result() == "good morning, world"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = await asyncio.wait_for(process.wait(), 15)
+        assert code == 0, code
+    history = await handle.fetch_history()
+    assert history.events
+
+
+@case
+async def sdk_starts_the_server_itself(e):
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=e.binary, dev_server_log_level="error"
+    ) as local:
+        async with Worker(local.client, task_queue="own", workflows=[CountsDown]):
+            assert "zero" == await local.client.execute_workflow(
+                CountsDown.run, 0, id=new_id("own"), task_queue="own"
+            )
+
+
+class Environment:
+    """A server in a process of its own, a client of it, and the name of the task queue."""
+
+    def __init__(self, binary, address, client, api):
+        self.binary, self.address, self.client, self.api = binary, address, client, api
+        self.queue = "python-queue"
+
+
+@contextlib.contextmanager
+def running_server(binary):
+    process = subprocess.Popen(
+        [binary, "server", "start-dev", "--port", "0", "--namespace", "extra", "--headless"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        words = process.stdout.readline().split()
+        if len(words) != 2 or words[0] != "Server:":
+            raise SystemExit(f"the server did not become ready: {words}")
+        yield process, words[1]
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def report(number, name, error=None):
+    print(f"{'not ok' if error else 'ok'} {number} - {name}", flush=True)
+    if error:
+        print(f"# {type(error).__name__}: {error}", flush=True)
+
+
+async def run_cases(binary, address):
+    from temporalio.api.workflowservice import v1 as api
+
+    client = await Client.connect(address)
+    e = Environment(binary, address, client, api)
+    failed = 0
+    async with Worker(client, task_queue=e.queue, workflows=WORKFLOWS, activities=ACTIVITIES):
+        for i, fn in enumerate(CASES):
+            error = None
+            try:
+                await asyncio.wait_for(fn(e), 30)
+            except Exception as caught:  # a case may fail in any way
+                error = caught
+            report(i + 1, fn.__name__, error)
+            failed += error is not None
+    return failed
+
+
+def main():
+    print(f"1..{len(CASES) + 1}", flush=True)
+    if MISSING:
+        for i, name in enumerate([fn.__name__ for fn in CASES] + ["server stops cleanly"]):
+            print(f"ok {i + 1} - {name} # SKIP {MISSING}")
+        return 0
+    with running_server(sys.argv[1]) as (process, address):
+        failed = asyncio.run(run_cases(sys.argv[1], address))
+        process.send_signal(signal.SIGTERM)
+        error = None
+        try:
+            code = process.wait(15)
+            error = None if code == 0 else AssertionError(f"exit code {code}")
+        except subprocess.TimeoutExpired as late:
+            error = late
+        report(len(CASES) + 1, "server stops cleanly", error)
+    return 1 if failed or error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
