@@ -3,13 +3,15 @@
 #include "base/log.h"
 #include "worker/wf_int.h"
 
-/* Asks for activities of this task to be handed over with the answer, as far as slots are free. */
+/* Activities that the script would have at once are asked for with the answer, as far as this worker
+ * runs activities and has free slots; the wishes that remain are taken back. */
 static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *result)
 {
     struct tl_worker *w = t->owner->actor.worker;
+    int most = (int)w->opt.max_eager_activity_reservations_per_workflow_task;
     if (w->pollers[TL_POLL_ACTIVITY].max == 0 || w->opt.disable_eager_activity_execution ||
         tl_worker_stopping(w)) {
-        return;
+        most = 0;
     }
     for (size_t i = 0; i < result->command_count; i++) {
         TpCommand__Command *c = result->commands[i];
@@ -22,8 +24,7 @@ static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *resu
         bool ours = !a->task_queue || !a->task_queue->name[0] ||
                     strcmp(a->task_queue->name, w->task_queue) == 0;
         a->request_eager_execution =
-            ours && t->eager < w->opt.max_eager_activity_reservations_per_workflow_task &&
-            tl_slots_try(&w->act_slots);
+            a->request_eager_execution && ours && t->eager < most && tl_slots_try(&w->act_slots);
         t->eager += a->request_eager_execution ? 1 : 0;
     }
 }

@@ -107,6 +107,7 @@ static void do_activity(struct tl_script *s, const struct tl_step *step, struct 
         attributes(out, cmd, &tp_command__schedule_activity_task_command_attributes__descriptor);
     a->activity_type = TL_PB_NEW(out->arena, TpCommon__ActivityType, tp_common__activity_type);
     a->activity_type->name = tl_pb_cstr(out->arena, tl_str(step->name));
+    a->request_eager_execution = true;
     a->activity_id = tl_pb_cstr(out->arena, tl_str(step->id ? step->id : ""));
 }
 

@@ -511,6 +511,28 @@ static void eager_activities_use_reserved_slots(void **state)
     env_end(&e);
 }
 
+/* A worker that runs no activities must not be given any: nobody would start them. */
+static void no_eager_activities_without_pollers(void **state)
+{
+    (void)state;
+    struct env e;
+    struct tl_hb hb;
+    struct tl_rpc_request *req;
+    env_init(&e, types);
+    env_start(&e);
+    give_first(&e, &hb, "r1", "Five");
+    TpWs__RespondWorkflowTaskCompletedRequest *r = env_expect(&e, COMPLETED, &req);
+    assert_int_equal(r->n_commands, 5);
+    for (size_t i = 0; i < r->n_commands; i++) {
+        assert_false(
+            r->commands[i]->schedule_activity_task_command_attributes->request_eager_execution);
+    }
+    fake_reply_empty(req);
+    env_settle(&e);
+    assert_int_equal(env_stats(&e).activity_slots_used, 0);
+    env_end(&e);
+}
+
 static void garbage_is_dropped_and_gives_its_slot_back(void **state)
 {
     (void)state;
@@ -553,6 +575,7 @@ int main(void)
         cmocka_unit_test(the_cache_has_a_limit_in_bytes),
         cmocka_unit_test(a_killed_run_moves_to_the_quarantine),
         cmocka_unit_test(eager_activities_use_reserved_slots),
+        cmocka_unit_test(no_eager_activities_without_pollers),
         cmocka_unit_test(garbage_is_dropped_and_gives_its_slot_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
