@@ -14,7 +14,8 @@
 enum tl_cli_kind { TL_CLI_STRING, TL_CLI_INTEGER, TL_CLI_DURATION, TL_CLI_BOOLEAN, TL_CLI_STRINGS };
 
 struct tl_cli_option {
-    const char *name, *short_name, *env, *default_text, *help;
+    const char *name, *alias, *short_name, *env, *default_text, *help;
+    const char *const *choices; /* NULL: any text; else NULL-terminated */
     enum tl_cli_kind kind;
     bool required;
 };
@@ -25,7 +26,7 @@ typedef int (*tl_cli_handler)(struct tl_cli *cli);
 struct tl_cli_command {
     const char *path; /* "workflow show" */
     const char *summary;
-    const char *args; /* NULL: takes none */
+    const char *args; /* NULL: takes none; "[NAME]": may be left out; "NAME...": any number */
     tl_cli_handler handler;
     const struct tl_cli_option *options; /* the last has name NULL */
 };
@@ -45,10 +46,12 @@ int64_t tl_cli_integer(struct tl_cli *cli, const char *name); /* checked by the 
 int64_t tl_cli_duration_ns(struct tl_cli *cli, const char *name);
 /* Values of a repeatable option, NULL-terminated; never NULL. */
 const char *const *tl_cli_texts(struct tl_cli *cli, const char *name);
+/* Whether it stood on the command line, as against the environment or the table's default. */
+bool tl_cli_given(struct tl_cli *cli, const char *name);
 /* What stood behind the options, NULL-terminated. */
 char **tl_cli_args(struct tl_cli *cli, int *count);
-/* Whether --output is json. Errors are reported and give -1: return 2. */
-int tl_cli_json(struct tl_cli *cli);
+/* Whether --output is json. */
+bool tl_cli_json(struct tl_cli *cli);
 
 /* Prints "temporal-lua: message" to stderr and returns the code. */
 int tl_cli_fail(int exit_code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

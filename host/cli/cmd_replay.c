@@ -111,7 +111,8 @@ static bool replay_file(struct tl_bundle *bundle, const char *file, bool json)
 int tl_cmd_replay(struct tl_cli *cli)
 {
     static const char *const here[] = {".", NULL};
-    int count, failed = 0, json = tl_cli_json(cli);
+    int count, failed = 0;
+    bool json = tl_cli_json(cli);
     char **files = tl_cli_args(cli, &count);
     const char *const *roots = tl_cli_texts(cli, "root");
     struct tl_bundle *bundle;
@@ -121,9 +122,6 @@ int tl_cmd_replay(struct tl_cli *cli)
         .workflow_modules = tl_cli_texts(cli, "workflows"),
         .activity_modules = tl_cli_texts(cli, "activities"),
     };
-    if (json < 0) {
-        return 2;
-    }
     if (tl_bundle_open(&bundle, &config, &err) != TL_OK) {
         return tl_cli_fail(1, "%s", err.message);
     }

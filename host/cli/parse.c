@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "base/buf.h"
@@ -14,12 +15,13 @@
 #include "cli/cli.h"
 
 #define VALUES_MAX 64
-#define OPTIONS_MAX 48
+#define OPTIONS_MAX 64
 #define VERSION "0.1.0"
 
 struct value {
     const char *texts[VALUES_MAX + 1];
     size_t count;
+    bool given; /* on the command line */
 };
 
 struct tl_cli {
@@ -49,7 +51,7 @@ static void print_option(FILE *to, const struct tl_cli_option *o)
     snprintf(left, sizeof left, "%s%s%s--%s%s%s", o->short_name ? "-" : "  ",
              o->short_name ? o->short_name : "", o->short_name ? ", " : "  ", o->name,
              kinds[o->kind] ? " " : "", kinds[o->kind] ? kinds[o->kind] : "");
-    fprintf(to, "  %-28s %s", left, o->help);
+    fprintf(to, "  %-34s %s", left, o->help);
     if (o->default_text) {
         fprintf(to, " (default: %s)", o->default_text);
     }
@@ -75,7 +77,7 @@ static void print_help(FILE *to)
 {
     fputs("Durable workflows in Lua.\n\nUsage: temporal-lua COMMAND [options]\n\nCommands:\n", to);
     for (const struct tl_cli_command *c = tl_cli_commands; c->path; c++) {
-        fprintf(to, "  %-16s %s\n", c->path, c->summary);
+        fprintf(to, "  %-28s %s\n", c->path, c->summary);
     }
     fputs("\ntemporal-lua COMMAND --help tells the options of a command.\n", to);
 }
@@ -126,12 +128,31 @@ static size_t option_index(const struct tl_cli_command *c, const char *name, siz
                            bool is_short)
 {
     for (size_t i = 0; c->options[i].name; i++) {
-        const char *known = is_short ? c->options[i].short_name : c->options[i].name;
-        if (known && strlen(known) == n && strncmp(known, name, n) == 0) {
-            return i;
+        const struct tl_cli_option *o = &c->options[i];
+        const char *known[] = {is_short ? o->short_name : o->name, is_short ? NULL : o->alias};
+        for (int k = 0; k < 2; k++) {
+            if (known[k] && strlen(known[k]) == n && strncmp(known[k], name, n) == 0) {
+                return i;
+            }
         }
     }
     return SIZE_MAX;
+}
+
+/* The choice that text spells in any case, as the table has it; NULL after an error. */
+static const char *choose(const struct tl_cli_option *o, const char *text)
+{
+    for (const char *const *c = o->choices; *c; c++) {
+        if (strcasecmp(*c, text) == 0) {
+            return *c;
+        }
+    }
+    fprintf(stderr, "temporal-lua: --%s wants ", o->name);
+    for (size_t i = 0; o->choices[i]; i++) {
+        fprintf(stderr, "%s%s", i == 0 ? "" : o->choices[i + 1] ? ", " : " or ", o->choices[i]);
+    }
+    fprintf(stderr, ", got '%s'\n", text);
+    return NULL;
 }
 
 static int check_value(const struct tl_cli_option *o, const char *text)
@@ -140,12 +161,16 @@ static int check_value(const struct tl_cli_option *o, const char *text)
     int64_t ns;
     char *end;
     if (o->kind == TL_CLI_INTEGER) {
+        errno = 0;
         (void)strtoll(text, &end, 10);
-        if (!*text || *end) {
+        if (!*text || *end || errno) {
             return tl_cli_fail(2, "--%s wants a number, got '%s'", o->name, text);
         }
     } else if (o->kind == TL_CLI_DURATION && tl_duration_parse(tl_str(text), &ns, &err) != TL_OK) {
         return tl_cli_fail(2, "--%s: %s", o->name, err.message);
+    } else if (o->kind == TL_CLI_BOOLEAN && strcmp(text, "true") != 0 &&
+               strcmp(text, "false") != 0 && strcmp(text, "1") != 0 && strcmp(text, "0") != 0) {
+        return tl_cli_fail(2, "--%s wants true or false, got '%s'", o->name, text);
     }
     return 0;
 }
@@ -159,6 +184,9 @@ static int add_value(struct tl_cli *cli, size_t index, const char *text)
     }
     if (v->count == VALUES_MAX) {
         return tl_cli_fail(2, "--%s: more than %d values", o->name, VALUES_MAX);
+    }
+    if (o->choices && !(text = choose(o, text))) {
+        return 2;
     }
     v->texts[v->count++] = text;
     return check_value(o, text);
@@ -176,6 +204,7 @@ static int parse_option(struct tl_cli *cli, int argc, char **argv, int *i)
         return tl_cli_fail(2, "%s: unknown option '%s'%s%s%s", cli->command->path, word,
                            near ? ", did you mean '--" : "", near ? near : "", near ? "'?" : "");
     }
+    cli->values[index].given = true;
     if (cli->command->options[index].kind == TL_CLI_BOOLEAN) {
         return add_value(cli, index, equals ? equals + 1 : "true");
     }
@@ -217,7 +246,8 @@ static int complete(struct tl_cli *cli)
  * the first word that is none. */
 static int parse(struct tl_cli *cli, int argc, char **argv)
 {
-    bool script_args = cli->command->args && strchr(cli->command->args, '[');
+    const char *wanted = cli->command->args;
+    bool script_args = wanted && *wanted != '[' && strchr(wanted, '[');
     int i = 0;
     cli->args = TL_NEW_ARRAY(char *, (size_t)argc + 1);
     for (; i < argc; i++) {
@@ -243,11 +273,12 @@ static int parse(struct tl_cli *cli, int argc, char **argv)
     while (i < argc) {
         cli->args[cli->arg_count++] = argv[i++];
     }
-    if (cli->arg_count > 0 && !cli->command->args) {
-        return tl_cli_fail(2, "%s: unexpected argument '%s'", cli->command->path, cli->args[0]);
+    int most = !wanted ? 0 : strstr(wanted, "...") ? argc : 1;
+    if (cli->arg_count > most) {
+        return tl_cli_fail(2, "%s: unexpected argument '%s'", cli->command->path, cli->args[most]);
     }
-    if (cli->arg_count == 0 && cli->command->args) {
-        return tl_cli_fail(2, "%s: %s is missing", cli->command->path, cli->command->args);
+    if (cli->arg_count == 0 && wanted && *wanted != '[') {
+        return tl_cli_fail(2, "%s: %s is missing", cli->command->path, wanted);
     }
     return complete(cli);
 }
@@ -319,7 +350,7 @@ const char *tl_cli_text(struct tl_cli *cli, const char *name)
 bool tl_cli_flag(struct tl_cli *cli, const char *name)
 {
     const char *text = tl_cli_text(cli, name);
-    return text && strcmp(text, "true") == 0;
+    return text && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
 }
 
 int64_t tl_cli_integer(struct tl_cli *cli, const char *name)
@@ -351,17 +382,14 @@ char **tl_cli_args(struct tl_cli *cli, int *count)
     return cli->args;
 }
 
-int tl_cli_json(struct tl_cli *cli)
+bool tl_cli_json(struct tl_cli *cli)
 {
-    const char *text = tl_cli_text(cli, "output");
-    if (strcmp(text, "json") == 0) {
-        return 1;
-    }
-    if (strcmp(text, "text") == 0) {
-        return 0;
-    }
-    tl_cli_fail(2, "--output wants text or json, got '%s'", text);
-    return -1;
+    return strcmp(tl_cli_text(cli, "output"), "json") == 0;
+}
+
+bool tl_cli_given(struct tl_cli *cli, const char *name)
+{
+    return value_of(cli, name)->given;
 }
 
 int tl_cli_log_options(struct tl_cli *cli)

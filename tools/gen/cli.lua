@@ -13,6 +13,18 @@ local function quote(text)
   return text and ('"%s"'):format(text:gsub('[\\"]', "\\%0")) or "NULL"
 end
 
+-- A NULL-terminated array in the place of the option.
+local function choices(list)
+  if not list then
+    return "NULL"
+  end
+  local quoted = {}
+  for i, text in ipairs(list) do
+    quoted[i] = quote(text)
+  end
+  return ("(const char *const[]){%s, NULL}"):format(table.concat(quoted, ", "))
+end
+
 local out = {
   "/* generated from host/cli/commands.lua by tools/gen/cli.lua - do not edit */",
   '#include "cli/cli.h"',
@@ -30,14 +42,17 @@ for i, c in ipairs(commands) do
   for _, o in ipairs(c.options) do
     assert(not names[o.name] and not (o.short and names[o.short]), "option twice: " .. o.name)
     names[o.name] = true
-    if o.short then
-      names[o.short] = true
+    for _, other in ipairs { o.short or false, o.alias or false } do
+      if other then
+        assert(not names[other], "option twice: " .. other)
+        names[other] = true
+      end
     end
-    out[#out + 1] = ("    {%s, %s, %s, %s, %s, TL_CLI_%s, %s},"):format(
-      quote(o.name), quote(o.short), quote(o.env), quote(o.default), quote(o.help),
-      assert(kinds[o.kind], "unknown kind " .. o.kind), tostring(o.required == true))
+    out[#out + 1] = ("    {%s, %s, %s, %s, %s, %s, %s, TL_CLI_%s, %s},"):format(
+      quote(o.name), quote(o.alias), quote(o.short), quote(o.env), quote(o.default), quote(o.help),
+      choices(o.choices), assert(kinds[o.kind], "unknown kind " .. o.kind), tostring(o.required == true))
   end
-  out[#out + 1] = "    {NULL, NULL, NULL, NULL, NULL, TL_CLI_STRING, false},\n};\n"
+  out[#out + 1] = "    {NULL, NULL, NULL, NULL, NULL, NULL, NULL, TL_CLI_STRING, false},\n};\n"
   rows[#rows + 1] = ("    {%s, %s, %s, tl_cmd_%s, options_%d},"):format(
     quote(c.path), quote(c.summary), quote(c.args), c.handler, i)
 end

@@ -1,0 +1,335 @@
+/* workflow start, execute, signal-with-start: what starts a workflow. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/events.h"
+#include "cli/input.h"
+#include "proto/payload.h"
+#include "tl_enums.h"
+
+int tl_cmd_workflow_start(struct tl_cli *cli);
+int tl_cmd_workflow_execute(struct tl_cli *cli);
+int tl_cmd_workflow_signal_with_start(struct tl_cli *cli);
+
+/* The messages that a request points to; lives as long as the request. */
+struct start {
+    TpWs__StartWorkflowExecutionRequest request;
+    TpCommon__WorkflowType type;
+    TpTq__TaskQueue queue;
+    TpCommon__Memo memo;
+    TpCommon__SearchAttributes attributes;
+    TpSdk__UserMetadata metadata;
+    TpCommon__Priority priority;
+    char uuid[37];
+};
+
+static int read_maps(struct tl_cli_session *s, struct start *st)
+{
+    struct tl_pb_list memo = {0}, attributes = {0};
+    int code = tl_cli_json_entries(s, "memo", &tp_common__memo__fields_entry__descriptor, &memo);
+    if (code == 0) {
+        code = tl_cli_json_entries(s, "search-attribute",
+                                   &tp_common__search_attributes__indexed_fields_entry__descriptor,
+                                   &attributes);
+    }
+    st->memo = (TpCommon__Memo)TP_COMMON__MEMO__INIT;
+    st->memo.n_fields = memo.n;
+    st->memo.fields = memo.items;
+    st->attributes = (TpCommon__SearchAttributes)TP_COMMON__SEARCH_ATTRIBUTES__INIT;
+    st->attributes.n_indexed_fields = attributes.n;
+    st->attributes.indexed_fields = attributes.items;
+    st->request.memo = memo.n ? &st->memo : NULL;
+    st->request.search_attributes = attributes.n ? &st->attributes : NULL;
+    return code ? code : tl_cli_headers(s, &st->request.header);
+}
+
+static int read_priority(struct tl_cli_session *s, struct start *st)
+{
+    const char *weight = tl_cli_text(s->cli, "fairness-weight");
+    int64_t key = tl_cli_integer(s->cli, "priority-key");
+    double w = 0;
+    st->priority = (TpCommon__Priority)TP_COMMON__PRIORITY__INIT;
+    if (weight && (!tl_json_double_value(tl_str(weight), &w) || w < 0)) {
+        return tl_cli_fail(2, "--fairness-weight wants a number, got '%s'", weight);
+    }
+    if (key < 0 || key > INT32_MAX) {
+        return tl_cli_fail(2, "--priority-key wants a number from 1 up, got '%lld'",
+                           (long long)key);
+    }
+    st->priority.priority_key = (int32_t)key;
+    st->priority.fairness_key = tl_cli_field(s, "fairness-key");
+    st->priority.fairness_weight = (float)w;
+    if (key || weight || *st->priority.fairness_key) {
+        st->request.priority = &st->priority;
+    }
+    return 0;
+}
+
+static int read_metadata(struct tl_cli_session *s, struct start *st)
+{
+    const char *summary = tl_cli_text(s->cli, "static-summary");
+    const char *details = tl_cli_text(s->cli, "static-details");
+    st->metadata = (TpSdk__UserMetadata)TP_SDK__USER_METADATA__INIT;
+    if (summary) {
+        st->metadata.summary = tl_payload_json_text(&s->arena, tl_str(summary));
+    }
+    if (details) {
+        st->metadata.details = tl_payload_json_text(&s->arena, tl_str(details));
+    }
+    if ((summary && !st->metadata.summary) || (details && !st->metadata.details)) {
+        return tl_cli_fail(2, "--static-summary and --static-details want UTF-8 text");
+    }
+    st->request.user_metadata = summary || details ? &st->metadata : NULL;
+    return 0;
+}
+
+static Google__Protobuf__Duration *duration(struct tl_cli_session *s, const char *option)
+{
+    return tl_cli_text(s->cli, option)
+               ? tl_pb_duration_ns(&s->arena, tl_cli_duration_ns(s->cli, option))
+               : NULL;
+}
+
+/* The value of an option with choices as a number of the enum; 0 when it was not given. */
+static int choice(struct tl_cli_session *s, const char *option, const ProtobufCEnumDescriptor *desc)
+{
+    const char *text = tl_cli_text(s->cli, option);
+    int value = 0;
+    return text && tl_json_enum_value(desc, tl_str(text), &value) ? value : 0;
+}
+
+/* Everything of the option sets "workflow start". Returns 0 or an exit code. */
+static int read_start(struct tl_cli_session *s, struct start *st)
+{
+    TpWs__StartWorkflowExecutionRequest *r = &st->request;
+    *r = (TpWs__StartWorkflowExecutionRequest)TP_WS__START_WORKFLOW_EXECUTION_REQUEST__INIT;
+    st->type = (TpCommon__WorkflowType)TP_COMMON__WORKFLOW_TYPE__INIT;
+    st->queue = (TpTq__TaskQueue)TP_TQ__TASK_QUEUE__INIT;
+    st->type.name = tl_cli_field(s, "type");
+    st->queue.name = tl_cli_field(s, "task-queue");
+    st->queue.kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
+    tl_uuid4(tl_client_world(s->client), st->uuid);
+    r->workflow_id = tl_cli_text(s->cli, "workflow-id") ? tl_cli_field(s, "workflow-id") : st->uuid;
+    r->workflow_type = &st->type;
+    r->task_queue = &st->queue;
+    r->workflow_execution_timeout = duration(s, "execution-timeout");
+    r->workflow_run_timeout = duration(s, "run-timeout");
+    r->workflow_task_timeout = duration(s, "task-timeout");
+    r->workflow_start_delay = duration(s, "start-delay");
+    r->cron_schedule = tl_cli_field(s, "cron");
+    r->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)choice(
+        s, "id-reuse-policy", &tp_enums__workflow_id_reuse_policy__descriptor);
+    r->workflow_id_conflict_policy = (TpEnums__WorkflowIdConflictPolicy)choice(
+        s, "id-conflict-policy", &tp_enums__workflow_id_conflict_policy__descriptor);
+    int code = read_maps(s, st);
+    code = code ? code : read_priority(s, st);
+    code = code ? code : read_metadata(s, st);
+    return code ? code : tl_cli_input(s, "", &r->input);
+}
+
+static int print_running(struct tl_cli_session *s, const struct start *st, const char *run_id,
+                         bool task_queue)
+{
+    struct tl_error err;
+    struct tl_print_row rows[] = {
+        {"WorkflowId", st->request.workflow_id, false},
+        {"RunId", run_id, false},
+        {"Type", st->type.name, false},
+        {"Namespace", tl_client_namespace(s->client).p, false},
+        {"TaskQueue", st->queue.name, false},
+    };
+    tl_print_line(&s->print, "Running execution:");
+    return tl_cli_printed(tl_print_fields(&s->print, rows, task_queue ? 5 : 4, &err), &err);
+}
+
+/* Starts; a running workflow with this id is taken as ours unless --fail-existing. */
+static int call_start(struct tl_cli_session *s, struct start *st, const char **run_id)
+{
+    TpWs__StartWorkflowExecutionResponse *resp = NULL;
+    struct tl_client_error err;
+    tl_rc rc = tl_cli_call(s, TL_M_StartWorkflowExecution, &st->request, &resp, &err);
+    if (rc == TL_OK) {
+        *run_id = resp->run_id;
+        return 0;
+    }
+    if (err.kind == TL_CE_ALREADY_STARTED && !tl_cli_flag(s->cli, "fail-existing")) {
+        *run_id = err.run_id;
+        return 0;
+    }
+    return tl_cli_call_failed("failed starting workflow", &err);
+}
+
+static int run_start(struct tl_cli_session *s)
+{
+    struct start st;
+    const char *run_id;
+    int code = read_start(s, &st);
+    code = code ? code : call_start(s, &st, &run_id);
+    return code ? code : print_running(s, &st, run_id, true);
+}
+
+int tl_cmd_workflow_start(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_start);
+}
+
+/* --- execute -------------------------------------------------------------------------------------- */
+
+static tl_rc write_history(struct tl_cli_session *s, const struct start *st, const char *run_id,
+                           struct tl_jw *w, struct tl_error *err)
+{
+    struct tl_json_write_options options = tl_print_json_options(&s->print);
+    struct tl_client_error failed;
+    TpHistory__History *history;
+    options.payload_shorthand = false; /* replayers read the payloads in full */
+    if (tl_client_history(s->client, tl_str(st->request.workflow_id), tl_str(run_id), &s->arena,
+                          &history, &failed) != TL_OK) {
+        return tl_error_set(err, failed.error.code, "%s", failed.error.message);
+    }
+    tl_jw_name(w, TL_STR_LIT("history"));
+    return tl_json_write_value(history, &options, w, err);
+}
+
+static int print_executed(struct tl_cli_session *s, const struct start *st, const char *run_id,
+                          const TpHistory__HistoryEvent *close, int64_t duration_ns)
+{
+    struct tl_error err;
+    struct tl_jw w;
+    const struct {
+        const char *name, *text;
+    } texts[] = {{"workflowId", st->request.workflow_id},
+                 {"runId", run_id},
+                 {"type", st->type.name},
+                 {"namespace", tl_client_namespace(s->client).p},
+                 {"taskQueue", st->queue.name},
+                 {"status", tl_cli_close_status(close)}};
+    tl_print_json_begin(&s->print, &w);
+    tl_jw_object(&w);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        tl_jw_name(&w, tl_str(texts[i].name));
+        tl_jw_string(&w, tl_str(texts[i].text));
+    }
+    tl_jw_name(&w, TL_STR_LIT("durationMillis"));
+    tl_jw_int(&w, duration_ns / TL_NS_PER_MS);
+    tl_rc rc = tl_cli_write_close(&s->print, close, &w, &err);
+    if (rc == TL_OK && tl_cli_flag(s->cli, "detailed")) {
+        rc = write_history(s, st, run_id, &w, &err);
+    }
+    tl_jw_object_end(&w);
+    rc = rc == TL_OK ? tl_print_json_end(&s->print, &w, &err) : rc;
+    return tl_cli_printed(rc, &err);
+}
+
+static int wait_text(struct tl_cli_session *s, const struct start *st, const char *run_id,
+                     const TpHistory__HistoryEvent **close)
+{
+    struct tl_client_error err;
+    struct tl_cli_events events = {.s = s,
+                                   .workflow_id = st->request.workflow_id,
+                                   .run_id = run_id,
+                                   .follow = true,
+                                   .detailed = tl_cli_flag(s->cli, "detailed")};
+    int code = print_running(s, st, run_id, true);
+    tl_print_line(&s->print, "%s", "");
+    tl_print_line(&s->print, "Progress:");
+    tl_print_flush(&s->print);
+    if (code == 0 && tl_cli_print_events(&events, close, &err) != TL_OK) {
+        code = tl_cli_call_failed("displaying history failed", &err);
+    }
+    tl_print_line(&s->print, "%s", "");
+    return code;
+}
+
+static int wait_json(struct tl_cli_session *s, const struct start *st, const char *run_id,
+                     const TpHistory__HistoryEvent **close)
+{
+    struct tl_client_error err;
+    struct tl_client_result result;
+    struct tl_client_result_query query = {.workflow_id = tl_str(st->request.workflow_id),
+                                           .run_id = tl_str(run_id),
+                                           .follow_runs = true,
+                                           .timeout_ns = tl_cli_time_left_ns(s)};
+    if (tl_client_result(s->client, &query, &s->arena, &result, &err) != TL_OK) {
+        return tl_cli_call_failed("failed getting close event", &err);
+    }
+    *close = result.event;
+    return 0;
+}
+
+static int run_execute(struct tl_cli_session *s)
+{
+    const struct tl_world *world = tl_client_world(s->client);
+    struct start st;
+    const char *run_id;
+    const TpHistory__HistoryEvent *close = NULL;
+    int64_t begun = tl_world_mono_ns(world);
+    int code = read_start(s, &st);
+    code = code ? code : call_start(s, &st, &run_id);
+    if (code) {
+        return code;
+    }
+    code = s->print.mode == TL_PRINT_TEXT ? wait_text(s, &st, run_id, &close)
+                                          : wait_json(s, &st, run_id, &close);
+    if (code || !close) {
+        return code ? code : tl_cli_fail(1, "the history ended without a close event");
+    }
+    int64_t took = tl_world_mono_ns(world) - begun;
+    if (tl_print_is_json(&s->print)) {
+        code = print_executed(s, &st, run_id, close, took);
+    } else {
+        tl_cli_print_results(&s->print, &s->arena, close, took);
+    }
+    if (strcmp(tl_cli_close_status(close), "COMPLETED") != 0) {
+        tl_print_flush(&s->print);
+        return tl_cli_fail(1, "workflow failed");
+    }
+    return code;
+}
+
+int tl_cmd_workflow_execute(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_execute);
+}
+
+/* --- signal-with-start ---------------------------------------------------------------------------- */
+
+static int run_signal_with_start(struct tl_cli_session *s)
+{
+    TpWs__SignalWithStartWorkflowExecutionRequest r =
+        TP_WS__SIGNAL_WITH_START_WORKFLOW_EXECUTION_REQUEST__INIT;
+    TpWs__SignalWithStartWorkflowExecutionResponse *resp = NULL;
+    struct tl_client_error err;
+    struct start st;
+    int code = read_start(s, &st);
+    code = code ? code : tl_cli_input(s, "signal-", &r.signal_input);
+    if (code) {
+        return code;
+    }
+    const TpWs__StartWorkflowExecutionRequest *q = &st.request;
+    r.workflow_id = q->workflow_id;
+    r.workflow_type = q->workflow_type;
+    r.task_queue = q->task_queue;
+    r.input = q->input;
+    r.workflow_execution_timeout = q->workflow_execution_timeout;
+    r.workflow_run_timeout = q->workflow_run_timeout;
+    r.workflow_task_timeout = q->workflow_task_timeout;
+    r.workflow_start_delay = q->workflow_start_delay;
+    r.workflow_id_reuse_policy = q->workflow_id_reuse_policy;
+    r.workflow_id_conflict_policy = q->workflow_id_conflict_policy;
+    r.cron_schedule = q->cron_schedule;
+    r.memo = q->memo;
+    r.search_attributes = q->search_attributes;
+    r.header = q->header;
+    r.user_metadata = q->user_metadata;
+    r.priority = q->priority;
+    r.signal_name = tl_cli_field(s, "signal-name");
+    if (tl_cli_call(s, TL_M_SignalWithStartWorkflowExecution, &r, &resp, &err) != TL_OK) {
+        return tl_cli_call_failed("failed starting workflow", &err);
+    }
+    return print_running(s, &st, resp->run_id, false);
+}
+
+int tl_cmd_workflow_signal_with_start(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_signal_with_start);
+}
