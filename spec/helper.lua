@@ -20,14 +20,17 @@ function helper.environment(source, options)
   return testing.environment(o)
 end
 
---- Lets (skipped) time pass until fn returns something true; fails after `tries` seconds.
-function helper.eventually(env, fn, tries)
-  for _ = 1, tries or 30 do
+--- Lets time pass until fn returns something true; fails after `seconds`. Time is skipped unless a
+--- task is in work: the steps begin small.
+function helper.eventually(env, fn, seconds)
+  local past, step = 0, 0.001
+  while past < (seconds or 30) do
     local value = fn()
     if value then
       return value
     end
-    env:sleep(1)
+    env:sleep(step)
+    past, step = past + step, math.min(2 * step, 1)
   end
   error("it did not come true", 2)
 end

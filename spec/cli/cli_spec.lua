@@ -76,7 +76,14 @@ describe("command line", function()
       local temporal = require "temporal"
       return temporal.worker { task_queue = "q", activities = { hello = function() end } }
     ]]
-    local command = "sh -c '%s worker run %s & pid=$!; sleep 0.7; kill -TERM $pid; wait $pid'"
+    -- It has a pipe as output: the first line says that it runs, the end of the pipe that it has left.
+    local command = "sh -c '" .. [[
+      pipe=$(mktemp -u) && mkfifo "$pipe" || exit 9
+      %s worker run %s >"$pipe" & pid=$!
+      exec 3<"$pipe"; rm "$pipe"
+      read -r line <&3; echo "$line"
+      kill -TERM $pid; cat <&3; wait $pid
+    ]] .. "'"
     local code, output = helper.run(command:format(helper.binary, script.name))
     assert.are.equal(0, code)
     assert.matches("worker on task queue 'q' is running", output)
