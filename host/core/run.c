@@ -193,15 +193,16 @@ enum tl_run_fit tl_run_check_fit(const struct tl_run *run,
     if (h->events[0]->event_id > run->last_event_id + 1) {
         return TL_FIT_FETCH;
     }
-    /* The answer to our last task must come first; when it does not, that task came to nothing. */
+    /* The answer to our last task must come first; when it does not, or when there is nothing new at
+     * all, that task came to nothing. */
+    bool waiting = tl_core_outgoing_count(run) > 0;
     for (size_t i = 0; i < count; i++) {
         if (h->events[i]->event_id == run->last_event_id + 1) {
-            bool waiting = tl_core_outgoing_count(run) > 0;
             bool completed = (int)h->events[i]->event_type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED;
             return waiting && !completed && !run->after_completed ? TL_FIT_FETCH : TL_FIT_READY;
         }
     }
-    return TL_FIT_READY;
+    return waiting ? TL_FIT_FETCH : TL_FIT_READY;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------- */

@@ -487,6 +487,22 @@ static void which_run_fits(void **state)
     answers(f, 9, "timer 1", "");
 }
 
+/* A server that lost what it had acknowledged brings the same task again. */
+static void same_task_again(void **state)
+{
+    struct fixture *f = *state;
+    new_run(f, TL_STEPS(DO(WAIT_SIGNALS, .n = 1), DO(TIMER), DO(WAIT_TIMER, .n = 1)));
+    tl_hb_task(&f->hb);
+    answers(f, 1, "init", "");
+    tl_hb_task_completed(&f->hb);
+    tl_hb_signaled(&f->hb, "a");
+    tl_hb_task(&f->hb);
+    answers(f, 4, "signal a", "START_TIMER");
+    TpWs__PollWorkflowTaskQueueResponse *again = tl_hb_poll(&f->hb, 4);
+    assert_int_equal(tl_run_check_fit(f->run, again), TL_FIT_FETCH);
+    assert_int_equal(handle(f, again), TL_EPRECONDITION);
+}
+
 /* The server did not take the commands of a cached run: its next task begins with the failure. */
 static void commands_were_refused(void **state)
 {
@@ -626,6 +642,7 @@ int main(void)
         TEST(query_on_closed_run),
         TEST(queries_on_a_task),
         TEST(which_run_fits),
+        TEST(same_task_again),
         TEST(commands_were_refused),
         TEST(failing_tasks),
         TEST(arena_runs_full),
