@@ -76,29 +76,14 @@ static tl_rc drain(struct tl_str text, unsigned flags, unsigned depth)
 static void strict_grammar(void **state)
 {
     (void)state;
+    // clang-format off
     static const char *const GOOD[] = {
-        "null",
-        " true ",
-        "false",
-        "0",
-        "-0",
-        "-12",
-        "1.5",
-        "1e5",
-        "1E-5",
-        "0.0",
-        "\"\"",
-        "[]",
-        "{}",
-        "[1,2]",
-        "{\"a\":1}",
-        "[[],{}]",
-        "{\"a\":{\"b\":[null]}}",
-        "\"\\u00e9\\ud83c\\udf19\"",
-        "\t\r\n[ 1 , 2 ]\n",
-        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+        "null", " true ", "false", "0", "-0", "-12", "1.5", "1e5", "1E-5", "0.0", "\"\"", "[]",
+        "{}", "[1,2]", "{\"a\":1}", "[[],{}]", "{\"a\":{\"b\":[null]}}",
+        "\"\\u00e9\\ud83c\\udf19\"", "\t\r\n[ 1 , 2 ]\n", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
         "123456789012345678901234567890",
     };
+    // clang-format on
     // clang-format off
     static const char *const BAD[] = {
         "", " ", "nul", "nulll", "tru", "01", "-", "-01", "1.", ".5", "1e", "1e+", "+1", "0x1",
@@ -186,22 +171,17 @@ static void numbers_keep_their_kind(void **state)
 static void doubles_are_shortest(void **state)
 {
     (void)state;
+    // clang-format off
     static const struct {
         double v;
         const char *text;
     } ROWS[] = {
-        {0.1, "0.1"},
-        {1, "1"},
-        {-0.0, "-0"},
-        {1e15, "1e+15"},
-        {123456789012345.0, "123456789012345"},
-        {0.1 + 0.2, "0.30000000000000004"},
-        {5e-324, "5e-324"},
-        {DBL_MAX, "1.7976931348623157e+308"},
-        {1e21, "1e+21"},
-        {-2.5, "-2.5"},
+        {0.1, "0.1"}, {1, "1"}, {-0.0, "-0"}, {1e15, "1e+15"},
+        {123456789012345.0, "123456789012345"}, {0.1 + 0.2, "0.30000000000000004"},
+        {5e-324, "5e-324"}, {DBL_MAX, "1.7976931348623157e+308"}, {1e21, "1e+21"}, {-2.5, "-2.5"},
         {1.0 / 3, "0.3333333333333333"},
     };
+    // clang-format on
     char text[32];
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
         size_t n = tl_json_double_text(ROWS[i].v, text);
@@ -485,31 +465,19 @@ static void unknown_names(void **state)
 static void wrong_types_are_refused(void **state)
 {
     (void)state;
+    // clang-format off
     static const char *const BAD[] = {
-        "[]",
-        "1",
-        "null",
-        "\"x\"",
-        "{\"eventId\":1.5}",
-        "{\"eventId\":\"1x\"}",
-        "{\"eventId\":\" 1\"}",
-        "{\"eventId\":\"\"}",
-        "{\"eventId\":true}",
-        "{\"eventId\":9223372036854775808}",
-        "{\"eventTime\":1}",
-        "{\"eventTime\":\"2026-02-30T00:00:00Z\"}",
-        "{\"eventTime\":\"2026-01-01\"}",
-        "{\"eventTime\":\"2026-01-01T00:00:00\"}",
-        "{\"workerMayIgnore\":1}",
-        "{\"workerMayIgnore\":\"true\"}",
-        "{\"eventType\":3000000000}",
-        "{\"timerFiredEventAttributes\":[]}",
-        "{\"timerFiredEventAttributes\":{\"timerId\":1}}",
-        "{\"timerFiredEventAttributes\":{\"timerId\":\"a\\u0000\"}}",
-        "{\"links\":{}}",
-        "{\"links\":[null]}",
-        "{\"eventId\":1}x",
+        "[]", "1", "null", "\"x\"", "{\"eventId\":1.5}", "{\"eventId\":\"1x\"}",
+        "{\"eventId\":\" 1\"}", "{\"eventId\":\"\"}", "{\"eventId\":true}",
+        "{\"eventId\":9223372036854775808}", "{\"eventTime\":1}",
+        "{\"eventTime\":\"2026-02-30T00:00:00Z\"}", "{\"eventTime\":\"2026-01-01\"}",
+        "{\"eventTime\":\"2026-01-01T00:00:00\"}", "{\"workerMayIgnore\":1}",
+        "{\"workerMayIgnore\":\"true\"}", "{\"eventType\":3000000000}",
+        "{\"timerFiredEventAttributes\":[]}", "{\"timerFiredEventAttributes\":{\"timerId\":1}}",
+        "{\"timerFiredEventAttributes\":{\"timerId\":\"a\\u0000\"}}", "{\"links\":{}}",
+        "{\"links\":[null]}", "{\"eventId\":1}x",
     };
+    // clang-format on
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         read_fails(&tp_history__history_event__descriptor, BAD[i]);
     }
@@ -785,32 +753,18 @@ static void mutated_text_never_crashes(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    // clang-format off
     const struct CMUnitTest tests[] = {
-        T(strict_grammar),
-        T(errors_tell_the_place),
-        T(deep_nesting_is_limited),
-        T(numbers_keep_their_kind),
-        T(doubles_are_shortest),
-        T(locale_does_not_matter),
-        T(strings_are_decoded),
-        T(reader_goes_back_and_skips),
-        T(writer_writes),
-        T(writer_reports_failures),
-        T(copies_keep_numbers),
-        T(base64_both_alphabets),
-        T(random_messages_round_trip),
-        T(enums_in_every_spelling),
-        T(fields_in_both_spellings),
-        T(unknown_names),
-        T(wrong_types_are_refused),
-        T(times_have_their_text),
-        T(any_shows_its_message),
-        T(of_equal_keys_the_last_is_written),
-        T(values_and_wrappers),
-        T(defaults_on_request),
-        T(shorthand_is_written_where_it_is_exact),
-        T(shorthand_lists),
+        T(strict_grammar), T(errors_tell_the_place), T(deep_nesting_is_limited),
+        T(numbers_keep_their_kind), T(doubles_are_shortest), T(locale_does_not_matter),
+        T(strings_are_decoded), T(reader_goes_back_and_skips), T(writer_writes),
+        T(writer_reports_failures), T(copies_keep_numbers), T(base64_both_alphabets),
+        T(random_messages_round_trip), T(enums_in_every_spelling), T(fields_in_both_spellings),
+        T(unknown_names), T(wrong_types_are_refused), T(times_have_their_text),
+        T(any_shows_its_message), T(of_equal_keys_the_last_is_written), T(values_and_wrappers),
+        T(defaults_on_request), T(shorthand_is_written_where_it_is_exact), T(shorthand_lists),
         T(mutated_text_never_crashes),
     };
+    // clang-format on
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
