@@ -14,12 +14,15 @@ foreach(name IN LISTS TL_GRPC_STATIC_LIBRARIES ITEMS stdc++)
         list(APPEND archive_names "lib${name}.a")
     endif()
 endforeach()
+# The archives use it, and a linker that drops unneeded libraries has to meet it after them.
+find_library(TL_LIBM m REQUIRED)
+list(APPEND archives "${TL_LIBM}")
 list(REMOVE_DUPLICATES archives)
 list(JOIN archives "," archives)
 list(JOIN archive_names ":" archive_names)
 
 add_library(tl_grpc_static INTERFACE)
-target_link_libraries(tl_grpc_static INTERFACE "$<LINK_GROUP:RESCAN,${archives}>" rt)
+target_link_libraries(tl_grpc_static INTERFACE "$<LINK_GROUP:RESCAN,${archives}>")
 # Nothing of it belongs to what the program shows to native modules.
 target_link_options(tl_grpc_static INTERFACE "-Wl,--exclude-libs,${archive_names}")
 add_library(tl_grpc_shared INTERFACE)

@@ -1,0 +1,491 @@
+/* Goal: both ends of gRPC carry bytes, errors with details, deadlines and cancellations as the
+ * in-process transport does, refuse what they must, and leave nothing behind.
+ * Method: server and channel in one process over a real port, with a service played by hand;
+ * certificates made by openssl for TLS. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/world.h"
+#include "rpc/grpc.h"
+
+#define WAIT_MS 5000
+
+/* A service that echoes unary calls at once and parks long polls until they are cancelled. */
+struct service {
+    struct tl_rpc_service face;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    int parked, cancelled;
+    bool answer_error;
+    int64_t timeout_ns;
+    struct tl_rpc_request *held;
+};
+
+static void handle(void *ud, struct tl_rpc_request *req)
+{
+    struct service *s = ud;
+    struct tl_str none = {0};
+    pthread_mutex_lock(&s->mutex);
+    s->timeout_ns = req->timeout_ns;
+    bool park = req->method == TL_M_PollWorkflowTaskQueue;
+    s->parked += park;
+    s->held = park ? req : NULL;
+    pthread_cond_broadcast(&s->cond);
+    pthread_mutex_unlock(&s->mutex);
+    if (park) {
+        return;
+    }
+    if (s->answer_error) {
+        tl_rpc_reply(req, 5, TL_STR_LIT("no such thing: \xc3\xa4"), tl_str_n("\0\1\2\xff", 4),
+                     none);
+    } else {
+        tl_rpc_reply(req, 0, none, none, req->body);
+    }
+}
+
+static void cancelled(void *ud, struct tl_rpc_request *req)
+{
+    struct service *s = ud;
+    struct tl_str none = {0};
+    pthread_mutex_lock(&s->mutex);
+    s->cancelled++;
+    bool answer = s->held == req;
+    s->held = NULL;
+    pthread_cond_broadcast(&s->cond);
+    pthread_mutex_unlock(&s->mutex);
+    if (answer) {
+        tl_rpc_reply(req, 1, TL_STR_LIT("the call was cancelled"), none, none);
+    }
+    tl_rpc_request_release(req);
+}
+
+static void service_init(struct service *s)
+{
+    memset(s, 0, sizeof *s);
+    s->face = (struct tl_rpc_service){s, handle, cancelled};
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->cond, NULL);
+}
+
+static bool wait_for(struct service *s, const int *value, int at_least)
+{
+    for (int i = 0; i < WAIT_MS; i++) {
+        pthread_mutex_lock(&s->mutex);
+        bool there = *value >= at_least;
+        pthread_mutex_unlock(&s->mutex);
+        if (there) {
+            return true;
+        }
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    return false;
+}
+
+/* What a call ended with. */
+struct end {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    struct tl_rpc_result *result;
+    int count;
+};
+
+static void done(void *ud, struct tl_rpc_result *res)
+{
+    struct end *e = ud;
+    pthread_mutex_lock(&e->mutex);
+    e->result = res;
+    e->count++;
+    pthread_cond_broadcast(&e->cond);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+static void end_init(struct end *e)
+{
+    memset(e, 0, sizeof *e);
+    pthread_mutex_init(&e->mutex, NULL);
+    pthread_cond_init(&e->cond, NULL);
+}
+
+static struct tl_rpc_result *end_wait(struct end *e)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    at.tv_sec += 10;
+    pthread_mutex_lock(&e->mutex);
+    while (!e->result && pthread_cond_timedwait(&e->cond, &e->mutex, &at) == 0) {
+    }
+    struct tl_rpc_result *r = e->result;
+    e->result = NULL;
+    assert_int_equal(e->count, 1);
+    e->count = 0;
+    pthread_mutex_unlock(&e->mutex);
+    assert_non_null(r);
+    return r;
+}
+
+static struct tl_grpc_server *open_server(struct service *s)
+{
+    struct tl_grpc_server *server = NULL;
+    struct tl_error err;
+    struct tl_grpc_server_options o = {.ip = "127.0.0.1"};
+    assert_int_equal(tl_grpc_server_open(&server, &o, &s->face, &err), TL_OK);
+    assert_true(tl_grpc_server_port(server) > 0);
+    return server;
+}
+
+static struct tl_channel *open_channel_with(int port, struct tl_grpc_channel_options o)
+{
+    struct tl_channel *ch = NULL;
+    struct tl_error err = {0};
+    char address[64];
+    snprintf(address, sizeof address, "localhost:%d", port);
+    o.address = address;
+    tl_rc rc = tl_grpc_channel_open(&ch, &o, &err);
+    assert_string_equal(err.message, "");
+    assert_int_equal(rc, TL_OK);
+    return ch;
+}
+
+static struct tl_channel *open_channel(int port)
+{
+    return open_channel_with(
+        port, (struct tl_grpc_channel_options){.namespace_name = "default", .api_key = "secret"});
+}
+
+static struct tl_rpc_result *call(struct tl_channel *ch, enum tl_method m, struct tl_str body,
+                                  int64_t timeout_ns)
+{
+    struct end e;
+    end_init(&e);
+    struct tl_rpc_call *c = tl_channel_call(ch, m, body, timeout_ns, done, &e);
+    struct tl_rpc_result *r = end_wait(&e);
+    tl_rpc_cancel(c); /* too late: no second end */
+    tl_rpc_call_release(c);
+    return r;
+}
+
+/* --- cases ------------------------------------------------------------------------------------- */
+
+static void carries_bytes_of_every_size(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 200, 70000, 5 * 1024 * 1024, 40 * 1024 * 1024};
+    struct service s;
+    service_init(&s);
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char *bytes = tl_mem_alloc(sizes[i] + 1);
+        for (size_t k = 0; k < sizes[i]; k++) {
+            bytes[k] = (char)(k * 31 + i);
+        }
+        struct tl_rpc_result *r =
+            call(ch, TL_M_GetSystemInfo, tl_str_n(bytes, sizes[i]), 20 * TL_NS_PER_S);
+        assert_int_equal(r->status, 0);
+        assert_int_equal(r->method, TL_M_GetSystemInfo);
+        assert_true(tl_str_eq(r->body, tl_str_n(bytes, sizes[i])));
+        tl_rpc_result_free(r);
+        tl_mem_free(bytes);
+    }
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+}
+
+static void errors_keep_status_message_and_details(void **state)
+{
+    (void)state;
+    struct service s;
+    service_init(&s);
+    s.answer_error = true;
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    struct tl_rpc_result *r = call(ch, TL_M_DescribeNamespace, TL_STR_LIT("x"), 0);
+    assert_int_equal(r->status, 5);
+    assert_true(tl_str_eqc(r->message, "no such thing: \xc3\xa4"));
+    assert_true(tl_str_eq(r->details, tl_str_n("\0\1\2\xff", 4)));
+    assert_int_equal(s.timeout_ns, 0);
+    tl_rpc_result_free(r);
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+}
+
+static void deadline_and_cancel_reach_the_service(void **state)
+{
+    (void)state;
+    struct service s;
+    struct end e;
+    service_init(&s);
+    end_init(&e);
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    struct tl_rpc_result *r =
+        call(ch, TL_M_PollWorkflowTaskQueue, TL_STR_LIT("x"), 300 * TL_NS_PER_MS);
+    assert_int_equal(r->status, 4);
+    tl_rpc_result_free(r);
+    assert_true(wait_for(&s, &s.cancelled, 1));
+    assert_true(s.timeout_ns > 0 && s.timeout_ns <= 300 * TL_NS_PER_MS);
+
+    struct tl_rpc_call *c =
+        tl_channel_call(ch, TL_M_PollWorkflowTaskQueue, TL_STR_LIT("x"), 0, done, &e);
+    assert_true(wait_for(&s, &s.parked, 2));
+    assert_false(tl_rpc_request_is_cancelled(s.held));
+    tl_rpc_cancel(c);
+    tl_rpc_cancel(c);
+    r = end_wait(&e);
+    assert_int_equal(r->status, 1);
+    tl_rpc_result_free(r);
+    tl_rpc_call_release(c);
+    assert_true(wait_for(&s, &s.cancelled, 2));
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+    assert_int_equal(s.cancelled, 2);
+}
+
+static void closing_answers_parked_polls(void **state)
+{
+    (void)state;
+    struct service s;
+    struct end e;
+    service_init(&s);
+    end_init(&e);
+    struct tl_grpc_server *server = open_server(&s);
+    int port = tl_grpc_server_port(server);
+    struct tl_channel *ch = open_channel(port);
+    struct tl_rpc_call *c =
+        tl_channel_call(ch, TL_M_PollWorkflowTaskQueue, TL_STR_LIT("x"), 0, done, &e);
+    assert_true(wait_for(&s, &s.parked, 1));
+    int64_t began = tl_world_mono_ns(tl_world_real());
+    tl_grpc_server_close(server);
+    assert_true(tl_world_mono_ns(tl_world_real()) - began < 900 * TL_NS_PER_MS);
+    struct tl_rpc_result *r = end_wait(&e);
+    assert_int_equal(r->status, 14);
+    assert_true(tl_str_eqc(r->message, "the server is shutting down"));
+    tl_rpc_result_free(r);
+    tl_rpc_call_release(c);
+    r = call(ch, TL_M_GetSystemInfo, TL_STR_LIT("x"), 5 * TL_NS_PER_S);
+    assert_int_equal(r->status, 14);
+    tl_rpc_result_free(r);
+    tl_channel_close(ch);
+}
+
+static void a_port_in_use_is_told(void **state)
+{
+    (void)state;
+    struct service s;
+    struct tl_error err;
+    struct tl_grpc_server *server = NULL, *second = NULL;
+    service_init(&s);
+    server = open_server(&s);
+    struct tl_grpc_server_options o = {.ip = "127.0.0.1", .port = tl_grpc_server_port(server)};
+    assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EUNAVAILABLE);
+    assert_non_null(strstr(err.message, "in use"));
+    o = (struct tl_grpc_server_options){.ip = "192.0.2.1"};
+    assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
+    o = (struct tl_grpc_server_options){.ip = "no.such.host.invalid"};
+    assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
+    o = (struct tl_grpc_server_options){.cert_file = "/no/such/file", .key_file = "/no/such/file"};
+    assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
+    assert_non_null(strstr(err.message, "/no/such/file"));
+    o = (struct tl_grpc_server_options){.cert_file = "/no/such/file"};
+    assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
+    tl_grpc_server_close(server);
+}
+
+static void wrong_options_are_told(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {NULL,  "",           "host",     "host:", ":7233",
+                                      "h:0", "http://h:1", "h:123456", "h:x"};
+    struct tl_channel *ch = NULL;
+    struct tl_error err;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct tl_grpc_channel_options o = {.address = bad[i]};
+        assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    }
+    struct tl_grpc_header header = {"Upper", "x"};
+    struct tl_grpc_channel_options o = {
+        .address = "localhost:1", .headers = &header, .header_count = 1};
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    header = (struct tl_grpc_header){"fine", "line\nbreak"};
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    o = (struct tl_grpc_channel_options){.address = "localhost:1", .tls = true, .ca_file = "/none"};
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    o = (struct tl_grpc_channel_options){.address = "localhost:1", .tls = true, .key_file = "/x"};
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+}
+
+/* Bytes that are no HTTP/2 close their own connection and disturb nobody. */
+static void garbage_disturbs_nobody(void **state)
+{
+    (void)state;
+    struct service s;
+    char back[4096];
+    service_init(&s);
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)tl_grpc_server_port(server)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (unsigned round = 0; round < 20; round++) {
+        char bytes[512];
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            bytes[i] = (char)((i + 1) * 2654435761u >> (round % 13));
+        }
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+        assert_true(send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0);
+        shutdown(fd, SHUT_WR);
+        while (recv(fd, back, sizeof back, 0) > 0) {
+        }
+        close(fd);
+        struct tl_rpc_result *r = call(ch, TL_M_GetSystemInfo, TL_STR_LIT("x"), 5 * TL_NS_PER_S);
+        assert_int_equal(r->status, 0);
+        tl_rpc_result_free(r);
+    }
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+}
+
+/* Many calls from several threads, polls among them that are cancelled. */
+#define CALLERS 4
+#define CALLS_EACH 300
+
+static void *caller(void *ud)
+{
+    struct tl_channel *ch = ud;
+    for (int i = 0; i < CALLS_EACH; i++) {
+        struct tl_rpc_result *r =
+            call(ch, TL_M_GetSystemInfo, TL_STR_LIT("ping"), 20 * TL_NS_PER_S);
+        bool good = r->status == 0 && tl_str_eqc(r->body, "ping");
+        tl_rpc_result_free(r);
+        if (!good) {
+            return NULL;
+        }
+    }
+    return ch;
+}
+
+static void many_calls_at_once(void **state)
+{
+    (void)state;
+    struct service s;
+    pthread_t threads[CALLERS];
+    service_init(&s);
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    for (int i = 0; i < CALLERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, caller, ch), 0);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        void *good = NULL;
+        pthread_join(threads[i], &good);
+        assert_ptr_equal(good, ch);
+    }
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+}
+
+/* --- TLS ----------------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/test_grpc_XXXXXX";
+
+static const char *file(const char *name)
+{
+    static char paths[4][128];
+    static unsigned turn;
+    char *path = paths[turn++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static int make_certificates(void **state)
+{
+    char command[1024];
+    (void)state;
+    if (!mkdtemp(folder)) {
+        return -1;
+    }
+    snprintf(command, sizeof command,
+             "cd %s && for n in server client other; do openssl req -x509 -newkey ec -pkeyopt "
+             "ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext "
+             "subjectAltName=DNS:localhost -keyout $n.key -out $n.pem || exit 1; done "
+             ">openssl.log 2>&1",
+             folder);
+    return system(command);
+}
+
+static int remove_certificates(void **state)
+{
+    char command[256];
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+static void tls_wants_the_right_certificates(void **state)
+{
+    (void)state;
+    struct service s;
+    struct tl_error err = {0};
+    struct tl_grpc_server *server = NULL;
+    service_init(&s);
+    struct tl_grpc_server_options so = {.ip = "127.0.0.1",
+                                        .cert_file = file("server.pem"),
+                                        .key_file = file("server.key"),
+                                        .client_ca_file = file("client.pem")};
+    assert_int_equal(tl_grpc_server_open(&server, &so, &s.face, &err), TL_OK);
+    const struct {
+        const char *ca, *cert, *key, *server_name;
+        bool tls, good;
+    } rows[] = {
+        {"server.pem", "client.pem", "client.key", NULL, true, true},
+        {"server.pem", "other.pem", "other.key", NULL, true, false},
+        {"server.pem", NULL, NULL, NULL, true, false},
+        {"other.pem", "client.pem", "client.key", NULL, true, false},
+        {"server.pem", "client.pem", "client.key", "elsewhere", true, false},
+        {NULL, NULL, NULL, NULL, false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tl_grpc_channel_options o = {.tls = rows[i].tls, .server_name = rows[i].server_name};
+        o.ca_file = rows[i].ca ? file(rows[i].ca) : NULL;
+        o.cert_file = rows[i].cert ? file(rows[i].cert) : NULL;
+        o.key_file = rows[i].key ? file(rows[i].key) : NULL;
+        struct tl_channel *ch = open_channel_with(tl_grpc_server_port(server), o);
+        struct tl_rpc_result *r = call(ch, TL_M_GetSystemInfo, TL_STR_LIT("hush"), 5 * TL_NS_PER_S);
+        assert_int_equal(r->status, rows[i].good ? 0 : 14);
+        tl_rpc_result_free(r);
+        tl_channel_close(ch);
+    }
+    tl_grpc_server_close(server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(carries_bytes_of_every_size),
+        cmocka_unit_test(errors_keep_status_message_and_details),
+        cmocka_unit_test(deadline_and_cancel_reach_the_service),
+        cmocka_unit_test(closing_answers_parked_polls),
+        cmocka_unit_test(a_port_in_use_is_told),
+        cmocka_unit_test(wrong_options_are_told),
+        cmocka_unit_test(garbage_disturbs_nobody),
+        cmocka_unit_test(many_calls_at_once),
+        cmocka_unit_test_setup_teardown(tls_wants_the_right_certificates, make_certificates,
+                                        remove_certificates),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
