@@ -29,6 +29,10 @@ add_library(tl_grpc_shared INTERFACE)
 target_link_libraries(tl_grpc_shared INTERFACE grpc gpr)
 
 add_library(tl_grpc INTERFACE)
+set(sanitized 0) # its value may hold commas, which no generator expression takes
+if(TL_SANITIZE)
+    set(sanitized 1)
+endif()
 set(wants_shared
-    "$<OR:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>,$<BOOL:${TL_SANITIZE}>>")
+    "$<OR:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>,${sanitized}>")
 target_link_libraries(tl_grpc INTERFACE "$<IF:${wants_shared},tl_grpc_shared,tl_grpc_static>")
