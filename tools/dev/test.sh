@@ -166,6 +166,22 @@ run_short_machines() {
     fi
 }
 
+# Official SDKs against build/temporal-lua. The interpreter that has temporalio is `python3`, or what
+# TEMPORAL_LUA_PYTHON names; without the package every case counts as skipped, and a run of which nothing passed fails.
+run_interop_suite() {
+    local python=${TEMPORAL_LUA_PYTHON:-python3}
+    command -v "$python" >/dev/null || die "there is no $python: set TEMPORAL_LUA_PYTHON"
+    run_tap interop "$python" spec/interop/python_check.py build/temporal-lua
+    count_tap interop
+}
+
+run_interop() {
+    build release
+    open_work
+    phase 'Python SDK' run_interop_suite
+    report
+}
+
 # The closing line; the exit status says whether all is well.
 report() {
     if [[ ${#failures[@]} -gt 0 ]]; then

@@ -383,7 +383,7 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
     if (rc != TL_OK) {
         return rc;
     }
-    grpc_init();
+    tl_grpc_start();
     struct channel *ch = TL_NEW(struct channel);
     ch->base = (struct tl_channel){make_call, cancel_call, release_call, close_channel};
     for (int i = 0; i < TL_METHOD_COUNT; i++) {

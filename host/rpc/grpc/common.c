@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/support/log.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/world.h"
 
 #define PEM_BYTES_MAX (4 * 1024 * 1024)
 
@@ -19,6 +23,31 @@ void __tsan_release(void *p);
 #define HANDED_OVER(p) (void)(p)
 #define TAKEN_OVER(p) (void)(p)
 #endif
+
+/* Peers can make the library complain as often as they like: what comes within a second of the last
+ * line is counted, not written. */
+static void write_log(gpr_log_func_args *args)
+{
+    static _Atomic int64_t next_ns;
+    static atomic_int suppressed;
+    int64_t now = tl_world_mono_ns(tl_world_real()), at = atomic_load(&next_ns);
+    enum tl_log_level level = args->severity == GPR_LOG_SEVERITY_ERROR ? TL_LOG_WARN : TL_LOG_DEBUG;
+    if (!tl_log_on(level)) {
+        return;
+    }
+    if (now < at || !atomic_compare_exchange_strong(&next_ns, &at, now + TL_NS_PER_S)) {
+        atomic_fetch_add(&suppressed, 1);
+        return;
+    }
+    TL_LOG(level, "grpc.reported", TL_C("message", args->message),
+           TL_I("suppressed", atomic_exchange(&suppressed, 0)));
+}
+
+void tl_grpc_start(void)
+{
+    gpr_set_log_function(write_log);
+    grpc_init();
+}
 
 void *tl_grpc_tag_sent(struct tl_grpc_tag *tag)
 {

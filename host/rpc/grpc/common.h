@@ -14,6 +14,10 @@
 #define TL_GRPC_METADATA_BYTES_MAX (256 * 1024)
 #define TL_GRPC_DETAILS_KEY "grpc-status-details-bin"
 
+/* Starts the library, or counts one more user of it; its log lines go to ours, at most one a second.
+ * Each start is ended by grpc_shutdown_blocking. */
+void tl_grpc_start(void);
+
 /* What comes out of a completion queue: the operation embeds it. */
 struct tl_grpc_tag {
     void (*done)(struct tl_grpc_tag *tag, bool ok);

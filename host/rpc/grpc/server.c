@@ -201,7 +201,7 @@ static struct tl_grpc_server *server_new(const struct tl_rpc_service *service)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
-    grpc_init();
+    tl_grpc_start();
     s->grpc = make_grpc_server();
     s->cq = grpc_completion_queue_create_for_next(NULL);
     grpc_server_register_completion_queue(s->grpc, s->cq, NULL);

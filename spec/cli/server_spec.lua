@@ -1,0 +1,212 @@
+local helper = require "helper"
+local core = require "temporal.core"
+local client = require "temporal.client"
+
+--- A command in a process of its own; its output can be read line by line, and it is told to stop by
+--- its id.
+local function spawn(arguments)
+  local log = os.tmpname()
+  local pipe = assert(io.popen(("echo $$; exec %s %s 2>%s"):format(helper.binary, arguments, log)))
+  local process = { pipe = pipe, id = assert(pipe:read "l"), log = log }
+  function process:stop(signal)
+    os.execute(("kill -%s %s"):format(signal or "TERM", self.id))
+    return self:wait()
+  end
+  function process:wait()
+    if self.pipe then
+      self.rest = self.pipe:read "a"
+      local _, _, code = self.pipe:close()
+      self.pipe, self.code = nil, code
+    end
+    return self.code
+  end
+  function process:errors()
+    local file <close> = assert(io.open(self.log))
+    return file:read "a"
+  end
+  return setmetatable(process, {
+    __close = function(self)
+      if self.pipe then
+        self:stop "KILL"
+      end
+      os.remove(self.log)
+    end,
+  })
+end
+
+--- A development server and its address, once its port serves.
+local function start_server(arguments)
+  local server = spawn("server start-dev --port 0 " .. (arguments or ""))
+  server.line = assert(server.pipe:read "l")
+  server.address = assert(server.line:match "^Server:%s+(%S+:%d+)$", server.line)
+  return server
+end
+
+local workflows = [[
+local workflow = require "temporal.workflow"
+return workflow.define("greet", function(name)
+  workflow.sleep(0.05)
+  return workflow.execute_activity("greet", { start_to_close_timeout = 10 }, name)
+end)
+]]
+
+local worker = [[
+local temporal = require "temporal"
+local folder = ...
+return temporal.worker {
+  task_queue = "spec",
+  workflows = { "greet" },
+  activities = { greet = function(name) return "hello, " .. name end },
+}
+]]
+
+local function write(path, text)
+  local file <close> = assert(io.open(path, "wb"))
+  file:write(text)
+end
+
+local function folder()
+  local name = os.tmpname()
+  os.remove(name)
+  assert(os.execute("mkdir " .. name))
+  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
+end
+
+describe("server start-dev", function()
+  it("serves until it is told to stop", function()
+    for _, signal in ipairs { "INT", "TERM" } do
+      local server <close> = start_server "--headless --log-format pretty"
+      local c <close> = client.connect { address = server.address }
+      assert.are.equal("default", c:call("DescribeNamespace", { namespace = "default" }).namespace_info.name)
+      assert.are.equal(0, server:stop(signal))
+      assert.are.equal("", server.rest)
+    end
+  end)
+
+  it("makes the namespaces, keeps the file and takes SQLite pragmas", function()
+    local place <close> = folder()
+    local options = "--db-filename %s/a.db --namespace one -n two --sqlite-pragma synchronous=normal"
+    local arguments = options:format(place.name)
+    do
+      local server <close> = start_server(arguments)
+      local c <close> = client.connect { address = server.address, namespace = "one" }
+      c:start_workflow("never", { id = "kept", task_queue = "nobody" })
+      assert.are.equal("two", c:call("DescribeNamespace", { namespace = "two" }).namespace_info.name)
+      assert.are.equal(0, server:stop())
+    end
+    local server <close> = start_server(arguments)
+    local c <close> = client.connect { address = server.address, namespace = "one" }
+    local described = c:get_workflow_handle("kept"):describe()
+    assert.are.equal("never", described.workflow_execution_info.type.name)
+    local code, _, errors = helper.run(
+      ("%s workflow show --address %s --namespace one --workflow-id kept"):format(helper.binary, server.address))
+    assert.are.equal(0, code, errors)
+    assert.are.equal(0, server:stop())
+  end)
+
+  it("gives settings their effect and names those without", function()
+    local server <close> = start_server(
+      [[--dynamic-config-value a.b=true --dynamic-config-value 'matching.longPollExpirationInterval="1s"' ]]
+        .. [[--dynamic-config-value c.d='{"x":1}']])
+    local c <close> = client.connect { address = server.address }
+    local began = core.mono_ns()
+    local answer = c:call("PollWorkflowTaskQueue", {
+      namespace = "default", task_queue = { name = "empty" }, identity = "spec",
+    }, 30 * 1000000000)
+    local seconds = (core.mono_ns() - began) / 1e9
+    assert.are.equal("", answer.task_token)
+    assert.is_true(seconds > 0.9 and seconds < 10, tostring(seconds))
+    assert.are.equal(0, server:stop())
+    assert.matches("server.settings_without_effect keys=a.b,c.d\n", server:errors(), 1, true)
+  end)
+
+  it("refuses what it cannot do, before it says that it serves", function()
+    local server <close> = start_server()
+    local port = server.address:match ":(%d+)$"
+    local code, output, errors = helper.run(("%s server start-dev --port %s"):format(helper.binary, port))
+    assert.are.equal(1, code)
+    assert.are.equal("", output)
+    assert.matches("in use", errors)
+    local function refused(arguments)
+      local exit, _, text = helper.run(helper.binary .. " server start-dev --port " .. arguments)
+      return exit, text
+    end
+    code, errors = refused "70000"
+    assert.are.equal(2, code)
+    assert.matches("70000", errors)
+    code, errors = refused "0 --dynamic-config-value nothing"
+    assert.are.equal(2, code)
+    assert.matches("key=value", errors)
+    code, errors = refused "0 --ip 192.0.2.7"
+    assert.are.equal(1, code)
+    assert.matches("192.0.2.7", errors)
+  end)
+end)
+
+describe("a server in another process", function()
+  it("runs workflows of a worker of a third one", function()
+    local place <close> = folder()
+    write(place.name .. "/greet.lua", workflows)
+    write(place.name .. "/worker.lua", worker)
+    local server <close> = start_server()
+    local run <close> = spawn(("worker run --address %s %s/worker.lua"):format(server.address, place.name))
+    assert.matches("spec", run.pipe:read "l")
+    local c <close> = client.connect { address = server.address }
+    for i = 1, 5 do
+      assert.are.equal("hello, " .. i, c:execute_workflow("greet", { task_queue = "spec" }, i))
+    end
+    assert.are.equal(0, run:stop())
+    assert.are.equal(0, server:stop())
+  end)
+
+  it("is outlived by a worker, which goes on when the server is back", function()
+    local place <close> = folder()
+    write(place.name .. "/greet.lua", workflows)
+    write(place.name .. "/worker.lua", worker)
+    local db = "--db-filename " .. place.name .. "/a.db"
+    local server <close> = start_server(db)
+    local run <close> = spawn(("worker run --address %s %s/worker.lua"):format(server.address, place.name))
+    assert.matches("spec", run.pipe:read "l")
+    do
+      local c <close> = client.connect { address = server.address }
+      assert.are.equal("hello, a", c:execute_workflow("greet", { task_queue = "spec" }, "a"))
+    end
+    server:stop "KILL"
+    local again <close> = spawn(("server start-dev --port %s %s"):format(server.address:match ":(%d+)$", db))
+    assert.are.equal(server.line, again.pipe:read "l")
+    local c <close> = client.connect { address = server.address }
+    assert.are.equal("hello, b", c:execute_workflow("greet", { task_queue = "spec" }, "b"))
+    assert.are.equal(0, run:stop())
+    assert.are.equal(0, again:stop())
+  end)
+
+  it("can be a worker's and a client's in one script, with errors of their type", function()
+    local server <close> = start_server()
+    local c <close> = client.connect { address = server.address, headers = { ["x-spec"] = "1" } }
+    c:start_workflow("never", { id = "one", task_queue = "nobody" })
+    local ok, e = pcall(c.start_workflow, c, "never", { id = "one", task_queue = "nobody" })
+    assert.is_false(ok)
+    assert.are.equal("WorkflowAlreadyStartedError", e.type)
+    ok, e = pcall(function() c:get_workflow_handle("none"):describe() end)
+    assert.is_false(ok)
+    assert.matches("none", tostring(e))
+    assert.are.equal(1, c:count_workflows "WorkflowType = 'never'")
+  end)
+
+  it("that is not there is told by connect", function()
+    local ok, e = pcall(client.connect, { address = "localhost:1", connect_timeout = 0.3 })
+    assert.is_false(ok)
+    assert.matches("cannot connect to localhost:1", tostring(e))
+    for message, options in pairs {
+      ["host:port"] = { address = "nowhere" },
+      ["exclude each other"] = { address = "localhost:1", db_filename = "x" },
+      ["needs an address"] = { api_key = "x", db_filename = "x" },
+      ["ca_file"] = { address = "localhost:1", tls = { ca_fil = "x" } },
+      ["/no/such.pem"] = { address = "localhost:1", tls = { ca_file = "/no/such.pem" } },
+    } do
+      ok, e = pcall(client.connect, options)
+      assert.is_false(ok)
+      assert.matches(message, tostring(e), 1, true)
+    end
+  end)
+end)
