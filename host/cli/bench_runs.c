@@ -222,6 +222,10 @@ static tl_rc replay_once(struct tl_bundle *bundle, const TpHistory__History *his
         struct tl_lang lang = tl_lua_run_lang(run);
         rc = tl_replay(history, NULL, &lang, &arena, &result, err);
         tl_lua_run_free(run);
+        if (rc == TL_OK && (!result.finished || result.event_count != history->n_events)) {
+            rc = tl_error_set(err, TL_EINTERNAL, "replay stopped after %zu of %zu events",
+                              result.event_count, history->n_events);
+        }
     }
     tl_arena_deinit(&arena);
     return rc;
