@@ -88,7 +88,8 @@ static tl_rc open_worker(struct tl_bench *b, struct tl_error *err)
 
 tl_rc tl_bench_open(struct tl_bench *b, const char *db, struct tl_error *err)
 {
-    tl_rc rc = tl_cli_server_open(&b->server, db, "default", false, err);
+    tl_rc rc = b->address ? tl_cli_remote_open(&b->server, b->cli, b->address, "default", err)
+                          : tl_cli_server_open(&b->server, db, "default", false, err);
     return rc == TL_OK ? open_worker(b, err) : rc;
 }
 

@@ -1,4 +1,5 @@
-/* bench: runs the figures that were asked for, each on a fresh database. */
+/* bench: runs the figures that were asked for, each on a fresh database or against the server at an
+ * address. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -140,12 +141,16 @@ int tl_cmd_bench(struct tl_cli *cli)
     const char *const *only = tl_cli_texts(cli, "only");
     const char *given = tl_cli_text(cli, "db-filename");
     struct tl_bench b = {
+        .cli = cli,
         .json = tl_cli_flag(cli, "json"),
         .duration_ns = tl_cli_duration_ns(cli, "duration"),
         .in_flight = (int)tl_cli_integer(cli, "in-flight"),
     };
     char db[64];
     int code = check_names(only);
+    if (code == 0) {
+        code = tl_cli_address(cli, &b.address);
+    }
     if (code) {
         return code;
     }
@@ -160,7 +165,7 @@ int tl_cmd_bench(struct tl_cli *cli)
         tl_rc rc = figures[i].needs_server
                        ? run_with_server(&b, given ? given : db, figures[i].run, i == 0, &err)
                        : figures[i].run(&b, &err);
-        if (!given) {
+        if (!given && !b.address) {
             remove_database(db);
         }
         code = rc == TL_OK ? 0 : tl_cli_fail(1, "bench %s: %s", figures[i].name, err.message);
