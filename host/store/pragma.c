@@ -13,12 +13,13 @@ struct choice {
     bool every;
 };
 
-/* In the order they must run: what shapes a new file comes before its first page. */
+/* In the order they must run: what shapes a new file comes before its first page. A temporary file is
+ * not synced while it is made either. */
 static const struct choice choices[] = {
+    {"synchronous", "full", true},
     {"page_size", "4096", false},
     {"auto_vacuum", "incremental", false},
     {"journal_mode", "wal", false},
-    {"synchronous", "full", true},
     {"wal_autocheckpoint", "0", true}, /* tl_store_checkpoint_step does it */
     {"journal_size_limit", "67108864", true},
     {"secure_delete", "off", true},
