@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/poison.h"
 
 #define CHUNK_MIN ((size_t)1024)
 #define CHUNK_MAX ((size_t)256 * 1024)
@@ -73,7 +74,9 @@ void tl_arena_reset(struct tl_arena *a)
     free_chunks(a, first);
     a->head = first;
     if (first) {
+        tl_unpoison(chunk_data(first), first->size);
         memset(chunk_data(first), 0, first->size);
+        tl_poison(chunk_data(first), first->size);
         a->next = chunk_data(first);
         a->end = a->next + first->size;
         a->bytes = first->size + round_up(sizeof *first);
@@ -106,20 +109,22 @@ static bool grow(struct tl_arena *a, size_t need)
     a->next = chunk_data(c);
     a->end = a->next + size;
     a->bytes += header + size;
+    tl_poison(a->next, size);
     return true;
 }
 
 void *tl_arena_alloc(struct tl_arena *a, size_t n)
 {
-    if (n > SIZE_MAX - ALIGN) {
+    if (n > SIZE_MAX - ALIGN - TL_REDZONE) {
         return NULL;
     }
-    size_t need = round_up(n ? n : 1);
+    size_t need = round_up(n ? n : 1) + TL_REDZONE;
     if ((!a->next || (size_t)(a->end - a->next) < need) && !grow(a, need)) {
         return NULL;
     }
     void *p = a->next;
     a->next += need;
+    tl_unpoison(p, n);
     return p;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/poison.h"
 
 enum { CHUNK_BYTES = 2048 - 16 }; /* with malloc's own header two fit into a page */
 _Static_assert(CHUNK_BYTES - TL_HEAP_STEP >= TL_HEAP_SMALL_MAX, "a chunk holds any small block");
@@ -47,7 +48,9 @@ static size_t round_up(size_t n)
 static void give_small(struct tl_vm_heap *h, void *p, size_t n)
 {
     size_t class = n / TL_HEAP_STEP - 1;
+    tl_unpoison(p, sizeof(void *));
     memcpy(p, &h->free[class], sizeof(void *));
+    tl_poison(p, n);
     h->free[class] = p;
     h->free_mask |= UINT32_C(1) << class;
 }
@@ -55,6 +58,7 @@ static void give_small(struct tl_vm_heap *h, void *p, size_t n)
 static void *pop_free(struct tl_vm_heap *h, size_t class)
 {
     void *p = h->free[class];
+    tl_unpoison(p, sizeof(void *));
     memcpy(&h->free[class], p, sizeof(void *));
     if (!h->free[class]) {
         h->free_mask &= ~(UINT32_C(1) << class);
@@ -78,6 +82,7 @@ static bool new_chunk(struct tl_vm_heap *h)
     h->held += CHUNK_BYTES;
     h->next = chunk + TL_HEAP_STEP;
     h->end = chunk + CHUNK_BYTES;
+    tl_poison(h->next, CHUNK_BYTES - TL_HEAP_STEP);
     return true;
 }
 
@@ -136,9 +141,15 @@ static void give_large(struct tl_vm_heap *h, void *p)
     tl_mem_free(b);
 }
 
-static void *take(struct tl_vm_heap *h, size_t n)
+/* A block of n bytes, of which `size` will be used. */
+static void *take(struct tl_vm_heap *h, size_t n, size_t size)
 {
-    return n <= TL_HEAP_SMALL_MAX ? take_small(h, n) : take_large(h, n);
+    void *p = n <= TL_HEAP_SMALL_MAX ? take_small(h, n) : take_large(h, n);
+    if (p) {
+        tl_poison(p, n);
+        tl_unpoison(p, size);
+    }
+    return p;
 }
 
 static void give(struct tl_vm_heap *h, void *p, size_t n)
@@ -175,12 +186,14 @@ void *tl_vm_heap_alloc(void *ud, void *p, size_t old_size, size_t new_size)
         return refuse(h);
     }
     if (n == old_n) {
+        tl_poison(p, n);
+        tl_unpoison(p, new_size);
         return p;
     }
     if (n > old_n && (n - old_n > h->used_max || h->used > h->used_max - (n - old_n))) {
         return refuse(h);
     }
-    void *to = take(h, n);
+    void *to = take(h, n, new_size);
     if (!to) {
         /* Lua takes it for granted that shrinking works. */
         return n < old_n ? p : refuse(h);
