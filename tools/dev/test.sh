@@ -230,6 +230,7 @@ run_asan() {
     open_work
     export ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1"
     export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+    export LSAN_OPTIONS="suppressions=$PWD/tools/dev/lsan.supp:print_suppressions=0"
     phase 'unit tests (asan)' run_units build-asan
     # The interpreter is not instrumented: the runtime has to be there before the module.
     spec_environment=("LD_PRELOAD=$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)")
