@@ -3,6 +3,7 @@
  * log from there. Thread: engine. */
 #include <stdio.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "server/engine.h"
 
@@ -15,7 +16,14 @@ void tl_checkpoint_dirty(struct tl_server *s, struct tl_exec *e, int64_t log_id)
         s->dirty_since_ns = tl_engine_mono(s);
     }
     e->dirty_log_id = log_id;
-    tl_list_push(&s->dirty, &e->dirty);
+    /* In the order of the log, as the mark is that of the first. New records come last; a run that
+     * was read again after a failed commit goes back to its place. */
+    struct tl_list *behind = s->dirty.prev;
+    while (behind != &s->dirty &&
+           TL_CONTAINER(behind, struct tl_exec, dirty)->dirty_log_id > log_id) {
+        behind = behind->prev;
+    }
+    tl_list_push_front(behind, &e->dirty);
     if (tl_list_linked(
             &e->lru)) { /* a closed run that was written again, by a reset or an update */
         tl_list_remove(&e->lru);
@@ -80,8 +88,8 @@ static void put_number(struct tl_server *s, struct tl_str key, int64_t value)
 
 void tl_checkpoint_flush(struct tl_server *s, size_t rows)
 {
-    if (tl_list_empty(&s->dirty)) {
-        return;
+    if (tl_list_empty(&s->dirty) || s->lost.count) {
+        return; /* with runs missing from the list the mark would pass over them */
     }
     while (rows-- > 0 && !tl_list_empty(&s->dirty)) {
         struct tl_exec *e = TL_CONTAINER(tl_list_first(&s->dirty), struct tl_exec, dirty);
@@ -97,7 +105,7 @@ void tl_checkpoint_flush(struct tl_server *s, size_t rows)
         }
     }
     int64_t mark = s->next_log_id - 1;
-    if (!tl_list_empty(&s->dirty)) {
+    if (!tl_list_empty(&s->dirty) && !TL_FAULT(checkpoint_too_far)) {
         mark = TL_CONTAINER(tl_list_first(&s->dirty), struct tl_exec, dirty)->dirty_log_id - 1;
     }
     put_number(s, TL_STR_LIT("mark"), mark);
@@ -109,7 +117,7 @@ void tl_checkpoint_flush(struct tl_server *s, size_t rows)
 
 int64_t tl_checkpoint_due(struct tl_server *s)
 {
-    if (!s->dirty_count) {
+    if (!s->dirty_count || s->lost.count) {
         return INT64_MAX;
     }
     int64_t at = s->dirty_since_ns + s->o.checkpoint_ns;

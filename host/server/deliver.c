@@ -1,6 +1,7 @@
 /* Tasks and polls: offering tasks to matching, starting them when a poll takes them, building the
  * answers of polls, taking a delivery back when it could not be handed over. Thread: engine. */
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/deliver.h"
@@ -368,7 +369,8 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
         return false;
     }
     d.ref = started.ref;
-    answer_activity(s, p, e, started.durable_first ? e->seq : before, &started,
+    bool wait = started.durable_first && !TL_FAULT(deliver_activity_twice);
+    answer_activity(s, p, e, wait ? e->seq : before, &started,
                     tl_str(started.response->activity_id), &d, arena);
     return true;
 }

@@ -2,6 +2,7 @@
  * serves opening (all runs) and a failed commit (the runs that were touched since). Thread: engine. */
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/engine.h"
@@ -213,7 +214,9 @@ static void revive(struct tl_server *s, struct tl_exec *e)
     } else {
         tl_run_effects(s, e, &fx, &s->arena);
     }
-    tl_run_arm(s, e);
+    if (!TL_FAULT(forget_deadline)) {
+        tl_run_arm(s, e);
+    }
 }
 
 static void walk_init(struct walk *w, struct tl_server *s, const struct tl_map *only)

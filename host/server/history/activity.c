@@ -1,6 +1,7 @@
 /* Activities as workers and clients see them: start, complete, fail, cancel, heartbeat. Retries write
  * no events: ActivityTaskStarted goes into the history beside the event that closes the activity.
  * Thread: the run's owner. */
+#include "base/fault.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)
@@ -279,7 +280,11 @@ static void note_heartbeat(struct tl_tx *tx, struct tl_act *act, const TpCommon_
     }
     act->heartbeat_ns = tx->now_ns;
     tl_rs_act_arm(tx->rs, act);
-    tl_tx_touch_act(tx, act);
+    if (TL_FAULT(forget_heartbeat)) {
+        tx->touched = true;
+    } else {
+        tl_tx_touch_act(tx, act);
+    }
 }
 
 tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,

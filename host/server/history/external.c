@@ -1,5 +1,6 @@
 /* What clients do to a running run: signal, request cancellation, terminate.
  * Thread: the run's owner. */
+#include "base/fault.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)
@@ -43,7 +44,7 @@ tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal, struct tl_e
 {
     struct tl_rs *rs = tx->rs;
     tx->error_kind = TL_ERR_PLAIN;
-    if (tl_rs_signal_seen(rs, signal->request_id)) {
+    if (tl_rs_signal_seen(rs, signal->request_id) && !TL_FAULT(drop_request_id)) {
         return TL_OK;
     }
     tl_rc rc = tl_tx_need_open(tx, err);

@@ -182,6 +182,49 @@ static void test_failed_commit(void **state)
     fail_msg("no commit failed");
 }
 
+/* The checkpoint of some runs fails, that of others succeeds: the mark must not pass over the first. */
+static void test_failed_checkpoint(void **state)
+{
+    struct fx *f = *state;
+    enum { RUNS = 10 };
+    fx_close(f, false);
+    f->o.checkpoint_rows = 3;
+    fx_open(f);
+    /* the fault is a matter of chance: try until it strikes */
+    for (int i = 0; i < 400; i++) {
+        struct fx_call starts[RUNS];
+        char id[32];
+        for (int n = 0; n < RUNS; n++) {
+            snprintf(id, sizeof id, "c-%d-%d", i, n);
+            fx_start(f, &starts[n], TL_M_StartWorkflowExecution, fx_start_request(f, id));
+        }
+        tl_server_step(f->s); /* all of them, and the rows of the first three */
+        tl_server_commit_step(f->s);
+        tl_fault_arm(TL_FAULT_sometimes_fail_commit, true);
+        tl_server_step(f->s);
+        tl_server_commit_step(f->s); /* three more rows: fails or not */
+        tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
+        struct tl_server_stats st;
+        tl_server_step(f->s);
+        tl_server_stats(f->s, &st);
+        tl_server_commit_step(f->s); /* the next three rows, and their mark */
+        for (int n = 0; n < RUNS; n++) {
+            assert_non_null(fx_end(&starts[n], NULL, NULL, NULL));
+        }
+        if (st.commits_failed) {
+            fx_close(f, true);
+            fx_open(f);
+            for (int n = 0; n < RUNS; n++) {
+                snprintf(id, sizeof id, "c-%d-%d", i, n);
+                assert_string_equal(fx_history(f, id, "", 0), "1 5");
+            }
+            return;
+        }
+        fx_pump(f);
+    }
+    fail_msg("no commit failed");
+}
+
 static void test_mutant_is_noticed(void **state)
 {
     struct fx *f = *state;
@@ -374,7 +417,8 @@ int main(void)
         T(test_without_checkpoint), T(test_with_checkpoint_in_the_middle),
         T(test_clean_close),        T(test_activity_token_survives),
         T(test_stale_query_answer),
-        T(test_failed_commit),      T(test_mutant_is_noticed),
+        T(test_failed_commit),      T(test_failed_checkpoint),
+            T(test_mutant_is_noticed),
         T(test_seeded_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
