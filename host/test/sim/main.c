@@ -1,5 +1,6 @@
 /* torture: simulation seeds, power losses, real kills, and mutants that these must notice.
- *   torture sim --seeds N [--first S]     each seed twice: the trace must be the same
+ *   torture sim --seeds N [--first S] [--cuts C] [--story 1]
+ *                                         each seed twice: the trace must be the same
  *   torture --kills N --power M           N SIGKILLs of a real process, M power cuts spread over seeds
  *   torture mutants                       every mutant of fault.def must break a promise
  * Closing line: "N passed, N failed". Exit code 0 when nothing failed. */
@@ -12,6 +13,8 @@
 #include "base/mem.h"
 #include "sim/kills.h"
 #include "sim/sim.h"
+
+#define MUTANT_SEEDS 100
 
 static int passed, failed;
 
@@ -36,7 +39,7 @@ static struct sim_options noisy(uint64_t seed, bool verbose)
 
 /* What the seeds did, all together. */
 struct totals {
-    long rounds, cuts, kills, restarts, calls[SIM_CALLS];
+    long rounds, cuts, kills, restarts, lost, calls[SIM_CALLS];
     uint64_t trace;
 };
 
@@ -46,6 +49,7 @@ static void add_up(struct totals *t, const struct sim *s)
     t->cuts += s->power_cuts;
     t->kills += s->kills;
     t->restarts += s->worker_restarts;
+    t->lost += s->answers_lost;
     t->trace = t->trace * 31 + s->trace;
     for (int i = 0; i < SIM_CALLS; i++) {
         t->calls[i] += s->calls_answered[i];
@@ -60,8 +64,8 @@ static void print_totals(const struct totals *t, uint64_t seeds)
         "count", "describe", "again", "heartbeat", "complete", "delete",
     };
     printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
-           "trace %016llx\n",
-           (unsigned long long)seeds, t->rounds, t->cuts, t->kills, t->restarts,
+           "%ld lost answers, trace %016llx\n",
+           (unsigned long long)seeds, t->rounds, t->cuts, t->kills, t->restarts, t->lost,
            (unsigned long long)t->trace);
     printf("answered:");
     for (int i = 0; i < SIM_CALLS; i++) {
@@ -75,15 +79,20 @@ static void print_totals(const struct totals *t, uint64_t seeds)
     printf("\n");
 }
 
-static void run_seeds(uint64_t first, uint64_t seeds)
+static void run_seeds(uint64_t first, uint64_t seeds, int cuts, bool story)
 {
     struct sim *s = TL_NEW(struct sim);
     struct totals totals = {0};
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct sim_options o = noisy(seed, true);
+        o.power_cuts_max = cuts;
+        o.story = story;
+        tl_log_level(story ? TL_LOG_INFO : TL_LOG_NEVER);
         bool ok = sim_run(s, &o);
         uint64_t trace = s->trace;
         add_up(&totals, s);
+        o.story = false;
+        tl_log_level(TL_LOG_NEVER);
         if (ok && !(sim_run(s, &o) && s->trace == trace)) {
             fprintf(stderr, "seed %llu: the second run took another course\n",
                     (unsigned long long)seed);
@@ -113,24 +122,40 @@ static void run_power(int cuts)
     tl_mem_free(s);
 }
 
-/* A mutant that no seed notices is a hole in the tests. */
+static struct sim_options mutant_options(uint64_t seed)
+{
+    struct sim_options o = noisy(seed, false);
+    o.power_cuts_max = 8;
+    return o;
+}
+
+/* A mutant that no seed notices is a hole in the tests. What a seed reports without the mutant, too,
+ * is not the mutant's doing. */
 static void run_mutant(enum tl_fault f)
 {
     struct sim *s = TL_NEW(struct sim);
+    struct sim *control = TL_NEW(struct sim);
     uint64_t seed = 1;
-    tl_fault_arm(f, true);
-    for (; seed <= 60; seed++) {
-        struct sim_options o = noisy(seed, false);
-        o.power_cuts_max = 8;
-        if (!sim_run(s, &o)) {
-            break;
-        }
+    bool noticed = false;
+    for (; seed <= MUTANT_SEEDS && !noticed; seed++) {
+        struct sim_options o = mutant_options(seed);
+        tl_fault_arm(f, true);
+        noticed = !sim_run(s, &o);
+        tl_fault_arm(f, false);
     }
-    tl_fault_arm(f, false);
-    count(seed <= 60);
-    printf("mutant %s: %s after %llu seeds%s%s\n", tl_fault_name(f),
-           seed <= 60 ? "noticed" : "NOT NOTICED", (unsigned long long)(seed <= 60 ? seed : 60),
-           seed <= 60 ? ": " : "", s->failure);
+    struct sim_options o = mutant_options(seed - 1);
+    bool healthy = sim_run(control, &o);
+    if (!noticed) {
+        printf("mutant %s: NOT NOTICED after %d seeds\n", tl_fault_name(f), MUTANT_SEEDS);
+    } else if (!healthy) {
+        printf("mutant %s: seed %llu fails without it, too: %s\n", tl_fault_name(f),
+               (unsigned long long)(seed - 1), control->failure);
+    } else {
+        printf("mutant %s: noticed by seed %llu: %s\n", tl_fault_name(f),
+               (unsigned long long)(seed - 1), s->failure);
+    }
+    count(noticed && healthy);
+    tl_mem_free(control);
     tl_mem_free(s);
 }
 
@@ -160,7 +185,7 @@ static long number_after(int argc, char **argv, const char *option, long otherwi
 
 static int usage(void)
 {
-    fputs("usage: torture sim [--seeds N] [--first S] | [--kills N] [--power N] [--first S] |"
+    fputs("usage: torture sim [--seeds N] [--first S] [--cuts C] [--story 1] | [--kills N] [--power N] [--first S] |"
           " mutants\n",
           stderr);
     return 2;
@@ -177,7 +202,9 @@ int main(int argc, char **argv)
         return sim_kills_child(argv[2], argv[3], argv[4]);
     }
     if (strcmp(verb, "sim") == 0) {
-        run_seeds(first, (uint64_t)number_after(argc, argv, "--seeds", 50));
+        run_seeds(first, (uint64_t)number_after(argc, argv, "--seeds", 50),
+                  (int)number_after(argc, argv, "--cuts", 4),
+                  number_after(argc, argv, "--story", 0) != 0);
     } else if (kills > 0 || power > 0) {
         if (kills > 0) {
             count(sim_kills("/proc/self/exe", kills, first, true));

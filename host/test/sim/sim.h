@@ -1,6 +1,6 @@
 /* Simulation: server, workers and clients in one thread, one seed. The clock jumps to the next deadline
  * when nobody has work; the disk is tl_vfs; processes die, commits fail and the power fails at seeded
- * moments. The clients remember everything that was acknowledged to them and check it for ever after.
+ * moments, answers get lost. The clients remember everything that was acknowledged to them and check it for ever after.
  *
  * Invariants that are checked
  *   safety    no acknowledged start, signal, heartbeat, activity result, end or deletion is lost; a
@@ -115,7 +115,8 @@ struct sim_options {
     int workflows;
     int power_cuts_max, kills_max, worker_restarts_max; /* faults in the noisy phase */
     bool commit_faults;                                 /* commits fail now and then, too */
-    bool verbose;
+    bool verbose; /* tell what failed */
+    bool story;   /* tell everything */
 };
 
 struct sim {
@@ -128,7 +129,7 @@ struct sim {
     struct tl_server *server; /* NULL while it is down */
     struct tl_rpc_service link;
     bool link_cut; /* requests do not get through, though the server lives */
-    struct tl_channel *channel;
+    struct tl_channel lossy, *direct;
     struct tl_client *client;
     struct tl_bundle *bundle;
     struct tl_worker_lang *lang;
@@ -137,8 +138,9 @@ struct sim {
     int64_t server_next_ns, workers_next_ns[SIM_WORKERS];
     struct sim_workflow workflows[SIM_WORKFLOWS_MAX];
     struct tl_msg *done_head, **done_tail;
-    int power_cuts, kills, worker_restarts, rounds;
-    bool quiet;    /* no more faults */
+    int power_cuts, kills, worker_restarts, rounds, answers_lost;
+    bool commit_waits; /* the store was slow in this round */
+    bool quiet;        /* no more faults */
     bool last_cut; /* the power cut after the end of all */
     long calls_answered[SIM_CALLS];
     uint64_t trace;    /* hash of everything that happened */
@@ -161,7 +163,13 @@ bool sim_worker_open(struct sim *s, int which);
 void sim_worker_close(struct sim *s, int which, bool crash);
 void sim_close(struct sim *s);
 void sim_fail(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line of the seed's story, when it was asked for. */
+void sim_tell(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(struct sim *s, const void *p, size_t n);
+
+/* --- sim_link.c --- */
+struct tl_channel *sim_link_open(struct sim *s);
+void sim_link_close(struct sim *s);
 
 /* --- sim_activities.c --- */
 bool sim_activities_add(struct sim *s);

@@ -97,7 +97,8 @@ static void call_start(struct sim_workflow *w, struct tl_arena *arena, enum sim_
     r->input = arguments(w, arena);
     r->request_id =
         tl_arena_printf(arena, "%s-%s", what == SIM_CALL_AGAIN ? "again" : "start", w->id);
-    if (what == SIM_CALL_AGAIN) {
+    /* A chain has other request ids in its later runs: repeated late, a start is a new one. */
+    if (what == SIM_CALL_AGAIN || w->kind == SIM_CHAIN || w->kind == SIM_RETRIED) {
         r->workflow_id_reuse_policy =
             (TpEnums__WorkflowIdReusePolicy)WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE;
     }
@@ -261,6 +262,7 @@ void sim_call_make(struct sim_workflow *w, enum sim_what what)
         [SIM_CALL_DELETE] = call_delete,
     };
     struct tl_arena arena;
+    sim_tell(w->sim, "%s: call %d, run %s", w->id, (int)what, w->run_id);
     tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
     if (what == SIM_CALL_HISTORY || what == SIM_CALL_AWAIT) {
         call_history(w, &arena, what);

@@ -8,6 +8,8 @@
 /* A worker that stops gives up what fails after five seconds. */
 #define STOP_NS_MAX (60 * TL_NS_PER_S)
 
+#define BEGAN_NS (INT64_C(1700000000) * TL_NS_PER_S)
+
 static const char scripts[] =
     "local temporal, workflow = require 'temporal', require 'temporal.workflow'\n"
     "local quick = { start_to_close_timeout = 10,\n"
@@ -83,6 +85,18 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     }
 }
 
+void sim_tell(struct sim *s, const char *fmt, ...)
+{
+    if (s->options.story) {
+        char line[256];
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(line, sizeof line, fmt, ap);
+        va_end(ap);
+        fprintf(stderr, "%6d %12.6f %s\n", s->rounds, (double)(s->now_ns - BEGAN_NS) / 1e9, line);
+    }
+}
+
 void sim_trace(struct sim *s, const void *p, size_t n)
 {
     const unsigned char *bytes = p;
@@ -103,45 +117,17 @@ static uint64_t random_bits(void *ud)
     return tl_rng_next(&((struct sim *)ud)->rng);
 }
 
-/* The link hands requests to whatever server lives; without one, calls fail as on a broken connection. */
-static void link_handle(void *ud, struct tl_rpc_request *req)
-{
-    struct sim *s = ud;
-    sim_trace(s, &s->now_ns, sizeof s->now_ns);
-    sim_trace(s, &req->method, sizeof req->method);
-    sim_trace(s, req->body.p, req->body.n);
-    if (s->server && !s->link_cut) {
-        const struct tl_rpc_service *service = tl_server_service(s->server);
-        service->handle(service->ud, req);
-    } else {
-        tl_rpc_reply(req, 14, TL_STR_LIT("the server is down"), tl_str(""), tl_str(""));
-    }
-}
-
-static void link_cancelled(void *ud, struct tl_rpc_request *req)
-{
-    struct sim *s = ud;
-    if (s->server) {
-        const struct tl_rpc_service *service = tl_server_service(s->server);
-        service->cancelled(service->ud, req);
-    } else {
-        tl_rpc_request_release(req);
-    }
-}
-
 void sim_world_open(struct sim *s)
 {
     static unsigned vfs_number;
     tl_rng_seed(&s->rng, s->options.seed);
     s->trace = UINT64_C(0xcbf29ce484222325);
-    s->now_ns = INT64_C(1700000000) * TL_NS_PER_S;
+    s->now_ns = BEGAN_NS;
     s->world = (struct tl_world){s, now, now, random_bits};
     snprintf(s->vfs_name, sizeof s->vfs_name, "sim%u", vfs_number++);
     s->vfs = tl_vfs_new(s->vfs_name, tl_rng_next(&s->rng));
-    s->link = (struct tl_rpc_service){s, link_handle, link_cancelled};
-    s->channel = tl_local_channel_open(&s->link);
     struct tl_client_config config = {
-        .channel = s->channel, .identity = TL_STR_LIT("sim"), .world = &s->world};
+        .channel = sim_link_open(s), .identity = TL_STR_LIT("sim"), .world = &s->world};
     s->client = tl_client_new(&config);
 }
 
@@ -164,6 +150,7 @@ bool sim_server_open(struct sim *s)
         return false;
     }
     s->server_next_ns = s->now_ns;
+    sim_tell(s, "server up");
     return true;
 }
 
@@ -179,6 +166,7 @@ void sim_server_crash(struct sim *s, bool power_cut)
     struct tl_server *dead = s->server;
     s->server = NULL;
     tl_server_abandon(dead);
+    sim_tell(s, power_cut ? "power cut" : "kill");
     sim_trace(s, "crash", 5);
 }
 
@@ -218,6 +206,7 @@ void sim_worker_close(struct sim *s, int which, bool crash)
         s->now_ns += did ? 1 : 10 * TL_NS_PER_MS;
     }
     s->link_cut = false;
+    sim_tell(s, "worker %d %s", which, crash ? "crashed" : "stopped");
     sim_trace(s, "worker", 6);
     s->workers[which] = NULL;
     if (tl_worker_state(w) == TL_WORKER_STOPPED) {
@@ -264,6 +253,6 @@ void sim_close(struct sim *s)
     tl_registry_free(s->registry);
     tl_bundle_close(s->bundle);
     tl_client_free(s->client);
-    tl_channel_close(s->channel);
+    sim_link_close(s);
     tl_vfs_free(s->vfs);
 }

@@ -2,6 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <google/rpc/status.pb-c.h>
+#include <temporal/api/errordetails/v1/message.pb-c.h>
+
 #include "base/limits.h"
 #include "base/mem.h"
 #include "proto/pb.h"
@@ -47,6 +50,28 @@ static void start_replied(struct sim_call *c, struct tl_arena *arena)
     snprintf(w->run_id, sizeof w->run_id, "%s", run_id);
     w->start_acked = true;
     w->runs = 1;
+}
+
+/* A repeated start of a chain that has gone on is refused; the refusal names the first run. */
+static bool start_refused(struct sim_call *c)
+{
+    const TpRpc__Status *status = NULL;
+    const TpErrdetails__WorkflowExecutionAlreadyStartedFailure *d = NULL;
+    struct sim_workflow *w = c->w;
+    struct tl_arena arena;
+    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    bool ok = tl_pb_decode(&tp_rpc__status__descriptor, c->result->details, &arena, &status,
+                           NULL) == TL_OK &&
+              status->n_details == 1 &&
+              tl_pb_decode(&tp_errdetails__workflow_execution_already_started_failure__descriptor,
+                           tl_pb_str(status->details[0]->value), &arena, &d, NULL) == TL_OK;
+    if (ok) {
+        snprintf(w->run_id, sizeof w->run_id, "%s", d->first_execution_run_id);
+        w->start_acked = true;
+        w->runs = 1;
+    }
+    tl_arena_deinit(&arena);
+    return ok;
 }
 
 /* --- histories --------------------------------------------------------------------------------------- */
@@ -242,6 +267,8 @@ static bool refusal_is_fine(const struct sim_call *c)
         return status != GRPC_NOT_FOUND || w->delete_asked;
     case SIM_CALL_AGAIN:
         return status == GRPC_EXISTS;
+    case SIM_CALL_START:
+        return status == GRPC_EXISTS && (w->kind == SIM_CHAIN || w->kind == SIM_RETRIED);
     case SIM_CALL_STOP: /* a run that has ended takes no signal and no stop */
         return status == GRPC_NOT_FOUND;
     case SIM_CALL_SIGNAL:
@@ -267,6 +294,9 @@ static void refused(struct sim_call *c)
     }
     if (c->what == SIM_CALL_BEAT || c->what == SIM_CALL_DONE) {
         w->manual.token_n = 0; /* the next attempt brings another */
+    }
+    if (c->what == SIM_CALL_START && !start_refused(c)) {
+        sim_fail(w->sim, "%s: a refused start does not say why", w->id);
     }
     if (c->what == SIM_CALL_DELETE) {
         w->deleted = true;
@@ -324,6 +354,9 @@ void sim_call_replied(struct sim_call *c)
     sim_trace(s, &c->what, sizeof c->what);
     sim_trace(s, &c->result->status, sizeof c->result->status);
     sim_trace(s, c->result->body.p, c->result->body.n);
+    sim_tell(s, "%s: %s answers %d, %zu bytes %.*s", c->w->id,
+             tl_method_info(c->result->method)->name, c->result->status, c->result->body.n,
+             TL_STR_FMT(c->result->message));
     if (c->result->status != 0) {
         refused(c);
     } else {

@@ -13,7 +13,8 @@
 static void maybe_fault(struct sim *s)
 {
     const struct sim_options *o = &s->options;
-    if (s->quiet || tl_rng_below(&s->rng, 60) != 0) {
+    /* Crashes are worth most while the others have gone on and the disk has not. */
+    if (s->quiet || tl_rng_below(&s->rng, s->commit_waits ? 20 : 80) != 0) {
         return;
     }
     uint64_t which = tl_rng_below(&s->rng, 4);
@@ -31,24 +32,39 @@ static void maybe_fault(struct sim *s)
     }
 }
 
-/* The actors take their steps in seeded order. */
+enum { SERVER, COMMIT, CLIENTS, WORKERS, ACTORS = WORKERS + SIM_WORKERS };
+
+static bool step_one(struct sim *s, int actor, int64_t *client_next_ns)
+{
+    if (actor == SERVER) {
+        if (s->server) {
+            s->server_next_ns = tl_server_step(s->server);
+        }
+        return false;
+    }
+    if (actor == COMMIT) {
+        return s->server && tl_server_commit_step(s->server);
+    }
+    if (actor == CLIENTS) {
+        return sim_client_step(s, client_next_ns);
+    }
+    return tl_worker_step(s->workers[actor - WORKERS], &s->workers_next_ns[actor - WORKERS]);
+}
+
+/* The actors take their steps in seeded order; now and then one is slow. */
 static bool step_all(struct sim *s, int64_t *client_next_ns)
 {
-    enum { ACTORS = 3 + SIM_WORKERS };
+    int order[ACTORS];
     bool did = false;
-    uint64_t order = tl_rng_below(&s->rng, ACTORS);
-    for (uint64_t i = 0; i < ACTORS && !s->failure[0]; i++) {
-        uint64_t actor = (order + i) % ACTORS;
-        if (actor == 0 && s->server) {
-            s->server_next_ns = tl_server_step(s->server);
-        } else if (actor == 1 && s->server) {
-            did = tl_server_commit_step(s->server) || did;
-        } else if (actor == 2) {
-            did = sim_client_step(s, client_next_ns) || did;
-        } else if (actor > 2) {
-            uint64_t w = actor - 3;
-            did = tl_worker_step(s->workers[w], &s->workers_next_ns[w]) || did;
-        }
+    for (int i = 0; i < ACTORS; i++) {
+        int j = (int)tl_rng_below(&s->rng, (uint64_t)i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+    for (int i = 0; i < ACTORS && !s->failure[0]; i++) {
+        bool slow = tl_rng_below(&s->rng, 4) == 0;
+        s->commit_waits = order[i] == COMMIT ? slow : s->commit_waits;
+        did = (!slow && step_one(s, order[i], client_next_ns)) || did;
     }
     return did;
 }
