@@ -32,7 +32,9 @@ void tl_print_init(struct tl_print *p, struct tl_cli *cli, int64_t now_ns)
 
 void tl_print_flush(struct tl_print *p)
 {
-    fwrite(p->out.p, 1, p->out.n, stdout);
+    if (p->out.n) {
+        fwrite(p->out.p, 1, p->out.n, stdout);
+    }
     fflush(stdout);
     tl_buf_clear(&p->out);
 }
