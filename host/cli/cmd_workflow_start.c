@@ -49,7 +49,8 @@ static int read_priority(struct tl_cli_session *s, struct start *st)
     int64_t key = tl_cli_integer(s->cli, "priority-key");
     double w = 0;
     st->priority = (TpCommon__Priority)TP_COMMON__PRIORITY__INIT;
-    if (weight && (!tl_json_double_value(tl_str(weight), &w) || w < 0)) {
+    bool number = weight && *weight >= '0' && *weight <= '9' && tl_cli_is_json(tl_str(weight));
+    if (weight && (!number || !tl_json_double_value(tl_str(weight), &w))) {
         return tl_cli_fail(2, "--fairness-weight wants a number, got '%s'", weight);
     }
     if (key < 0 || key > INT32_MAX) {

@@ -3,12 +3,14 @@
 -- Style of texts: a summary is one sentence in the imperative without a full stop; help says what an
 -- option does, not that it is an option; defaults and environment variables are columns, not prose.
 -- kind: string | integer | duration | boolean | strings (may be repeated). `handler` is the C function
--- tl_cmd_<handler>. `args` names what may stand behind the options.
+-- tl_cmd_<handler>. `args` names what may stand behind the options; in brackets it may be left out.
 
 ---@class cli.Option
 ---@field name string
 ---@field short? string
 ---@field kind string
+---@field alias? string another long name
+---@field choices? string[] the only values, in any case
 ---@field env? string
 ---@field default? string
 ---@field required? boolean
@@ -40,7 +42,8 @@ local output = {
   short = "o",
   kind = "string",
   default = "text",
-  help = "Form of the output: text or json",
+  choices = { "text", "json" },
+  help = "Form of the output: text, json",
 }
 local log_level = {
   name = "log-level",
@@ -107,6 +110,198 @@ local function with_address(options)
     },
   }
   return table.move(more, 1, #more, #options + 1, options)
+end
+
+--- Joins lists of options.
+local function join(...)
+  local all = {}
+  for _, options in ipairs { ... } do
+    table.move(options, 1, #options, #all + 1, all)
+  end
+  return all
+end
+
+--- An option with few values: they stand in the help text as well.
+local function choice(name, values, help, more)
+  local o = { name = name, kind = "string", choices = values }
+  for k, v in pairs(more or {}) do
+    o[k] = v
+  end
+  o.help = ("%s: %s"):format(help, table.concat(values, ", "))
+  return o
+end
+
+--- What every command that talks to a service has, behind a command's own options.
+local function service(...)
+  local all = with_address(join({
+    {
+      name = "db-filename",
+      kind = "string",
+      help = "Database file to work on with a server of this process, instead of --address",
+    },
+    namespace,
+    choice("output", { "text", "json", "jsonl", "none" }, "Form of the output", {
+      short = "o",
+      default = "text",
+    }),
+    choice("time-format", { "relative", "iso", "raw" }, "Form of times in text", {
+      default = "relative",
+    }),
+    {
+      name = "no-json-shorthand-payloads",
+      kind = "boolean",
+      help = "Payloads with metadata and base64 data instead of as plain JSON",
+    },
+    { name = "command-timeout", kind = "duration", help = "Time after which the command gives up" },
+    {
+      name = "client-connect-timeout",
+      kind = "duration",
+      default = "5s",
+      help = "Time within which the server must answer first",
+    },
+    { name = "identity", kind = "string", help = "Who the service is told we are (default: pid@host)" },
+    {
+      name = "log-level",
+      kind = "string",
+      default = "never",
+      help = log_level.help,
+    },
+    log_format,
+  }, ...))
+  for i, o in ipairs(all) do
+    if o.name == "address" then
+      all[i] = {
+        name = "address",
+        kind = "string",
+        env = "TEMPORAL_ADDRESS",
+        help = "Temporal server to use (default without --db-filename: localhost:7233)",
+      }
+    end
+  end
+  return all
+end
+
+local function workflow_id(required)
+  return {
+    name = "workflow-id",
+    short = "w",
+    kind = "string",
+    required = required,
+    help = required and "Id of the workflow" or "Id of the workflow (default: a new UUID)",
+  }
+end
+local run_id = {
+  name = "run-id",
+  short = "r",
+  kind = "string",
+  help = "Run of the workflow; the newest without it",
+}
+local reference = { workflow_id(true), run_id }
+local headers = {
+  { name = "headers", kind = "strings", help = "Header as KEY=JSON (may be repeated)" },
+}
+local query = { name = "query", short = "q", kind = "string", help = "Filter, as in a SQL WHERE clause" }
+
+--- User data. prefix: "" or "signal-".
+local function input(prefix)
+  return {
+    {
+      name = prefix .. "input",
+      short = prefix == "" and "i" or nil,
+      kind = "strings",
+      help = "One value as JSON (may be repeated)",
+    },
+    {
+      name = prefix .. "input-file",
+      kind = "strings",
+      help = ("File with one value, - is stdin (may be repeated; not with --%sinput)"):format(prefix),
+    },
+    {
+      name = prefix .. "input-meta",
+      kind = "strings",
+      help = "Metadata as KEY=VALUE, encoding=... replaces json/plain; given again, for the next value",
+    },
+    {
+      name = prefix .. "input-base64",
+      kind = "boolean",
+      help = "The values are base64 and are decoded first",
+    },
+  }
+end
+
+local starting = join({
+  workflow_id(false),
+  {
+    name = "type",
+    alias = "name",
+    kind = "string",
+    required = true,
+    help = "Workflow type (also: --name)",
+  },
+  { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
+  { name = "run-timeout", kind = "duration", help = "Longest time of one run" },
+  {
+    name = "execution-timeout",
+    kind = "duration",
+    help = "Longest time of all runs, with retries and continue-as-new",
+  },
+  {
+    name = "task-timeout",
+    kind = "duration",
+    default = "10s",
+    help = "Longest time of one workflow task",
+  },
+  {
+    name = "search-attribute",
+    kind = "strings",
+    help = "Search attribute as KEY=JSON (may be repeated)",
+  },
+  { name = "memo", kind = "strings", help = "Memo field as KEY=JSON (may be repeated)" },
+  { name = "static-summary", kind = "string", help = "One line of text for people" },
+  { name = "static-details", kind = "string", help = "More text for people" },
+  { name = "priority-key", kind = "integer", help = "Priority from 1 (first) up" },
+  { name = "fairness-key", kind = "string", help = "Group that shares a task queue fairly" },
+  { name = "fairness-weight", kind = "string", help = "Weight of that group" },
+  { name = "cron", kind = "string", help = "Cron schedule" },
+  { name = "start-delay", kind = "duration", help = "Time before the first workflow task" },
+  choice(
+    "id-reuse-policy",
+    { "AllowDuplicate", "AllowDuplicateFailedOnly", "RejectDuplicate", "TerminateIfRunning" },
+    "When a closed workflow has the id"
+  ),
+  choice(
+    "id-conflict-policy",
+    { "Fail", "UseExisting", "TerminateExisting" },
+    "When a running workflow has the id"
+  ),
+}, headers, input "")
+local fail_existing = {
+  name = "fail-existing",
+  kind = "boolean",
+  help = "A workflow that runs already is an error",
+}
+local reject = choice(
+  "reject-condition",
+  { "not_open", "not_completed_cleanly" },
+  "State of the workflow in which the query is refused"
+)
+local activity_reference = {
+  { name = "activity-id", short = "a", kind = "string", required = true, help = "Id of the activity" },
+  { name = "workflow-id", short = "w", kind = "string", help = "Workflow of the activity" },
+  run_id,
+}
+local namespace_fields = {
+  { name = "description", kind = "string", help = "What it is for" },
+  { name = "email", kind = "string", help = "Address of its owner" },
+  { name = "data", kind = "strings", help = "Data as KEY=VALUE (may be repeated)" },
+}
+local function retention(default)
+  return {
+    name = "retention",
+    kind = "duration",
+    default = default,
+    help = "Time that closed workflows are kept",
+  }
 end
 
 ---@type cli.Command[]
@@ -235,30 +430,237 @@ return {
     options = with_address { db, namespace, log_level, log_format },
   },
   {
+    path = "activity complete",
+    summary = "Complete an activity that was left open, with a result",
+    handler = "activity_complete",
+    options = service(activity_reference, {
+      { name = "result", kind = "string", required = true, help = "Result as JSON" },
+    }),
+  },
+  {
+    path = "activity fail",
+    summary = "Fail an activity that was left open",
+    handler = "activity_fail",
+    options = service(activity_reference, {
+      { name = "reason", kind = "string", help = "Message of the failure" },
+      { name = "detail", kind = "string", help = "Details of the failure as JSON" },
+    }),
+  },
+  {
+    path = "operator cluster describe",
+    summary = "Show what a server tells of itself",
+    handler = "operator_cluster_describe",
+    options = service { { name = "detail", kind = "boolean", help = "Shard count and versions too" } },
+  },
+  {
+    path = "operator cluster health",
+    summary = "Ask a server whether it serves",
+    handler = "operator_cluster_health",
+    options = service(),
+  },
+  {
+    path = "operator cluster system",
+    summary = "Show a server's version and capabilities",
+    handler = "operator_cluster_system",
+    options = service(),
+  },
+  {
+    path = "operator namespace create",
+    summary = "Register a namespace",
+    handler = "operator_namespace_create",
+    args = "[NAMESPACE]",
+    options = service(namespace_fields, { retention "72h" }),
+  },
+  {
+    path = "operator namespace describe",
+    summary = "Show a namespace",
+    handler = "operator_namespace_describe",
+    args = "[NAMESPACE]",
+    options = service { { name = "namespace-id", kind = "string", help = "Id instead of the name" } },
+  },
+  {
+    path = "operator namespace list",
+    summary = "List the namespaces",
+    handler = "operator_namespace_list",
+    options = service(),
+  },
+  {
+    path = "operator namespace update",
+    summary = "Change a namespace",
+    handler = "operator_namespace_update",
+    args = "[NAMESPACE]",
+    options = service(namespace_fields, { retention() }),
+  },
+  {
+    path = "task-queue describe",
+    summary = "Show who polls a task queue and what waits in it",
+    handler = "task_queue_describe",
+    options = service {
+      { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
+      {
+        name = "task-queue-type",
+        kind = "strings",
+        choices = { "workflow", "activity" },
+        help = "Only this type: workflow, activity (may be repeated)",
+      },
+      { name = "disable-stats", kind = "boolean", help = "Pollers only" },
+    },
+  },
+  {
+    path = "workflow cancel",
+    summary = "Ask a workflow to end",
+    handler = "workflow_cancel",
+    options = service(reference),
+  },
+  {
+    path = "workflow count",
+    summary = "Count workflows",
+    handler = "workflow_count",
+    options = service { query },
+  },
+  {
+    path = "workflow delete",
+    summary = "Delete a workflow with its history; one that runs is terminated first",
+    handler = "workflow_delete",
+    options = service(reference, {
+      { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
+    }),
+  },
+  {
+    path = "workflow describe",
+    summary = "Show the state of a workflow",
+    handler = "workflow_describe",
+    options = service(reference, {
+      { name = "reset-points", kind = "boolean", help = "Only the points it can be reset to" },
+    }),
+  },
+  {
+    path = "workflow execute",
+    summary = "Start a workflow and wait for its end, showing its events",
+    handler = "workflow_execute",
+    options = service(starting, {
+      fail_existing,
+      {
+        name = "detailed",
+        kind = "boolean",
+        help = "Every field of the events; in JSON, the whole history",
+      },
+    }),
+  },
+  {
+    path = "workflow list",
+    summary = "List workflows",
+    handler = "workflow_list",
+    options = service {
+      query,
+      { name = "limit", kind = "integer", default = "0", help = "Most workflows to list; 0 is all" },
+      {
+        name = "page-size",
+        kind = "integer",
+        default = "0",
+        help = "Workflows to ask for at a time; 0 lets the server choose",
+      },
+    },
+  },
+  {
+    path = "workflow metadata",
+    summary = "Ask a workflow for its queries, signals and current details",
+    handler = "workflow_metadata",
+    options = service(reference, { reject }),
+  },
+  {
+    path = "workflow query",
+    summary = "Ask a workflow a query",
+    handler = "workflow_query",
+    options = service(reference, { reject }, headers, input "", {
+      {
+        name = "name",
+        alias = "type",
+        kind = "string",
+        required = true,
+        help = "Name of the query (also: --type)",
+      },
+    }),
+  },
+  {
+    path = "workflow result",
+    summary = "Wait for the end of a workflow and show its result",
+    handler = "workflow_result",
+    options = service(reference),
+  },
+  {
+    path = "workflow signal",
+    summary = "Send a signal to a workflow",
+    handler = "workflow_signal",
+    options = service(reference, headers, input "", {
+      {
+        name = "name",
+        alias = "type",
+        kind = "string",
+        required = true,
+        help = "Name of the signal (also: --type)",
+      },
+    }),
+  },
+  {
+    path = "workflow signal-with-start",
+    summary = "Send a signal to a workflow, starting it when it does not run",
+    handler = "workflow_signal_with_start",
+    options = service(starting, input "signal-", {
+      {
+        name = "signal-name",
+        alias = "signal-type",
+        kind = "string",
+        required = true,
+        help = "Name of the signal (also: --signal-type)",
+      },
+    }),
+  },
+  {
+    path = "workflow stack",
+    summary = "Ask a workflow where it stands",
+    handler = "workflow_stack",
+    options = service(reference, { reject }),
+  },
+  {
+    path = "workflow start",
+    summary = "Start a workflow",
+    handler = "workflow_start",
+    options = service(starting, { fail_existing }),
+  },
+  {
+    path = "workflow terminate",
+    summary = "End a workflow at once",
+    handler = "workflow_terminate",
+    options = service(reference, {
+      { name = "reason", kind = "string", help = "Why (default: Requested from CLI by USER)" },
+    }),
+  },
+  {
     path = "workflow show",
-    summary = "Draw the history of a workflow as a timeline",
+    summary = "Show the history of a workflow: drawn as a timeline, or its events",
     handler = "workflow_show",
-    options = with_address {
+    options = service {
       {
         name = "workflow-id",
         short = "w",
         kind = "string",
-        help = "Workflow to show, from --db-filename or --address",
+        help = "Workflow to show",
       },
-      {
-        name = "run-id",
-        short = "r",
-        kind = "string",
-        help = "Run to show; the newest without it",
-      },
+      run_id,
       {
         name = "history-file",
         kind = "string",
         help = "Show the history in this file (JSON or protobuf) instead",
       },
-      db,
-      namespace,
-      output,
+      {
+        name = "follow",
+        short = "f",
+        kind = "boolean",
+        help = "Events as they come, until the workflow ends",
+      },
+      { name = "detailed", kind = "boolean", help = "Events with all their fields" },
+      { name = "reverse", kind = "boolean", help = "Events, the newest first" },
     },
   },
 }

@@ -24,6 +24,23 @@ static int open_server(struct tl_cli_session *s, enum tl_cli_db db)
     return rc == TL_OK ? 0 : tl_cli_fail(1, "%s", err.message);
 }
 
+/* A server that cannot be reached is told as such, once, instead of by the command's own call. */
+static int reach(struct tl_cli_session *s)
+{
+    TpWs__GetSystemInfoRequest r = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
+    struct tl_client_error err;
+    int64_t timeout_ns = tl_cli_duration_ns(s->cli, "client-connect-timeout");
+    int64_t left_ns = tl_cli_time_left_ns(s);
+    if (left_ns && left_ns < timeout_ns) {
+        timeout_ns = left_ns;
+    }
+    if (s->server.server || tl_client_call(s->client, TL_M_GetSystemInfo, &r, &s->arena, NULL,
+                                           timeout_ns, &err) == TL_OK) {
+        return 0;
+    }
+    return tl_cli_call_failed("failed reaching server", &err);
+}
+
 int tl_cli_session_run(struct tl_cli *cli, enum tl_cli_db db, int (*body)(struct tl_cli_session *s))
 {
     struct tl_cli_session s = {.cli = cli};
@@ -44,7 +61,8 @@ int tl_cli_session_run(struct tl_cli *cli, enum tl_cli_db db, int (*body)(struct
     s.deadline_mono_ns = timeout_ns ? tl_world_mono_ns(world) + timeout_ns : 0;
     tl_arena_init(&s.arena, ARENA_BYTES_MAX);
     tl_print_init(&s.print, cli, tl_world_wall_ns(world));
-    code = body(&s);
+    code = reach(&s);
+    code = code ? code : body(&s);
     tl_print_deinit(&s.print);
     tl_arena_deinit(&s.arena);
     tl_client_free(s.client);
