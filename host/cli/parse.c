@@ -73,13 +73,38 @@ static void print_command_help(FILE *to, const struct tl_cli_command *c)
     }
 }
 
-static void print_help(FILE *to)
+/* Whether path begins with these words. */
+static bool in_group(const char *path, char **words, int count)
 {
-    fputs("Durable workflows in Lua.\n\nUsage: temporal-lua COMMAND [options]\n\nCommands:\n", to);
+    for (int i = 0; i < count; i++) {
+        size_t n = strlen(words[i]);
+        if (strncmp(path, words[i], n) != 0 || path[n] != ' ') {
+            return false;
+        }
+        path += n + 1;
+    }
+    return true;
+}
+
+/* The commands that begin with these words; returns how many there are. */
+static int print_help(FILE *to, char **words, int count)
+{
+    int found = 0;
     for (const struct tl_cli_command *c = tl_cli_commands; c->path; c++) {
+        if (!in_group(c->path, words, count)) {
+            continue;
+        }
+        if (found++ == 0) {
+            fputs("Durable workflows in Lua.\n\nUsage: temporal-lua COMMAND [options]\n\n"
+                  "Commands:\n",
+                  to);
+        }
         fprintf(to, "  %-28s %s\n", c->path, c->summary);
     }
-    fputs("\ntemporal-lua COMMAND --help tells the options of a command.\n", to);
+    if (found) {
+        fputs("\ntemporal-lua COMMAND --help tells the options of a command.\n", to);
+    }
+    return found;
 }
 
 /* --- near matches ----------------------------------------------------------------------------- */
@@ -197,7 +222,7 @@ static int parse_option(struct tl_cli *cli, int argc, char **argv, int *i)
     const char *word = argv[*i];
     bool is_short = word[1] != '-';
     const char *name = word + (is_short ? 1 : 2), *equals = strchr(name, '=');
-    size_t n = equals ? (size_t)(equals - name) : strlen(name);
+    size_t n = is_short ? 1 : equals ? (size_t)(equals - name) : strlen(name);
     size_t index = option_index(cli->command, name, n, is_short);
     if (index == SIZE_MAX) {
         const char *near = near_option(cli->command, name);
@@ -205,6 +230,13 @@ static int parse_option(struct tl_cli *cli, int argc, char **argv, int *i)
                            near ? ", did you mean '--" : "", near ? near : "", near ? "'?" : "");
     }
     cli->values[index].given = true;
+    const char *joined = is_short && name[1] ? name + 1 + (name[1] == '=') : NULL;
+    if (joined && (name[1] == '=' || cli->command->options[index].kind != TL_CLI_BOOLEAN)) {
+        return add_value(cli, index, joined);
+    }
+    if (joined) {
+        return tl_cli_fail(2, "%s: unknown option '%s'", cli->command->path, word);
+    }
     if (cli->command->options[index].kind == TL_CLI_BOOLEAN) {
         return add_value(cli, index, equals ? equals + 1 : "true");
     }
@@ -307,20 +339,38 @@ static const struct tl_cli_command *find_command(int argc, char **argv, int *use
     return best;
 }
 
+/* No command: help on the commands that begin with the words there are, or an error. */
+static int no_command(int argc, char **argv)
+{
+    static const char *const asking[] = {"--help", "-h", "help"};
+    int words = 0;
+    bool asked = false;
+    while (words < argc && !asked) {
+        for (int i = 0; i < 3; i++) {
+            asked = asked || strcmp(argv[words], asking[i]) == 0;
+        }
+        words += !asked;
+    }
+    if (print_help(asked ? stdout : stderr, argv, words)) {
+        return asked ? 0 : 2;
+    }
+    if (words > 1 && argv[1][0] != '-') {
+        return tl_cli_fail(2, "unknown command '%s %s'; temporal-lua --help lists them", argv[0],
+                           argv[1]);
+    }
+    return tl_cli_fail(2, "unknown command '%s'; temporal-lua --help lists them", argv[0]);
+}
+
 int tl_cli_main(int argc, char **argv)
 {
     int used, rc;
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(argc < 2 ? stderr : stdout);
-        return argc < 2 ? 2 : 0;
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("temporal-lua version " VERSION);
         return 0;
     }
     const struct tl_cli_command *c = find_command(argc - 1, argv + 1, &used);
     if (!c) {
-        return tl_cli_fail(2, "unknown command '%s'; temporal-lua --help lists them", argv[1]);
+        return no_command(argc - 1, argv + 1);
     }
     struct tl_cli *cli = TL_NEW(struct tl_cli);
     cli->command = c;

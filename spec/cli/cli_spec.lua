@@ -15,6 +15,34 @@ describe("command line", function()
     assert.matches("%-%-history%-file", output)
   end)
 
+  it("tells the commands of a group", function()
+    local code, output = helper.run(helper.binary .. " operator cluster --help")
+    assert.are.equal(0, code)
+    assert.matches("operator cluster health", output)
+    assert.is_nil(output:find("workflow start", 1, true))
+    local _, errors
+    code, output, errors = helper.run(helper.binary .. " operator")
+    assert.are.equal(2, code)
+    assert.are.equal("", output)
+    assert.matches("operator namespace list", errors)
+    code, _, errors = helper.run(helper.binary .. " operator frob")
+    assert.are.equal(2, code)
+    assert.matches("unknown command 'operator frob'", errors)
+  end)
+
+  it("takes the value of a short option from the same word", function()
+    local fixture = "spec/fixtures/histories/"
+    local name = assert(io.popen("ls " .. fixture .. "*.json")):read "l"
+    for _, option in ipairs { "-ojson", "-o=json", "-o json" } do
+      local code, output = helper.run(("%s workflow show --history-file %s %s"):format(helper.binary, name, option))
+      assert.are.equal(0, code)
+      assert.matches('"events"', output)
+    end
+    local code, _, errors = helper.run(helper.binary .. " workflow show -fx")
+    assert.are.equal(2, code)
+    assert.matches("unknown option '%-fx'", errors)
+  end)
+
   it("refuses what it does not know, with exit code 2 and the near match", function()
     local code, _, errors = helper.run(helper.binary .. " workflw show")
     assert.are.equal(2, code)
