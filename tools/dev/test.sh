@@ -245,7 +245,10 @@ run_tsan() {
     open_work
     export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
     # Address-space randomisation beyond what the runtime maps makes it refuse to start.
-    phase 'unit tests (tsan)' run_units build-tsan setarch -R
+    # gRPC is not instrumented: what it hands from thread to thread would look like races.
+    phase 'unit tests (tsan)' run_units build-tsan bash -c '
+        [[ $0 != */test_grpc ]] || TSAN_OPTIONS+=":ignore_noninstrumented_modules=1"
+        exec setarch -R "$0"'
     report
 }
 

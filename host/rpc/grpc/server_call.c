@@ -193,6 +193,21 @@ static int64_t time_left_ns(const grpc_call_details *d)
     return ns > 0 ? ns : 1;
 }
 
+/* Tells the service once, unless it has replied. The caller keeps the call alive. */
+static void notify_service(struct server_call *c)
+{
+    struct tl_grpc_server *s = c->server;
+    if (!atomic_exchange(&c->noticed, true) && !atomic_load(&c->replied)) {
+        retain(&c->request);
+        s->service->cancelled(s->service->ud, &c->request);
+    }
+}
+
+static bool is_long_poll(const struct server_call *c)
+{
+    return tl_method_info(c->request.method)->class == TL_METHOD_LONG;
+}
+
 static void deliver(struct server_call *c)
 {
     struct tl_grpc_server *s = c->server;
@@ -205,6 +220,9 @@ static void deliver(struct server_call *c)
     pthread_mutex_lock(&s->mutex);
     tl_list_push(&s->calls, &c->link);
     pthread_mutex_unlock(&s->mutex);
+    if (atomic_load(&s->closing) && is_long_poll(c)) {
+        notify_service(c); /* it came after the polls were given up */
+    }
 }
 
 static void received(struct tl_grpc_tag *tag, bool ok)
@@ -234,16 +252,6 @@ static void received(struct tl_grpc_tag *tag, bool ok)
     let_go(c);
 }
 
-/* Tells the service once, unless it has replied. The caller keeps the call alive. */
-static void notify_service(struct server_call *c)
-{
-    struct tl_grpc_server *s = c->server;
-    if (!atomic_exchange(&c->noticed, true) && !atomic_load(&c->replied)) {
-        retain(&c->request);
-        s->service->cancelled(s->service->ud, &c->request);
-    }
-}
-
 static void closed(struct tl_grpc_tag *tag, bool ok)
 {
     struct server_call *c = TL_CONTAINER(tag, struct server_call, close_tag);
@@ -264,8 +272,8 @@ void tl_grpc_calls_give_up_polls(struct tl_grpc_server *s)
             struct server_call *held = TL_CONTAINER(it, struct server_call, link);
             /* A call whose last hold is just going stays linked until it has the mutex. */
             int holds = atomic_load(&held->holds);
-            bool wanted = tl_method_info(held->request.method)->class == TL_METHOD_LONG &&
-                          !atomic_load(&held->noticed) && !atomic_load(&held->replied);
+            bool wanted =
+                is_long_poll(held) && !atomic_load(&held->noticed) && !atomic_load(&held->replied);
             while (wanted && holds > 0 &&
                    !atomic_compare_exchange_weak(&held->holds, &holds, holds + 1)) {
             }
