@@ -28,8 +28,8 @@ void tl_bench_figure(const struct tl_bench *b, const char *name, double value, c
 /* Resident bytes of this process. */
 int64_t tl_bench_resident_bytes(void);
 
-/* The server at the address, or one with a file (or db NULL: a temporary file in the current folder's file system that is removed)
- * plus worker on queue "bench". */
+/* The server at the address, or one with a file (or db NULL: a temporary file in the current
+ * folder's file system that is removed) plus worker on queue "bench". */
 tl_rc tl_bench_open(struct tl_bench *b, const char *db, struct tl_error *err) TL_MUST_USE;
 void tl_bench_close(struct tl_bench *b);
 
