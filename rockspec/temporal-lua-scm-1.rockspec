@@ -29,6 +29,7 @@ external_dependencies = {
     UV = { header = "uv.h" },
     MBEDTLS = { header = "mbedtls/aes.h" },
     MPFR = { header = "mpfr.h" },
+    GRPC = { header = "grpc/grpc.h" },
 }
 
 build = {
