@@ -14,7 +14,7 @@
 #include "sim/kills.h"
 #include "sim/sim.h"
 
-#define MUTANT_SEEDS 100
+#define MUTANT_SEEDS 200
 
 static int passed, failed;
 
@@ -29,10 +29,10 @@ static struct sim_options noisy(uint64_t seed, bool verbose)
     return (struct sim_options){
         .seed = seed,
         .workflows = 16,
-        .power_cuts_max = 4,
-        .kills_max = 3,
-        .worker_restarts_max = 4,
-        .commit_faults = seed % 3 == 0,
+        .power_cuts_max = 6,
+        .kills_max = 4,
+        .worker_restarts_max = 6,
+        .commit_faults = seed % 2 == 0,
         .verbose = verbose,
     };
 }
@@ -203,7 +203,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "sim") == 0) {
         run_seeds(first, (uint64_t)number_after(argc, argv, "--seeds", 50),
-                  (int)number_after(argc, argv, "--cuts", 4),
+                  (int)number_after(argc, argv, "--cuts", 6),
                   number_after(argc, argv, "--story", 0) != 0);
     } else if (kills > 0 || power > 0) {
         if (kills > 0) {
