@@ -26,6 +26,22 @@ local env_spec = {
   replay = { kind = "boolean" },
 }
 
+-- The clock cannot know of a worker that has not polled yet, and would jump over what waits for it.
+local function await_polls(self, has_activities)
+  for _, kind in ipairs { "TASK_QUEUE_TYPE_WORKFLOW", has_activities and "TASK_QUEUE_TYPE_ACTIVITY" or nil } do
+    local request = { namespace = self.client.namespace, task_queue = { name = self.task_queue },
+      task_queue_type = kind }
+    local patience = os.time() + 10
+    while #(self.client:call("DescribeTaskQueue", request).pollers or {}) == 0 do
+      if os.time() > patience then
+        self.replay = false
+        self:close()
+        error("testing.environment: the worker does not poll", 3)
+      end
+    end
+  end
+end
+
 --- Opens an environment. `workflows` and `activities` as for temporal.worker (functions given as
 --- activities are mocks that run in the spec itself), `worker` holds further worker options,
 --- `replay = false` leaves out the replay at the end.
@@ -50,6 +66,7 @@ function testing.environment(given)
     worker_options[name] = value
   end
   self.worker = worker.new(worker_options):start()
+  await_polls(self, next(o.activities or {}) ~= nil and not worker_options.no_remote_activities)
   return self
 end
 
