@@ -60,8 +60,8 @@ static void add_up(struct totals *t, const struct sim *s)
 static void print_totals(const struct totals *t, uint64_t seeds)
 {
     static const char *const names[SIM_CALLS] = {
-        "start", "signal", "query",    "history", "stop",      "await", "list",
-        "count", "describe", "again", "heartbeat", "complete", "delete",
+        "start", "signal", "query",    "history", "stop",      "page",     "await",
+        "list",  "count",  "describe", "again",   "heartbeat", "complete", "delete",
     };
     printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
            "%ld lost answers, trace %016llx\n",
@@ -185,7 +185,8 @@ static long number_after(int argc, char **argv, const char *option, long otherwi
 
 static int usage(void)
 {
-    fputs("usage: torture sim [--seeds N] [--first S] [--cuts C] [--story 1] | [--kills N] [--power N] [--first S] |"
+    fputs("usage: torture sim [--seeds N] [--first S] [--cuts C] [--story 1] | [--kills N] "
+          "[--power N] [--first S] |"
           " mutants\n",
           stderr);
     return 2;

@@ -52,6 +52,7 @@ enum sim_ask {
     SIM_ASK_HISTORY = 8,
     SIM_ASK_DESCRIBE = 16,
     SIM_ASK_DELETE = 32,
+    SIM_ASK_PAGES = 64,
 };
 
 /* An activity that the client completes, as its last execution left it. */
@@ -76,7 +77,11 @@ struct sim_workflow {
     unsigned asks;  /* of enum sim_ask */
     bool wants_delete, delete_asked, deleted;
     struct sim_manual manual;
-    int once_runs;                 /* executions of the single-attempt activity */
+    int once_runs; /* executions of the single-attempt activity */
+    uint8_t page_token[SIM_TOKEN_MAX];
+    bool paged_closed;             /* the pages under way began after the end */
+    size_t page_token_n;           /* 0: the next page is the first */
+    int64_t page_next;             /* event id that the next page begins with */
     uint64_t seen[SIM_EVENTS_MAX]; /* hash of each event that was ever read */
     size_t seen_count;
     int busy;        /* calls under way */
@@ -89,6 +94,7 @@ enum sim_what {
     SIM_CALL_QUERY,
     SIM_CALL_HISTORY,
     SIM_CALL_STOP,
+    SIM_CALL_PAGE,  /* some events of the history, behind those of the last page */
     SIM_CALL_AWAIT, /* a long poll for the close event */
     SIM_CALL_LIST,
     SIM_CALL_COUNT,
@@ -115,8 +121,8 @@ struct sim_options {
     int workflows;
     int power_cuts_max, kills_max, worker_restarts_max; /* faults in the noisy phase */
     bool commit_faults;                                 /* commits fail now and then, too */
-    bool verbose; /* tell what failed */
-    bool story;   /* tell everything */
+    bool verbose;                                       /* tell what failed */
+    bool story;                                         /* tell everything */
 };
 
 struct sim {
@@ -141,7 +147,7 @@ struct sim {
     int power_cuts, kills, worker_restarts, rounds, answers_lost;
     bool commit_waits; /* the store was slow in this round */
     bool quiet;        /* no more faults */
-    bool last_cut; /* the power cut after the end of all */
+    bool last_cut;     /* the power cut after the end of all */
     long calls_answered[SIM_CALLS];
     uint64_t trace;    /* hash of everything that happened */
     char failure[512]; /* the first broken promise; empty: none */
@@ -199,6 +205,8 @@ void sim_call_replied(struct sim_call *c);
 /* --- sim_check.c --- */
 /* A history (from event 1) that was read: compares with what was seen before and remembers it. */
 void sim_check_history(struct sim_workflow *w, const TpHistory__History *history);
+/* Some events in the middle: those that were read before are the same. */
+void sim_check_page(struct sim_workflow *w, const TpHistory__History *page, int64_t first_id);
 /* Valid in itself and replayed by the scripts. */
 void sim_check_complete(struct sim_workflow *w, const TpHistory__History *history);
 /* The last event of a chain: the right end with the right result. */

@@ -64,8 +64,8 @@ static TpCommon__WorkflowExecution *execution(struct sim_workflow *w, struct tl_
 static TpCommon__WorkflowType *type_of(struct sim_workflow *w, struct tl_arena *arena)
 {
     static const char *const types[SIM_KINDS] = {
-        [SIM_ORDER] = "Order",     [SIM_CHAIN] = "Chain",      [SIM_CANCELLED] = "Wait",
-        [SIM_TERMINATED] = "Wait", [SIM_RACES] = "Races",      [SIM_MANUAL] = "Manual",
+        [SIM_ORDER] = "Order",     [SIM_CHAIN] = "Chain",    [SIM_CANCELLED] = "Wait",
+        [SIM_TERMINATED] = "Wait", [SIM_RACES] = "Races",    [SIM_MANUAL] = "Manual",
         [SIM_RETRIED] = "Retried", [SIM_TIMED_OUT] = "Wait",
     };
     TpCommon__WorkflowType *t = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
@@ -217,7 +217,10 @@ static void call_history(struct sim_workflow *w, struct tl_arena *arena, enum si
         TL_PB_NEW(arena, TpWs__GetWorkflowExecutionHistoryRequest,
                   tp_ws__get_workflow_execution_history_request);
     r->execution = execution(w, arena);
-    r->maximum_page_size = 1000;
+    r->maximum_page_size = what == SIM_CALL_PAGE ? 1 + (int)tl_rng_below(&w->sim->rng, 8) : 1000;
+    if (what == SIM_CALL_PAGE) {
+        r->next_page_token = (ProtobufCBinaryData){w->page_token_n, w->page_token};
+    }
     if (what == SIM_CALL_AWAIT) {
         r->wait_new_event = true;
         r->history_event_filter_type =
@@ -245,9 +248,8 @@ static void call_count(struct sim_workflow *w, struct tl_arena *arena)
 
 static void call_describe(struct sim_workflow *w, struct tl_arena *arena)
 {
-    TpWs__DescribeWorkflowExecutionRequest *r =
-        TL_PB_NEW(arena, TpWs__DescribeWorkflowExecutionRequest,
-                  tp_ws__describe_workflow_execution_request);
+    TpWs__DescribeWorkflowExecutionRequest *r = TL_PB_NEW(
+        arena, TpWs__DescribeWorkflowExecutionRequest, tp_ws__describe_workflow_execution_request);
     r->execution = execution(w, arena);
     submit(w, SIM_CALL_DESCRIBE, TL_M_DescribeWorkflowExecution, r);
 }
@@ -264,7 +266,7 @@ void sim_call_make(struct sim_workflow *w, enum sim_what what)
     struct tl_arena arena;
     sim_tell(w->sim, "%s: call %d, run %s", w->id, (int)what, w->run_id);
     tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
-    if (what == SIM_CALL_HISTORY || what == SIM_CALL_AWAIT) {
+    if (what == SIM_CALL_HISTORY || what == SIM_CALL_PAGE || what == SIM_CALL_AWAIT) {
         call_history(w, &arena, what);
     } else if (what == SIM_CALL_START && w->greeted) {
         call_greet(w, &arena);

@@ -84,6 +84,24 @@ void sim_check_history(struct sim_workflow *w, const TpHistory__History *history
     tl_arena_deinit(&arena);
 }
 
+void sim_check_page(struct sim_workflow *w, const TpHistory__History *page, int64_t first_id)
+{
+    struct tl_arena arena;
+    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    for (size_t i = 0; i < page->n_events; i++) {
+        const TpHistory__HistoryEvent *e = page->events[i];
+        size_t at = (size_t)first_id - 1 + i;
+        if (e->event_id != (int64_t)at + 1) {
+            sim_fail(w->sim, "%s: event %zu of a page has the id %lld", w->id, at + 1,
+                     (long long)e->event_id);
+        } else if (at < w->seen_count && w->seen[at] != event_hash(e, &arena)) {
+            sim_fail(w->sim, "%s: event %zu of a page is not the one that was read before", w->id,
+                     at + 1);
+        }
+    }
+    tl_arena_deinit(&arena);
+}
+
 static void check_signals(struct sim_workflow *w, const TpHistory__History *history)
 {
     int counts[SIM_SIGNALS_MAX + 2] = {0};

@@ -10,7 +10,8 @@
 
 unsigned sim_asks_of(const struct sim_workflow *w)
 {
-    unsigned asks = SIM_ASK_LIST | SIM_ASK_COUNT | SIM_ASK_HISTORY | SIM_ASK_DESCRIBE;
+    unsigned asks =
+        SIM_ASK_LIST | SIM_ASK_COUNT | SIM_ASK_HISTORY | SIM_ASK_PAGES | SIM_ASK_DESCRIBE;
     if (w->kind == SIM_ORDER) {
         asks |= SIM_ASK_QUERY;
     }
@@ -45,8 +46,9 @@ void sim_client_open(struct sim *s)
 /* Something to look at, whatever the workflow is. */
 static enum sim_what any_look(struct sim *s, const struct sim_workflow *w)
 {
-    static const enum sim_what looks[] = {SIM_CALL_LIST, SIM_CALL_COUNT, SIM_CALL_DESCRIBE,
-                                          SIM_CALL_AGAIN, SIM_CALL_AWAIT};
+    static const enum sim_what looks[] = {SIM_CALL_LIST,  SIM_CALL_COUNT, SIM_CALL_DESCRIBE,
+                                          SIM_CALL_AGAIN, SIM_CALL_PAGE,  SIM_CALL_PAGE,
+                                          SIM_CALL_AWAIT};
     enum sim_what what = looks[tl_rng_below(&s->rng, sizeof looks / sizeof looks[0])];
     return what == SIM_CALL_AWAIT && w->close_type ? SIM_CALL_HISTORY : what;
 }
@@ -67,7 +69,7 @@ static enum sim_what next_while_open(struct sim *s, const struct sim_workflow *w
     if (w->kind == SIM_ORDER && dice < 8) {
         return SIM_CALL_QUERY;
     }
-    return dice < 10 ? SIM_CALL_HISTORY : any_look(s, w);
+    return dice < 9 ? SIM_CALL_HISTORY : any_look(s, w);
 }
 
 static enum sim_what next_while_closed(struct sim *s, const struct sim_workflow *w)
@@ -75,11 +77,9 @@ static enum sim_what next_while_closed(struct sim *s, const struct sim_workflow 
     static const struct {
         enum sim_ask ask;
         enum sim_what what;
-    } table[] = {{SIM_ASK_QUERY, SIM_CALL_QUERY},
-                 {SIM_ASK_LIST, SIM_CALL_LIST},
-                 {SIM_ASK_COUNT, SIM_CALL_COUNT},
-                 {SIM_ASK_HISTORY, SIM_CALL_HISTORY},
-                 {SIM_ASK_DESCRIBE, SIM_CALL_DESCRIBE},
+    } table[] = {{SIM_ASK_QUERY, SIM_CALL_QUERY},  {SIM_ASK_LIST, SIM_CALL_LIST},
+                 {SIM_ASK_COUNT, SIM_CALL_COUNT},  {SIM_ASK_HISTORY, SIM_CALL_HISTORY},
+                 {SIM_ASK_PAGES, SIM_CALL_PAGE},   {SIM_ASK_DESCRIBE, SIM_CALL_DESCRIBE},
                  {SIM_ASK_DELETE, SIM_CALL_DELETE}};
     size_t count = sizeof table / sizeof table[0], from = (size_t)tl_rng_below(&s->rng, count);
     for (size_t i = 0; i < count; i++) {

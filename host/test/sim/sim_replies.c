@@ -11,8 +11,14 @@
 #include "sim/sim.h"
 #include "tl_enums.h"
 
-enum { GRPC_CANCELLED = 1, GRPC_DEADLINE = 4, GRPC_NOT_FOUND = 5, GRPC_EXISTS = 6,
-       GRPC_ABORTED = 10, GRPC_UNAVAILABLE = 14 };
+enum {
+    GRPC_CANCELLED = 1,
+    GRPC_DEADLINE = 4,
+    GRPC_NOT_FOUND = 5,
+    GRPC_EXISTS = 6,
+    GRPC_ABORTED = 10,
+    GRPC_UNAVAILABLE = 14
+};
 
 static void *decode(const struct sim_call *c, struct tl_arena *arena)
 {
@@ -86,6 +92,7 @@ static void run_closed(struct sim_workflow *w, const TpHistory__History *history
     if (result->new_run_id[0]) {
         snprintf(w->run_id, sizeof w->run_id, "%s", result->new_run_id);
         w->seen_count = 0;
+        w->page_token_n = 0;
         w->runs++;
         return;
     }
@@ -121,6 +128,33 @@ static void history_replied(struct sim_call *c, struct tl_arena *arena)
     } else if (w->closed) {
         sim_fail(w->sim, "%s: has ended and runs again", w->id);
     }
+}
+
+static void page_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    const TpWs__GetWorkflowExecutionHistoryResponse *r = decode(c, arena);
+    if (!r || !r->history || r->next_page_token.len > sizeof w->page_token) {
+        sim_fail(w->sim, "%s: a page without history", w->id);
+        return;
+    }
+    if (w->deleted) {
+        sim_fail(w->sim, "%s: was deleted and still has pages", w->id);
+    }
+    int64_t first_id = w->page_token_n ? w->page_next : 1;
+    sim_check_page(w, r->history, first_id);
+    w->page_next = first_id + (int64_t)r->history->n_events;
+    w->page_token_n = r->next_page_token.len;
+    if (w->page_token_n) {
+        memcpy(w->page_token, r->next_page_token.data, w->page_token_n);
+    } else if (w->closed && w->page_next != (int64_t)w->seen_count + 1 && w->paged_closed) {
+        sim_fail(w->sim, "%s: the pages end before event %lld of %zu", w->id,
+                 (long long)w->page_next, w->seen_count);
+    } else if (w->closed) {
+        answered(w, SIM_ASK_PAGES);
+    }
+    /* Pages that began while it ran may end where it stood then. */
+    w->paged_closed = w->closed && (w->paged_closed || !w->page_token_n);
 }
 
 /* Empty when nothing happened in time. */
@@ -292,6 +326,9 @@ static void refused(struct sim_call *c)
     if (passes(c->result->status)) {
         return;
     }
+    if (c->what == SIM_CALL_PAGE) {
+        w->page_token_n = 0;
+    }
     if (c->what == SIM_CALL_BEAT || c->what == SIM_CALL_DONE) {
         w->manual.token_n = 0; /* the next attempt brings another */
     }
@@ -305,6 +342,7 @@ static void refused(struct sim_call *c)
     if (w->deleted && c->result->status == GRPC_NOT_FOUND) {
         static const enum sim_ask asks[SIM_CALLS] = {[SIM_CALL_QUERY] = SIM_ASK_QUERY,
                                                      [SIM_CALL_HISTORY] = SIM_ASK_HISTORY,
+                                                     [SIM_CALL_PAGE] = SIM_ASK_PAGES,
                                                      [SIM_CALL_DESCRIBE] = SIM_ASK_DESCRIBE};
         answered(w, asks[c->what]);
     }
@@ -313,10 +351,10 @@ static void refused(struct sim_call *c)
 static void accepted(struct sim_call *c, struct tl_arena *arena)
 {
     static void (*const replied[SIM_CALLS])(struct sim_call *, struct tl_arena *) = {
-        [SIM_CALL_START] = start_replied,       [SIM_CALL_HISTORY] = history_replied,
-        [SIM_CALL_AWAIT] = await_replied,       [SIM_CALL_QUERY] = query_replied,
-        [SIM_CALL_LIST] = list_replied,         [SIM_CALL_COUNT] = count_replied,
-        [SIM_CALL_DESCRIBE] = describe_replied,
+        [SIM_CALL_START] = start_replied, [SIM_CALL_HISTORY] = history_replied,
+        [SIM_CALL_AWAIT] = await_replied, [SIM_CALL_QUERY] = query_replied,
+        [SIM_CALL_PAGE] = page_replied,   [SIM_CALL_LIST] = list_replied,
+        [SIM_CALL_COUNT] = count_replied, [SIM_CALL_DESCRIBE] = describe_replied,
     };
     struct sim_workflow *w = c->w;
     switch (c->what) {

@@ -50,7 +50,8 @@ static TpWs__DescribeWorkflowExecutionRequest describe_request(struct fx *f, con
 static void test_absence_is_durable(void **state)
 {
     struct fx *f = *state;
-    static struct fx_call deletion, look; /* the server answers them even when the test has failed */
+    static struct fx_call deletion,
+        look; /* the server answers them even when the test has failed */
     int status;
     start_and_terminate(f, "gone");
     TpWs__DeleteWorkflowExecutionRequest d = delete_request(f, "gone", "");
