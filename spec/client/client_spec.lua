@@ -135,13 +135,8 @@ describe("client", function()
 
   it("skips no time before a new environment's worker has come", function()
     for _ = 1, 30 do
-      local env <close> = helper.environment([[
-        local workflow = require "temporal.workflow"
-        return workflow.define("Calls", function()
-          return workflow.execute_activity("act", { schedule_to_close_timeout = 5 })
-        end)
-      ]], { activities = { act = function() return 1 end }, replay = false })
-      assert.are.equal(1, env:execute_workflow("Calls", { execution_timeout = 5 }))
+      local env <close> = helper.environment(source, { replay = false })
+      assert.are.equal(1, env:execute_workflow("Echo", { execution_timeout = 5 }, 1))
     end
   end)
 
