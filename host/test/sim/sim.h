@@ -147,7 +147,8 @@ struct sim {
     int power_cuts, kills, worker_restarts, rounds, answers_lost;
     bool commit_waits; /* the store was slow in this round */
     bool quiet;        /* no more faults */
-    bool last_cut;     /* the power cut after the end of all */
+    int64_t quiet_since_ns;
+    bool last_cut; /* the power cut after the end of all */
     long calls_answered[SIM_CALLS];
     uint64_t trace;    /* hash of everything that happened */
     char failure[512]; /* the first broken promise; empty: none */

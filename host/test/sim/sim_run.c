@@ -8,6 +8,8 @@
 
 #define ROUNDS_MAX 200000
 #define QUIET_AFTER_NS (60 * TL_NS_PER_S)
+/* Two attempts of an activity that were lost, their pauses, the clients' own pauses. */
+#define QUIET_MAX_NS (300 * TL_NS_PER_S)
 
 /* Does something break in this round? */
 static void maybe_fault(struct sim *s)
@@ -102,6 +104,10 @@ static bool finished(struct sim *s)
         sim_client_ask_again(s);
         return false;
     }
+    if (s->now_ns - s->quiet_since_ns > QUIET_MAX_NS) {
+        sim_fail(s, "it took %lld s without faults until all had ended",
+                 (long long)((s->now_ns - s->quiet_since_ns) / TL_NS_PER_S));
+    }
     return true;
 }
 
@@ -123,8 +129,9 @@ static void run_rounds(struct sim *s)
     int64_t client_next_ns = 0, began_ns = s->now_ns;
     int idle = 0;
     for (s->rounds = 0; s->rounds < ROUNDS_MAX && !s->failure[0]; s->rounds++) {
-        if (s->now_ns - began_ns > QUIET_AFTER_NS) {
+        if (!s->quiet && s->now_ns - began_ns > QUIET_AFTER_NS) {
             s->quiet = true;
+            s->quiet_since_ns = s->now_ns;
             tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
         }
         maybe_fault(s);
