@@ -133,10 +133,15 @@ describe("client", function()
     assert.is_true(os.time() - clock < 10)
   end)
 
-  it("skips no time before a new environment's worker has come", function()
+  it("finds a new environment's worker polling, so that no time is skipped before it comes", function()
     for _ = 1, 30 do
-      local env <close> = helper.environment(source, { replay = false })
-      assert.are.equal(1, env:execute_workflow("Echo", { execution_timeout = 5 }, 1))
+      local env <close> = helper.environment(source, { activities = { act = function() end }, replay = false })
+      for _, kind in ipairs { "TASK_QUEUE_TYPE_ACTIVITY", "TASK_QUEUE_TYPE_WORKFLOW" } do
+        local queue = env.client:call("DescribeTaskQueue", {
+          namespace = env.client.namespace, task_queue = { name = env.task_queue }, task_queue_type = kind,
+        })
+        assert.are.equal(1, #queue.pollers)
+      end
     end
   end)
 
