@@ -175,10 +175,18 @@ run_interop_suite() {
     count_tap interop
 }
 
+# The real Temporal server beside ours: TEMPORAL_REAL_SERVER names its executable, else all is skipped.
+run_real_server_suite() {
+    ORDER_SHIPPING=build/samples/libshipping.so \
+        run_tap real_server lua5.4 spec/interop/real_server.lua build/temporal-lua
+    count_tap real_server
+}
+
 run_interop() {
     build release
     open_work
     phase 'Python SDK' run_interop_suite
+    phase 'real server' run_real_server_suite
     report
 }
 
