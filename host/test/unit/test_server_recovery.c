@@ -384,7 +384,8 @@ static void test_stale_query_answer(void **state)
         TpWs__QueryWorkflowRequest *q =
             TL_PB_NEW(&f->arena, TpWs__QueryWorkflowRequest, tp_ws__query_workflow_request);
         q->namespace_ = S("default");
-        q->execution = TL_PB_NEW(&f->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+        q->execution =
+            TL_PB_NEW(&f->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
         q->execution->workflow_id = tl_arena_cstr(&f->arena, tl_str(ids[i]));
         q->query = TL_PB_NEW(&f->arena, TpQuery__WorkflowQuery, tp_query__workflow_query);
         q->query->query_type = S("status");
@@ -416,9 +417,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_without_checkpoint), T(test_with_checkpoint_in_the_middle),
         T(test_clean_close),        T(test_activity_token_survives),
-        T(test_stale_query_answer),
-        T(test_failed_commit),      T(test_failed_checkpoint),
-            T(test_mutant_is_noticed),
+        T(test_stale_query_answer), T(test_failed_commit),
+        T(test_failed_checkpoint),  T(test_mutant_is_noticed),
         T(test_seeded_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
