@@ -1,4 +1,4 @@
-/* The process that gets killed. See kills.h. Eight client threads; a fact is written to the ledger with
+/* The process that gets killed. See kills.h. 24 client threads; a fact is written to the ledger with
  * one write(2) after it was acknowledged, so that it survives the kill. */
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,7 +15,7 @@
 #include "sim/kills.h"
 #include "sim/sim.h"
 
-#define CLIENTS 8
+#define CLIENTS 24
 
 struct child {
     struct sim parts; /* scripts and worker only */
@@ -133,30 +133,30 @@ static void run_fourteen(void *thread_state, void *ud, struct tl_activity *a)
     tl_activity_complete(a, a->task->input);
 }
 
+bool sim_kills_worker(struct sim *parts, struct tl_client *client, struct tl_error *err)
+{
+    struct tl_activity_impl echo = {run_fourteen, NULL};
+    struct tl_worker_config config = {.client = client};
+    parts->registry = tl_registry_new();
+    tl_worker_options_init(&config.options);
+    config.options.task_queue = TL_STR_LIT("sim");
+    config.lang = parts->lang;
+    config.registry = parts->registry;
+    return tl_registry_add(parts->registry, TL_STR_LIT("double"), &echo, err) == TL_OK &&
+           tl_registry_add(parts->registry, TL_STR_LIT("once"), &echo, err) == TL_OK &&
+           tl_worker_new(&parts->workers[0], &config, err) == TL_OK &&
+           tl_worker_start(parts->workers[0], err) == TL_OK;
+}
+
 static bool open_all(struct child *c, const char *db)
 {
-    struct tl_error err;
-    struct tl_activity_impl echo = {run_fourteen, NULL};
-    struct tl_worker_config config = {0};
-    if (tl_cli_server_open(&c->server, db, "default", false, &err) != TL_OK ||
-        !sim_scripts_only(&c->parts)) {
-        fprintf(stderr, "child: %s\n", err.message);
-        return false;
+    struct tl_error err = {0};
+    if (tl_cli_server_open(&c->server, db, "default", false, &err) == TL_OK &&
+        sim_scripts_only(&c->parts) && sim_kills_worker(&c->parts, c->server.client, &err)) {
+        return true;
     }
-    c->parts.registry = tl_registry_new();
-    tl_worker_options_init(&config.options);
-    config.client = c->server.client;
-    config.options.task_queue = TL_STR_LIT("sim");
-    config.lang = c->parts.lang;
-    config.registry = c->parts.registry;
-    if (tl_registry_add(c->parts.registry, TL_STR_LIT("double"), &echo, &err) != TL_OK ||
-        tl_registry_add(c->parts.registry, TL_STR_LIT("once"), &echo, &err) != TL_OK ||
-        tl_worker_new(&c->parts.workers[0], &config, &err) != TL_OK ||
-        tl_worker_start(c->parts.workers[0], &err) != TL_OK) {
-        fprintf(stderr, "child: %s\n", err.message);
-        return false;
-    }
-    return true;
+    fprintf(stderr, "child: %s\n", err.message);
+    return false;
 }
 
 int sim_kills_child(const char *db, const char *ledger, const char *prefix)

@@ -29,9 +29,9 @@ static struct sim_options noisy(uint64_t seed, bool verbose)
     return (struct sim_options){
         .seed = seed,
         .workflows = 16,
-        .power_cuts_max = 6,
-        .kills_max = 4,
-        .worker_restarts_max = 6,
+        .power_cuts_max = 8,
+        .kills_max = 6,
+        .worker_restarts_max = 8,
         .commit_faults = seed % 2 == 0,
         .verbose = verbose,
     };
@@ -125,7 +125,7 @@ static void run_power(int cuts)
 static struct sim_options mutant_options(uint64_t seed)
 {
     struct sim_options o = noisy(seed, false);
-    o.power_cuts_max = 8;
+    o.power_cuts_max = o.kills_max = 12;
     return o;
 }
 
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "sim") == 0) {
         run_seeds(first, (uint64_t)number_after(argc, argv, "--seeds", 50),
-                  (int)number_after(argc, argv, "--cuts", 6),
+                  (int)number_after(argc, argv, "--cuts", 8),
                   number_after(argc, argv, "--story", 0) != 0);
     } else if (kills > 0 || power > 0) {
         if (kills > 0) {

@@ -28,6 +28,7 @@
 #define SIM_SIGNALS_MAX 4
 #define SIM_EVENTS_MAX 400
 #define SIM_TOKEN_MAX 256
+#define SIM_ONCE 4 /* activities with one attempt in one workflow */
 #define SIM_WORKERS 2
 
 struct sim;
@@ -77,7 +78,7 @@ struct sim_workflow {
     unsigned asks;  /* of enum sim_ask */
     bool wants_delete, delete_asked, deleted;
     struct sim_manual manual;
-    int once_runs; /* executions of the single-attempt activity */
+    int once_runs[SIM_ONCE]; /* executions of the single-attempt activities */
     uint8_t page_token[SIM_TOKEN_MAX];
     bool paged_closed;             /* the pages under way began after the end */
     size_t page_token_n;           /* 0: the next page is the first */

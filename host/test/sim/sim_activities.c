@@ -58,7 +58,8 @@ static void run_once(void *thread_state, void *ud, struct tl_activity *a)
     struct sim *s = ud;
     (void)thread_state;
     struct sim_workflow *w = workflow_of(s, a);
-    if (w && ++w->once_runs > 1) {
+    int k = integer(a->task->input);
+    if (w && (k < 1 || k > SIM_ONCE || ++w->once_runs[k - 1] > 1)) {
         sim_fail(s, "%s: an activity with one attempt ran twice", w->id);
     }
     tl_activity_complete(a, NULL);

@@ -151,7 +151,7 @@ static void check_result(struct sim_workflow *w, const TpCommon__Payloads *resul
 {
     char text[128] = "", want[128];
     int n = w->number + 1;
-    const char *once = w->once_runs ? "true" : "false";
+    const char *once = w->once_runs[SIM_ONCE - 1] ? "true" : "false";
     if (result && result->n_payloads == 1 && result->payloads[0]->data.len < sizeof text) {
         memcpy(text, result->payloads[0]->data.data, result->payloads[0]->data.len);
     }

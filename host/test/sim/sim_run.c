@@ -16,7 +16,7 @@ static void maybe_fault(struct sim *s)
 {
     const struct sim_options *o = &s->options;
     /* Crashes are worth most while the others have gone on and the disk has not. */
-    if (s->quiet || tl_rng_below(&s->rng, s->commit_waits ? 20 : 80) != 0) {
+    if (s->quiet || tl_rng_below(&s->rng, s->commit_waits ? 40 : 160) != 0) {
         return;
     }
     uint64_t which = tl_rng_below(&s->rng, 4);
