@@ -7,7 +7,8 @@ readonly build_packages=(
     lua5.4 liblua5.4-dev libuv1-dev libsqlite3-dev libmbedtls-dev libmpfr-dev libgmp-dev
     protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotobuf-c-dev
 )
-readonly test_packages=(git binutils libcmocka-dev lua-busted lua-check lua-luv clang-format locales)
+readonly test_packages=(git binutils libcmocka-dev lua-busted lua-check lua-luv clang-format g++ locales
+    openssl)
 readonly fuzz_packages=(clang libclang-rt-14-dev)
 
 as_root() {
