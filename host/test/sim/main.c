@@ -14,7 +14,7 @@
 #include "sim/kills.h"
 #include "sim/sim.h"
 
-#define MUTANT_SEEDS 200
+#define MUTANT_SEEDS 400
 
 static int passed, failed;
 

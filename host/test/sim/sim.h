@@ -146,7 +146,7 @@ struct sim {
     struct sim_workflow workflows[SIM_WORKFLOWS_MAX];
     struct tl_msg *done_head, **done_tail;
     int power_cuts, kills, worker_restarts, rounds, answers_lost;
-    bool commit_waits; /* the store was slow in this round */
+    bool commit_waits; /* the server has gone on since the last commit */
     bool quiet;        /* no more faults */
     int64_t quiet_since_ns;
     bool last_cut; /* the power cut after the end of all */

@@ -12,7 +12,7 @@
 
 static const char scripts[] =
     "local temporal, workflow = require 'temporal', require 'temporal.workflow'\n"
-    "local quick = { start_to_close_timeout = 10,\n"
+    "local quick = { start_to_close_timeout = 3,\n"
     "  retry_policy = { initial_interval = 0.5, maximum_interval = 5 } }\n"
     "local function order(n, want)\n"
     "  local seen, count = {}, 0\n"
@@ -25,7 +25,7 @@ static const char scripts[] =
     "  workflow.sleep(1 + n % 7)\n"
     "  local ok\n"
     "  for k = 1, 4 do\n"
-    "    ok = pcall(workflow.execute_activity, 'once', { start_to_close_timeout = 10,\n"
+    "    ok = pcall(workflow.execute_activity, 'once', { start_to_close_timeout = 3,\n"
     "      retry_policy = { maximum_attempts = 1 }, disable_eager_execution = k < 4 }, k)\n"
     "  end\n"
     "  workflow.wait_condition(function() return count >= want end)\n"

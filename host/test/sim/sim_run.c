@@ -16,7 +16,7 @@ static void maybe_fault(struct sim *s)
 {
     const struct sim_options *o = &s->options;
     /* Crashes are worth most while the others have gone on and the disk has not. */
-    if (s->quiet || tl_rng_below(&s->rng, s->commit_waits ? 40 : 160) != 0) {
+    if (s->quiet || tl_rng_below(&s->rng, s->commit_waits ? 60 : 240) != 0) {
         return;
     }
     uint64_t which = tl_rng_below(&s->rng, 4);
@@ -65,8 +65,11 @@ static bool step_all(struct sim *s, int64_t *client_next_ns)
     }
     for (int i = 0; i < ACTORS && !s->failure[0]; i++) {
         bool slow = tl_rng_below(&s->rng, 4) == 0;
-        s->commit_waits = order[i] == COMMIT ? slow : s->commit_waits;
-        did = (!slow && step_one(s, order[i], client_next_ns)) || did;
+        if (slow) {
+            continue;
+        }
+        did = step_one(s, order[i], client_next_ns) || did;
+        s->commit_waits = order[i] == SERVER || (s->commit_waits && order[i] != COMMIT);
     }
     return did;
 }
