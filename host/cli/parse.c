@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/near.h"
 #include "cli/cli.h"
 
 #define VALUES_MAX 64
@@ -109,36 +110,12 @@ static int print_help(FILE *to, char **words, int count)
 
 /* --- near matches ----------------------------------------------------------------------------- */
 
-/* Edits from a to b, given up beyond 3. */
-static int distance(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    int row[64];
-    if (n >= 64 || m >= 64) {
-        return 3;
-    }
-    for (size_t j = 0; j <= m; j++) {
-        row[j] = (int)j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= m; j++) {
-            int substitute = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            int other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = substitute < other ? substitute : other;
-        }
-    }
-    return row[m] > 3 ? 3 : row[m];
-}
-
 static const char *near_option(const struct tl_cli_command *c, const char *name)
 {
     const char *best = NULL;
-    int best_distance = 3;
+    size_t best_distance = 3;
     for (const struct tl_cli_option *o = c->options; o->name; o++) {
-        int d = distance(name, o->name);
+        size_t d = tl_edit_distance(tl_str(name), tl_str(o->name), false);
         if (d < best_distance) {
             best_distance = d;
             best = o->name;

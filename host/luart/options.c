@@ -8,6 +8,7 @@
 #include <temporal/api/taskqueue/v1/message.pb-c.h>
 
 #include "base/duration.h"
+#include "base/near.h"
 #include "base/world.h"
 #include "luart/convert.h"
 #include "luart/run_int.h"
@@ -16,35 +17,12 @@
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* Edit distance, cut at cap characters. */
-static size_t distance(const char *a, const char *b)
-{
-    enum { CAP = 40 };
-    size_t rows[2][CAP + 1], an = strlen(a), bn = strlen(b);
-    if (an > CAP || bn > CAP) {
-        return CAP;
-    }
-    for (size_t j = 0; j <= bn; j++) {
-        rows[0][j] = j;
-    }
-    for (size_t i = 1; i <= an; i++) {
-        size_t *now = rows[i % 2], *before = rows[(i + 1) % 2];
-        now[0] = i;
-        for (size_t j = 1; j <= bn; j++) {
-            size_t change = before[j - 1] + (a[i - 1] != b[j - 1]);
-            size_t drop = before[j] + 1, add = now[j - 1] + 1;
-            now[j] = change < drop ? (change < add ? change : add) : (drop < add ? drop : add);
-        }
-    }
-    return rows[an % 2][bn];
-}
-
 static int unknown_option(lua_State *L, const char *what, const char *key,
                           const struct tl_opt *opts, size_t n)
 {
     size_t best = n, least = strlen(key) / 3 + 2;
     for (size_t i = 0; i < n; i++) {
-        size_t d = distance(key, opts[i].name);
+        size_t d = tl_edit_distance(tl_str(key), tl_str(opts[i].name), false);
         if (d < least) {
             least = d;
             best = i;

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/duration.h"
+#include "base/near.h"
 #include "tl_enums.h"
 
 #define DEPTH_MAX 50
@@ -192,35 +193,10 @@ static bool accept_sign(struct parser *p, const char *sign)
 
 /* --- names ------------------------------------------------------------------------------------------- */
 
-/* Edit distance without regard to case, cut at 9. */
-static int distance(struct tl_str a, const char *b)
-{
-    int row[64], n = (int)strlen(b);
-    if (a.n > 60 || n > 60) {
-        return 9;
-    }
-    for (int j = 0; j <= n; j++) {
-        row[j] = j;
-    }
-    for (int i = 1; i <= (int)a.n; i++) {
-        int before = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int cost = tolower((unsigned char)a.p[i - 1]) != tolower((unsigned char)b[j - 1]);
-            int best = before + cost;
-            before = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            row[j] = best;
-        }
-    }
-    return row[n] < 9 ? row[n] : 9;
-}
-
 static tl_rc find_field(struct parser *p, const struct field **out)
 {
     const struct field *near = NULL;
-    int best = 4;
+    size_t best = 4;
     if (p->token != WORD) {
         return fail(p, "the name of a search attribute");
     }
@@ -230,7 +206,7 @@ static tl_rc find_field(struct parser *p, const struct field **out)
             next(p);
             return TL_OK;
         }
-        int d = distance(p->word, fields[i].name);
+        size_t d = tl_edit_distance(p->word, tl_str(fields[i].name), true);
         if (d < best) {
             best = d;
             near = &fields[i];

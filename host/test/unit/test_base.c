@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/near.h"
 #include "base/rng.h"
 #include "base/world.h"
 
@@ -282,6 +283,31 @@ static void rng_and_uuid_are_seeded_by_the_world(void **state)
     assert_string_not_equal(id, other);
 }
 
+static void near_names_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool fold_case;
+        size_t edits;
+    } rows[] = {{"", "", false, 0},
+                {"task_queu", "task_queue", false, 1},
+                {"workflow-idd", "workflow-id", false, 1},
+                {"kitten", "sitting", false, 3},
+                {"", "abc", false, 3},
+                {"ABC", "abc", false, 3},
+                {"workflowTYPE", "WorkflowType", true, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tl_str a = tl_str(rows[i].a), b = tl_str(rows[i].b);
+        assert_int_equal(tl_edit_distance(a, b, rows[i].fold_case), rows[i].edits);
+        assert_int_equal(tl_edit_distance(b, a, rows[i].fold_case), rows[i].edits);
+    }
+    char longer[62];
+    memset(longer, 'x', sizeof longer);
+    assert_int_equal(tl_edit_distance(tl_str_n(longer, 60), tl_str("x"), false), 59);
+    assert_int_equal(tl_edit_distance(tl_str_n(longer, 61), tl_str("x"), false), SIZE_MAX);
+}
+
 static void limits_are_listed(void **state)
 {
     (void)state;
@@ -308,6 +334,7 @@ int main(void)
         cmocka_unit_test(inbox_is_bounded_and_fifo),
         cmocka_unit_test(log_lines_quote_what_needs_it),
         cmocka_unit_test(rng_and_uuid_are_seeded_by_the_world),
+        cmocka_unit_test(near_names_are_told),
         cmocka_unit_test(limits_are_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
