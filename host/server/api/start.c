@@ -180,49 +180,52 @@ static void reply_start(struct tl_call *c, struct tl_exec *e, bool started)
     tl_call_reply(c, e->seq, &r);
 }
 
+/* What both kinds of start do before they differ: checks, policies and the run that holds the id, in
+ * *e. For START, run_id and number are those of the run to be made, and what had to be terminated is;
+ * ANSWERED: the call has its answer. */
+static enum verdict prepare_start(struct tl_call *c, const TpWs__StartWorkflowExecutionRequest *req,
+                                  int conflict_default, struct tl_exec **e, char run_id[37],
+                                  uint64_t *number)
+{
+    struct policies p;
+    struct tl_error err;
+    if (tl_history_check_start(&c->s->env, req, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return ANSWERED;
+    }
+    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy,
+                          (int)req->workflow_id_conflict_policy, conflict_default, &p)) {
+        return ANSWERED;
+    }
+    *e = tl_run_current(c->s, c->ns, tl_str(req->workflow_id), &err);
+    if (!*e && err.code != TL_ENOTFOUND) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return ANSWERED;
+    }
+    enum verdict v = judge(c, *e, req->request_id, &p);
+    if (v == START || v == TERMINATE_AND_START) {
+        tl_run_new_id(c->s, run_id, number);
+        if (v == TERMINATE_AND_START && !terminate_existing(c, *e, run_id)) {
+            return ANSWERED;
+        }
+        return START;
+    }
+    return v;
+}
+
 void tl_api_start_workflow_execution(struct tl_call *c)
 {
     const TpWs__StartWorkflowExecutionRequest *req = c->req;
-    struct policies p;
-    struct tl_error err;
+    struct tl_exec *e;
     char run_id[37];
     uint64_t number;
-    if (tl_history_check_start(&c->s->env, req, &err) != TL_OK) {
-        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-        return;
+    enum verdict v = prepare_start(c, req, WORKFLOW_ID_CONFLICT_POLICY_FAIL, &e, run_id, &number);
+    if (v == START) {
+        e = start_run(c, req, run_id, number, NULL);
+        v = e ? v : ANSWERED;
     }
-    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy,
-                          (int)req->workflow_id_conflict_policy, WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-                          &p)) {
-        return;
-    }
-    struct tl_exec *e = tl_run_current(c->s, c->ns, tl_str(req->workflow_id), &err);
-    if (!e && err.code != TL_ENOTFOUND) {
-        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-        return;
-    }
-    switch (judge(c, e, req->request_id, &p)) {
-    case ANSWERED:
-        return;
-    case SAME_REQUEST:
-        reply_start(c, e, true);
-        return;
-    case USE_EXISTING:
-        reply_start(c, e, false);
-        return;
-    case TERMINATE_AND_START:
-        tl_run_new_id(c->s, run_id, &number);
-        if (!terminate_existing(c, e, run_id)) {
-            return;
-        }
-        break;
-    case START:
-        tl_run_new_id(c->s, run_id, &number);
-        break;
-    }
-    e = start_run(c, req, run_id, number, NULL);
-    if (e) {
-        reply_start(c, e, true);
+    if (v != ANSWERED) {
+        reply_start(c, e, v != USE_EXISTING);
     }
 }
 
@@ -292,48 +295,23 @@ void tl_api_signal_with_start_workflow_execution(struct tl_call *c)
                                .request_id = req->request_id,
                                .links = req->links,
                                .n_links = req->n_links};
-    struct policies p;
-    struct tl_error err;
+    struct tl_exec *e;
     char run_id[37];
     uint64_t number;
     if (!tl_api_check_id(c, "SignalName", req->signal_name, true)) {
         return;
     }
-    if (tl_history_check_start(&c->s->env, &start, &err) != TL_OK) {
-        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-        return;
-    }
-    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy,
-                          (int)req->workflow_id_conflict_policy,
-                          WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, &p)) {
-        return;
-    }
-    struct tl_exec *e = tl_run_current(c->s, c->ns, tl_str(req->workflow_id), &err);
-    if (!e && err.code != TL_ENOTFOUND) {
-        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-        return;
-    }
-    switch (judge(c, e, req->request_id, &p)) {
-    case ANSWERED:
-        return;
-    case SAME_REQUEST:
-        reply_signal_start(c, e, true);
-        return;
-    case USE_EXISTING:
+    enum verdict v =
+        prepare_start(c, &start, WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, &e, run_id, &number);
+    if (v == USE_EXISTING) {
         signal_running(c, e, &signal);
         return;
-    case TERMINATE_AND_START:
-        tl_run_new_id(c->s, run_id, &number);
-        if (!terminate_existing(c, e, run_id)) {
-            return;
-        }
-        break;
-    case START:
-        tl_run_new_id(c->s, run_id, &number);
-        break;
     }
-    e = start_run(c, &start, run_id, number, &signal);
-    if (e) {
+    if (v == START) {
+        e = start_run(c, &start, run_id, number, &signal);
+        v = e ? v : ANSWERED;
+    }
+    if (v != ANSWERED) {
         reply_signal_start(c, e, true);
     }
 }
