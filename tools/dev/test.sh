@@ -175,6 +175,33 @@ run_interop_suite() {
     count_tap interop
 }
 
+# skip_tap NAME REASON: one case, skipped, for a suite whose program is not there.
+skip_tap() {
+    printf '1..1\nok 1 - %s # SKIP %s\n' "$1" "$2" >"$work/skipped"
+    run_tap "$1" cat "$work/skipped"
+}
+
+# The Go SDK, built by `go` with its modules outside of the tree. Without go or its modules it is skipped; a program
+# that does not compile fails.
+run_go_suite() {
+    local folder=spec/interop/go reason=''
+    export GOTOOLCHAIN=local GOFLAGS='-mod=readonly -buildvcs=false'
+    if ! command -v go >/dev/null; then
+        reason='go is not installed'
+    elif ! timeout 300 go -C "$folder" mod download >"$work/modules" 2>&1; then
+        reason="its modules cannot be had: $(tail -n 1 "$work/modules")"
+    fi
+    if [[ -n $reason ]]; then
+        skip_tap go_sdk "$reason"
+    elif go -C "$folder" vet ./... >"$work/vet" 2>&1 &&
+        go -C "$folder" build -o "$work/go_sdk" . >>"$work/vet" 2>&1; then
+        run_tap go_sdk "$work/go_sdk" check build/temporal-lua
+    else
+        run_tap go_sdk cat "$work/vet"
+    fi
+    count_tap go_sdk
+}
+
 # The real Temporal server beside ours: TEMPORAL_REAL_SERVER names its executable, else all is skipped.
 run_real_server_suite() {
     ORDER_SHIPPING=build/samples/libshipping.so \
@@ -186,6 +213,7 @@ run_interop() {
     build release
     open_work
     phase 'Python SDK' run_interop_suite
+    phase 'Go SDK' run_go_suite
     phase 'real server' run_real_server_suite
     report
 }

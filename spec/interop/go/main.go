@@ -1,0 +1,26 @@
+// The official Go SDK beside temporal-lua, as client and as worker.
+//
+//	go run . check TEMPORAL_LUA_BINARY     TAP: cases against our server, our worker and our replayer
+//	go run . load ADDRESS [options]        workflows per second with the SDK as client and worker, as JSON
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	verb := ""
+	if len(os.Args) > 1 {
+		verb = os.Args[1]
+	}
+	switch {
+	case verb == "check" && len(os.Args) == 3:
+		os.Exit(check(os.Args[2]))
+	case verb == "load" && len(os.Args) >= 3:
+		os.Exit(load(os.Args[2], os.Args[3:]))
+	default:
+		fmt.Fprintln(os.Stderr, "usage: check TEMPORAL_LUA_BINARY | load ADDRESS [options]")
+		os.Exit(2)
+	}
+}
