@@ -38,12 +38,16 @@ struct replay_frame {
     struct tl_replay_result result;
     struct tl_error err;
     tl_rc rc;
+    struct tl_str failure_error_types; /* the plan's */
 };
 
 static void replay_history(struct replay_frame *f, const TpHistory__History *history,
                            struct tl_arena *arena)
 {
-    struct tl_lua_run_config config = {.steps_max = UINT64_C(1000000000)};
+    struct tl_lua_run_config config = {
+        .steps_max = UINT64_C(1000000000),
+        .failure_error_types = f->failure_error_types,
+    };
     f->rc = tl_lua_run_new(&f->run, f->bundle, tl_replay_workflow_type(history), &config, &f->err);
     if (f->rc == TL_OK) {
         struct tl_lang lang = tl_lua_run_lang(f->run);
@@ -78,6 +82,9 @@ static int replay(lua_State *L)
         struct tl_bundle_config config;
         tl_host_bundle_plan(L, 1, &config);
         f.rc = tl_bundle_open(&f.bundle, &config, &f.err);
+    }
+    if (lua_getfield(L, 1, "failure_error_types") == LUA_TSTRING) {
+        f.failure_error_types = tl_str(lua_tostring(L, -1)); /* the plan keeps it */
     }
     if (f.rc == TL_OK) {
         replay_history(&f, history, arena);

@@ -158,7 +158,10 @@ void tl_bundle_record_workflow(lua_State *L, struct tl_lua_run *run, struct tl_s
     }
     for (size_t i = 0; i < p->found_count; i++) {
         if (tl_str_eq(p->found[i].type, type)) {
-            luaL_error(L, "the workflow \"%s\" is defined twice", type.p);
+            luaL_error(L,
+                       type.n ? "the workflow \"%s\" is defined twice"
+                              : "the dynamic workflow is defined twice%s",
+                       type.p);
         }
     }
     struct found_workflow *grown =
@@ -183,15 +186,16 @@ static tl_rc add_workflow(struct tl_probe *p, const struct found_workflow *f)
         if (tl_str_eq(b->defined_in[i], f->module)) {
             return TL_OK; /* seen through another module */
         }
-        return tl_error_set(
-            p->err, TL_EEXISTS, "the workflow \"%.*s\" is defined by two modules: %.*s and %.*s",
-            TL_STR_FMT(f->type), TL_STR_FMT(b->defined_in[i]), TL_STR_FMT(f->module));
+        return tl_error_set(p->err, TL_EEXISTS,
+                            "the %s\"%.*s\" is defined by two modules: %.*s and %.*s",
+                            f->type.n ? "workflow " : "dynamic workflow ", TL_STR_FMT(f->type),
+                            TL_STR_FMT(b->defined_in[i]), TL_STR_FMT(f->module));
     }
     size_t n = b->workflow_count;
     b->workflows = tl_mem_realloc(b->workflows, (n + 1) * sizeof *b->workflows);
     b->defined_in = tl_mem_realloc(b->defined_in, (n + 1) * sizeof *b->defined_in);
-    b->workflows[n] = (struct tl_bundle_workflow){own(f->type), own(p->entry->name),
-                                                  own(p->entry->file), own(f->versioning)};
+    b->workflows[n] = (struct tl_bundle_workflow){
+        own(f->type), own(p->entry->name), own(p->entry->file), own(f->versioning), f->type.n == 0};
     b->defined_in[n] = own(f->module);
     b->workflow_count++;
     return TL_OK;
@@ -613,7 +617,7 @@ const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle 
             low = middle + 1;
         }
     }
-    return NULL;
+    return b->workflow_count && b->workflows[0].dynamic ? &b->workflows[0] : NULL;
 }
 
 void tl_bundle_each_source(const struct tl_bundle *b,

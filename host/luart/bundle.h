@@ -49,14 +49,16 @@ void tl_bundle_close(struct tl_bundle *b); /* NULL is fine; no run may be left *
 /* --- what is in it ---------------------------------------------------------------------------- */
 
 struct tl_bundle_workflow {
-    struct tl_str type;
+    struct tl_str type;                /* empty: the dynamic one */
     struct tl_str module;              /* name of the defining module */
     struct tl_str file;                /* "workflows/order.lua" */
     struct tl_str versioning_behavior; /* "pinned", "auto_upgrade" or empty */
+    bool dynamic;                      /* takes every type that no other takes */
 };
 
 /* Workflow types sorted by name; NULL past the last. Owns: the bundle's. */
 const struct tl_bundle_workflow *tl_bundle_workflow_at(const struct tl_bundle *b, size_t index);
+/* The definition of a type: its own, else the dynamic one, else NULL. */
 const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle *b,
                                                          struct tl_str type);
 

@@ -24,6 +24,9 @@ struct tl_lua_run_config {
     struct tl_watchdog *watchdog; /* NULL: no CPU budget */
     uint64_t steps_max; /* VM instructions of one activation (simulation); 0: not counted */
     struct tl_str namespace_, task_queue, workflow_id, run_id;
+    /* Types of errors that fail the workflow instead of its task, separated by commas ("LuaError":
+     * every plain error). */
+    struct tl_str failure_error_types;
     /* Where print and workflow.log go, never called while replaying. NULL: the process's log.
      * The strings are borrowed for the call; it must not call back into the run. */
     void (*log)(void *ud, enum tl_log_level level, struct tl_str message, struct tl_str where);

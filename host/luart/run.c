@@ -38,6 +38,14 @@ tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle, struct t
     }
     run->bundle = bundle;
     run->type = type;
+    run->workflow_type = type->type;
+    if (type->dynamic) {
+        run->workflow_type = workflow_type;
+    }
+    if (type->dynamic && !tl_state_copy_text(run, &run->workflow_type)) {
+        tl_state_free(run);
+        return tl_error_set(err, TL_EMEMORY, "a workflow state needs more memory than it may have");
+    }
     run->phase = TL_PHASE_LOAD;
     *out = run;
     return TL_OK;
@@ -128,14 +136,37 @@ const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_Sta
 
 /* --- the end of fibers ------------------------------------------------------------------------ */
 
+/* Replaces the plain error value at index 1 by an error table of kind LuaError. A table of the
+ * script's own with fields type and message keeps both. */
+static void make_error(lua_State *L)
+{
+    const char *type = "LuaError", *message = NULL;
+    if (lua_istable(L, 1)) {
+        lua_pushliteral(L, "type");
+        if (lua_rawget(L, 1) == LUA_TSTRING) {
+            type = lua_tostring(L, -1);
+        }
+        lua_pushliteral(L, "message");
+        if (lua_rawget(L, 1) == LUA_TSTRING) {
+            message = lua_tostring(L, -1);
+        }
+    }
+    if (!message) {
+        message = tl_sandbox_tostring(L, 1, NULL);
+    }
+    tl_vm_push_error(L, "LuaError", message);
+    lua_pushliteral(L, "type");
+    lua_pushstring(L, type);
+    lua_rawset(L, -3);
+    lua_replace(L, 1);
+    lua_settop(L, 1);
+}
+
 int tl_run_traceback(lua_State *L)
 {
     lua_settop(L, 1);
     if (!tl_vm_is_error(L, 1)) {
-        const char *message = tl_sandbox_tostring(L, 1, NULL);
-        tl_vm_push_error(L, "LuaError", message);
-        lua_replace(L, 1);
-        lua_settop(L, 1);
+        make_error(L);
     }
     lua_pushliteral(L, "stack_trace");
     if (lua_rawget(L, 1) == LUA_TNIL) {
@@ -155,19 +186,64 @@ void tl_run_fail_task(lua_State *L, struct tl_lua_run *run, int index)
     tl_error_set(run->task_error, TL_ESCRIPT, "%s", failure->message);
 }
 
+/* Whether the worker's list of error types (separated by commas) has one that the error is. */
+static bool in_worker_types(lua_State *L, struct tl_lua_run *run, int index)
+{
+    struct tl_str rest = run->config.failure_error_types;
+    while (rest.n) {
+        const char *comma = memchr(rest.p, ',', rest.n);
+        size_t n = comma ? (size_t)(comma - rest.p) : rest.n;
+        lua_pushlstring(L, rest.p, n);
+        bool found = n && tl_vm_error_has(L, index, lua_tostring(L, -1));
+        lua_pop(L, 1);
+        if (found) {
+            return true;
+        }
+        rest.p += comma ? n + 1 : n;
+        rest.n -= comma ? n + 1 : n;
+    }
+    return false;
+}
+
+static bool in_definition_types(lua_State *L, struct tl_lua_run *run, int index)
+{
+    int top = lua_gettop(L);
+    bool found = false;
+    tl_slot_push(L, run, TL_SLOT_DEFINITION);
+    if (lua_istable(L, -1)) {
+        lua_pushliteral(L, "failure_error_types");
+        if (lua_rawget(L, -2) == LUA_TTABLE) {
+            for (lua_Integer i = 1; !found && lua_rawgeti(L, top + 2, i) == LUA_TSTRING; i++) {
+                found = tl_vm_error_has(L, index, lua_tostring(L, -1));
+                lua_settop(L, top + 2);
+            }
+        }
+    }
+    lua_settop(L, top);
+    return found;
+}
+
+bool tl_run_is_failure(lua_State *L, struct tl_lua_run *run, int index)
+{
+    index = lua_absindex(L, index);
+    if (tl_vm_is_error(L, index)) {
+        lua_pushliteral(L, "kind");
+        lua_rawget(L, index);
+        bool plain = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "LuaError") == 0;
+        lua_pop(L, 1);
+        if (!plain) {
+            return true;
+        }
+    }
+    return in_definition_types(L, run, index) || in_worker_types(L, run, index);
+}
+
 /* The error at index lets the workflow fail, end cancelled, or fails the task: a plain Lua error is
  * a bug to be mended, after which the run goes on. */
 static void end_with_error(lua_State *L, struct tl_lua_run *run, int index)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
-    bool plain = !tl_vm_is_error(L, index);
-    if (!plain) {
-        lua_pushliteral(L, "kind");
-        lua_rawget(L, index);
-        plain = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "LuaError") == 0;
-        lua_pop(L, 1);
-    }
-    if (plain) {
+    if (!tl_run_is_failure(L, run, index)) {
         tl_run_fail_task(L, run, index);
         return;
     }
@@ -211,10 +287,6 @@ static void complete(lua_State *L, struct tl_lua_run *run, int first)
     attrs->result = tl_vm_payloads_encode(L, first, lua_gettop(L) - first + 1, arena, "result");
     tl_cmd_new(L, TL_CMD_COMPLETE)->attrs = &attrs->base;
     run->finished = true;
-    if (run->signals_running) {
-        warn_text(L, "the workflow has ended while signal handlers were still running; wait for "
-                     "workflow.all_handlers_finished first");
-    }
 }
 
 void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f, bool failed,
@@ -233,7 +305,7 @@ void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f
         }
         break;
     case TL_FIBER_SIGNAL:
-        run->signals_running--;
+        run->handlers_running--;
         if (failed) {
             end_with_error(L, run, first);
         }
@@ -245,6 +317,9 @@ void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f
             complete(L, run, first);
         }
         break;
+    }
+    if (run->finished && f->kind != TL_FIBER_QUERY) {
+        tl_handlers_warn_unfinished(L, run);
     }
 }
 

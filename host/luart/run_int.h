@@ -23,7 +23,7 @@ enum tl_slot {
     TL_SLOT_FIBERS,   /* fiber number -> userdata, while it lives */
     TL_SLOT_PENDING,  /* future key -> userdata, until it is resolved */
     TL_SLOT_MODULES,  /* module name -> value */
-    TL_SLOT_SIGNALS,  /* name (true: dynamic) -> handler */
+    TL_SLOT_SIGNALS,  /* name (true: dynamic) -> handler, see handlers.c */
     TL_SLOT_QUERIES,
     TL_SLOT_BUFFERED,   /* list of { name, encoded payloads } */
     TL_SLOT_RUN,        /* the workflow function */
@@ -82,6 +82,7 @@ struct tl_fiber {
     lua_State *await_co;                    /* the coroutine whose await blocks it */
     uint8_t kind, status, wake;
     bool cancel_pending; /* to be raised at its next await */
+    bool abandon;        /* a handler that may be left unfinished without a warning */
     bool cancel_through; /* its cancellation went to the future it waits for */
     bool in_cond;
     bool forwards; /* blocked in future:result(): cancelling goes on */
@@ -133,10 +134,11 @@ struct tl_lua_run {
     struct tl_vm_heap heap;
     lua_State *main;
     struct tl_bundle *bundle;
-    const struct tl_bundle_workflow *type;
-    struct tl_probe *probe;               /* NULL but in TL_PHASE_PROBE */
-    struct tl_lua_run_config config;      /* its strings are copies in the heap */
-    const void *lib_tables[TL_LIB_COUNT]; /* addresses of the protected tables, NULL: not made */
+    const struct tl_bundle_workflow *type; /* its type is empty when it is the dynamic one */
+    struct tl_str workflow_type;           /* the type that was asked for */
+    struct tl_probe *probe;                /* NULL but in TL_PHASE_PROBE */
+    struct tl_lua_run_config config;       /* its strings are copies in the heap */
+    const void *lib_tables[TL_LIB_COUNT];  /* addresses of the protected tables, NULL: not made */
     uint8_t phase;
     struct tl_str loading; /* the module whose chunk runs */
     bool lenient;          /* the module loading also holds worker or client code */
@@ -176,7 +178,7 @@ struct tl_lua_run {
     struct tl_fiber *conds, *conds_last;
     uint32_t fiber_seq, timer_seq, activity_seq;
     uint64_t done_seq;
-    uint32_t signals_running;
+    uint32_t handlers_running;     /* fibers of signal handlers */
     uint32_t id_seq, query_id_seq; /* of tostring */
 };
 
@@ -206,6 +208,8 @@ static inline void tl_co_set_awaiting(lua_State *L, bool on)
 /* A run record with a fresh sandbox; bundle and type may be NULL (probe). NULL: out of memory. */
 struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct tl_error *err);
 void tl_state_free(struct tl_lua_run *run);
+/* Makes *s a copy in the run's heap. False: no memory. */
+bool tl_state_copy_text(struct tl_lua_run *run, struct tl_str *s);
 /* Calls fn(run, ud) so that it can be abandoned: over its budget or its memory the call returns
  * here with TL_EDEADLOCK or TL_EMEMORY and the run is dead. */
 tl_rc tl_state_enter(struct tl_lua_run *run, tl_rc (*fn)(struct tl_lua_run *run, void *ud),
@@ -310,15 +314,45 @@ void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f
                         int first);
 /* Fails the workflow task with the error value at index. */
 void tl_run_fail_task(lua_State *L, struct tl_lua_run *run, int index);
+/* Whether the fiber runs a handler of the script that the workflow ought to wait for. */
+static inline bool tl_fiber_is_handler(const struct tl_fiber *f)
+{
+    return f->kind == TL_FIBER_SIGNAL;
+}
 /* Pushes traceback text of all blocked fibers. */
 void tl_run_push_stacks(lua_State *L, struct tl_lua_run *run);
+/* Whether the error at index fails the workflow (or the update), not the workflow task: a failure,
+ * or an error whose type the definition or the worker lists. */
+bool tl_run_is_failure(lua_State *L, struct tl_lua_run *run, int index);
 /* Message handler of fibers: makes error tables of plain errors, adds stack traces. */
 int tl_run_traceback(lua_State *L);
-/* Calls handlers for signals that wait for one (name NULL: all that now have one). */
-void tl_run_flush_signals(lua_State *L, struct tl_lua_run *run);
 void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message);
 /* Pushes the decoded started attributes kept at INIT (arena: the activation's). */
 const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_State *L);
+
+/* --- handlers.c --------------------------------------------------------------------------------- */
+
+/* What is known of a handler beside its function. */
+struct tl_handler {
+    bool dynamic; /* it takes every name: its first argument is the name */
+    bool abandon; /* unfinished_policy */
+};
+
+/* Pushes the form in which the handler at index (a function, or a table with handler, description,
+ * unfinished_policy) is kept in slot. Raises what is wrong with it; `what` opens the message. */
+void tl_handler_read(lua_State *L, int index, const char *what, enum tl_slot slot, bool with_self);
+/* Pushes the function that handles `name`: its own, or the dynamic one. False: none, no push. */
+bool tl_handler_push(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, struct tl_str name,
+                     struct tl_handler *out);
+/* As tl_fiber_new, for a handler named "<word> <name>", which is counted until it ends. */
+struct tl_fiber *tl_handler_start(lua_State *L, struct tl_lua_run *run, enum tl_fiber_kind kind,
+                                  int nargs, const char *word, struct tl_str name, bool abandon);
+/* Pushes the sorted list of { name, description } of a slot; the dynamic handler has no name. */
+void tl_handlers_push_list(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
+/* Logs which handlers the end of the workflow leaves unfinished, unless their policy allows it. */
+void tl_handlers_warn_unfinished(lua_State *L, struct tl_lua_run *run);
+/* Starts the handlers of signals that came before they had one. */
+void tl_run_flush_signals(lua_State *L, struct tl_lua_run *run);
 
 /* --- module.c: require -------------------------------------------------------------------------- */
 

@@ -5,5 +5,12 @@
 
 /* Applies one job: makes fibers, resolves futures, answers queries. May raise (which ends the run). */
 void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job);
+void tl_run_apply_signal(struct tl_lua_run *run,
+                         const TpHistory__WorkflowExecutionSignaledEventAttributes *signal);
+void tl_run_apply_query(struct tl_lua_run *run, const struct tl_job *job);
+/* Registers the handlers that the definition at stack index `definition` has under `key` (by name)
+ * and `dynamic_key`. */
+void tl_handlers_take(lua_State *L, struct tl_lua_run *run, int definition, const char *key,
+                      const char *dynamic_key, enum tl_slot slot, bool with_self);
 /* Adds the answer of the query under way: values, or the error, from `first` on. */
 void tl_run_answer_query(lua_State *L, struct tl_lua_run *run, bool failed, int first);

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/near.h"
 
 enum row_kind { ROW_FN, ROW_STOCK, ROW_VALUE, ROW_SUB, ROW_FORBID };
 
@@ -353,6 +354,26 @@ void tl_sandbox_lookup(lua_State *L, int lib, int key_index)
     }
 }
 
+/* Raises for a name that a library of ours does not have: calling nil would say less. */
+static int unknown_name(lua_State *L, int lib)
+{
+    struct tl_str name = {NULL, 0};
+    name.p = tl_sandbox_tostring(L, 2, &name.n);
+    size_t least = name.n / 3 + 2;
+    const char *best = NULL;
+    for (int r = libs[lib].first; r <= libs[lib].last; r++) {
+        size_t d = tl_edit_distance(name, tl_str(rows[r].name), true);
+        if (rows[r].kind != ROW_FORBID && d < least) {
+            least = d;
+            best = rows[r].name;
+        }
+    }
+    if (best) {
+        return luaL_error(L, "%s has no '%s' (did you mean '%s'?)", libs[lib].name, name.p, best);
+    }
+    return luaL_error(L, "%s has no '%s'", libs[lib].name, name.p);
+}
+
 static int lib_index(lua_State *L)
 {
     int lib = tl_sandbox_lib_of(L, 1);
@@ -360,6 +381,11 @@ static int lib_index(lua_State *L)
         return 0;
     }
     tl_sandbox_lookup(L, lib, 2);
+    struct tl_lua_run *run = tl_run_of(L);
+    if (lua_isnil(L, -1) && lib >= TL_LIB_TEMPORAL &&
+        !(run->lenient && run->phase != TL_PHASE_RUN)) {
+        return unknown_name(L, lib);
+    }
     if (lua_isfunction(L, -1) || lua_istable(L, -1)) {
         /* Found without this call from now on; nothing shows that it is cached. */
         lua_pushvalue(L, 2);

@@ -202,7 +202,7 @@ lua_State *tl_state_aux(struct tl_lua_run *run)
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-static bool copy_text(struct tl_lua_run *run, struct tl_str *s)
+bool tl_state_copy_text(struct tl_lua_run *run, struct tl_str *s)
 {
     char *to = tl_vm_heap_alloc(&run->heap, NULL, 0, s->n + 1);
     if (!to) {
@@ -245,10 +245,11 @@ struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct t
     run->rng_now = &run->rng;
     TL_ASSERT(((uintptr_t)run & TL_CO_FLAGS) == 0);
     struct tl_str *texts[] = {&run->config.namespace_, &run->config.task_queue,
-                              &run->config.workflow_id, &run->config.run_id};
+                              &run->config.workflow_id, &run->config.run_id,
+                              &run->config.failure_error_types};
     bool ok = true;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        ok = ok && copy_text(run, texts[i]);
+        ok = ok && tl_state_copy_text(run, texts[i]);
     }
     run->main = ok ? lua_newstate(tl_vm_heap_alloc, &run->heap) : NULL;
     if (!run->main || !tl_vm_seal(run->main)) {

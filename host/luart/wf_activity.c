@@ -277,6 +277,10 @@ static void push_call_options(lua_State *L, int index)
 int tl_lib_activity_define(lua_State *L)
 {
     struct tl_str name;
+    if (lua_istable(L, 1)) { /* dynamic = true: there is no name by which it could be called */
+        tl_wf_push_activity(L, TL_STR_LIT(""), 0);
+        return 1;
+    }
     luaL_checktype(L, 1, LUA_TSTRING);
     lua_settop(L, 3);
     name.p = lua_tolstring(L, 1, &name.n);

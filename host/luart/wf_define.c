@@ -1,5 +1,6 @@
-/* workflow.define and the handlers of signals and queries. See sandbox.def.
+/* workflow.define. See sandbox.def.
  * Thread: the run's. Owner: functions are kept in the run's slots. */
+#include <stdio.h>
 #include <string.h>
 
 #include "luart/options.h"
@@ -12,6 +13,7 @@ static const char *const versioning_names[] = {"unspecified", "pinned", "auto_up
 struct define_options {
     char *name;
     int versioning;
+    protobuf_c_boolean dynamic;
 };
 
 static const struct tl_opt define_opts[] = {
@@ -20,24 +22,73 @@ static const struct tl_opt define_opts[] = {
     TL_OPT_CHECKED("init", TL_OPT_FUNCTION),
     TL_OPT_CHECKED("signals", TL_OPT_TABLE),
     TL_OPT_CHECKED("queries", TL_OPT_TABLE),
+    TL_OPT_CHECKED("dynamic_signal", TL_OPT_ANY),
+    TL_OPT_CHECKED("dynamic_query", TL_OPT_ANY),
+    TL_OPT("dynamic", TL_OPT_BOOL, 0, struct define_options, dynamic),
+    TL_OPT_CHECKED("failure_error_types", TL_OPT_TABLE),
     {"versioning_behavior", TL_OPT_ENUM, 0, offsetof(struct define_options, versioning),
      versioning_names},
 };
 
-/* All values of a handler table must be functions. */
-static void check_handlers(lua_State *L, const char *key)
+/* All values of a handler table must be handlers. */
+static void check_handlers(lua_State *L, const char *key, enum tl_slot slot)
 {
+    char what[96];
     lua_getfield(L, 1, key);
     if (lua_istable(L, -1)) {
         lua_pushnil(L);
         while (lua_next(L, -2)) {
-            if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) {
-                luaL_error(L, "workflow.define: %s must be a table of functions by name", key);
+            if (lua_type(L, -2) != LUA_TSTRING) {
+                luaL_error(L, "workflow.define: %s must be a table of handlers by name", key);
+            }
+            snprintf(what, sizeof what, "workflow.define: %s.%.60s", key, lua_tostring(L, -2));
+            tl_handler_read(L, -1, what, slot, false);
+            lua_pop(L, 2);
+        }
+    }
+    lua_pop(L, 1);
+}
+
+static void check_dynamic_handler(lua_State *L, const char *key, enum tl_slot slot)
+{
+    char what[96];
+    if (lua_getfield(L, 1, key) != LUA_TNIL) {
+        snprintf(what, sizeof what, "workflow.define: %s", key);
+        tl_handler_read(L, -1, what, slot, false);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+/* Reads the table form at index 1; leaves run at index 2. Returns the type, empty: dynamic. */
+static struct tl_str read_definition(lua_State *L, struct define_options *o)
+{
+    TL_OPTIONS_READ(L, 1, "workflow.define", define_opts, (void *[]){o}, tl_cmd_arena(L));
+    bool named = o->name && *o->name;
+    if (o->dynamic && o->name) {
+        luaL_error(L, "workflow.define: a dynamic workflow takes every type without a definition; "
+                      "it has no name of its own");
+    }
+    if (lua_getfield(L, 1, "run") != LUA_TFUNCTION || (!named && !o->dynamic)) {
+        luaL_error(L, "workflow.define: name (a string) and run (a function) are needed");
+    }
+    lua_replace(L, 2);
+    check_handlers(L, "signals", TL_SLOT_SIGNALS);
+    check_handlers(L, "queries", TL_SLOT_QUERIES);
+    check_dynamic_handler(L, "dynamic_signal", TL_SLOT_SIGNALS);
+    check_dynamic_handler(L, "dynamic_query", TL_SLOT_QUERIES);
+    if (lua_getfield(L, 1, "failure_error_types") != LUA_TNIL) {
+        lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+        for (lua_Integer i = 1; i <= n; i++) {
+            if (lua_rawgeti(L, 3, i) != LUA_TSTRING) {
+                luaL_error(L, "workflow.define: failure_error_types must be a list of error types, "
+                              "as { \"LuaError\" }");
             }
             lua_pop(L, 1);
         }
     }
-    lua_pop(L, 1);
+    lua_settop(L, 2);
+    return o->dynamic ? TL_STR_LIT("") : tl_str(o->name);
 }
 
 /* Pushes what define returns: the name, usable where a workflow type is wanted. */
@@ -89,24 +140,14 @@ struct tl_str tl_wf_type_name(lua_State *L, int index, const char *what)
 int tl_lib_wf_define(lua_State *L)
 {
     struct tl_lua_run *run = tl_run_of(L);
-    struct define_options options = {NULL, 0};
+    struct define_options options = {NULL, 0, 0};
     struct tl_str name;
     lua_settop(L, 2);
     if (run->phase == TL_PHASE_RUN) {
         return luaL_error(L, "workflow.define belongs at the top of a module, not into a workflow");
     }
     if (lua_istable(L, 1)) {
-        TL_OPTIONS_READ(L, 1, "workflow.define", define_opts, (void *[]){&options},
-                        tl_cmd_arena(L));
-        lua_getfield(L, 1, "run");
-        if (!options.name || !*options.name || !lua_isfunction(L, -1)) {
-            return luaL_error(L,
-                              "workflow.define: name (a string) and run (a function) are needed");
-        }
-        lua_replace(L, 2);
-        check_handlers(L, "signals");
-        check_handlers(L, "queries");
-        name = tl_str(options.name);
+        name = read_definition(L, &options);
     } else {
         luaL_checktype(L, 1, LUA_TSTRING);
         luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -127,72 +168,5 @@ int tl_lib_wf_define(lua_State *L)
         tl_slot_set(L, run, TL_SLOT_DEFINITION);
     }
     push_definition(L, name);
-    return 1;
-}
-
-/* --- handlers --------------------------------------------------------------------------------- */
-
-/* Sets the handler at index 2 (nil: none) for the key at index 1. */
-static void set_handler(lua_State *L, const char *what, enum tl_slot slot)
-{
-    tl_command_check(L, what);
-    if (!lua_isnil(L, 2)) {
-        luaL_checktype(L, 2, LUA_TFUNCTION);
-    }
-    tl_slot_table(L, tl_run_of(L), slot);
-    lua_pushvalue(L, 1);
-    lua_pushvalue(L, 2);
-    lua_rawset(L, -3);
-    lua_settop(L, 2);
-}
-
-static void set_named(lua_State *L, const char *what, enum tl_slot slot)
-{
-    size_t n;
-    const char *name = luaL_checklstring(L, 1, &n);
-    lua_settop(L, 2);
-    luaL_argcheck(L, lua_type(L, 1) == LUA_TSTRING && n > 0, 1, "a name is expected");
-    luaL_argcheck(L, strncmp(name, "__temporal_", 11) != 0 && strcmp(name, "__stack_trace") != 0, 1,
-                  "the name is reserved");
-    set_handler(L, what, slot);
-}
-
-static void set_dynamic(lua_State *L, const char *what, enum tl_slot slot)
-{
-    lua_settop(L, 1);
-    lua_pushboolean(L, 1);
-    lua_insert(L, 1);
-    set_handler(L, what, slot);
-}
-
-int tl_lib_wf_set_signal_handler(lua_State *L)
-{
-    set_named(L, "workflow.set_signal_handler", TL_SLOT_SIGNALS);
-    tl_run_flush_signals(L, tl_run_of(L));
-    return 0;
-}
-
-int tl_lib_wf_set_dynamic_signal_handler(lua_State *L)
-{
-    set_dynamic(L, "workflow.set_dynamic_signal_handler", TL_SLOT_SIGNALS);
-    tl_run_flush_signals(L, tl_run_of(L));
-    return 0;
-}
-
-int tl_lib_wf_set_query_handler(lua_State *L)
-{
-    set_named(L, "workflow.set_query_handler", TL_SLOT_QUERIES);
-    return 0;
-}
-
-int tl_lib_wf_set_dynamic_query_handler(lua_State *L)
-{
-    set_dynamic(L, "workflow.set_dynamic_query_handler", TL_SLOT_QUERIES);
-    return 0;
-}
-
-int tl_lib_wf_all_handlers_finished(lua_State *L)
-{
-    lua_pushboolean(L, tl_run_of(L)->signals_running == 0);
     return 1;
 }

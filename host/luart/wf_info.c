@@ -204,7 +204,7 @@ int tl_lib_wf_info(lua_State *L)
     } else {
         set_text(L, "workflow_id", a->workflow_id);
     }
-    set_str(L, "workflow_type", run->type->type);
+    set_str(L, "workflow_type", run->workflow_type);
     set_text(L, "task_queue", a->task_queue ? a->task_queue->name : run->config.task_queue.p);
     lua_pushinteger(L, a->attempt > 0 ? a->attempt : 1);
     lua_setfield(L, -2, "attempt");

@@ -436,7 +436,7 @@ int tl_lib_wf_continue_as_new(lua_State *L)
         L, TL_PB_NEW(arena, TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes,
                      tp_command__continue_as_new_workflow_execution_command_attributes));
     TL_OPTIONS_READ(L, 1, "workflow.continue_as_new", can_opts, (void *[]){attrs}, arena);
-    struct tl_str type = run->type->type;
+    struct tl_str type = run->workflow_type;
     if (lua_istable(L, 1) && lua_getfield(L, 1, "workflow_type") != LUA_TNIL) {
         type = tl_wf_type_name(L, lua_gettop(L), "workflow.continue_as_new: workflow_type");
     }
@@ -448,5 +448,6 @@ int tl_lib_wf_continue_as_new(lua_State *L)
     attrs->input = top > 1 ? tl_vm_payloads_encode(L, 2, top - 1, arena, "argument") : NULL;
     tl_cmd_new(L, TL_CMD_CONTINUE_AS_NEW)->attrs = &attrs->base;
     run->finished = true;
+    tl_handlers_warn_unfinished(L, run);
     return tl_await_yield(L, 0, never);
 }

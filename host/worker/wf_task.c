@@ -2,10 +2,8 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "worker/wf_int.h"
-
-#define SDK_NAME "temporal-lua"
-#define SDK_VERSION "0.1.0"
 
 /* --- In ---------------------------------------------------------------------------------------- */
 
@@ -116,6 +114,7 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
         .workflow_id = tl_str(t->poll->workflow_execution->workflow_id),
         .run_id = r->run_id,
         .workflow_type = tl_str(t->poll->workflow_type->name),
+        .failure_error_types = w->opt.workflow_failure_error_types,
         .memory_bytes_max = w->opt.max_workflow_memory,
         .cpu_ms_max = w->opt.debug_mode ? 0 : w->opt.workflow_cpu_limit_ms,
         .stepped = w->stepped,
@@ -129,8 +128,8 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
         .run_id = info.run_id,
         .workflow_id = info.workflow_id,
         .workflow_type = info.workflow_type,
-        .sdk_name = TL_STR_LIT(SDK_NAME),
-        .sdk_version = TL_STR_LIT(SDK_VERSION),
+        .sdk_name = TL_STR_LIT(TL_SDK_NAME),
+        .sdk_version = TL_STR_LIT(TL_VERSION),
         .sdk_metadata = w->sdk_metadata,
     };
     r->core = tl_run_new(&config);

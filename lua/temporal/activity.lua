@@ -23,12 +23,31 @@ local spec = {
   task_queue = { kind = "string" },
 }
 
+local dynamic_spec = { dynamic = { kind = "boolean", required = true }, run = { kind = "function", required = true } }
+
+--- activity.define { dynamic = true, run = fn }: takes every type that no other takes; fn gets the type,
+--- then the arguments.
+local function define_dynamic(given)
+  local checked = options.check("activity.define", dynamic_spec, given)
+  if not checked.dynamic then
+    error("activity.define: a table is for dynamic = true; else call define(name, fn, options)", 3)
+  end
+  local function run(...)
+    return checked.run(activity.info().activity_type, ...)
+  end
+  return setmetatable({ name = "", run = run }, Definition)
+end
+
 --- Defines an activity. Options become the defaults of the proxies that workflows get.
 ---@param name string
 ---@param run function
 ---@param opts? table
 ---@return temporal.ActivityDefinition
+---@overload fun(dynamic: { dynamic: true, run: fun(type: string, ...): any ... }): temporal.ActivityDefinition
 function activity.define(name, run, opts)
+  if type(name) == "table" then
+    return define_dynamic(name)
+  end
   if type(name) ~= "string" or name == "" then
     error("activity.define: the name must be a non-empty string", 2)
   elseif type(run) ~= "function" then

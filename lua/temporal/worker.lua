@@ -27,6 +27,7 @@ local function build_spec()
     spec[row.name] = { kind = kinds[row.kind] }
   end
   spec.task_queue.required = true
+  spec.workflow_failure_error_types.kind = "any"
   return spec
 end
 
@@ -127,6 +128,21 @@ local function extend_package_path(roots)
   end
 end
 
+--- A list of error types as the text that the host's option is.
+local function error_types(given)
+  if given == nil or type(given) == "string" then
+    return given
+  end
+  local ok = type(given) == "table"
+  for _, entry in ipairs(ok and given or {}) do
+    ok = ok and type(entry) == "string" and not entry:find ","
+  end
+  if not ok then
+    error("temporal.worker: workflow_failure_error_types must be a list of error types", 3)
+  end
+  return table.concat(given, ",")
+end
+
 --- Makes a worker; `worker:run()` or `temporal-lua worker run` starts it. Options: `task_queue`
 --- (required), `workflows`, `activities`, `client` (default: an embedded server in memory), `roots`
 --- (folders of modules, default: the script's), and the worker options of docs/worker_options.md.
@@ -141,12 +157,15 @@ function worker.new(given)
   for i, name in ipairs(native) do
     native[i] = native_path(roots, name)
   end
+  local failing = error_types(o.workflow_failure_error_types)
+  o.workflow_failure_error_types = failing
   local own = o.client
   o.client, o.workflows, o.activities, o.roots = nil, nil, nil, nil
   local self = setmetatable({ task_queue = o.task_queue, client = own, options = o }, Worker)
   self.plan = {
     roots = roots, workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native,
+    failure_error_types = failing,
   }
   return self
 end

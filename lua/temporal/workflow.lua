@@ -11,23 +11,31 @@ local Definition = { __name = "temporal.WorkflowDefinition" }
 Definition.__index = Definition
 
 local spec = {
-  name = { kind = "string", required = true },
+  name = { kind = "string" },
+  dynamic = { kind = "boolean" },
   run = { kind = "function", required = true },
   init = { kind = "function" },
   signals = { kind = "table" },
   queries = { kind = "table" },
+  dynamic_signal = { kind = "any" },
+  dynamic_query = { kind = "any" },
+  failure_error_types = { kind = "table" },
   versioning_behavior = { kind = "string" },
 }
 
 --- Defines a workflow: `workflow.define("Order", function(order) ... end)` or with a table of name,
 --- run, init, signals, queries.
+--- `dynamic = true` in place of a name: the workflow of all types without a definition.
 ---@param name string|table
 ---@param run? function
 ---@return temporal.WorkflowDefinition
 function workflow.define(name, run)
   local given = type(name) == "table" and name or { name = name, run = run }
   local checked = options.check("workflow.define", spec, given)
-  return setmetatable({ name = checked.name, file = debug.getinfo(2, "S").source:gsub("^@", "") }, Definition)
+  if (checked.dynamic or false) ~= (checked.name == nil) then
+    error("workflow.define: a workflow has a name, or dynamic = true", 2)
+  end
+  return setmetatable({ name = checked.name or "", file = debug.getinfo(2, "S").source:gsub("^@", "") }, Definition)
 end
 
 return setmetatable(workflow, {

@@ -9,11 +9,15 @@ local workflow = {}
 -- Definitions ------------------------------------------------------------------------------------
 
 ---@class temporal.workflow.DefineOptions
----@field name string the workflow type
+---@field name? string the workflow type; this or dynamic
+---@field dynamic? boolean takes every type without a definition: init and run get the type first
 ---@field run function the workflow; after init it gets self first
 ---@field init? fun(...): any gets the arguments of run, returns self, cannot wait
----@field signals? table<string, function>
----@field queries? table<string, function>
+---@field signals? table<string, temporal.workflow.Handler>
+---@field queries? table<string, temporal.workflow.QueryHandler>
+---@field dynamic_signal? temporal.workflow.Handler gets the name first
+---@field dynamic_query? temporal.workflow.QueryHandler gets the name first
+---@field failure_error_types? string[] errors that fail the workflow instead of its task
 ---@field versioning_behavior? "pinned"|"auto_upgrade"
 
 ---@class temporal.workflow.Definition
@@ -208,22 +212,48 @@ function workflow.is_cancel_requested() end
 
 -- Signals and queries ----------------------------------------------------------------------------
 
----@param name string
----@param fn (async fun(...))? nil: none
-function workflow.set_signal_handler(name, fn) end
+---@class temporal.workflow.HandlerOptions
+---@field handler async fun(...)
+---@field description? string
+---@field unfinished_policy? "warn_and_abandon"|"abandon" default: "warn_and_abandon"
 
----@param fn (async fun(name: string, ...))? nil: none
-function workflow.set_dynamic_signal_handler(fn) end
+---@class temporal.workflow.QueryHandlerOptions
+---@field handler fun(...): any ...
+---@field description? string
+
+---@alias temporal.workflow.Handler (async fun(...))|temporal.workflow.HandlerOptions
+---@alias temporal.workflow.QueryHandler (fun(...): any ...)|temporal.workflow.QueryHandlerOptions
+
+---@param name string
+---@param handler temporal.workflow.Handler? nil: none
+function workflow.set_signal_handler(name, handler) end
+
+---@param handler temporal.workflow.Handler? gets the name first; nil: none
+function workflow.set_dynamic_signal_handler(handler) end
 
 --- The function must not change the workflow and cannot wait.
 ---@param name string
----@param fn (fun(...): any ...)? nil: none
-function workflow.set_query_handler(name, fn) end
+---@param handler temporal.workflow.QueryHandler? nil: none
+function workflow.set_query_handler(name, handler) end
 
----@param fn (fun(name: string, ...): any ...)? nil: none
-function workflow.set_dynamic_query_handler(fn) end
+---@param handler temporal.workflow.QueryHandler? gets the name first; nil: none
+function workflow.set_dynamic_query_handler(handler) end
 
---- Whether no signal handler is in work.
+---@param name string
+---@return function?
+function workflow.get_signal_handler(name) end
+
+---@return function?
+function workflow.get_dynamic_signal_handler() end
+
+---@param name string
+---@return function?
+function workflow.get_query_handler(name) end
+
+---@return function?
+function workflow.get_dynamic_query_handler() end
+
+--- Whether no handler is in work.
 ---@return boolean
 function workflow.all_handlers_finished() end
 
