@@ -79,4 +79,98 @@ function helper.file(content)
   return setmetatable({ name = name }, { __close = function() os.remove(name) end })
 end
 
+--- A command in a process of its own; its output can be read line by line, and it is told to stop by
+--- its id.
+function helper.spawn(arguments)
+  local log = os.tmpname()
+  local pipe = assert(io.popen(("echo $$; exec %s %s 2>%s"):format(helper.binary, arguments, log)))
+  local process = { pipe = pipe, id = assert(pipe:read "l"), log = log }
+  function process:stop(signal)
+    os.execute(("kill -%s %s"):format(signal or "TERM", self.id))
+    return self:wait()
+  end
+  function process:wait()
+    if self.pipe then
+      self.rest = self.pipe:read "a"
+      local _, _, code = self.pipe:close()
+      self.pipe, self.code = nil, code
+    end
+    return self.code
+  end
+  function process:errors()
+    local file <close> = assert(io.open(self.log))
+    return file:read "a"
+  end
+  return setmetatable(process, {
+    __close = function(self)
+      if self.pipe then
+        self:stop "KILL"
+      end
+      os.remove(self.log)
+    end,
+  })
+end
+
+--- A development server and its address, once its port serves.
+function helper.start_server(arguments)
+  local server = helper.spawn("server start-dev --port 0 " .. (arguments or ""))
+  server.line = assert(server.pipe:read "l")
+  server.address = assert(server.line:match "^Server:%s+(%S+:%d+)$", server.line)
+  return server
+end
+
+--- One HTTP request on a connection of its own, which the server closes: luv is what the tests have of
+--- sockets. Returns the status, the body, and the headers by lower-case name.
+---@param port string|integer
+---@param request string the whole of it, or "GET /path"
+---@param body? string
+---@param headers? table<string, string>
+function helper.http(port, request, body, headers)
+  local uv = require "luv"
+  if not request:find "\r\n" then
+    local lines = { request .. " HTTP/1.1", "Host: " .. ((headers or {}).Host or "localhost:" .. port) }
+    for k, v in pairs(headers or {}) do
+      if k ~= "Host" then
+        lines[#lines + 1] = k .. ": " .. v
+      end
+    end
+    lines[#lines + 1] = "Content-Length: " .. #(body or "")
+    lines[#lines + 1] = "Connection: close"
+    request = table.concat(lines, "\r\n") .. "\r\n\r\n" .. (body or "")
+  end
+  local parts, failed, socket, timer = {}, nil, uv.new_tcp(), uv.new_timer()
+  local function finish(why)
+    failed = failed or why
+    if not socket:is_closing() then
+      socket:close()
+    end
+    if not timer:is_closing() then
+      timer:close()
+    end
+  end
+  timer:start(20000, 0, function() finish "no answer within 20 s" end)
+  socket:connect("127.0.0.1", tonumber(port), function(refused)
+    if refused then
+      return finish(refused)
+    end
+    socket:write(request)
+    socket:read_start(function(e, data)
+      if data then
+        parts[#parts + 1] = data
+      else
+        finish(e)
+      end
+    end)
+  end)
+  uv.run()
+  local text = table.concat(parts)
+  local status, head, rest = text:match "^HTTP/1.1 (%d+)[^\r]*\r\n(.-)\r\n\r\n(.*)$"
+  assert(status, failed or "no answer")
+  local answered = {}
+  for name, value in (head .. "\r\n"):gmatch "([^:]+):%s*([^\r]*)\r\n" do
+    answered[name:lower()] = value
+  end
+  return tonumber(status), rest, answered
+end
+
 return helper

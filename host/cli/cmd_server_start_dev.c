@@ -1,13 +1,10 @@
 /* server start-dev: the embedded server behind a port. The main thread waits in the event loop for a
  * signal; engine, store, reader and gRPC have threads of their own. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/dev_config.h"
+#include "cli/dev_ports.h"
 #include "io/loop.h"
-#include "rpc/grpc.h"
 #include "server/server.h"
 
 #define KEYS_TEXT_MAX 16384
@@ -51,35 +48,17 @@ static tl_rc read_options(struct tl_cli *cli, struct tl_server_options *o, struc
     return rc;
 }
 
-/* As the official tool says it: the loopback addresses by their name, IPv6 in brackets. */
-static void print_ready(const char *ip, int port)
-{
-    if (strcmp(ip, "127.0.0.1") == 0 || strcmp(ip, "::1") == 0) {
-        ip = "localhost";
-    }
-    printf(strchr(ip, ':') ? "%-8s [%s]:%d\n" : "%-8s %s:%d\n", "Server:", ip, port);
-    fflush(stdout);
-}
-
 static int serve(struct tl_cli *cli, struct tl_server *server, struct tl_loop *loop)
 {
-    struct tl_grpc_server *port;
+    struct tl_dev_ports ports;
     struct tl_error err;
-    const char *ip = tl_cli_text(cli, "ip");
-    struct tl_grpc_server_options o = {
-        .ip = ip,
-        .port = (int)tl_cli_integer(cli, "port"),
-        .cert_file = tl_cli_text(cli, "tls-cert-path"),
-        .key_file = tl_cli_text(cli, "tls-key-path"),
-        .client_ca_file = tl_cli_text(cli, "tls-client-ca-path"),
-    };
     if (tl_loop_on_stop(loop, on_stop, loop, &err) != TL_OK ||
-        tl_grpc_server_open(&port, &o, tl_server_service(server), &err) != TL_OK) {
+        tl_dev_ports_open(&ports, cli, server, &err) != TL_OK) {
         return tl_cli_fail(1, "%s", err.message);
     }
-    print_ready(ip, tl_grpc_server_port(port));
+    tl_dev_ports_print(&ports, cli);
     tl_loop_run(loop);
-    tl_grpc_server_close(port);
+    tl_dev_ports_close(&ports);
     return 0;
 }
 
@@ -107,17 +86,26 @@ static int open_and_serve(struct tl_cli *cli, const struct tl_server_options *o)
     return code;
 }
 
+static int check_ports(struct tl_cli *cli)
+{
+    static const char *const names[] = {"port", "http-port"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int64_t port = tl_cli_integer(cli, names[i]);
+        if (port < 0 || port > 65535) {
+            return tl_cli_fail(2, "--%s wants 0 to 65535, got %lld", names[i], (long long)port);
+        }
+    }
+    return 0;
+}
+
 int tl_cmd_server_start_dev(struct tl_cli *cli)
 {
     struct tl_server_options o;
     struct tl_error err;
-    int64_t port = tl_cli_integer(cli, "port");
     int code = tl_cli_log_options(cli);
+    code = code ? code : check_ports(cli);
     if (code) {
         return code;
-    }
-    if (port < 0 || port > 65535) {
-        return tl_cli_fail(2, "--port wants 0 to 65535, got %lld", (long long)port);
     }
     if (read_options(cli, &o, &err) != TL_OK) {
         return tl_cli_fail(2, "%s", err.message);

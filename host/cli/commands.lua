@@ -388,6 +388,12 @@ return {
         help = "Port to listen on; 0 takes any free one",
       },
       {
+        name = "http-port",
+        kind = "integer",
+        default = "0",
+        help = "Port of the HTTP API (JSON); when given, 0 takes any free one",
+      },
+      {
         name = "headless",
         kind = "boolean",
         help = "Accepted and without effect: this server has no web interface",

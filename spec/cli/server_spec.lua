@@ -2,45 +2,7 @@ local helper = require "helper"
 local core = require "temporal.core"
 local client = require "temporal.client"
 
---- A command in a process of its own; its output can be read line by line, and it is told to stop by
---- its id.
-local function spawn(arguments)
-  local log = os.tmpname()
-  local pipe = assert(io.popen(("echo $$; exec %s %s 2>%s"):format(helper.binary, arguments, log)))
-  local process = { pipe = pipe, id = assert(pipe:read "l"), log = log }
-  function process:stop(signal)
-    os.execute(("kill -%s %s"):format(signal or "TERM", self.id))
-    return self:wait()
-  end
-  function process:wait()
-    if self.pipe then
-      self.rest = self.pipe:read "a"
-      local _, _, code = self.pipe:close()
-      self.pipe, self.code = nil, code
-    end
-    return self.code
-  end
-  function process:errors()
-    local file <close> = assert(io.open(self.log))
-    return file:read "a"
-  end
-  return setmetatable(process, {
-    __close = function(self)
-      if self.pipe then
-        self:stop "KILL"
-      end
-      os.remove(self.log)
-    end,
-  })
-end
-
---- A development server and its address, once its port serves.
-local function start_server(arguments)
-  local server = spawn("server start-dev --port 0 " .. (arguments or ""))
-  server.line = assert(server.pipe:read "l")
-  server.address = assert(server.line:match "^Server:%s+(%S+:%d+)$", server.line)
-  return server
-end
+local spawn, start_server = helper.spawn, helper.start_server
 
 local workflows = [[
 local workflow = require "temporal.workflow"

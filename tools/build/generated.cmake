@@ -25,3 +25,13 @@ if(TARGET tl_cli)
         VERBATIM)
     target_sources(tl_cli PRIVATE "${PROJECT_BINARY_DIR}/generated/cli_table.c")
 endif()
+
+if(TARGET tl_http)
+    set(http_inputs "${PROJECT_SOURCE_DIR}/proto/http_paths.tsv" "${PROJECT_SOURCE_DIR}/host/rpc/methods.def")
+    add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/http_routes.c"
+        COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
+        COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/http_routes.lua" ${http_inputs}
+            "${PROJECT_BINARY_DIR}/generated/http_routes.c"
+        DEPENDS ${http_inputs} "${PROJECT_SOURCE_DIR}/tools/gen/http_routes.lua" VERBATIM)
+    target_sources(tl_http PRIVATE "${PROJECT_BINARY_DIR}/generated/http_routes.c")
+endif()

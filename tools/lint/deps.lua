@@ -14,6 +14,7 @@ local allowed = {
     ["rpc"] = { "base", "proto" },
     ["store"] = { "base" },
     ["client"] = { "base", "proto", "rpc" },
+    ["http"] = { "base", "proto", "rpc", "client" },
     ["worker"] = { "base", "io", "proto", "core", "luart", "client", "rpc", "crypto", "include" },
     ["server"] = { "base", "proto", "store", "rpc" },
     ["server/history"] = { "base", "proto" },
@@ -24,11 +25,11 @@ local allowed = {
     ["embed"] = { "base", "proto", "rpc", "luart", "client", "worker", "server", "include" },
     ["cli"] = {
         "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
-        "server", "luahost", "include",
+        "server", "http", "luahost", "include",
     },
     ["test"] = {
         "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
-        "server", "luahost", "cli", "embed", "include",
+        "server", "http", "luahost", "cli", "embed", "include",
     },
     ["include"] = {}, -- the public header: for those that run native activities
     ["main.c"] = { "base", "cli" },
@@ -41,6 +42,7 @@ local libraries = {
     { "^sqlite3%.h$", { "store", "test" } },
     { "^mbedtls/", { "crypto" } },
     { "^grpc/", { "rpc/grpc" } },
+    { "^microhttpd%.h$", { "http" } },
     { "^mpfr%.h$", { "luart/vm" } },
     { "^gmp%.h$", { "luart/vm" } },
     { "^lua%.h$", { "luahost", "cli", "luart/vm", "luart/convert.h", "test" } },

@@ -1,17 +1,16 @@
 /* The listening side: ports, credentials, life. Thread: the owner's, and one for completions. */
 #include "rpc/grpc/server.h"
 
-#include <errno.h>
 #include <grpc/grpc_security.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/socket.h"
 
 #define CALLS_EXPECTED 64
 #define MEMORY_BYTES_MAX ((size_t)1 << 30)
@@ -25,26 +24,13 @@
 static tl_rc probe(const struct addrinfo *a, const char *name, int port, bool *usable,
                    struct tl_error *err)
 {
-    int on = 1, fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-    *usable = false;
-    if (fd < 0) {
-        return TL_OK; /* the machine does not have this kind of address */
+    int fd;
+    tl_rc rc = tl_socket_bind(a, name, port, &fd, err);
+    *usable = fd >= 0;
+    if (fd >= 0) {
+        close(fd);
     }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    int failed = bind(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
-    close(fd);
-    *usable = failed == 0;
-    switch (failed) {
-    case EADDRINUSE:
-        return tl_error_set(err, TL_EUNAVAILABLE, "port %d on %s is in use by another process",
-                            port, name);
-    case EACCES:
-    case EPERM:
-        return tl_error_set(err, TL_EPERMISSION, "no permission to listen on port %d on %s", port,
-                            name);
-    default:
-        return TL_OK;
-    }
+    return rc;
 }
 
 static void address_text(const struct addrinfo *a, int port, char *out, size_t cap)
@@ -86,19 +72,12 @@ static tl_rc resolve_and_listen(struct tl_grpc_server *s, const struct tl_grpc_s
                                 grpc_server_credentials *credentials, struct tl_error *err)
 {
     const char *name = o->ip && *o->ip ? o->ip : "localhost";
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *list = NULL;
-    char service[16];
-    if (o->port < 0 || o->port > 65535) {
-        return tl_error_set(err, TL_EINVAL, "a port is a number from 0 to 65535, got %d", o->port);
+    struct addrinfo *list;
+    tl_rc rc = tl_socket_resolve(name, o->port, &list, err);
+    if (rc != TL_OK) {
+        return rc;
     }
-    snprintf(service, sizeof service, "%d", o->port);
-    int failed = getaddrinfo(name, service, &hints, &list);
-    if (failed) {
-        return tl_error_set(err, TL_EINVAL, "'%s' is not an address: %s", name,
-                            gai_strerror(failed));
-    }
-    tl_rc rc = listen_on(s, list, name, o->port, credentials, err);
+    rc = listen_on(s, list, name, o->port, credentials, err);
     freeaddrinfo(list);
     return rc;
 }
