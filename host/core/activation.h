@@ -1,7 +1,8 @@
 /* The border between the engine and a language: an activation (jobs) goes in, a completion
  * (commands) comes out. The engine calls struct tl_lang; nothing else is shared.
  *
- * Invariants: jobs are in the order init, patches, random seed, signals, other resolutions; queries
+ * Invariants: jobs are in the order init, what markers say (patches, versions, side effects), random
+ * seed, signals, other resolutions; queries
  * are in an activation of their own. Commands are in call order. Timers and activities are numbered
  * by the language, each kind from 1 upwards without reuse.
  * Ownership: everything an activation points to, and everything a completion holds, lives in
@@ -30,6 +31,8 @@
 enum tl_job_type {
     TL_JOB_INIT,        /* first job of a run: start the workflow function */
     TL_JOB_PATCH,       /* this patch id is in history: patched() is true */
+    TL_JOB_VERSION,     /* this numbered version is in history */
+    TL_JOB_SIDE_EFFECT, /* this value is in history: a side effect's, in order of the calls */
     TL_JOB_RANDOM_SEED, /* the run was reset: reseed */
     TL_JOB_SIGNAL,
     TL_JOB_CANCEL, /* cancellation of the workflow was requested */
@@ -55,6 +58,15 @@ struct tl_job {
         struct {
             struct tl_str change_id;
         } patch;
+        struct {
+            struct tl_str change_id;
+            int32_t version;
+        } version;
+        struct {
+            struct tl_str id; /* of a mutable side effect; empty: a plain one */
+            uint32_t call;    /* mutable: the how manieth call with this id; 0: next */
+            const TpCommon__Payloads *value; /* never NULL */
+        } side_effect;
         struct {
             uint64_t seed;
         } random_seed;
@@ -129,6 +141,8 @@ struct tl_cmd {
         struct {
             struct tl_str id;
             bool deprecated;
+            bool numbered; /* a numbered version */
+            int32_t version;
         } patch;
         struct {
             struct tl_str id;                  /* of the job */

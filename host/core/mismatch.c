@@ -70,7 +70,8 @@ static struct tl_nde_side command_side(const struct tl_run *run, uint32_t at,
     side.id = tl_arena_str(arena, tl_machine_id(run, machine, seq_text, &name));
     side.name = tl_arena_str(arena, name);
     if (machine->kind == TL_MACHINE_PATCH) {
-        side.name = TL_STR_LIT(TL_PATCH_MARKER_NAME);
+        side.name = tl_str(run->patches[machine->seq].numbered ? TL_VERSION_MARKER_NAME
+                                                               : TL_PATCH_MARKER_NAME);
     }
     if (run->bodies) {
         side.where = tl_arena_str(arena, run->bodies[at].where);

@@ -4,6 +4,7 @@
  * Ownership: messages and texts live in the given arena. Thread: any. */
 #include "core/run_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <tl_enums.h>
 
@@ -17,12 +18,22 @@
 static const TpCommon__Payload *detail(const TpHistory__MarkerRecordedEventAttributes *a,
                                        struct tl_str key)
 {
-    const TpHistory__MarkerRecordedEventAttributes__DetailsEntry *entry = TL_PB_MAP_GET(
-        TpHistory__MarkerRecordedEventAttributes__DetailsEntry, a->n_details, a->details, key);
-    if (!entry || !entry->value || entry->value->n_payloads == 0) {
-        return NULL;
+    const TpCommon__Payloads *values = tl_marker_detail(a, key);
+    return values && values->n_payloads ? values->payloads[0] : NULL;
+}
+
+/* The upsert that went with a marker is skipped with it. */
+bool tl_patch_upsert_is(const TpHistory__HistoryEvent *event)
+{
+    if (!event || (int)event->event_type != EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES ||
+        !tl_event_valid(event)) {
+        return false;
     }
-    return entry->value->payloads[0];
+    const TpCommon__SearchAttributes *fields =
+        event->upsert_workflow_search_attributes_event_attributes->search_attributes;
+    return fields &&
+           TL_PB_MAP_GET(TpCommon__SearchAttributes__IndexedFieldsEntry, fields->n_indexed_fields,
+                         fields->indexed_fields, TL_STR_LIT(TL_PATCH_SEARCH_ATTRIBUTE));
 }
 
 /* {"id":string,"deprecated":bool}; other members are skipped. */
@@ -59,6 +70,22 @@ static bool read_json(struct tl_str text, struct tl_arena *arena, struct tl_patc
     return rc == TL_OK && out->id.n > 0;
 }
 
+/* Go's and Java's spelling of the names. */
+static bool read_version(const TpHistory__MarkerRecordedEventAttributes *a, struct tl_arena *arena,
+                         struct tl_patch_marker *out)
+{
+    int64_t version;
+    if ((!tl_marker_text(a, "change-id", arena, &out->id) &&
+         !tl_marker_text(a, "changeId", arena, &out->id)) ||
+        out->id.n == 0 || !tl_marker_integer(a, "version", &version) || version < INT32_MIN ||
+        version > INT32_MAX) {
+        return false;
+    }
+    out->numbered = true;
+    out->version = (int32_t)version;
+    return true;
+}
+
 bool tl_patch_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena *arena,
                           struct tl_patch_marker *out)
 {
@@ -67,6 +94,9 @@ bool tl_patch_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena 
         return false;
     }
     const TpHistory__MarkerRecordedEventAttributes *a = event->marker_recorded_event_attributes;
+    if (tl_str_eqc(tl_str(a->marker_name), TL_VERSION_MARKER_NAME)) {
+        return read_version(a, arena, out);
+    }
     if (!tl_str_eqc(tl_str(a->marker_name), TL_PATCH_MARKER_NAME)) {
         return false;
     }
@@ -116,43 +146,81 @@ static TpCommon__Payload *json_payload(struct tl_arena *arena, const struct tl_b
     return ok && entries[0] && entries[p->n_metadata - 1] && !tl_buf_failed(text) ? p : NULL;
 }
 
-TpCommand__RecordMarkerCommandAttributes *tl_patch_marker_make(struct tl_arena *arena,
-                                                               const struct tl_patch_marker *patch)
+/* The text that `write` puts as a JSON payload. */
+static TpCommon__Payload *written(struct tl_arena *arena, const struct tl_patch_marker *patch,
+                                  void (*write)(struct tl_jw *w, const struct tl_patch_marker *p))
 {
     struct tl_buf text;
     tl_buf_init(&text, patch->id.n * 6 + 64);
     struct tl_jw w;
     tl_jw_init(&w, &text, 0, 2);
-    tl_jw_object(&w);
-    tl_jw_name(&w, TL_STR_LIT("id"));
-    tl_jw_string(&w, patch->id);
-    tl_jw_name(&w, TL_STR_LIT("deprecated"));
-    tl_jw_bool(&w, patch->deprecated);
-    tl_jw_object_end(&w);
+    write(&w, patch);
     TpCommon__Payload *data =
         tl_jw_finish(&w, NULL) == TL_OK ? json_payload(arena, &text, NULL) : NULL;
     tl_buf_deinit(&text);
+    return data;
+}
 
-    TpCommand__RecordMarkerCommandAttributes *attrs =
-        TL_PB_NEW(arena, TpCommand__RecordMarkerCommandAttributes,
-                  tp_command__record_marker_command_attributes);
+static void write_patch(struct tl_jw *w, const struct tl_patch_marker *patch)
+{
+    tl_jw_object(w);
+    tl_jw_name(w, TL_STR_LIT("id"));
+    tl_jw_string(w, patch->id);
+    tl_jw_name(w, TL_STR_LIT("deprecated"));
+    tl_jw_bool(w, patch->deprecated);
+    tl_jw_object_end(w);
+}
+
+static void write_id(struct tl_jw *w, const struct tl_patch_marker *patch)
+{
+    tl_jw_string(w, patch->id);
+}
+
+static void write_version(struct tl_jw *w, const struct tl_patch_marker *patch)
+{
+    tl_jw_int(w, patch->version);
+}
+
+static bool add_detail(struct tl_arena *arena, struct tl_pb_list *entries, const char *key,
+                       TpCommon__Payload *data)
+{
     TpCommand__RecordMarkerCommandAttributes__DetailsEntry *entry =
         TL_PB_NEW(arena, TpCommand__RecordMarkerCommandAttributes__DetailsEntry,
                   tp_command__record_marker_command_attributes__details_entry);
     TpCommon__Payloads *payloads = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
-    struct tl_pb_list values = {0}, entries = {0};
-    if (!data || !attrs || !entry || !payloads || !tl_pb_push(arena, &values, data) ||
-        !tl_pb_push(arena, &entries, entry)) {
-        return NULL;
+    struct tl_pb_list values = {0};
+    if (!data || !entry || !payloads || !tl_pb_push(arena, &values, data) ||
+        !tl_pb_push(arena, entries, entry)) {
+        return false;
     }
     payloads->payloads = values.items;
     payloads->n_payloads = values.n;
-    entry->key = tl_pb_cstr(arena, TL_STR_LIT(PATCH_DATA_KEY));
+    entry->key = tl_pb_cstr(arena, tl_str(key));
     entry->value = payloads;
+    return entry->key != NULL;
+}
+
+TpCommand__RecordMarkerCommandAttributes *tl_patch_marker_make(struct tl_arena *arena,
+                                                               const struct tl_patch_marker *patch)
+{
+    TpCommand__RecordMarkerCommandAttributes *attrs =
+        TL_PB_NEW(arena, TpCommand__RecordMarkerCommandAttributes,
+                  tp_command__record_marker_command_attributes);
+    struct tl_pb_list entries = {0};
+    bool ok =
+        attrs &&
+        (patch->numbered
+             ? add_detail(arena, &entries, "change-id", written(arena, patch, write_id)) &&
+                   add_detail(arena, &entries, "version", written(arena, patch, write_version))
+             : add_detail(arena, &entries, PATCH_DATA_KEY, written(arena, patch, write_patch)));
+    if (!ok) {
+        return NULL;
+    }
     attrs->details = entries.items;
     attrs->n_details = entries.n;
-    attrs->marker_name = tl_pb_cstr(arena, TL_STR_LIT(TL_PATCH_MARKER_NAME));
-    return entry->key && attrs->marker_name ? attrs : NULL;
+    attrs->marker_name =
+        tl_pb_cstr(arena, tl_str(patch->numbered ? TL_VERSION_MARKER_NAME : TL_PATCH_MARKER_NAME));
+    return attrs->marker_name ? attrs : NULL;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -161,15 +229,34 @@ static int compare_ids(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-/* ["a","b"] of all patches the code has called, in bytewise order. */
-static tl_rc put_patch_ids(const struct tl_run *run, struct tl_buf *text)
+/* "id" of a patch, "id-version" of a numbered version. */
+static char *attribute_text(const struct tl_patch *patch, struct tl_arena *arena)
 {
-    const char **ids = TL_NEW_ARRAY(const char *, run->patch_count + 1);
+    size_t cap = strlen(patch->id) + 16;
+    char *text = tl_arena_alloc(arena, cap);
+    if (text && patch->numbered) {
+        snprintf(text, cap, "%s-%d", patch->id, (int)patch->version);
+    } else if (text) {
+        snprintf(text, cap, "%s", patch->id);
+    }
+    return text;
+}
+
+/* ["a","b-2"] of all patches and versions the code has called, in bytewise order. */
+static tl_rc put_patch_ids(const struct tl_run *run, struct tl_arena *arena, struct tl_buf *text)
+{
+    const char **ids = TL_ARENA_ARRAY(arena, const char *, run->patch_count + 1);
     size_t count = 0;
-    for (uint32_t i = 0; i < run->patch_count; i++) {
+    for (uint32_t i = 0; ids && i < run->patch_count; i++) {
         if (run->patches[i].created) {
-            ids[count++] = run->patches[i].id;
+            ids[count] = attribute_text(&run->patches[i], arena);
+            if (!ids[count++]) {
+                return TL_ELIMIT;
+            }
         }
+    }
+    if (!ids) {
+        return TL_ELIMIT;
     }
     qsort(ids, count, sizeof(*ids), compare_ids);
     struct tl_jw w;
@@ -179,7 +266,6 @@ static tl_rc put_patch_ids(const struct tl_run *run, struct tl_buf *text)
         tl_jw_string(&w, tl_str(ids[i]));
     }
     tl_jw_array_end(&w);
-    tl_mem_free(ids);
     return tl_jw_finish(&w, NULL);
 }
 
@@ -188,7 +274,7 @@ tl_patch_upsert_make(const struct tl_run *run, struct tl_arena *arena, bool *too
 {
     struct tl_buf text;
     tl_buf_init(&text, SEARCH_ATTRIBUTE_BYTES_MAX - 1);
-    *too_big = put_patch_ids(run, &text) != TL_OK;
+    *too_big = put_patch_ids(run, arena, &text) != TL_OK;
     TpCommon__Payload *value = *too_big ? NULL : json_payload(arena, &text, "KeywordList");
     tl_buf_deinit(&text);
     if (!value) {

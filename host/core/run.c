@@ -235,6 +235,8 @@ static unsigned rank(enum tl_job_type type)
     case TL_JOB_INIT:
         return 0;
     case TL_JOB_PATCH:
+    case TL_JOB_VERSION:
+    case TL_JOB_SIDE_EFFECT:
         return 1;
     case TL_JOB_RANDOM_SEED:
         return 2;

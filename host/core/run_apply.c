@@ -66,25 +66,12 @@ static tl_rc apply_follow(struct tl_run *run, const TpHistory__HistoryEvent *eve
 
 /* --- events written for commands -------------------------------------------------------------- */
 
-/* The upsert that went with a marker is skipped with it. */
-static bool is_patch_upsert(const TpHistory__HistoryEvent *event)
-{
-    if (!event || type_of(event) != EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES ||
-        !tl_event_valid(event)) {
-        return false;
-    }
-    const TpCommon__SearchAttributes *fields =
-        event->upsert_workflow_search_attributes_event_attributes->search_attributes;
-    return fields &&
-           TL_PB_MAP_GET(TpCommon__SearchAttributes__IndexedFieldsEntry, fields->n_indexed_fields,
-                         fields->indexed_fields, TL_STR_LIT(TL_PATCH_SEARCH_ATTRIBUTE));
-}
-
-/* A deprecated patch marker may be without its call. */
-static bool skips_deprecated(struct tl_run *run, const TpHistory__HistoryEvent *event)
+/* The marker of a deprecated patch, or of a numbered version, may be without its call. */
+static bool skips_marker(struct tl_run *run, const TpHistory__HistoryEvent *event)
 {
     struct tl_patch_marker marker;
-    if (!tl_patch_marker_read(event, run->task->current, &marker) || !marker.deprecated) {
+    if (!tl_patch_marker_read(event, run->task->current, &marker) ||
+        (!marker.deprecated && !marker.numbered)) {
         return false;
     }
     if (tl_core_outgoing_count(run) == 0) {
@@ -92,14 +79,15 @@ static bool skips_deprecated(struct tl_run *run, const TpHistory__HistoryEvent *
     }
     const struct tl_machine *machine = &run->machines[run->outgoing[run->outgoing_first].slot];
     return machine->kind != TL_MACHINE_PATCH ||
+           run->patches[machine->seq].numbered != marker.numbered ||
            !tl_str_eq(tl_str(run->patches[machine->seq].id), marker.id);
 }
 
 static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEvent *event,
                                  struct tl_error *err)
 {
-    if (skips_deprecated(run, event)) {
-        if (is_patch_upsert(event_after(run))) {
+    if (skips_marker(run, event)) {
+        if (tl_patch_upsert_is(event_after(run))) {
             run->task->index++;
             run->last_event_id++;
         }
@@ -308,7 +296,30 @@ static size_t answered_end(const struct tl_run *run)
     return i;
 }
 
-static tl_rc announce_patches(struct tl_run *run, struct tl_error *err)
+static tl_rc announce_patch(struct tl_run *run, const struct tl_patch_marker *marker,
+                            const TpHistory__HistoryEvent *next, struct tl_error *err)
+{
+    struct tl_job *job =
+        tl_core_add_job(run, marker->numbered ? TL_JOB_VERSION : TL_JOB_PATCH, err);
+    if (!job) {
+        return TL_ELIMIT;
+    }
+    if (marker->numbered) {
+        job->u.version.change_id = marker->id;
+        job->u.version.version = marker->version;
+    } else {
+        job->u.patch.change_id = marker->id;
+    }
+    uint32_t index = tl_patch_index(run, marker->id, marker->numbered); /* may move the array */
+    run->patches[index].announced = true;
+    run->patches[index].upserted = tl_patch_upsert_is(next);
+    run->patches[index].version = marker->version;
+    return TL_OK;
+}
+
+/* The code must know before it runs what its answers were when it ran before: markers stand among
+ * the commands that the group's task made, which is at the begin of the next group. */
+static tl_rc announce_markers(struct tl_run *run, struct tl_error *err)
 {
     struct tl_task *task = run->task;
     struct tl_history_group next;
@@ -316,17 +327,24 @@ static tl_rc announce_patches(struct tl_run *run, struct tl_error *err)
         return TL_OK;
     }
     for (size_t i = next.first; i < next.end; i++) {
-        struct tl_patch_marker marker;
-        if (!tl_patch_marker_read(task->history.events[i], task->current, &marker)) {
-            continue;
+        TpHistory__HistoryEvent *const *event = &task->history.events[i];
+        struct tl_patch_marker patch;
+        struct tl_side_effect effect;
+        tl_rc rc = TL_OK;
+        if (tl_patch_marker_read(*event, task->current, &patch)) {
+            rc = announce_patch(run, &patch, i + 1 < next.end ? event[1] : NULL, err);
+        } else if (tl_side_effect_read(*event, task->current, &effect)) {
+            struct tl_job *job = tl_core_add_job(run, TL_JOB_SIDE_EFFECT, err);
+            rc = job ? TL_OK : TL_ELIMIT;
+            if (job) {
+                job->u.side_effect.id = effect.id;
+                job->u.side_effect.call = effect.call;
+                job->u.side_effect.value = effect.value;
+            }
         }
-        struct tl_job *job = tl_core_add_job(run, TL_JOB_PATCH, err);
-        if (!job) {
-            return TL_ELIMIT;
+        if (rc != TL_OK) {
+            return rc;
         }
-        job->u.patch.change_id = marker.id;
-        uint32_t index = tl_patch_index(run, marker.id); /* may move the array */
-        run->patches[index].announced = true;
     }
     return TL_OK;
 }
@@ -372,7 +390,7 @@ tl_rc tl_core_apply_group(struct tl_run *run, bool *applied, struct tl_error *er
         }
     }
     task->event_count += end - first;
-    return announce_patches(run, err);
+    return announce_markers(run, err);
 }
 
 tl_rc tl_core_check_end(struct tl_run *run, struct tl_error *err)

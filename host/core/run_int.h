@@ -92,6 +92,9 @@ struct tl_patch {
     char *id;       /* owned */
     bool announced; /* found in history ahead of the code */
     bool created;   /* the code called it */
+    bool numbered;  /* a numbered version: its marker is `Version`, not `core_patch` */
+    bool upserted;  /* announced: an upsert of TemporalChangeVersion is beside the marker */
+    int32_t version;
 };
 
 /* Copies of encoded messages that continue-as-new inherits. */
@@ -287,12 +290,16 @@ tl_rc tl_patch_event(struct tl_run *run, struct tl_machine *machine,
 tl_rc tl_close_event(struct tl_run *run, struct tl_machine *machine,
                      const TpHistory__HistoryEvent *event, struct tl_error *err);
 
-/* patch_marker.c: the wire form of a patch, shared with the official core. */
+/* patch_marker.c: the wire form of a patch, shared with the official core, and of a numbered
+ * version, shared with Go. */
 struct tl_patch_marker {
     struct tl_str id;
     bool deprecated;
+    bool numbered;
+    int32_t version;
 };
 #define TL_PATCH_MARKER_NAME "core_patch"
+#define TL_VERSION_MARKER_NAME "Version"
 #define TL_PATCH_SEARCH_ATTRIBUTE "TemporalChangeVersion"
 /* False when the event is no (readable) patch marker. out->id may live in the arena. */
 bool tl_patch_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena *arena,
@@ -302,5 +309,28 @@ TpCommand__RecordMarkerCommandAttributes *tl_patch_marker_make(struct tl_arena *
 /* The upsert beside a marker: all patch ids so far; *too_big when the server would refuse it. */
 TpCommand__UpsertWorkflowSearchAttributesCommandAttributes *
 tl_patch_upsert_make(const struct tl_run *run, struct tl_arena *arena, bool *too_big);
-/* Index of a patch; it is added when `id` is new. */
-uint32_t tl_patch_index(struct tl_run *run, struct tl_str id);
+/* Index of a patch or numbered version; it is added when `id` is new. */
+uint32_t tl_patch_index(struct tl_run *run, struct tl_str id, bool numbered);
+/* True for the upsert that goes with such a marker; event may be NULL. */
+bool tl_patch_upsert_is(const TpHistory__HistoryEvent *event);
+
+/* markers.c: what markers hold. */
+
+/* Values of a marker's detail, NULL when it has none. */
+const TpCommon__Payloads *tl_marker_detail(const TpHistory__MarkerRecordedEventAttributes *a,
+                                           struct tl_str key);
+/* A detail that is one JSON text or whole number. */
+bool tl_marker_text(const TpHistory__MarkerRecordedEventAttributes *a, const char *key,
+                    struct tl_arena *arena, struct tl_str *out);
+bool tl_marker_integer(const TpHistory__MarkerRecordedEventAttributes *a, const char *key,
+                       int64_t *out);
+/* The marker of a side effect, ours (which is Go's) or Java's. */
+struct tl_side_effect {
+    struct tl_str id; /* empty: a plain one */
+    uint32_t call;
+    const TpCommon__Payloads *value;
+};
+#define TL_SIDE_EFFECT_MARKER_NAME "SideEffect"
+#define TL_MUTABLE_SIDE_EFFECT_MARKER_NAME "MutableSideEffect"
+bool tl_side_effect_read(const TpHistory__HistoryEvent *event, struct tl_arena *arena,
+                         struct tl_side_effect *out);

@@ -25,19 +25,22 @@ enum tl_slot {
     TL_SLOT_MODULES,  /* module name -> value */
     TL_SLOT_SIGNALS,  /* name (true: dynamic) -> handler, see handlers.c */
     TL_SLOT_QUERIES,
-    TL_SLOT_BUFFERED,   /* list of { name, encoded payloads } */
-    TL_SLOT_RUN,        /* the workflow function */
-    TL_SLOT_DEFINITION, /* its definition table, when it had one */
-    TL_SLOT_SELF,       /* what init returned */
-    TL_SLOT_PATCHES,    /* id -> true (use it), false (do not), "seen" (in history) */
-    TL_SLOT_IDS,        /* object -> number in tostring */
-    TL_SLOT_QUERY_IDS,  /* the same for the query under way */
-    TL_SLOT_NEXT,       /* cached snapshot of next() */
-    TL_SLOT_STARTED,    /* encoded started attributes without the input */
-    TL_SLOT_MEMO,       /* upserted memo fields: name -> encoded payload */
-    TL_SLOT_SEARCH,     /* upserted search attributes */
-    TL_SLOT_DETAILS,    /* current details */
-    TL_SLOT_AUX,        /* the coroutine for calls outside of fibers */
+    TL_SLOT_BUFFERED,     /* list of { name, encoded payloads } */
+    TL_SLOT_RUN,          /* the workflow function */
+    TL_SLOT_DEFINITION,   /* its definition table, when it had one */
+    TL_SLOT_SELF,         /* what init returned */
+    TL_SLOT_PATCHES,      /* id -> true (use it), false (do not), "seen" (in history) */
+    TL_SLOT_IDS,          /* object -> number in tostring */
+    TL_SLOT_QUERY_IDS,    /* the same for the query under way */
+    TL_SLOT_NEXT,         /* cached snapshot of next() */
+    TL_SLOT_STARTED,      /* encoded started attributes without the input */
+    TL_SLOT_MEMO,         /* upserted memo fields: name -> encoded payload */
+    TL_SLOT_SEARCH,       /* upserted search attributes */
+    TL_SLOT_DETAILS,      /* current details */
+    TL_SLOT_SIDE_EFFECTS, /* { calls =, last =, [number] = encoded values from history } */
+    TL_SLOT_MUTABLE,      /* id -> what is known of a mutable side effect, see wf_marker.c */
+    TL_SLOT_VERSIONS,     /* change id -> version; text: in history, not called yet */
+    TL_SLOT_AUX,          /* the coroutine for calls outside of fibers */
     TL_SLOT_COUNT = TL_SLOT_AUX
 };
 
@@ -128,6 +131,9 @@ enum tl_lib {
  * order gets a new number, and runs that recorded the old one keep it. */
 enum { TL_LANG_FLAG_FIFO = 1 };
 
+/* workflow.default_version: a run that passed a change before it was there. */
+enum { TL_DEFAULT_VERSION = -1 };
+
 struct tl_probe; /* bundle.c: what opening a bundle collects */
 
 struct tl_lua_run {
@@ -180,6 +186,7 @@ struct tl_lua_run {
     uint64_t done_seq;
     uint32_t handlers_running;     /* fibers of signal handlers */
     uint32_t id_seq, query_id_seq; /* of tostring */
+    uint32_t side_effect_seq;      /* functions called apart, for their random numbers */
 };
 
 /* Flags in the low bits of each coroutine's extra space, beside the run's address. */

@@ -155,6 +155,13 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
     case TL_JOB_PATCH:
         apply_patch(run, job->u.patch.change_id);
         break;
+    case TL_JOB_VERSION:
+        tl_run_apply_version(run, job->u.version.change_id, job->u.version.version);
+        break;
+    case TL_JOB_SIDE_EFFECT:
+        tl_run_apply_side_effect(run, job->u.side_effect.id, job->u.side_effect.call,
+                                 job->u.side_effect.value);
+        break;
     case TL_JOB_RANDOM_SEED:
         tl_rng_seed(&run->rng, job->u.random_seed.seed);
         break;

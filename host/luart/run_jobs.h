@@ -12,5 +12,9 @@ void tl_run_apply_query(struct tl_lua_run *run, const struct tl_job *job);
  * and `dynamic_key`. */
 void tl_handlers_take(lua_State *L, struct tl_lua_run *run, int definition, const char *key,
                       const char *dynamic_key, enum tl_slot slot, bool with_self);
+/* wf_marker.c: history has this value of a side effect, this version of a change. */
+void tl_run_apply_side_effect(struct tl_lua_run *run, struct tl_str id, uint32_t call,
+                              const TpCommon__Payloads *value);
+void tl_run_apply_version(struct tl_lua_run *run, struct tl_str id, int32_t version);
 /* Adds the answer of the query under way: values, or the error, from `first` on. */
 void tl_run_answer_query(lua_State *L, struct tl_lua_run *run, bool failed, int first);

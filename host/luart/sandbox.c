@@ -21,6 +21,7 @@ enum sandbox_value {
     VALUE_PI,
     VALUE_CHARPATTERN,
     VALUE_NULL,
+    VALUE_DEFAULT_VERSION,
 };
 
 struct row {
@@ -298,6 +299,9 @@ static void push_value(lua_State *L, int value)
         break;
     case VALUE_NULL:
         tl_vm_push_null(L);
+        break;
+    case VALUE_DEFAULT_VERSION:
+        lua_pushinteger(L, TL_DEFAULT_VERSION);
         break;
     }
 }

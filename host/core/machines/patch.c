@@ -1,4 +1,4 @@
-/* Patch (versioning of running workflows). The first call for a patch id records a marker
+/* Patch and numbered version (versioning of running workflows). The first call for a patch id records a marker
  * `core_patch` and beside it an upsert of TemporalChangeVersion; later calls do nothing. On replay
  * the engine looks ahead for markers and tells the code before it runs.
  *
@@ -8,6 +8,8 @@
  *   deprecated marker   nothing            ignored, with its upsert
  *   any marker          deprecate_patch    matched
  *   no marker, replay   either             no command: history has none
+ * A numbered version is the same with the marker `Version`, as Go writes it; as there, a recorded one
+ * may be without its call.
  * Thread: the run's. */
 #include "core/run_int.h"
 
@@ -43,9 +45,11 @@ static tl_rc check_id(struct tl_run *run, struct tl_machine *machine,
 {
     struct tl_patch_marker marker;
     struct tl_str ours = tl_str(run->patches[machine->seq].id);
-    if (!tl_patch_marker_read(input->event, run->task->current, &marker)) {
-        return tl_error_set(err, TL_ENONDETERMINISM, "the code made patch '%.*s', history does not",
-                            TL_STR_FMT(ours));
+    bool numbered = run->patches[machine->seq].numbered;
+    if (!tl_patch_marker_read(input->event, run->task->current, &marker) ||
+        marker.numbered != numbered) {
+        return tl_error_set(err, TL_ENONDETERMINISM, "the code made %s '%.*s', history does not",
+                            numbered ? "version" : "patch", TL_STR_FMT(ours));
     }
     if (!tl_str_eq(marker.id, ours)) {
         return tl_error_set(err, TL_ENONDETERMINISM,
@@ -66,10 +70,10 @@ static const char *const events[] = {PATCH_EVENTS(NAME)};
 const struct tl_fsm tl_patch_fsm = {
     "patch", states, events, PATCH_S_COUNT, PATCH_E_COUNT, 1u << PATCH_S_RECORDED, edges, taken};
 
-uint32_t tl_patch_index(struct tl_run *run, struct tl_str id)
+uint32_t tl_patch_index(struct tl_run *run, struct tl_str id, bool numbered)
 {
     for (uint32_t i = 0; i < run->patch_count; i++) {
-        if (tl_str_eq(tl_str(run->patches[i].id), id)) {
+        if (run->patches[i].numbered == numbered && tl_str_eq(tl_str(run->patches[i].id), id)) {
             return i;
         }
     }
@@ -77,7 +81,7 @@ uint32_t tl_patch_index(struct tl_run *run, struct tl_str id)
         run->patch_cap = run->patch_cap ? run->patch_cap * 2 : 2;
         run->patches = tl_mem_realloc(run->patches, run->patch_cap * sizeof(*run->patches));
     }
-    run->patches[run->patch_count] = (struct tl_patch){.id = tl_mem_dup(id)};
+    run->patches[run->patch_count] = (struct tl_patch){.id = tl_mem_dup(id), .numbered = numbered};
     return run->patch_count++;
 }
 
@@ -107,7 +111,7 @@ tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error
     if (id.n == 0 || memchr(id.p, 0, id.n) || !tl_utf8_ok(id)) {
         return tl_error_set(err, TL_EINVAL, "a patch id must be UTF-8 text, not empty");
     }
-    uint32_t index = tl_patch_index(run, id);
+    uint32_t index = tl_patch_index(run, id, cmd->u.patch.numbered);
     struct tl_patch *patch = &run->patches[index];
     if (patch->created) {
         return TL_OK;
@@ -116,7 +120,13 @@ tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error
     if (run->replaying && !patch->announced) {
         return TL_OK; /* not in history: the call changes nothing */
     }
-    const struct tl_patch_marker marker = {tl_str(patch->id), cmd->u.patch.deprecated};
+    bool upserts = tl_core_use_flag(run, TL_FLAG_UPSERT_ON_PATCH, !run->replaying);
+    if (patch->numbered) { /* other SDKs have flags of their own for this: history decides */
+        upserts = run->replaying ? patch->upserted : upserts;
+        patch->version = run->replaying ? patch->version : cmd->u.patch.version;
+    }
+    const struct tl_patch_marker marker = {tl_str(patch->id), cmd->u.patch.deprecated,
+                                           patch->numbered, patch->version};
     TpCommand__RecordMarkerCommandAttributes *attrs =
         tl_patch_marker_make(run->task->current, &marker);
     if (!attrs) {
@@ -127,10 +137,7 @@ tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error
     tl_core_push_command(run, slot, COMMAND_TYPE_RECORD_MARKER, &attrs->base, cmd);
     tl_rc rc = tl_fsm_apply(&tl_patch_fsm, run, machine, PATCH_E_SET,
                             &(struct tl_fsm_input){.cmd = cmd}, err);
-    if (rc != TL_OK || !tl_core_use_flag(run, TL_FLAG_UPSERT_ON_PATCH, !run->replaying)) {
-        return rc;
-    }
-    return emit_upsert(run, cmd, err);
+    return rc == TL_OK && upserts ? emit_upsert(run, cmd, err) : rc;
 }
 
 tl_rc tl_patch_event(struct tl_run *run, struct tl_machine *machine,

@@ -64,6 +64,13 @@ static void take_job(struct tl_script *s, const struct tl_job *job)
                  TL_STR_FMT(job->u.patch.change_id));
         note(s, "patch %.*s", TL_STR_FMT(job->u.patch.change_id));
         break;
+    case TL_JOB_VERSION:
+        note(s, "version %.*s %d", TL_STR_FMT(job->u.version.change_id), job->u.version.version);
+        break;
+    case TL_JOB_SIDE_EFFECT:
+        note(s, "effect %.*s %u %zu", TL_STR_FMT(job->u.side_effect.id), job->u.side_effect.call,
+             job->u.side_effect.value->n_payloads);
+        break;
     case TL_JOB_RANDOM_SEED:
         s->seed = job->u.random_seed.seed;
         note(s, "seed");

@@ -353,6 +353,34 @@ function workflow.patched(id) end
 ---@param id string
 function workflow.deprecate_patch(id) end
 
+--- The version of this change that the run began with; max for a run that gets here first. A recorded
+--- version outside min..max fails the workflow task.
+---@param change string
+---@param min integer from workflow.default_version on
+---@param max integer
+---@return integer
+function workflow.version(change, min, max) end
+
+--- What workflow.version gives for a run that passed the place before the call was there.
+workflow.default_version = -1
+
+---@class temporal.workflow.SideEffectOptions
+---@field summary? string
+
+--- The values of fn(), recorded; on replay fn is not called. fn cannot wait or make commands.
+---@param fn fun(): any ...
+---@param options? temporal.workflow.SideEffectOptions
+---@return any ...
+function workflow.side_effect(fn, options) end
+
+--- The values of fn(), recorded when they are other ones than the last with this id.
+---@param id string
+---@param fn fun(): any ...
+---@param equals? fun(old: any, new: any): boolean
+---@param options? temporal.workflow.SideEffectOptions
+---@return any ...
+function workflow.mutable_side_effect(id, fn, equals, options) end
+
 ---@class temporal.workflow.ContinueAsNewOptions
 ---@field workflow_type? string|temporal.workflow.Definition default: this workflow
 ---@field task_queue? string
