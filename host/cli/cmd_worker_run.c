@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/embedded_server.h"
 #include "cli/script.h"
@@ -37,20 +38,49 @@ static void set_text(lua_State *L, const char *field, const char *text)
     }
 }
 
-static void set_address(lua_State *L, struct tl_cli *cli, const char *address)
+static int set_metadata(lua_State *L, struct tl_cli *cli)
+{
+    struct tl_grpc_header list[TL_CLI_GRPC_META_MAX];
+    char *names;
+    size_t n;
+    int code = tl_cli_grpc_meta(cli, list, &names, &n);
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushlstring(L, list[i].value.p, list[i].value.n);
+        lua_setfield(L, -2, list[i].name);
+    }
+    lua_setfield(L, -2, "metadata");
+    tl_mem_free(names);
+    return code;
+}
+
+/* Sets the fields of temporal.connect; returns 0 or an exit code. */
+static int set_address(lua_State *L, struct tl_cli *cli, const char *address)
 {
     set_text(L, "address", address);
     set_text(L, "api_key", tl_cli_text(cli, "api-key"));
+    set_text(L, "authority", tl_cli_text(cli, "client-authority"));
     if (!tl_cli_wants_tls(cli)) {
         lua_pushboolean(L, false);
     } else {
-        lua_createtable(L, 0, 4);
-        set_text(L, "ca_file", tl_cli_text(cli, "tls-ca-path"));
-        set_text(L, "cert_file", tl_cli_text(cli, "tls-cert-path"));
-        set_text(L, "key_file", tl_cli_text(cli, "tls-key-path"));
-        set_text(L, "server_name", tl_cli_text(cli, "tls-server-name"));
+        static const char *const fields[][2] = {
+            {"server_root_ca_cert_path", "tls-ca-path"},
+            {"server_root_ca_cert", "tls-ca-data"},
+            {"client_cert_path", "tls-cert-path"},
+            {"client_cert", "tls-cert-data"},
+            {"client_private_key_path", "tls-key-path"},
+            {"client_private_key", "tls-key-data"},
+            {"domain", "tls-server-name"},
+        };
+        lua_createtable(L, 0, 8);
+        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+            set_text(L, fields[i][0], tl_cli_text(cli, fields[i][1]));
+        }
+        lua_pushboolean(L, tl_cli_flag(cli, "tls-disable-host-verification"));
+        lua_setfield(L, -2, "disable_host_verification");
     }
     lua_setfield(L, -2, "tls");
+    return set_metadata(L, cli);
 }
 
 /* Pushes the driver, the list of scripts and the connection options. */
@@ -76,10 +106,7 @@ static int push_driver(lua_State *L, struct tl_cli *cli)
     lua_createtable(L, 0, 2);
     set_text(L, "db_filename", tl_cli_text(cli, "db-filename"));
     set_text(L, "namespace", tl_cli_text(cli, "namespace"));
-    if (address) {
-        set_address(L, cli, address);
-    }
-    return 0;
+    return address ? set_address(L, cli, address) : 0;
 }
 
 static int run_with_loop(lua_State *L, struct tl_cli *cli, struct tl_loop *loop)

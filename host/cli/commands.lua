@@ -83,7 +83,33 @@ local function with_address(options)
       env = "TEMPORAL_API_KEY",
       help = "API key sent to the server; turns TLS on",
     },
+    { name = "client-authority", kind = "string", help = "Sent as :authority; without it the address" },
+    { name = "grpc-meta", kind = "strings", help = "Header of each call, KEY=VALUE (may be repeated)" },
     { name = "tls", kind = "boolean", env = "TEMPORAL_TLS", help = "Talk TLS to the server" },
+    {
+      name = "tls-ca-data",
+      kind = "string",
+      env = "TEMPORAL_TLS_SERVER_CA_CERT_DATA",
+      help = "PEM text of the server's authorities, instead of --tls-ca-path",
+    },
+    {
+      name = "tls-cert-data",
+      kind = "string",
+      env = "TEMPORAL_TLS_CLIENT_CERT_DATA",
+      help = "PEM text of the client's certificate, instead of --tls-cert-path",
+    },
+    {
+      name = "tls-key-data",
+      kind = "string",
+      env = "TEMPORAL_TLS_CLIENT_KEY_DATA",
+      help = "PEM text of its key, instead of --tls-key-path",
+    },
+    {
+      name = "tls-disable-host-verification",
+      kind = "boolean",
+      env = "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION",
+      help = "Take any certificate of the server: for tests only",
+    },
     {
       name = "tls-ca-path",
       kind = "string",

@@ -10,9 +10,9 @@ static tl_rc open_grpc(struct tl_dev_ports *p, struct tl_cli *cli, struct tl_ser
     struct tl_grpc_server_options o = {
         .ip = p->ip,
         .port = (int)tl_cli_integer(cli, "port"),
-        .cert_file = tl_cli_text(cli, "tls-cert-path"),
-        .key_file = tl_cli_text(cli, "tls-key-path"),
-        .client_ca_file = tl_cli_text(cli, "tls-client-ca-path"),
+        .cert_path = tl_cli_text(cli, "tls-cert-path"),
+        .key_path = tl_cli_text(cli, "tls-key-path"),
+        .client_ca_path = tl_cli_text(cli, "tls-client-ca-path"),
     };
     tl_rc rc = tl_grpc_server_open(&p->grpc, &o, tl_server_service(server), err);
     return rc == TL_OK ? rc : tl_error_wrap(err, rc, "cannot open the frontend port");

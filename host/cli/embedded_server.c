@@ -1,12 +1,16 @@
 /* See embedded_server.h. */
 #include "cli/embedded_server.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "rpc/grpc.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#define GRPC_META_BYTES_MAX ((size_t)1 << 20)
 
 static void make_client(struct tl_cli_server *s, const char *namespace_name)
 {
@@ -59,25 +63,69 @@ bool tl_cli_wants_tls(struct tl_cli *cli)
     if (said) {
         return strcmp(said, "true") == 0 || strcmp(said, "1") == 0;
     }
-    return tl_cli_text(cli, "api-key") || tl_cli_text(cli, "tls-ca-path") ||
-           tl_cli_text(cli, "tls-cert-path");
+    static const char *const asking[] = {"api-key", "tls-ca-path", "tls-ca-data", "tls-cert-path",
+                                         "tls-cert-data"};
+    for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++) {
+        if (tl_cli_text(cli, asking[i])) {
+            return true;
+        }
+    }
+    return tl_cli_flag(cli, "tls-disable-host-verification");
+}
+
+int tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **names, size_t *count)
+{
+    const char *const *texts = tl_cli_texts(cli, "grpc-meta");
+    struct tl_buf all;
+    size_t n = 0;
+    *names = NULL;
+    *count = 0;
+    tl_buf_init(&all, GRPC_META_BYTES_MAX);
+    for (; texts[n]; n++) {
+        const char *equals = strchr(texts[n], '=');
+        if (!equals || equals == texts[n]) {
+            tl_buf_deinit(&all);
+            return tl_cli_fail(2, "--grpc-meta wants KEY=VALUE, got '%s'", texts[n]);
+        }
+        for (const char *p = texts[n]; p < equals; p++) {
+            tl_buf_putc(&all, (char)tolower((unsigned char)*p));
+        }
+        tl_buf_putc(&all, 0);
+    }
+    char *at = *names = tl_buf_take(&all, &(size_t){0});
+    for (size_t i = 0; i < n; i++) {
+        const char *value = strchr(texts[i], '=') + 1;
+        out[i] = (struct tl_grpc_header){at, tl_str(value)};
+        at += strlen(at) + 1;
+    }
+    *count = n;
+    return 0;
 }
 
 tl_rc tl_cli_remote_open(struct tl_cli_server *s, struct tl_cli *cli, const char *address,
                          const char *namespace_name, struct tl_error *err)
 {
+    struct tl_grpc_header metadata[TL_CLI_GRPC_META_MAX];
     struct tl_grpc_channel_options o = {
         .address = address,
         .namespace_name = namespace_name,
+        .authority = tl_cli_text(cli, "client-authority"),
         .api_key = tl_cli_text(cli, "api-key"),
         .tls = tl_cli_wants_tls(cli),
-        .ca_file = tl_cli_text(cli, "tls-ca-path"),
-        .cert_file = tl_cli_text(cli, "tls-cert-path"),
-        .key_file = tl_cli_text(cli, "tls-key-path"),
-        .server_name = tl_cli_text(cli, "tls-server-name"),
+        .server_root_ca_cert = {tl_cli_text(cli, "tls-ca-data"), tl_cli_text(cli, "tls-ca-path")},
+        .client_cert = {tl_cli_text(cli, "tls-cert-data"), tl_cli_text(cli, "tls-cert-path")},
+        .client_private_key = {tl_cli_text(cli, "tls-key-data"), tl_cli_text(cli, "tls-key-path")},
+        .domain = tl_cli_text(cli, "tls-server-name"),
+        .disable_host_verification = tl_cli_flag(cli, "tls-disable-host-verification"),
+        .metadata = metadata,
     };
+    char *names;
     memset(s, 0, sizeof *s);
+    if (tl_cli_grpc_meta(cli, metadata, &names, &o.metadata_count)) {
+        return tl_error_set(err, TL_EINVAL, "--grpc-meta is not usable");
+    }
     tl_rc rc = tl_grpc_channel_open(&s->channel, &o, err);
+    tl_mem_free(names);
     if (rc == TL_OK) {
         make_client(s, namespace_name);
     }

@@ -41,6 +41,7 @@ struct tl_client *tl_client_new(const struct tl_client_config *config)
     c->identity = tl_mem_dup(config->identity.n ? config->identity : tl_str(identity));
     c->world = config->world ? config->world : tl_world_real();
     c->pump = config->pump;
+    c->retry = config->retry;
     c->rpc_timeout_ns = config->rpc_timeout_ns > 0 ? config->rpc_timeout_ns : RPC_TIMEOUT_NS;
     return c;
 }
@@ -247,11 +248,12 @@ static struct tl_rpc_result *call_with_retry(struct tl_client *c, enum tl_method
                                              struct tl_client_error *err)
 {
     const struct tl_method_info *info = tl_method_info(method);
-    struct tl_retry retry = {0};
+    struct tl_retry retry = c->retry.pauses;
     struct waiter w;
     struct tl_rpc_result *res = NULL;
     bool endless = info->class == TL_METHOD_LONG && method != TL_M_QueryWorkflow;
-    int64_t total = timeout_ns ? timeout_ns : endless ? -1 : UNARY_TOTAL_NS;
+    int64_t unary = c->retry.total_ns ? c->retry.total_ns : UNARY_TOTAL_NS;
+    int64_t total = timeout_ns ? timeout_ns : endless ? -1 : unary;
     int64_t end = total > 0 ? tl_world_mono_ns(c->world) + total : INT64_MAX;
     waiter_init(&w, c);
     for (;;) {
@@ -265,7 +267,8 @@ static struct tl_rpc_result *call_with_retry(struct tl_client *c, enum tl_method
             tl_client_error_local(err, TL_ECANCELLED, "%s was interrupted", info->name);
             break;
         }
-        if (res->status == 0 || !tl_retry_allowed(method, res->status)) {
+        if (res->status == 0 || !tl_retry_allowed(method, res->status) ||
+            (c->retry.limited && retry.attempt >= c->retry.retries_max)) {
             break;
         }
         int64_t wake = tl_world_mono_ns(c->world) + tl_retry_next_ns(&retry, res->status, c->world);

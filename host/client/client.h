@@ -58,6 +58,22 @@ struct tl_client_pump {
     void (*wake)(void *ud);
 };
 
+/* The pause before the next attempt; pure, for owners that keep their own timers. */
+struct tl_retry {
+    int64_t initial_ns, max_ns; /* 0 = 100 ms, 5 s */
+    double factor;              /* of a pause over the one before; 0 = 1.7 */
+    double jitter;              /* share of a pause that is random; 0 = 0.2, negative: none */
+    uint32_t attempt;           /* failures so far */
+};
+
+/* How calls of a client are tried again; all zero: with the defaults. */
+struct tl_client_retry {
+    struct tl_retry pauses;
+    int64_t total_ns;     /* of a call with all its attempts, unless its caller says; 0 = 30 s */
+    bool limited;         /* whether retries_max counts */
+    uint32_t retries_max; /* attempts after the first */
+};
+
 struct tl_client_config {
     struct tl_channel *channel;   /* borrowed; must outlive the client */
     struct tl_str namespace_name; /* "" = "default" */
@@ -65,6 +81,7 @@ struct tl_client_config {
     const struct tl_world *world; /* NULL = the real one */
     struct tl_client_pump pump;   /* all NULL: block the thread */
     int64_t rpc_timeout_ns;       /* of one attempt of a unary call; 0 = 10 s */
+    struct tl_client_retry retry;
 };
 
 struct tl_client;
@@ -106,11 +123,6 @@ tl_rc tl_client_error_from_result(const struct tl_rpc_result *res, struct tl_are
 
 /* --- Retry ------------------------------------------------------------------------------------- */
 
-/* The pause before the next attempt; pure, for owners that keep their own timers. */
-struct tl_retry {
-    int64_t initial_ns, max_ns; /* 0 = 100 ms, 5 s */
-    uint32_t attempt;           /* failures so far */
-};
 /* Whether a call of this method with this status may be tried again. */
 bool tl_retry_allowed(enum tl_method method, int grpc_status);
 /* Counts a failure and returns the pause: exponential (factor 1.7), +-20 % of jitter from the world;

@@ -9,6 +9,7 @@ struct tl_client {
     const struct tl_world *world;
     struct tl_client_pump pump;
     int64_t rpc_timeout_ns;
+    struct tl_client_retry retry;
 };
 
 /* Sets err (when not NULL) to a local error with no details; returns code. */

@@ -47,15 +47,17 @@ int64_t tl_retry_next_ns(struct tl_retry *r, int grpc_status, const struct tl_wo
     if (grpc_status == RESOURCE_EXHAUSTED && initial < EXHAUSTED_INITIAL_NS) {
         initial = EXHAUSTED_INITIAL_NS;
     }
+    double factor = r->factor > 0 ? r->factor : FACTOR;
+    double jitter = r->jitter > 0 ? r->jitter : r->jitter < 0 ? 0 : JITTER;
     double pause = (double)initial;
     for (uint32_t i = 0; i < r->attempt && pause < (double)max; i++) {
-        pause *= FACTOR;
+        pause *= factor;
     }
     if (pause > (double)max) {
         pause = (double)max;
     }
     double unit = (double)(tl_world_random(world) >> 11) / 9007199254740992.0;
-    pause *= 1.0 - JITTER + 2.0 * JITTER * unit;
+    pause *= 1.0 - jitter + 2.0 * jitter * unit;
     r->attempt++;
     return (int64_t)pause;
 }

@@ -12,6 +12,7 @@ struct tlua_server {
 };
 
 struct tlua_client {
+    bool remote; /* the channel is gRPC's */
     struct tl_channel *channel;
     struct tl_client *client;
 };

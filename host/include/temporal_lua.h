@@ -223,6 +223,46 @@ typedef struct tlua_client tlua_client;
  * Owns: *out. Thread: a client serves any number of threads at once. namespace_name NULL: "default". */
 TLUA_EXPORT int tlua_client_open(tlua_server *server, const char *namespace_name, tlua_client **out,
                                  tlua_error *err);
+
+typedef struct tlua_header {
+    const char *name; /* lower case */
+    tlua_bytes value; /* printable ASCII; any bytes under a name that ends in "-bin" */
+} tlua_header;
+
+/* A server elsewhere. Certificates are PEM text, or files by the fields with _path. What is NULL or 0
+ * has its default. */
+typedef struct tlua_connect_options {
+    size_t size;
+    const char *address;        /* "host:port", required */
+    const char *namespace_name; /* "default" */
+    const char *identity;       /* "pid@host" */
+    const char *api_key;
+    bool tls;
+    const char *client_cert, *client_cert_path;
+    const char *client_private_key, *client_private_key_path;
+    const char *server_root_ca_cert, *server_root_ca_cert_path; /* the system's authorities */
+    const char *domain;             /* expected in the certificate; the host of the address */
+    bool disable_host_verification; /* takes any certificate: for tests only */
+    const tlua_header *metadata;
+    size_t metadata_count;
+    int64_t keepalive_interval_ms; /* 30 s; negative: no pings */
+    int64_t keepalive_timeout_ms;  /* 15 s */
+} tlua_connect_options;
+#define TLUA_CONNECT_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        sizeof(tlua_connect_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0            \
+    }
+
+/* A client of a server elsewhere. It connects with the first call and again by itself.
+ * Owns: *out. Thread: as above. Errors: TLUA_EINVAL (address, headers, certificates). */
+TLUA_EXPORT int tlua_client_connect(const tlua_connect_options *options, tlua_client **out,
+                                    tlua_error *err);
+/* Replaces the API key of such a client (NULL: none): calls that start from now on, also those of its
+ * workers, carry it. Thread: any. Errors: TLUA_EINVAL. */
+TLUA_EXPORT int tlua_client_set_api_key(tlua_client *client, const char *api_key, tlua_error *err);
+/* The same for the headers of metadata. */
+TLUA_EXPORT int tlua_client_set_metadata(tlua_client *client, const tlua_header *metadata,
+                                         size_t count, tlua_error *err);
 TLUA_EXPORT void tlua_client_close(tlua_client *client); /* NULL is fine */
 
 typedef struct tlua_start_options {

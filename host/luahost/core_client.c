@@ -137,7 +137,7 @@ static struct tl_host_connection *push_connection(lua_State *L)
 }
 
 static void make_client(lua_State *L, struct tl_host_connection *c, const char *ns,
-                        const char *identity)
+                        const char *identity, const struct tl_client_retry *retry)
 {
     struct tl_client_config config = {
         .channel = c->channel,
@@ -145,6 +145,9 @@ static void make_client(lua_State *L, struct tl_host_connection *c, const char *
         .identity = tl_str(identity),
         .pump = tl_host_pump(tl_host_get(L)),
     };
+    if (retry) {
+        config.retry = *retry;
+    }
     c->client = tl_client_new(&config);
 }
 
@@ -157,55 +160,125 @@ static int connect(lua_State *L)
     server->holds++;
     c->server = server;
     c->channel = tl_local_channel_open(tl_server_service(server->server));
-    make_client(L, c, ns, identity);
+    make_client(L, c, ns, identity, NULL);
     return 1;
 }
 
-/* Names and values of the table field `headers` of the table at 1; borrowed from it. */
+/* Names and values of the table on top; borrowed from it. */
 static size_t header_list(lua_State *L, struct tl_grpc_header *out)
 {
-    size_t n = 0;
-    lua_getfield(L, 1, "headers");
-    if (!lua_isnil(L, -1)) {
-        luaL_checktype(L, -1, LUA_TTABLE);
-        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-            if (n == TEXTS_MAX || lua_type(L, -2) != LUA_TSTRING ||
-                lua_type(L, -1) != LUA_TSTRING) {
-                luaL_error(L, "headers: at most %d names with texts as values", TEXTS_MAX);
-            }
-            out[n++] = (struct tl_grpc_header){lua_tostring(L, -2), lua_tostring(L, -1)};
+    size_t n = 0, size;
+    luaL_checktype(L, -1, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        if (n == TEXTS_MAX || lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) {
+            luaL_error(L, "metadata: at most %d names with texts as values", TEXTS_MAX);
         }
+        const char *value = lua_tolstring(L, -1, &size);
+        out[n++] = (struct tl_grpc_header){lua_tostring(L, -2), tl_str_n(value, size)};
     }
+    return n;
+}
+
+static int64_t integer_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    int64_t n = luaL_optinteger(L, -1, 0);
     lua_pop(L, 1);
     return n;
 }
 
-/* [-0, +1, v] core.connect_address{ address, namespace, identity, api_key, tls, ca_file, cert_file,
- * key_file, server_name, headers } */
+static double number_field(lua_State *L, const char *name, double standard)
+{
+    lua_getfield(L, 1, name);
+    double n = luaL_optnumber(L, -1, standard);
+    lua_pop(L, 1);
+    return n;
+}
+
+static struct tl_client_retry retry_fields(lua_State *L)
+{
+    lua_getfield(L, 1, "retry_max_retries");
+    struct tl_client_retry r = {
+        .pauses = {.initial_ns = integer_field(L, "retry_initial_interval"),
+                   .max_ns = integer_field(L, "retry_max_interval"),
+                   .factor = number_field(L, "retry_multiplier", 0),
+                   .jitter = number_field(L, "retry_randomization_factor", 0)},
+        .total_ns = integer_field(L, "retry_max_elapsed_time"),
+        .limited = !lua_isnil(L, -1),
+        .retries_max = (uint32_t)luaL_optinteger(L, -1, 0),
+    };
+    lua_pop(L, 1);
+    return r;
+}
+
+/* [-0, +1, v] core.connect_address{ address, namespace, identity, authority, api_key, metadata, tls,
+ * client_cert[_path], client_private_key[_path], server_root_ca_cert[_path], domain,
+ * disable_host_verification, keepalive_ms, keepalive_timeout_ms, retry_... } */
 static int connect_address(lua_State *L)
 {
-    struct tl_grpc_header headers[TEXTS_MAX];
+    struct tl_grpc_header metadata[TEXTS_MAX];
     struct tl_error err;
     luaL_checktype(L, 1, LUA_TTABLE);
     struct tl_grpc_channel_options o = {
         .address = text_field(L, "address"),
         .namespace_name = text_field(L, "namespace"),
+        .authority = text_field(L, "authority"),
         .api_key = text_field(L, "api_key"),
         .tls = flag_field(L, "tls"),
-        .ca_file = text_field(L, "ca_file"),
-        .cert_file = text_field(L, "cert_file"),
-        .key_file = text_field(L, "key_file"),
-        .server_name = text_field(L, "server_name"),
-        .headers = headers,
-        .header_count = header_list(L, headers),
+        .client_cert = {text_field(L, "client_cert"), text_field(L, "client_cert_path")},
+        .client_private_key = {text_field(L, "client_private_key"),
+                               text_field(L, "client_private_key_path")},
+        .server_root_ca_cert = {text_field(L, "server_root_ca_cert"),
+                                text_field(L, "server_root_ca_cert_path")},
+        .domain = text_field(L, "domain"),
+        .disable_host_verification = flag_field(L, "disable_host_verification"),
+        .keepalive_ms = integer_field(L, "keepalive_ms"),
+        .keepalive_timeout_ms = integer_field(L, "keepalive_timeout_ms"),
+        .metadata = metadata,
     };
+    struct tl_client_retry retry = retry_fields(L);
+    if (lua_getfield(L, 1, "metadata") != LUA_TNIL) {
+        o.metadata_count = header_list(L, metadata);
+    }
+    lua_pop(L, 1);
     struct tl_host_connection *c = push_connection(L);
     if (tl_grpc_channel_open(&c->channel, &o, &err) != TL_OK) {
         c->channel = NULL;
+        return luaL_error(L, "temporal.connect: %s", err.message);
+    }
+    make_client(L, c, o.namespace_name, text_field(L, "identity"), &retry);
+    return 1;
+}
+
+static struct tl_channel *check_remote(lua_State *L)
+{
+    struct tl_host_connection *c = tl_host_check_connection(L, 1);
+    luaL_argcheck(L, !c->server, 1, "a connection to a server elsewhere expected");
+    return c->channel;
+}
+
+/* [-0, +0, v] core.set_api_key(connection, api_key or nil) */
+static int set_api_key(lua_State *L)
+{
+    struct tl_error err;
+    if (tl_grpc_channel_set_api_key(check_remote(L), luaL_optstring(L, 2, NULL), &err) != TL_OK) {
         return luaL_error(L, "%s", err.message);
     }
-    make_client(L, c, o.namespace_name, text_field(L, "identity"));
-    return 1;
+    return 0;
+}
+
+/* [-0, +0, v] core.set_metadata(connection, { name = value }) */
+static int set_metadata(lua_State *L)
+{
+    struct tl_grpc_header metadata[TEXTS_MAX];
+    struct tl_error err;
+    struct tl_channel *ch = check_remote(L);
+    lua_settop(L, 2);
+    size_t n = header_list(L, metadata);
+    if (tl_grpc_channel_set_metadata(ch, metadata, n, &err) != TL_OK) {
+        return luaL_error(L, "%s", err.message);
+    }
+    return 0;
 }
 
 /* [-0, +0, -] core.disconnect(connection); idempotent, also __gc */
@@ -304,9 +377,17 @@ static int identity(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"server_open", server_open},         {"server_close", server_close}, {"connect", connect},
-    {"connect_address", connect_address}, {"disconnect", disconnect},     {"call", call},
-    {"history_page", history_page},       {"identity", identity},         {NULL, NULL},
+    {"server_open", server_open},
+    {"server_close", server_close},
+    {"connect", connect},
+    {"connect_address", connect_address},
+    {"set_api_key", set_api_key},
+    {"set_metadata", set_metadata},
+    {"disconnect", disconnect},
+    {"call", call},
+    {"history_page", history_page},
+    {"identity", identity},
+    {NULL, NULL},
 };
 
 static void new_type(lua_State *L, const char *name, lua_CFunction gc)

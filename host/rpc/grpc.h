@@ -19,12 +19,12 @@
 struct tl_grpc_server;
 
 struct tl_grpc_server_options {
-    const char *ip;        /* address or name to listen on; NULL: localhost */
-    int port;              /* 0: any free one */
-    const char *cert_file; /* PEM; NULL: plain text */
-    const char *key_file;  /* PEM; goes with cert_file */
-    const char
-        *client_ca_file; /* PEM; clients must show a certificate signed by these; may be NULL */
+    const char *ip; /* address or name to listen on; NULL: localhost */
+    int port;       /* 0: any free one */
+    /* PEM files. They are read again when they change: connections made from then on use them. */
+    const char *cert_path;      /* of the server, with its chain; NULL: plain text */
+    const char *key_path;       /* goes with cert_path */
+    const char *client_ca_path; /* clients must show a certificate signed by these; may be NULL */
 };
 
 /* Listens and delivers requests to the service until close. The port serves when this returns.
@@ -41,22 +41,30 @@ void tl_grpc_server_close(struct tl_grpc_server *s);
 /* --- Channel ----------------------------------------------------------------------------------- */
 
 struct tl_grpc_header {
-    const char *name; /* lower case */
-    const char *value;
+    const char *name;    /* lower case; a name that ends in "-bin" has any bytes as its value */
+    struct tl_str value; /* other values are printable ASCII */
+};
+
+/* A PEM text, given itself or by its file, not by both. Both NULL: not given. */
+struct tl_grpc_pem {
+    const char *text;
+    const char *path;
 };
 
 struct tl_grpc_channel_options {
     const char *address;        /* "host:port" */
     const char *namespace_name; /* sent as the header temporal-namespace; may be NULL */
     const char *api_key;        /* sent as a bearer token; may be NULL */
+    const char *authority;      /* sent as :authority; NULL: the address or the domain */
     bool tls;
-    const char *ca_file;     /* PEM; NULL: the system's authorities */
-    const char *cert_file;   /* PEM of the client's certificate; may be NULL */
-    const char *key_file;    /* PEM; goes with cert_file */
-    const char *server_name; /* expected in the certificate; NULL: the address's host */
-    const struct tl_grpc_header *headers; /* more headers for every call */
-    size_t header_count;
-    int64_t keepalive_ms;         /* silence before a ping; 0: 30 s */
+    struct tl_grpc_pem server_root_ca_cert; /* not given: the system's authorities */
+    struct tl_grpc_pem client_cert;         /* with its chain */
+    struct tl_grpc_pem client_private_key;  /* goes with client_cert */
+    const char *domain; /* expected in the server's certificate; NULL: the address's host */
+    bool disable_host_verification;        /* take any certificate: for tests only */
+    const struct tl_grpc_header *metadata; /* more headers for every call */
+    size_t metadata_count;
+    int64_t keepalive_ms;         /* silence before a ping; 0: 30 s; negative: no pings */
     int64_t keepalive_timeout_ms; /* until the connection counts as dead; 0: 15 s */
 };
 
@@ -66,3 +74,10 @@ struct tl_grpc_channel_options {
  * Errors: TL_EINVAL (address, headers, files), TL_EIO. */
 tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel_options *o,
                            struct tl_error *err) TL_MUST_USE;
+/* Replace the API key (NULL: none) or the metadata of a channel made by tl_grpc_channel_open: calls
+ * that start from now on carry the new ones. On an error the old ones stay. Thread: any.
+ * Errors: TL_EINVAL (characters, names, both an API key and a header `authorization`). */
+tl_rc tl_grpc_channel_set_api_key(struct tl_channel *ch, const char *api_key,
+                                  struct tl_error *err) TL_MUST_USE;
+tl_rc tl_grpc_channel_set_metadata(struct tl_channel *ch, const struct tl_grpc_header *metadata,
+                                   size_t count, struct tl_error *err) TL_MUST_USE;

@@ -3,6 +3,7 @@
 --- Calls block the calling script; activities and mocks that this script gave as functions are run
 --- while it waits. Errors are raised as tables (see temporal.failure).
 local core = require "temporal.core"
+local connection = require "temporal.internal.connection"
 local options = require "temporal.internal.options"
 local rpc_error = require "temporal.internal.rpc_error"
 
@@ -455,10 +456,6 @@ end
 
 local connect_spec = {
   address = string_kind,
-  api_key = string_kind,
-  tls = any,
-  headers = table_kind,
-  connect_timeout = duration,
   namespace = string_kind,
   identity = string_kind,
   db_filename = string_kind,
@@ -466,21 +463,20 @@ local connect_spec = {
   sqlite_pragmas = table_kind,
   server = any,
 }
-
-local tls_spec = { ca_file = string_kind, cert_file = string_kind, key_file = string_kind, server_name = string_kind }
-
----@class temporal.TLSOptions
----@field ca_file? string PEM file of the authorities; nil: the system's
----@field cert_file? string PEM file of the client's certificate
----@field key_file? string PEM file of its key
----@field server_name? string name expected in the server's certificate
+for name, row in pairs(connection.spec) do
+  connect_spec[name] = row
+end
 
 ---@class temporal.ConnectOptions
 ---@field address? string host:port of a Temporal server; nil: TEMPORAL_ADDRESS, else the embedded server
 ---@field api_key? string
 ---@field tls? boolean|temporal.TLSOptions default: true with an api_key
----@field headers? table<string, string> sent with every call
+---@field metadata? table<string, string> headers sent with every call
+---@field lazy? boolean connect with the first call, not now
 ---@field connect_timeout? number|string how long the first answer of the server is waited for
+---@field keepalive? boolean|temporal.KeepAliveOptions
+---@field retry? temporal.RetryOptions
+---@field authority? string sent as :authority; nil: the address
 ---@field namespace? string
 ---@field identity? string
 ---@field db_filename? string
@@ -489,12 +485,6 @@ local tls_spec = { ca_file = string_kind, cert_file = string_kind, key_file = st
 ---@field server? any
 
 local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "server" }
-local remote_only = { "api_key", "tls", "headers", "connect_timeout" }
-
-local function environment(name)
-  local value = os.getenv(name)
-  return value ~= "" and value or nil
-end
 
 --- The address to use, or nil for the embedded server. The environment counts only where the options
 --- ask for neither.
@@ -506,36 +496,13 @@ local function find_address(o)
   if o.address and embedded then
     error(("temporal.connect: address and %s exclude each other"):format(embedded), 3)
   end
-  local address = o.address or (not embedded and environment "TEMPORAL_ADDRESS") or nil
-  for _, name in ipairs(remote_only) do
+  local address = o.address or (not embedded and connection.environment "TEMPORAL_ADDRESS") or nil
+  for name in pairs(connection.spec) do
     if o[name] ~= nil and not address then
       error(("temporal.connect: %s needs an address"):format(name), 3)
     end
   end
   return address
-end
-
---- tls = true, false or a table of files; the environment fills in what is not said.
-local function tls_options(o, api_key)
-  local given = o.tls
-  if given == nil then
-    local text = environment "TEMPORAL_TLS"
-    given = api_key ~= nil
-    if text then
-      given = text == "true" or text == "1"
-    end
-  end
-  if given and given ~= true then
-    given = options.check("temporal.connect: tls", tls_spec, given, 4)
-  end
-  local files = type(given) == "table" and given or {}
-  return {
-    tls = given and true or false,
-    ca_file = files.ca_file or environment "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
-    cert_file = files.cert_file or environment "TEMPORAL_TLS_CLIENT_CERT_PATH",
-    key_file = files.key_file or environment "TEMPORAL_TLS_CLIENT_KEY_PATH",
-    server_name = files.server_name or environment "TEMPORAL_TLS_SERVER_NAME",
-  }
 end
 
 local unimplemented = 12
@@ -551,22 +518,41 @@ local function check_server(self, address, timeout)
 end
 
 local function connect_address(address, o)
-  local api_key = o.api_key or environment "TEMPORAL_API_KEY"
-  local c = tls_options(o, api_key)
-  c.address, c.api_key, c.headers = address, api_key, o.headers
-  c.namespace, c.identity = o.namespace, o.identity
   local self = setmetatable({
-    connection = core.connect_address(c),
+    connection = core.connect_address(connection.fields(address, o, 3)),
     namespace = o.namespace,
     identity = o.identity,
     address = address,
   }, Client)
-  check_server(self, address, o.connect_timeout)
+  if not o.lazy then
+    check_server(self, address, o.connect_timeout)
+  end
   return self
 end
 
---- Connects to a Temporal server at `address` ("host:port"), with `api_key`, `tls` and `headers` where
---- it wants them; or, without an address, opens the embedded server in this process, on `db_filename`
+local function remote(self, where)
+  if not self.address then
+    error(("Client:%s: the embedded server takes none; this is for a client with an address"):format(where), 3)
+  end
+  return self.connection
+end
+
+--- Replaces the API key: calls that start from now on, also those of workers of this client, carry it.
+---@param api_key string?
+function Client:set_api_key(api_key)
+  connection.check_api_key("Client:set_api_key", api_key, 2)
+  core.set_api_key(remote(self, "set_api_key"), api_key)
+end
+
+--- Replaces the headers of `metadata` in the same way.
+---@param metadata table<string, string>?
+function Client:set_metadata(metadata)
+  connection.check_metadata("Client:set_metadata", metadata or {}, 2)
+  core.set_metadata(remote(self, "set_metadata"), metadata or {})
+end
+
+--- Connects to a Temporal server at `address` ("host:port"), with `api_key`, `tls` and `metadata`
+--- where it wants them; or, without an address, opens the embedded server in this process, on `db_filename`
 --- (or in memory without one), and returns a client of it. `server` takes the `embedded` field of
 --- another client instead of opening one.
 ---@param opts? temporal.ConnectOptions
@@ -574,7 +560,7 @@ end
 function client.connect(opts)
   local o = options.check("temporal.connect", connect_spec, opts)
   local address = find_address(o)
-  o.namespace = o.namespace or environment "TEMPORAL_NAMESPACE" or "default"
+  o.namespace = o.namespace or connection.environment "TEMPORAL_NAMESPACE" or "default"
   o.identity = o.identity or core.identity()
   if address then
     return connect_address(address, o)

@@ -144,7 +144,7 @@ describe("a server in another process", function()
 
   it("can be a worker's and a client's in one script, with errors of their type", function()
     local server <close> = start_server()
-    local c <close> = client.connect { address = server.address, headers = { ["x-spec"] = "1" } }
+    local c <close> = client.connect { address = server.address, metadata = { ["x-spec"] = "1" } }
     c:start_workflow("never", { id = "one", task_queue = "nobody" })
     local ok, e = pcall(c.start_workflow, c, "never", { id = "one", task_queue = "nobody" })
     assert.is_false(ok)
@@ -155,6 +155,43 @@ describe("a server in another process", function()
     assert.are.equal(1, c:count_workflows "WorkflowType = 'never'")
   end)
 
+  it("is told another API key and other headers at any time", function()
+    local server <close> = start_server()
+    local c <close> = client.connect {
+      address = server.address, api_key = "first", tls = false, authority = "elsewhere",
+      metadata = { ["x-bin"] = "\0\xff" },
+      keepalive = { interval = "20s", timeout = 5 }, retry = { max_retries = 1, randomization_factor = 0 },
+    }
+    c:set_api_key "second"
+    c:set_metadata { ["x-spec"] = "1" }
+    assert.has_error(function() c:set_metadata { ["X-Spec"] = "1" } end)
+    assert.has_error(function() c:set_api_key(function() end) end)
+    local ok, e = pcall(c.set_metadata, c, { authorization = "Basic x" })
+    assert.is_false(ok)
+    assert.matches("not both", e)
+    assert.are.equal(0, c:count_workflows())
+    c:set_api_key()
+    c:set_metadata()
+    assert.are.equal(0, c:count_workflows())
+    local env <close> = client.connect {}
+    ok, e = pcall(env.set_api_key, env, "x")
+    assert.is_false(ok)
+    assert.matches("embedded server takes none", e)
+  end)
+
+  it("is asked as often as the options of retry say", function()
+    local began = core.mono_ns()
+    local c <close> = client.connect {
+      address = "localhost:1", lazy = true,
+      retry = { initial_interval = 0.2, multiplier = 1, randomization_factor = 0, max_retries = 2 },
+    }
+    local ok, e = pcall(c.count_workflows, c)
+    local seconds = (core.mono_ns() - began) / 1e9
+    assert.is_false(ok)
+    assert.matches("nothing listens there", tostring(e))
+    assert.is_true(seconds > 0.39 and seconds < 5, tostring(seconds))
+  end)
+
   it("that is not there is told by connect", function()
     local ok, e = pcall(client.connect, { address = "localhost:1", connect_timeout = 0.3 })
     assert.is_false(ok)
@@ -163,8 +200,16 @@ describe("a server in another process", function()
       ["host:port"] = { address = "nowhere" },
       ["exclude each other"] = { address = "localhost:1", db_filename = "x" },
       ["needs an address"] = { api_key = "x", db_filename = "x" },
-      ["ca_file"] = { address = "localhost:1", tls = { ca_fil = "x" } },
-      ["/no/such.pem"] = { address = "localhost:1", tls = { ca_file = "/no/such.pem" } },
+      ["did you mean 'client_cert'"] = { address = "localhost:1", tls = { client_cer = "x" } },
+      ["/no/such.pem"] = { address = "localhost:1", tls = { server_root_ca_cert_path = "/no/such.pem" } },
+      ["server_root_ca_cert_path"] = { address = "localhost:1", tls = { server_root_ca_cert = "/a/file" } },
+      ["client_private_key is missing"] = { address = "localhost:1", tls = { client_cert = "-----BEGIN " } },
+      ["metadata holds texts"] = { address = "localhost:1", metadata = { a = 1 } },
+      ["'A'"] = { address = "localhost:1", metadata = { A = "1" } },
+      ["an API key is a string"] = { address = "localhost:1", api_key = print },
+      ["'interval' must be more than 0"] = { address = "localhost:1", keepalive = { interval = 0 } },
+      ["'randomization_factor' is from 0 to 1"] = { address = "localhost:1", retry = { randomization_factor = 2 } },
+      ["did you mean 'max_retries'"] = { address = "localhost:1", retry = { max_retrys = 2 } },
     } do
       ok, e = pcall(client.connect, options)
       assert.is_false(ok)

@@ -1,26 +1,26 @@
 /* A channel over gRPC. Each call is one batch of six operations; its completion makes the result.
  * A call is held by its maker and by the completion thread; the last to let go frees it, so a cancel
  * may race with the end. Thread: any; completions on the channel's own thread. */
-#include <grpc/grpc_security.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "rpc/grpc.h"
 #include "rpc/grpc/common.h"
+#include "rpc/grpc/credentials.h"
+#include "rpc/grpc/headers.h"
 
-#define GRPC_CLIENT_NAME "temporal-lua"
-#define GRPC_CLIENT_VERSION "0.1.0"
-#define SYSTEM_AUTHORITIES "/etc/ssl/certs/ca-certificates.crt"
-#define HEADERS_OWN 4
-#define HEADERS_MAX 64
 #define CLOSE_WAIT_MS 5000
+#define KEEPALIVE_MS 30000
+#define KEEPALIVE_TIMEOUT_MS 15000
+#define CONNECT_MS 5000       /* one attempt to connect */
+#define RECONNECT_MS_MAX 1000 /* the longest pause between two attempts */
 
 struct channel {
     struct tl_channel base;
@@ -28,8 +28,9 @@ struct channel {
     grpc_completion_queue *cq;
     pthread_t thread;
     grpc_slice paths[TL_METHOD_COUNT];
-    grpc_metadata headers[HEADERS_MAX];
-    size_t header_count;
+    pthread_mutex_t mutex;
+    struct tl_grpc_headers *headers; /* guarded; a set never changes */
+    bool tls;
     atomic_size_t live; /* calls not yet freed */
 };
 
@@ -82,6 +83,22 @@ static struct tl_str details_of(const grpc_metadata_array *trailing)
     return (struct tl_str){0};
 }
 
+/* A connection that could not be made is told with what to look at. */
+static struct tl_rpc_result *failure_of(struct call *c)
+{
+    struct tl_str message = tl_grpc_slice_str(&c->message), details = details_of(&c->trailing);
+    const char *hint = c->status == GRPC_STATUS_UNAVAILABLE
+                           ? tl_grpc_connect_hint(message, channel_of(c->base.channel)->tls)
+                           : NULL;
+    char text[2048];
+    if (hint) {
+        snprintf(text, sizeof text, "%s (%.*s)", hint, TL_STR_FMT(message));
+        message = tl_str(text);
+    }
+    return tl_rpc_result_new(c->method, c->ud, (int)c->status, message, details,
+                             (struct tl_str){0});
+}
+
 static struct tl_rpc_result *result_of(struct call *c)
 {
     struct tl_str none = {0};
@@ -89,8 +106,7 @@ static struct tl_rpc_result *result_of(struct call *c)
     char *body = NULL;
     size_t n = 0;
     if (c->status != GRPC_STATUS_OK) {
-        return tl_rpc_result_new(c->method, c->ud, (int)c->status, tl_grpc_slice_str(&c->message),
-                                 details_of(&c->trailing), none);
+        return failure_of(c);
     }
     if (!c->reply) {
         return tl_rpc_result_new(c->method, c->ud, GRPC_STATUS_INTERNAL,
@@ -124,10 +140,13 @@ static grpc_call_error start(struct channel *ch, struct call *c, struct tl_str r
 {
     grpc_byte_buffer *body = tl_grpc_buffer(request);
     grpc_op ops[6];
+    pthread_mutex_lock(&ch->mutex);
+    struct tl_grpc_headers *headers = tl_grpc_headers_retain(ch->headers);
+    pthread_mutex_unlock(&ch->mutex);
     memset(ops, 0, sizeof ops);
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-    ops[0].data.send_initial_metadata.count = ch->header_count;
-    ops[0].data.send_initial_metadata.metadata = ch->headers;
+    ops[0].data.send_initial_metadata.count = headers->count;
+    ops[0].data.send_initial_metadata.metadata = headers->list;
     ops[1].op = GRPC_OP_SEND_MESSAGE;
     ops[1].data.send_message.send_message = body;
     ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
@@ -141,6 +160,7 @@ static grpc_call_error start(struct channel *ch, struct call *c, struct tl_str r
     ops[5].data.recv_status_on_client.status_details = &c->message;
     grpc_call_error e = grpc_call_start_batch(c->grpc, ops, 6, tl_grpc_tag_sent(&c->tag), NULL);
     grpc_byte_buffer_destroy(body);
+    tl_grpc_headers_release(headers);
     return e;
 }
 
@@ -196,10 +216,15 @@ static void free_slices(struct channel *ch)
     for (size_t i = 0; i < TL_METHOD_COUNT; i++) {
         grpc_slice_unref(ch->paths[i]);
     }
-    for (size_t i = 0; i < ch->header_count; i++) {
-        grpc_slice_unref(ch->headers[i].key);
-        grpc_slice_unref(ch->headers[i].value);
-    }
+}
+
+static void free_channel(struct channel *ch)
+{
+    free_slices(ch);
+    tl_grpc_headers_release(ch->headers);
+    pthread_mutex_destroy(&ch->mutex);
+    tl_mem_free(ch);
+    grpc_shutdown_blocking();
 }
 
 static void close_channel(struct tl_channel *base)
@@ -215,102 +240,10 @@ static void close_channel(struct tl_channel *base)
     grpc_completion_queue_shutdown(ch->cq);
     pthread_join(ch->thread, NULL);
     grpc_completion_queue_destroy(ch->cq);
-    free_slices(ch);
-    tl_mem_free(ch);
-    grpc_shutdown_blocking();
+    free_channel(ch);
 }
 
 /* --- open ---------------------------------------------------------------------------------------- */
-
-static tl_rc add_header(struct channel *ch, const char *name, struct tl_str value,
-                        struct tl_error *err)
-{
-    grpc_metadata *m = &ch->headers[ch->header_count];
-    memset(m, 0, sizeof *m);
-    m->key = tl_grpc_slice(tl_str(name));
-    m->value = tl_grpc_slice(value);
-    ch->header_count++; /* freed with the channel */
-    if (!grpc_header_key_is_legal(m->key) || strncmp(name, "grpc-", 5) == 0) {
-        return tl_error_set(err, TL_EINVAL, "'%s' cannot be the name of a header", name);
-    }
-    if (!grpc_is_binary_header(m->key) && !grpc_header_nonbin_value_is_legal(m->value)) {
-        return tl_error_set(err, TL_EINVAL, "the header '%s' has characters that cannot be sent",
-                            name);
-    }
-    return TL_OK;
-}
-
-static tl_rc add_headers(struct channel *ch, const struct tl_grpc_channel_options *o,
-                         struct tl_error *err)
-{
-    tl_rc rc = add_header(ch, "client-name", TL_STR_LIT(GRPC_CLIENT_NAME), err);
-    if (rc == TL_OK) {
-        rc = add_header(ch, "client-version", TL_STR_LIT(GRPC_CLIENT_VERSION), err);
-    }
-    if (rc == TL_OK && o->namespace_name && *o->namespace_name) {
-        rc = add_header(ch, "temporal-namespace", tl_str(o->namespace_name), err);
-    }
-    if (rc == TL_OK && o->api_key && *o->api_key) {
-        size_t n = strlen(o->api_key) + sizeof "Bearer ";
-        char *text = tl_mem_alloc(n);
-        snprintf(text, n, "Bearer %s", o->api_key);
-        rc = add_header(ch, "authorization", tl_str(text), err);
-        tl_mem_free(text);
-    }
-    if (rc == TL_OK && o->header_count > HEADERS_MAX - HEADERS_OWN) {
-        rc = tl_error_set(err, TL_EINVAL, "at most %d headers can be added",
-                          HEADERS_MAX - HEADERS_OWN);
-    }
-    for (size_t i = 0; rc == TL_OK && i < o->header_count; i++) {
-        rc = add_header(ch, o->headers[i].name, tl_str(o->headers[i].value), err);
-    }
-    return rc;
-}
-
-static tl_rc read_pair(const struct tl_grpc_channel_options *o, grpc_ssl_pem_key_cert_pair *pair,
-                       struct tl_error *err)
-{
-    char *text = NULL;
-    if (!o->cert_file != !o->key_file) {
-        return tl_error_set(err, TL_EINVAL,
-                            "a client certificate and its key have to be given together");
-    }
-    tl_rc rc =
-        o->cert_file ? tl_grpc_read_pem("client certificate", o->cert_file, &text, err) : TL_OK;
-    pair->cert_chain = text;
-    text = NULL;
-    if (rc == TL_OK && o->key_file) {
-        rc = tl_grpc_read_pem("client key", o->key_file, &text, err);
-    }
-    pair->private_key = text;
-    return rc;
-}
-
-static tl_rc make_credentials(const struct tl_grpc_channel_options *o,
-                              grpc_channel_credentials **out, struct tl_error *err)
-{
-    grpc_ssl_pem_key_cert_pair pair = {0};
-    const char *ca_file = o->ca_file;
-    char *ca = NULL;
-    if (!o->tls) {
-        *out = grpc_insecure_credentials_create();
-        return TL_OK;
-    }
-    if (!ca_file && access(SYSTEM_AUTHORITIES, R_OK) == 0) {
-        ca_file = SYSTEM_AUTHORITIES;
-    }
-    tl_rc rc = ca_file ? tl_grpc_read_pem("certificate authorities", ca_file, &ca, err) : TL_OK;
-    if (rc == TL_OK) {
-        rc = read_pair(o, &pair, err);
-    }
-    if (rc == TL_OK) {
-        *out = grpc_ssl_credentials_create(ca, pair.cert_chain ? &pair : NULL, NULL, NULL);
-    }
-    tl_mem_free(ca);
-    tl_mem_free((void *)(uintptr_t)pair.cert_chain);
-    tl_mem_free((void *)(uintptr_t)pair.private_key);
-    return rc;
-}
 
 static grpc_arg int_arg(const char *key, int value)
 {
@@ -325,11 +258,19 @@ static grpc_arg text_arg(const char *key, const char *value)
                       .value.string = (char *)(uintptr_t)value};
 }
 
+static int ms_arg(int64_t ms, int standard)
+{
+    if (ms < 0) {
+        return INT_MAX; /* the library's word for never */
+    }
+    return ms == 0 ? standard : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
 static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_options *o,
                               grpc_channel_credentials *credentials)
 {
-    int keepalive = o->keepalive_ms > 0 ? (int)o->keepalive_ms : 30000;
-    int timeout = o->keepalive_timeout_ms > 0 ? (int)o->keepalive_timeout_ms : 15000;
+    int keepalive = ms_arg(o->keepalive_ms, KEEPALIVE_MS);
+    int timeout = ms_arg(o->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_MS);
     grpc_arg args[20];
     size_t n = 0;
     args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, TL_GRPC_MESSAGE_BYTES_MAX);
@@ -345,13 +286,16 @@ static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_o
     args[n++] = int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
     args[n++] = int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    args[n++] = int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+    args[n++] = int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS);
     args[n++] = int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    args[n++] = int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
-    args[n++] =
-        text_arg(GRPC_ARG_PRIMARY_USER_AGENT_STRING, GRPC_CLIENT_NAME "/" GRPC_CLIENT_VERSION);
-    if (o->server_name && *o->server_name) {
-        args[n++] = text_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, o->server_name);
+    args[n++] = int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MS_MAX);
+    args[n++] = text_arg(GRPC_ARG_PRIMARY_USER_AGENT_STRING,
+                         TL_GRPC_CLIENT_NAME "/" TL_GRPC_CLIENT_VERSION);
+    if (o->domain && *o->domain) {
+        args[n++] = text_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, o->domain);
+    }
+    if (o->authority && *o->authority) {
+        args[n++] = text_arg(GRPC_ARG_DEFAULT_AUTHORITY, o->authority);
     }
     TL_ASSERT(n <= sizeof args / sizeof args[0]);
     ch->grpc = grpc_channel_create(o->address, credentials, &(grpc_channel_args){n, args});
@@ -389,12 +333,11 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
     for (int i = 0; i < TL_METHOD_COUNT; i++) {
         ch->paths[i] = tl_grpc_slice(tl_str(tl_method_info((enum tl_method)i)->path));
     }
-    rc = add_headers(ch, o, err);
+    pthread_mutex_init(&ch->mutex, NULL);
+    ch->tls = o->tls;
+    rc = tl_grpc_headers_new(&ch->headers, o, err);
     if (rc == TL_OK) {
-        rc = make_credentials(o, &credentials, err);
-    }
-    if (rc == TL_OK && !credentials) {
-        rc = tl_error_set(err, TL_EINVAL, "the certificates are not usable");
+        rc = tl_grpc_channel_credentials(o, &credentials, err);
     }
     if (rc == TL_OK) {
         make_grpc_channel(ch, o, credentials);
@@ -410,11 +353,45 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
         grpc_channel_credentials_release(credentials);
     }
     if (rc != TL_OK) {
-        free_slices(ch);
-        tl_mem_free(ch);
-        grpc_shutdown_blocking();
+        free_channel(ch);
         return rc;
     }
     *out = &ch->base;
     return TL_OK;
+}
+
+/* --- headers ------------------------------------------------------------------------------------- */
+
+static tl_rc swap_headers(struct channel *ch, tl_rc rc, struct tl_grpc_headers *made)
+{
+    if (rc == TL_OK) {
+        struct tl_grpc_headers *old = ch->headers;
+        ch->headers = made;
+        tl_grpc_headers_release(old);
+    }
+    return rc;
+}
+
+tl_rc tl_grpc_channel_set_api_key(struct tl_channel *base, const char *api_key,
+                                  struct tl_error *err)
+{
+    struct channel *ch = channel_of(base);
+    struct tl_grpc_headers *made;
+    pthread_mutex_lock(&ch->mutex);
+    tl_rc rc = tl_grpc_headers_with_api_key(&made, ch->headers, api_key, err);
+    rc = swap_headers(ch, rc, made);
+    pthread_mutex_unlock(&ch->mutex);
+    return rc;
+}
+
+tl_rc tl_grpc_channel_set_metadata(struct tl_channel *base, const struct tl_grpc_header *metadata,
+                                   size_t count, struct tl_error *err)
+{
+    struct channel *ch = channel_of(base);
+    struct tl_grpc_headers *made;
+    pthread_mutex_lock(&ch->mutex);
+    tl_rc rc = tl_grpc_headers_with_metadata(&made, ch->headers, metadata, count, err);
+    rc = swap_headers(ch, rc, made);
+    pthread_mutex_unlock(&ch->mutex);
+    return rc;
 }

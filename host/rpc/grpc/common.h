@@ -13,6 +13,8 @@
 #define TL_GRPC_MESSAGE_BYTES_MAX (128 * 1024 * 1024)
 #define TL_GRPC_METADATA_BYTES_MAX (256 * 1024)
 #define TL_GRPC_DETAILS_KEY "grpc-status-details-bin"
+#define TL_GRPC_CLIENT_NAME "temporal-lua"
+#define TL_GRPC_CLIENT_VERSION "0.1.0"
 
 /* Starts the library, or counts one more user of it; its log lines go to ours, at most one a second.
  * Each start is ended by grpc_shutdown_blocking. */

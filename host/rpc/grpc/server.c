@@ -1,7 +1,6 @@
 /* The listening side: ports, credentials, life. Thread: the owner's, and one for completions. */
 #include "rpc/grpc/server.h"
 
-#include <grpc/grpc_security.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +57,11 @@ static tl_rc listen_on(struct tl_grpc_server *s, const struct addrinfo *list, co
         address_text(a, s->port ? s->port : port, text, sizeof text);
         int bound = grpc_server_add_http2_port(s->grpc, text, credentials);
         if (!bound && !s->port) {
-            return tl_error_set(err, TL_EIO, "cannot listen on %s", text);
+            return s->files ? tl_error_set(err, TL_EINVAL,
+                                           "cannot listen on %s: the certificate and the key are "
+                                           "not usable together",
+                                           text)
+                            : tl_error_set(err, TL_EIO, "cannot listen on %s", text);
         }
         s->port = s->port ? s->port : bound;
     }
@@ -79,46 +82,6 @@ static tl_rc resolve_and_listen(struct tl_grpc_server *s, const struct tl_grpc_s
     }
     rc = listen_on(s, list, name, o->port, credentials, err);
     freeaddrinfo(list);
-    return rc;
-}
-
-/* --- credentials ---------------------------------------------------------------------------------- */
-
-static tl_rc make_credentials(const struct tl_grpc_server_options *o, grpc_server_credentials **out,
-                              struct tl_error *err)
-{
-    grpc_ssl_pem_key_cert_pair pair;
-    char *cert = NULL, *key = NULL, *ca = NULL;
-    if (!o->cert_file != !o->key_file || (o->client_ca_file && !o->cert_file)) {
-        return tl_error_set(err, TL_EINVAL,
-                            "TLS wants the server's certificate and key, and a client authority "
-                            "only beside them");
-    }
-    if (!o->cert_file) {
-        *out = grpc_insecure_server_credentials_create();
-        return TL_OK;
-    }
-    tl_rc rc = tl_grpc_read_pem("server certificate", o->cert_file, &cert, err);
-    if (rc == TL_OK) {
-        rc = tl_grpc_read_pem("server key", o->key_file, &key, err);
-    }
-    if (rc == TL_OK && o->client_ca_file) {
-        rc = tl_grpc_read_pem("client authorities", o->client_ca_file, &ca, err);
-    }
-    if (rc == TL_OK) {
-        pair = (grpc_ssl_pem_key_cert_pair){key, cert};
-        *out = grpc_ssl_server_credentials_create_ex(
-            ca, &pair, 1,
-            ca ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-               : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
-            NULL);
-        if (!*out) {
-            rc = tl_error_set(err, TL_EINVAL, "the server's certificate and key are not usable");
-        }
-    }
-    tl_mem_free(cert);
-    tl_mem_free(key);
-    tl_mem_free(ca);
     return rc;
 }
 
@@ -198,8 +161,10 @@ static void server_free(struct tl_grpc_server *s, bool has_thread)
     grpc_completion_queue_destroy(s->cq);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->mutex);
+    struct tl_grpc_cert_files *files = s->files;
     tl_mem_free(s);
-    grpc_shutdown_blocking();
+    grpc_shutdown_blocking(); /* only now does nobody ask for certificates any more */
+    tl_grpc_cert_files_free(files);
 }
 
 tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_server_options *o,
@@ -208,7 +173,7 @@ tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_serv
     grpc_server_credentials *credentials = NULL;
     struct tl_grpc_server *s = server_new(service);
     bool has_thread = pthread_create(&s->thread, NULL, serve, s->cq) == 0;
-    tl_rc rc = has_thread ? make_credentials(o, &credentials, err)
+    tl_rc rc = has_thread ? tl_grpc_server_credentials(o, &credentials, &s->files, err)
                           : tl_error_set(err, TL_EIO, "cannot start a thread");
     if (rc == TL_OK) {
         rc = resolve_and_listen(s, o, credentials, err);

@@ -9,12 +9,14 @@
 #include "base/list.h"
 #include "rpc/grpc.h"
 #include "rpc/grpc/common.h"
+#include "rpc/grpc/credentials.h"
 
 struct tl_grpc_server {
     const struct tl_rpc_service *service;
     grpc_server *grpc;
     grpc_completion_queue *cq;
     pthread_t thread;
+    struct tl_grpc_cert_files *files; /* NULL: plain text */
     int port;
     struct tl_grpc_tag shutdown_tag;
     atomic_bool closing;

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "embed/embed_int.h"
 #include "include/temporal_lua.h"
+#include "rpc/grpc.h"
 
 static char folder[] = "test-embed-XXXXXX";
 
@@ -259,6 +261,50 @@ static void bad_arguments_are_values(void **state)
     tlua_server_close(server);
 }
 
+/* The same calls over a port. */
+static void a_server_elsewhere_is_reached(void **state)
+{
+    tlua_server_options so = TLUA_SERVER_OPTIONS_INIT;
+    tlua_connect_options co = TLUA_CONNECT_OPTIONS_INIT;
+    tlua_start_options start = TLUA_START_OPTIONS_INIT;
+    const tlua_header good = {"x-spec", {"1", 1}}, bad = {"X", {"1", 1}}, none = {NULL, {"1", 1}};
+    tlua_server *server;
+    tlua_client *client, *local;
+    tlua_error err;
+    struct tl_grpc_server *port;
+    struct tl_grpc_server_options po = {.ip = "127.0.0.1"};
+    char address[32], run_id[64];
+    (void)state;
+    assert_int_equal(tlua_server_open(&so, &server, &err), TLUA_OK);
+    assert_int_equal(tl_grpc_server_open(&port, &po, tl_server_service(server->server), NULL),
+                     TL_OK);
+    assert_int_equal(tlua_client_connect(NULL, &client, &err), TLUA_EINVAL);
+    assert_int_equal(tlua_client_connect(&co, &client, &err), TLUA_EINVAL);
+    assert_non_null(strstr(err.message, "host:port"));
+    snprintf(address, sizeof address, "127.0.0.1:%d", tl_grpc_server_port(port));
+    co.address = address;
+    co.metadata = &bad;
+    co.metadata_count = 1;
+    assert_int_equal(tlua_client_connect(&co, &client, &err), TLUA_EINVAL);
+    co.metadata = &good;
+    assert_int_equal(tlua_client_connect(&co, &client, &err), TLUA_OK);
+    start.workflow_id = "w";
+    start.workflow_type = "Gate";
+    start.task_queue = "q";
+    assert_int_equal(tlua_client_start(client, &start, run_id, &err), TLUA_OK);
+    assert_int_equal(tlua_client_set_api_key(client, "key\n", &err), TLUA_EINVAL);
+    assert_int_equal(tlua_client_set_api_key(client, "key", &err), TLUA_OK);
+    assert_int_equal(tlua_client_set_metadata(client, &none, 1, &err), TLUA_EINVAL);
+    assert_int_equal(tlua_client_set_metadata(client, NULL, 0, &err), TLUA_OK);
+    assert_int_equal(tlua_client_terminate(client, "w", run_id, "enough", &err), TLUA_OK);
+    tlua_client_close(client);
+    assert_int_equal(tlua_client_open(server, NULL, &local, &err), TLUA_OK);
+    assert_int_equal(tlua_client_set_api_key(local, "key", &err), TLUA_EINVAL);
+    tlua_client_close(local);
+    tl_grpc_server_close(port);
+    tlua_server_close(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +312,7 @@ int main(void)
         cmocka_unit_test(signals_queries_and_taken_ids),
         cmocka_unit_test(failures_and_terminations_are_told),
         cmocka_unit_test(bad_arguments_are_values),
+        cmocka_unit_test(a_server_elsewhere_is_reached),
     };
     return cmocka_run_group_tests(tests, write_script, remove_folder);
 }

@@ -306,10 +306,10 @@ static void a_port_in_use_is_told(void **state)
     assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
     o = (struct tl_grpc_server_options){.ip = "no.such.host.invalid"};
     assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
-    o = (struct tl_grpc_server_options){.cert_file = "/no/such/file", .key_file = "/no/such/file"};
+    o = (struct tl_grpc_server_options){.cert_path = "/no/such/file", .key_path = "/no/such/file"};
     assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
     assert_non_null(strstr(err.message, "/no/such/file"));
-    o = (struct tl_grpc_server_options){.cert_file = "/no/such/file"};
+    o = (struct tl_grpc_server_options){.cert_path = "/no/such/file"};
     assert_int_equal(tl_grpc_server_open(&second, &o, &s.face, &err), TL_EINVAL);
     tl_grpc_server_close(server);
 }
@@ -325,16 +325,61 @@ static void wrong_options_are_told(void **state)
         struct tl_grpc_channel_options o = {.address = bad[i]};
         assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
     }
-    struct tl_grpc_header header = {"Upper", "x"};
-    struct tl_grpc_channel_options o = {
-        .address = "localhost:1", .headers = &header, .header_count = 1};
-    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
-    header = (struct tl_grpc_header){"fine", "line\nbreak"};
-    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
-    o = (struct tl_grpc_channel_options){.address = "localhost:1", .tls = true, .ca_file = "/none"};
-    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
-    o = (struct tl_grpc_channel_options){.address = "localhost:1", .tls = true, .key_file = "/x"};
-    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    static const struct tl_grpc_header upper = {"Upper", {"x", 1}}, line = {"fine", {"a\nb", 3}},
+                                       own = {"grpc-timeout", {"1S", 2}},
+                                       both = {"authorization", {"Basic x", 7}};
+    static const struct {
+        struct tl_grpc_channel_options o;
+        const char *message;
+    } rows[] = {
+        {{.metadata = &upper, .metadata_count = 1}, "'Upper'"},
+        {{.metadata = &line, .metadata_count = 1}, "'fine'"},
+        {{.metadata = &own, .metadata_count = 1}, "'grpc-timeout'"},
+        {{.metadata = &both, .metadata_count = 1, .api_key = "k"}, "not both"},
+        {{.api_key = "key\n"}, "API key"},
+        {{.tls = true, .server_root_ca_cert.path = "/none"}, "server_root_ca_cert '/none'"},
+        {{.tls = true, .server_root_ca_cert.text = "/a/file.pem"}, "server_root_ca_cert_path"},
+        {{.tls = true, .server_root_ca_cert = {"a", "b"}}, "not both"},
+        {{.tls = true, .client_cert.text = "-----BEGIN "}, "client_private_key is missing"},
+        {{.tls = true, .client_private_key.text = "-----BEGIN "}, "client_cert is missing"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tl_grpc_channel_options o = rows[i].o;
+        o.address = "localhost:1";
+        assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+        assert_non_null(strstr(err.message, rows[i].message));
+    }
+}
+
+/* What cannot be sent leaves what was there; calls go on all the while. */
+static void api_key_and_metadata_can_change(void **state)
+{
+    (void)state;
+    struct service s;
+    struct tl_error err;
+    service_init(&s);
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    struct tl_grpc_header many[80];
+    for (size_t i = 0; i < 80; i++) {
+        many[i] = (struct tl_grpc_header){"x-many", {"v", 1}};
+    }
+    const struct tl_grpc_header good = {"x-trace-bin", {"\0\xff", 2}},
+                                key = {"authorization", {"Basic x", 7}};
+    assert_int_equal(tl_grpc_channel_set_api_key(ch, "bad\n", &err), TL_EINVAL);
+    assert_int_equal(tl_grpc_channel_set_metadata(ch, &key, 1, &err), TL_EINVAL);
+    assert_int_equal(tl_grpc_channel_set_metadata(ch, many, 80, &err), TL_EINVAL);
+    assert_int_equal(tl_grpc_channel_set_metadata(ch, &good, 1, &err), TL_OK);
+    assert_int_equal(tl_grpc_channel_set_api_key(ch, NULL, &err), TL_OK);
+    assert_int_equal(tl_grpc_channel_set_metadata(ch, &key, 1, &err), TL_OK);
+    assert_int_equal(tl_grpc_channel_set_api_key(ch, "again", &err), TL_EINVAL);
+    assert_int_equal(tl_grpc_channel_set_metadata(ch, many, 60, &err), TL_OK);
+    assert_int_equal(tl_grpc_channel_set_api_key(ch, "again", &err), TL_OK);
+    struct tl_rpc_result *r = call(ch, TL_M_GetSystemInfo, TL_STR_LIT("x"), 5 * TL_NS_PER_S);
+    assert_int_equal(r->status, 0);
+    tl_rpc_result_free(r);
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
 }
 
 /* Bytes that are no HTTP/2 close their own connection and disturb nobody. */
@@ -408,80 +453,6 @@ static void many_calls_at_once(void **state)
     tl_grpc_server_close(server);
 }
 
-/* --- TLS ----------------------------------------------------------------------------------------- */
-
-static char folder[] = "/tmp/test_grpc_XXXXXX";
-
-static const char *file(const char *name)
-{
-    static char paths[4][128];
-    static unsigned turn;
-    char *path = paths[turn++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_certificates(void **state)
-{
-    char command[1024];
-    (void)state;
-    if (!mkdtemp(folder)) {
-        return -1;
-    }
-    snprintf(command, sizeof command,
-             "cd %s && for n in server client other; do openssl req -x509 -newkey ec -pkeyopt "
-             "ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext "
-             "subjectAltName=DNS:localhost -keyout $n.key -out $n.pem || exit 1; done "
-             ">openssl.log 2>&1",
-             folder);
-    return system(command);
-}
-
-static int remove_certificates(void **state)
-{
-    char command[256];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
-static void tls_wants_the_right_certificates(void **state)
-{
-    (void)state;
-    struct service s;
-    struct tl_error err = {0};
-    struct tl_grpc_server *server = NULL;
-    service_init(&s);
-    struct tl_grpc_server_options so = {.ip = "127.0.0.1",
-                                        .cert_file = file("server.pem"),
-                                        .key_file = file("server.key"),
-                                        .client_ca_file = file("client.pem")};
-    assert_int_equal(tl_grpc_server_open(&server, &so, &s.face, &err), TL_OK);
-    const struct {
-        const char *ca, *cert, *key, *server_name;
-        bool tls, good;
-    } rows[] = {
-        {"server.pem", "client.pem", "client.key", NULL, true, true},
-        {"server.pem", "other.pem", "other.key", NULL, true, false},
-        {"server.pem", NULL, NULL, NULL, true, false},
-        {"other.pem", "client.pem", "client.key", NULL, true, false},
-        {"server.pem", "client.pem", "client.key", "elsewhere", true, false},
-        {NULL, NULL, NULL, NULL, false, false},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct tl_grpc_channel_options o = {.tls = rows[i].tls, .server_name = rows[i].server_name};
-        o.ca_file = rows[i].ca ? file(rows[i].ca) : NULL;
-        o.cert_file = rows[i].cert ? file(rows[i].cert) : NULL;
-        o.key_file = rows[i].key ? file(rows[i].key) : NULL;
-        struct tl_channel *ch = open_channel_with(tl_grpc_server_port(server), o);
-        struct tl_rpc_result *r = call(ch, TL_M_GetSystemInfo, TL_STR_LIT("hush"), 5 * TL_NS_PER_S);
-        assert_int_equal(r->status, rows[i].good ? 0 : 14);
-        tl_rpc_result_free(r);
-        tl_channel_close(ch);
-    }
-    tl_grpc_server_close(server);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,8 +464,7 @@ int main(void)
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(garbage_disturbs_nobody),
         cmocka_unit_test(many_calls_at_once),
-        cmocka_unit_test_setup_teardown(tls_wants_the_right_certificates, make_certificates,
-                                        remove_certificates),
+        cmocka_unit_test(api_key_and_metadata_can_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

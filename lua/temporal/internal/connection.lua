@@ -1,0 +1,193 @@
+--- The options that lead to a Temporal server elsewhere: their check, what the environment adds, and
+--- the table that temporal.core takes.
+local options = require "temporal.internal.options"
+
+local connection = {}
+
+local duration, string_kind = { kind = "duration" }, { kind = "string" }
+local boolean, table_kind = { kind = "boolean" }, { kind = "table" }
+
+--- What only a server elsewhere can be told, as rows of temporal.connect's options.
+---@type table<string, temporal.OptionSpec>
+connection.spec = {
+  api_key = { kind = "any" },
+  tls = { kind = "any" },
+  metadata = table_kind,
+  lazy = boolean,
+  connect_timeout = duration,
+  keepalive = { kind = "any" },
+  retry = table_kind,
+  authority = string_kind,
+}
+
+local tls_spec = {
+  client_cert = string_kind,
+  client_cert_path = string_kind,
+  client_private_key = string_kind,
+  client_private_key_path = string_kind,
+  server_root_ca_cert = string_kind,
+  server_root_ca_cert_path = string_kind,
+  domain = string_kind,
+  disable_host_verification = boolean,
+}
+
+local keepalive_spec = { interval = duration, timeout = duration }
+
+local retry_spec = {
+  initial_interval = duration,
+  randomization_factor = { kind = "number" },
+  multiplier = { kind = "number" },
+  max_interval = duration,
+  max_elapsed_time = duration,
+  max_retries = { kind = "integer" },
+}
+
+---@class temporal.TLSOptions
+---@field client_cert? string PEM text of the client's certificate
+---@field client_cert_path? string its file, instead of the text
+---@field client_private_key? string PEM text of the key
+---@field client_private_key_path? string its file
+---@field server_root_ca_cert? string PEM text of the authorities; nil: the system's
+---@field server_root_ca_cert_path? string their file
+---@field domain? string name expected in the server's certificate; nil: the host of the address
+---@field disable_host_verification? boolean takes any certificate: for tests only
+
+---@class temporal.KeepAliveOptions
+---@field interval? number|string silence before a ping; nil: 30 s
+---@field timeout? number|string until the connection counts as dead; nil: 15 s
+
+---@class temporal.RetryOptions
+---@field initial_interval? number|string pause after the first failure; nil: 100 ms
+---@field randomization_factor? number share of a pause that is random, 0 to 1; nil: 0.2
+---@field multiplier? number of a pause over the one before; nil: 1.7
+---@field max_interval? number|string longest pause; nil: 5 s
+---@field max_elapsed_time? number|string of a call with all its attempts; nil: 30 s
+---@field max_retries? integer attempts after the first; nil: as many as the time allows
+
+--- A variable of the environment; an empty one counts as none.
+---@param name string
+---@return string?
+function connection.environment(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+local environment = connection.environment
+
+--- What is said about one PEM hides all that the environment says about it.
+local function from_environment(out, name, variable)
+  if out[name] == nil and out[name .. "_path"] == nil then
+    out[name], out[name .. "_path"] = environment(variable .. "_DATA"), environment(variable .. "_PATH")
+  end
+end
+
+local function truth(text)
+  return text == "true" or text == "1"
+end
+
+--- tls = true, false or a table; the environment fills in what is not said.
+local function tls_fields(given, api_key, level)
+  if given == nil then
+    local text = environment "TEMPORAL_TLS"
+    given = api_key ~= nil
+    if text then
+      given = truth(text)
+    end
+  end
+  if given == false then
+    return { tls = false }
+  end
+  local out = given == true and {} or options.check("temporal.connect: tls", tls_spec, given, level + 1)
+  from_environment(out, "client_cert", "TEMPORAL_TLS_CLIENT_CERT")
+  from_environment(out, "client_private_key", "TEMPORAL_TLS_CLIENT_KEY")
+  from_environment(out, "server_root_ca_cert", "TEMPORAL_TLS_SERVER_CA_CERT")
+  out.domain = out.domain or environment "TEMPORAL_TLS_SERVER_NAME"
+  if out.disable_host_verification == nil then
+    out.disable_host_verification = truth(environment "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION")
+  end
+  out.tls = true
+  return out
+end
+
+--- Checks an API key; the level is error's, counted from the caller.
+---@param where string
+---@param value any
+---@param level integer
+function connection.check_api_key(where, value, level)
+  if value ~= nil and type(value) ~= "string" then
+    error(("%s: an API key is a string, got %s; client:set_api_key changes it later"):format(where, type(value)),
+      level + 1)
+  end
+end
+
+--- Checks headers: texts under lower-case names.
+---@param where string
+---@param metadata table
+---@param level integer
+function connection.check_metadata(where, metadata, level)
+  for name, value in pairs(metadata) do
+    if type(name) ~= "string" or type(value) ~= "string" then
+      error(("%s: metadata holds texts under names, got %s = %s"):format(where, tostring(name), tostring(value)),
+        level + 1)
+    end
+  end
+end
+
+local function positive(where, o, level)
+  for name, value in pairs(o) do
+    if type(value) == "number" and value <= 0 then
+      error(("%s: option '%s' must be more than 0"):format(where, name), level + 1)
+    end
+  end
+end
+
+local function keepalive_fields(out, given, level)
+  if given == false then
+    out.keepalive_ms = -1
+  elseif given ~= nil and given ~= true then
+    local k = options.check("temporal.connect: keepalive", keepalive_spec, given, level + 1)
+    positive("temporal.connect: keepalive", k, level + 1)
+    out.keepalive_ms = k.interval and math.max(1, k.interval // 1000000)
+    out.keepalive_timeout_ms = k.timeout and math.max(1, k.timeout // 1000000)
+  end
+end
+
+local function retry_fields(out, given, level)
+  if not given then
+    return
+  end
+  local r = options.check("temporal.connect: retry", retry_spec, given, level + 1)
+  local where = "temporal.connect: retry"
+  if r.randomization_factor and not (r.randomization_factor >= 0 and r.randomization_factor <= 1) then
+    error(where .. ": option 'randomization_factor' is from 0 to 1", level + 1)
+  elseif r.multiplier and not (r.multiplier >= 1 and r.multiplier <= 1000) then
+    error(where .. ": option 'multiplier' is from 1 to 1000", level + 1)
+  elseif r.max_retries and (r.max_retries < 0 or r.max_retries > 1000000) then
+    error(where .. ": option 'max_retries' is from 0 to 1000000", level + 1)
+  end
+  if r.randomization_factor == 0 then
+    r.randomization_factor = -1 -- the core's word for none
+  end
+  for name, value in pairs(r) do
+    out["retry_" .. name] = value
+  end
+end
+
+--- The table of core.connect_address, from checked options of temporal.connect.
+---@param address string
+---@param o table
+---@param level integer as error's, counted from the caller
+---@return table
+function connection.fields(address, o, level)
+  connection.check_api_key("temporal.connect", o.api_key, level + 1)
+  local api_key = o.api_key or environment "TEMPORAL_API_KEY"
+  local out = tls_fields(o.tls, api_key, level + 1)
+  keepalive_fields(out, o.keepalive, level + 1)
+  retry_fields(out, o.retry, level + 1)
+  connection.check_metadata("temporal.connect", o.metadata or {}, level + 1)
+  out.address, out.api_key, out.metadata, out.authority = address, api_key, o.metadata, o.authority
+  out.namespace, out.identity = o.namespace, o.identity
+  return out
+end
+
+return connection
