@@ -68,6 +68,16 @@ bool tl_lua_run_dead(const struct tl_lua_run *run)
 
 /* --- commands --------------------------------------------------------------------------------- */
 
+bool tl_run_uses_flag(struct tl_lua_run *run, int flag)
+{
+    uint64_t bit = UINT64_C(1) << flag;
+    if (run->replaying) {
+        return (run->activation->lang_flags & bit) != 0;
+    }
+    run->out->lang_flags_used |= bit;
+    return true;
+}
+
 void *tl_cmd_need(lua_State *L, void *p)
 {
     if (!p) {
@@ -270,7 +280,7 @@ static void warn_text(lua_State *L, const char *text)
 /* A coroutine that failed while nobody waited for it: its error may never be seen otherwise. */
 static void warn_unseen(lua_State *L, struct tl_fiber *f, int index)
 {
-    if (!f->future.waits) {
+    if (!f->future.waits && !f->owned) {
         lua_pushfstring(L, "a coroutine of workflow.spawn failed: %s",
                         tl_sandbox_tostring(L, index, NULL));
         warn_text(L, lua_tostring(L, -1));

@@ -46,7 +46,13 @@ enum tl_slot {
 
 /* --- futures and fibers ------------------------------------------------------------------------- */
 
-enum tl_future_kind { TL_FUTURE_TIMER, TL_FUTURE_ACTIVITY, TL_FUTURE_FIBER };
+enum tl_future_kind {
+    TL_FUTURE_TIMER,
+    TL_FUTURE_ACTIVITY,
+    TL_FUTURE_FIBER,
+    TL_FUTURE_USER, /* workflow.future, and the waiters of sync.h */
+    TL_FUTURE_KIND_COUNT
+};
 enum tl_future_state { TL_FUTURE_PENDING, TL_FUTURE_DONE, TL_FUTURE_FAILED };
 
 struct tl_future;
@@ -85,6 +91,7 @@ struct tl_fiber {
     lua_State *await_co;                    /* the coroutine whose await blocks it */
     uint8_t kind, status, wake;
     bool cancel_pending; /* to be raised at its next await */
+    bool owned;          /* who spawned it looks at its error */
     bool abandon;        /* a handler that may be left unfinished without a warning */
     bool cancel_through; /* its cancellation went to the future it waits for */
     bool in_cond;
@@ -129,7 +136,10 @@ enum tl_lib {
 
 /* Logic flags, recorded in the run's history: what decides the order in which fibers run. A new
  * order gets a new number, and runs that recorded the old one keep it. */
-enum { TL_LANG_FLAG_FIFO = 1 };
+enum {
+    TL_LANG_FLAG_FIFO = 1,
+    TL_LANG_FLAG_WAIT_ALL_CANCELS = 2, /* cancelling a wait_all cancels what it waits for */
+};
 
 /* workflow.default_version: a run that passed a change before it was there. */
 enum { TL_DEFAULT_VERSION = -1 };
@@ -182,7 +192,7 @@ struct tl_lua_run {
     struct tl_fiber *ready, *ready_last;
     struct tl_fiber *fibers, *fibers_last;
     struct tl_fiber *conds, *conds_last;
-    uint32_t fiber_seq, timer_seq, activity_seq;
+    uint32_t fiber_seq, timer_seq, activity_seq, user_seq;
     uint64_t done_seq;
     uint32_t handlers_running;     /* fibers of signal handlers */
     uint32_t id_seq, query_id_seq; /* of tostring */
@@ -283,6 +293,9 @@ struct tl_future *tl_future_find(lua_State *L, struct tl_lua_run *run, enum tl_f
 /* The future at index; raises when it is none. */
 struct tl_future *tl_future_check(lua_State *L, int index);
 struct tl_future *tl_future_test(lua_State *L, int index);
+/* For a wait whose cancellation went through to the failed future at index: raises its error, as
+ * the cancellation of who waits when it is one. */
+int tl_future_raise_cancelled(lua_State *L, int index);
 /* Pushes a resolved future's values, or raises its error. Returns their number. */
 int tl_future_values(lua_State *L, int index);
 
@@ -319,6 +332,9 @@ void *tl_cmd_need(lua_State *L, void *p);
 /* The fiber's function has ended; its values, or its error, are on its stack from `first` on. */
 void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f, bool failed,
                         int first);
+/* Whether the run behaves as the logic flag says: always when it is not replaying, which records the
+ * flag; on replay when the flag was recorded. */
+bool tl_run_uses_flag(struct tl_lua_run *run, int flag);
 /* Fails the workflow task with the error value at index. */
 void tl_run_fail_task(lua_State *L, struct tl_lua_run *run, int index);
 /* Whether the fiber runs a handler of the script that the workflow ought to wait for. */

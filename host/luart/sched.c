@@ -82,7 +82,7 @@ static void wake(struct tl_lua_run *run, struct tl_fiber *f, enum tl_wake reason
 
 static lua_Integer pending_key(enum tl_future_kind kind, uint32_t seq)
 {
-    return (lua_Integer)seq * 2 + (kind == TL_FUTURE_ACTIVITY);
+    return (lua_Integer)seq * TL_FUTURE_KIND_COUNT + (lua_Integer)kind;
 }
 
 static int future_result(lua_State *L)
@@ -104,6 +104,42 @@ static int future_done(lua_State *L)
     return 1;
 }
 
+static struct tl_future *check_user(lua_State *L, const char *what)
+{
+    struct tl_future *future = tl_future_check(L, 1);
+    tl_command_check(L, what);
+    if (future->kind != TL_FUTURE_USER) {
+        luaL_error(L, "%s: only what workflow.future made can be given a result", what);
+    }
+    return future;
+}
+
+/* resolve(...) -> whether it was pending: the first result stays. */
+static int future_resolve(lua_State *L)
+{
+    struct tl_future *future = check_user(L, "future:resolve");
+    bool pending = future->state == TL_FUTURE_PENDING;
+    if (pending) {
+        tl_future_resolve(L, tl_run_of(L), future, false, lua_gettop(L) - 1);
+    }
+    lua_pushboolean(L, pending);
+    return 1;
+}
+
+/* fail(err) -> whether it was pending. */
+static int future_fail(lua_State *L)
+{
+    struct tl_future *future = check_user(L, "future:fail");
+    bool pending = future->state == TL_FUTURE_PENDING;
+    luaL_checkany(L, 2);
+    lua_settop(L, 2);
+    if (pending) {
+        tl_future_resolve(L, tl_run_of(L), future, true, 1);
+    }
+    lua_pushboolean(L, pending);
+    return 1;
+}
+
 /* The error it failed with, or nil. */
 static int future_error(lua_State *L)
 {
@@ -117,10 +153,9 @@ static int future_error(lua_State *L)
 
 static int future_index(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"result", future_result},
-                                       {"cancel", future_cancel},
-                                       {"done", future_done},
-                                       {"error", future_error}};
+    static const luaL_Reg methods[] = {{"result", future_result},   {"cancel", future_cancel},
+                                       {"done", future_done},       {"error", future_error},
+                                       {"resolve", future_resolve}, {"fail", future_fail}};
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         if (strcmp(key, methods[i].name) == 0) {
@@ -128,7 +163,8 @@ static int future_index(lua_State *L)
             return 1;
         }
     }
-    return luaL_error(L, "a future has no '%s' (it has result, cancel, done and error)",
+    return luaL_error(L,
+                      "a future has no '%s' (it has result, cancel, done, error, resolve and fail)",
                       tl_sandbox_tostring(L, 2, NULL));
 }
 
@@ -167,7 +203,9 @@ struct tl_future *tl_future_new(lua_State *L, struct tl_lua_run *run, enum tl_fu
     struct tl_future *future = lua_newuserdatauv(L, sizeof *future, 1);
     memset(future, 0, sizeof *future);
     future->kind = (uint8_t)kind;
-    future->seq = kind == TL_FUTURE_TIMER ? ++run->timer_seq : ++run->activity_seq;
+    future->seq = kind == TL_FUTURE_TIMER      ? ++run->timer_seq
+                  : kind == TL_FUTURE_ACTIVITY ? ++run->activity_seq
+                                               : ++run->user_seq;
     set_future_meta(L);
     tl_slot_table(L, run, TL_SLOT_PENDING);
     lua_pushvalue(L, -2);
@@ -272,6 +310,12 @@ void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *fu
         tl_cmd_new(L, TL_CMD_CANCEL_TIMER)->seq = future->seq;
         tl_vm_push_error(L, "CancelledError", "the timer was cancelled");
         tl_future_resolve(L, run, future, true, 1);
+        break;
+    case TL_FUTURE_USER:
+        tl_vm_push_error(L, "CancelledError", "the future was cancelled");
+        tl_future_resolve(L, run, future, true, 1);
+        break;
+    case TL_FUTURE_KIND_COUNT:
         break;
     case TL_FUTURE_ACTIVITY:
         if (!future->cancel_requested) {
@@ -477,6 +521,17 @@ enum tl_wake tl_await_end(lua_State *L)
     return reason;
 }
 
+int tl_future_raise_cancelled(lua_State *L, int index)
+{
+    lua_getiuservalue(L, index, 1);
+    if (tl_vm_error_has(L, -1, "CancelledError")) {
+        tl_vm_push_error(L, "CancelledError", "cancelled");
+        lua_insert(L, -2);
+        lua_setfield(L, -2, "cause");
+    }
+    return lua_error(L);
+}
+
 static int future_awaited(lua_State *L, int status, lua_KContext ctx)
 {
     struct tl_fiber *f = tl_run_of(L)->current;
@@ -489,18 +544,8 @@ static int future_awaited(lua_State *L, int status, lua_KContext ctx)
     if (reason == TL_WAKE_CANCEL) {
         return tl_await_raise_cancelled(L);
     }
-    if (through && future->state == TL_FUTURE_FAILED) {
-        lua_getiuservalue(L, 1, 1);
-        if (tl_vm_error_has(L, -1, "CancelledError")) {
-            /* The cancellation was this fiber's: it is raised as such, whatever it waited for. */
-            tl_vm_push_error(L, "CancelledError", "cancelled");
-            lua_insert(L, -2);
-            lua_setfield(L, -2, "cause");
-            return lua_error(L);
-        }
-        return lua_error(L);
-    }
-    return tl_future_values(L, 1);
+    return through && future->state == TL_FUTURE_FAILED ? tl_future_raise_cancelled(L, 1)
+                                                        : tl_future_values(L, 1);
 }
 
 int tl_future_await(lua_State *L)

@@ -1,4 +1,4 @@
-/* Waiting for several futures: wait_any, wait_all, as_completed, select. See sandbox.def.
+/* Waiting for several futures: wait_any, wait_all, as_completed. See sandbox.def.
  * Each is a step function: it looks, and either answers or waits and is called again.
  * Thread: the run's. Owner: Lua memory. */
 #include "luart/options.h"
@@ -137,11 +137,15 @@ static int all_step(lua_State *L, lua_Integer n)
         pending = pending || future->state == TL_FUTURE_PENDING;
         if (future->state == TL_FUTURE_FAILED) {
             lua_rawgeti(L, 1, i);
-            return tl_future_values(L, lua_gettop(L)); /* raises */
+            return lua_toboolean(L, 2) ? tl_future_raise_cancelled(L, lua_gettop(L))
+                                       : tl_future_values(L, lua_gettop(L)); /* raises */
         }
     }
     if (pending) {
         return wait_pending(L, 1, n, all_woken);
+    }
+    if (lua_toboolean(L, 2)) {
+        return tl_await_raise_cancelled(L); /* they ended well all the same */
     }
     lua_createtable(L, (int)n, 1);
     int results = lua_gettop(L);
@@ -157,17 +161,28 @@ static int all_step(lua_State *L, lua_Integer n)
     return 1;
 }
 
+/* A cancellation goes through to what is waited for, as it does in future:result(); index 2 tells
+ * that one came. Runs from before the flag only stop waiting. */
 static int all_woken(lua_State *L, int status, lua_KContext ctx)
 {
+    struct tl_lua_run *run = tl_run_of(L);
     (void)status;
     lua_settop(L, 2);
     if (tl_await_end(L) == TL_WAKE_CANCEL) {
-        return tl_await_raise_cancelled(L);
+        if (!tl_run_uses_flag(run, TL_LANG_FLAG_WAIT_ALL_CANCELS)) {
+            return tl_await_raise_cancelled(L);
+        }
+        lua_pushboolean(L, 1);
+        lua_replace(L, 2);
+        for (lua_Integer i = 1; i <= (lua_Integer)ctx; i++) {
+            tl_future_cancel(L, run, item(L, 1, i));
+        }
     }
     return all_step(L, (lua_Integer)ctx);
 }
 
-/* wait_all(futures) -> list of results with field n; raises as soon as one has failed. */
+/* wait_all(futures) -> list of results with field n; raises as soon as one has failed.
+ * 1: the futures, 2: whether the wait was cancelled (nil: not). */
 int tl_lib_wf_wait_all(lua_State *L)
 {
     tl_await_check(L, "workflow.wait_all");
@@ -229,83 +244,4 @@ int tl_lib_wf_as_completed(lua_State *L)
     lua_pushinteger(L, n);
     lua_pushcclosure(L, next_step, 2);
     return 1;
-}
-
-/* --- select ----------------------------------------------------------------------------------- */
-
-static int select_woken(lua_State *L, int status, lua_KContext ctx);
-
-static int handled(lua_State *L, int status, lua_KContext ctx)
-{
-    (void)status;
-    return lua_gettop(L) - (int)ctx;
-}
-
-/* 1: futures, 2: timer (none), 3: handlers, 4: default or nil. */
-static int select_step(lua_State *L, lua_Integer n)
-{
-    for (lua_Integer i = 1; i <= n; i++) {
-        if (item(L, 1, i)->state != TL_FUTURE_PENDING) {
-            if (lua_rawgeti(L, 3, i) != LUA_TFUNCTION) {
-                lua_rawgeti(L, 1, i);
-                return 1;
-            }
-            lua_rawgeti(L, 1, i);
-            lua_callk(L, 1, LUA_MULTRET, 4, handled);
-            return handled(L, LUA_OK, 4);
-        }
-    }
-    if (lua_isfunction(L, 4)) {
-        lua_callk(L, 0, LUA_MULTRET, 3, handled);
-        return handled(L, LUA_OK, 3);
-    }
-    if (n == 0) {
-        return 0;
-    }
-    return wait_pending(L, 1, n, select_woken);
-}
-
-static int select_woken(lua_State *L, int status, lua_KContext ctx)
-{
-    (void)status;
-    lua_settop(L, 4);
-    if (tl_await_end(L) == TL_WAKE_CANCEL) {
-        return tl_await_raise_cancelled(L);
-    }
-    return select_step(L, (lua_Integer)ctx);
-}
-
-/* select { { future, function(future) ... end }, ..., default = function() ... end }: calls the
- * function of the first case whose future is done and returns what it returns. */
-int tl_lib_wf_select(lua_State *L)
-{
-    tl_await_check(L, "workflow.select");
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
-    lua_newtable(L);
-    lua_newtable(L);
-    for (lua_Integer i = 1; i <= n; i++) {
-        if (lua_rawgeti(L, 1, i) != LUA_TTABLE) {
-            return luaL_error(L, "workflow.select: case %I is a %s, not { future, function }",
-                              (LUAI_UACINT)i, luaL_typename(L, -1));
-        }
-        lua_rawgeti(L, -1, 1);
-        if (!tl_future_test(L, -1)) {
-            return luaL_error(L, "workflow.select: case %I begins with a %s, not a future",
-                              (LUAI_UACINT)i, luaL_typename(L, -1));
-        }
-        lua_rawseti(L, 2, i);
-        lua_rawgeti(L, -1, 2);
-        lua_rawseti(L, 3, i);
-        lua_settop(L, 3);
-    }
-    lua_pushliteral(L, "default");
-    lua_rawget(L, 1);
-    /* futures, timer, handlers, default */
-    lua_pushvalue(L, 2);
-    lua_replace(L, 1);
-    lua_pushnil(L);
-    lua_replace(L, 2);
-    return select_step(L, n);
 }

@@ -359,6 +359,7 @@ const char *lua_rig_step(struct lua_rig *r)
         .now_ns = r->now_ns,
         .is_replaying = r->replaying,
         .history_length = 3,
+        .lang_flags = r->lang_flags,
         .jobs = r->jobs,
         .job_count = r->job_count,
         .arena = &r->arena,

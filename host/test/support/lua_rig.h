@@ -16,8 +16,9 @@ struct lua_rig {
     struct tl_error err;
     int64_t now_ns;
     bool replaying;
-    char text[8192]; /* commands of the last step */
-    char log[8192];  /* lines logged so far */
+    uint64_t lang_flags; /* recorded in the history that is replayed */
+    char text[8192];     /* commands of the last step */
+    char log[8192];      /* lines logged so far */
 };
 
 /* Opens a bundle of one module "main" with this text. Fails the test when it does not open. */

@@ -119,6 +119,34 @@ static void signals_wait_for_their_handlers(void **state)
     lua_rig_close(&r);
 }
 
+/* Logic flag 2: histories from before it keep what they did when a wait_all was cancelled. */
+static void cancelled_wait_all_follows_its_flag(void **state)
+{
+    static const struct {
+        bool replaying;
+        uint64_t flags;
+        const char *expected;
+    } cases[] = {{false, 0, "cancel_activity 1; cancel_timer 1; cancelled"},
+                 {true, 1 << 1 | 1 << 2, "cancel_activity 1; cancel_timer 1; cancelled"},
+                 {true, 1 << 1, "cancelled"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lua_rig r;
+        lua_rig_open(&r, HEAD "return workflow.define('W', function()\n"
+                              "  workflow.wait_all { workflow.start_activity('a', " OPTS "),\n"
+                              "    workflow.start_timer(5) }\n"
+                              "end)");
+        r.replaying = cases[i].replaying;
+        r.lang_flags = cases[i].flags;
+        lua_rig_start(&r, "W", NULL);
+        assert_string_equal(lua_rig_step(&r), "activity 1 a(); timer 1 5s");
+        lua_rig_cancel(&r);
+        assert_string_equal(lua_rig_step(&r), cases[i].expected);
+        assert_int_equal(r.out.lang_flags_used, cases[i].replaying ? 0 : 1 << 1 | 1 << 2);
+        lua_rig_close(&r);
+    }
+}
+
 static void definition_tables_have_handlers_and_self(void **state)
 {
     struct lua_rig r;
@@ -467,6 +495,7 @@ int main(void)
         cmocka_unit_test(raises_activity_errors),
         cmocka_unit_test(bugs_fail_the_task),
         cmocka_unit_test(signals_wait_for_their_handlers),
+        cmocka_unit_test(cancelled_wait_all_follows_its_flag),
         cmocka_unit_test(definition_tables_have_handlers_and_self),
         cmocka_unit_test(queries_change_nothing),
         cmocka_unit_test(cancellation_is_raised_once),
