@@ -39,7 +39,7 @@ static bool find_namespace(struct tl_call *c, const struct tl_api_row *row,
         return true;
     }
     if (!*name) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Namespace not set on request.");
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Namespace is empty.");
         return false;
     }
     TpErrdetails__NamespaceNotFoundFailure d = TP_ERRDETAILS__NAMESPACE_NOT_FOUND_FAILURE__INIT;

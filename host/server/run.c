@@ -313,7 +313,8 @@ struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
     } else if (number && err->code != TL_ENOTFOUND) {
         return NULL;
     }
-    tl_error_set(err, TL_ENOTFOUND, "workflow execution not found: workflow ID %.*s, run ID %.*s",
+    tl_error_set(err, TL_ENOTFOUND,
+                 "workflow execution not found for workflow ID \"%.*s\" and run ID \"%.*s\"",
                  TL_STR_FMT(workflow_id), TL_STR_FMT(run_id));
     return NULL;
 }

@@ -209,12 +209,20 @@ run_real_server_suite() {
     count_tap real_server
 }
 
+# The same requests to both servers, answers compared; it rewrites the page of results in the build folder.
+run_answers_suite() {
+    run_tap answers "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/answers.py build/temporal-lua \
+        --page build/COMPARISON.md
+    count_tap answers
+}
+
 run_interop() {
     build release
     open_work
     phase 'Python SDK' run_interop_suite
     phase 'Go SDK' run_go_suite
     phase 'real server' run_real_server_suite
+    phase 'answers' run_answers_suite
     report
 }
 

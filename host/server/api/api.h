@@ -32,6 +32,11 @@ bool tl_api_check_id(struct tl_call *c, const char *field, const char *value, bo
 /* The run of a task token; `what` is the noun of the NOT_FOUND answer. */
 struct tl_exec *tl_api_task(struct tl_call *c, ProtobufCBinaryData bytes, bool is_activity,
                             struct tl_work_token *out);
+/* Links that answers carry: to the event that started a run, and to a signal known by its request id. NULL without
+ * memory; borrowed from the call's arena. */
+TpCommon__Link *tl_api_link_to_start(struct tl_call *c, const struct tl_rs_info *info);
+TpCommon__Link *tl_api_link_to_signal(struct tl_call *c, const struct tl_rs_info *info,
+                                      const char *request_id);
 /* Ends a transaction whose operation returned rc; answers errors. True when it succeeded. */
 bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc,
                 struct tl_error *err);

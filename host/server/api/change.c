@@ -25,6 +25,9 @@ void tl_api_signal_workflow_execution(struct tl_call *c)
     tl_run_begin(c->s, e, &tx, c->arena);
     tl_rc rc = tl_tx_signal(&tx, &signal, &err);
     if (tl_api_end(c, e, &tx, rc, &err)) {
+        struct tl_rs_info info;
+        tl_rs_info(e->rs, &info);
+        r.link = tl_api_link_to_signal(c, &info, req->request_id);
         tl_call_reply(c, e->seq, &r);
     }
 }
@@ -60,8 +63,9 @@ void tl_api_terminate_workflow_execution(struct tl_call *c)
         return;
     }
     tl_run_begin(c->s, e, &tx, c->arena);
-    tl_rc rc = tl_tx_terminate(&tx, req->reason, req->details, req->identity, req->links,
-                               req->n_links, &err);
+    const char *reason = *req->reason ? req->reason : "terminated by user via frontend";
+    const char *identity = *req->identity ? req->identity : "frontend-service";
+    tl_rc rc = tl_tx_terminate(&tx, reason, req->details, identity, req->links, req->n_links, &err);
     if (tl_api_end(c, e, &tx, rc, &err)) {
         tl_call_reply(c, e->seq, &r);
     }

@@ -28,7 +28,7 @@ bool tl_api_check_id(struct tl_call *c, const char *field, const char *value, bo
         return false;
     }
     if (n > (size_t)tl_limit_id_bytes) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s exceeds length limit.", field);
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s length exceeds limit.", field);
         return false;
     }
     return true;
@@ -84,9 +84,7 @@ struct tl_exec *tl_api_find_in_chain(struct tl_call *c,
     }
     tl_rs_info(e->rs, &info);
     if (!tl_str_eqc(info.first_run_id, first_run_id)) {
-        tl_call_not_found(
-            c, e->seq,
-            "workflow execution not found: another chain of runs has taken the workflow ID");
+        tl_call_not_found(c, e->seq, "workflow execution not found");
         return NULL;
     }
     return e;
@@ -143,4 +141,59 @@ void tl_api_after_commit(struct tl_call *c, uint64_t run_number)
     p->run_number = run_number;
     tl_due_set(&c->s->waits, &p->due, tl_parked_deadline(c->s, c->rpc, 60 * TL_NS_PER_S));
     tl_list_push(&c->s->after_commit, &p->link);
+}
+
+/* --- links ------------------------------------------------------------------------------------------ */
+
+static TpCommon__Link__WorkflowEvent *link_to_run(struct tl_call *c, const struct tl_rs_info *info,
+                                                  TpCommon__Link **link)
+{
+    TpCommon__Link *l = TL_PB_NEW(c->arena, TpCommon__Link, tp_common__link);
+    TpCommon__Link__WorkflowEvent *e =
+        TL_PB_NEW(c->arena, TpCommon__Link__WorkflowEvent, tp_common__link__workflow_event);
+    if (!l || !e) {
+        return NULL;
+    }
+    l->variant_case = TP_COMMON__LINK__VARIANT_WORKFLOW_EVENT;
+    l->workflow_event = e;
+    e->namespace_ = tl_pb_cstr(c->arena, c->ns->name);
+    e->workflow_id = tl_pb_cstr(c->arena, info->id.workflow_id);
+    e->run_id = tl_pb_cstr(c->arena, info->id.run_id);
+    *link = l;
+    return e;
+}
+
+TpCommon__Link *tl_api_link_to_start(struct tl_call *c, const struct tl_rs_info *info)
+{
+    TpCommon__Link *link = NULL;
+    TpCommon__Link__WorkflowEvent *e = link_to_run(c, info, &link);
+    TpCommon__Link__WorkflowEvent__EventReference *ref =
+        TL_PB_NEW(c->arena, TpCommon__Link__WorkflowEvent__EventReference,
+                  tp_common__link__workflow_event__event_reference);
+    if (!e || !ref) {
+        return NULL;
+    }
+    ref->event_id = 1;
+    ref->event_type = (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_STARTED;
+    e->reference_case = TP_COMMON__LINK__WORKFLOW_EVENT__REFERENCE_EVENT_REF;
+    e->event_ref = ref;
+    return link;
+}
+
+TpCommon__Link *tl_api_link_to_signal(struct tl_call *c, const struct tl_rs_info *info,
+                                      const char *request_id)
+{
+    TpCommon__Link *link = NULL;
+    TpCommon__Link__WorkflowEvent *e = link_to_run(c, info, &link);
+    TpCommon__Link__WorkflowEvent__RequestIdReference *ref =
+        TL_PB_NEW(c->arena, TpCommon__Link__WorkflowEvent__RequestIdReference,
+                  tp_common__link__workflow_event__request_id_reference);
+    if (!e || !ref) {
+        return NULL;
+    }
+    ref->request_id = tl_pb_cstr(c->arena, tl_str(request_id));
+    ref->event_type = (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED;
+    e->reference_case = TP_COMMON__LINK__WORKFLOW_EVENT__REFERENCE_REQUEST_ID_REF;
+    e->request_id_ref = ref;
+    return link;
 }

@@ -106,7 +106,8 @@ void tl_api_query_workflow(struct tl_call *c)
     struct tl_exec *e;
     struct tl_parked *p = c->parked;
     if (!req->query || !*req->query->query_type) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "QueryType is not set on request.");
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s is not set on request.",
+                       req->query ? "QueryType" : "WorkflowQuery");
         return;
     }
     e = p ? tl_run_by_number(c->s, p->run_number, &err) : tl_api_find(c, req->execution);
@@ -136,9 +137,13 @@ void tl_api_respond_query_task_completed(struct tl_call *c)
     TpWs__RespondQueryTaskCompletedResponse r = TP_WS__RESPOND_QUERY_TASK_COMPLETED_RESPONSE__INIT;
     const TlV1__QueryToken *token;
     struct tl_error err;
+    if (req->task_token.len == 0) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Task token not set on request.");
+        return;
+    }
     if (tl_pb_decode(&tl_v1__query_token__descriptor, tl_pb_str(req->task_token), c->arena, &token,
                      &err) != TL_OK) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Unable to deserialize task token.");
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Error deserializing task token.");
         return;
     }
     struct tl_parked *p = tl_map_get_num(&c->s->queries, token->query_id);

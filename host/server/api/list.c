@@ -66,10 +66,9 @@ static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row,
         i->parent_execution = execution(a, row->parent_workflow_id, row->parent_run_id);
         i->parent_namespace_id = j->namespace_id;
     }
-    if (row->memo.n) {
-        rc = tl_pb_decode(&tp_common__memo__descriptor, row->memo, a, &i->memo, err);
-    }
-    if (rc == TL_OK && row->search_attributes.n) {
+    /* Both are told even when they are empty. */
+    rc = tl_pb_decode(&tp_common__memo__descriptor, row->memo, a, &i->memo, err);
+    if (rc == TL_OK) {
         rc = tl_pb_decode(&tp_common__search_attributes__descriptor, row->search_attributes, a,
                           &i->search_attributes, err);
     }

@@ -64,13 +64,14 @@ void tl_api_register_namespace(struct tl_call *c)
     if (old) {
         TpErrdetails__NamespaceAlreadyExistsFailure d =
             TP_ERRDETAILS__NAMESPACE_ALREADY_EXISTS_FAILURE__INIT;
-        tl_call_error(c, old->seq, tl_rc_grpc_status(TL_EEXISTS), "Namespace already exists.", &d);
+        tl_call_error(c, old->seq, tl_rc_grpc_status(TL_EEXISTS),
+                      tl_arena_printf(c->arena, "Namespace \"%s\" already exists", req->namespace_),
+                      &d);
         return;
     }
     if (retention < RETENTION_MIN_NS) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                       "A minimal retention of 1h is needed: WorkflowExecutionRetentionPeriod is "
-                       "missing or too short.");
+                       "A valid retention period is not set on request.");
         return;
     }
     TpWs__DescribeNamespaceResponse *d = tl_namespace_describe_new(c->s, req, retention, c->arena);

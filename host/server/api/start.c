@@ -18,7 +18,7 @@ static bool resolve_policies(struct tl_call *c, int reuse, int conflict, int con
             tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
                            "Invalid WorkflowIDReusePolicy: "
                            "WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING cannot be "
-                           "used together with a WorkflowIDConflictPolicy.");
+                           "used together with a WorkflowIDConflictPolicy");
             return false;
         }
         reuse = WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE;
@@ -177,6 +177,7 @@ static void reply_start(struct tl_call *c, struct tl_exec *e, bool started)
     r.first_execution_run_id = tl_pb_cstr(c->arena, info.first_run_id);
     r.started = started;
     r.status = (TpEnums__WorkflowExecutionStatus)info.status;
+    r.link = tl_api_link_to_start(c, &info);
     tl_call_reply(c, e->seq, &r);
 }
 
@@ -264,12 +265,15 @@ as_start(const TpWs__SignalWithStartWorkflowExecutionRequest *r)
 
 static void reply_signal_start(struct tl_call *c, struct tl_exec *e, bool started)
 {
+    const TpWs__SignalWithStartWorkflowExecutionRequest *req = c->req;
     struct tl_rs_info info;
     TpWs__SignalWithStartWorkflowExecutionResponse r =
         TP_WS__SIGNAL_WITH_START_WORKFLOW_EXECUTION_RESPONSE__INIT;
     tl_rs_info(e->rs, &info);
     r.run_id = tl_pb_cstr(c->arena, info.id.run_id);
     r.started = started;
+    r.first_execution_run_id = tl_pb_cstr(c->arena, info.first_run_id);
+    r.signal_link = tl_api_link_to_signal(c, &info, req->request_id);
     tl_call_reply(c, e->seq, &r);
 }
 

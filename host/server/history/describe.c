@@ -157,6 +157,14 @@ static void fill_info(struct out *o, const struct tl_rs *rs, TpWorkflow__Workflo
     i->memo = decode(o, &rs->memo, &tp_common__memo__descriptor);
     i->search_attributes =
         decode(o, &rs->search_attributes, &tp_common__search_attributes__descriptor);
+    /* Both are told even when they are empty. */
+    if (!i->memo) {
+        i->memo = check(o, TL_PB_NEW(o->a, TpCommon__Memo, tp_common__memo));
+    }
+    if (!i->search_attributes) {
+        i->search_attributes =
+            check(o, TL_PB_NEW(o->a, TpCommon__SearchAttributes, tp_common__search_attributes));
+    }
     i->priority = decode(o, &rs->priority, &tp_common__priority__descriptor);
     i->worker_deployment_name = copy(o, rs->deployment_name);
     if (rs->close_ns > 0) {

@@ -4,6 +4,7 @@
 
 #include "server/history/rs.h"
 
+#define RESERVED_PREFIX "/_sys/" /* of task queues that are the server's own */
 #define TASK_TIMEOUT_DEFAULT_NS (10 * TL_NS_IN_S)
 #define TASK_TIMEOUT_MAX_NS (120 * TL_NS_IN_S)
 
@@ -52,19 +53,31 @@ static tl_rc check_duration(const Google__Protobuf__Duration *d, const char *nam
 {
     const char *problem = NULL;
     tl_duration_checked_ns(d, &problem);
-    return problem ? tl_error_set(err, TL_EINVAL, "Invalid %s. cause: %s", name, problem) : TL_OK;
+    return problem ? tl_error_set(err, TL_EINVAL, "An invalid %s is set on request. cause: %s",
+                                  name, problem)
+                   : TL_OK;
 }
 
-static tl_rc check_id(const char *what, const char *value, bool required, int64_t bytes_max,
-                      struct tl_error *err)
+static bool is_long(const struct tl_history_limits *limits, const char *value)
 {
-    if (!tl_has_text(value)) {
-        return required ? tl_error_set(err, TL_EINVAL, "%s is not set on request.", what) : TL_OK;
+    return (int64_t)tl_str(tl_or_empty(value)).n > limits->id_bytes;
+}
+
+static tl_rc check_task_queue(const struct tl_history_limits *limits, const TpTq__TaskQueue *queue,
+                              struct tl_error *err)
+{
+    if (!queue) {
+        return tl_error_set(err, TL_EINVAL, "taskQueue is not set");
     }
-    size_t n = strlen(value);
-    if ((int64_t)n > bytes_max) {
-        return tl_error_set(err, TL_EINVAL, "%s exceeds maximum allowed length (%zu/%lld)", what, n,
-                            (long long)bytes_max);
+    if (!tl_has_text(queue->name)) {
+        return tl_error_set(err, TL_EINVAL, "missing task queue name");
+    }
+    if (is_long(limits, queue->name)) {
+        return tl_error_set(err, TL_EINVAL, "taskQueue length exceeds limit");
+    }
+    if (strncmp(queue->name, RESERVED_PREFIX, strlen(RESERVED_PREFIX)) == 0) {
+        return tl_error_set(err, TL_EINVAL,
+                            "task queue name cannot start with reserved prefix " RESERVED_PREFIX);
     }
     return TL_OK;
 }
@@ -72,23 +85,24 @@ static tl_rc check_id(const char *what, const char *value, bool required, int64_
 static tl_rc check_names(const struct tl_history_limits *limits,
                          const TpWs__StartWorkflowExecutionRequest *req, struct tl_error *err)
 {
-    const struct {
-        const char *what, *value;
-        bool required;
-    } names[] = {
-        {"WorkflowId", req->workflow_id, true},
-        {"WorkflowType", req->workflow_type ? req->workflow_type->name : NULL, true},
-        {"TaskQueue", req->task_queue ? req->task_queue->name : NULL, true},
-        {"RequestId", req->request_id, false},
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        tl_rc rc =
-            check_id(names[i].what, names[i].value, names[i].required, limits->id_bytes, err);
-        if (rc != TL_OK) {
-            return rc;
-        }
+    const char *type = req->workflow_type ? req->workflow_type->name : NULL;
+    if (!tl_has_text(req->workflow_id)) {
+        return tl_error_set(err, TL_EINVAL, "WorkflowId is not set on request.");
     }
-    return TL_OK;
+    if (is_long(limits, req->workflow_id)) {
+        return tl_error_set(err, TL_EINVAL, "WorkflowId exceeds maximum allowed length (%zu/%lld)",
+                            strlen(req->workflow_id), (long long)limits->id_bytes);
+    }
+    if (!tl_has_text(type)) {
+        return tl_error_set(err, TL_EINVAL, "WorkflowType is not set on request.");
+    }
+    if (is_long(limits, type)) {
+        return tl_error_set(err, TL_EINVAL, "WorkflowType length exceeds limit.");
+    }
+    if (is_long(limits, req->request_id)) {
+        return tl_error_set(err, TL_EINVAL, "RequestId length exceeds limit.");
+    }
+    return check_task_queue(limits, req->task_queue, err);
 }
 
 static tl_rc check_sizes(const struct tl_history_limits *limits,
@@ -180,8 +194,8 @@ static void set_timeouts(struct tl_tx *tx, const struct tl_start *start, struct 
     s->run = tl_duration_value(run_ns);
     s->task = tl_duration_value(task_ns);
     s->backoff = tl_duration_value(backoff_ns > 0 ? backoff_ns : 0);
-    s->attrs.workflow_execution_timeout = &s->execution;
-    s->attrs.workflow_run_timeout = &s->run;
+    s->attrs.workflow_execution_timeout = req->workflow_execution_timeout ? &s->execution : NULL;
+    s->attrs.workflow_run_timeout = req->workflow_run_timeout || run_ns > 0 ? &s->run : NULL;
     s->attrs.workflow_task_timeout = &s->task;
     s->attrs.first_workflow_task_backoff = &s->backoff;
     if (expiration_ns > 0) {

@@ -29,7 +29,7 @@ tl_rc tl_work_token_decode(struct tl_str bytes, struct tl_arena *arena, struct t
     }
     if (tl_pb_decode(&tl_v1__task_token__descriptor, bytes, arena, &t, NULL) != TL_OK ||
         t->run_number == 0) {
-        return tl_error_set(err, TL_EINVAL, "Unable to deserialize task token.");
+        return tl_error_set(err, TL_EINVAL, "Error deserializing task token.");
     }
     *out = (struct tl_work_token){
         .namespace_number = t->namespace_number,

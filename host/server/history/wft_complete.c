@@ -56,6 +56,7 @@ static tl_rc refuse(struct tl_wft_done *d, struct tl_error *err)
         return tl_error_set(err, TL_EINVAL, "%s", message);
     }
     tl_cut_server(&space, message, false);
+    space.outer.source = (char *)(uintptr_t) ""; /* this failure of the server names none */
     tl_wft_fail_started(tx, d->no.cause, &space.outer, d->req->identity, d->req->binary_checksum);
     if (d->no.terminate) {
         tl_close_terminate(tx, message, NULL, TL_IDENTITY_SERVICE, NULL, 0);

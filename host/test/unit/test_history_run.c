@@ -89,7 +89,7 @@ static void start_refuses_what_the_server_refuses(void **state)
             break;
         case 2:
             req->task_queue = NULL;
-            want = "TaskQueue is not set";
+            want = "taskQueue is not set";
             break;
         case 3:
             req->workflow_id = long_id;
