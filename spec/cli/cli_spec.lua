@@ -116,7 +116,7 @@ describe("command line", function()
       kill -TERM $pid; cat <&3; wait $pid
     ]] .. "'"
     local code, output = helper.run(command:format(helper.binary, script.name))
-    assert.are.equal(0, code)
+    assert.are.equal(0, code, output)
     assert.matches("worker on task queue 'q' is running", output)
   end)
 end)
