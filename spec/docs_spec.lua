@@ -49,6 +49,7 @@ local function run_workflow(block, name, arguments, verb, wanted)
   local env <close> = testing.environment {
     workflows = { { name = module, source = block.text } },
     activities = activities,
+    search_attributes = { Note = "text" },
     worker = { workflow_cpu_limit = "200ms", max_workflow_memory = 8 * 1024 * 1024 },
     replay = verb ~= "stuck",
   }

@@ -524,6 +524,35 @@ return {
     options = service(namespace_fields, { retention() }),
   },
   {
+    path = "operator search-attribute create",
+    summary = "Register search attributes in a namespace",
+    handler = "operator_search_attribute_create",
+    options = service {
+      { name = "name", kind = "strings", required = true, help = "Name (may be repeated)" },
+      {
+        name = "type",
+        kind = "strings",
+        required = true,
+        help = "Its type: Text, Keyword, Int, Double, Bool, Datetime, KeywordList (one for each name)",
+      },
+    },
+  },
+  {
+    path = "operator search-attribute list",
+    summary = "List the search attributes of a namespace",
+    handler = "operator_search_attribute_list",
+    options = service {},
+  },
+  {
+    path = "operator search-attribute remove",
+    summary = "Remove search attributes from a namespace",
+    handler = "operator_search_attribute_remove",
+    options = service {
+      { name = "name", kind = "strings", required = true, help = "Name (may be repeated)" },
+      { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
+    },
+  },
+  {
     path = "task-queue describe",
     summary = "Show who polls a task queue and what waits in it",
     handler = "task_queue_describe",

@@ -81,10 +81,11 @@ static bool flag_field(lua_State *L, const char *name)
     return on;
 }
 
-/* [-0, +1, v] core.server_open{ db_filename, namespace, namespaces, sqlite_pragmas, time_skipping } */
+/* [-0, +1, v] core.server_open{ db_filename, namespace, namespaces, sqlite_pragmas, search_attributes,
+ * time_skipping } */
 static int server_open(lua_State *L)
 {
-    const char *namespaces[TEXTS_MAX + 1], *pragmas[TEXTS_MAX];
+    const char *namespaces[TEXTS_MAX + 1], *pragmas[TEXTS_MAX], *attributes[TEXTS_MAX];
     struct tl_server_options o;
     struct tl_error err;
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -98,6 +99,8 @@ static int server_open(lua_State *L)
     }
     o.pragmas = pragmas;
     o.pragma_count = text_list(L, "sqlite_pragmas", pragmas);
+    o.search_attributes = attributes;
+    o.search_attribute_count = text_list(L, "search_attributes", attributes);
     o.time_skipping = flag_field(L, "time_skipping");
     o.time_skipping_locked = o.time_skipping;
     if (o.time_skipping) {

@@ -9,6 +9,7 @@
 #include "luahost/pb_lua.h"
 #include "luart/convert.h"
 #include "proto/history_json.h"
+#include "proto/payload.h"
 #include "proto/pb.h"
 
 #define VERSION "0.1.0"
@@ -44,6 +45,20 @@ static int encode_one(lua_State *L)
     return push_message_bytes(L, tl_stock_payload_encode(L, 1, arena, "value"), arena);
 }
 
+/* [-0, +1, v] core.encode_search_attribute(value[, type]): one encoded Payload that names the type.
+ * Search attributes are read by the server: no codec applies. */
+static int encode_search_attribute(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    const char *type = luaL_optstring(L, 2, NULL);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    TpCommon__Payload *p = tl_stock_payload_encode(L, 1, arena, "search attribute");
+    if (type && !tl_payload_set_metadata(arena, p, TL_STR_LIT("type"), tl_str(type))) {
+        return luaL_error(L, "a search attribute is too large");
+    }
+    return push_message_bytes(L, p, arena);
+}
+
 static void *decode_bytes(lua_State *L, int index, const ProtobufCMessageDescriptor *desc,
                           struct tl_arena *arena)
 {
@@ -62,6 +77,14 @@ static int decode(lua_State *L)
 {
     struct tl_arena *arena = tl_core_push_arena(L);
     return tl_stock_payloads_decode(L, decode_bytes(L, 1, &tp_common__payloads__descriptor, arena));
+}
+
+/* [-0, +1, v] core.decode_one(bytes): the value of one encoded Payload */
+static int decode_one(lua_State *L)
+{
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_stock_payload_decode(L, decode_bytes(L, 1, &tp_common__payload__descriptor, arena));
+    return 1;
 }
 
 /* [-0, +1, v] core.decode_failure(bytes): an error table */
@@ -183,6 +206,8 @@ static int history_to_json(lua_State *L)
 static const luaL_Reg functions[] = {
     {"encode", encode},
     {"encode_one", encode_one},
+    {"encode_search_attribute", encode_search_attribute},
+    {"decode_one", decode_one},
     {"decode", decode},
     {"encode_failure", encode_failure},
     {"decode_failure", decode_failure},

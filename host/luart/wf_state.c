@@ -173,13 +173,16 @@ TpCommon__SearchAttributes *tl_wf_search_attributes(lua_State *L)
 
 /* --- typed search attributes ------------------------------------------------------------------ */
 
-static const char *const search_types[] = {"Text", "Keyword",  "Int",         "Double",
-                                           "Bool", "Datetime", "KeywordList", NULL};
+/* The protocol's names; behind them, in the same order, as enums are spelled in Lua. */
+static const char *const search_types[] = {
+    "Text",    "Keyword", "Int",    "Double", "Bool",     "Datetime",     "KeywordList", "text",
+    "keyword", "int",     "double", "bool",   "datetime", "keyword_list", NULL};
+#define SEARCH_TYPES 7
 
 /* temporal.search_attribute(type, value): for types that a Lua value does not tell. */
 int tl_lib_search_attribute(lua_State *L)
 {
-    int type = luaL_checkoption(L, 1, NULL, search_types);
+    int type = luaL_checkoption(L, 1, NULL, search_types) % SEARCH_TYPES;
     luaL_checkany(L, 2);
     lua_settop(L, 2);
     lua_createtable(L, 0, 2);

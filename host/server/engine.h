@@ -24,6 +24,7 @@
 #include "server/history/history.h"
 #include "server/matching/matching.h"
 #include "server/server.h"
+#include "server/visibility/attributes.h"
 #include "server/visibility/known.h"
 #include "store/store.h"
 #include "tl_enums.h"
@@ -54,6 +55,7 @@ struct tl_namespace {
     uint64_t number;
     struct tl_str name, id; /* heap */
     struct tl_str bytes;    /* heap: encoded DescribeNamespaceResponse, what is stored */
+    struct tl_attrs attrs;  /* its custom search attributes, from bytes */
     int64_t retention_ns;
     uint64_t seq; /* commit that holds its newest write */
 };
@@ -347,6 +349,15 @@ struct tl_namespace *tl_namespace_put(struct tl_server *s,
 tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name,
                           struct tl_error *err) TL_MUST_USE;
 bool tl_namespace_name_ok(struct tl_str name);
+/* Registers a search attribute, "Name=Type", in the namespace when it has none of that name.
+ * Errors: TL_EINVAL. */
+tl_rc tl_namespace_ensure_attribute(struct tl_server *s, struct tl_str name,
+                                    struct tl_str attribute, struct tl_error *err) TL_MUST_USE;
+/* For tl_history_env.check_attributes. */
+tl_rc tl_namespace_check_attributes(void *server, uint64_t namespace_number,
+                                    const TpCommon__SearchAttributes *sa,
+                                    const TpCommon__SearchAttributes *merged,
+                                    struct tl_arena *arena, struct tl_error *err) TL_MUST_USE;
 /* What a new namespace looks like; borrows from the request. NULL: arena full. */
 TpWs__DescribeNamespaceResponse *
 tl_namespace_describe_new(struct tl_server *s, const TpWs__RegisterNamespaceRequest *req,

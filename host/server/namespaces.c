@@ -17,6 +17,7 @@ static void namespace_free(struct tl_namespace *ns)
     tl_mem_free((void *)(uintptr_t)ns->name.p);
     tl_mem_free((void *)(uintptr_t)ns->id.p);
     tl_mem_free((void *)(uintptr_t)ns->bytes.p);
+    tl_attrs_deinit(&ns->attrs);
     tl_mem_free(ns);
 }
 
@@ -49,7 +50,8 @@ static int64_t retention_of(const TpWs__DescribeNamespaceResponse *d)
 }
 
 static struct tl_namespace *insert(struct tl_server *s, uint64_t number, struct tl_str name,
-                                   struct tl_str id, struct tl_str bytes, int64_t retention_ns)
+                                   struct tl_str id, struct tl_str bytes,
+                                   const TpWs__DescribeNamespaceResponse *d)
 {
     struct tl_namespace *ns = tl_map_get(&s->namespaces, name);
     if (!ns) {
@@ -62,7 +64,9 @@ static struct tl_namespace *insert(struct tl_server *s, uint64_t number, struct 
     }
     tl_mem_free((void *)(uintptr_t)ns->bytes.p);
     ns->bytes = dup_str(bytes);
-    ns->retention_ns = retention_ns;
+    ns->retention_ns = retention_of(d);
+    tl_attrs_deinit(&ns->attrs);
+    tl_attrs_init(&ns->attrs, d->config);
     if (number >= s->namespaces_next) {
         s->namespaces_next = number + 1;
     }
@@ -77,7 +81,7 @@ static tl_rc load_row(void *ud, const struct tl_namespace_row *row, struct tl_er
     tl_rc rc = tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, row->bytes, &s->arena,
                             &d, err);
     if (rc == TL_OK) {
-        insert(s, (uint64_t)row->number, row->name, row->id, row->bytes, retention_of(d));
+        insert(s, (uint64_t)row->number, row->name, row->id, row->bytes, d);
     }
     return rc;
 }
@@ -118,7 +122,7 @@ struct tl_namespace *tl_namespace_put(struct tl_server *s, const TpWs__DescribeN
         return NULL;
     }
     struct tl_namespace *ns = insert(s, s->namespaces_next, tl_str(d->namespace_info->name),
-                                     tl_str(d->namespace_info->id), bytes, retention_of(d));
+                                     tl_str(d->namespace_info->id), bytes, d);
     ns->seq = s->open->seq;
     tl_batch_namespace_put(&s->open->ops, (int64_t)ns->number, ns->name, ns->id, ns->bytes);
     return ns;
@@ -144,6 +148,57 @@ tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name, struct tl_err
         return tl_error_set(err, TL_ELIMIT, "the description of a namespace is too large");
     }
     return TL_OK;
+}
+
+tl_rc tl_namespace_ensure_attribute(struct tl_server *s, struct tl_str name,
+                                    struct tl_str attribute, struct tl_error *err)
+{
+    int type;
+    TpWs__DescribeNamespaceResponse *d;
+    struct tl_namespace *ns = tl_namespace_find(s, name);
+    const char *sign = attribute.n ? memchr(attribute.p, '=', attribute.n) : NULL;
+    if (!ns || !sign) {
+        return tl_error_set(err, TL_EINVAL,
+                            "not a search attribute: \"%.*s\" (Name=Type, like "
+                            "CustomerId=Keyword)",
+                            TL_STR_FMT(attribute));
+    }
+    size_t n = (size_t)(sign - attribute.p);
+    struct tl_str key = tl_str_n(attribute.p, n);
+    tl_rc rc = tl_attr_type_parse(tl_str_n(sign + 1, attribute.n - n - 1), &type, err);
+    int have = rc == TL_OK ? tl_attrs_type(&ns->attrs, key) : 0;
+    if (rc == TL_OK && have && have != type && !tl_attr_reserved(key)) {
+        return tl_error_set(err, TL_EINVAL,
+                            "search attribute %.*s is registered with type %s, not %s: remove it "
+                            "first or choose another name",
+                            TL_STR_FMT(key), tl_attr_type_name(have), tl_attr_type_name(type));
+    }
+    tl_arena_reset(&s->arena);
+    if (rc == TL_OK) {
+        rc = tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, ns->bytes, &s->arena, &d,
+                          err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_attrs_add(d->config, key, type, &s->arena, err);
+    }
+    if (rc == TL_OK && !tl_attrs_type(&ns->attrs, key) && !tl_namespace_put(s, d)) {
+        rc = tl_error_set(err, TL_ELIMIT, "the description of a namespace is too large");
+    }
+    return rc;
+}
+
+tl_rc tl_namespace_check_attributes(void *server, uint64_t namespace_number,
+                                    const TpCommon__SearchAttributes *sa,
+                                    const TpCommon__SearchAttributes *merged,
+                                    struct tl_arena *arena, struct tl_error *err)
+{
+    struct tl_server *s = server;
+    const struct tl_namespace *ns = tl_map_get_num(&s->namespace_numbers, namespace_number);
+    if (!ns) {
+        return tl_error_set(err, TL_EINVAL, "there is no such namespace");
+    }
+    tl_rc rc = tl_attrs_check(&ns->attrs, ns->name, sa, arena, err);
+    return rc == TL_OK ? tl_attrs_check_size(merged, err) : rc;
 }
 
 TpWs__DescribeNamespaceResponse *

@@ -91,6 +91,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     s->env.ud = s;
     s->env.random = env_random;
     s->env.new_run_id = tl_run_new_id;
+    s->env.check_attributes = tl_namespace_check_attributes;
     tl_inbox_init(&s->inbox, (size_t)tl_limit_engine_inbox);
     tl_inbox_init(&s->store_inbox, 4);
     tl_inbox_init(&s->reader_inbox, (size_t)tl_limit_engine_inbox);
@@ -121,11 +122,24 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     return s;
 }
 
+static tl_rc ensure_attributes(struct tl_server *s, struct tl_str name, struct tl_error *err)
+{
+    tl_rc rc = TL_OK;
+    for (size_t i = 0; rc == TL_OK && i < s->o.search_attribute_count; i++) {
+        rc = tl_namespace_ensure_attribute(s, name, tl_str(s->o.search_attributes[i]), err);
+    }
+    return rc;
+}
+
 static tl_rc ensure_namespaces(struct tl_server *s, struct tl_error *err)
 {
     tl_rc rc = tl_namespace_ensure(s, TL_STR_LIT("default"), err);
     for (size_t i = 0; rc == TL_OK && i < s->o.namespace_count; i++) {
         rc = tl_namespace_ensure(s, tl_str(s->o.namespaces[i]), err);
+    }
+    rc = rc == TL_OK ? ensure_attributes(s, TL_STR_LIT("default"), err) : rc;
+    for (size_t i = 0; rc == TL_OK && i < s->o.namespace_count; i++) {
+        rc = ensure_attributes(s, tl_str(s->o.namespaces[i]), err);
     }
     return rc;
 }

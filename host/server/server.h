@@ -32,6 +32,9 @@ struct tl_server_options {
     size_t pragma_count;
     const char *const *namespaces; /* registered at open when missing, besides "default" */
     size_t namespace_count;
+    /* "Name=Type": registered at open in "default" and in those namespaces when missing. */
+    const char *const *search_attributes;
+    size_t search_attribute_count;
     /* The TestService: a clock that jumps to the next deadline while it is unlocked and nothing runs. */
     bool time_skipping;
     bool time_skipping_locked;    /* start with the lock counter at 1 */

@@ -5,6 +5,7 @@
 local core = require "temporal.core"
 local connection = require "temporal.internal.connection"
 local options = require "temporal.internal.options"
+local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
 
 local client = {}
@@ -40,6 +41,7 @@ local start_spec = {
   id_conflict_policy = conflict_policy,
   retry_policy = table_kind,
   memo = table_kind,
+  search_attributes = table_kind,
   start_delay = duration,
   start_signal = string_kind,
   start_signal_args = table_kind,
@@ -141,6 +143,7 @@ local function start_request(self, name, o, ...)
     workflow_id_conflict_policy = options.enum_name(conflict_policy, o.id_conflict_policy),
     retry_policy = retry_policy("start_workflow", o.retry_policy),
     memo = memo_message(o.memo),
+    search_attributes = search_attributes.message("start_workflow", o.search_attributes),
     user_metadata = user_metadata(o),
   }
 end
@@ -160,7 +163,7 @@ end
 
 --- Starts a workflow and returns a handle to it.
 --- Options: `id` (default: a random one), `task_queue` (required), timeouts, policies, `retry_policy`,
---- `memo`, `start_delay`, `start_signal` with `start_signal_args` (signal-with-start), summary.
+--- `memo`, `search_attributes`, `start_delay`, `start_signal` with `start_signal_args` (signal-with-start), summary.
 ---@param workflow string|table type name or definition
 ---@param opts table
 ---@param ... any arguments of the workflow
@@ -196,29 +199,41 @@ function Client:get_workflow_handle(id, run_id)
   return new_handle(self, id, run_id, nil)
 end
 
+local list_spec = { page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = duration }
+
+--- The description of an execution with its search attributes as values.
+local function with_values(info)
+  info.search_attributes = search_attributes.values(info.search_attributes)
+  return info
+end
+
 --- Iterates over executions: `for info in client:list_workflows("ExecutionStatus = 'Running'") do`.
+--- Options: `page_size` (how many are asked for at a time), `limit` (how many at most), `rpc_timeout`.
 ---@param query? string list filter
----@param page_size? integer
+---@param opts? temporal.ListOptions
 ---@return fun(): table?
-function Client:list_workflows(query, page_size)
-  local token, page, at = "", {}, 0
+function Client:list_workflows(query, opts)
+  local o = options.check("list_workflows", list_spec, opts or {})
+  for _, name in ipairs { "page_size", "limit" } do
+    if o[name] and o[name] < 1 then
+      error(("list_workflows: %s wants a number from 1 up, got %d"):format(name, o[name]), 2)
+    end
+  end
+  local token, page, at, left = "", {}, 0, o.limit or math.huge
   local done = false
   return function()
-    while at >= #page do
-      if done then
-        return nil
-      end
+    while at >= #page and not done and left > 0 do
       local response = self:call("ListWorkflowExecutions", {
         namespace = self.namespace,
         query = query or "",
-        page_size = page_size or 200,
+        page_size = math.min(o.page_size or 200, o.limit or 1000),
         next_page_token = token,
-      })
+      }, o.rpc_timeout)
       page, at, token = response.executions, 0, response.next_page_token
       done = token == ""
     end
-    at = at + 1
-    return page[at]
+    at, left = at + 1, left - 1
+    return left >= 0 and page[at] and with_values(page[at]) or nil
   end
 end
 
@@ -316,9 +331,11 @@ end
 --- What the server knows of the execution, as DescribeWorkflowExecution answers it.
 ---@return table
 function Handle:describe()
-  return self.client:call("DescribeWorkflowExecution", {
+  local description = self.client:call("DescribeWorkflowExecution", {
     namespace = self.client.namespace, execution = execution(self),
   })
+  with_values(description.workflow_execution_info)
+  return description
 end
 
 --- All events so far, oldest first.
@@ -461,11 +478,17 @@ local connect_spec = {
   db_filename = string_kind,
   namespaces = table_kind,
   sqlite_pragmas = table_kind,
+  search_attributes = table_kind,
   server = any,
 }
 for name, row in pairs(connection.spec) do
   connect_spec[name] = row
 end
+
+---@class temporal.ListOptions
+---@field page_size? integer
+---@field limit? integer
+---@field rpc_timeout? number|string
 
 ---@class temporal.ConnectOptions
 ---@field address? string host:port of a Temporal server; nil: TEMPORAL_ADDRESS, else the embedded server
@@ -482,9 +505,10 @@ end
 ---@field db_filename? string
 ---@field namespaces? string[]
 ---@field sqlite_pragmas? string[]
+---@field search_attributes? table<string, temporal.SearchAttributeType> registered by the embedded server: name = type
 ---@field server? any
 
-local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "server" }
+local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "search_attributes", "server" }
 
 --- The address to use, or nil for the embedded server. The environment counts only where the options
 --- ask for neither.
@@ -565,6 +589,7 @@ function client.connect(opts)
   if address then
     return connect_address(address, o)
   end
+  o.search_attributes = search_attributes.declarations("temporal.connect", o.search_attributes)
   local server = o.server or core.server_open(o)
   return setmetatable({
     own_server = not o.server and server or nil,

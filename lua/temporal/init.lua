@@ -2,6 +2,7 @@
 --- inside a workflow the same names exist with the sandbox's own implementation.
 local core = require "temporal.core"
 local client = require "temporal.client"
+local search_attributes = require "temporal.internal.search_attributes"
 local worker = require "temporal.worker"
 
 local temporal = {
@@ -13,6 +14,8 @@ local temporal = {
   bytes = core.bytes,
   --- A float with an integral value as an integer, for receivers that want one.
   int = core.int,
+  --- A search attribute's value with its type.
+  search_attribute = search_attributes.typed,
   connect = client.connect,
   worker = worker.new,
   version = core.version,

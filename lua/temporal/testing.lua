@@ -5,6 +5,7 @@
 local core = require "temporal.core"
 local client = require "temporal.client"
 local options = require "temporal.internal.options"
+local search_attributes = require "temporal.internal.search_attributes"
 local worker = require "temporal.worker"
 
 local testing = {}
@@ -22,6 +23,7 @@ local env_spec = {
   task_queue = { kind = "string" },
   namespace = { kind = "string" },
   db_filename = { kind = "string" },
+  search_attributes = { kind = "table" },
   worker = { kind = "table" },
   replay = { kind = "boolean" },
 }
@@ -44,13 +46,14 @@ end
 
 --- Opens an environment. `workflows` and `activities` as for temporal.worker (functions given as
 --- activities are mocks that run in the spec itself), `worker` holds further worker options,
---- `replay = false` leaves out the replay at the end.
+--- `search_attributes = { Name = "keyword" }` registers them, `replay = false` leaves out the replay at the end.
 ---@param given table
 ---@return temporal.TestEnvironment
 function testing.environment(given)
   local o = options.check("testing.environment", env_spec, given)
   local server = core.server_open {
     time_skipping = true, namespace = o.namespace or "default", db_filename = o.db_filename,
+    search_attributes = search_attributes.declarations("testing.environment", o.search_attributes),
   }
   local self = setmetatable({
     server = server,

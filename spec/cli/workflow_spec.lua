@@ -58,6 +58,7 @@ describe("commands on a database file", function()
 
   it("start sends inputs, memo, search attributes, headers and the rest as they are given", function()
     local file = write("input.json", '{"from":"file"}')
+    ok("operator search-attribute create %s --name CustomKeywordField --type Keyword", db)
     start(([[-w a -i '{"a":1}' -i '"two"' --memo 'note=[1,2]' --search-attribute 'CustomKeywordField="v"' ]] ..
       [[--headers 'trace="t"' --run-timeout 1h --execution-timeout 2h --task-timeout 20s --static-summary S ]] ..
       [[--priority-key 3 --fairness-key f --fairness-weight 1.5 --identity me --cron '0 0 1 1 *']]))

@@ -154,7 +154,7 @@ describe("client", function()
     assert.are.equal(6, env.client:count_workflows())
     assert.are.equal(5, env.client:count_workflows "WorkflowType = 'Echo' AND ExecutionStatus = 'Completed'")
     local ids = {}
-    for info in env.client:list_workflows("WorkflowType = 'Echo'", 2) do
+    for info in env.client:list_workflows("WorkflowType = 'Echo'", { page_size = 2 }) do
       ids[#ids + 1] = info.execution.workflow_id
     end
     table.sort(ids)

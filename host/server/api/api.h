@@ -12,10 +12,12 @@ struct tl_api_row {
 const struct tl_api_row *tl_api_row(enum tl_method m);
 
 #define INSPACE(method, handler) void tl_api_##handler(struct tl_call *c);
+#define OPERATOR(method, handler) void tl_api_##handler(struct tl_call *c);
 #define GLOBAL(method, handler) void tl_api_##handler(struct tl_call *c);
 #define ABSENT(method)
 #include "server/api/table.def"
 #undef INSPACE
+#undef OPERATOR
 #undef GLOBAL
 #undef ABSENT
 
@@ -40,5 +42,9 @@ TpCommon__Link *tl_api_link_to_signal(struct tl_call *c, const struct tl_rs_info
 /* Ends a transaction whose operation returned rc; answers errors. True when it succeeded. */
 bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc,
                 struct tl_error *err);
+/* Checks the search attributes a client sets; NULL is fine. False after an answer INVALID_ARGUMENT. */
+bool tl_api_check_attributes(struct tl_call *c, const TpCommon__SearchAttributes *sa);
+/* The description of a namespace as it is stored, to be changed; answers when it cannot be read. */
+TpWs__DescribeNamespaceResponse *tl_api_namespace(struct tl_call *c, const struct tl_namespace *ns);
 /* Has the call handled again, with parked->run_number set, when the open commit is durable. */
 void tl_api_after_commit(struct tl_call *c, uint64_t run_number);

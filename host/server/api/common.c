@@ -1,17 +1,22 @@
 /* The dispatch table, and what several handlers need. Thread: engine. */
 #include <stddef.h>
 
+#include <temporal/api/operatorservice/v1/request_response.pb-c.h>
+
 #include "base/limits.h"
 #include "server/api/api.h"
 
 #define INSPACE(method, handler)                                                                   \
     [TL_M_##method] = {tl_api_##handler, offsetof(TpWs__##method##Request, namespace_)},
+#define OPERATOR(method, handler)                                                                  \
+    [TL_M_##method] = {tl_api_##handler, offsetof(TpOs__##method##Request, namespace_)},
 #define GLOBAL(method, handler) [TL_M_##method] = {tl_api_##handler, 0},
 #define ABSENT(method) [TL_M_##method] = {NULL, 0},
 static const struct tl_api_row rows[TL_METHOD_COUNT] = {
 #include "server/api/table.def"
 };
 #undef INSPACE
+#undef OPERATOR
 #undef GLOBAL
 #undef ABSENT
 

@@ -14,6 +14,7 @@ void tl_api_describe_workflow_execution(struct tl_call *c)
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
+    tl_attrs_visible(&c->ns->attrs, r.workflow_execution_info->search_attributes);
     tl_call_reply(c, e->seq, &r);
 }
 

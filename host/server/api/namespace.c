@@ -5,19 +5,31 @@
 
 #define RETENTION_MIN_NS (3600 * TL_NS_PER_S)
 
-static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
-                                                    const struct tl_namespace *ns)
+TpWs__DescribeNamespaceResponse *tl_api_namespace(struct tl_call *c, const struct tl_namespace *ns)
 {
     TpWs__DescribeNamespaceResponse *d = NULL;
     struct tl_error err;
+    if (tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, ns->bytes, c->arena, &d,
+                     &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINTERNAL), "the namespace cannot be shown");
+        return NULL;
+    }
+    return d;
+}
+
+static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
+                                                    const struct tl_namespace *ns)
+{
+    TpWs__DescribeNamespaceResponse *d = tl_api_namespace(c, ns);
+    if (!d) {
+        return NULL;
+    }
     TpNamespace__NamespaceInfo__Capabilities *caps =
         TL_PB_NEW(c->arena, TpNamespace__NamespaceInfo__Capabilities,
                   tp_namespace__namespace_info__capabilities);
     TpNamespace__NamespaceInfo__Limits *limits = TL_PB_NEW(
         c->arena, TpNamespace__NamespaceInfo__Limits, tp_namespace__namespace_info__limits);
-    if (!caps || !limits ||
-        tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, ns->bytes, c->arena, &d,
-                     &err) != TL_OK) {
+    if (!caps || !limits) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINTERNAL), "the namespace cannot be shown");
         return NULL;
     }
@@ -185,6 +197,11 @@ void tl_api_update_namespace(struct tl_call *c)
     if (req->config && req->config->workflow_execution_retention_ttl &&
         tl_pb_duration_ns_or(req->config->workflow_execution_retention_ttl, 0) < RETENTION_MIN_NS) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "A minimal retention of 1h is needed.");
+        return;
+    }
+    struct tl_error err;
+    if (req->config && tl_attrs_merge(d->config, req->config, c->arena, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
     apply_update(req, d, c->arena);

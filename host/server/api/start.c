@@ -194,7 +194,8 @@ static enum verdict prepare_start(struct tl_call *c, const TpWs__StartWorkflowEx
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return ANSWERED;
     }
-    if (!resolve_policies(c, (int)req->workflow_id_reuse_policy,
+    if (!tl_api_check_attributes(c, req->search_attributes) ||
+        !resolve_policies(c, (int)req->workflow_id_reuse_policy,
                           (int)req->workflow_id_conflict_policy, conflict_default, &p)) {
         return ANSWERED;
     }

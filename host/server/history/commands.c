@@ -120,6 +120,34 @@ void tl_command_run_marker(struct tl_wft_done *d, const TpCommand__Command *c)
 
 /* --- search attributes and memo -------------------------------------------------------------- */
 
+bool tl_command_check_attributes(struct tl_wft_done *d, const TpCommon__SearchAttributes *sa,
+                                 const TpCommon__SearchAttributes *merged)
+{
+    const int cause = WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES;
+    const struct tl_history_env *env = d->tx->env;
+    struct tl_error err;
+    if (!sa || !env->check_attributes) {
+        return true;
+    }
+    tl_rc rc =
+        env->check_attributes(env->ud, d->tx->rs->namespace_number, sa, merged, d->tx->arena, &err);
+    if (rc == TL_EINVAL) {
+        tl_refuse(d, cause, "%s", err.message);
+    } else if (rc != TL_OK) {
+        tl_refuse_terminate(d, cause, err.message);
+    }
+    return rc == TL_OK;
+}
+
+/* The run's attributes as they will be after the upsert. NULL: the arena is full. */
+static const TpCommon__SearchAttributes *after_upsert(struct tl_wft_done *d,
+                                                      const TpCommon__SearchAttributes *s)
+{
+    const TpCommon__SearchAttributes *now = tl_blob_decode(
+        &d->tx->rs->search_attributes, &tp_common__search_attributes__descriptor, d->tx->arena);
+    return tl_search_attributes_merge(now, s, d->tx->arena);
+}
+
 void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     const int cause = WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES;
@@ -132,6 +160,8 @@ void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__
         tl_refuse(d, cause, "IndexedFields is not set on UpsertWorkflowSearchAttributesCommand.");
     } else if (tl_message_bytes(s) > d->tx->env->limits.memo_bytes) {
         tl_refuse_terminate(d, cause, "Search attributes size exceeds limit.");
+    } else {
+        tl_command_check_attributes(d, s, after_upsert(d, s));
     }
     d->next_id++;
 }

@@ -69,6 +69,13 @@ struct tl_history_env {
     /* Identity of the next run of a chain (retry, cron, continue-as-new); its number comes back in
      * the NEW_RUN effect. */
     void (*new_run_id)(void *ud, char out[37], uint64_t *run_number);
+    /* Whether a workflow of the namespace may set these search attributes, and would be within the
+     * limits with `merged`; gives payloads their types. NULL: everything goes. Errors: TL_EINVAL with
+     * the message for the workflow task, TL_ELIMIT too large. */
+    tl_rc (*check_attributes)(void *ud, uint64_t namespace_number,
+                              const TpCommon__SearchAttributes *sa,
+                              const TpCommon__SearchAttributes *merged, struct tl_arena *arena,
+                              struct tl_error *err);
 };
 
 /* --- mutable state --------------------------------------------------------------------------- */

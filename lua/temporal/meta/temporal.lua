@@ -84,8 +84,12 @@ function temporal.int(number) end
 ---@field type string
 ---@field value any
 
---- A value of workflow.upsert_search_attributes with its type.
----@param type "Text"|"Keyword"|"Int"|"Double"|"Bool"|"Datetime"|"KeywordList"
+---@alias temporal.SearchAttributeType
+---| "text"|"keyword"|"int"|"double"|"bool"|"datetime"|"keyword_list"
+---| "Text"|"Keyword"|"Int"|"Double"|"Bool"|"Datetime"|"KeywordList"
+
+--- A search attribute's value with its type.
+---@param type temporal.SearchAttributeType
 ---@param value any
 ---@return temporal.SearchAttribute
 function temporal.search_attribute(type, value) end
