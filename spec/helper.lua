@@ -81,9 +81,12 @@ end
 
 --- A command in a process of its own; its output can be read line by line, and it is told to stop by
 --- its id.
-function helper.spawn(arguments)
+---@param arguments string
+---@param environment? string "NAME=value ..."
+function helper.spawn(arguments, environment)
   local log = os.tmpname()
-  local pipe = assert(io.popen(("echo $$; exec %s %s 2>%s"):format(helper.binary, arguments, log)))
+  local pipe = assert(io.popen(("echo $$; exec env %s %s %s 2>%s"):format(
+    environment or "", helper.binary, arguments, log)))
   local process = { pipe = pipe, id = assert(pipe:read "l"), log = log }
   function process:stop(signal)
     os.execute(("kill -%s %s"):format(signal or "TERM", self.id))

@@ -170,7 +170,7 @@ static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
         a->answer_timer.fire = send_again;
         tl_timer_set(&w->control, &a->answer_timer,
-                     tl_retry_next_ns(&a->answer_retry, res->status, w->world));
+                     tl_worker_retry_ns(w, &a->answer_retry, res->status));
     } else {
         /* NOT_FOUND: it timed out, or its workflow has ended. */
         TL_LOG(res->status == 5 ? TL_LOG_DEBUG : TL_LOG_WARN, "activity.answer_refused",

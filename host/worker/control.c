@@ -32,6 +32,7 @@
 CONTROL_DONE(info_to)
 CONTROL_DONE(namespace_to)
 CONTROL_DONE(leave_to)
+CONTROL_DONE(probe_to)
 
 static void call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_done_fn done,
                  struct tl_reply_to *to)
@@ -61,6 +62,41 @@ static void ask_namespace(struct tl_worker *w)
     TpWs__DescribeNamespaceRequest req = TP_WS__DESCRIBE_NAMESPACE_REQUEST__INIT;
     req.namespace_ = w->namespace_name;
     call(w, TL_M_DescribeNamespace, &req, namespace_to_done, &w->namespace_to);
+}
+
+/* Polls go out again only when this is answered: polls themselves tell nothing for a minute when there
+ * is nothing to do. */
+void tl_control_probe(struct tl_worker *w)
+{
+    TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
+    if (w->away && !w->probing && !tl_worker_stopping(w)) {
+        w->probing = true;
+        call(w, TL_M_GetSystemInfo, &req, probe_to_done, &w->probe_to);
+    }
+}
+
+static void probe_again(struct tl_timer *t)
+{
+    tl_control_probe(TL_CONTAINER(t, struct tl_worker, probe_timer));
+}
+
+static void probe_came(struct tl_reply_to *to, struct tl_rpc_result *res)
+{
+    struct tl_worker *w = TL_CONTAINER(to, struct tl_worker, probe_to);
+    atomic_fetch_sub(&w->calls, 1);
+    w->probing = false;
+    if (tl_worker_stopping(w)) {
+        tl_worker_tick(w);
+    } else if (res->status == STATUS_UNAVAILABLE || res->status == STATUS_DEADLINE_EXCEEDED) {
+        tl_timer_set(&w->control, &w->probe_timer,
+                     tl_worker_retry_ns(w, &w->probe_retry, res->status));
+    } else {
+        w->away = false;
+        w->probe_retry.attempt = 0;
+        tl_worker_found(w);
+        tl_pollers_resume(w);
+    }
+    tl_rpc_result_free(res);
 }
 
 static void open_polls(struct tl_worker *w)
@@ -99,7 +135,7 @@ static bool start_step_ok(struct tl_worker *w, const struct tl_rpc_result *res)
     if (res->status == 4 || tl_retry_allowed(res->method, res->status)) {
         tl_worker_lost(w, method, res->status, res->message);
         tl_timer_set(&w->control, &w->start_timer,
-                     tl_retry_next_ns(&w->start_retry, res->status, w->world));
+                     tl_worker_retry_ns(w, &w->start_retry, res->status));
     } else {
         char text[400];
         snprintf(text, sizeof text, "%.*s", TL_STR_FMT(res->message));
@@ -206,6 +242,7 @@ static void begin_leaving(struct tl_worker *w)
     bool polled = w->polls_open;
     pthread_mutex_unlock(&w->poll_mutex);
     tl_timer_clear(&w->control, &w->start_timer);
+    tl_timer_clear(&w->control, &w->probe_timer);
     tl_pollers_stop(w, !w->poll_complete_on_shutdown);
     if (polled) {
         tell_server(w);
@@ -288,6 +325,8 @@ void tl_control_begin(struct tl_worker *w)
 {
     w->began = true;
     w->info_to.on_result = info_came;
+    w->probe_to.on_result = probe_came;
+    w->probe_timer.fire = probe_again;
     w->namespace_to.on_result = namespace_came;
     w->leave_to.on_result = leave_came;
     w->start_timer.fire = start_again;

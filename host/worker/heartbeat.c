@@ -72,7 +72,7 @@ static void heartbeat_answered(struct tl_reply_to *to, struct tl_rpc_result *res
     } else if (res->status == 4 || tl_retry_allowed(res->method, res->status)) {
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
         mark_unsent(a);
-        a->hb_next_ns = tl_worker_now(w) + tl_retry_next_ns(&a->hb_retry, res->status, w->world);
+        a->hb_next_ns = tl_worker_now(w) + tl_worker_retry_ns(w, &a->hb_retry, res->status);
     } else {
         TL_LOG(TL_LOG_WARN, "activity.heartbeat_refused",
                TL_C("activity_id", a->pub.task->activity_id), TL_I("status", res->status),

@@ -303,11 +303,29 @@ static void pause_for(struct tl_poller *p, int64_t delay_ns)
 static void pause_over(struct tl_timer *t)
 {
     struct tl_poller *p = TL_CONTAINER(t, struct tl_poller, timer);
+    if (p->worker->away) {
+        tl_control_probe(p->worker); /* one call instead of all the polls */
+        return;
+    }
     pthread_mutex_lock(&p->worker->poll_mutex);
     p->paused = false;
     p->resume_ns = 0;
     pthread_mutex_unlock(&p->worker->poll_mutex);
     fill_same(p);
+}
+
+void tl_pollers_resume(struct tl_worker *w)
+{
+    for (int k = 0; k < TL_POLL_KINDS; k++) {
+        struct tl_poller *p = &w->pollers[k];
+        tl_timer_clear(&w->control, &p->timer);
+        pthread_mutex_lock(&w->poll_mutex);
+        p->paused = false;
+        p->resume_ns = 0;
+        p->retry.attempt = 0;
+        pthread_mutex_unlock(&w->poll_mutex);
+        fill_same(p);
+    }
 }
 
 void tl_pollers_look(struct tl_worker *w)
@@ -355,12 +373,13 @@ static void handle_failed(struct tl_poller *p, const struct tl_rpc_result *res)
         tl_mem_free(text);
         return;
     }
+    w->away = w->away || res->status == STATUS_UNAVAILABLE;
     tl_worker_lost(w, method, res->status, res->message);
     pthread_mutex_lock(&w->poll_mutex);
     bool paused = p->paused && p->resume_ns == 0;
     pthread_mutex_unlock(&w->poll_mutex);
     if (!paused) { /* polls that fail together count once */
-        pause_for(p, tl_retry_next_ns(&p->retry, res->status, w->world));
+        pause_for(p, tl_worker_retry_ns(w, &p->retry, res->status));
     }
 }
 

@@ -252,7 +252,7 @@ bool tl_wf_task_retry(struct tl_wf_task *t, const struct tl_rpc_result *res)
     }
     tl_worker_lost(w, tl_method_info(t->method)->name, res->status, res->message);
     t->timer.fire = send_again;
-    tl_timer_set(&t->owner->actor, &t->timer, tl_retry_next_ns(&t->retry, res->status, w->world));
+    tl_timer_set(&t->owner->actor, &t->timer, tl_worker_retry_ns(w, &t->retry, res->status));
     return true;
 }
 

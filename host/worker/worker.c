@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "worker/worker_int.h"
 
+#define UNREACHABLE_PAUSE_NS_MAX (600 * TL_NS_PER_MS)
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 #define RUNS_UNLIMITED ((int64_t)1 << 40)
 
@@ -351,6 +352,15 @@ void tl_worker_lost(struct tl_worker *w, const char *what, int status, struct tl
         TL_LOG(TL_LOG_WARN, "worker.connection_lost", TL_C("task_queue", w->task_queue),
                TL_C("method", what), TL_I("status", status), TL_S("error", message));
     }
+}
+
+int64_t tl_worker_retry_ns(const struct tl_worker *w, struct tl_retry *r, int status)
+{
+    int64_t standard = r->max_ns;
+    r->max_ns = status == STATUS_UNAVAILABLE ? UNREACHABLE_PAUSE_NS_MAX : standard;
+    int64_t pause = tl_retry_next_ns(r, status, w->world);
+    r->max_ns = standard;
+    return pause;
 }
 
 void tl_worker_found(struct tl_worker *w)

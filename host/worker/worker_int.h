@@ -74,6 +74,10 @@ struct tl_slots {
 bool tl_slots_try(struct tl_slots *s);
 void tl_slots_give(struct tl_slots *s);
 
+/* gRPC's */
+#define STATUS_DEADLINE_EXCEEDED 4
+#define STATUS_UNAVAILABLE 14
+
 enum tl_poll_kind { TL_POLL_NORMAL, TL_POLL_STICKY, TL_POLL_ACTIVITY, TL_POLL_KINDS };
 
 /* All polls of one kind. Guarded by worker->poll_mutex. */
@@ -112,6 +116,8 @@ void tl_pollers_fill_activity(struct tl_worker *w);
 void tl_poll_finished(struct tl_poll *poll, bool task);
 /* On control: arms the timers of pollers that fillers have paused. */
 void tl_pollers_look(struct tl_worker *w);
+/* On control: ends all pauses, the server can be reached again. */
+void tl_pollers_resume(struct tl_worker *w);
 /* No polls from now on; cancel: also end those that are out. */
 void tl_pollers_stop(struct tl_worker *w, bool cancel);
 int tl_pollers_outstanding(const struct tl_worker *w);
@@ -285,9 +291,11 @@ struct tl_worker {
     pthread_mutex_t running_mutex; /* pool.running */
 
     /* control's */
-    struct tl_reply_to info_to, namespace_to, leave_to;
+    struct tl_reply_to info_to, namespace_to, leave_to, probe_to;
+    struct tl_retry probe_retry;
+    bool away, probing; /* the server could not be reached; a call asks whether it can */
     struct tl_retry start_retry;
-    struct tl_timer start_timer, polls_timer, grace_timer, give_up_timer;
+    struct tl_timer start_timer, probe_timer, polls_timer, grace_timer, give_up_timer;
     atomic_int calls; /* of control, under way */
     bool sdk_metadata, poll_complete_on_shutdown;
     bool began, leaving;   /* start-up, shutdown has begun */
@@ -353,6 +361,11 @@ void tl_worker_fatal(struct tl_worker *w, tl_rc rc, const char *what, const char
 /* A poll or call failed in a way that will pass / succeeded: one line per change. */
 void tl_worker_lost(struct tl_worker *w, const char *what, int status, struct tl_str message);
 void tl_worker_found(struct tl_worker *w);
+/* The pause before a call is made again. A server that cannot be reached is back within seconds as a
+ * rule and asking costs it nothing: these pauses stay short. Counts a failure in *r. */
+int64_t tl_worker_retry_ns(const struct tl_worker *w, struct tl_retry *r, int status);
+/* Asks the server whether it is there again; tells tl_worker_found. On control. */
+void tl_control_probe(struct tl_worker *w);
 /* Starts one call of a worker actor. The handle is released at once: such calls are not cancelled. */
 void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
                     int64_t timeout_ns, tl_rpc_done_fn done, struct tl_reply_to *to);

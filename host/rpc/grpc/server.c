@@ -15,7 +15,7 @@
 #define MEMORY_BYTES_MAX ((size_t)1 << 30)
 #define GRACE_MS 1000
 #define ADDRESSES_MAX 8
-#define PING_INTERVAL_MS 5000 /* clients ping about every 30 s; the default calls that an attack */
+#define PING_INTERVAL_MS 1000 /* clients ping about every 30 s; the default calls that an attack */
 
 /* --- addresses ------------------------------------------------------------------------------------ */
 

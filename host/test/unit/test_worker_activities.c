@@ -390,7 +390,7 @@ static void a_lost_heartbeat_is_sent_again(void **state)
 
 /* --- Polls ------------------------------------------------------------------------------------- */
 
-static void a_lost_server_is_polled_with_growing_pauses_and_one_line(void **state)
+static void a_lost_server_is_asked_again_by_one_call_and_told_by_one_line(void **state)
 {
     (void)state;
     struct env e;
@@ -403,16 +403,19 @@ static void a_lost_server_is_polled_with_growing_pauses_and_one_line(void **stat
         fake_refuse(req, 14, "going down");
     }
     env_settle(&e);
-    int before = e.fake.counts[TL_M_PollActivityTaskQueue];
+    int before = e.fake.counts[TL_M_PollActivityTaskQueue],
+        asked = e.fake.counts[TL_M_GetSystemInfo];
     for (int i = 0; i < 600; i++) { /* a minute */
         env_pass(&e, 100);
     }
     int polls = e.fake.counts[TL_M_PollActivityTaskQueue] - before;
-    assert_in_range(polls, 20, 150); /* five at a time, ten seconds apart at last */
+    asked = e.fake.counts[TL_M_GetSystemInfo] - asked;
+    assert_int_equal(polls, 0);
+    assert_in_range(asked, 80, 160); /* one at a time, 0.6 seconds apart at last */
     assert_int_equal(env_logged(&e, "worker.connection_lost"), 1);
     assert_int_equal(env_logged(&e, "worker.connection_recovered"), 0);
     e.fake.down = false;
-    env_pass(&e, 15000);
+    env_pass(&e, 1000);
     assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), 5);
     env_give_activity(&e, env_activity(&e, "act", 1, 0));
     accept(&e, TL_M_RespondActivityTaskCompleted);
@@ -659,7 +662,7 @@ int main(void)
         cmocka_unit_test(cancellation_comes_with_the_reply_of_a_heartbeat),
         cmocka_unit_test(an_activity_that_the_server_forgot_is_not_answered),
         cmocka_unit_test(a_lost_heartbeat_is_sent_again),
-        cmocka_unit_test(a_lost_server_is_polled_with_growing_pauses_and_one_line),
+        cmocka_unit_test(a_lost_server_is_asked_again_by_one_call_and_told_by_one_line),
         cmocka_unit_test(a_server_that_answers_empty_at_once_does_not_make_us_spin),
         cmocka_unit_test(an_error_that_will_not_pass_stops_the_worker),
         cmocka_unit_test(a_namespace_that_is_not_there_stops_the_worker),

@@ -1,0 +1,137 @@
+-- A worker beside a server that stops answering, dies, and comes back.
+local helper = require "helper"
+local client = require "temporal.client"
+local core = require "temporal.core"
+
+local workflows = [[
+local workflow = require "temporal.workflow"
+return workflow.define("Waits", function(name)
+  local done
+  workflow.set_signal_handler("go", function() done = true end)
+  workflow.wait_condition(function() return done end)
+  return workflow.execute_activity("greet", { start_to_close_timeout = 10 }, name)
+end)
+]]
+
+local worker = [[
+local temporal = require "temporal"
+return temporal.worker {
+  task_queue = "spec",
+  workflows = { "waits" },
+  activities = { greet = function(name) return "hello, " .. name end },
+  client = temporal.connect { address = os.getenv "SPEC_ADDRESS", keepalive = { interval = 2, timeout = 1 } },
+}
+]]
+
+local function write(path, text)
+  local file <close> = assert(io.open(path, "wb"))
+  file:write(text)
+end
+
+local function folder()
+  local name = os.tmpname()
+  os.remove(name)
+  assert(os.execute("mkdir " .. name))
+  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
+end
+
+local function now()
+  return core.mono_ns() / 1e9
+end
+
+--- CPU seconds that a process has used.
+local function cpu_seconds(id)
+  local file <close> = assert(io.open(("/proc/%s/stat"):format(id)))
+  local user, system = file:read("a"):match "%) %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+) (%d+)"
+  return (user + system) / 100
+end
+
+local function count(text, part)
+  local _, n = text:gsub(part:gsub("%p", "%%%0"), "")
+  return n
+end
+
+--- Waits until the worker has written the line `wanted` times; returns the seconds it took.
+local function logged(run, part, wanted, limit)
+  local began = now()
+  while count(run:errors(), part) < wanted do
+    assert(now() - began < limit, ("no line '%s' within %s s:\n%s"):format(part, limit, run:errors()))
+    os.execute "sleep 0.02"
+  end
+  return now() - began
+end
+
+local function start(place, db)
+  write(place.name .. "/waits.lua", workflows)
+  write(place.name .. "/worker.lua", worker)
+  local server = helper.start_server("--db-filename " .. db)
+  local script = ("worker run --address %s %s/worker.lua"):format(server.address, place.name)
+  local run = helper.spawn(script, "SPEC_ADDRESS=" .. server.address)
+  assert.matches("spec", run.pipe:read "l")
+  logged(run, "worker.started", 1, 10)
+  return setmetatable({ server = server, run = run }, {
+    __close = function(self)
+      os.execute("kill -CONT " .. self.server.id .. " 2>/dev/null")
+      getmetatable(self.run).__close(self.run)
+      getmetatable(self.server).__close(self.server)
+    end,
+  })
+end
+
+describe("a worker", function()
+  it("goes on within two seconds after its server was killed and started again", function()
+    local place <close> = folder()
+    local db = place.name .. "/a.db"
+    local pair <close> = start(place, db)
+    local server, run = pair.server, pair.run
+    do
+      local c <close> = client.connect { address = server.address }
+      c:start_workflow("Waits", { id = "w", task_queue = "spec" }, "you")
+      assert.are.equal(0, c:count_workflows "WorkflowType = 'other'")
+    end
+    server:stop "KILL"
+    logged(run, "worker.connection_lost", 1, 5)
+    local before = cpu_seconds(run.id)
+    os.execute "sleep 3"
+    local used = cpu_seconds(run.id) - before
+    assert.is_true(used < 0.5, ("%.2f s of CPU in 3 s without a server"):format(used))
+    local again <close> = helper.spawn(
+      ("server start-dev --port %s --db-filename %s"):format(server.address:match ":(%d+)$", db))
+    assert.are.equal(server.line, again.pipe:read "l")
+    local seconds = logged(run, "worker.connection_recovered", 1, 10)
+    assert.is_true(seconds < 2, ("back after %.2f s"):format(seconds))
+    local c <close> = client.connect { address = server.address }
+    local began = now()
+    local handle = c:get_workflow_handle "w"
+    handle:signal "go"
+    assert.are.equal("hello, you", handle:result())
+    assert.is_true(now() - began < 2, ("a result after %.2f s"):format(now() - began))
+    assert.are.equal(0, run:stop())
+    local errors = run:errors()
+    assert.are.equal(1, count(errors, "worker.connection_lost"), errors)
+    assert.are.equal(1, count(errors, "worker.connection_recovered"), errors)
+  end)
+
+  it("goes on within two seconds after its server was frozen", function()
+    local place <close> = folder()
+    local pair <close> = start(place, place.name .. "/a.db")
+    local server, run = pair.server, pair.run
+    local before = cpu_seconds(run.id)
+    os.execute("kill -STOP " .. server.id)
+    logged(run, "worker.connection_lost", 1, 8)
+    assert.matches("keepalive", run:errors())
+    os.execute "sleep 2"
+    local used = cpu_seconds(run.id) - before
+    assert.is_true(used < 0.5, ("%.2f s of CPU beside a frozen server"):format(used))
+    os.execute("kill -CONT " .. server.id)
+    local seconds = logged(run, "worker.connection_recovered", 1, 10)
+    assert.is_true(seconds < 2, ("back after %.2f s"):format(seconds))
+    local c <close> = client.connect { address = server.address }
+    local handle = c:start_workflow("Waits", { id = "w", task_queue = "spec" }, "you")
+    handle:signal "go"
+    assert.are.equal("hello, you", handle:result())
+    assert.are.equal(0, run:stop())
+    assert.are.equal(1, count(run:errors(), "worker.connection_lost"), run:errors())
+    assert.are.equal(1, count(run:errors(), "worker.connection_recovered"), run:errors())
+  end)
+end)
