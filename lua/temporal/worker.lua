@@ -189,15 +189,16 @@ end
 --- a temporal call.
 function Worker:start()
   core.worker_start(native(self))
+  self.started = true
   return self
 end
 
 --- Starts and waits until the worker is shut down. A fatal error is raised.
 function Worker:run()
-  if not self:is_running() then
+  if not self.started then
     self:start()
   end
-  core.worker_wait(self.handle)
+  core.worker_wait(self.handle) -- it may have been shut down since
 end
 
 --- Runs the worker while `fn` runs, then shuts it down; returns what fn returned.
