@@ -101,7 +101,8 @@ static void compile(lua_State *L, struct tl_bundle *b, struct tl_bundle_module *
         text.p += skip;
         text.n -= skip;
     }
-    snprintf(name, sizeof name, "=%.*s", TL_STR_FMT(m->file));
+    snprintf(name, sizeof name, "=%s%.*s", TL_WITHOUT(13) ? "/a/machine/" : "",
+             TL_STR_FMT(m->file));
     if (luaL_loadbufferx(L, text.p, text.n, name, "t") != LUA_OK) {
         lua_error(L);
     }
@@ -625,7 +626,7 @@ void tl_bundle_each_source(const struct tl_bundle *b,
                                       struct tl_str text),
                            void *ud)
 {
-    for (size_t i = 0; i < b->modules.count; i++) {
+    for (size_t i = 0; i < b->modules.count && !TL_WITHOUT(40); i++) {
         fn(ud, b->sorted[i]->name, b->sorted[i]->file, b->sorted[i]->text);
     }
 }

@@ -277,7 +277,7 @@ void tl_run_apply_query(struct tl_lua_run *run, const struct tl_job *job)
     struct tl_fiber *ready = run->ready, *ready_last = run->ready_last;
     /* A stream of its own: what a query draws must not move the workflow's. */
     tl_rng_seed(&run->query_rng, (uint64_t)run->now_ns ^ UINT64_C(0x71756572795f7267));
-    run->rng_now = &run->query_rng;
+    run->rng_now = TL_WITHOUT(39) ? &run->rng : &run->query_rng;
     run->read_only = "a query handler";
     run->query_id = job->u.query.id;
     run->query = job->u.query.query;

@@ -12,6 +12,7 @@
 #include "luart/luart.h"
 #include "luart/sandbox_fns.h"
 #include "luart/vm/vm.h"
+#include "luart/vm/without.h"
 #include "luart/watchdog_int.h"
 
 /* --- where Lua values of the run are kept: slots of the main thread's stack ---------------------
@@ -376,6 +377,20 @@ void tl_handlers_push_list(lua_State *L, struct tl_lua_run *run, enum tl_slot sl
 void tl_handlers_warn_unfinished(lua_State *L, struct tl_lua_run *run);
 /* Starts the handlers of signals that came before they had one. */
 void tl_run_flush_signals(lua_State *L, struct tl_lua_run *run);
+
+/* --- without.c: the switch build only ------------------------------------------------------------ */
+
+#ifdef TL_SANDBOX_SWITCH
+/* The stock behaviour that a mitigation replaces. */
+int tl_without_pairs(lua_State *L);
+int tl_without_next(lua_State *L);
+int tl_without_sort(lua_State *L);
+int tl_without_random(lua_State *L);
+/* Seconds on the clock of the machine. */
+int64_t tl_without_now(void);
+/* Runs the pending __close handlers of a run that is dropped. */
+void tl_without_close(struct tl_lua_run *run);
+#endif
 
 /* --- module.c: require -------------------------------------------------------------------------- */
 

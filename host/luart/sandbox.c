@@ -344,6 +344,11 @@ void tl_sandbox_lookup(lua_State *L, int lib, int key_index)
         tl_sandbox_push_lib(L, run, (enum tl_lib)r->value);
         break;
     case ROW_FORBID: {
+        int table_row = lib == TL_LIB_DEBUG ? 21 : lib == TL_LIB_PACKAGE ? 22 : 20;
+        if (TL_WITHOUT(table_row)) {
+            lua_pushnil(L);
+            break;
+        }
         char full[64];
         bool global = lib == TL_LIB_G;
         snprintf(full, sizeof full, "%s%s%s", global ? "" : libs[lib].name, global ? "" : ".",
@@ -403,6 +408,10 @@ static int lib_newindex(lua_State *L)
 {
     int lib = tl_sandbox_lib_of(L, 1);
     const char *key = tl_sandbox_tostring(L, 2, NULL);
+    if (TL_WITHOUT(34)) {
+        lua_rawset(L, 1);
+        return 0;
+    }
     if (lib == TL_LIB_G) {
         return luaL_error(L,
                           "assignment to undeclared global '%s'; use a local, or declare it "
@@ -488,8 +497,10 @@ void tl_sandbox_open(lua_State *L, struct tl_lua_run *run)
     }
     lua_pushcfunction(L, string_index);
     lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
+    if (!TL_WITHOUT(33)) {
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
     lua_setmetatable(L, -2);
     lua_pop(L, 1);
 }

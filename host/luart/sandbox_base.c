@@ -44,6 +44,9 @@ const char *tl_sandbox_tostring(lua_State *L, int index, size_t *n)
 {
     index = lua_absindex(L, index);
     luaL_checkstack(L, 8, NULL);
+    if (TL_WITHOUT(12)) {
+        return luaL_tolstring(L, index, n);
+    }
     if (luaL_callmeta(L, index, "__tostring")) {
         if (!lua_isstring(L, -1)) {
             luaL_error(L, "'__tostring' must return a string");
@@ -144,7 +147,7 @@ int tl_lib_rawset(lua_State *L)
     luaL_checkany(L, 2);
     luaL_checkany(L, 3);
     lua_settop(L, 3);
-    int lib = tl_sandbox_lib_of(L, 1);
+    int lib = TL_WITHOUT(35) ? -1 : tl_sandbox_lib_of(L, 1);
     if (lib >= 0) {
         lua_pushcfunction(L, tl_lib_rawget);
         lua_pushvalue(L, 1);
@@ -178,6 +181,9 @@ int tl_lib_setmetatable(lua_State *L)
         return luaL_error(L, "cannot change a protected metatable");
     }
     for (size_t i = 0; type == LUA_TTABLE && i < 2; i++) {
+        if (TL_WITHOUT(i == 0 ? 15 : 16)) {
+            continue;
+        }
         lua_pushstring(L, refused[i]);
         if (lua_rawget(L, 2) != LUA_TNIL) {
             return luaL_error(L,
@@ -205,7 +211,8 @@ int tl_lib_collectgarbage(lua_State *L)
     } else if (option >= 8) {
         lua_pushliteral(L, "incremental");
     } else {
-        lua_pushinteger(L, 0); /* what the collector does must not be seen */
+        lua_pushinteger(L, TL_WITHOUT(14) ? lua_gc(L, LUA_GCCOUNT)
+                                          : 0); /* what the collector does must not be seen */
     }
     return 1;
 }
@@ -258,7 +265,7 @@ int tl_lib_load(lua_State *L)
         lua_pushliteral(L, "load takes source text only in a workflow (mode 't')");
         return 2;
     }
-    if (luaL_loadbufferx(L, text, n, name, "t") != LUA_OK) {
+    if (luaL_loadbufferx(L, text, n, name, TL_WITHOUT(23) ? "bt" : "t") != LUA_OK) {
         lua_pushnil(L);
         lua_insert(L, -2);
         return 2;
@@ -303,6 +310,11 @@ int tl_lib_traceback(lua_State *L)
 
 int tl_lib_random(lua_State *L)
 {
+#ifdef TL_SANDBOX_SWITCH
+    if (TL_WITHOUT(18)) {
+        return tl_without_random(L);
+    }
+#endif
     struct tl_rng *rng = tl_run_of(L)->rng_now;
     lua_Integer low = 1, high;
     switch (lua_gettop(L)) {

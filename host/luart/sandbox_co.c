@@ -15,6 +15,9 @@ int tl_lib_co_create(lua_State *L)
     luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_State *co = lua_newthread(L);
     *tl_co_word(co) = (uintptr_t)tl_run_of(L);
+    if (TL_WITHOUT(26)) {
+        lua_sethook(co, NULL, 0, 0);
+    }
     lua_pushvalue(L, 1);
     lua_xmove(L, co, 1);
     return 1;
@@ -50,7 +53,7 @@ static int resume(lua_State *L, lua_State *co, int nargs, bool wrapped)
     lua_State *before = tl_state_switch(run, co);
     int status = lua_resume(co, L, nargs, &n);
     tl_state_switch(run, before);
-    if (status == LUA_YIELD && tl_co_awaiting(co)) {
+    if (status == LUA_YIELD && tl_co_awaiting(co) && !TL_WITHOUT(36)) {
         /* An await further in: the fiber blocks, and goes on in there when it wakes. */
         tl_co_set_awaiting(L, true);
         return lua_yieldk(L, 0, wrapped, go_on);

@@ -57,6 +57,11 @@ static void date_of(int64_t seconds, struct date *d)
 
 static int64_t now_seconds(lua_State *L)
 {
+#ifdef TL_SANDBOX_SWITCH
+    if (TL_WITHOUT(19)) {
+        return tl_without_now();
+    }
+#endif
     return floor_div(tl_run_of(L)->now_ns, TL_NS_PER_S);
 }
 

@@ -247,6 +247,11 @@ static int pairs_continued(lua_State *L, int status, lua_KContext ctx)
 int tl_lib_pairs(lua_State *L)
 {
     luaL_checkany(L, 1);
+#ifdef TL_SANDBOX_SWITCH
+    if (TL_WITHOUT_ORDER) {
+        return tl_without_pairs(L);
+    }
+#endif
     int lib = tl_sandbox_lib_of(L, 1);
     if (lib < 0 && luaL_getmetafield(L, 1, "__pairs") != LUA_TNIL) {
         lua_pushvalue(L, 1);
@@ -405,6 +410,11 @@ static int next_protected(lua_State *L, int lib)
 
 int tl_lib_next(lua_State *L)
 {
+#ifdef TL_SANDBOX_SWITCH
+    if (TL_WITHOUT_ORDER) {
+        return tl_without_next(L);
+    }
+#endif
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 2);
     struct tl_lua_run *run = tl_run_of(L);

@@ -105,6 +105,11 @@ static uint32_t *sort_order(struct sorter *s, uint32_t *order, uint32_t *spare, 
 int tl_lib_tab_sort(lua_State *L)
 {
     refuse_protected(L, 1);
+#ifdef TL_SANDBOX_SWITCH
+    if (TL_WITHOUT(10) || TL_WITHOUT(11)) {
+        return tl_without_sort(L);
+    }
+#endif
     lua_Integer n = luaL_len(L, 1);
     if (!lua_isnoneornil(L, 2)) {
         luaL_checktype(L, 2, LUA_TFUNCTION);

@@ -614,6 +614,23 @@ static bool check_conditions(struct tl_lua_run *run)
     return any;
 }
 
+/* Always from the outermost level: how deep C calls may nest is then the same everywhere. */
+static int resume(struct tl_lua_run *run, lua_State *co, int nargs, int *n)
+{
+    (void)run;
+#ifdef TL_SANDBOX_SWITCH
+    if (TL_WITHOUT(28)) {
+        static int resumed;
+        int calls = resumed++ % 97;
+        tl_vm_nest(run->main, calls);
+        int status = lua_resume(co, run->main, nargs, n);
+        tl_vm_nest(run->main, -calls);
+        return status;
+    }
+#endif
+    return lua_resume(co, NULL, nargs, n);
+}
+
 static void run_fiber(struct tl_lua_run *run, struct tl_fiber *f)
 {
     int n = 0, nargs = f->nargs;
@@ -625,7 +642,7 @@ static void run_fiber(struct tl_lua_run *run, struct tl_fiber *f)
     f->status = TL_FIBER_RUNNING;
     f->nargs = 0;
     tl_state_switch(run, f->co);
-    int status = lua_resume(f->co, NULL, nargs ? nargs : 0, &n);
+    int status = resume(run, f->co, nargs, &n);
     tl_state_switch(run, run->main);
     run->current = NULL;
     if (status == LUA_YIELD) {

@@ -41,7 +41,7 @@ _Noreturn void tl_state_abandon(struct tl_lua_run *run, lua_State *L, tl_rc rc)
 static void on_exhausted(void *ud)
 {
     struct tl_lua_run *run = ud;
-    if (run->abandon) {
+    if (run->abandon && !TL_WITHOUT(27)) {
         tl_state_abandon(run, run->running, TL_EMEMORY);
     }
 }
@@ -59,6 +59,10 @@ static void on_hook(lua_State *L, lua_Debug *ar)
     }
     run->steps += STEPS_PER_HOOK;
     if (run->steps > run->config.steps_max) {
+        if (TL_WITHOUT(25)) {
+            run->steps = 0;
+            luaL_error(L, "over the budget");
+        }
         tl_state_abandon(run, L, TL_EDEADLOCK);
     }
 }
@@ -77,6 +81,9 @@ static int on_panic(lua_State *L)
 void tl_state_tick(lua_State *L, uint32_t steps)
 {
     struct tl_lua_run *run = tl_run_of(L);
+    if (TL_WITHOUT(24)) {
+        return;
+    }
     if (atomic_load_explicit(&run->expired, memory_order_relaxed)) {
         tl_state_abandon(run, L, TL_EDEADLOCK);
     }
@@ -273,6 +280,11 @@ struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct t
 void tl_state_free(struct tl_lua_run *run)
 {
     if (run) {
+#ifdef TL_SANDBOX_SWITCH
+        if (TL_WITHOUT(17)) {
+            tl_without_close(run);
+        }
+#endif
         tl_vm_heap_drop(&run->heap);
         tl_mem_free(run);
     }

@@ -59,7 +59,7 @@ fuzz() {
 # Each part runs even when one before it failed; the verdict is at the end.
 long() {
     local part bad=()
-    local parts=('test' 'asan' 'tsan' 'fuzz --seconds 300' 'lint --deep'
+    local parts=('test' 'test sandbox --rows' 'asan' 'tsan' 'fuzz --seconds 300' 'lint --deep'
         'sim --seeds 1000' 'torture --kills 200 --power 200')
     for part in "${parts[@]}"; do
         # The words of a part are its verb and arguments.

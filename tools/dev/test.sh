@@ -249,6 +249,57 @@ run_tests() {
     report
 }
 
+# --- the determinism table ---
+
+# Rows of docs/determinism.md that have no mitigation: Lua's own rules, which the tests pin down.
+rows_without_mitigation=' 32 '
+row_count=40
+
+sandbox_rows=build-sandbox/unit/test_luart_rows
+
+build_switch() {
+    install_packages "${test_packages[@]}"
+    build sandbox
+}
+
+# --without ROW: the tests with this row's mitigation taken away. They must fail.
+run_without() {
+    local row=${1:-}
+    [[ $row =~ ^[0-9]+$ && $row -ge 1 && $row -le $row_count ]] ||
+        die "--without takes a row of docs/determinism.md, 1 to $row_count"
+    [[ $rows_without_mitigation != *" $row "* ]] ||
+        die "row $row has no mitigation: its rules are Lua's own"
+    build_switch
+    TEMPORAL_LUA_WITHOUT=$row timeout -k 5 120 "$sandbox_rows"
+}
+
+# --rows: each mitigation taken away in turn; a row that nobody notices is a failure.
+run_rows() {
+    local row
+    build_switch
+    open_work
+    run_case 'sandbox rows' "$sandbox_rows"
+    for ((row = 1; row <= row_count; row++)); do
+        [[ $rows_without_mitigation != *" $row "* ]] || continue
+        run_case "sandbox without row $row fails" bash -c '
+            TEMPORAL_LUA_WITHOUT=$2 timeout -k 5 120 "$1" 2>&1 | grep "FAILED.*row_"' - "$sandbox_rows" "$row"
+    done
+    report
+}
+
+test_verb() {
+    if [[ ${1:-} != sandbox ]]; then
+        run_tests "$@"
+        return
+    fi
+    case ${2:-} in
+        --without) run_without "${3:-}" ;;
+        --rows) run_rows ;;
+        '') run_tests test_luart_rows test_luart_sandbox test_vm spec/sandbox ;;
+        *) die "test sandbox takes --without ROW or --rows, not $2" ;;
+    esac
+}
+
 clang_tidy() {
     local folder=build
     [[ -f $folder/compile_commands.json ]] || die 'build first: clang-tidy reads compile_commands.json'

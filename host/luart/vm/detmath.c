@@ -3,6 +3,8 @@
  * second time by mpfr_subnormalize, which knows the direction of the first. */
 #include "luart/vm/detmath.h"
 
+#include "luart/vm/without.h"
+
 #include <math.h>
 #include <mpfr.h>
 #include <stdbool.h>
@@ -28,7 +30,7 @@ typedef int (*binary_fn)(mpfr_ptr, mpfr_srcptr, mpfr_srcptr, mpfr_rnd_t);
 double tl_det_canonical_nan(double x)
 {
     static const uint64_t bits = UINT64_C(0x7ff8000000000000);
-    if (x != x) {
+    if (x != x && !TL_WITHOUT(31)) {
         memcpy(&x, &bits, sizeof x);
     }
     return x;
@@ -76,52 +78,52 @@ static double binary(binary_fn function, double x, double y)
 
 double tl_det_sin(double x)
 {
-    return unary(mpfr_sin, x);
+    return TL_WITHOUT(30) ? sin(x) : unary(mpfr_sin, x);
 }
 
 double tl_det_cos(double x)
 {
-    return unary(mpfr_cos, x);
+    return TL_WITHOUT(30) ? cos(x) : unary(mpfr_cos, x);
 }
 
 double tl_det_tan(double x)
 {
-    return unary(mpfr_tan, x);
+    return TL_WITHOUT(30) ? tan(x) : unary(mpfr_tan, x);
 }
 
 double tl_det_asin(double x)
 {
-    return unary(mpfr_asin, x);
+    return TL_WITHOUT(30) ? asin(x) : unary(mpfr_asin, x);
 }
 
 double tl_det_acos(double x)
 {
-    return unary(mpfr_acos, x);
+    return TL_WITHOUT(30) ? acos(x) : unary(mpfr_acos, x);
 }
 
 double tl_det_atan2(double y, double x)
 {
-    return binary(mpfr_atan2, y, x);
+    return TL_WITHOUT(30) ? atan2(y, x) : binary(mpfr_atan2, y, x);
 }
 
 double tl_det_exp(double x)
 {
-    return unary(mpfr_exp, x);
+    return TL_WITHOUT(30) ? exp(x) : unary(mpfr_exp, x);
 }
 
 double tl_det_log(double x)
 {
-    return unary(mpfr_log, x);
+    return TL_WITHOUT(30) ? log(x) : unary(mpfr_log, x);
 }
 
 double tl_det_log2(double x)
 {
-    return unary(mpfr_log2, x);
+    return TL_WITHOUT(30) ? log2(x) : unary(mpfr_log2, x);
 }
 
 double tl_det_log10(double x)
 {
-    return unary(mpfr_log10, x);
+    return TL_WITHOUT(30) ? log10(x) : unary(mpfr_log10, x);
 }
 
 /* Integral powers of integers, while every product is exact: the common case of scripts, and the
@@ -148,6 +150,9 @@ static bool exact_power(double x, double y, double *out)
 double tl_det_pow(double x, double y)
 {
     double exact = 0;
+    if (TL_WITHOUT(30)) {
+        return pow(x, y);
+    }
     if (exact_power(x, y, &exact)) {
         return exact;
     }

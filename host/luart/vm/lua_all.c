@@ -59,8 +59,31 @@ static lua_Unsigned stock_luaH_getn(Table *t);
 #include "lvm.c"
 #include "lapi.c"
 
-/* Libraries. */
+/* Libraries. The growing buffers of lauxlib.c ask the allocator themselves, and would raise an error
+ * that a script can catch where the VM's own allocations collect garbage and ask again. */
+static void *buffer_alloc(void *ud, void *block, size_t old_size, size_t new_size)
+{
+    lua_State *L = ud;
+    global_State *g = G(L);
+    void *to = g->frealloc(g->ud, block, old_size, new_size);
+    if (!to && new_size > 0) {
+        luaC_fullgc(L, 1);
+        to = g->frealloc(g->ud, block, old_size, new_size);
+    }
+    return to;
+}
+
+static lua_Alloc buffer_allocator(lua_State *L, void **ud)
+{
+    *ud = L;
+    return buffer_alloc;
+}
+
+#pragma push_macro("lua_getallocf")
+#undef lua_getallocf
+#define lua_getallocf(L, ud) buffer_allocator((L), (ud))
 #include "lauxlib.c"
+#pragma pop_macro("lua_getallocf")
 #include "lbaselib.c"
 #include "lcorolib.c"
 #include "ltablib.c"
@@ -113,6 +136,9 @@ static lua_Unsigned luaH_getn(Table *t)
 {
     lua_Unsigned low = 0;
     lua_Unsigned high = 1;
+    if (TL_WITHOUT(9)) {
+        return stock_luaH_getn(t);
+    }
     while (present(t, high)) {
         low = high;
         if (high > (lua_Unsigned)LUA_MAXINTEGER / 2) {
@@ -143,12 +169,22 @@ static void seal_names(lua_State *L, void *unused)
     char name[LUAI_MAXSHORTLEN + 2];
     memset(name, ' ', sizeof name);
     for (size_t i = 0; i < sizeof sealed / sizeof sealed[0]; i++) {
+        if (TL_WITHOUT(sealed[i] == TM_GC ? 15 : 16)) {
+            continue;
+        }
         TString *text = luaS_newlstr(L, name, sizeof name);
         luaC_fix(L, obj2gco(text));
         G(L)->tmname[sealed[i]] = text;
     }
     (void)unused;
 }
+
+#ifdef TL_SANDBOX_SWITCH
+void tl_vm_nest(lua_State *L, int calls)
+{
+    L->nCcalls += (l_uint32)calls;
+}
+#endif
 
 bool tl_vm_seal(lua_State *L)
 {

@@ -4,6 +4,7 @@
 
 #include "luart/vm/detmath.h"
 #include "luart/vm/vm.h"
+#include "luart/vm/without.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -13,6 +14,9 @@
 /* glibc answers with its built-in object for the name "C": nothing is allocated, nothing freed. */
 static locale_t c_locale(void)
 {
+    if (TL_WITHOUT(29)) {
+        return LC_GLOBAL_LOCALE;
+    }
     return newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
@@ -41,8 +45,7 @@ int tl_vm_print_string(char *text, size_t size, const char *format, const char *
 
 int tl_vm_print_pointer(char *text, size_t size, const char *format, const void *value)
 {
-    (void)value;
-    return snprintf(text, size, format, (const void *)NULL);
+    return snprintf(text, size, format, TL_WITHOUT(12) ? value : (const void *)NULL);
 }
 
 size_t tl_vm_format_number(char text[TL_VM_NUMBER_TEXT_SIZE], double number)

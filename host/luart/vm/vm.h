@@ -14,6 +14,7 @@
 #include "tlvm/lualib.h"
 
 #include "luart/vm/detmath.h"
+#include "luart/vm/without.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,12 @@
  * table gets a metatable.
  * Owns: nothing. Thread: the state's. Errors: false when the allocator refused memory. */
 bool tl_vm_seal(lua_State *L);
+
+#ifdef TL_SANDBOX_SWITCH
+/* As if C calls were nested that much deeper than they are.
+ * Owns: nothing. Thread: the state's. Errors: none. */
+void tl_vm_nest(lua_State *L, int calls);
+#endif
 
 /* Writes the text that the VM's tostring gives for a float ("%.14g", ".0" added to integral values,
  * nan without a sign, inf and -inf), whatever the locale. Returns its length.

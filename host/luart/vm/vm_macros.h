@@ -7,6 +7,7 @@
 #include "luart/vm/detmath.h"
 #include "luart/vm/numtext.h"
 #include "luart/vm/vm.h"
+#include "luart/vm/without.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -46,8 +47,12 @@
              const void *: tl_vm_print_pointer, void *: tl_vm_print_pointer)((s), (sz), (f), (i))
 
 /* --- strings: bytewise comparison, ASCII classes --- */
+static inline int compare_text(const char *a, const char *b)
+{
+    return TL_WITHOUT(29) ? strcoll(a, b) : strcmp(a, b);
+}
 #undef strcoll
-#define strcoll(a, b) strcmp((a), (b))
+#define strcoll(a, b) compare_text((a), (b))
 
 static inline bool ascii_between(int c, int low, int high)
 {

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "../support/german_locale.h"
 #include "luart/vm/vm.h"
 
 #include <locale.h>
@@ -492,20 +493,10 @@ static void test_comparison_is_bytewise(void **unused)
 
 /* --- locale ----------------------------------------------------------------------------------- */
 
-/* Compiles a locale with a comma, another alphabet and another order below the build folder. */
-static bool enter_german_locale(void)
-{
-    int status = system("mkdir -p " TL_BUILD_DIR "/locale && test -d " TL_BUILD_DIR
-                        "/locale/de_DE.ISO-8859-1 || localedef -i de_DE -f ISO-8859-1 "
-                        "--no-archive " TL_BUILD_DIR "/locale/de_DE.ISO-8859-1 >/dev/null 2>&1");
-    return status == 0 && setenv("LOCPATH", TL_BUILD_DIR "/locale", 1) == 0 &&
-           setlocale(LC_ALL, "de_DE.ISO-8859-1") != NULL;
-}
-
 static void test_locale_does_not_matter(void **unused)
 {
     (void)unused;
-    if (!enter_german_locale()) {
+    if (!tl_enter_german_locale(TL_BUILD_DIR)) {
         skip(); /* no localedef or no locale sources on this machine */
     }
     char text[32];
