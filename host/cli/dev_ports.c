@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REQUEST_BYTES_MAX (4 * 1024 * 1024) /* as every Temporal server */
+
 static tl_rc open_grpc(struct tl_dev_ports *p, struct tl_cli *cli, struct tl_server *server,
                        struct tl_error *err)
 {
     struct tl_grpc_server_options o = {
         .ip = p->ip,
         .port = (int)tl_cli_integer(cli, "port"),
+        .request_bytes_max = REQUEST_BYTES_MAX,
         .cert_path = tl_cli_text(cli, "tls-cert-path"),
         .key_path = tl_cli_text(cli, "tls-key-path"),
         .client_ca_path = tl_cli_text(cli, "tls-client-ca-path"),

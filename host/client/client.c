@@ -268,6 +268,7 @@ static struct tl_rpc_result *call_with_retry(struct tl_client *c, enum tl_method
             break;
         }
         if (res->status == 0 || !tl_retry_allowed(method, res->status) ||
+            tl_rpc_result_is_too_large(res) ||
             (c->retry.limited && retry.attempt >= c->retry.retries_max)) {
             break;
         }

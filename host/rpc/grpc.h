@@ -19,8 +19,9 @@
 struct tl_grpc_server;
 
 struct tl_grpc_server_options {
-    const char *ip; /* address or name to listen on; NULL: localhost */
-    int port;       /* 0: any free one */
+    const char *ip;        /* address or name to listen on; NULL: localhost */
+    int port;              /* 0: any free one */
+    int request_bytes_max; /* larger requests are refused: RESOURCE_EXHAUSTED; 0: 128 MiB */
     /* PEM files. They are read again when they change: connections made from then on use them. */
     const char *cert_path;      /* of the server, with its chain; NULL: plain text */
     const char *key_path;       /* goes with cert_path */

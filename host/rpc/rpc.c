@@ -76,3 +76,9 @@ void tl_rpc_request_release(struct tl_rpc_request *req)
 {
     req->ops->release(req);
 }
+
+bool tl_rpc_result_is_too_large(const struct tl_rpc_result *r)
+{
+    static const char words[] = "larger than max"; /* every gRPC library has these */
+    return r->status == 8 && memmem(r->message.p, r->message.n, words, sizeof words - 1) != NULL;
+}

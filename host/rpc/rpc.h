@@ -70,6 +70,9 @@ struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int sta
                                         struct tl_str message, struct tl_str details,
                                         struct tl_str body);
 void tl_rpc_result_free(struct tl_rpc_result *r); /* NULL is fine */
+/* Whether the call was refused because its message is larger than the peer takes: the same bytes would
+ * be refused again, although RESOURCE_EXHAUSTED is a status that passes as a rule. */
+bool tl_rpc_result_is_too_large(const struct tl_rpc_result *r);
 
 struct tl_rpc_call; /* opaque: one per transport */
 

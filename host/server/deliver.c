@@ -74,7 +74,8 @@ void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *ar
     struct tl_match_key key = poll_key(p, &r);
     s->last_poll_mono_ns = tl_engine_mono(s);
     if (s->matcher.polls_parked >= (size_t)s->o.long_polls_max) {
-        tl_error_set(&err, TL_ELIMIT, "too many polls are waiting");
+        tl_error_set(&err, TL_ELIMIT, "%zu polls are waiting, as many as this server keeps",
+                     s->matcher.polls_parked);
         refuse_poll(s, p, &err);
         return;
     }

@@ -165,7 +165,8 @@ static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_act *a = TL_CONTAINER(to, struct tl_act, to);
     struct tl_worker *w = a->worker;
-    bool again = res->status == 4 || tl_retry_allowed(res->method, res->status);
+    bool again = !tl_rpc_result_is_too_large(res) &&
+                 (res->status == 4 || tl_retry_allowed(res->method, res->status));
     if (again && !atomic_load(&w->giving_up)) {
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
         a->answer_timer.fire = send_again;

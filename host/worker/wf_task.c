@@ -312,8 +312,8 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
  * timed out or the run is gone. */
 static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
 {
-    bool too_large = res->status == 8 && t->method == TL_M_RespondWorkflowTaskCompleted &&
-                     memmem(res->message.p, res->message.n, "larger than max", 15) != NULL;
+    bool too_large =
+        t->method == TL_M_RespondWorkflowTaskCompleted && tl_rpc_result_is_too_large(res);
     bool stale = res->status == 5 ||
                  (res->status == 3 && t->method == TL_M_RespondWorkflowTaskCompleted &&
                   memmem(res->message.p, res->message.n, "UnhandledCommand", 16) != NULL);
@@ -335,11 +335,9 @@ static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
 static void task_answered(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_wf_task *t = TL_CONTAINER(to, struct tl_wf_task, to);
-    bool too_large =
-        res->status == 8 && memmem(res->message.p, res->message.n, "larger than max", 15) != NULL;
     if (res->status == 0) {
         accepted(t, res);
-    } else if (too_large || !tl_wf_task_retry(t, res)) {
+    } else if (tl_rpc_result_is_too_large(res) || !tl_wf_task_retry(t, res)) {
         refused(t, res);
     }
     tl_rpc_result_free(res);

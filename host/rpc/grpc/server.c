@@ -93,11 +93,12 @@ static grpc_arg int_arg(const char *key, int value)
         .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
 }
 
-static grpc_server *make_grpc_server(void)
+static grpc_server *make_grpc_server(int request_bytes_max)
 {
     grpc_resource_quota *quota = grpc_resource_quota_create("temporal-lua");
     grpc_arg args[] = {
-        int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, TL_GRPC_MESSAGE_BYTES_MAX),
+        int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+                request_bytes_max > 0 ? request_bytes_max : TL_GRPC_MESSAGE_BYTES_MAX),
         int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         int_arg(GRPC_ARG_MAX_METADATA_SIZE, TL_GRPC_METADATA_BYTES_MAX),
         int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
@@ -131,7 +132,8 @@ static void *serve(void *ud)
     return NULL;
 }
 
-static struct tl_grpc_server *server_new(const struct tl_rpc_service *service)
+static struct tl_grpc_server *server_new(const struct tl_grpc_server_options *o,
+                                         const struct tl_rpc_service *service)
 {
     struct tl_grpc_server *s = TL_NEW(struct tl_grpc_server);
     pthread_condattr_t attr;
@@ -144,7 +146,7 @@ static struct tl_grpc_server *server_new(const struct tl_rpc_service *service)
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
     tl_grpc_start();
-    s->grpc = make_grpc_server();
+    s->grpc = make_grpc_server(o->request_bytes_max);
     s->cq = grpc_completion_queue_create_for_next(NULL);
     grpc_server_register_completion_queue(s->grpc, s->cq, NULL);
     return s;
@@ -171,7 +173,7 @@ tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_serv
                           const struct tl_rpc_service *service, struct tl_error *err)
 {
     grpc_server_credentials *credentials = NULL;
-    struct tl_grpc_server *s = server_new(service);
+    struct tl_grpc_server *s = server_new(o, service);
     bool has_thread = pthread_create(&s->thread, NULL, serve, s->cq) == 0;
     tl_rc rc = has_thread ? tl_grpc_server_credentials(o, &credentials, &s->files, err)
                           : tl_error_set(err, TL_EIO, "cannot start a thread");

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,9 +42,10 @@ static void handle(void *ud, struct tl_rpc_request *req)
     struct tl_str none = {0};
     pthread_mutex_lock(&s->mutex);
     s->timeout_ns = req->timeout_ns;
-    bool park = req->method == TL_M_PollWorkflowTaskQueue;
+    bool many = req->method == TL_M_PollActivityTaskQueue; /* answered by their cancellation */
+    bool park = many || req->method == TL_M_PollWorkflowTaskQueue;
     s->parked += park;
-    s->held = park ? req : NULL;
+    s->held = park && !many ? req : NULL;
     pthread_cond_broadcast(&s->cond);
     pthread_mutex_unlock(&s->mutex);
     if (park) {
@@ -63,7 +65,7 @@ static void cancelled(void *ud, struct tl_rpc_request *req)
     struct tl_str none = {0};
     pthread_mutex_lock(&s->mutex);
     s->cancelled++;
-    bool answer = s->held == req;
+    bool answer = s->held == req || req->method == TL_M_PollActivityTaskQueue;
     s->held = NULL;
     pthread_cond_broadcast(&s->cond);
     pthread_mutex_unlock(&s->mutex);
@@ -119,6 +121,16 @@ static void done(void *ud, struct tl_rpc_result *res)
     e->count++;
     pthread_cond_broadcast(&e->cond);
     pthread_mutex_unlock(&e->mutex);
+}
+
+/* For many calls whose results say nothing. */
+static void done_many(void *ud, struct tl_rpc_result *res)
+{
+    struct end *e = ud;
+    pthread_mutex_lock(&e->mutex);
+    e->count++;
+    pthread_mutex_unlock(&e->mutex);
+    tl_rpc_result_free(res);
 }
 
 static void end_init(struct end *e)
@@ -414,6 +426,111 @@ static void garbage_disturbs_nobody(void **state)
     tl_grpc_server_close(server);
 }
 
+/* What 300 parked polls hold at both ends, in a process that holds nothing else meanwhile. */
+static void a_parked_poll_is_small(void **state)
+{
+    (void)state;
+    enum { POLLS = 300, BYTES_MAX = 40 * 1024 };
+    struct service s;
+    struct end e;
+    struct tl_rpc_call *calls[POLLS];
+    service_init(&s);
+    end_init(&e);
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    tl_rpc_result_free(call(ch, TL_M_GetSystemInfo, TL_STR_LIT("x"), 5 * TL_NS_PER_S));
+    size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < POLLS; i++) {
+        calls[i] =
+            tl_channel_call(ch, TL_M_PollActivityTaskQueue, TL_STR_LIT("queue"), 0, done_many, &e);
+    }
+    assert_true(wait_for(&s, &s.parked, POLLS));
+    size_t each = (mallinfo2().uordblks - before) / POLLS;
+    print_message("%zu bytes for a parked poll, both ends\n", each);
+    assert_true(each < BYTES_MAX);
+    for (int i = 0; i < POLLS; i++) {
+        tl_rpc_cancel(calls[i]);
+        tl_rpc_call_release(calls[i]);
+    }
+    assert_true(wait_for(&s, &s.cancelled, POLLS));
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+    assert_int_equal(e.count, POLLS);
+}
+
+/* Refused with both sizes, by a server that lives on. */
+static void a_large_request_is_refused_by_size(void **state)
+{
+    (void)state;
+    struct service s;
+    struct tl_error err = {0};
+    struct tl_grpc_server *server = NULL;
+    service_init(&s);
+    struct tl_grpc_server_options o = {.ip = "127.0.0.1", .request_bytes_max = 4 * 1024 * 1024};
+    assert_int_equal(tl_grpc_server_open(&server, &o, &s.face, &err), TL_OK);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    size_t n = 5 * 1024 * 1024;
+    char *bytes = tl_mem_alloc(n);
+    struct tl_rpc_result *r = call(ch, TL_M_GetSystemInfo, tl_str_n(bytes, n), 5 * TL_NS_PER_S);
+    assert_int_equal(r->status, 8);
+    assert_non_null(memmem(r->message.p, r->message.n, "5242880 vs. 4194304", 19));
+    assert_true(tl_rpc_result_is_too_large(r));
+    tl_rpc_result_free(r);
+    r = call(ch, TL_M_GetSystemInfo, tl_str_n(bytes, (size_t)4 * 1024 * 1024), 5 * TL_NS_PER_S);
+    assert_int_equal(r->status, 0);
+    assert_false(tl_rpc_result_is_too_large(r));
+    tl_rpc_result_free(r);
+    tl_mem_free(bytes);
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+}
+
+static int connect_raw(int port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* Connections that say nothing, or stop in the middle of a frame, hold up neither calls nor the end. */
+static void silent_and_broken_connections_hold_up_nobody(void **state)
+{
+    (void)state;
+    /* The preface, SETTINGS, and a HEADERS frame of 100 bytes of which 3 come. */
+    static const char cut[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+                              "\0\0\x64\1\4\0\0\0\1xyz";
+    enum { CONNECTIONS = 50 };
+    struct service s;
+    int fds[CONNECTIONS];
+    service_init(&s);
+    struct tl_grpc_server *server = open_server(&s);
+    struct tl_channel *ch = open_channel(tl_grpc_server_port(server));
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = connect_raw(tl_grpc_server_port(server));
+        if (i % 2) {
+            assert_true(send(fds[i], cut, sizeof cut - 1, MSG_NOSIGNAL) > 0);
+        }
+        if (i % 3 == 2) {
+            close(fds[i]);
+        }
+    }
+    struct tl_rpc_result *r = call(ch, TL_M_GetSystemInfo, TL_STR_LIT("x"), 5 * TL_NS_PER_S);
+    assert_int_equal(r->status, 0);
+    tl_rpc_result_free(r);
+    tl_channel_close(ch);
+    int64_t began = tl_world_mono_ns(tl_world_real());
+    tl_grpc_server_close(server);
+    assert_true(tl_world_mono_ns(tl_world_real()) - began < 3 * TL_NS_PER_S);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (i % 3 != 2) {
+            close(fds[i]);
+        }
+    }
+}
+
 /* Many calls from several threads, polls among them that are cancelled. */
 #define CALLERS 4
 #define CALLS_EACH 300
@@ -463,6 +580,9 @@ int main(void)
         cmocka_unit_test(a_port_in_use_is_told),
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(garbage_disturbs_nobody),
+        cmocka_unit_test(a_parked_poll_is_small),
+        cmocka_unit_test(a_large_request_is_refused_by_size),
+        cmocka_unit_test(silent_and_broken_connections_hold_up_nobody),
         cmocka_unit_test(many_calls_at_once),
         cmocka_unit_test(api_key_and_metadata_can_change),
     };
