@@ -7,6 +7,9 @@
 #include "base/log.h"
 #include "server/engine.h"
 
+/* Memory for the search attributes of one row; the limit on their size keeps them far below. */
+#define ROW_BYTES_MAX ((size_t)16 * 1024 * 1024)
+
 void tl_checkpoint_dirty(struct tl_server *s, struct tl_exec *e, int64_t log_id)
 {
     if (tl_list_linked(&e->dirty)) {
@@ -52,10 +55,26 @@ static void fill_row(const struct tl_rs_info *i, struct tl_run_row *row)
     row->search_attributes = i->search_attributes;
 }
 
+/* Puts the whole row, with what filters can see of the search attributes. */
+static tl_rc put_full_row(struct tl_server *s, const struct tl_rs_info *info, struct tl_error *err)
+{
+    struct tl_run_row row = {0};
+    struct tl_arena arena;
+    tl_arena_init(&arena, ROW_BYTES_MAX);
+    fill_row(info, &row);
+    row.state = tl_buf_str(&s->scratch);
+    tl_rc rc = tl_attrs_index(row.namespace_number, info->search_attributes, &arena, &row.values,
+                              &row.value_count, &row.division, err);
+    if (rc == TL_OK) {
+        tl_batch_run_put(&s->open->ops, &row);
+    }
+    tl_arena_deinit(&arena);
+    return rc;
+}
+
 static bool put_row(struct tl_server *s, struct tl_exec *e)
 {
     struct tl_rs_info info;
-    struct tl_run_row row = {0};
     struct tl_error err;
     tl_buf_clear(&s->scratch);
     if (tl_rs_checkpoint(e->rs, &s->scratch, &err) != TL_OK) {
@@ -67,10 +86,10 @@ static bool put_row(struct tl_server *s, struct tl_exec *e)
     if (e->stored && !e->closed && info.visibility_version == e->visibility_stored) {
         tl_batch_run_state_put(&s->open->ops, (int64_t)e->number, info.last_log_id,
                                tl_buf_str(&s->scratch));
-    } else {
-        fill_row(&info, &row);
-        row.state = tl_buf_str(&s->scratch);
-        tl_batch_run_put(&s->open->ops, &row);
+    } else if (put_full_row(s, &info, &err) != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "server.row_failed", TL_C("cause", err.message),
+               TL_I("run", e->number));
+        return false;
     }
     e->stored = true;
     e->visibility_stored = info.visibility_version;

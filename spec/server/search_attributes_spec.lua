@@ -127,3 +127,150 @@ describe("search attributes", function()
       { namespace = "nowhere", search_attributes = { A = BOOL } }))
   end)
 end)
+
+describe("list filters", function()
+  local env
+  local client
+
+  --- Ids of what a query finds, sorted.
+  local function found(query)
+    local ids = {}
+    for info in client:list_workflows(query) do
+      ids[#ids + 1] = info.execution.workflow_id
+    end
+    table.sort(ids)
+    local text = table.concat(ids, " ")
+    assert.are.equal(#ids, client:count_workflows(query), query)
+    return text
+  end
+
+  setup(function()
+    env = helper.environment(source, { search_attributes = all_types })
+    client = env.client
+    local function start(id, attributes)
+      client:start_workflow("Waits", { id = id, task_queue = "none", search_attributes = attributes })
+    end
+    start("a", { Who = "ann", Note = "Some text, or two", Count = 1, Price = 1.5, Paid = true,
+      Due = "2026-11-21T10:00:00Z", Tags = temporal.array { "red", "blue" } })
+    start("b", { Who = "bob", Note = "other words", Count = 2, Price = 2.0, Paid = false,
+      Due = "2026-11-21T12:00:00+01:00", Tags = temporal.array { "red" } })
+    start("c", { Who = "bo's", Count = -3, Price = temporal.search_attribute("double", 3), Due = "2026-12-01T00:00:00Z",
+      Tags = temporal.array {} })
+    start("d", {})
+    env:execute_workflow("Upserts", { id = "e" }, { Who = "ann", Count = 10 })
+  end)
+
+  teardown(function()
+    for _, id in ipairs { "a", "b", "c", "d" } do
+      client:get_workflow_handle(id):terminate()
+    end
+    env:close()
+  end)
+
+  it("compare values of every type, and nothing that is missing", function()
+    for query, expected in pairs {
+      ["Who = 'ann'"] = "a e", ["Who != 'ann'"] = "b c", ["Who IN ('ann','bob')"] = "a b e",
+      ["Who NOT IN ('ann','bob')"] = "c", ["Who > 'ann'"] = "b c", ["Who STARTS_WITH 'bo'"] = "b c",
+      ["Who NOT STARTS_WITH 'bo'"] = "a e", ["Who = 'bo''s'"] = "c", ["Who BETWEEN 'a' AND 'b'"] = "a e",
+      ["Count >= 2"] = "b e", ["Count = -3"] = "c", ["Count BETWEEN 1 AND 2"] = "a b",
+      ["Count NOT BETWEEN 1 AND 2"] = "c e", ["Count > 1.5"] = "b e", ["Count != 1"] = "b c e",
+      ["Price = 1.5"] = "a", ["Price <= 2"] = "a b", ["Price = 3"] = "c", ["Paid = true"] = "a",
+      ["Paid = FALSE"] = "b", ["Paid != true"] = "b", ["Due < '2026-11-21T10:30:00Z'"] = "a",
+      ["Due = '2026-11-21T11:00:00Z'"] = "b", ["Due > '2026-11-22'"] = "c",
+      ["Tags = 'red'"] = "a b", ["Tags = 'blue'"] = "a", ["Tags != 'blue'"] = "b c d e",
+      ["Tags IN ('blue','green')"] = "a", ["Tags NOT IN ('red')"] = "c d e", ["Note = 'TEXT'"] = "a",
+      ["Note = 'words text'"] = "a b", ["Note = 'wor'"] = "", ["Note != 'text'"] = "b c d e",
+      ["Who IS NULL"] = "d", ["Who IS NOT NULL"] = "a b c e", ["Tags IS NULL"] = "c d e",
+      ["Note IS NOT NULL"] = "a b", ["Paid IS NULL"] = "c d e",
+    } do
+      assert.are.equal(expected, found(query), query)
+    end
+  end)
+
+  it("put AND before OR, NOT before both, and leave out what a NOT cannot know", function()
+    for query, expected in pairs {
+      ["Who = 'ann' OR Who = 'bob' AND Count = 9"] = "a e", ["(Who = 'ann' OR Who = 'bob') AND Count > 1"] = "b e",
+      ["NOT Who = 'ann'"] = "b c", ["NOT (Who = 'ann' OR Who IS NULL)"] = "b c", ["NOT NOT Who = 'ann'"] = "a e",
+      ["NOT Count > 1 AND Who STARTS_WITH 'a'"] = "a", ["NOT Tags = 'red'"] = "c d e",
+      ["ExecutionStatus = 'Completed' AND Count = 10"] = "e", ["`Who` = \"ann\" and \"Count\" = 1"] = "a",
+      ["StartTime > '1h' AND Who = 'bob'"] = "b", ["WorkflowId STARTS_WITH 'a' OR RunId IS NULL"] = "a",
+      ["CloseTime IS NULL AND HistoryLength < 5 AND Count < 2"] = "a c", ["TaskQueue = 'none' AND Paid = true"] = "a",
+      ["StateTransitionCount > 0 AND HistorySizeBytes > 1 AND Price = 2"] = "b",
+    } do
+      assert.are.equal(expected, found(query), query)
+    end
+  end)
+
+  it("refuse what the SQL visibility refuses, with position and near match", function()
+    for query, expected in pairs {
+      ["Whom = 'x'"] = "position 1: .*\"Whom\"; did you mean \"Who\"",
+      ["Who = 'x' AND Count = 'y'"] = "position 23, \"'y'\": a number expected",
+      ["Tags > 'x'"] = "operator '>' not supported for KeywordList type search attribute 'Tags'",
+      ["Who = 'x' GROUP BY ExecutionStatus"] = "'GROUP BY' clause, but in counts",
+      ["Who = 'x' ORDER BY StartTime"] = "'ORDER BY' clause",
+    } do
+      assert.matches(expected, refused(function() client:list_workflows(query)() end))
+    end
+  end)
+
+  it("count by status", function()
+    local response = client:call("CountWorkflowExecutions",
+      { namespace = "default", query = "Who IS NOT NULL GROUP BY ExecutionStatus" })
+    assert.are.equal(4, response.count)
+    assert.are.same({ 3, 1 }, { response.groups[1].count, response.groups[2].count })
+  end)
+
+  it("find what an acknowledged start, upsert or removal did, and show its values", function()
+    local handle = client:start_workflow("Waits",
+      { id = "f", task_queue = "none", search_attributes = { Who = "new" } })
+    assert.are.equal("f", found "Who = 'new'")
+    local info = client:list_workflows("Who = 'ann' AND Count = 1")()
+    assert.are.same({ Who = "ann", Note = "Some text, or two", Count = 1, Price = 1.5, Paid = true,
+      Due = "2026-11-21T10:00:00Z", Tags = { "red", "blue" } }, info.search_attributes)
+    handle:terminate()
+    assert.are.equal("f", found "Who = 'new' AND ExecutionStatus = 'Terminated'")
+    handle:delete()
+    assert.are.equal("", found "Who = 'new'")
+  end)
+
+  it("page through a list that grows without losing or repeating", function()
+    for i = 1, 7 do
+      client:start_workflow("Waits", { id = "p" .. i, task_queue = "none", search_attributes = { Who = "pages" } })
+    end
+    local seen, n = {}, 0
+    for info in client:list_workflows("Who = 'pages'", { page_size = 2 }) do
+      local id = info.execution.workflow_id
+      assert.is_nil(seen[id])
+      seen[id], n = true, n + 1
+      client:start_workflow("Waits", { id = "late" .. n, task_queue = "none", search_attributes = { Who = "pages" } })
+    end
+    assert.are.equal(7, n)
+    n = 0
+    for _ in client:list_workflows("Who = 'pages'", { limit = 3, page_size = 2 }) do
+      n = n + 1
+    end
+    assert.are.equal(3, n)
+    for info in client:list_workflows "Who = 'pages'" do
+      client:get_workflow_handle(info.execution.workflow_id):terminate()
+    end
+  end)
+
+  it("do not reach what was removed, nor a value of another type under the same name", function()
+    local other <close> = helper.environment(source, { search_attributes = { Gone = "keyword", Stays = "int" } })
+    other.client:start_workflow("Waits",
+      { id = "x", task_queue = "none", search_attributes = { Gone = "v", Stays = 1 } })
+    local change = function(method, attributes)
+      other.client:call(method, { namespace = "default", search_attributes = attributes })
+    end
+    change("RemoveSearchAttributes", { "Gone" })
+    assert.matches("no search attribute is called \"Gone\"",
+      refused(function() other.client:count_workflows "Gone = 'v'" end))
+    local described = other.client:get_workflow_handle("x"):describe()
+    assert.are.same({ Stays = 1 }, described.workflow_execution_info.search_attributes)
+    assert.are.same({ Stays = 1 }, other.client:list_workflows()().search_attributes)
+    change("AddSearchAttributes", { Gone = INT })
+    assert.are.equal(0, other.client:count_workflows "Gone IS NOT NULL")
+    assert.are.same({ Stays = 1 }, other.client:list_workflows()().search_attributes)
+    other.client:get_workflow_handle("x"):terminate()
+  end)
+end)

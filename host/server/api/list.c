@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "server/api/api.h"
+#include "server/visibility/attributes.h"
 #include "server/visibility/filter.h"
 
 /* SQLite steps before a list or count is given up: some seconds. */
@@ -17,6 +18,7 @@ struct list_job {
     struct tl_rpc_request *rpc;
     struct tl_arena arena;
     enum what what;
+    struct tl_attrs custom; /* of the namespace, to show what is still registered */
     struct tl_list_query q;
     const char *group_by;
     char *namespace_id;
@@ -72,6 +74,7 @@ static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row,
         rc = tl_pb_decode(&tp_common__search_attributes__descriptor, row->search_attributes, a,
                           &i->search_attributes, err);
     }
+    tl_attrs_visible(&j->custom, i->search_attributes);
     return rc;
 }
 
@@ -115,7 +118,9 @@ static tl_rc add_group(void *ud, const struct tl_value *group, int64_t count, st
 {
     struct list_job *j = ud;
     struct tl_arena *a = &j->arena;
-    const char *name = tl_filter_status_name(group->num);
+    const char *name = group->kind == TL_VALUE_INT    ? tl_filter_status_name(group->num)
+                       : group->kind == TL_VALUE_TEXT ? tl_arena_cstr(a, group->text)
+                                                      : "";
     TpWs__CountWorkflowExecutionsResponse__AggregationGroup *g =
         TL_PB_NEW(a, TpWs__CountWorkflowExecutionsResponse__AggregationGroup,
                   tp_ws__count_workflow_executions_response__aggregation_group);
@@ -128,6 +133,13 @@ static tl_rc add_group(void *ud, const struct tl_value *group, int64_t count, st
     g->n_group_values = 1;
     g->group_values = values;
     return TL_OK;
+}
+
+static void free_job(struct list_job *j)
+{
+    tl_attrs_deinit(&j->custom);
+    tl_arena_deinit(&j->arena);
+    tl_mem_free(j);
 }
 
 /* --- the jobs -------------------------------------------------------------------------------------------- */
@@ -178,17 +190,10 @@ static void run_job(struct tl_server *s, struct tl_reader *reader, struct tl_job
         tl_rpc_reply(j->rpc, tl_rc_grpc_status(rc), tl_err_str(&err), (struct tl_str){0},
                      (struct tl_str){0});
     }
-    tl_arena_deinit(&j->arena);
-    tl_mem_free(j);
+    free_job(j);
 }
 
 /* --- requests ---------------------------------------------------------------------------------------------- */
-
-static void free_job(struct list_job *j)
-{
-    tl_arena_deinit(&j->arena);
-    tl_mem_free(j);
-}
 
 static bool read_token(struct tl_call *c, ProtobufCBinaryData bytes, struct tl_list_query *q)
 {
@@ -219,9 +224,12 @@ static void submit(struct tl_call *c, enum what what, const char *query, int32_t
     j->job.run = run_job;
     j->what = what;
     struct tl_str text = tl_arena_str(&j->arena, tl_str(query));
-    tl_rc rc = tl_filter_compile(text, &j->arena, &filter, &err);
+    struct tl_filter_scope scope = {&c->ns->attrs, (int64_t)c->ns->number, tl_engine_now(c->s)};
+    tl_rc rc = tl_filter_compile(text, &scope, &j->arena, &filter, &err);
     if (rc == TL_OK && filter.group_by && what != COUNT) {
-        rc = tl_error_set(&err, TL_EINVAL, "invalid query: GROUP BY is for counts");
+        rc = tl_error_set(&err, TL_EINVAL,
+                          "invalid query: operation is not supported: 'GROUP BY' clause, but in "
+                          "counts");
     }
     if (rc != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(rc), "%s", err.message);
@@ -232,6 +240,7 @@ static void submit(struct tl_call *c, enum what what, const char *query, int32_t
         free_job(j);
         return;
     }
+    tl_attrs_copy(&j->custom, &c->ns->attrs);
     j->group_by = filter.group_by;
     j->namespace_id = tl_arena_cstr(&j->arena, c->ns->id);
     j->q.namespace_number = (int64_t)c->ns->number;

@@ -184,6 +184,18 @@ void tl_attrs_init(struct tl_attrs *a, const TpNamespace__NamespaceConfig *confi
     }
 }
 
+void tl_attrs_copy(struct tl_attrs *a, const struct tl_attrs *from)
+{
+    *a = (struct tl_attrs){.count = from->count};
+    if (from->count) {
+        a->items = TL_NEW_ARRAY(struct tl_attr, from->count);
+    }
+    for (size_t i = 0; i < from->count; i++) {
+        a->items[i] = from->items[i];
+        a->items[i].name.p = tl_mem_dup(from->items[i].name);
+    }
+}
+
 void tl_attrs_deinit(struct tl_attrs *a)
 {
     for (size_t i = 0; i < a->count; i++) {

@@ -31,6 +31,8 @@ struct tl_attrs {
 /* From what a namespace's configuration maps: fields to names. Unknown fields are left out.
  * Owns: the caller, until deinit. */
 void tl_attrs_init(struct tl_attrs *a, const TpNamespace__NamespaceConfig *config);
+/* For another thread. Owns: the caller, until deinit. */
+void tl_attrs_copy(struct tl_attrs *a, const struct tl_attrs *from);
 void tl_attrs_deinit(struct tl_attrs *a);
 
 /* "KeywordList" for INDEXED_VALUE_TYPE_KEYWORD_LIST; "Unspecified" for 0, NULL for other numbers. */

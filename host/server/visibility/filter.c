@@ -1,549 +1,502 @@
 /* Recursive descent over the filter's tokens. See filter.h. */
 #include "server/visibility/filter.h"
 
-#include <ctype.h>
-#include <stdlib.h>
-#include <strings.h>
-
-#include "base/buf.h"
-#include "base/duration.h"
-#include "base/near.h"
-#include "tl_enums.h"
+#include "server/visibility/filter_int.h"
 
 #define DEPTH_MAX 50
 #define BINDS_MAX 1000
 #define SQL_BYTES_MAX ((size_t)128 * 1024)
 
-enum kind { KEYWORD, NUMBER, STATUS, TIME, SPAN };
+/* Runs of a division are not for filters that do not ask for them. Written so that counts which an
+ * index answers stay that way. */
+#define NO_DIVISION "number NOT IN (SELECT v.number FROM run v WHERE v.division IS NOT NULL)"
+#define INDEXED "SELECT v.run FROM search_value v WHERE v.name="
 
-static const struct field {
-    const char *name;
-    const char *sql;
-    enum kind kind;
-} fields[] = {
-    {"WorkflowId", "workflow_id", KEYWORD},
-    {"RunId", "run_id", KEYWORD},
-    {"WorkflowType", "type", KEYWORD},
-    {"TaskQueue", "task_queue", KEYWORD},
-    {"ExecutionStatus", "status", STATUS},
-    {"StartTime", "start_ns", TIME},
-    {"ExecutionTime", "execution_ns", TIME},
-    {"CloseTime", "close_ns", TIME},
-    {"ExecutionDuration", "(close_ns-execution_ns)", SPAN},
-    {"HistoryLength", "history_length", NUMBER},
-    {"HistorySizeBytes", "history_bytes", NUMBER},
-    {"StateTransitionCount", "state_transitions", NUMBER},
-    {"ParentWorkflowId", "parent_workflow_id", KEYWORD},
-    {"ParentRunId", "parent_run_id", KEYWORD},
-    {"RootWorkflowId", "coalesce(root_workflow_id,workflow_id)", KEYWORD},
-    {"RootRunId", "coalesce(root_run_id,run_id)", KEYWORD},
-    {"TemporalNamespaceDivision", "division", KEYWORD},
-};
-#define FIELDS (sizeof fields / sizeof fields[0])
-
-static const struct {
-    const char *name;
-    int value;
-} statuses[] = {
-    {"Running", WORKFLOW_EXECUTION_STATUS_RUNNING},
-    {"Completed", WORKFLOW_EXECUTION_STATUS_COMPLETED},
-    {"Failed", WORKFLOW_EXECUTION_STATUS_FAILED},
-    {"Canceled", WORKFLOW_EXECUTION_STATUS_CANCELED},
-    {"Terminated", WORKFLOW_EXECUTION_STATUS_TERMINATED},
-    {"ContinuedAsNew", WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW},
-    {"TimedOut", WORKFLOW_EXECUTION_STATUS_TIMED_OUT},
-    {"Paused", WORKFLOW_EXECUTION_STATUS_PAUSED},
-};
-#define STATUSES (sizeof statuses / sizeof statuses[0])
-
-const char *tl_filter_status_name(int64_t status)
+static void put(struct tl_filter_parser *p, const char *sql)
 {
-    for (size_t i = 0; i < STATUSES; i++) {
-        if (statuses[i].value == status) {
-            return statuses[i].name;
-        }
-    }
-    return NULL;
+    tl_buf_puts(&p->sql, sql);
 }
 
-/* --- tokens ---------------------------------------------------------------------------------------- */
-
-enum token { END, WORD, TEXT, NUM, SIGN, BAD };
-
-struct parser {
-    struct tl_str in;
-    size_t at;    /* behind the current token */
-    size_t start; /* of the current token */
-    enum token token;
-    struct tl_str word; /* WORD, NUM: as written; TEXT: unescaped; SIGN: the operator */
-    struct tl_arena *arena;
-    struct tl_buf sql;
-    struct tl_filter *out;
-    int depth;
-    struct tl_error *err;
-};
-
-static tl_rc fail(struct parser *p, const char *expected)
-{
-    if (p->token == END) {
-        return tl_error_set(p->err, TL_EINVAL, "invalid query: %s expected at the end", expected);
-    }
-    size_t n = p->at - p->start < 40 ? p->at - p->start : 40;
-    return tl_error_set(p->err, TL_EINVAL, "invalid query at position %zu, \"%.*s\": %s expected",
-                        p->start + 1, (int)n, p->in.p + p->start, expected);
-}
-
-static bool word_start(char c)
-{
-    return isalpha((unsigned char)c) || c == '_';
-}
-
-static bool word_part(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '-';
-}
-
-static void read_text(struct parser *p, char quote)
-{
-    char *out = tl_arena_alloc(p->arena, p->in.n - p->at + 1);
-    size_t n = 0;
-    p->token = BAD;
-    while (out && p->at < p->in.n) {
-        char c = p->in.p[p->at++];
-        bool twice = p->at < p->in.n && p->in.p[p->at] == quote;
-        if (c == quote && !twice) {
-            p->token = TEXT;
-            p->word = tl_str_n(out, n);
-            return;
-        }
-        if (c == quote || (c == '\\' && p->at < p->in.n)) {
-            c = p->in.p[p->at++];
-        }
-        out[n++] = c;
-    }
-}
-
-static void next(struct parser *p)
-{
-    while (p->at < p->in.n && isspace((unsigned char)p->in.p[p->at])) {
-        p->at++;
-    }
-    p->start = p->at;
-    p->word = (struct tl_str){0};
-    if (p->at == p->in.n) {
-        p->token = END;
-        return;
-    }
-    char c = p->in.p[p->at++];
-    if (c == '\'' || c == '"') {
-        read_text(p, c);
-        return;
-    }
-    if (c == '`') { /* quoted names */
-        read_text(p, c);
-        p->token = p->token == TEXT ? WORD : BAD;
-        return;
-    }
-    if (word_start(c) || isdigit((unsigned char)c) ||
-        ((c == '-' || c == '+') && p->at < p->in.n && isdigit((unsigned char)p->in.p[p->at]))) {
-        while (p->at < p->in.n && word_part(p->in.p[p->at])) {
-            p->at++;
-        }
-        p->token = word_start(c) ? WORD : NUM;
-    } else if (strchr("(),=<>!", c)) {
-        if (strchr("<>!", c) && p->at < p->in.n &&
-            (p->in.p[p->at] == '=' || (c == '<' && p->in.p[p->at] == '>'))) {
-            p->at++;
-        }
-        p->token = SIGN;
-    } else {
-        p->token = BAD;
-    }
-    p->word = tl_str_n(p->in.p + p->start, p->at - p->start);
-}
-
-static bool is_word(const struct parser *p, const char *keyword)
-{
-    return p->token == WORD && p->word.n == strlen(keyword) &&
-           strncasecmp(p->word.p, keyword, p->word.n) == 0;
-}
-
-static bool is_sign(const struct parser *p, const char *sign)
-{
-    return p->token == SIGN && tl_str_eqc(p->word, sign);
-}
-
-static bool accept_word(struct parser *p, const char *keyword)
-{
-    bool yes = is_word(p, keyword);
-    if (yes) {
-        next(p);
-    }
-    return yes;
-}
-
-static bool accept_sign(struct parser *p, const char *sign)
-{
-    bool yes = is_sign(p, sign);
-    if (yes) {
-        next(p);
-    }
-    return yes;
-}
-
-/* --- names ------------------------------------------------------------------------------------------- */
-
-static tl_rc find_field(struct parser *p, const struct field **out)
-{
-    const struct field *near = NULL;
-    size_t best = 4;
-    if (p->token != WORD) {
-        return fail(p, "the name of a search attribute");
-    }
-    for (size_t i = 0; i < FIELDS; i++) {
-        if (tl_str_eqc(p->word, fields[i].name)) {
-            *out = &fields[i];
-            next(p);
-            return TL_OK;
-        }
-        size_t d = tl_edit_distance(p->word, tl_str(fields[i].name), true);
-        if (d < best) {
-            best = d;
-            near = &fields[i];
-        }
-    }
-    return tl_error_set(
-        p->err, TL_EINVAL,
-        "invalid query at position %zu: no search attribute is called \"%.*s\"%s%s%s", p->start + 1,
-        TL_STR_FMT(p->word), near ? "; did you mean \"" : "", near ? near->name : "",
-        near ? "\"?" : "");
-}
-
-/* --- values ------------------------------------------------------------------------------------------ */
-
-static bool two_digits(const char *s, int *out)
-{
-    *out = (s[0] - '0') * 10 + (s[1] - '0');
-    return isdigit((unsigned char)s[0]) && isdigit((unsigned char)s[1]);
-}
-
-/* Days since the epoch of a date of the proleptic Gregorian calendar. */
-static int64_t days_of(int64_t y, int m, int d)
-{
-    y -= m <= 2;
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    int64_t yoe = y - era * 400;
-    int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-static bool read_zone(const char *s, size_t n, int64_t *offset_s)
-{
-    int h, m;
-    *offset_s = 0;
-    if (n == 1 && (*s == 'Z' || *s == 'z')) {
-        return true;
-    }
-    if (n != 6 || (*s != '+' && *s != '-') || s[3] != ':' || !two_digits(s + 1, &h) ||
-        !two_digits(s + 4, &m)) {
-        return false;
-    }
-    *offset_s = (*s == '-' ? -1 : 1) * (h * 3600 + m * 60);
-    return h < 24 && m < 60;
-}
-
-tl_rc tl_filter_time(struct tl_str t, int64_t *ns, struct tl_error *err)
-{
-    int c1, c2, mo, d, h, mi, s;
-    int64_t fraction = 0, scale = 100000000, offset;
-    size_t i = 19;
-    bool ok = t.n >= 20 && two_digits(t.p, &c1) && two_digits(t.p + 2, &c2) && t.p[4] == '-' &&
-              two_digits(t.p + 5, &mo) && t.p[7] == '-' && two_digits(t.p + 8, &d) &&
-              (t.p[10] == 'T' || t.p[10] == 't' || t.p[10] == ' ') && two_digits(t.p + 11, &h) &&
-              t.p[13] == ':' && two_digits(t.p + 14, &mi) && t.p[16] == ':' &&
-              two_digits(t.p + 17, &s) && mo >= 1 && mo <= 12 && d >= 1 && d <= 31 && h < 24 &&
-              mi < 60 && s < 61;
-    if (ok && t.p[i] == '.') {
-        for (i++; i < t.n && isdigit((unsigned char)t.p[i]); i++, scale /= 10) {
-            fraction += (t.p[i] - '0') * scale;
-        }
-    }
-    if (!ok || !read_zone(t.p + i, t.n - i, &offset) || c1 * 100 + c2 < 1678 ||
-        c1 * 100 + c2 > 2261) {
-        return tl_error_set(err, TL_EINVAL, "not a time: \"%.*s\" (like 2026-11-21T10:00:00Z)",
-                            TL_STR_FMT(t));
-    }
-    int64_t seconds = days_of(c1 * 100 + c2, mo, d) * 86400 + h * 3600 + mi * 60 + s - offset;
-    *ns = seconds * 1000000000 + fraction;
-    return TL_OK;
-}
-
-static bool whole_number(struct tl_str s, int64_t *out)
-{
-    char text[24], *end;
-    if (s.n == 0 || s.n >= sizeof text) {
-        return false;
-    }
-    memcpy(text, s.p, s.n);
-    text[s.n] = 0;
-    *out = strtoll(text, &end, 10);
-    return *end == 0;
-}
-
-static bool find_status(struct tl_str s, int64_t *out)
-{
-    for (size_t i = 0; i < STATUSES; i++) {
-        if (s.n == strlen(statuses[i].name) && strncasecmp(s.p, statuses[i].name, s.n) == 0) {
-            *out = statuses[i].value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static tl_rc bind(struct parser *p, struct tl_value v)
+static tl_rc bind(struct tl_filter_parser *p, struct tl_value v)
 {
     if (p->out->bind_count == BINDS_MAX) {
         return tl_error_set(p->err, TL_EINVAL, "invalid query: more than %d values", BINDS_MAX);
     }
     p->out->binds[p->out->bind_count++] = v;
-    tl_buf_putc(&p->sql, '?');
+    put(p, "?");
     return TL_OK;
 }
 
-/* The current token as a value of the field's kind, bound. */
-static tl_rc value(struct parser *p, const struct field *f)
+static tl_rc bind_text(struct tl_filter_parser *p, struct tl_str text)
 {
-    struct tl_value v = {.kind = TL_VALUE_INT};
-    struct tl_str w = p->word;
-    if (p->token != TEXT && p->token != NUM) {
-        return fail(p, f->kind == KEYWORD ? "a text in quotes" : "a value");
-    }
-    bool number = whole_number(w, &v.num);
-    switch (f->kind) {
-    case KEYWORD:
-        if (p->token != TEXT) {
-            return fail(p, "a text in quotes");
-        }
-        v = (struct tl_value){.kind = TL_VALUE_TEXT, .text = w};
-        break;
-    case NUMBER:
-        if (!number) {
-            return fail(p, "a whole number");
-        }
-        break;
-    case STATUS:
-        if (!number && !find_status(w, &v.num)) {
-            return fail(p, "a status (Running, Completed, Failed, Canceled, Terminated, "
-                           "ContinuedAsNew, TimedOut, Paused)");
-        }
-        break;
-    case TIME:
-        if (!number && tl_filter_time(w, &v.num, NULL) != TL_OK) {
-            return fail(p, "a time like \"2026-11-21T10:00:00Z\"");
-        }
-        break;
-    case SPAN:
-        if (!number && tl_duration_parse(w, &v.num, NULL) != TL_OK) {
-            return fail(p, "a duration like \"1h30m\"");
-        }
-        break;
-    }
-    next(p);
-    return bind(p, v);
+    return bind(p, (struct tl_value){.kind = TL_VALUE_TEXT, .text = text});
 }
 
-/* --- conditions --------------------------------------------------------------------------------------- */
-
-static tl_rc in_list(struct parser *p, const struct field *f, bool no)
+static tl_rc bind_value(struct tl_filter_parser *p, const struct tl_field *f)
 {
-    tl_rc rc;
-    if (!accept_sign(p, "(")) {
-        return fail(p, "\"(\"");
-    }
-    tl_buf_puts(&p->sql, no ? " NOT IN (" : " IN (");
-    for (;;) {
-        if ((rc = value(p, f)) != TL_OK) {
-            return rc;
-        }
-        if (!accept_sign(p, ",")) {
-            break;
-        }
-        tl_buf_putc(&p->sql, ',');
-    }
-    if (!accept_sign(p, ")")) {
-        return fail(p, "\",\" or \")\"");
-    }
-    tl_buf_putc(&p->sql, ')');
-    return TL_OK;
+    struct tl_value v;
+    tl_rc rc = tl_filter_value(p, f, &v);
+    return rc == TL_OK ? bind(p, v) : rc;
 }
 
-static tl_rc between(struct parser *p, const struct field *f, bool no)
+static tl_rc unsupported(struct tl_filter_parser *p, const struct tl_field *f, const char *sign)
 {
-    tl_buf_puts(&p->sql, no ? " NOT BETWEEN " : " BETWEEN ");
-    tl_rc rc = value(p, f);
-    if (rc != TL_OK) {
-        return rc;
-    }
-    if (!accept_word(p, "AND")) {
-        return fail(p, "AND");
-    }
-    tl_buf_puts(&p->sql, " AND ");
-    return value(p, f);
+    return tl_error_set(p->err, TL_EINVAL,
+                        "invalid query at position %zu: operation is not supported: operator '%s' "
+                        "not supported for %s type search attribute '%.*s'",
+                        p->start + 1, sign, tl_filter_kind_name(f->kind), TL_STR_FMT(f->name));
 }
 
-/* A range, so that an index serves it: every text with the prefix lies below prefix + 0xff. */
-static tl_rc starts_with(struct parser *p, const struct field *f, bool no)
-{
-    if (f->kind != KEYWORD || p->token != TEXT) {
-        return fail(p, "a text in quotes, for a text attribute");
-    }
-    char *end = tl_arena_alloc(p->arena, p->word.n + 2);
-    if (!end) {
-        return tl_error_set(p->err, TL_ELIMIT, "the query is too large");
-    }
-    struct tl_value low = {.kind = TL_VALUE_TEXT, .text = p->word};
-    if (p->word.n) {
-        memcpy(end, p->word.p, p->word.n);
-    }
-    end[p->word.n] = (char)0xff;
-    struct tl_value high = {.kind = TL_VALUE_TEXT, .text = {end, p->word.n + 1}};
-    next(p);
-    tl_buf_puts(&p->sql, no ? "<" : ">=");
-    tl_rc rc = bind(p, low);
-    if (rc != TL_OK) {
-        return rc;
-    }
-    tl_buf_printf(&p->sql, no ? " OR %s>=" : " AND %s<", f->sql);
-    return bind(p, high);
-}
+/* --- operands -------------------------------------------------------------------------------------- */
 
-static tl_rc compare(struct parser *p, const struct field *f)
+/* How a condition on one value reads: a column as it is. An indexed value is found through its index;
+ * within a NOT it is looked up run by run, because only that tells "has none" (NULL) from "differs". */
+static tl_rc open_operand(struct tl_filter_parser *p, const struct tl_field *f)
 {
-    static const char *const signs[] = {"=", "!=", "<>", "<=", ">=", "<", ">"};
-    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
-        if (accept_sign(p, signs[i])) {
-            tl_buf_puts(&p->sql, signs[i]);
-            return value(p, f);
-        }
+    if (f->column || p->negations) {
+        return TL_OK;
     }
-    return fail(p, "an operator (= != < <= > >= IN BETWEEN STARTS_WITH IS)");
-}
-
-static tl_rc condition(struct parser *p)
-{
-    const struct field *f;
-    tl_rc rc = find_field(p, &f);
-    if (rc != TL_OK) {
-        return rc;
-    }
-    tl_buf_printf(&p->sql, "(%s", f->sql);
-    if (accept_word(p, "IS")) {
-        bool no = accept_word(p, "NOT");
-        rc = accept_word(p, "NULL") ? TL_OK : fail(p, "NULL");
-        tl_buf_puts(&p->sql, no ? " IS NOT NULL" : " IS NULL");
-    } else {
-        bool no = accept_word(p, "NOT");
-        if (accept_word(p, "IN")) {
-            rc = in_list(p, f, no);
-        } else if (accept_word(p, "BETWEEN")) {
-            rc = between(p, f, no);
-        } else if (accept_word(p, "STARTS_WITH")) {
-            rc = starts_with(p, f, no);
-        } else {
-            rc = no ? fail(p, "IN, BETWEEN or STARTS_WITH") : compare(p, f);
-        }
-    }
-    tl_buf_putc(&p->sql, ')');
+    put(p, "number IN (" INDEXED);
+    tl_rc rc = bind_text(p, tl_str(f->key));
+    put(p, " AND (");
     return rc;
 }
 
-static tl_rc parse_or(struct parser *p);
+static void close_operand(struct tl_filter_parser *p, const struct tl_field *f)
+{
+    if (!f->column && !p->negations) {
+        put(p, "))");
+    }
+}
 
-static tl_rc parse_not(struct parser *p)
+static tl_rc operand(struct tl_filter_parser *p, const struct tl_field *f)
+{
+    if (f->column || !p->negations) {
+        put(p, f->column ? f->column : "v.value");
+        return TL_OK;
+    }
+    put(p, "(SELECT v.value FROM search_value v WHERE v.run=run.number AND v.name=");
+    tl_rc rc = bind_text(p, tl_str(f->key));
+    put(p, ")");
+    return rc;
+}
+
+/* --- conditions on one value ----------------------------------------------------------------------- */
+
+/* "(value, value)" */
+static tl_rc value_list(struct tl_filter_parser *p, const struct tl_field *f)
 {
     tl_rc rc;
-    if (accept_word(p, "NOT")) {
-        tl_buf_puts(&p->sql, "NOT ");
+    if (!tl_filter_accept_sign(p, "(")) {
+        return tl_filter_fail(p, "\"(\"");
     }
-    if (!accept_sign(p, "(")) {
+    put(p, "(");
+    for (;;) {
+        if ((rc = bind_value(p, f)) != TL_OK) {
+            return rc;
+        }
+        if (!tl_filter_accept_sign(p, ",")) {
+            break;
+        }
+        put(p, ",");
+    }
+    if (!tl_filter_accept_sign(p, ")")) {
+        return tl_filter_fail(p, "\",\" or \")\"");
+    }
+    put(p, ")");
+    return TL_OK;
+}
+
+static tl_rc in_list(struct tl_filter_parser *p, const struct tl_field *f, bool no)
+{
+    tl_rc rc = operand(p, f);
+    put(p, no ? " NOT IN " : " IN ");
+    return rc == TL_OK ? value_list(p, f) : rc;
+}
+
+static tl_rc between(struct tl_filter_parser *p, const struct tl_field *f, bool no)
+{
+    tl_rc rc = operand(p, f);
+    put(p, no ? " NOT BETWEEN " : " BETWEEN ");
+    rc = rc == TL_OK ? bind_value(p, f) : rc;
+    if (rc != TL_OK) {
+        return rc;
+    }
+    if (!tl_filter_accept_word(p, "AND")) {
+        return tl_filter_fail(p, "AND");
+    }
+    put(p, " AND ");
+    return bind_value(p, f);
+}
+
+/* A range, so that an index serves it: every text with the prefix lies below prefix + 0xff. */
+static tl_rc starts_with(struct tl_filter_parser *p, const struct tl_field *f, bool no)
+{
+    struct tl_value low;
+    tl_rc rc = tl_filter_value(p, f, &low);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    char *end = tl_arena_alloc(p->arena, low.text.n + 2);
+    if (!end) {
+        return tl_error_set(p->err, TL_ELIMIT, "the query is too large");
+    }
+    if (low.text.n) {
+        memcpy(end, low.text.p, low.text.n);
+    }
+    end[low.text.n] = (char)0xff;
+    if ((rc = operand(p, f)) != TL_OK) {
+        return rc;
+    }
+    put(p, no ? "<" : ">=");
+    if ((rc = bind(p, low)) != TL_OK) {
+        return rc;
+    }
+    put(p, no ? " OR " : " AND ");
+    if ((rc = operand(p, f)) != TL_OK) {
+        return rc;
+    }
+    put(p, no ? ">=" : "<");
+    return bind_text(p, tl_str_n(end, low.text.n + 1));
+}
+
+/* The operator at the current token, which it passes; NULL: none. */
+static const char *accept_operator(struct tl_filter_parser *p)
+{
+    static const char *const signs[] = {"=", "!=", "<>", "<=", ">=", "<", ">"};
+    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
+        if (tl_filter_accept_sign(p, signs[i])) {
+            return signs[i];
+        }
+    }
+    return NULL;
+}
+
+static tl_rc no_operator(struct tl_filter_parser *p, bool no)
+{
+    return no ? tl_filter_fail(p, "IN, BETWEEN or STARTS_WITH")
+              : tl_filter_fail(p, "an operator (= != < <= > >= IN BETWEEN STARTS_WITH IS)");
+}
+
+static tl_rc one_value(struct tl_filter_parser *p, const struct tl_field *f, bool no)
+{
+    const char *sign;
+    if (tl_filter_accept_word(p, "IN")) {
+        return in_list(p, f, no);
+    }
+    if (tl_filter_is_word(p, "BETWEEN")) {
+        if (f->kind == TL_FIELD_BOOL) {
+            return unsupported(p, f, no ? "NOT BETWEEN" : "BETWEEN");
+        }
+        tl_filter_next(p);
+        return between(p, f, no);
+    }
+    if (tl_filter_is_word(p, "STARTS_WITH")) {
+        if (f->kind != TL_FIELD_KEYWORD) {
+            return unsupported(p, f, no ? "NOT STARTS_WITH" : "STARTS_WITH");
+        }
+        tl_filter_next(p);
+        return starts_with(p, f, no);
+    }
+    if (no || !(sign = accept_operator(p))) {
+        return no_operator(p, no);
+    }
+    tl_rc rc = operand(p, f);
+    put(p, sign);
+    return rc == TL_OK ? bind_value(p, f) : rc;
+}
+
+/* --- lists and texts ------------------------------------------------------------------------------- */
+
+/* A keyword list matches when one of its elements does; it differs when none does. */
+static tl_rc list_value(struct tl_filter_parser *p, const struct tl_field *f, bool no)
+{
+    static const char *const other[] = {"BETWEEN", "STARTS_WITH"};
+    for (size_t i = 0; i < 2; i++) {
+        if (tl_filter_is_word(p, other[i])) {
+            return unsupported(p, f, other[i]);
+        }
+    }
+    size_t at = p->start;
+    bool in = tl_filter_accept_word(p, "IN");
+    const char *sign = in || no ? NULL : accept_operator(p);
+    if (!in && !sign) {
+        return no_operator(p, no);
+    }
+    no = no || (sign && (*sign == '!' || strcmp(sign, "<>") == 0));
+    if (sign && !no && strcmp(sign, "=") != 0) {
+        p->start = at;
+        return unsupported(p, f, sign);
+    }
+    put(p, no ? "number NOT IN (" INDEXED : "number IN (" INDEXED);
+    tl_rc rc = bind_text(p, tl_str(f->key));
+    put(p, in ? " AND v.value IN " : " AND v.value=");
+    if (rc == TL_OK) {
+        rc = in ? value_list(p, f) : bind_value(p, f);
+    }
+    put(p, ")");
+    return rc;
+}
+
+struct words {
+    struct tl_filter_parser *p;
+    const char *key;
+    tl_rc rc;
+    size_t count;
+};
+
+static bool each_word(void *ud, struct tl_str word)
+{
+    struct words *w = ud;
+    put(w->p, w->count++ ? " AND number IN (" INDEXED : "number IN (" INDEXED);
+    w->rc = bind_text(w->p, tl_str(w->key));
+    put(w->p, " AND v.value=");
+    w->rc = w->rc == TL_OK ? bind_text(w->p, word) : w->rc;
+    put(w->p, ")");
+    return w->rc == TL_OK;
+}
+
+static bool count_word(void *ud, struct tl_str word)
+{
+    (void)word;
+    ++*(size_t *)ud;
+    return true;
+}
+
+/* Any of the value's words, which are parted by blanks; a word like "a-b" means all of its parts, one
+ * without a letter or digit nothing. */
+static tl_rc any_word(struct tl_filter_parser *p, const struct tl_field *f, struct tl_str text)
+{
+    struct words w = {.p = p, .key = f->key};
+    size_t alternatives = 0;
+    for (size_t i = 0, end; w.rc == TL_OK && i < text.n; i = end + 1) {
+        for (end = i; end < text.n && text.p[end] != ' '; end++) {
+        }
+        struct tl_str part = tl_str_n(text.p + i, end - i);
+        size_t n = 0;
+        if (!tl_attr_words(part, p->arena, count_word, &n)) {
+            return tl_error_set(p->err, TL_ELIMIT, "the query is too large");
+        }
+        if (n) {
+            put(p, alternatives++ ? " OR (" : "(");
+            w.count = 0;
+            if (!tl_attr_words(part, p->arena, each_word, &w) && w.rc == TL_OK) {
+                return tl_error_set(p->err, TL_ELIMIT, "the query is too large");
+            }
+            put(p, ")");
+        }
+    }
+    if (w.rc == TL_OK && !alternatives) {
+        return tl_error_set(p->err, TL_EINVAL,
+                            "invalid query: invalid expression: no tokens found filtering on Text "
+                            "type search attribute %.*s",
+                            TL_STR_FMT(f->name));
+    }
+    return w.rc;
+}
+
+static tl_rc text_value(struct tl_filter_parser *p, const struct tl_field *f, bool no)
+{
+    static const char *const other[] = {"IN", "BETWEEN", "STARTS_WITH"};
+    for (size_t i = 0; i < 3; i++) {
+        if (tl_filter_is_word(p, other[i])) {
+            return unsupported(p, f, other[i]);
+        }
+    }
+    struct tl_value v;
+    size_t at = p->start;
+    const char *sign = no ? NULL : accept_operator(p);
+    if (!sign) {
+        return no_operator(p, no);
+    }
+    bool differs = *sign == '!' || strcmp(sign, "<>") == 0;
+    if (!differs && strcmp(sign, "=") != 0) {
+        p->start = at;
+        return unsupported(p, f, sign);
+    }
+    tl_rc rc = tl_filter_value(p, f, &v);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    put(p, differs ? "NOT (" : "(");
+    rc = any_word(p, f, v.text);
+    put(p, ")");
+    return rc;
+}
+
+/* --- conditions ------------------------------------------------------------------------------------ */
+
+static tl_rc is_null(struct tl_filter_parser *p, const struct tl_field *f)
+{
+    bool no = tl_filter_accept_word(p, "NOT");
+    if (!tl_filter_accept_word(p, "NULL")) {
+        return tl_filter_fail(p, "NULL");
+    }
+    if (f->column) {
+        put(p, f->column);
+        put(p, no ? " IS NOT NULL" : " IS NULL");
+        return TL_OK;
+    }
+    put(p, no ? "number IN (" INDEXED
+              : "NOT EXISTS (SELECT 1 FROM search_value v WHERE v.run=run.number AND v.name=");
+    tl_rc rc = bind_text(p, tl_str(f->key));
+    put(p, ")");
+    return rc;
+}
+
+static tl_rc condition(struct tl_filter_parser *p)
+{
+    struct tl_field f;
+    tl_rc rc = tl_filter_field(p, &f);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    put(p, "(");
+    if (tl_filter_accept_word(p, "IS")) {
+        rc = is_null(p, &f);
+    } else {
+        bool no = tl_filter_accept_word(p, "NOT");
+        if (f.kind == TL_FIELD_LIST) {
+            rc = list_value(p, &f, no);
+        } else if (f.kind == TL_FIELD_TEXT) {
+            rc = text_value(p, &f, no);
+        } else if ((rc = open_operand(p, &f)) == TL_OK) {
+            rc = one_value(p, &f, no);
+            close_operand(p, &f);
+        }
+    }
+    put(p, ")");
+    return rc;
+}
+
+static tl_rc parse_or(struct tl_filter_parser *p);
+
+static tl_rc primary(struct tl_filter_parser *p)
+{
+    tl_rc rc;
+    if (!tl_filter_accept_sign(p, "(")) {
         return condition(p);
     }
     if (++p->depth > DEPTH_MAX) {
         return tl_error_set(p->err, TL_EINVAL,
                             "invalid query: more than %d parentheses within each other", DEPTH_MAX);
     }
-    tl_buf_putc(&p->sql, '(');
+    put(p, "(");
     if ((rc = parse_or(p)) != TL_OK) {
         return rc;
     }
-    if (!accept_sign(p, ")")) {
-        return fail(p, "AND, OR or \")\"");
+    if (!tl_filter_accept_sign(p, ")")) {
+        return tl_filter_fail(p, "AND, OR or \")\"");
     }
-    tl_buf_putc(&p->sql, ')');
+    put(p, ")");
     p->depth--;
     return TL_OK;
 }
 
-static tl_rc parse_and(struct parser *p)
+static tl_rc parse_not(struct tl_filter_parser *p)
+{
+    int negations = 0;
+    while (tl_filter_accept_word(p, "NOT")) {
+        put(p, "NOT ");
+        negations++;
+    }
+    p->negations += negations;
+    tl_rc rc = primary(p);
+    p->negations -= negations;
+    return rc;
+}
+
+static tl_rc parse_and(struct tl_filter_parser *p)
 {
     tl_rc rc = parse_not(p);
-    while (rc == TL_OK && accept_word(p, "AND")) {
-        tl_buf_puts(&p->sql, " AND ");
+    while (rc == TL_OK && tl_filter_accept_word(p, "AND")) {
+        put(p, " AND ");
         rc = parse_not(p);
     }
     return rc;
 }
 
-static tl_rc parse_or(struct parser *p)
+static tl_rc parse_or(struct tl_filter_parser *p)
 {
     tl_rc rc = parse_and(p);
-    while (rc == TL_OK && accept_word(p, "OR")) {
-        tl_buf_puts(&p->sql, " OR ");
+    while (rc == TL_OK && tl_filter_accept_word(p, "OR")) {
+        put(p, " OR ");
         rc = parse_and(p);
     }
     return rc;
 }
 
-static tl_rc parse_group(struct parser *p)
+/* --- the whole ------------------------------------------------------------------------------------- */
+
+static tl_rc parse_group(struct tl_filter_parser *p)
 {
-    const struct field *f;
-    if (!accept_word(p, "BY")) {
-        return fail(p, "BY");
+    struct tl_field f;
+    if (!tl_filter_accept_word(p, "BY")) {
+        return tl_filter_fail(p, "BY");
     }
-    tl_rc rc = find_field(p, &f);
-    if (rc == TL_OK && f->kind != STATUS) {
+    tl_rc rc = tl_filter_field(p, &f);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    if (f.kind != TL_FIELD_STATUS && !(f.column && strcmp(f.column, "division") == 0)) {
         return tl_error_set(p->err, TL_EINVAL,
-                            "invalid query: GROUP BY takes ExecutionStatus only");
+                            "invalid query: operation is not supported: 'GROUP BY' clause is not "
+                            "supported for search attribute %.*s, but for ExecutionStatus",
+                            TL_STR_FMT(f.name));
     }
-    p->out->group_by = rc == TL_OK ? f->sql : NULL;
+    p->out->group_by = f.column;
+    if (tl_filter_accept_sign(p, ",")) {
+        return tl_error_set(p->err, TL_EINVAL,
+                            "invalid query: operation is not supported: 'GROUP BY' clause supports "
+                            "only a single field");
+    }
+    return TL_OK;
+}
+
+static tl_rc parse_filter(struct tl_filter_parser *p)
+{
+    static const char *const clauses[] = {"ORDER", "LIMIT"};
+    tl_rc rc = TL_OK;
+    bool nothing = p->token == TL_T_END || tl_filter_is_word(p, "GROUP") ||
+                   tl_filter_is_word(p, "ORDER") || tl_filter_is_word(p, "LIMIT");
+    if (!nothing) {
+        put(p, "(");
+        rc = parse_or(p);
+        put(p, ")");
+    }
+    if (rc == TL_OK && tl_filter_accept_word(p, "GROUP")) {
+        rc = parse_group(p);
+    }
+    for (size_t i = 0; rc == TL_OK && i < 2; i++) {
+        if (tl_filter_is_word(p, clauses[i])) {
+            return tl_error_set(p->err, TL_EINVAL,
+                                "invalid query: operation is not supported: '%s' clause; lists are "
+                                "sorted by start time, newest first",
+                                i ? "LIMIT" : "ORDER BY");
+        }
+    }
+    if (rc == TL_OK && p->token != TL_T_END) {
+        rc = tl_filter_fail(p, "AND, OR or the end");
+    }
+    if (rc == TL_OK && !p->division) {
+        put(p, nothing ? NO_DIVISION : " AND " NO_DIVISION);
+    }
     return rc;
 }
 
-tl_rc tl_filter_compile(struct tl_str text, struct tl_arena *arena, struct tl_filter *out,
-                        struct tl_error *err)
+tl_rc tl_filter_compile(struct tl_str text, const struct tl_filter_scope *scope,
+                        struct tl_arena *arena, struct tl_filter *out, struct tl_error *err)
 {
-    struct parser p = {.in = text, .arena = arena, .out = out, .err = err};
+    struct tl_filter_parser p = {
+        .in = text, .scope = scope, .arena = arena, .out = out, .err = err};
     *out =
         (struct tl_filter){.where = "", .binds = TL_ARENA_ARRAY(arena, struct tl_value, BINDS_MAX)};
     if (!out->binds) {
         return tl_error_set(err, TL_ELIMIT, "the query is too large");
     }
     tl_buf_init(&p.sql, SQL_BYTES_MAX);
-    next(&p);
-    tl_rc rc = TL_OK;
-    if (p.token != END && !is_word(&p, "GROUP")) {
-        rc = parse_or(&p);
-    }
-    if (rc == TL_OK && accept_word(&p, "GROUP")) {
-        rc = parse_group(&p);
-    }
-    if (rc == TL_OK && p.token != END) {
-        rc = is_word(&p, "ORDER") ? tl_error_set(err, TL_EINVAL,
-                                                 "invalid query: ORDER BY is not supported; lists "
-                                                 "are sorted by start time, newest first")
-                                  : fail(&p, "AND, OR or the end");
-    }
+    tl_filter_next(&p);
+    tl_rc rc = parse_filter(&p);
     if (rc == TL_OK) {
         out->where = tl_arena_cstr(arena, tl_buf_str(&p.sql));
         if (tl_buf_failed(&p.sql) || !out->where) {

@@ -425,6 +425,33 @@ static void migrations_are_whole_or_nothing(void **state)
     tl_conn_close(&c);
 }
 
+/* A file of the first released schema is brought up to date and keeps what it has. */
+static void old_files_open(void **state)
+{
+    (void)state;
+    struct tl_conn c;
+    struct tl_store *st;
+    struct tl_error err;
+    const char *p = path("old.db");
+    size_t first = 0;
+    while (first < tl_schema_row_count && tl_schema_rows[first].version == 1) {
+        first++;
+    }
+    assert_true(first < tl_schema_row_count);
+    assert_int_equal(tl_conn_open(&c, p, NULL, NULL), TL_OK);
+    assert_int_equal(tl_schema_migrate(&c, tl_schema_rows, first, &err), TL_OK);
+    assert_int_equal(tl_conn_exec(&c, "INSERT INTO meta(key, value) VALUES('k', 'v')", &err),
+                     TL_OK);
+    tl_conn_close(&c);
+    assert_int_equal(sql_int(p, "PRAGMA user_version"), 1);
+    assert_int_equal(open_path(&st, p, &err), TL_OK);
+    assert_true(has_meta(st, "k", "v"));
+    tl_store_close(st);
+    assert_int_equal(sql_int(p, "PRAGMA user_version"),
+                     tl_schema_rows[tl_schema_row_count - 1].version);
+    assert_int_equal(sql_int(p, "SELECT count(*) FROM sqlite_master WHERE name = 'run_parent'"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +465,7 @@ int main(void)
         cmocka_unit_test(pragmas_of_the_user_win),
         cmocka_unit_test(our_pragmas_are_in_force),
         cmocka_unit_test(migrations_are_whole_or_nothing),
+        cmocka_unit_test(old_files_open),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
