@@ -99,7 +99,12 @@ static int print_page(struct tl_cli_session *s, TpWorkflow__WorkflowExecutionInf
 static int list_page(struct tl_cli_session *s, int64_t *left, bool first, struct tl_str *token,
                      struct tl_arena *arena)
 {
+    /* Lists and lists of the archive have requests and answers of the same fields, but for the order
+     * of numbers: each has a message of its own. */
     TpWs__ListWorkflowExecutionsRequest r = TP_WS__LIST_WORKFLOW_EXECUTIONS_REQUEST__INIT;
+    TpWs__ListArchivedWorkflowExecutionsRequest archived =
+        TP_WS__LIST_ARCHIVED_WORKFLOW_EXECUTIONS_REQUEST__INIT;
+    bool from_archive = tl_cli_flag(s->cli, "archived");
     TpWs__ListWorkflowExecutionsResponse *resp = NULL;
     struct tl_client_error err;
     int64_t page = tl_cli_integer(s->cli, "page-size");
@@ -107,8 +112,14 @@ static int list_page(struct tl_cli_session *s, int64_t *left, bool first, struct
     r.query = tl_cli_field(s, "query");
     r.page_size = (int32_t)(page > 1000 ? 1000 : page);
     r.next_page_token = tl_pb_bytes_view(*token);
-    if (tl_client_call(s->client, TL_M_ListWorkflowExecutions, &r, arena, &resp,
-                       tl_cli_time_left_ns(s), &err) != TL_OK) {
+    archived.query = r.query;
+    archived.page_size = r.page_size;
+    archived.next_page_token = r.next_page_token;
+    enum tl_method method =
+        from_archive ? TL_M_ListArchivedWorkflowExecutions : TL_M_ListWorkflowExecutions;
+    void *request = from_archive ? (void *)&archived : (void *)&r;
+    if (tl_client_call(s->client, method, request, arena, &resp, tl_cli_time_left_ns(s), &err) !=
+        TL_OK) {
         return tl_cli_call_failed("failed listing workflows", &err);
     }
     size_t n = resp->n_executions;

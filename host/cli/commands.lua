@@ -170,6 +170,9 @@ local function service(...)
       short = "o",
       default = "text",
     }),
+    choice("color", { "always", "never", "auto" }, "Colors in text; auto is on a terminal", {
+      default = "auto",
+    }),
     choice("time-format", { "relative", "iso", "raw" }, "Form of times in text", {
       default = "relative",
     }),
@@ -614,6 +617,7 @@ return {
     handler = "workflow_list",
     options = service {
       query,
+      { name = "archived", kind = "boolean", help = "Those in the server's archive instead" },
       { name = "limit", kind = "integer", default = "0", help = "Most workflows to list; 0 is all" },
       {
         name = "page-size",

@@ -3,13 +3,23 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 
 #define JSON_DEPTH 200
 #define INDENT "  "
+
+/* auto: on a terminal, unless NO_COLOR is set. */
+static bool wants_color(const char *when)
+{
+    const char *no = getenv("NO_COLOR");
+    return strcmp(when, "always") == 0 ||
+           (strcmp(when, "auto") == 0 && isatty(STDOUT_FILENO) && !(no && *no));
+}
 
 void tl_print_init(struct tl_print *p, struct tl_cli *cli, int64_t now_ns)
 {
@@ -26,6 +36,7 @@ void tl_print_init(struct tl_print *p, struct tl_cli *cli, int64_t now_ns)
             p->times = (enum tl_print_times)i;
         }
     }
+    p->color = wants_color(tl_cli_text(cli, "color"));
     p->shorthand = !tl_cli_flag(cli, "no-json-shorthand-payloads");
     tl_buf_init(&p->out, (size_t)tl_limit_request_bytes * 8);
 }
@@ -98,6 +109,14 @@ static void put_cell(struct tl_buf *b, const char *text, int width, bool right)
     put_spaces(b, right ? 0 : gap);
 }
 
+/* Around a name or title, when there are colors. */
+static void put_paint(struct tl_print *p, bool on)
+{
+    if (p->color) {
+        tl_buf_puts(&p->out, on ? "\x1b[35m" : "\x1b[0m");
+    }
+}
+
 static void put_title(struct tl_buf *b, const char *name, int width)
 {
     int gap = width - columns_of(name);
@@ -121,7 +140,9 @@ void tl_print_card(struct tl_print *p, const struct tl_print_row *rows, size_t n
     for (size_t i = 0; p->mode == TL_PRINT_TEXT && i < n; i++) {
         if (shown(&rows[i])) {
             tl_buf_puts(&p->out, INDENT);
+            put_paint(p, true);
             put_cell(&p->out, rows[i].name, width, false);
+            put_paint(p, false);
             tl_buf_puts(&p->out, INDENT);
             tl_buf_puts(&p->out, rows[i].text ? rows[i].text : "");
             tl_buf_putc(&p->out, '\n');
@@ -156,7 +177,9 @@ void tl_print_table(struct tl_print *p, const struct tl_print_column *columns, s
                 tl_buf_puts(&p->out, INDENT);
             }
             if (r == 0) {
+                put_paint(p, true);
                 put_title(&p->out, columns[c].name, widths[c]);
+                put_paint(p, false);
             } else {
                 put_cell(&p->out, cells[(r - 1) * n_columns + c], widths[c], columns[c].right);
             }

@@ -19,6 +19,7 @@ struct tl_print {
     enum tl_print_mode mode;
     enum tl_print_times times;
     bool shorthand; /* payloads as plain JSON */
+    bool color;     /* names and titles of text stand out */
     int64_t now_ns; /* what relative times are relative to */
     struct tl_buf out;
     bool in_list, list_empty;
@@ -37,7 +38,7 @@ struct tl_print_column {
     bool right;
 };
 
-/* Reads --output, --time-format and --no-json-shorthand-payloads. */
+/* Reads --output, --time-format, --color and --no-json-shorthand-payloads. */
 void tl_print_init(struct tl_print *p, struct tl_cli *cli, int64_t now_ns);
 /* Writes what is left and releases the buffer. */
 void tl_print_deinit(struct tl_print *p);

@@ -78,6 +78,38 @@ describe("commands on a database file", function()
     assert.matches('"encoding": "YmluYXJ5L3BsYWlu"', bytes)
   end)
 
+  it("operator search-attribute registers, lists and removes", function()
+    local sa = "operator search-attribute"
+    assert.are.equal("Search attributes have been added\n",
+      ok("%s create %s --name Who --type Keyword --name Count --type int", sa, db))
+    assert.matches("already exists\n$", ok("%s create %s --name Who --type Keyword", sa, db))
+    local text = ok("%s list %s", sa, db)
+    assert.matches("\n  Count +Int +\n", text)
+    assert.matches("\n  StartTime +Datetime", text)
+    assert.matches('"Who": "INDEXED_VALUE_TYPE_KEYWORD"', ok("%s list %s -o json", sa, db))
+    assert.matches("already exists and has different type: Keyword",
+      fails(1, "%s create %s --name Who --type Int", sa, db))
+    assert.matches("no type of search attributes: \"Keywrd\"", fails(2, "%s create %s --name X --type Keywrd", sa, db))
+    assert.matches("as many %-%-type as %-%-name", fails(2, "%s create %s --name X --name Y --type Int", sa, db))
+    assert.matches("is reserved by system", fails(1, "%s create %s --name RunId --type Keyword", sa, db))
+    start "-w one --search-attribute 'Who=\"me\"' --search-attribute Count=3"
+    assert.matches("one", ok("workflow list %s --query 'Who = \"me\" AND Count > 2'", db))
+    assert.matches("^Total: 0\n", ok("workflow count %s --query 'Count > 3'", db))
+    assert.matches("Namespace default has no mapping defined for search attribute Nobody",
+      fails(1, "workflow start %s -t q --type Hello --search-attribute Nobody=1", db))
+    assert.matches("say %-%-yes", fails(1, "%s remove %s --name Who </dev/null", sa, db))
+    assert.are.equal("Search attributes have been removed\n", ok("%s remove %s --name Who --yes", sa, db))
+    assert.matches("no search attribute is called \"Who\"", fails(1, "workflow list %s --query 'Who = 1'", db))
+  end)
+
+  it("list colors titles when asked, and tells that there is no archive", function()
+    start "-w one"
+    assert.matches("\27%[35mStatus +\27%[0m", ok("workflow list %s --color always", db))
+    assert.is_nil(ok("workflow list %s --color never", db):find "\27")
+    assert.is_nil(ok("workflow list %s", db):find "\27") -- no terminal
+    assert.matches("Cluster is not configured for visibility archival", fails(1, "workflow list %s --archived", db))
+  end)
+
   it("start refuses bad input", function()
     assert.matches("%-%-type is required", fails(2, "workflow start %s -t q", db))
     assert.matches("%-%-task%-queue is required", fails(2, "workflow start %s --type T", db))

@@ -12,14 +12,20 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 CASES = []
 
 try:
     from temporalio import activity, workflow
     from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
-    from temporalio.common import RetryPolicy, WorkflowIDConflictPolicy
+    from temporalio.common import (
+        RetryPolicy,
+        SearchAttributeKey,
+        SearchAttributePair,
+        TypedSearchAttributes,
+        WorkflowIDConflictPolicy,
+    )
     from temporalio.exceptions import (
         ActivityError,
         ApplicationError,
@@ -286,6 +292,68 @@ async def lists_and_counts(e):
 
 
 @case
+async def typed_search_attributes(e):
+    keys = {
+        "Who": SearchAttributeKey.for_keyword("Who"),
+        "Note": SearchAttributeKey.for_text("Note"),
+        "Count": SearchAttributeKey.for_int("Count"),
+        "Price": SearchAttributeKey.for_float("Price"),
+        "Paid": SearchAttributeKey.for_bool("Paid"),
+        "Due": SearchAttributeKey.for_datetime("Due"),
+        "Tags": SearchAttributeKey.for_keyword_list("Tags"),
+    }
+    due = datetime(2026, 11, 21, 10, 0, tzinfo=timezone.utc)
+    values = {
+        "Who": "ann",
+        "Note": "two words",
+        "Count": 3,
+        "Price": 1.5,
+        "Paid": True,
+        "Due": due,
+        "Tags": ["a", "b"],
+    }
+    await e.client.operator_service.add_search_attributes(
+        e.operator.AddSearchAttributesRequest(
+            namespace="default",
+            search_attributes={name: key.indexed_value_type for name, key in keys.items()},
+        )
+    )
+    id = new_id("attributes")
+    pairs = [SearchAttributePair(key, values[name]) for name, key in keys.items()]
+    handle = await e.client.start_workflow(
+        "Nobody",
+        id=id,
+        task_queue=new_id("none"),
+        search_attributes=TypedSearchAttributes(pairs),
+    )
+    described = (await handle.describe()).typed_search_attributes
+    for name, key in keys.items():
+        assert described[key] == values[name], (name, described[key])
+    query = (
+        "Who = 'ann' AND Note = 'words' AND Count > 2 AND Price < 2 AND Paid = true "
+        "AND Due <= '2026-11-21T10:00:00Z' AND Tags IN ('b') AND NOT Count = 4"
+    )
+    found = [w async for w in e.client.list_workflows(query)]
+    assert [w.id for w in found] == [id], found
+    assert found[0].typed_search_attributes[keys["Due"]] == due
+    await handle.terminate()
+    try:
+        await e.client.start_workflow(
+            "Nobody",
+            id=new_id("unknown"),
+            task_queue="none",
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(SearchAttributeKey.for_int("Never"), 1)]
+            ),
+        )
+    except RPCError as error:
+        assert error.status == RPCStatusCode.INVALID_ARGUMENT
+        assert "no mapping defined for search attribute Never" in error.message
+    else:
+        raise AssertionError("an unknown search attribute was accepted")
+
+
+@case
 async def recorded_history_replays_in_python(e):
     handle = await e.client.start_workflow(
         Retries.run, "again", id=new_id("replayed"), task_queue=e.queue
@@ -363,8 +431,9 @@ async def sdk_starts_the_server_itself(e):
 class Environment:
     """A server in a process of its own, a client of it, and the name of the task queue."""
 
-    def __init__(self, binary, address, client, api):
+    def __init__(self, binary, address, client, api, operator):
         self.binary, self.address, self.client, self.api = binary, address, client, api
+        self.operator = operator
         self.queue = "python-queue"
 
 
@@ -393,10 +462,11 @@ def report(number, name, error=None):
 
 
 async def run_cases(binary, address):
+    from temporalio.api.operatorservice import v1 as operator
     from temporalio.api.workflowservice import v1 as api
 
     client = await Client.connect(address)
-    e = Environment(binary, address, client, api)
+    e = Environment(binary, address, client, api, operator)
     failed = 0
     async with Worker(client, task_queue=e.queue, workflows=WORKFLOWS, activities=ACTIVITIES):
         for i, fn in enumerate(CASES):

@@ -262,6 +262,13 @@ void tl_api_list_workflow_executions(struct tl_call *c)
     submit(c, LIST, req->query, req->page_size, req->next_page_token);
 }
 
+/* No archive is configured, and none can be: what Temporal's server says then. */
+void tl_api_list_archived_workflow_executions(struct tl_call *c)
+{
+    tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                   "Cluster is not configured for visibility archival.");
+}
+
 void tl_api_scan_workflow_executions(struct tl_call *c)
 {
     const TpWs__ScanWorkflowExecutionsRequest *req = c->req;
