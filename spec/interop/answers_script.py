@@ -4,6 +4,7 @@ earlier answers it takes from their messages, so every server gets requests of i
 import asyncio
 import base64
 
+import answers_attributes
 import answers_tasks
 
 NEVER = "00000000-0000-4000-8000-000000000000"
@@ -283,4 +284,5 @@ async def run(s):
     await wait_for_namespace(s)
     for part in (system, starts, policies, messages, histories, visibility, deletes):
         await part(s)
+    await answers_attributes.run(s)
     await answers_tasks.run(s)
