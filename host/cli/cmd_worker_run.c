@@ -43,7 +43,10 @@ static int set_metadata(lua_State *L, struct tl_cli *cli)
     struct tl_grpc_header list[TL_CLI_GRPC_META_MAX];
     char *names;
     size_t n;
-    int code = tl_cli_grpc_meta(cli, list, &names, &n);
+    struct tl_error err;
+    if (tl_cli_grpc_meta(cli, list, &names, &n, &err) != TL_OK) {
+        return tl_cli_fail(2, "%s", err.message);
+    }
     lua_createtable(L, 0, (int)n);
     for (size_t i = 0; i < n; i++) {
         lua_pushlstring(L, list[i].value.p, list[i].value.n);
@@ -51,7 +54,7 @@ static int set_metadata(lua_State *L, struct tl_cli *cli)
     }
     lua_setfield(L, -2, "metadata");
     tl_mem_free(names);
-    return code;
+    return 0;
 }
 
 /* Sets the fields of temporal.connect; returns 0 or an exit code. */

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,7 +49,7 @@ int tl_cli_address(struct tl_cli *cli, const char **address)
     if (!*address || !tl_cli_text(cli, "db-filename")) {
         return 0;
     }
-    if (*address != getenv("TEMPORAL_ADDRESS")) {
+    if (tl_cli_given(cli, "address")) {
         return tl_cli_fail(2, "--address and --db-filename exclude each other");
     }
     *address = NULL;
@@ -73,7 +72,8 @@ bool tl_cli_wants_tls(struct tl_cli *cli)
     return tl_cli_flag(cli, "tls-disable-host-verification");
 }
 
-int tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **names, size_t *count)
+tl_rc tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **names, size_t *count,
+                       struct tl_error *err)
 {
     const char *const *texts = tl_cli_texts(cli, "grpc-meta");
     struct tl_buf all;
@@ -85,7 +85,7 @@ int tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **name
         const char *equals = strchr(texts[n], '=');
         if (!equals || equals == texts[n]) {
             tl_buf_deinit(&all);
-            return tl_cli_fail(2, "--grpc-meta wants KEY=VALUE, got '%s'", texts[n]);
+            return tl_error_set(err, TL_EINVAL, "--grpc-meta wants KEY=VALUE, got '%s'", texts[n]);
         }
         for (const char *p = texts[n]; p < equals; p++) {
             tl_buf_putc(&all, (char)tolower((unsigned char)*p));
@@ -99,7 +99,7 @@ int tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **name
         at += strlen(at) + 1;
     }
     *count = n;
-    return 0;
+    return TL_OK;
 }
 
 tl_rc tl_cli_remote_open(struct tl_cli_server *s, struct tl_cli *cli, const char *address,
@@ -121,10 +121,11 @@ tl_rc tl_cli_remote_open(struct tl_cli_server *s, struct tl_cli *cli, const char
     };
     char *names;
     memset(s, 0, sizeof *s);
-    if (tl_cli_grpc_meta(cli, metadata, &names, &o.metadata_count)) {
-        return tl_error_set(err, TL_EINVAL, "--grpc-meta is not usable");
+    tl_rc rc = tl_cli_grpc_meta(cli, metadata, &names, &o.metadata_count, err);
+    if (rc != TL_OK) {
+        return rc;
     }
-    tl_rc rc = tl_grpc_channel_open(&s->channel, &o, err);
+    rc = tl_grpc_channel_open(&s->channel, &o, err);
     tl_mem_free(names);
     if (rc == TL_OK) {
         make_client(s, namespace_name);

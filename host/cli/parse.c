@@ -14,9 +14,10 @@
 #include "base/mem.h"
 #include "base/near.h"
 #include "cli/cli.h"
+#include "cli/cli_profile.h"
 
 #define VALUES_MAX 64
-#define OPTIONS_MAX 64
+#define OPTIONS_MAX 96
 #define VERSION "0.1.0"
 
 struct value {
@@ -30,6 +31,7 @@ struct tl_cli {
     struct value values[OPTIONS_MAX];
     char **args;
     int arg_count;
+    struct tl_cli_profile *profile; /* NULL: the command leads to no server */
 };
 
 int tl_cli_fail(int exit_code, const char *fmt, ...)
@@ -226,18 +228,91 @@ static int parse_option(struct tl_cli *cli, int argc, char **argv, int *i)
     return add_value(cli, index, argv[++*i]);
 }
 
+/* The text of an option that stood on the command line, or of its variable. */
+static const char *early_text(const struct tl_cli *cli, const char *name)
+{
+    size_t i = option_index(cli->command, name, strlen(name), false);
+    if (i == SIZE_MAX) {
+        return NULL;
+    }
+    const char *env = cli->command->options[i].env, *text = env ? getenv(env) : NULL;
+    return cli->values[i].count ? cli->values[i].texts[0] : text && *text ? text : NULL;
+}
+
+static bool early_flag(const struct tl_cli *cli, const char *name)
+{
+    const char *text = early_text(cli, name);
+    return text && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+}
+
+static int open_profile(struct tl_cli *cli)
+{
+    struct tl_error err;
+    struct tl_profile_source source = {
+        .config_file = early_text(cli, "config-file"),
+        .profile = early_text(cli, "profile"),
+        .disable_file = early_flag(cli, "disable-config-file"),
+        .disable_env = early_flag(cli, "disable-config-env"),
+    };
+    if (option_index(cli->command, "profile", 7, false) == SIZE_MAX) {
+        return 0;
+    }
+    tl_rc rc = tl_cli_profile_open(&cli->profile, &source, &err);
+    return rc == TL_OK ? 0 : tl_cli_fail(1, "%s", err.message);
+}
+
+/* Whether a header of that name stood on the command line. */
+static bool meta_given(const struct value *v, size_t given, const char *header)
+{
+    size_t n = strcspn(header, "=");
+    for (size_t i = 0; i < given; i++) {
+        if (strcspn(v->texts[i], "=") == n && strncasecmp(v->texts[i], header, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int add_profile_meta(struct tl_cli *cli)
+{
+    size_t index = option_index(cli->command, "grpc-meta", 9, false);
+    size_t given = index == SIZE_MAX ? 0 : cli->values[index].count;
+    const char *header;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && cli->profile && index != SIZE_MAX &&
+                       (header = tl_cli_profile_meta(cli->profile, i)) != NULL;
+         i++) {
+        if (!meta_given(&cli->values[index], given, header)) {
+            rc = add_value(cli, index, header);
+        }
+    }
+    return rc;
+}
+
+/* What is said about an option elsewhere than on the command line, before the table's default: its
+ * variable, then the configuration file. */
+static const char *outside_text(const struct tl_cli *cli, const struct tl_cli_option *o)
+{
+    bool settled = cli->profile && tl_cli_profile_knows(o->name);
+    const char *text = o->env && !settled ? getenv(o->env) : NULL;
+    if (settled) {
+        text = tl_cli_profile_text(cli->profile, o->name); /* with the environment in it */
+    }
+    return text && *text ? text : NULL;
+}
+
 /* Values that were not given come from the environment, then from the table. */
 static int complete(struct tl_cli *cli)
 {
     for (size_t i = 0; cli->command->options[i].name; i++) {
         const struct tl_cli_option *o = &cli->command->options[i];
-        const char *text = o->env ? getenv(o->env) : NULL;
+        const char *text = outside_text(cli, o);
         int rc = 0;
         TL_ASSERT(i < OPTIONS_MAX);
         if (cli->values[i].count > 0) {
             continue;
         }
-        if (text && *text) {
+        if (text) {
             rc = add_value(cli, i, text);
         } else if (o->default_text) {
             rc = add_value(cli, i, o->default_text);
@@ -289,7 +364,9 @@ static int parse(struct tl_cli *cli, int argc, char **argv)
     if (cli->arg_count == 0 && wanted && *wanted != '[') {
         return tl_cli_fail(2, "%s: %s is missing", cli->command->path, wanted);
     }
-    return complete(cli);
+    int rc = open_profile(cli);
+    rc = rc ? rc : complete(cli);
+    return rc ? rc : add_profile_meta(cli);
 }
 
 /* The longest path that the first words spell; *used tells how many words. */
@@ -355,6 +432,7 @@ int tl_cli_main(int argc, char **argv)
     if (rc == 0) {
         rc = c->handler(cli);
     }
+    tl_cli_profile_close(cli->profile);
     tl_mem_free(cli->args);
     tl_mem_free(cli);
     return rc < 0 ? 0 : rc;

@@ -9,6 +9,7 @@ local allowed = {
     ["io"] = { "base" },
     ["proto"] = { "base" },
     ["crypto"] = { "base" },
+    ["config"] = { "base" },
     ["core"] = { "base", "proto" },
     ["luart"] = { "base", "proto", "core" },
     ["rpc"] = { "base", "proto" },
@@ -20,15 +21,15 @@ local allowed = {
     ["server/history"] = { "base", "proto" },
     ["server/matching"] = { "base", "proto" },
     ["luahost"] = {
-        "base", "io", "proto", "core", "luart", "rpc", "client", "worker", "server", "include",
+        "base", "io", "proto", "config", "core", "luart", "rpc", "client", "worker", "server", "include",
     },
     ["embed"] = { "base", "proto", "rpc", "luart", "client", "worker", "server", "include" },
     ["cli"] = {
-        "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
+        "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "store", "client", "worker",
         "server", "http", "luahost", "include",
     },
     ["test"] = {
-        "base", "io", "proto", "crypto", "core", "luart", "rpc", "store", "client", "worker",
+        "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "store", "client", "worker",
         "server", "http", "luahost", "cli", "embed", "include",
     },
     ["include"] = {}, -- the public header: for those that run native activities
