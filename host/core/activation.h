@@ -2,7 +2,7 @@
  * (commands) comes out. The engine calls struct tl_lang; nothing else is shared.
  *
  * Invariants: jobs are in the order init, what markers say (patches, versions, side effects), random
- * seed, signals, other resolutions; queries
+ * seed, signals, other resolutions; ends of local activities and queries
  * are in an activation of their own. Commands are in call order. Timers and activities are numbered
  * by the language, each kind from 1 upwards without reuse.
  * Ownership: everything an activation points to, and everything a completion holds, lives in
@@ -38,6 +38,7 @@ enum tl_job_type {
     TL_JOB_CANCEL, /* cancellation of the workflow was requested */
     TL_JOB_TIMER_FIRED,
     TL_JOB_ACTIVITY_RESOLVED,
+    TL_JOB_LOCAL_ACTIVITY_RESOLVED, /* activity; in an activation without other jobs */
     TL_JOB_QUERY,
 };
 
@@ -45,6 +46,7 @@ enum tl_activity_status {
     TL_ACTIVITY_COMPLETED, /* result */
     TL_ACTIVITY_FAILED,    /* failure: ActivityFailureInfo around what went wrong or a timeout */
     TL_ACTIVITY_CANCELED,  /* failure: ActivityFailureInfo; its cause is a CanceledFailureInfo */
+    TL_ACTIVITY_BACKOFF,   /* local ones: start a timer of backoff_ns, then schedule it again */
 };
 
 struct tl_job {
@@ -82,6 +84,8 @@ struct tl_job {
             enum tl_activity_status status;
             const TpCommon__Payloads *result;  /* may be NULL */
             const TpFailure__Failure *failure; /* NULL when completed */
+            uint32_t attempt;                  /* back-off: of the next one */
+            int64_t backoff_ns, original_schedule_ns;
         } activity;
         struct {
             struct tl_str id; /* "" = the task's direct query */
@@ -118,6 +122,8 @@ enum tl_cmd_type {
     TL_CMD_QUERY_RESULT,             /* query */
     TL_CMD_UPSERT_SEARCH_ATTRIBUTES, /* attrs: UpsertWorkflowSearchAttributes */
     TL_CMD_MODIFY_PROPERTIES,        /* attrs: ModifyWorkflowProperties */
+    TL_CMD_SCHEDULE_LOCAL_ACTIVITY,  /* local; seq; cancellation */
+    TL_CMD_CANCEL_LOCAL_ACTIVITY,    /* seq */
     TL_CMD_RECORD_MARKER,            /* attrs: RecordMarker (not the engine's own marker names) */
     TL_CMD_COUNT,
 };
@@ -127,6 +133,20 @@ enum tl_cancellation_type {
     TL_CANCEL_TRY,     /* request it and resolve as canceled at once */
     TL_CANCEL_WAIT,    /* request it and wait for the activity's end */
     TL_CANCEL_ABANDON, /* request nothing, resolve as canceled at once */
+};
+
+/* A local activity: run by the worker of the workflow task, recorded as a marker when it has ended.
+ * Everything is the arena's. */
+struct tl_local_activity {
+    struct tl_str type, id; /* id empty: seq as text */
+    const TpCommon__Payloads *input;
+    const TpCommon__Header *header;
+    int64_t schedule_to_close_ns, schedule_to_start_ns, start_to_close_ns; /* 0: none */
+    const TpCommon__RetryPolicy *retry;                                    /* NULL: the defaults */
+    int64_t
+        retry_threshold_ns; /* longer pauses are timers of the workflow; 0: the task's timeout */
+    uint32_t attempt;       /* after a back-off, else 0 */
+    int64_t original_schedule_ns; /* likewise */
 };
 
 struct tl_cmd {
@@ -144,6 +164,7 @@ struct tl_cmd {
             bool numbered; /* a numbered version */
             int32_t version;
         } patch;
+        const struct tl_local_activity *local;
         struct {
             struct tl_str id;                  /* of the job */
             TpCommon__Payloads *result;        /* answered; may be NULL */

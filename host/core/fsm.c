@@ -36,6 +36,7 @@ tl_rc tl_fsm_apply(const struct tl_fsm *fsm, struct tl_run *run, struct tl_machi
 const struct tl_fsm *tl_fsm_at(unsigned index)
 {
     static const struct tl_fsm *const all[] = {&tl_task_fsm,   &tl_timer_fsm, &tl_activity_fsm,
-                                               &tl_oneway_fsm, &tl_patch_fsm, &tl_close_fsm};
+                                               &tl_oneway_fsm, &tl_patch_fsm, &tl_close_fsm,
+                                               &tl_local_fsm};
     return index < sizeof(all) / sizeof(all[0]) ? all[index] : NULL;
 }

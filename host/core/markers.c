@@ -133,3 +133,63 @@ bool tl_side_effect_read(const TpHistory__HistoryEvent *event, struct tl_arena *
     out->value = tl_marker_detail(a, TL_STR_LIT("data"));
     return out->value && (!mutable || read_mutable(a, arena, out));
 }
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static TpCommon__Payload__MetadataEntry *metadata(struct tl_arena *arena, const char *key,
+                                                  struct tl_str value)
+{
+    TpCommon__Payload__MetadataEntry *entry =
+        TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
+    if (entry) {
+        entry->key = tl_pb_cstr(arena, tl_str(key));
+        entry->value = tl_pb_bytes_view(value);
+    }
+    return entry && entry->key ? entry : NULL;
+}
+
+TpCommon__Payload *tl_marker_json(struct tl_arena *arena, const struct tl_buf *text,
+                                  const char *type)
+{
+    TpCommon__Payload *p = TL_PB_NEW(arena, TpCommon__Payload, tp_common__payload);
+    TpCommon__Payload__MetadataEntry **entries =
+        TL_ARENA_ARRAY(arena, TpCommon__Payload__MetadataEntry *, 2);
+    bool ok = p && entries;
+    if (!ok) {
+        return NULL;
+    }
+    p->metadata = entries;
+    entries[p->n_metadata++] = metadata(arena, "encoding", TL_STR_LIT("json/plain"));
+    if (type) {
+        entries[p->n_metadata++] = metadata(arena, "type", tl_str(type));
+    }
+    p->data = tl_pb_bytes(arena, tl_buf_str(text), &ok);
+    return ok && entries[0] && entries[p->n_metadata - 1] && !tl_buf_failed(text) ? p : NULL;
+}
+
+bool tl_marker_add(struct tl_arena *arena, struct tl_pb_list *details, const char *key,
+                   const TpCommon__Payloads *values)
+{
+    TpCommand__RecordMarkerCommandAttributes__DetailsEntry *entry =
+        TL_PB_NEW(arena, TpCommand__RecordMarkerCommandAttributes__DetailsEntry,
+                  tp_command__record_marker_command_attributes__details_entry);
+    if (!entry || !tl_pb_push(arena, details, entry)) {
+        return false;
+    }
+    entry->key = tl_pb_cstr(arena, tl_str(key));
+    entry->value = (TpCommon__Payloads *)(uintptr_t)values;
+    return entry->key != NULL;
+}
+
+bool tl_marker_add_payload(struct tl_arena *arena, struct tl_pb_list *details, const char *key,
+                           TpCommon__Payload *value)
+{
+    TpCommon__Payloads *payloads = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
+    struct tl_pb_list values = {0};
+    if (!value || !payloads || !tl_pb_push(arena, &values, value)) {
+        return false;
+    }
+    payloads->payloads = values.items;
+    payloads->n_payloads = values.n;
+    return tl_marker_add(arena, details, key, payloads);
+}

@@ -22,6 +22,7 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         return side;
     }
     struct tl_patch_marker marker;
+    struct tl_local_marker local;
     switch ((int)event->event_type) {
     case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: {
         const TpHistory__ActivityTaskScheduledEventAttributes *a =
@@ -44,6 +45,9 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         if (tl_patch_marker_read(event, arena, &marker)) {
             side.name = side.id;
             side.id = marker.id;
+        } else if (tl_local_marker_read(event, arena, &local)) {
+            side.name = local.type;
+            side.id = local.id;
         }
         break;
     case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: {

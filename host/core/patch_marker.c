@@ -114,38 +114,6 @@ bool tl_patch_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena 
     return true;
 }
 
-static TpCommon__Payload__MetadataEntry *metadata(struct tl_arena *arena, const char *key,
-                                                  struct tl_str value)
-{
-    TpCommon__Payload__MetadataEntry *entry =
-        TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
-    if (entry) {
-        entry->key = tl_pb_cstr(arena, tl_str(key));
-        entry->value = tl_pb_bytes_view(value);
-    }
-    return entry && entry->key ? entry : NULL;
-}
-
-/* A JSON payload of the buffer's text (copied); type NULL: no type metadata. */
-static TpCommon__Payload *json_payload(struct tl_arena *arena, const struct tl_buf *text,
-                                       const char *type)
-{
-    TpCommon__Payload *p = TL_PB_NEW(arena, TpCommon__Payload, tp_common__payload);
-    TpCommon__Payload__MetadataEntry **entries =
-        TL_ARENA_ARRAY(arena, TpCommon__Payload__MetadataEntry *, 2);
-    bool ok = p && entries;
-    if (!ok) {
-        return NULL;
-    }
-    p->metadata = entries;
-    entries[p->n_metadata++] = metadata(arena, "encoding", TL_STR_LIT("json/plain"));
-    if (type) {
-        entries[p->n_metadata++] = metadata(arena, "type", tl_str(type));
-    }
-    p->data = tl_pb_bytes(arena, tl_buf_str(text), &ok);
-    return ok && entries[0] && entries[p->n_metadata - 1] && !tl_buf_failed(text) ? p : NULL;
-}
-
 /* The text that `write` puts as a JSON payload. */
 static TpCommon__Payload *written(struct tl_arena *arena, const struct tl_patch_marker *patch,
                                   void (*write)(struct tl_jw *w, const struct tl_patch_marker *p))
@@ -156,7 +124,7 @@ static TpCommon__Payload *written(struct tl_arena *arena, const struct tl_patch_
     tl_jw_init(&w, &text, 0, 2);
     write(&w, patch);
     TpCommon__Payload *data =
-        tl_jw_finish(&w, NULL) == TL_OK ? json_payload(arena, &text, NULL) : NULL;
+        tl_jw_finish(&w, NULL) == TL_OK ? tl_marker_json(arena, &text, NULL) : NULL;
     tl_buf_deinit(&text);
     return data;
 }
@@ -181,25 +149,6 @@ static void write_version(struct tl_jw *w, const struct tl_patch_marker *patch)
     tl_jw_int(w, patch->version);
 }
 
-static bool add_detail(struct tl_arena *arena, struct tl_pb_list *entries, const char *key,
-                       TpCommon__Payload *data)
-{
-    TpCommand__RecordMarkerCommandAttributes__DetailsEntry *entry =
-        TL_PB_NEW(arena, TpCommand__RecordMarkerCommandAttributes__DetailsEntry,
-                  tp_command__record_marker_command_attributes__details_entry);
-    TpCommon__Payloads *payloads = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
-    struct tl_pb_list values = {0};
-    if (!data || !entry || !payloads || !tl_pb_push(arena, &values, data) ||
-        !tl_pb_push(arena, entries, entry)) {
-        return false;
-    }
-    payloads->payloads = values.items;
-    payloads->n_payloads = values.n;
-    entry->key = tl_pb_cstr(arena, tl_str(key));
-    entry->value = payloads;
-    return entry->key != NULL;
-}
-
 TpCommand__RecordMarkerCommandAttributes *tl_patch_marker_make(struct tl_arena *arena,
                                                                const struct tl_patch_marker *patch)
 {
@@ -208,11 +157,12 @@ TpCommand__RecordMarkerCommandAttributes *tl_patch_marker_make(struct tl_arena *
                   tp_command__record_marker_command_attributes);
     struct tl_pb_list entries = {0};
     bool ok =
-        attrs &&
-        (patch->numbered
-             ? add_detail(arena, &entries, "change-id", written(arena, patch, write_id)) &&
-                   add_detail(arena, &entries, "version", written(arena, patch, write_version))
-             : add_detail(arena, &entries, PATCH_DATA_KEY, written(arena, patch, write_patch)));
+        attrs && (patch->numbered ? tl_marker_add_payload(arena, &entries, "change-id",
+                                                          written(arena, patch, write_id)) &&
+                                        tl_marker_add_payload(arena, &entries, "version",
+                                                              written(arena, patch, write_version))
+                                  : tl_marker_add_payload(arena, &entries, PATCH_DATA_KEY,
+                                                          written(arena, patch, write_patch)));
     if (!ok) {
         return NULL;
     }
@@ -275,7 +225,7 @@ tl_patch_upsert_make(const struct tl_run *run, struct tl_arena *arena, bool *too
     struct tl_buf text;
     tl_buf_init(&text, SEARCH_ATTRIBUTE_BYTES_MAX - 1);
     *too_big = put_patch_ids(run, arena, &text) != TL_OK;
-    TpCommon__Payload *value = *too_big ? NULL : json_payload(arena, &text, "KeywordList");
+    TpCommon__Payload *value = *too_big ? NULL : tl_marker_json(arena, &text, "KeywordList");
     tl_buf_deinit(&text);
     if (!value) {
         return NULL;

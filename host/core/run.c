@@ -96,9 +96,13 @@ void tl_run_free(struct tl_run *run)
     if (!run) {
         return;
     }
+    if (run->task) { /* held for local activities */
+        tl_task_end(run);
+    }
     for (uint32_t i = 0; i < run->machine_cap; i++) {
         tl_mem_free(run->machines[i].text);
     }
+    tl_locals_free(run);
     for (uint32_t i = 0; i < run->patch_count; i++) {
         tl_mem_free(run->patches[i].id);
     }
@@ -106,6 +110,7 @@ void tl_run_free(struct tl_run *run)
     tl_mem_free(run->machines);
     tl_mem_free(run->timers.entries);
     tl_mem_free(run->activities.entries);
+    tl_mem_free(run->locals.entries);
     tl_mem_free(run->by_event.entries);
     tl_mem_free(run->outgoing);
     tl_mem_free(run->bodies);
@@ -146,9 +151,14 @@ int64_t tl_run_now_ns(const struct tl_run *run)
     return run->now_ns;
 }
 
+int64_t tl_run_task_timeout_ns(const struct tl_run *run)
+{
+    return run->task_timeout_ns;
+}
+
 size_t tl_run_pending_count(const struct tl_run *run)
 {
-    return run->timers.live + run->activities.live;
+    return run->timers.live + run->activities.live + run->locals.live;
 }
 
 size_t tl_run_bytes(const struct tl_run *run)
@@ -156,8 +166,8 @@ size_t tl_run_bytes(const struct tl_run *run)
     size_t bytes = sizeof(*run) + run->run_id.n + run->workflow_id.n + run->workflow_type.n +
                    run->sdk_name.n + run->sdk_version.n + 1;
     bytes += run->machine_cap * sizeof(*run->machines);
-    bytes +=
-        (run->timers.cap + run->activities.cap + run->by_event.cap) * sizeof(struct tl_slot_entry);
+    bytes += (run->timers.cap + run->activities.cap + run->locals.cap + run->by_event.cap) *
+             sizeof(struct tl_slot_entry);
     bytes += run->outgoing_cap * sizeof(*run->outgoing) + run->patch_cap * sizeof(*run->patches);
     bytes +=
         run->inherited.memo.n + run->inherited.search_attributes.n + run->inherited.retry_policy.n;
@@ -167,6 +177,10 @@ size_t tl_run_bytes(const struct tl_run *run)
             size_t first = strlen(machine->text) + 1;
             bytes += first + strlen(machine->text + first) + 1;
         }
+    }
+    bytes += run->local_cap * sizeof(*run->local_list);
+    for (uint32_t i = 0; i < run->local_count; i++) {
+        bytes += run->local_list[i].task.n;
     }
     for (uint32_t i = 0; i < run->patch_count; i++) {
         bytes += strlen(run->patches[i].id) + 1;
@@ -246,10 +260,12 @@ static unsigned rank(enum tl_job_type type)
     case TL_JOB_TIMER_FIRED:
     case TL_JOB_ACTIVITY_RESOLVED:
         return 4;
-    case TL_JOB_QUERY:
+    case TL_JOB_LOCAL_ACTIVITY_RESOLVED:
         return 5;
+    case TL_JOB_QUERY:
+        return 6;
     }
-    return 5;
+    return 6;
 }
 
 static bool sort_jobs(struct tl_task *task)
@@ -263,7 +279,7 @@ static bool sort_jobs(struct tl_task *task)
     }
     struct tl_job *jobs = TL_ARENA_ARRAY(task->current, struct tl_job, task->job_cap);
     size_t n = 0;
-    for (unsigned r = 0; jobs && r <= 5; r++) {
+    for (unsigned r = 0; jobs && r <= 6; r++) {
         for (size_t i = 0; i < task->job_count; i++) {
             if (rank(task->jobs[i].type) == r) {
                 jobs[n++] = task->jobs[i];
@@ -284,7 +300,7 @@ tl_rc tl_task_activate(struct tl_run *run, bool queries, struct tl_completion *o
         .run_id = run->run_id,
         .now_ns = run->now_ns,
         .is_replaying = run->replaying || queries,
-        .history_length = run->last_event_id,
+        .history_length = queries ? run->last_event_id : run->seen_event_id,
         .history_bytes = run->history_bytes,
         .continue_as_new_suggested = run->continue_as_new_suggested,
         .lang_flags = run->lang_flags | run->lang_flags_used,
@@ -300,19 +316,28 @@ tl_rc tl_task_activate(struct tl_run *run, bool queries, struct tl_completion *o
     task->jobs = NULL;
     task->job_count = task->job_cap = 0;
     task->activation_count++;
+    task->batch += queries ? 0 : 1;
     *out = (struct tl_completion){.arena = task->current};
     tl_rc rc = task->lang->activate(task->lang->ud, &activation, out, err);
     task->failure = rc == TL_OK ? NULL : out->task_failure;
     return rc;
 }
 
-/* Runs the language until no job is left. Cancelling can make new jobs at once. */
-static tl_rc run_jobs(struct tl_run *run, struct tl_error *err)
+/* Runs the language until no job is left. Cancelling can make new jobs at once; ends of local
+ * activities come when there is nothing else. */
+tl_rc tl_task_run_jobs(struct tl_run *run, struct tl_error *err)
 {
     struct tl_task *task = run->task;
-    while (task->job_count > 0 && !run->finished) {
+    while (!run->finished) {
         struct tl_completion completion;
-        tl_rc rc = tl_task_activate(run, false, &completion, err);
+        bool any = task->job_count > 0;
+        tl_rc rc = any ? TL_OK : tl_local_deliver(run, &any, err);
+        if (rc == TL_OK && !any) {
+            break;
+        }
+        if (rc == TL_OK) {
+            rc = tl_task_activate(run, false, &completion, err);
+        }
         if (rc == TL_OK) {
             rc = tl_core_take_completion(run, &completion, err);
         }
@@ -325,6 +350,34 @@ static tl_rc run_jobs(struct tl_run *run, struct tl_error *err)
     return TL_OK;
 }
 
+/* What the code sees of the time of a task. */
+struct moment {
+    int64_t now_ns, history_bytes, seen_event_id;
+    bool continue_as_new_suggested;
+};
+
+static struct moment moment_of(const struct tl_run *run)
+{
+    return (struct moment){run->now_ns, run->history_bytes, run->seen_event_id,
+                           run->continue_as_new_suggested};
+}
+
+/* A task that only goes on waiting for local activities tells the code nothing, and on replay it is
+ * one with the task before: the code's time stands still. */
+static bool only_waits(const struct tl_run *run)
+{
+    const struct tl_task *task = run->task;
+    if (task->job_count > 0 || task->end_count > 0 || tl_locals_outstanding(run) == 0) {
+        return false;
+    }
+    for (size_t i = task->group.first; i < task->group.end; i++) {
+        if (tl_event_info((int)task->history.events[i]->event_type)->event_class != TL_EVENT_TASK) {
+            return false;
+        }
+    }
+    return true;
+}
+
 tl_rc tl_task_catch_up(struct tl_run *run, struct tl_error *err)
 {
     struct tl_task *task = run->task;
@@ -334,9 +387,18 @@ tl_rc tl_task_catch_up(struct tl_run *run, struct tl_error *err)
         task->turn ^= 1;
         task->current = &task->scratch[task->turn];
         tl_arena_reset(task->current);
+        task->ends = NULL;
+        task->end_first = task->end_count = task->end_cap = 0;
+        struct moment before = moment_of(run);
         tl_rc rc = tl_core_apply_group(run, &applied, err);
+        if (rc == TL_OK && only_waits(run)) {
+            run->now_ns = before.now_ns;
+            run->history_bytes = before.history_bytes;
+            run->seen_event_id = before.seen_event_id;
+            run->continue_as_new_suggested = before.continue_as_new_suggested;
+        }
         if (rc == TL_OK) {
-            rc = run_jobs(run, err);
+            rc = tl_task_run_jobs(run, err);
         }
         if (rc != TL_OK) {
             return rc;

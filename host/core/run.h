@@ -50,6 +50,27 @@ struct tl_wft {
     const TpWs__PollWorkflowTaskQueueResponse *poll;
 };
 
+/* What the worker is to do about a local activity of the run. */
+struct tl_local_request {
+    uint32_t seq;
+    bool cancel;        /* it asks to stop; else it is to be run */
+    struct tl_str task; /* encoded PollActivityTaskQueueResponse without times and token */
+    uint32_t attempt;   /* the first to make */
+    int64_t original_schedule_ns;                     /* 0: now */
+    int64_t schedule_to_start_ns, retry_threshold_ns; /* 0: none; the workflow task's timeout */
+};
+
+/* How a local activity ended; result and failure live in the task's arena. */
+struct tl_local_end {
+    uint32_t seq;
+    uint32_t attempt;
+    enum tl_activity_status status; /* not BACKOFF: backoff_ns says that */
+    const TpCommon__Payloads *result;
+    const TpFailure__Failure *failure;
+    int64_t runtime_ns, original_schedule_ns;
+    int64_t backoff_ns; /* > 0: failed, to be tried again after a timer of the workflow */
+};
+
 struct tl_wft_result {
     /* For RespondWorkflowTaskCompleted, when !failed and the poll had no direct query. */
     TpCommand__Command **commands;
@@ -65,6 +86,14 @@ struct tl_wft_result {
     TpEnums__WorkflowTaskFailedCause cause;
     const TpFailure__Failure *failure;
     struct tl_nde_report *report; /* set when the return code is TL_ENONDETERMINISM */
+
+    /* Local activities to be run, and to be cancelled; copy what is needed longer than the arena. */
+    const struct tl_local_request *local_requests;
+    size_t local_request_count;
+    /* Not to be answered yet: local activities are under way. Goes on with tl_run_local_ended or
+     * tl_run_heartbeat; poll, lang and arena must live until then. */
+    bool held;
+    bool force_new_task; /* the answer asks for another task at once: the wait goes on in it */
 
     bool evict;    /* drop the run and its language after answering */
     bool finished; /* the run has ended (its close command is among the commands, or in history) */
@@ -82,6 +111,13 @@ tl_rc tl_run_handle_task(struct tl_run *run, const struct tl_wft *task, const st
                          struct tl_arena *task_arena, struct tl_wft_result *out,
                          struct tl_error *err);
 
+/* A local activity has ended while its task is held; what nobody waits for is ignored. Runs the
+ * language and answers as tl_run_handle_task does: again held, or done. */
+tl_rc tl_run_local_ended(struct tl_run *run, const struct tl_local_end *end,
+                         struct tl_wft_result *out, struct tl_error *err);
+/* The held task is answered with the commands so far, before it times out. */
+tl_rc tl_run_heartbeat(struct tl_run *run, struct tl_wft_result *out, struct tl_error *err);
+
 /* --- looking at a run ------------------------------------------------------------------------- */
 
 struct tl_str tl_run_id(const struct tl_run *run);
@@ -90,7 +126,8 @@ bool tl_run_finished(const struct tl_run *run);
 int64_t tl_run_started_event_id(const struct tl_run *run); /* last WorkflowTaskStarted handled */
 int64_t tl_run_last_event_id(const struct tl_run *run);
 int64_t tl_run_now_ns(const struct tl_run *run);
-size_t tl_run_bytes(const struct tl_run *run);         /* memory held between tasks */
-size_t tl_run_pending_count(const struct tl_run *run); /* timers and activities under way */
+size_t tl_run_bytes(const struct tl_run *run);            /* memory held between tasks */
+int64_t tl_run_task_timeout_ns(const struct tl_run *run); /* 0: not known */
+size_t tl_run_pending_count(const struct tl_run *run);    /* timers and activities under way */
 /* The random seed a run gets from its original_execution_run_id. */
 uint64_t tl_run_seed(struct tl_str original_execution_run_id);

@@ -32,7 +32,7 @@ static tl_rc machine_event(struct tl_run *run, struct tl_machine *machine,
                                                   struct tl_error *) = {
         [TL_MACHINE_TIMER] = tl_timer_event,   [TL_MACHINE_ACTIVITY] = tl_activity_event,
         [TL_MACHINE_ONEWAY] = tl_oneway_event, [TL_MACHINE_PATCH] = tl_patch_event,
-        [TL_MACHINE_CLOSE] = tl_close_event,
+        [TL_MACHINE_CLOSE] = tl_close_event,   [TL_MACHINE_LOCAL] = tl_local_event,
     };
     return apply[machine->kind](run, machine, event, err);
 }
@@ -86,6 +86,11 @@ static bool skips_marker(struct tl_run *run, const TpHistory__HistoryEvent *even
 static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEvent *event,
                                  struct tl_error *err)
 {
+    bool taken;
+    tl_rc rc = tl_local_recorded(run, event, &taken, err);
+    if (rc != TL_OK || taken) {
+        return rc == TL_OK ? TL_OK : tl_core_refused(run, event, false, err);
+    }
     if (skips_marker(run, event)) {
         if (tl_patch_upsert_is(event_after(run))) {
             run->task->index++;
@@ -110,7 +115,7 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
                                 "%lld began",
                                 (long long)link, (long long)machine->event_id);
     }
-    tl_rc rc = machine_event(run, machine, event, err);
+    rc = machine_event(run, machine, event, err);
     if (rc != TL_OK) {
         return tl_core_refused(run, event, true, err);
     }
@@ -139,6 +144,7 @@ static tl_rc apply_start(struct tl_run *run, const TpHistory__HistoryEvent *even
     }
     run->initialised = true;
     run->now_ns = tl_pb_timestamp_ns_or(event->event_time, 0);
+    run->task_timeout_ns = tl_pb_duration_ns_or(a->workflow_task_timeout, 0);
     job->u.init.attrs = a;
     job->u.init.seed = tl_run_seed(tl_str(a->original_execution_run_id));
     job->u.init.start_time_ns = run->now_ns;
@@ -330,7 +336,10 @@ static tl_rc announce_markers(struct tl_run *run, struct tl_error *err)
         TpHistory__HistoryEvent *const *event = &task->history.events[i];
         struct tl_patch_marker patch;
         struct tl_side_effect effect;
-        tl_rc rc = TL_OK;
+        tl_rc rc = tl_local_look_ahead(run, *event, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
         if (tl_patch_marker_read(*event, task->current, &patch)) {
             rc = announce_patch(run, &patch, i + 1 < next.end ? event[1] : NULL, err);
         } else if (tl_side_effect_read(*event, task->current, &effect)) {
@@ -379,6 +388,7 @@ tl_rc tl_core_apply_group(struct tl_run *run, bool *applied, struct tl_error *er
         first++; /* what a partial history repeats */
     }
     run->group_started_id = 0;
+    task->timed = false;
     if (end > first && type_of(events[end - 1]) == EVENT_TYPE_WORKFLOW_TASK_STARTED) {
         run->group_started_id = events[end - 1]->event_id;
     }
@@ -390,7 +400,11 @@ tl_rc tl_core_apply_group(struct tl_run *run, bool *applied, struct tl_error *er
         }
     }
     task->event_count += end - first;
-    return announce_markers(run, err);
+    tl_rc rc = announce_markers(run, err);
+    if (rc == TL_OK && !run->replaying && !task->query_only) {
+        rc = tl_locals_go_live(run, err);
+    }
+    return rc;
 }
 
 tl_rc tl_core_check_end(struct tl_run *run, struct tl_error *err)

@@ -61,6 +61,8 @@ static tl_rc take_command(struct tl_run *run, const struct tl_cmd *cmd, struct t
         [TL_CMD_CANCEL] = tl_close_run,
         [TL_CMD_CONTINUE_AS_NEW] = tl_close_run,
         [TL_CMD_SET_PATCH] = tl_patch_set,
+        [TL_CMD_SCHEDULE_LOCAL_ACTIVITY] = tl_local_schedule,
+        [TL_CMD_CANCEL_LOCAL_ACTIVITY] = tl_local_cancel,
         [TL_CMD_UPSERT_SEARCH_ATTRIBUTES] = tl_oneway_send,
         [TL_CMD_MODIFY_PROPERTIES] = tl_oneway_send,
         [TL_CMD_RECORD_MARKER] = tl_oneway_send,

@@ -23,6 +23,7 @@ enum tl_machine_kind {
     TL_MACHINE_ONEWAY, /* commands that are recorded and never answered */
     TL_MACHINE_PATCH,
     TL_MACHINE_CLOSE,
+    TL_MACHINE_LOCAL,
     TL_MACHINE_COUNT,
 };
 
@@ -33,7 +34,7 @@ struct tl_machine {
     bool dropped;         /* cancelled before its command was sent: the command goes too */
     uint32_t seq;         /* the language's number; patch: index in run->patches; next free slot */
     int64_t event_id;     /* of the initiating event; 0: not recorded yet */
-    char *text;           /* owned: activity "type\0id\0", timer "id\0", marker "name\0"; or NULL */
+    char *text; /* owned: (local) activity "type\0id\0", timer "id\0", marker "name\0"; or NULL */
 };
 
 /* What a machine is given with an event or a command. */
@@ -43,7 +44,7 @@ struct tl_fsm_input {
 };
 
 extern const struct tl_fsm tl_task_fsm, tl_timer_fsm, tl_activity_fsm, tl_oneway_fsm, tl_patch_fsm,
-    tl_close_fsm;
+    tl_close_fsm, tl_local_fsm;
 
 /* Ordered by key, keys only ever appended in rising order: binary search, lazy deletion. */
 struct tl_slot_index {
@@ -117,6 +118,8 @@ struct tl_run {
     int64_t started_event_id; /* last WorkflowTaskStarted whose task ran the code */
     int64_t group_started_id; /* WorkflowTaskStarted that ends the group being applied */
     int64_t history_bytes;
+    int64_t seen_event_id; /* history ended there when the code began this task */
+    int64_t task_timeout_ns;
 
     uint32_t core_flags, core_flags_used; /* bit n: row n of flags.def */
     uint64_t lang_flags, lang_flags_used;
@@ -134,13 +137,16 @@ struct tl_run {
     struct tl_machine workflow_task;
     struct tl_machine *machines; /* slots */
     uint32_t machine_cap, machine_live, machine_free;
-    struct tl_slot_index timers, activities, by_event;
+    struct tl_slot_index timers, activities, locals, by_event;
     uint32_t timer_seq, activity_seq; /* highest seen */
     uint32_t dropped_count;           /* machines whose unsent commands are to be swept */
 
     struct tl_outgoing *outgoing;
     struct tl_outgoing_body *bodies; /* parallel to outgoing; NULL between tasks */
     uint32_t outgoing_first, outgoing_count, outgoing_cap;
+
+    struct tl_local *local_list;
+    uint32_t local_count, local_cap, local_seq, local_ordinal;
 
     struct tl_patch *patches;
     uint32_t patch_count, patch_cap;
@@ -153,6 +159,7 @@ struct tl_task {
     struct tl_history_group group;
     size_t index;                /* of the event being applied */
     int64_t previous_started_id; /* events up to it were answered before */
+    bool timed;                  /* the group's time is set */
     bool query_only;             /* nothing new: apply answered events only, send nothing */
     const struct tl_lang *lang;
     struct tl_arena *arena;     /* of the task: results and reports */
@@ -161,6 +168,12 @@ struct tl_task {
     struct tl_arena *current; /* where this group's jobs and commands live */
     struct tl_job *jobs;      /* in current */
     size_t job_count, job_cap;
+    struct tl_local_marker *ends; /* in current: of local activities, not told yet */
+    size_t end_first, end_count, end_cap;
+    int64_t batch;                     /* of the next end: activations of this task so far */
+    struct tl_local_request *requests; /* in arena */
+    size_t request_count, request_cap;
+    const TpWs__PollWorkflowTaskQueueResponse *poll; /* while it is held */
     struct tl_nde_report *report;
     const TpFailure__Failure *failure; /* from the language */
     size_t event_count, group_count, activation_count;
@@ -271,6 +284,19 @@ tl_rc tl_timer_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_er
 tl_rc tl_activity_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_activity_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_local_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_local_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+/* The worker's result; the machine's marker command is made. *taken: false when nobody waits. */
+tl_rc tl_local_resolve(struct tl_run *run, const struct tl_local_marker *end, bool *taken,
+                       struct tl_error *err);
+/* The end is being told ahead of its marker. */
+tl_rc tl_local_known(struct tl_run *run, struct tl_machine *machine, struct tl_error *err);
+tl_rc tl_local_go_live(struct tl_run *run, struct tl_machine *machine, struct tl_error *err);
+bool tl_local_waits_for_marker(const struct tl_machine *machine);
+bool tl_local_told(const struct tl_machine *machine); /* ahead of its marker */
+bool tl_local_with_worker(const struct tl_machine *machine);
+/* The end was pushed and may be told. */
+bool tl_local_ended(const struct tl_machine *machine);
 tl_rc tl_close_run(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_oneway_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 /* For commands the engine makes itself: the machine and its command are there already. */
@@ -288,6 +314,8 @@ tl_rc tl_oneway_event(struct tl_run *run, struct tl_machine *machine,
 tl_rc tl_patch_event(struct tl_run *run, struct tl_machine *machine,
                      const TpHistory__HistoryEvent *event, struct tl_error *err);
 tl_rc tl_close_event(struct tl_run *run, struct tl_machine *machine,
+                     const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_local_event(struct tl_run *run, struct tl_machine *machine,
                      const TpHistory__HistoryEvent *event, struct tl_error *err);
 
 /* patch_marker.c: the wire form of a patch, shared with the official core, and of a numbered
@@ -324,6 +352,16 @@ bool tl_marker_text(const TpHistory__MarkerRecordedEventAttributes *a, const cha
                     struct tl_arena *arena, struct tl_str *out);
 bool tl_marker_integer(const TpHistory__MarkerRecordedEventAttributes *a, const char *key,
                        int64_t *out);
+/* A JSON payload of the buffer's text (copied); type: its metadata "type", NULL: none. */
+TpCommon__Payload *tl_marker_json(struct tl_arena *arena, const struct tl_buf *text,
+                                  const char *type);
+/* Appends a detail to a list of a marker command's details. False when the arena is full, or for
+ * value NULL. */
+bool tl_marker_add(struct tl_arena *arena, struct tl_pb_list *details, const char *key,
+                   const TpCommon__Payloads *values);
+bool tl_marker_add_payload(struct tl_arena *arena, struct tl_pb_list *details, const char *key,
+                           TpCommon__Payload *value);
+
 /* The marker of a side effect, ours (which is Go's) or Java's. */
 struct tl_side_effect {
     struct tl_str id; /* empty: a plain one */
@@ -334,3 +372,64 @@ struct tl_side_effect {
 #define TL_MUTABLE_SIDE_EFFECT_MARKER_NAME "MutableSideEffect"
 bool tl_side_effect_read(const TpHistory__HistoryEvent *event, struct tl_arena *arena,
                          struct tl_side_effect *out);
+
+/* local_marker.c: how a local activity ended, as its marker says it. */
+struct tl_local_marker {
+    uint32_t seq; /* 0: another SDK's marker, which has none */
+    uint32_t attempt;
+    struct tl_str id, type;
+    int64_t complete_ns, backoff_ns, original_ns; /* 0: none */
+    int64_t batch; /* equal ones in a row were told in one activation; -1: not recorded */
+    int64_t event_id;
+    enum tl_activity_status status;
+    const TpCommon__Payloads *result;
+    const TpFailure__Failure *failure; /* as recorded: not wrapped */
+};
+#define TL_LOCAL_MARKER_NAME "core_local_activity"
+bool tl_local_marker_is(const TpHistory__HistoryEvent *event);
+/* False when the event is none, or cannot be read. */
+bool tl_local_marker_read(const TpHistory__HistoryEvent *event, struct tl_arena *arena,
+                          struct tl_local_marker *out);
+TpCommand__RecordMarkerCommandAttributes *tl_local_marker_make(struct tl_arena *arena,
+                                                               const struct tl_local_marker *m);
+
+/* locals.c: local activities between their machines, the markers ahead and the worker. */
+
+/* What is kept of a local activity beside its machine, until its marker is recorded. */
+struct tl_local {
+    uint32_t seq;
+    uint32_t ordinal; /* the how manieth of the run */
+    uint32_t attempt;
+    uint8_t asked;       /* cancelled by the code */
+    int64_t original_ns; /* first scheduled; 0: not known */
+    int64_t schedule_to_start_ns, retry_threshold_ns;
+    int64_t scheduled_ns;    /* the workflow's time then */
+    int64_t marker_event_id; /* told from this marker, ahead of it */
+    struct tl_str metadata;  /* owned: encoded UserMetadata of the marker; empty: none */
+    struct tl_str task; /* owned: encoded PollActivityTaskQueueResponse, until it is requested */
+};
+
+tl_rc tl_local_add(struct tl_run *run, const struct tl_machine *machine, const struct tl_cmd *cmd,
+                   struct tl_error *err);
+/* NULL when there is none (any more). Valid until the next local activity is scheduled. */
+struct tl_local *tl_local_find(struct tl_run *run, uint32_t seq);
+void tl_local_forget(struct tl_run *run, uint32_t seq);
+void tl_locals_free(struct tl_run *run);
+/* The worker is to cancel it. */
+tl_rc tl_local_request_cancel(struct tl_run *run, uint32_t seq, struct tl_error *err);
+/* Puts an end into the queue of what is to be told; `end` is copied. */
+tl_rc tl_local_push(struct tl_run *run, const struct tl_local_marker *end, struct tl_error *err);
+/* Markers among the commands of the group's task. */
+tl_rc tl_local_look_ahead(struct tl_run *run, const TpHistory__HistoryEvent *event,
+                          struct tl_error *err);
+/* Makes jobs of the ends that belong into the next activation. *any: there were some. */
+tl_rc tl_local_deliver(struct tl_run *run, bool *any, struct tl_error *err);
+/* Replay is over: what has no marker is to be run. */
+tl_rc tl_locals_go_live(struct tl_run *run, struct tl_error *err);
+/* Those whose end the worker owes. */
+uint32_t tl_locals_outstanding(const struct tl_run *run);
+/* Moves requests that are due into the result. */
+tl_rc tl_locals_take_requests(struct tl_run *run, struct tl_wft_result *out, struct tl_error *err);
+/* True: the event is the marker of one that was told ahead of it; the machine has taken it. */
+tl_rc tl_local_recorded(struct tl_run *run, const TpHistory__HistoryEvent *event, bool *taken,
+                        struct tl_error *err);

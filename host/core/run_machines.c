@@ -91,6 +91,7 @@ static struct tl_slot_index *index_of(struct tl_run *run, enum tl_machine_kind k
 {
     return kind == TL_MACHINE_TIMER      ? &run->timers
            : kind == TL_MACHINE_ACTIVITY ? &run->activities
+           : kind == TL_MACHINE_LOCAL    ? &run->locals
                                          : NULL;
 }
 
@@ -175,7 +176,8 @@ const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine)
     static const struct tl_fsm *const fsms[TL_MACHINE_COUNT] = {
         [TL_MACHINE_TASK] = &tl_task_fsm,         [TL_MACHINE_TIMER] = &tl_timer_fsm,
         [TL_MACHINE_ACTIVITY] = &tl_activity_fsm, [TL_MACHINE_ONEWAY] = &tl_oneway_fsm,
-        [TL_MACHINE_PATCH] = &tl_patch_fsm,       [TL_MACHINE_CLOSE] = &tl_close_fsm,
+        [TL_MACHINE_LOCAL] = &tl_local_fsm,       [TL_MACHINE_PATCH] = &tl_patch_fsm,
+        [TL_MACHINE_CLOSE] = &tl_close_fsm,
     };
     return fsms[machine->kind];
 }
@@ -188,13 +190,14 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
     if (machine->kind == TL_MACHINE_PATCH) {
         return tl_str(run->patches[machine->seq].id);
     }
-    if (machine->kind == TL_MACHINE_ACTIVITY) {
+    if (machine->kind == TL_MACHINE_ACTIVITY || machine->kind == TL_MACHINE_LOCAL) {
         *name = tl_str(machine->text);
         id = tl_str(machine->text + name->n + 1);
     } else if (machine->text) {
         id = tl_str(machine->text);
     }
-    if (id.n == 0 && (machine->kind == TL_MACHINE_ACTIVITY || machine->kind == TL_MACHINE_TIMER)) {
+    if (id.n == 0 && (machine->kind == TL_MACHINE_ACTIVITY || machine->kind == TL_MACHINE_LOCAL ||
+                      machine->kind == TL_MACHINE_TIMER)) {
         int n = snprintf(seq_text, 16, "%u", machine->seq);
         id = tl_str_n(seq_text, (size_t)n);
     }
@@ -288,6 +291,7 @@ void tl_core_trim(struct tl_run *run)
     }
     index_trim(&run->timers);
     index_trim(&run->activities);
+    index_trim(&run->locals);
     index_trim(&run->by_event);
     if (run->machine_live == 0 && run->machine_cap > 4) {
         tl_mem_free(run->machines);

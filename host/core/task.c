@@ -206,9 +206,41 @@ static tl_rc check_task(const struct tl_run *run, const TpWs__PollWorkflowTaskQu
     return TL_OK;
 }
 
-static tl_rc work(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse *poll,
-                  struct tl_wft_result *out, struct tl_error *err)
+/* The code has run as far as it can: the answer, or the wait for local activities. */
+static tl_rc answer(struct tl_run *run, bool heartbeat, struct tl_wft_result *out,
+                    struct tl_error *err)
 {
+    struct tl_task *task = run->task;
+    const TpWs__PollWorkflowTaskQueueResponse *poll = task->poll;
+    bool live = !task->query_only && !run->closed && !run->replaying;
+    tl_rc rc = live ? tl_locals_take_requests(run, out, err) : TL_OK;
+    if (rc != TL_OK) {
+        return rc;
+    }
+    bool waits = live && tl_locals_outstanding(run) > 0;
+    out->held = waits && !heartbeat;
+    out->force_new_task = waits && heartbeat;
+    if (out->held) {
+        return TL_OK;
+    }
+    if (live) {
+        rc = tl_core_encode_commands(run, out, err);
+    }
+    if (rc == TL_OK) {
+        rc = answer_queries(run, poll, out, err);
+    }
+    if (rc == TL_OK && !poll->query && !out->evict) {
+        out->sdk_metadata = tl_core_write_metadata(run, task->arena);
+        if (run->sdk_metadata && !out->sdk_metadata) {
+            rc = tl_error_set(err, TL_ELIMIT, "metadata: the arena is full");
+        }
+    }
+    return rc;
+}
+
+static tl_rc work(struct tl_run *run, struct tl_wft_result *out, struct tl_error *err)
+{
+    const TpWs__PollWorkflowTaskQueueResponse *poll = run->task->poll;
     tl_rc rc = check_task(run, poll, err);
     if (rc == TL_OK) {
         rc = tl_task_catch_up(run, err);
@@ -224,17 +256,21 @@ static tl_rc work(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse 
             run, NULL, err, "the history ends at event %lld, the task was started at %lld",
             (long long)run->last_event_id, (long long)poll->started_event_id);
     }
-    if (!run->task->query_only && !run->closed && !run->replaying) {
-        rc = tl_core_encode_commands(run, out, err);
+    return answer(run, false, out, err);
+}
+
+/* Ends the task unless it is held. */
+static tl_rc leave(struct tl_run *run, tl_rc rc, struct tl_wft_result *out, struct tl_error *err)
+{
+    if (rc != TL_OK) {
+        out->held = false;
+        rc = fail_task(run, run->task->poll, rc, out, err);
     }
-    if (rc == TL_OK) {
-        rc = answer_queries(run, poll, out, err);
-    }
-    if (rc == TL_OK && !poll->query && !out->evict) {
-        out->sdk_metadata = tl_core_write_metadata(run, run->task->arena);
-        if (run->sdk_metadata && !out->sdk_metadata) {
-            rc = tl_error_set(err, TL_ELIMIT, "metadata: the arena is full");
-        }
+    out->finished = tl_run_finished(run);
+    out->event_count = run->task->event_count;
+    out->activation_count = run->task->activation_count;
+    if (!out->held) {
+        tl_task_end(run);
     }
     return rc;
 }
@@ -248,24 +284,59 @@ tl_rc tl_run_handle_task(struct tl_run *run, const struct tl_wft *wft, const str
     struct tl_error own = {0};
     err = err ? err : &own;
     *out = (struct tl_wft_result){0};
-    struct tl_task task = {
+    struct tl_task *task = TL_ARENA_NEW(task_arena, struct tl_task);
+    if (!task) {
+        out->failed = true;
+        return tl_error_set(err, TL_ELIMIT, "workflow task: the arena is full");
+    }
+    *task = (struct tl_task){
         .previous_started_id = poll->previous_started_event_id,
         .query_only = poll->query != NULL,
         .lang = lang,
         .arena = task_arena,
+        .poll = poll,
     };
     if (poll->history) {
-        tl_history_init(&task.history, poll->history->events, poll->history->n_events, true);
+        tl_history_init(&task->history, poll->history->events, poll->history->n_events, true);
     }
-    tl_task_begin(run, &task);
+    tl_task_begin(run, task);
     run->replaying = poll->previous_started_event_id > 0;
-    tl_rc rc = work(run, poll, out, err);
-    if (rc != TL_OK) {
-        rc = fail_task(run, poll, rc, out, err);
+    return leave(run, work(run, out, err), out, err);
+}
+
+tl_rc tl_run_local_ended(struct tl_run *run, const struct tl_local_end *end,
+                         struct tl_wft_result *out, struct tl_error *err)
+{
+    TL_ASSERT(run->task);
+    struct tl_error own = {0};
+    err = err ? err : &own;
+    *out = (struct tl_wft_result){0};
+    const struct tl_local_marker marker = {
+        .seq = end->seq,
+        .attempt = end->attempt,
+        .complete_ns = end->runtime_ns,
+        .backoff_ns = end->backoff_ns,
+        .original_ns = end->original_schedule_ns,
+        .status = end->status,
+        .result = end->result,
+        .failure = end->failure,
+    };
+    bool taken;
+    tl_rc rc = tl_local_resolve(run, &marker, &taken, err);
+    if (rc == TL_OK && taken) {
+        rc = tl_task_run_jobs(run, err);
     }
-    out->finished = tl_run_finished(run);
-    out->event_count = task.event_count;
-    out->activation_count = task.activation_count;
-    tl_task_end(run);
-    return rc;
+    if (rc == TL_OK) {
+        rc = answer(run, false, out, err);
+    }
+    return leave(run, rc, out, err);
+}
+
+tl_rc tl_run_heartbeat(struct tl_run *run, struct tl_wft_result *out, struct tl_error *err)
+{
+    TL_ASSERT(run->task);
+    struct tl_error own = {0};
+    err = err ? err : &own;
+    *out = (struct tl_wft_result){0};
+    return leave(run, answer(run, true, out, err), out, err);
 }

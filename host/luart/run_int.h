@@ -73,8 +73,12 @@ struct tl_future {
     bool cancel_requested;
     bool several;         /* the result is a table.pack */
     uint8_t cancellation; /* enum tl_cancellation_type, of activities */
-    uint32_t seq;         /* timer or activity number, or fiber number */
-    uint64_t done_order;  /* position among the resolved */
+    bool local;           /* a local activity; a timer: its pause between two attempts */
+    uint32_t attempt;     /* local, in a pause: the next one */
+    uint32_t timer_seq;   /* local: the timer of its pause; 0: none */
+    int64_t original_schedule_ns;
+    uint32_t seq;        /* timer or activity number, or fiber number */
+    uint64_t done_order; /* position among the resolved */
     struct tl_wait *waits;
 };
 
@@ -291,6 +295,9 @@ struct tl_future *tl_future_new(lua_State *L, struct tl_lua_run *run, enum tl_fu
 /* Pushes the pending future, NULL (nothing pushed) when there is none. */
 struct tl_future *tl_future_find(lua_State *L, struct tl_lua_run *run, enum tl_future_kind kind,
                                  uint32_t seq);
+/* Takes a future off the list of pending ones; lists the one on top (popped) under a new number. */
+void tl_future_unlist(lua_State *L, struct tl_lua_run *run, const struct tl_future *future);
+void tl_future_relist(lua_State *L, struct tl_lua_run *run, struct tl_future *future);
 /* The future at index; raises when it is none. */
 struct tl_future *tl_future_check(lua_State *L, int index);
 struct tl_future *tl_future_test(lua_State *L, int index);

@@ -95,7 +95,9 @@ static void apply_init(struct tl_lua_run *run, const struct tl_job *job)
 static void apply_timer(struct tl_lua_run *run, uint32_t seq)
 {
     struct tl_future *future = tl_future_find(run->main, run, TL_FUTURE_TIMER, seq);
-    if (future) {
+    if (future && future->local) {
+        tl_run_local_again(run, future);
+    } else if (future) {
         tl_future_resolve(run->main, run, future, false, 0);
     }
 }
@@ -176,6 +178,9 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
         break;
     case TL_JOB_ACTIVITY_RESOLVED:
         apply_activity(run, job);
+        break;
+    case TL_JOB_LOCAL_ACTIVITY_RESOLVED:
+        tl_run_apply_local(run, job);
         break;
     case TL_JOB_QUERY:
         tl_run_apply_query(run, job);

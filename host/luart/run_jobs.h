@@ -16,5 +16,9 @@ void tl_handlers_take(lua_State *L, struct tl_lua_run *run, int definition, cons
 void tl_run_apply_side_effect(struct tl_lua_run *run, struct tl_str id, uint32_t call,
                               const TpCommon__Payloads *value);
 void tl_run_apply_version(struct tl_lua_run *run, struct tl_str id, int32_t version);
+/* wf_local.c: a local activity has ended, or is to pause; its pause is over (timer's userdata on top
+ * of the main thread's stack). */
+void tl_run_apply_local(struct tl_lua_run *run, const struct tl_job *job);
+void tl_run_local_again(struct tl_lua_run *run, struct tl_future *timer);
 /* Adds the answer of the query under way: values, or the error, from `first` on. */
 void tl_run_answer_query(lua_State *L, struct tl_lua_run *run, bool failed, int first);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "luart/wf.h"
 
 #define META_FUTURE "workflow.future"
 
@@ -227,6 +228,23 @@ struct tl_future *tl_future_find(lua_State *L, struct tl_lua_run *run, enum tl_f
     return future;
 }
 
+void tl_future_unlist(lua_State *L, struct tl_lua_run *run, const struct tl_future *future)
+{
+    tl_slot_table(L, run, TL_SLOT_PENDING);
+    lua_pushnil(L);
+    lua_rawseti(L, -2, pending_key((enum tl_future_kind)future->kind, future->seq));
+    lua_pop(L, 1);
+}
+
+void tl_future_relist(lua_State *L, struct tl_lua_run *run, struct tl_future *future)
+{
+    future->seq = ++run->activity_seq;
+    tl_slot_table(L, run, TL_SLOT_PENDING);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, pending_key((enum tl_future_kind)future->kind, future->seq));
+    lua_pop(L, 1);
+}
+
 void tl_fiber_push(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f)
 {
     tl_slot_table(L, run, TL_SLOT_FIBERS);
@@ -318,7 +336,9 @@ void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *fu
     case TL_FUTURE_KIND_COUNT:
         break;
     case TL_FUTURE_ACTIVITY:
-        if (!future->cancel_requested) {
+        if (future->local) {
+            tl_wf_cancel_local(L, run, future);
+        } else if (!future->cancel_requested) {
             future->cancel_requested = true;
             struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_REQUEST_CANCEL_ACTIVITY);
             cmd->seq = future->seq;

@@ -10,6 +10,12 @@
  * options: stack index of a table, 0: none. */
 void tl_wf_push_activity(lua_State *L, struct tl_str name, int options);
 bool tl_wf_is_activity(lua_State *L, int index);
+/* The activity type that the value at index names: text, a reference, or a proxy; raises else. */
+struct tl_str tl_wf_activity_name(lua_State *L, int index, const char *what);
+/* Whether the value is what workflow.local_activity gives. */
+bool tl_wf_is_local_proxy(lua_State *L, int index);
+/* Asks a local activity to stop, or ends its pause between two attempts. */
+void tl_wf_cancel_local(lua_State *L, struct tl_lua_run *run, struct tl_future *future);
 /* User metadata with a summary; NULL for NULL. */
 TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary);
 /* Starts a timer and pushes its future. summary may be NULL. */

@@ -85,11 +85,10 @@ static bool is_ref(lua_State *L, int index)
     return same;
 }
 
-/* The activity type that the value at index names: text or a reference. */
-static struct tl_str activity_name(lua_State *L, int index, const char *what)
+struct tl_str tl_wf_activity_name(lua_State *L, int index, const char *what)
 {
     struct tl_str name = {NULL, 0};
-    if (is_ref(L, index)) {
+    if (is_ref(L, index) || tl_wf_is_local_proxy(L, index)) {
         lua_pushliteral(L, "name");
         lua_rawget(L, index);
         name.p = lua_tolstring(L, -1, &name.n);
@@ -136,7 +135,7 @@ static void schedule(lua_State *L, const char *what, int options, int first)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
     struct tl_lua_run *run = tl_run_of(L);
-    struct tl_str name = activity_name(L, 1, what);
+    struct tl_str name = tl_wf_activity_name(L, 1, what);
     int top = lua_gettop(L);
     struct extra extra = {0};
     TpCommand__ScheduleActivityTaskCommandAttributes *attrs =
@@ -227,7 +226,7 @@ static void check_options(lua_State *L, int index, const char *what)
 /* workflow.activity(name or reference, options) -> proxy with the options of both. */
 int tl_lib_wf_activity(lua_State *L)
 {
-    struct tl_str name = activity_name(L, 1, "workflow.activity");
+    struct tl_str name = tl_wf_activity_name(L, 1, "workflow.activity");
     lua_settop(L, 2);
     check_options(L, 2, "workflow.activity");
     lua_newtable(L);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "proto/pb.h"
 #include "tl_enums.h"
+#include "worker/local.h"
 #include "worker/registry_int.h"
 #include "worker/worker_int.h"
 
@@ -335,6 +336,88 @@ void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state,
     tl_slots_give(&w->act_slots);
     tl_pollers_fill_activity(w);
     tl_worker_tick(w);
+}
+
+/* --- Local activities -------------------------------------------------------------------------- */
+
+static void set_slot(struct tl_act *a, struct tl_act **slot, const unsigned *reasons)
+{
+    struct tl_worker *w = a->worker;
+    pthread_mutex_lock(&w->running_mutex);
+    *slot = reasons ? a : NULL;
+    unsigned asked = reasons ? *reasons : 0;
+    pthread_mutex_unlock(&w->running_mutex);
+    if (asked) {
+        tl_act_cancelled(a, asked);
+    }
+}
+
+/* The end as its actor reads it: Payloads, or a Failure. */
+static tl_rc encode_local(struct tl_act *a, struct tl_buf *answer, struct tl_error *err)
+{
+    static const TpCommon__Payloads nothing = TP_COMMON__PAYLOADS__INIT;
+    if (a->end == TL_ACT_ASYNC) {
+        fail_with(a, "AsyncNotSupported", "a local activity cannot be completed later");
+        ((TpFailure__Failure *)(uintptr_t)a->end_body)->application_failure_info->non_retryable =
+            true;
+    }
+    if (a->end == TL_ACT_CANCELED) {
+        TpFailure__Failure *f = TL_PB_NEW(&a->arena, TpFailure__Failure, tp_failure__failure);
+        TpFailure__CanceledFailureInfo *info =
+            TL_PB_NEW(&a->arena, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
+        if (!f || !info) {
+            return tl_error_set(err, TL_ELIMIT, "the arena is full");
+        }
+        info->details = (TpCommon__Payloads *)(uintptr_t)a->end_body;
+        f->message = (char *)(uintptr_t) "Activity cancelled";
+        f->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
+        f->canceled_failure_info = info;
+        a->end_body = f;
+    }
+    tl_rc rc = tl_pb_encode(a->end_body ? a->end_body : &nothing, answer, err);
+    if (rc == TL_OK && answer->n > (size_t)tl_limit_blob_bytes) {
+        rc = tl_error_set(err, TL_ELIMIT,
+                          "the result has %zu bytes; at most %lld may be returned: "
+                          "store the data elsewhere and return a reference",
+                          answer->n, (long long)tl_limit_blob_bytes);
+    }
+    return rc;
+}
+
+enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_act **slot,
+                                 const unsigned *reasons, struct tl_buf *answer, void *thread_state,
+                                 const char *state_error)
+{
+    struct tl_act *a = act_new(w);
+    struct tl_error err = {0};
+    TpWs__PollActivityTaskQueueResponse *task = NULL;
+    tl_rc rc = tl_pb_decode(&tp_ws__poll_activity_task_queue_response__descriptor, body, &a->arena,
+                            &task, &err);
+    TL_ASSERT(rc == TL_OK && task->activity_type); /* our own bytes */
+    a->pub.task = task;
+    a->pub.is_local = true;
+    set_running(a, true);
+    set_slot(a, slot, reasons);
+    invoke(a, thread_state, state_error);
+    set_slot(a, slot, NULL);
+    set_running(a, false);
+    rc = encode_local(a, answer, &err);
+    if (rc != TL_OK) {
+        a->end = TL_ACT_FAILED;
+        tl_buf_clear(answer);
+        rc = tl_pb_encode(
+            tl_activity_failure(&a->arena, TL_STR_LIT("ResultTooLarge"), tl_str(err.message), true),
+            answer, &err);
+        TL_ASSERT(rc == TL_OK);
+    }
+    enum tl_act_end end = a->end;
+    if (end == TL_ACT_COMPLETED) {
+        TL_COUNT(w, activities_completed);
+    } else {
+        TL_COUNT(w, activities_failed);
+    }
+    tl_act_release(a);
+    return end;
 }
 
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons)

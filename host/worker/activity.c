@@ -40,6 +40,11 @@ tl_rc tl_activity_heartbeat(struct tl_activity *activity, const TpCommon__Payloa
 {
     struct tl_act *a = act_of(activity);
     struct tl_worker *w = a->worker;
+    if (activity->is_local) { /* nobody keeps them */
+        return atomic_load(&a->reasons)
+                   ? tl_error_set(err, TL_ECANCELLED, "the activity should stop")
+                   : TL_OK;
+    }
     struct tl_buf fresh;
     tl_rc rc = TL_OK;
     bool tell = false;

@@ -33,7 +33,7 @@ struct tl_activity {
     const TpWs__PollActivityTaskQueueResponse *task; /* decoded: type, ids, input, timeouts ... */
     struct tl_arena *arena;                          /* for results and failures */
     struct tl_str namespace_name, task_queue;        /* where the task was polled */
-    bool is_local;                                   /* reserved for local activities: false */
+    bool is_local; /* heartbeats do nothing, and it cannot be ended later */
 };
 
 /* --- Context (any) ----------------------------------------------------------------------------- */

@@ -191,7 +191,15 @@ static void polls_over(struct tl_timer *t)
 
 static void grace_over(struct tl_timer *t)
 {
-    tl_pool_cancel_all(TL_CONTAINER(t, struct tl_worker, grace_timer), TL_CANCEL_WORKER_SHUTDOWN);
+    struct tl_worker *w = TL_CONTAINER(t, struct tl_worker, grace_timer);
+    tl_pool_cancel_all(w, TL_CANCEL_WORKER_SHUTDOWN);
+    for (int i = 0; i <= w->wf_count; i++) {
+        struct tl_wf_actor *a = &w->wf[i];
+        a->stop_msg.kind = TL_WM_STOP_LOCALS;
+        if (!a->stop_sent) {
+            a->stop_sent = tl_inbox_send_always(&a->actor.inbox, &a->stop_msg);
+        }
+    }
 }
 
 static void give_up(struct tl_timer *t)
@@ -259,8 +267,8 @@ static void begin_leaving(struct tl_worker *w)
 static bool quiet(const struct tl_worker *w)
 {
     return tl_pollers_outstanding(w) == 0 && atomic_load(&w->wf_slots.used) == 0 &&
-           atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->pool.answers) == 0 &&
-           atomic_load(&w->calls) == 0;
+           atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->local_used) == 0 &&
+           atomic_load(&w->pool.answers) == 0 && atomic_load(&w->calls) == 0;
 }
 
 static void leave(struct tl_worker *w)
@@ -317,6 +325,9 @@ static void dispatch(struct tl_worker *w, struct tl_msg *m)
         break;
     case TL_WM_POLL:
     case TL_WM_ACTIVITY:
+    case TL_WM_LOCAL:
+    case TL_WM_LOCAL_DONE:
+    case TL_WM_STOP_LOCALS:
         break;
     }
 }

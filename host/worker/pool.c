@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/local.h"
 #include "worker/registry_int.h"
 #include "worker/worker_int.h"
 
@@ -21,6 +22,8 @@ static void take(struct tl_worker *w, struct tl_msg *m, void *state, const char 
         tl_pollers_fill_activity(w);
         tl_act_run(w, res->body, state, state_error);
         tl_rpc_result_free(res);
+    } else if (m->kind == TL_WM_LOCAL) {
+        tl_local_run(w, m, state, state_error);
     } else {
         struct tl_act_task *task = TL_CONTAINER(m, struct tl_act_task, msg);
         tl_act_run(w, task->body, state, state_error);
@@ -125,6 +128,7 @@ static void look_again(struct tl_timer *t)
     size_t n = waiting(p);
     if (n && atomic_load(&p->taken) == p->taken_seen) {
         size_t most = (size_t)atomic_load(&p->thread_count);
+        most = most ? most : 1;
         for (n = n < most ? n : most; n > 0 && spawn(w); n--) {
         }
     }
@@ -159,7 +163,8 @@ void tl_pool_init(struct tl_worker *w)
     tl_inbox_init(&p->inbox, INBOX_MAX);
     tl_list_init(&p->running);
     p->grow.fire = look_again;
-    p->thread_max = (int)w->opt.max_concurrent_activities;
+    p->thread_max =
+        (int)(w->opt.max_concurrent_activities + w->opt.max_concurrent_local_activities);
     p->threads = TL_NEW_ARRAY(pthread_t, (size_t)p->thread_max);
 }
 

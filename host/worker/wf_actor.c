@@ -2,7 +2,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "worker/wf_int.h"
+#include "worker/local.h"
 
 #define TASK_BYTES_MAX ((size_t)2 << 30)
 #define ARENA_FIRST_BYTES ((size_t)16 * 1024)
@@ -55,6 +55,7 @@ void tl_wf_drop_state(struct tl_wf_run *r)
     if (r->core) {
         tl_list_remove(&r->idle);
         count_cached(r, -1, -r->bytes);
+        tl_locals_drop(r);
         tl_run_free(r->core);
         r->lang.free(r->lang.run);
         r->core = NULL;
@@ -201,8 +202,36 @@ static void poll_again(struct tl_wf_actor *a, struct tl_msg *batch)
     }
 }
 
+static struct tl_wf_run *next_held(struct tl_wf_actor *a)
+{
+    TL_MAP_EACH (e, &a->runs) {
+        struct tl_wf_run *r = e->value;
+        if (r->task && r->task->held) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* The grace of a shutdown is over: who waits for local activities waits no longer. */
+static void abandon_held(struct tl_wf_actor *a)
+{
+    for (struct tl_wf_run *r = next_held(a); r; r = next_held(a)) {
+        tl_wf_task_abandon(r->task);
+    }
+}
+
 static void dispatch(struct tl_wf_actor *a, struct tl_msg *m)
 {
+    if (m->kind == TL_WM_LOCAL_DONE) {
+        tl_local_done(m);
+        return;
+    }
+    if (m->kind == TL_WM_STOP_LOCALS) {
+        a->stop_locals = true;
+        abandon_held(a);
+        return;
+    }
     struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
     if (m->kind == TL_WM_POLL) {
         tl_wf_task_take(a, res->body);
@@ -262,6 +291,13 @@ void tl_wf_deinit(struct tl_wf_actor *a)
         struct tl_wf_run *r = TL_CONTAINER(tl_list_first(&a->idle), struct tl_wf_run, idle);
         tl_wf_drop_state(r);
         free_entry(r);
+    }
+    /* What came when nobody looked any more: ends of local activities that nobody waits for. */
+    for (struct tl_msg *m = tl_inbox_take_all(&a->actor.inbox, 0), *next; m; m = next) {
+        next = m->next;
+        if (m->kind == TL_WM_LOCAL_DONE) {
+            tl_local_done(m);
+        }
     }
     TL_ASSERT(a->runs.count == 0);
     for (struct tl_list *n; (n = tl_list_pop(&a->arenas)) != NULL;) {

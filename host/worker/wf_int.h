@@ -24,6 +24,7 @@ struct tl_wf_run {
     struct tl_wf_task *task; /* in work */
     struct tl_list waiting;  /* of struct tl_wf_task */
     int64_t bytes;
+    struct tl_list locals; /* of struct tl_local_act; with state only */
 };
 
 struct tl_wf_task {
@@ -40,7 +41,9 @@ struct tl_wf_task {
     struct tl_pb_list events; /* while fetching */
     bool fetching;
     bool evict; /* drop the run's state after the answer */
+    bool held;  /* waits for local activities; `timer` is its heartbeat */
     int eager;  /* activity slots reserved */
+    int64_t taken_ns;
 };
 
 /* wf_actor.c */
@@ -64,6 +67,11 @@ void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body);
 void tl_wf_task_begin(struct tl_wf_task *t);
 /* All history is there. */
 void tl_wf_task_handle(struct tl_wf_task *t);
+/* A local activity has ended while the task is held (end in the task's arena). False: it is held no
+ * more, and may be gone. */
+bool tl_wf_task_local_ended(struct tl_wf_task *t, const struct tl_local_end *end);
+/* How long the server waits for an answer to a task of this run. */
+int64_t tl_wf_task_timeout_ns(const struct tl_wf_run *r);
 /* Ends the task without telling the server, which lets it time out. */
 void tl_wf_task_abandon(struct tl_wf_task *t);
 /* (Re)sends task->request. */

@@ -65,6 +65,7 @@ void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *r
     req.worker_instance_key = w->instance_key;
     req.capabilities = &caps;
     req.return_new_workflow_task = !tl_worker_stopping(w);
+    req.force_create_new_workflow_task = result->force_new_task;
     if (w->pollers[TL_POLL_STICKY].max > 0 && !tl_worker_stopping(w)) {
         queue.name = w->sticky_queue;
         queue.kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_STICKY;

@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
-#include "worker/wf_int.h"
+#include "worker/local.h"
+
+#define TASK_TIMEOUT_DEFAULT_NS (10 * TL_NS_PER_S)
 
 /* --- In ---------------------------------------------------------------------------------------- */
 
@@ -18,6 +20,7 @@ static struct tl_wf_task *decode(struct tl_wf_actor *a, struct tl_str body)
     struct tl_wf_task *t = TL_NEW(struct tl_wf_task);
     t->owner = a;
     t->memory = tl_wf_arena_get(a);
+    t->taken_ns = tl_worker_now(a->actor.worker);
     tl_list_init(&t->node);
     tl_rc rc = tl_pb_decode(&tp_ws__poll_workflow_task_queue_response__descriptor, body,
                             &t->memory->arena, &t->poll, &err);
@@ -41,6 +44,7 @@ static struct tl_wf_run *find_or_make(struct tl_wf_actor *a, struct tl_str run_i
         r->run_id = tl_str_n(tl_mem_dup(run_id), run_id.n);
         tl_list_init(&r->idle);
         tl_list_init(&r->waiting);
+        tl_list_init(&r->locals);
         tl_map_put(&a->runs, r->run_id, r);
     }
     return r;
@@ -179,10 +183,79 @@ static void handle_failed(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_re
     }
 }
 
-void tl_wf_task_handle(struct tl_wf_task *t)
+int64_t tl_wf_task_timeout_ns(const struct tl_wf_run *r)
+{
+    int64_t ns = r->core ? tl_run_task_timeout_ns(r->core) : 0;
+    return ns > 0 ? ns : TASK_TIMEOUT_DEFAULT_NS;
+}
+
+static void heartbeat(struct tl_timer *timer);
+
+/* The task waits for local activities; before it times out it is answered and goes on as another. */
+static void hold(struct tl_wf_task *t)
+{
+    struct tl_wf_actor *a = t->owner;
+    int64_t spent = tl_worker_now(a->actor.worker) - t->taken_ns;
+    int64_t due = tl_wf_task_timeout_ns(t->run) / 10 * 8 - spent;
+    if (!t->held) {
+        t->timer.fire = heartbeat;
+        tl_timer_set(&a->actor, &t->timer, due > 0 ? due : 0);
+    }
+    t->held = true;
+}
+
+/* What became of the task; true: it is held. */
+static bool handled(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_result *result,
+                    const struct tl_error *err)
 {
     struct tl_wf_run *r = t->run;
     struct tl_worker *w = t->owner->actor.worker;
+    tl_wf_account(r);
+    tl_locals_request(r, result);
+    if (rc == TL_OK && result->held && t->owner->stop_locals) {
+        tl_wf_task_abandon(t);
+        return false;
+    }
+    if (rc == TL_OK && result->held) {
+        hold(t);
+        return true;
+    }
+    tl_timer_clear(&t->owner->actor, &t->timer);
+    t->held = false;
+    /* A worker that stops does not go on with it: the next one runs what has not ended again. */
+    t->evict =
+        result->evict || result->finished || (result->force_new_task && tl_worker_stopping(w));
+    if (rc != TL_OK || result->failed || (t->poll->query && !result->direct_query)) {
+        handle_failed(t, rc, result, err);
+    } else if (t->poll->query) {
+        TL_COUNT(w, queries_answered);
+        tl_wf_respond_query(t, result->direct_query);
+    } else {
+        tl_wf_respond_completed(t, result);
+    }
+    return false;
+}
+
+static void heartbeat(struct tl_timer *timer)
+{
+    struct tl_wf_task *t = TL_CONTAINER(timer, struct tl_wf_task, timer);
+    struct tl_wft_result result = {0};
+    struct tl_error err = {0};
+    tl_rc rc = tl_run_heartbeat(t->run->core, &result, &err);
+    handled(t, rc, &result, &err);
+}
+
+bool tl_wf_task_local_ended(struct tl_wf_task *t, const struct tl_local_end *end)
+{
+    struct tl_wft_result result = {0};
+    struct tl_error err = {0};
+    tl_rc rc = tl_run_local_ended(t->run->core, end, &result, &err);
+    return handled(t, rc, &result, &err);
+}
+
+void tl_wf_task_handle(struct tl_wf_task *t)
+{
+    struct tl_wf_run *r = t->run;
     struct tl_wft_result result = {0};
     struct tl_wft wft = {.poll = t->poll};
     struct tl_error err = {0};
@@ -194,15 +267,8 @@ void tl_wf_task_handle(struct tl_wf_task *t)
         return;
     }
     rc = tl_run_handle_task(r->core, &wft, &r->lang.lang, &t->memory->arena, &result, &err);
-    tl_wf_account(r);
-    t->evict = result.evict || result.finished;
-    if (rc != TL_OK || result.failed || (t->poll->query && !result.direct_query)) {
-        handle_failed(t, rc, &result, &err);
-    } else if (t->poll->query) {
-        TL_COUNT(w, queries_answered);
-        tl_wf_respond_query(t, result.direct_query);
-    } else {
-        tl_wf_respond_completed(t, &result);
+    if (handled(t, rc, &result, &err)) {
+        tl_locals_flush(t);
     }
 }
 
@@ -225,6 +291,7 @@ static void close_task(struct tl_wf_task *t)
 void tl_wf_task_abandon(struct tl_wf_task *t)
 {
     t->evict = true;
+    t->held = false;
     close_task(t);
 }
 

@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "worker/worker_int.h"
+#include "worker/local.h"
 
 #define UNREACHABLE_PAUSE_NS_MAX (600 * TL_NS_PER_MS)
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
@@ -61,6 +61,7 @@ static void init_mutexes(struct tl_worker *w)
     pthread_mutex_init(&w->poll_mutex, NULL);
     pthread_mutex_init(&w->killed_mutex, NULL);
     pthread_mutex_init(&w->running_mutex, NULL);
+    tl_locals_init(w);
     pthread_mutex_init(&w->done_mutex, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -264,6 +265,7 @@ void tl_worker_free(struct tl_worker *w)
     pthread_mutex_destroy(&w->poll_mutex);
     pthread_mutex_destroy(&w->killed_mutex);
     pthread_mutex_destroy(&w->running_mutex);
+    tl_locals_deinit(w);
     pthread_mutex_destroy(&w->done_mutex);
     pthread_cond_destroy(&w->done_cond);
     tl_arena_deinit(&w->texts);

@@ -22,12 +22,15 @@
 
 /* tl_msg.kind: what is around the node. */
 enum tl_worker_msg {
-    TL_WM_RESULT = 1, /* struct tl_rpc_result; ud is a struct tl_reply_to */
-    TL_WM_POLL,       /* struct tl_rpc_result with a task; ud is the struct tl_poll */
-    TL_WM_ACTIVITY,   /* struct tl_act_task: an eager activity */
-    TL_WM_HEARTBEAT,  /* struct tl_act, hb_msg: details wait to be sent */
-    TL_WM_ACT_ENDED,  /* struct tl_act, end_msg: the last word on its heartbeats */
-    TL_WM_TICK,       /* worker's tick_msg: look whether the worker can stop */
+    TL_WM_RESULT = 1,  /* struct tl_rpc_result; ud is a struct tl_reply_to */
+    TL_WM_POLL,        /* struct tl_rpc_result with a task; ud is the struct tl_poll */
+    TL_WM_ACTIVITY,    /* struct tl_act_task: an eager activity */
+    TL_WM_HEARTBEAT,   /* struct tl_act, hb_msg: details wait to be sent */
+    TL_WM_ACT_ENDED,   /* struct tl_act, end_msg: the last word on its heartbeats */
+    TL_WM_LOCAL,       /* struct tl_local_try: an attempt of a local activity, to the pool ... */
+    TL_WM_LOCAL_DONE,  /* ... and back to its actor */
+    TL_WM_STOP_LOCALS, /* actor's stop_msg: the grace of a shutdown is over */
+    TL_WM_TICK,        /* worker's tick_msg: look whether the worker can stop */
 };
 
 /* What every call of ours carries as ud: who gets the result and what it is for. The first member of
@@ -145,6 +148,9 @@ struct tl_wf_actor {
     size_t arena_count;
     int64_t cached_count, cached_bytes;
     int64_t count_max, bytes_max;
+    struct tl_msg stop_msg;
+    bool stop_sent;   /* control's */
+    bool stop_locals; /* no task is held from here on */
 };
 
 void tl_wf_init(struct tl_wf_actor *a, struct tl_worker *w, int64_t count_max, int64_t bytes_max);
@@ -281,6 +287,12 @@ struct tl_worker {
     bool polls_cancel; /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;  /* the service does not answer polls */
     struct tl_slots wf_slots, act_slots;
+
+    pthread_mutex_t local_mutex;  /* local activities that wait for a slot */
+    struct tl_list local_waiting; /* of struct tl_local_try */
+    atomic_int local_used;        /* written under the mutex */
+    int local_max;
+
     double tokens; /* of max_activities_per_second; under poll_mutex */
     int64_t tokens_ns;
 

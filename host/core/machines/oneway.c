@@ -100,7 +100,8 @@ tl_rc tl_oneway_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_err
     struct tl_str marker = {0};
     if (cmd->type == TL_CMD_RECORD_MARKER) {
         marker = tl_str(((TpCommand__RecordMarkerCommandAttributes *)cmd->attrs)->marker_name);
-        if (marker.n == 0 || tl_str_eqc(marker, TL_PATCH_MARKER_NAME)) {
+        if (marker.n == 0 || tl_str_eqc(marker, TL_PATCH_MARKER_NAME) ||
+            tl_str_eqc(marker, TL_LOCAL_MARKER_NAME)) {
             return tl_error_set(err, TL_EINVAL, "a marker needs a name of its own, not '%.*s'",
                                 TL_STR_FMT(marker));
         }

@@ -50,18 +50,27 @@ static tl_rc start(struct tl_run *run, struct tl_machine *machine, const struct 
     const TpHistory__HistoryEvent *event = input->event;
     const TpHistory__WorkflowTaskStartedEventAttributes *a =
         event->workflow_task_started_event_attributes;
-    run->history_bytes = a->history_size_bytes > 0 ? a->history_size_bytes : 0;
-    run->continue_as_new_suggested = a->suggest_continue_as_new != 0;
-    if (event->event_id < run->group_started_id) {
+    struct tl_task *task = run->task;
+    bool last = event->event_id >= run->group_started_id;
+    size_t next = task->index + 1;
+    if (!last &&
+        (int)task->history.events[next]->event_type != EVENT_TYPE_WORKFLOW_TASK_COMPLETED) {
         return TL_OK; /* this task came to nothing: the code never saw its time */
     }
+    if (last && run->group_started_id) {
+        run->started_event_id = run->group_started_id;
+    }
+    if (task->timed) {
+        return TL_OK; /* what ran in the first of these tasks went on in this one */
+    }
+    task->timed = run->group_started_id != 0;
+    run->history_bytes = a->history_size_bytes > 0 ? a->history_size_bytes : 0;
+    run->continue_as_new_suggested = a->suggest_continue_as_new != 0;
+    run->seen_event_id = event->event_id;
     int64_t now_ns;
     tl_rc rc = tl_pb_ns_from_timestamp(event->event_time, &now_ns, err);
     if (rc != TL_OK || !event->event_time) {
         return tl_error_set(err, TL_EINVAL, "WorkflowTaskStarted has no usable time");
-    }
-    if (run->group_started_id) {
-        run->started_event_id = run->group_started_id;
     }
     run->now_ns = now_ns > run->now_ns ? now_ns : run->now_ns;
     return TL_OK;

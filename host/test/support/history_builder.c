@@ -284,6 +284,51 @@ void tl_hb_marker(struct tl_hb *hb, const char *name)
     add_marker(hb, name);
 }
 
+static void local_end(struct tl_hb *hb, TpHistory__MarkerRecordedEventAttributes *a,
+                      const char *result)
+{
+    if (result && *result != '!' && *result != '~') {
+        add_detail(hb, a, "result", tl_str(result));
+        return;
+    }
+    a->failure = TL_PB_NEW(hb->arena, TpFailure__Failure, tp_failure__failure);
+    a->failure->message = text(hb, result && *result == '!' ? "stopped" : "broken");
+    if (result && *result == '!') {
+        a->failure->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
+        a->failure->canceled_failure_info =
+            TL_PB_NEW(hb->arena, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
+    }
+}
+
+void tl_hb_local(struct tl_hb *hb, unsigned seq, const char *type, int index, const char *result)
+{
+    TpHistory__MarkerRecordedEventAttributes *a = add_marker(hb, "core_local_activity");
+    long long seconds = hb->time_ns / 1000000000 + 100;
+    const char *backoff = result && *result == '~' ? "{\"seconds\":0,\"nanos\":50000000}" : "null";
+    const char *group =
+        index < 0 ? "" : tl_arena_printf(hb->arena, ",\"activation_index\":%d", index);
+    add_detail(hb, a, "data",
+               tl_str(tl_arena_printf(
+                   hb->arena,
+                   "{\"seq\":%u,\"attempt\":1,\"activity_id\":\"%u\",\"activity_type\":\"%s\","
+                   "\"complete_time\":{\"seconds\":%lld,\"nanos\":5},\"backoff\":%s,"
+                   "\"original_schedule_time\":{\"seconds\":7,\"nanos\":8}%s}",
+                   seq, seq, type, seconds, backoff, group)));
+    local_end(hb, a, result);
+}
+
+void tl_hb_local_go(struct tl_hb *hb, const char *id, const char *type, const char *result)
+{
+    TpHistory__MarkerRecordedEventAttributes *a = add_marker(hb, "LocalActivity");
+    add_detail(hb, a, "data",
+               tl_str(tl_arena_printf(hb->arena,
+                                      "{\"ActivityID\":\"%s\",\"ActivityType\":\"%s\","
+                                      "\"ReplayTime\":\"2040-01-02T03:04:05.5Z\",\"Attempt\":1,"
+                                      "\"Backoff\":0}",
+                                      id, type)));
+    local_end(hb, a, result);
+}
+
 static TpHistory__History *history_from(const struct tl_hb *hb, int64_t first_event_id)
 {
     TpHistory__History *h = TL_PB_NEW(hb->arena, TpHistory__History, tp_history__history);

@@ -57,6 +57,11 @@ void tl_hb_patch(struct tl_hb *hb, const char *id, bool deprecated);
 void tl_hb_patch_old_form(struct tl_hb *hb, const char *id, bool deprecated);
 void tl_hb_patch_upsert(struct tl_hb *hb);
 void tl_hb_marker(struct tl_hb *hb, const char *name);
+/* A local activity's marker as the official core writes it; index < 0: as older ones did. result NULL:
+ * it failed; "!": it was canceled; "~": it failed and is tried again after a timer of 50 ms. */
+void tl_hb_local(struct tl_hb *hb, unsigned seq, const char *type, int index, const char *result);
+/* As Go writes it. */
+void tl_hb_local_go(struct tl_hb *hb, const char *id, const char *type, const char *result);
 
 /* All events so far. */
 TpHistory__History *tl_hb_history(const struct tl_hb *hb);

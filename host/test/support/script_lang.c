@@ -40,10 +40,11 @@ static void note_failure(struct tl_script *s, const TpFailure__Failure *f)
 
 static void take_activity(struct tl_script *s, const struct tl_job *job)
 {
-    static const char *const names[] = {"completed", "failed", "canceled"};
+    static const char *const names[] = {"completed", "failed", "canceled", "backs off"};
     TL_ASSERT(job->u.activity.seq < TL_SCRIPT_MAX);
     s->resolved[job->u.activity.seq] = true;
-    note(s, "activity %u %s", job->u.activity.seq, names[job->u.activity.status]);
+    note(s, "%s %u %s", job->type == TL_JOB_ACTIVITY_RESOLVED ? "activity" : "local",
+         job->u.activity.seq, names[job->u.activity.status]);
     if (job->u.activity.result) {
         ProtobufCBinaryData data = job->u.activity.result->payloads[0]->data;
         note(s, " %.*s", (int)data.len, (const char *)data.data);
@@ -89,6 +90,7 @@ static void take_job(struct tl_script *s, const struct tl_job *job)
         note(s, "timer %u", job->u.timer.seq);
         break;
     case TL_JOB_ACTIVITY_RESOLVED:
+    case TL_JOB_LOCAL_ACTIVITY_RESOLVED:
         take_activity(s, job);
         break;
     case TL_JOB_QUERY:
@@ -116,6 +118,18 @@ static void do_activity(struct tl_script *s, const struct tl_step *step, struct 
     a->activity_type->name = tl_pb_cstr(out->arena, tl_str(step->name));
     a->request_eager_execution = true;
     a->activity_id = tl_pb_cstr(out->arena, tl_str(step->id ? step->id : ""));
+}
+
+static void do_local(struct tl_script *s, const struct tl_step *step, struct tl_completion *out)
+{
+    struct tl_cmd *cmd = tl_completion_add(out, TL_CMD_SCHEDULE_LOCAL_ACTIVITY);
+    struct tl_local_activity *la = TL_ARENA_NEW(out->arena, struct tl_local_activity);
+    cmd->seq = ++s->activity_seq;
+    cmd->cancellation = (enum tl_cancellation_type)step->n;
+    la->type = tl_str(step->name);
+    la->id = tl_str(step->id ? step->id : "");
+    la->start_to_close_ns = INT64_C(5000000000);
+    cmd->u.local = la;
 }
 
 static void do_timer(struct tl_script *s, const struct tl_step *step, struct tl_completion *out)
@@ -204,6 +218,12 @@ static void do_command(struct tl_script *s, const struct tl_step *step, struct t
         break;
     case TL_DO_ACTIVITY:
         do_activity(s, step, out);
+        break;
+    case TL_DO_LOCAL:
+        do_local(s, step, out);
+        break;
+    case TL_DO_CANCEL_LOCAL:
+        do_simple(TL_CMD_CANCEL_LOCAL_ACTIVITY, step->n, out, NULL);
         break;
     case TL_DO_CANCEL_ACTIVITY:
         do_simple(TL_CMD_REQUEST_CANCEL_ACTIVITY, step->n, out, NULL);

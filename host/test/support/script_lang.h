@@ -12,6 +12,8 @@ enum tl_step_op {
     TL_DO_ACTIVITY,        /* name: type; n: enum tl_cancellation_type; id: its id or NULL */
     TL_DO_WAIT_ACTIVITY,   /* n */
     TL_DO_CANCEL_ACTIVITY, /* n */
+    TL_DO_LOCAL,           /* as ACTIVITY; WAIT_ACTIVITY waits for it */
+    TL_DO_CANCEL_LOCAL,    /* n */
     TL_DO_WAIT_SIGNALS,    /* until n have come */
     TL_DO_WAIT_CANCEL,
     TL_DO_PATCH,     /* name; when patched() is false the next n steps are skipped */

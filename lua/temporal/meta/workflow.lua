@@ -92,6 +92,47 @@ function workflow.start_activity(activity, options, ...) end
 ---@nodiscard
 function workflow.activity(activity, options) end
 
+---@class temporal.workflow.LocalActivityOptions
+---@field start_to_close_timeout? temporal.Duration one attempt; this or the next one is needed
+---@field schedule_to_close_timeout? temporal.Duration all attempts together
+---@field schedule_to_start_timeout? temporal.Duration waiting for a free slot, each attempt
+---@field retry_policy? temporal.workflow.RetryPolicy
+---@field local_retry_threshold? temporal.Duration longer pauses are timers; default: the workflow task's timeout
+---@field cancellation_type? "try_cancel"|"wait_cancellation_completed"|"abandon" default: "try_cancel"
+---@field activity_id? string
+---@field summary? string
+
+---@class temporal.workflow.LocalActivityProxy
+---@field name string
+---@operator call: any
+local local_proxy = {}
+
+---@param ... any
+---@return temporal.workflow.Future
+---@nodiscard
+function local_proxy:start(...) end
+
+--- Runs an activity on this worker and returns its results; raises an ActivityError when it has failed.
+---@async
+---@param activity string|temporal.workflow.ActivityProxy|temporal.workflow.LocalActivityProxy
+---@param options? temporal.workflow.LocalActivityOptions
+---@param ... any
+---@return any ...
+function workflow.execute_local_activity(activity, options, ...) end
+
+---@param activity string|temporal.workflow.ActivityProxy|temporal.workflow.LocalActivityProxy
+---@param options? temporal.workflow.LocalActivityOptions
+---@param ... any
+---@return temporal.workflow.Future
+---@nodiscard
+function workflow.start_local_activity(activity, options, ...) end
+
+---@param activity string|temporal.workflow.ActivityProxy|temporal.workflow.LocalActivityProxy
+---@param options? temporal.workflow.LocalActivityOptions
+---@return temporal.workflow.LocalActivityProxy
+---@nodiscard
+function workflow.local_activity(activity, options) end
+
 -- Timers and waiting -----------------------------------------------------------------------------
 
 ---@class temporal.workflow.TimerOptions

@@ -1,0 +1,33 @@
+/* Private to worker/: local activities. The workflow actor that owns the run owns them: it keeps their
+ * times, retries them and tells the run how they ended; an activity thread runs one attempt at a time.
+ *
+ * Invariants: an attempt is shared by the actor and one thread and freed by the last; one that nobody
+ * waits for any more (timed out, evicted) runs to its end unheard. A slot is taken by an attempt that
+ * is with a thread. Thread: the actor's, but for what is marked. */
+#pragma once
+
+#include "worker/wf_int.h"
+
+struct tl_local_try;
+
+/* Starts and cancels what the run asked for. */
+void tl_locals_request(struct tl_wf_run *r, const struct tl_wft_result *result);
+/* Tells the held task what ended while there was none, as long as it stays held. */
+void tl_locals_flush(struct tl_wf_task *t);
+/* The run's state goes: nobody waits for them any more. */
+void tl_locals_drop(struct tl_wf_run *r);
+/* A message TL_WM_LOCAL_DONE. */
+void tl_local_done(struct tl_msg *m);
+/* A message TL_WM_LOCAL. Thread: an activity thread's. */
+void tl_local_run(struct tl_worker *w, struct tl_msg *m, void *thread_state,
+                  const char *state_error);
+/* Worker's part: slots. */
+void tl_locals_init(struct tl_worker *w);
+void tl_locals_deinit(struct tl_worker *w);
+
+/* act_run.c, on an activity thread: one attempt from its bytes to its end, which is encoded into
+ * `answer` (Payloads or Failure). *slot is the running activity for tl_act_cancelled, set and cleared
+ * under running_mutex; `reasons` asked before are applied. */
+enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_act **slot,
+                                 const unsigned *reasons, struct tl_buf *answer, void *thread_state,
+                                 const char *state_error);
