@@ -156,7 +156,7 @@ describe("commands on a database file", function()
     assert.matches("not found", fails(1, "workflow describe %s -w nobody", db))
 
     local list = ok("workflow list %s", db)
-    assert.matches("^  Status   WorkflowId  Type   StartTime *\n  Running  [ab]           Hello  ", list)
+    assert.matches("^  Status   WorkflowId  Type +StartTime *\n  Running  [ab]           Hello  ", list)
     assert.are.equal(3, select(2, list:gsub("\n", "")))
     assert.are.equal(2, select(2, ok("workflow list %s --limit 1", db):gsub("\n", "")))
     assert.are.equal(3, select(2, ok("workflow list %s --page-size 1", db):gsub("\n", "")))
