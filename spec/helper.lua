@@ -114,66 +114,75 @@ function helper.spawn(arguments, environment)
   })
 end
 
---- A development server and its address, once its port serves.
+--- A development server, its address and its other ports (http, ui, metrics), once they serve.
 function helper.start_server(arguments)
   local server = helper.spawn("server start-dev --port 0 " .. (arguments or ""))
   server.line = assert(server.pipe:read "l")
   server.address = assert(server.line:match "^Server:%s+(%S+:%d+)$", server.line)
+  server.ports = {}
+  repeat
+    local line = assert(server.pipe:read "l")
+    local what, port = line:match "^(%a+):%s+%S-:(%d+)[^:]*$"
+    server.ports[assert(what, line):lower()] = port
+  until what == "Metrics" -- the last line
   return server
 end
 
---- One HTTP request on a connection of its own, which the server closes: luv is what the tests have of
---- sockets. Returns the status, the body, and the headers by lower-case name.
+--- The command that sends what a file holds to a port and prints what comes back, in bash alone: a library
+--- of sockets would be one more thing that the tests need.
+local function exchange(port, file)
+  local script = "exec 3<>/dev/tcp/127.0.0.1/%s; cat <&3 & cat %s >&3 2>/dev/null; wait"
+  return ("timeout 20 bash -c '%s'"):format(script:format(port, file))
+end
+
+--- One HTTP request as bytes; it asks for the connection to be closed.
+local function request_text(port, request, body, headers)
+  if request:find "\r\n" then
+    return request
+  end
+  local lines = { request .. " HTTP/1.1", "Host: " .. ((headers or {}).Host or "localhost:" .. port) }
+  for k, v in pairs(headers or {}) do
+    if k ~= "Host" then
+      lines[#lines + 1] = k .. ": " .. v
+    end
+  end
+  lines[#lines + 1] = "Content-Length: " .. #(body or "")
+  lines[#lines + 1] = "Connection: close"
+  return table.concat(lines, "\r\n") .. "\r\n\r\n" .. (body or "")
+end
+
+local function parse_answer(text)
+  local status, head, rest = text:match "^HTTP/1.1 (%d+)[^\r]*\r\n(.-)\r\n\r\n(.*)$"
+  assert(status, "no answer")
+  local headers = {}
+  for name, value in (head .. "\r\n"):gmatch "([^:]+):%s*([^\r]*)\r\n" do
+    headers[name:lower()] = value
+  end
+  return tonumber(status), rest, headers
+end
+
+--- Sends one HTTP request on a connection of its own; returns the status, the body, and the headers by
+--- lower-case name.
 ---@param port string|integer
 ---@param request string the whole of it, or "GET /path"
 ---@param body? string
 ---@param headers? table<string, string>
 function helper.http(port, request, body, headers)
-  local uv = require "luv"
-  if not request:find "\r\n" then
-    local lines = { request .. " HTTP/1.1", "Host: " .. ((headers or {}).Host or "localhost:" .. port) }
-    for k, v in pairs(headers or {}) do
-      if k ~= "Host" then
-        lines[#lines + 1] = k .. ": " .. v
-      end
-    end
-    lines[#lines + 1] = "Content-Length: " .. #(body or "")
-    lines[#lines + 1] = "Connection: close"
-    request = table.concat(lines, "\r\n") .. "\r\n\r\n" .. (body or "")
+  local file <close> = helper.file(request_text(port, request, body, headers))
+  local _, output = helper.run(exchange(port, file.name))
+  return parse_answer(output)
+end
+
+--- The same without waiting for the answer: returns a function that does.
+function helper.http_later(port, request, body, headers)
+  local file = helper.file(request_text(port, request, body, headers))
+  local pipe = assert(io.popen(exchange(port, file.name)))
+  return function()
+    local output <const> = pipe:read "a"
+    pipe:close()
+    os.remove(file.name)
+    return parse_answer(output)
   end
-  local parts, failed, socket, timer = {}, nil, uv.new_tcp(), uv.new_timer()
-  local function finish(why)
-    failed = failed or why
-    if not socket:is_closing() then
-      socket:close()
-    end
-    if not timer:is_closing() then
-      timer:close()
-    end
-  end
-  timer:start(20000, 0, function() finish "no answer within 20 s" end)
-  socket:connect("127.0.0.1", tonumber(port), function(refused)
-    if refused then
-      return finish(refused)
-    end
-    socket:write(request)
-    socket:read_start(function(e, data)
-      if data then
-        parts[#parts + 1] = data
-      else
-        finish(e)
-      end
-    end)
-  end)
-  uv.run()
-  local text = table.concat(parts)
-  local status, head, rest = text:match "^HTTP/1.1 (%d+)[^\r]*\r\n(.-)\r\n\r\n(.*)$"
-  assert(status, failed or "no answer")
-  local answered = {}
-  for name, value in (head .. "\r\n"):gmatch "([^:]+):%s*([^\r]*)\r\n" do
-    answered[name:lower()] = value
-  end
-  return tonumber(status), rest, answered
 end
 
 return helper

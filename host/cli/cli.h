@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -57,5 +58,7 @@ bool tl_cli_json(struct tl_cli *cli);
 int tl_cli_fail(int exit_code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Applies --log-level and --log-format; 0 or an exit code. */
 int tl_cli_log_options(struct tl_cli *cli);
+/* Appends every option of the command with the values it has, one line each. */
+void tl_cli_print_options(struct tl_cli *cli, struct tl_buf *out);
 /* Reads a whole file. Owns: *out (tl_mem_free). */
 tl_rc tl_cli_read_file(const char *path, char **out, size_t *n, struct tl_error *err) TL_MUST_USE;

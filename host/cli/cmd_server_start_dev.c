@@ -1,5 +1,7 @@
 /* server start-dev: the embedded server behind a port. The main thread waits in the event loop for a
  * signal; engine, store, reader and gRPC have threads of their own. */
+#include <stdio.h>
+
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/dev_config.h"
@@ -8,6 +10,7 @@
 #include "server/server.h"
 
 #define KEYS_TEXT_MAX 16384
+#define CONFIG_TEXT_MAX 65536
 
 int tl_cmd_server_start_dev(struct tl_cli *cli);
 
@@ -39,6 +42,8 @@ static tl_rc read_options(struct tl_cli *cli, struct tl_server_options *o, struc
     o->namespace_count = count_of(o->namespaces);
     o->pragmas = tl_cli_texts(cli, "sqlite-pragma");
     o->pragma_count = count_of(o->pragmas);
+    o->search_attributes = tl_cli_texts(cli, "search-attribute");
+    o->search_attribute_count = count_of(o->search_attributes);
     tl_buf_init(&idle, KEYS_TEXT_MAX);
     tl_rc rc = tl_dev_config_apply(tl_cli_texts(cli, "dynamic-config-value"), o, &idle, err);
     if (rc == TL_OK && idle.n) {
@@ -48,12 +53,23 @@ static tl_rc read_options(struct tl_cli *cli, struct tl_server_options *o, struc
     return rc;
 }
 
-static int serve(struct tl_cli *cli, struct tl_server *server, struct tl_loop *loop)
+static void print_config(struct tl_cli *cli, const struct tl_server_options *o)
+{
+    struct tl_buf text;
+    tl_buf_init(&text, CONFIG_TEXT_MAX);
+    tl_cli_print_options(cli, &text);
+    tl_dev_config_print(o, &text);
+    fputs(text.p, stderr);
+    tl_buf_deinit(&text);
+}
+
+static int serve(struct tl_cli *cli, struct tl_server *server, struct tl_metrics *metrics,
+                 struct tl_loop *loop)
 {
     struct tl_dev_ports ports;
     struct tl_error err;
     if (tl_loop_on_stop(loop, on_stop, loop, &err) != TL_OK ||
-        tl_dev_ports_open(&ports, cli, server, &err) != TL_OK) {
+        tl_dev_ports_open(&ports, cli, server, metrics, &err) != TL_OK) {
         return tl_cli_fail(1, "%s", err.message);
     }
     tl_dev_ports_print(&ports, cli);
@@ -76,7 +92,7 @@ static int open_and_serve(struct tl_cli *cli, const struct tl_server_options *o)
         rc = tl_server_start(server, &err);
     }
     if (rc == TL_OK) {
-        code = serve(cli, server, loop);
+        code = serve(cli, server, o->metrics, loop);
         tl_server_stop(server);
     } else {
         tl_cli_fail(1, "%s", err.message);
@@ -88,9 +104,9 @@ static int open_and_serve(struct tl_cli *cli, const struct tl_server_options *o)
 
 static int check_ports(struct tl_cli *cli)
 {
-    static const char *const names[] = {"port", "http-port"};
+    static const char *const names[] = {"port", "http-port", "metrics-port", "ui-port"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        int64_t port = tl_cli_integer(cli, names[i]);
+        int64_t port = tl_cli_text(cli, names[i]) ? tl_cli_integer(cli, names[i]) : 0;
         if (port < 0 || port > 65535) {
             return tl_cli_fail(2, "--%s wants 0 to 65535, got %lld", names[i], (long long)port);
         }
@@ -110,5 +126,11 @@ int tl_cmd_server_start_dev(struct tl_cli *cli)
     if (read_options(cli, &o, &err) != TL_OK) {
         return tl_cli_fail(2, "%s", err.message);
     }
-    return open_and_serve(cli, &o);
+    if (tl_cli_flag(cli, "log-config")) {
+        print_config(cli, &o);
+    }
+    o.metrics = tl_metrics_new();
+    code = open_and_serve(cli, &o);
+    tl_metrics_free(o.metrics);
+    return code;
 }

@@ -441,9 +441,41 @@ return {
         help = "Port of the HTTP API (JSON); when given, 0 takes any free one",
       },
       {
+        name = "metrics-port",
+        kind = "integer",
+        default = "0",
+        help = "Port of /metrics for Prometheus; 0 takes any free one",
+      },
+      {
+        name = "ui-port",
+        kind = "integer",
+        help = "Port of the status page; without it --port + 1000, or any free one when --port is 0",
+      },
+      { name = "ui-ip", kind = "string", help = "Address of the status page; without it --ip" },
+      {
+        name = "ui-public-path",
+        kind = "string",
+        help = "Path that the status page stands below, for a proxy in front of it",
+      },
+      {
+        name = "ui-asset-path",
+        kind = "string",
+        help = "Folder whose files are served on --ui-port instead of the status page",
+      },
+      {
+        name = "ui-codec-endpoint",
+        kind = "string",
+        help = "Codec endpoint that the status page names",
+      },
+      {
+        name = "ui-disable-news-fetch",
+        kind = "boolean",
+        help = "The status page fetches no news, with this option and without it",
+      },
+      {
         name = "headless",
         kind = "boolean",
-        help = "Accepted and without effect: this server has no web interface",
+        help = "No status page",
       },
       {
         name = "sqlite-pragma",
@@ -454,6 +486,16 @@ return {
         name = "dynamic-config-value",
         kind = "strings",
         help = "Setting as key=value (may be repeated); a key without effect here is logged",
+      },
+      {
+        name = "search-attribute",
+        kind = "strings",
+        help = "Search attribute to register as Name=Type (may be repeated)",
+      },
+      {
+        name = "log-config",
+        kind = "boolean",
+        help = "Write the configuration that is in effect to stderr",
       },
       {
         name = "tls-cert-path",
@@ -471,7 +513,7 @@ return {
         name = "log-format",
         kind = "string",
         default = "text",
-        help = "Form of log lines: text (or pretty) or json",
+        help = "Form of log lines: text (or pretty) or json; another word means text",
       },
     },
   },

@@ -10,3 +10,5 @@
  * Errors: TL_EINVAL for a text without '=' and for a value that a key with effect cannot take. */
 tl_rc tl_dev_config_apply(const char *const *texts, struct tl_server_options *o,
                           struct tl_buf *idle, struct tl_error *err) TL_MUST_USE;
+/* Appends every setting that has an effect with the value it has, one line each. */
+void tl_dev_config_print(const struct tl_server_options *o, struct tl_buf *out);

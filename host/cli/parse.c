@@ -497,6 +497,26 @@ bool tl_cli_given(struct tl_cli *cli, const char *name)
     return value_of(cli, name)->given;
 }
 
+/* Whether a value may be shown in a log. */
+static bool is_secret(const char *name)
+{
+    return strstr(name, "api-key") != NULL;
+}
+
+void tl_cli_print_options(struct tl_cli *cli, struct tl_buf *out)
+{
+    const struct tl_cli_option *o = cli->command->options;
+    for (size_t i = 0; o[i].name; i++) {
+        const struct value *v = &cli->values[i];
+        tl_buf_printf(out, "%s:", o[i].name);
+        for (size_t k = 0; k < v->count; k++) {
+            tl_buf_printf(out, "%s%s", k ? ", " : " ",
+                          is_secret(o[i].name) ? "(hidden)" : v->texts[k]);
+        }
+        tl_buf_puts(out, "\n");
+    }
+}
+
 int tl_cli_log_options(struct tl_cli *cli)
 {
     enum tl_log_level level;
@@ -505,9 +525,10 @@ int tl_cli_log_options(struct tl_cli *cli)
         return tl_cli_fail(
             2, "--log-level wants trace, debug, info, warn, error or never, got '%s'", name);
     }
-    bool text = strcmp(format, "text") == 0 || strcmp(format, "pretty") == 0;
-    if (strcmp(format, "json") != 0 && !text) {
-        return tl_cli_fail(2, "--log-format wants text or json, got '%s'", format);
+    bool text = strcmp(format, "json") != 0;
+    if (text && strcmp(format, "text") != 0 && strcmp(format, "pretty") != 0) {
+        /* The official tool takes any word. */
+        TL_LOG(TL_LOG_WARN, "log.format_unknown", TL_C("format", format), TL_C("used", "text"));
     }
     tl_log_level(level);
     tl_log_json(!text);

@@ -21,6 +21,7 @@ struct call {
     struct tl_rpc_result *result;
     struct tl_http_json form;
     enum tl_method method;
+    bool closing;
 };
 
 struct tl_http_api *tl_http_api_new(const struct tl_rpc_service *service, bool read_only)
@@ -78,6 +79,10 @@ static void resumed(struct tl_http_request *r)
     struct call *c = r->slot;
     if (c->result->status == 0) {
         reply_message(r, c);
+    } else if (c->closing && c->result->status == tl_rc_grpc_status(TL_ECANCELLED)) {
+        struct tl_error err;
+        (void)tl_error_set(&err, TL_EUNAVAILABLE, "the server is shutting down");
+        reply_error(r, c->form, &err);
     } else {
         reply_status(r, c->form, tl_http_status_of(c->result->status), c->result->status,
                      c->result->message, c->result->details);
@@ -89,6 +94,7 @@ static void resumed(struct tl_http_request *r)
 static void cancel(struct tl_http_request *r)
 {
     struct call *c = r->slot;
+    c->closing = true;
     tl_rpc_cancel(c->rpc);
 }
 

@@ -64,6 +64,9 @@ void tl_channel_close(struct tl_channel *ch)
 void tl_rpc_reply(struct tl_rpc_request *req, int status, struct tl_str message,
                   struct tl_str details, struct tl_str body)
 {
+    if (req->answered) {
+        req->answered(req->answered_ud, req, status, body);
+    }
     req->ops->reply(req, status, message, details, body);
 }
 

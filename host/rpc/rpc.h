@@ -107,9 +107,13 @@ struct tl_rpc_request {
     struct tl_msg msg;        /* free for the server: its way into an inbox */
     struct tl_msg cancel_msg; /* free for the server's `cancelled` */
     enum tl_method method;
-    struct tl_str body;                   /* encoded request; lives as long as the request */
-    int64_t timeout_ns;                   /* what the caller allows, 0 = no deadline */
-    void *slot;                           /* the server's own */
+    struct tl_str body; /* encoded request; lives as long as the request */
+    int64_t timeout_ns; /* what the caller allows, 0 = no deadline */
+    void *slot;         /* the server's own */
+    int64_t begun_ns;   /* the server's own */
+    /* Told of the answer before it goes out; NULL: nobody is. The server's own. */
+    void (*answered)(void *ud, struct tl_rpc_request *req, int status, struct tl_str body);
+    void *answered_ud;
     const struct tl_rpc_request_ops *ops; /* private: the transport's */
 };
 

@@ -127,7 +127,10 @@ void tl_commit_execute(struct tl_server *s, struct tl_commit *c)
 {
     c->rc = TL_OK;
     if (c->ops.item_count) {
+        int64_t began_ns = tl_world_mono_ns(s->world);
         c->rc = tl_store_commit(s->store, &c->ops, &c->err);
+        tl_server_metrics_commit(s, tl_world_mono_ns(s->world) - began_ns, c->ops.item_count,
+                                 c->rc == TL_OK);
     }
     if (c->rc == TL_OK) {
         for (struct tl_pending_reply *r = c->replies.first, *next; r; r = next) {

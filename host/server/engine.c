@@ -175,6 +175,7 @@ int64_t tl_engine_round(struct tl_server *s, struct tl_msg *messages)
     int64_t at =
         least(least(tl_checkpoint_due(s), recheck), least(tl_run_cool(s), tl_retention_due(s)));
     tl_commit_submit(s);
+    tl_server_metrics_round(s);
     at = s->lost.count ? least(at, s->lost_retry_ns) : at;
     struct tl_heap_node *n = tl_heap_peek(&s->waits);
     if (n && n->deadline_ns < at) {

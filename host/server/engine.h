@@ -23,6 +23,7 @@
 #include "proto/pb.h"
 #include "server/history/history.h"
 #include "server/matching/matching.h"
+#include "server/metrics.h"
 #include "server/server.h"
 #include "server/visibility/attributes.h"
 #include "server/visibility/known.h"
@@ -211,6 +212,7 @@ struct tl_server {
     struct tl_store *store;
     struct tl_history_env env;
     struct tl_rpc_service service;
+    struct tl_server_metrics metrics;
 
     /* between threads */
     struct tl_inbox inbox;        /* engine */

@@ -474,6 +474,9 @@ static void drop_activity(struct tl_server *s, struct tl_exec *e, int64_t schedu
 static void run_closed(struct tl_server *s, struct tl_exec *e)
 {
     if (!e->closed) {
+        struct tl_rs_info info;
+        tl_rs_info(e->rs, &info);
+        tl_server_metrics_closed(s, e->ns->name, info.status);
         e->closed = true;
         s->open_count--;
     }

@@ -26,6 +26,7 @@ void tl_server_options_default(struct tl_server_options *o)
         .long_polls_max = tl_limit_long_polls,
         .buffered_queries_max = 1,
     };
+    tl_history_limits_default(&o->limits);
 }
 
 /* --- the transport's side ---------------------------------------------------------------------------- */
@@ -36,6 +37,7 @@ static void handle(void *ud, struct tl_rpc_request *req)
     req->msg.kind = TL_MSG_REQUEST;
     req->cancel_msg.kind = TL_MSG_CANCEL;
     req->slot = NULL;
+    tl_server_metrics_request(s, req);
     if (!tl_inbox_send(&s->inbox, &req->msg)) {
         struct tl_str why = tl_inbox_closed(&s->inbox) ? TL_STR_LIT("the server is shutting down")
                                                        : TL_STR_LIT("the server is overloaded");
@@ -86,7 +88,8 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     s->o = *o;
     s->world = o->world ? o->world : tl_world_real();
     s->service = (struct tl_rpc_service){s, handle, cancelled};
-    tl_history_limits_default(&s->env.limits);
+    tl_server_metrics_init(&s->metrics, o->metrics);
+    s->env.limits = o->limits;
     s->env.limits.run_min_interval_ms = o->workflow_id_reuse_ns / TL_NS_PER_MS;
     s->env.ud = s;
     s->env.random = env_random;

@@ -18,9 +18,11 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/world.h"
 #include "rpc/rpc.h"
+#include "server/history/history.h"
 
 struct tl_server;
 
@@ -48,6 +50,9 @@ struct tl_server_options {
     int64_t history_cache_bytes;  /* encoded events of one run kept in memory for polls and reads */
     int64_t long_polls_max;       /* parked polls, all together */
     int64_t buffered_queries_max; /* queries that may wait for one run's workflow task */
+    struct tl_history_limits limits; /* of runs; workflow_id_reuse_ns counts, not its field here */
+    struct tl_metrics
+        *metrics; /* what is counted goes there; NULL: nothing is. Outlives the server */
 };
 
 /* The defaults of a local development server. */

@@ -32,7 +32,7 @@ bool tl_api_check_id(struct tl_call *c, const char *field, const char *value, bo
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s is not set on request.", field);
         return false;
     }
-    if (n > (size_t)tl_limit_id_bytes) {
+    if (n > (size_t)c->s->env.limits.id_bytes) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s length exceeds limit.", field);
         return false;
     }
