@@ -29,7 +29,7 @@ struct tl_grpc_server_options {
 };
 
 /* Listens and delivers requests to the service until close. The port serves when this returns.
- * grpc.health.v1.Health/Check is answered here.
+ * grpc.health.v1.Health and server reflection (v1, v1alpha) are answered here, streams with them.
  * Owns: *out belongs to the caller. The service must outlive it and be served while it closes.
  * Errors: TL_EINVAL (options, files), TL_EUNAVAILABLE (port in use), TL_EPERMISSION (port), TL_EIO. */
 tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_server_options *o,

@@ -35,3 +35,20 @@ if(TARGET tl_http)
         DEPENDS ${http_inputs} "${PROJECT_SOURCE_DIR}/tools/gen/http_routes.lua" VERBATIM)
     target_sources(tl_http PRIVATE "${PROJECT_BINARY_DIR}/generated/http_routes.c")
 endif()
+
+# The protocol's description for server reflection.
+if(TARGET tl_rpc AND TARGET tl_pb)
+    set(descriptor_set "${PROJECT_BINARY_DIR}/generated/descriptors.fds")
+    set(described ${TL_PROTO_FILES})
+    list(FILTER described EXCLUDE REGEX "^temporal_lua/")
+    set(described_paths ${described})
+    list(TRANSFORM described_paths PREPEND "${TL_PROTO_DIR}/")
+    add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/descriptors.c"
+        COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
+        COMMAND ${TL_PROTOC} -I${TL_PROTO_DIR} -I${TL_PROTOBUF_C_INCLUDE} --include_imports
+            --descriptor_set_out=${descriptor_set} ${described}
+        COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/descriptors.lua"
+            ${descriptor_set} "${PROJECT_BINARY_DIR}/generated/descriptors.c"
+        DEPENDS ${described_paths} "${PROJECT_SOURCE_DIR}/tools/gen/descriptors.lua" VERBATIM)
+    target_sources(tl_rpc PRIVATE "${PROJECT_BINARY_DIR}/generated/descriptors.c")
+endif()

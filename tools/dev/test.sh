@@ -203,6 +203,12 @@ run_interop_suite() {
     count_tap interop
 }
 
+# Reflection and health checking, asked by grpcio's own packages.
+run_reflection_suite() {
+    run_tap reflection "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/reflection_check.py build/temporal-lua
+    count_tap reflection
+}
+
 # skip_tap NAME REASON: one case, skipped, for a suite whose program is not there.
 skip_tap() {
     printf '1..1\nok 1 - %s # SKIP %s\n' "$1" "$2" >"$work/skipped"
@@ -248,6 +254,7 @@ run_interop() {
     build release
     open_work
     phase 'Python SDK' run_interop_suite
+    phase 'reflection' run_reflection_suite
     phase 'Go SDK' run_go_suite
     phase 'real server' run_real_server_suite
     phase 'answers' run_answers_suite

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/socket.h"
+#include "rpc/grpc/stream.h"
 
 #define CALLS_EXPECTED 64
 #define MEMORY_BYTES_MAX ((size_t)1 << 30)
@@ -140,6 +141,7 @@ static struct tl_grpc_server *server_new(const struct tl_grpc_server_options *o,
     s->service = service;
     s->shutdown_tag.done = shut_down;
     tl_list_init(&s->calls);
+    tl_list_init(&s->streams);
     pthread_mutex_init(&s->mutex, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -223,6 +225,7 @@ void tl_grpc_server_close(struct tl_grpc_server *s)
     atomic_store(&s->closing, true);
     grpc_server_shutdown_and_notify(s->grpc, s->cq, tl_grpc_tag_sent(&s->shutdown_tag));
     tl_grpc_calls_give_up_polls(s);
+    tl_grpc_streams_end(s);
     if (!wait_shutdown(s, GRACE_MS)) {
         grpc_server_cancel_all_calls(s->grpc);
     }

@@ -22,9 +22,10 @@ struct tl_grpc_server {
     atomic_bool closing;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    size_t live;          /* guarded: calls, with those that wait for a peer */
-    bool shutdown_done;   /* guarded */
-    struct tl_list calls; /* guarded: delivered to the service and not yet freed */
+    size_t live;            /* guarded: calls, with those that wait for a peer */
+    bool shutdown_done;     /* guarded */
+    struct tl_list calls;   /* guarded: delivered to the service and not yet freed */
+    struct tl_list streams; /* guarded: struct tl_grpc_stream that are not over */
 };
 
 /* One more call waits for a peer. Thread: any. */

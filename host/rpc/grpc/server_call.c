@@ -8,9 +8,11 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "rpc/grpc/own.h"
 #include "rpc/grpc/server.h"
+#include "rpc/grpc/stream.h"
 
-#define HEALTH_PATH "/grpc.health.v1.Health/Check"
+#define OWN_BYTES_MAX ((size_t)1024 * 1024)
 
 struct server_call {
     struct tl_rpc_request request;
@@ -20,9 +22,10 @@ struct server_call {
     atomic_int holds;
     atomic_bool cancelled; /* by the peer, its deadline, or its connection */
     atomic_bool replied;
-    atomic_bool noticed; /* the service has been told, or never will be */
-    bool health;
-    int peer_gone; /* written by gRPC */
+    atomic_bool noticed;           /* the service has been told, or never will be */
+    enum tl_grpc_own own;          /* not the service's: answered here */
+    struct tl_grpc_stream *stream; /* of an own method that streams */
+    int peer_gone;                 /* written by gRPC */
     grpc_call *grpc;
     grpc_call_details details;
     grpc_metadata_array metadata;
@@ -44,6 +47,7 @@ static void free_call(struct server_call *c)
     grpc_slice_unref(c->trailer.key);
     grpc_slice_unref(c->trailer.value);
     grpc_slice_unref(c->text);
+    tl_grpc_stream_free(c->stream);
     tl_mem_free(c->body);
     pthread_mutex_lock(&s->mutex);
     if (tl_list_linked(&c->link)) {
@@ -141,39 +145,36 @@ static void release(struct tl_rpc_request *req)
 
 static const struct tl_rpc_request_ops request_ops = {reply, is_cancelled, retain, release};
 
-/* --- health -------------------------------------------------------------------------------------- */
+/* --- what the port answers itself ------------------------------------------------------------------ */
 
-/* HealthCheckRequest has one field, the service's name; "" asks for the server as a whole. */
-static bool health_service(struct tl_str body, struct tl_str *name)
+static void answer_own(struct server_call *c)
 {
-    *name = (struct tl_str){0};
-    if (body.n == 0) {
-        return true;
+    struct tl_arena arena;
+    struct tl_str body, text;
+    tl_arena_init(&arena, OWN_BYTES_MAX);
+    int status = tl_grpc_own_answer(c->own, c->request.body, &arena, &body, &text);
+    if (status == 0) {
+        send_reply(c, 0, (struct tl_str){0}, (struct tl_str){0}, body);
+    } else {
+        send_error(c, status, text);
     }
-    if (body.n < 2 || body.p[0] != 0x0a || (size_t)(unsigned char)body.p[1] != body.n - 2) {
-        return false;
-    }
-    *name = tl_str_n(body.p + 2, body.n - 2);
-    return true;
+    tl_arena_deinit(&arena);
 }
 
-static void answer_health(struct server_call *c)
+static void hold_call(void *call)
 {
-    static const char serving[] = {0x08, 0x01};
-    struct tl_str name;
-    if (!health_service(c->request.body, &name)) {
-        send_error(c, GRPC_STATUS_INVALID_ARGUMENT, TL_STR_LIT("malformed health request"));
-        return;
-    }
-    bool known = name.n == 0;
-    for (int i = 0; i < TL_SERVICE_COUNT && !known; i++) {
-        known = tl_str_eqc(name, tl_service_name((enum tl_service_id)i));
-    }
-    if (known) {
-        send_reply(c, 0, (struct tl_str){0}, (struct tl_str){0}, tl_str_n(serving, sizeof serving));
-    } else {
-        send_error(c, GRPC_STATUS_NOT_FOUND, TL_STR_LIT("unknown service"));
-    }
+    atomic_fetch_add(&((struct server_call *)call)->holds, 1);
+}
+
+static void let_go_call(void *call)
+{
+    let_go(call);
+}
+
+static void begin_stream(struct server_call *c)
+{
+    c->stream = tl_grpc_stream_begin(c->server, c->grpc, c->own,
+                                     (struct tl_grpc_hold){hold_call, let_go_call, c});
 }
 
 /* --- receive and close --------------------------------------------------------------------------- */
@@ -244,8 +245,8 @@ static void received(struct tl_grpc_tag *tag, bool ok)
     c->request.body = tl_str_n(c->body, n);
     if (rc != TL_OK) {
         send_error(c, tl_rc_grpc_status(rc), TL_STR_LIT("the request cannot be held or read"));
-    } else if (c->health) {
-        answer_health(c);
+    } else if (c->own) {
+        answer_own(c);
     } else {
         deliver(c);
     }
@@ -255,7 +256,9 @@ static void received(struct tl_grpc_tag *tag, bool ok)
 static void closed(struct tl_grpc_tag *tag, bool ok)
 {
     struct server_call *c = TL_CONTAINER(tag, struct server_call, close_tag);
-    if (c->peer_gone || !ok) {
+    if (c->stream && (c->peer_gone || !ok)) {
+        tl_grpc_stream_gone(c->stream);
+    } else if (c->peer_gone || !ok) {
         atomic_store(&c->cancelled, true);
         notify_service(c);
     }
@@ -327,8 +330,11 @@ static void accepted(struct tl_grpc_tag *tag, bool ok)
             tl_grpc_call_expect(c->server);
         }
         watch_close(c);
-        c->health = tl_str_eqc(path, HEALTH_PATH);
-        if (c->health || (path.n && path.p[0] == '/' && tl_method_find(path, &c->request.method))) {
+        c->own = tl_grpc_own_find(path);
+        if (tl_grpc_own_streams(c->own)) {
+            begin_stream(c);
+        } else if (c->own ||
+                   (path.n && path.p[0] == '/' && tl_method_find(path, &c->request.method))) {
             receive_message(c);
         } else {
             send_error(c, GRPC_STATUS_UNIMPLEMENTED, TL_STR_LIT("unknown service or method"));
