@@ -116,7 +116,10 @@ describe("the HTTP API", function()
     helper.http(server.http, "POST " .. base, [[{"workflowType": {"name": "t"}, "taskQueue": {"name": "q"}}]])
     local wait = helper.http_later(server.http,
       "GET " .. base .. "/history?waitNewEvent=true&historyEventFilterType=2")
-    os.execute "sleep 0.2"
+    repeat -- until it is there
+      local _, metrics = helper.http(server.ports.metrics, "GET /metrics")
+      local pending = metrics:match 'service_pending_requests{service_name="frontend"} (%d+)'
+    until pending == "1"
     assert.are.equal(200, (helper.http(server.http, "GET " .. base)))
     assert.are.equal(0, server:stop())
     local status, body = wait()
