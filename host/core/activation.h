@@ -101,6 +101,10 @@ struct tl_activation {
     int64_t history_length; /* id of the last event applied */
     int64_t history_bytes;
     bool continue_as_new_suggested;
+    uint32_t continue_as_new_reasons;       /* bit n: TpEnums__SuggestContinueAsNewReason n */
+    bool target_deployment_version_changed; /* the run may move by continuing as new */
+    /* Who completed the task that is replayed; empty: this worker handles it, or it is not known. */
+    struct tl_str deployment_name, build_id;
     uint64_t lang_flags; /* bit n: the language's logic flag n was recorded earlier in this run */
     const struct tl_job *jobs;
     size_t job_count;

@@ -292,6 +292,18 @@ static bool sort_jobs(struct tl_task *task)
 
 /* --- activations ------------------------------------------------------------------------------ */
 
+/* The version of the code that handled the task which is replayed. */
+static void set_version(const struct tl_task *task, struct tl_activation *a)
+{
+    const TpHistory__WorkflowTaskCompletedEventAttributes *done = task->completed;
+    if (done && done->deployment_version) {
+        a->deployment_name = tl_str(done->deployment_version->deployment_name);
+        a->build_id = tl_str(done->deployment_version->build_id);
+    } else if (done && done->worker_version) {
+        a->build_id = tl_str(done->worker_version->build_id);
+    }
+}
+
 tl_rc tl_task_activate(struct tl_run *run, bool queries, struct tl_completion *out,
                        struct tl_error *err)
 {
@@ -303,8 +315,13 @@ tl_rc tl_task_activate(struct tl_run *run, bool queries, struct tl_completion *o
         .history_length = queries ? run->last_event_id : run->seen_event_id,
         .history_bytes = run->history_bytes,
         .continue_as_new_suggested = run->continue_as_new_suggested,
+        .continue_as_new_reasons = run->continue_as_new_reasons,
+        .target_deployment_version_changed = run->target_deployment_version_changed,
         .lang_flags = run->lang_flags | run->lang_flags_used,
     };
+    if (run->replaying) {
+        set_version(task, &activation);
+    }
     if (!sort_jobs(task)) {
         return tl_error_set(err, TL_ELIMIT, "jobs: the arena is full");
     }

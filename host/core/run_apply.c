@@ -362,14 +362,15 @@ static tl_rc announce_markers(struct tl_run *run, struct tl_error *err)
  * how the code behaved. */
 static void read_group_metadata(struct tl_run *run)
 {
-    const struct tl_task *task = run->task;
+    struct tl_task *task = run->task;
     for (size_t i = task->group.first; i < task->group.end; i++) {
         const TpHistory__HistoryEvent *event = task->history.events[i];
         if (type_of(event) == EVENT_TYPE_WORKFLOW_TASK_COMPLETED && tl_event_valid(event)) {
             tl_core_read_metadata(run, event->workflow_task_completed_event_attributes);
         }
     }
-    tl_core_read_metadata(run, tl_history_next_completed(&task->history, task->group.end));
+    task->completed = tl_history_next_completed(&task->history, task->group.end);
+    tl_core_read_metadata(run, task->completed);
 }
 
 tl_rc tl_core_apply_group(struct tl_run *run, bool *applied, struct tl_error *err)

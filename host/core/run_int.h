@@ -126,8 +126,9 @@ struct tl_run {
     enum tl_sdk_family sdk_family;
 
     bool sdk_metadata, sdk_name_recorded, sdk_version_recorded;
-    bool continue_as_new_suggested;
-    bool initialised; /* the init job was made */
+    bool continue_as_new_suggested, target_deployment_version_changed;
+    uint32_t continue_as_new_reasons; /* see activation.h */
+    bool initialised;                 /* the init job was made */
     bool replaying;
     bool after_completed; /* after WorkflowTaskCompleted, only command events since */
     bool finished;        /* the code has closed the run */
@@ -174,6 +175,8 @@ struct tl_task {
     struct tl_local_request *requests; /* in arena */
     size_t request_count, request_cap;
     const TpWs__PollWorkflowTaskQueueResponse *poll; /* while it is held */
+    /* The completion of the task under way, NULL when it is not in the history. */
+    const TpHistory__WorkflowTaskCompletedEventAttributes *completed;
     struct tl_nde_report *report;
     const TpFailure__Failure *failure; /* from the language */
     size_t event_count, group_count, activation_count;

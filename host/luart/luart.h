@@ -27,6 +27,7 @@ struct tl_lua_run_config {
     /* Types of errors that fail the workflow instead of its task, separated by commas ("LuaError":
      * every plain error). */
     struct tl_str failure_error_types;
+    struct tl_str deployment_name, build_id; /* of this worker; may be empty */
     /* Where print and workflow.log go, never called while replaying. NULL: the process's log.
      * The strings are borrowed for the call; it must not call back into the run. */
     void (*log)(void *ud, enum tl_log_level level, struct tl_str message, struct tl_str where);

@@ -124,7 +124,9 @@ void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message)
         return;
     }
     TL_LOG(level, "workflow.logged", TL_S("message", message), TL_C("where", where),
-           TL_S("workflow_id", run->config.workflow_id), TL_S("run_id", run->config.run_id));
+           TL_S("workflow_type", run->workflow_type), TL_S("workflow_id", run->config.workflow_id),
+           TL_S("run_id", run->config.run_id), TL_S("namespace", run->config.namespace_),
+           TL_S("task_queue", run->config.task_queue));
 }
 
 const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_State *L)
@@ -340,9 +342,6 @@ static tl_rc do_activate(struct tl_lua_run *run, void *ud)
     const struct tl_activation *a = ud;
     run->now_ns = a->now_ns;
     run->replaying = a->is_replaying;
-    run->history_length = a->history_length;
-    run->history_bytes = a->history_bytes;
-    run->continue_as_new_suggested = a->continue_as_new_suggested;
     if (!a->is_replaying) {
         run->out->lang_flags_used |= UINT64_C(1) << TL_LANG_FLAG_FIFO;
     }

@@ -41,7 +41,8 @@ enum tl_slot {
     TL_SLOT_SIDE_EFFECTS, /* { calls =, last =, [number] = encoded values from history } */
     TL_SLOT_MUTABLE,      /* id -> what is known of a mutable side effect, see wf_marker.c */
     TL_SLOT_VERSIONS,     /* change id -> version; text: in history, not called yet */
-    TL_SLOT_AUX,          /* the coroutine for calls outside of fibers */
+    TL_SLOT_CANCEL_REASON,
+    TL_SLOT_AUX, /* the coroutine for calls outside of fibers */
     TL_SLOT_COUNT = TL_SLOT_AUX
 };
 
@@ -185,8 +186,7 @@ struct tl_lua_run {
     struct tl_completion *out;
     struct tl_arena *arena; /* of the activation, or of the bundle being opened */
     int64_t now_ns, start_ns;
-    int64_t history_length, history_bytes;
-    bool continue_as_new_suggested;
+    uint64_t seed; /* of rng, as the engine gave it last */
     struct tl_rng rng, query_rng;
     struct tl_rng *rng_now;
     const TpQuery__WorkflowQuery *query; /* under way */

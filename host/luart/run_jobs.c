@@ -74,7 +74,8 @@ static void apply_init(struct tl_lua_run *run, const struct tl_job *job)
     TpHistory__WorkflowExecutionStartedEventAttributes kept = *attrs;
     struct tl_str bytes;
     struct tl_error err;
-    tl_rng_seed(&run->rng, job->u.init.seed);
+    run->seed = job->u.init.seed;
+    tl_rng_seed(&run->rng, run->seed);
     run->start_ns = job->u.init.start_time_ns;
     /* What info() needs later; the input goes into the function and is not kept twice. */
     kept.input = NULL;
@@ -122,9 +123,13 @@ static void apply_activity(struct tl_lua_run *run, const struct tl_job *job)
     tl_future_resolve(L, run, future, true, 1);
 }
 
-static void apply_cancel(struct tl_lua_run *run)
+static void apply_cancel(struct tl_lua_run *run, struct tl_str cause)
 {
     run->cancel_requested = true;
+    if (cause.n) {
+        lua_pushlstring(run->main, cause.p, cause.n);
+        tl_slot_set(run->main, run, TL_SLOT_CANCEL_REASON);
+    }
     for (struct tl_fiber *f = run->fibers; f; f = f->next) {
         if (f->kind == TL_FIBER_MAIN) {
             tl_fiber_cancel(run->main, run, f);
@@ -165,13 +170,14 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
                                  job->u.side_effect.value);
         break;
     case TL_JOB_RANDOM_SEED:
-        tl_rng_seed(&run->rng, job->u.random_seed.seed);
+        run->seed = job->u.random_seed.seed;
+        tl_rng_seed(&run->rng, run->seed);
         break;
     case TL_JOB_SIGNAL:
         tl_run_apply_signal(run, job->u.signal);
         break;
     case TL_JOB_CANCEL:
-        apply_cancel(run);
+        apply_cancel(run, job->u.cancel.cause);
         break;
     case TL_JOB_TIMER_FIRED:
         apply_timer(run, job->u.timer.seq);

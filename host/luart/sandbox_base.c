@@ -308,14 +308,9 @@ int tl_lib_traceback(lua_State *L)
 
 /* --- random ----------------------------------------------------------------------------------- */
 
-int tl_lib_random(lua_State *L)
+/* math.random's numbers from `rng`. */
+static int draw(lua_State *L, struct tl_rng *rng)
 {
-#ifdef TL_SANDBOX_SWITCH
-    if (TL_WITHOUT(18)) {
-        return tl_without_random(L);
-    }
-#endif
-    struct tl_rng *rng = tl_run_of(L)->rng_now;
     lua_Integer low = 1, high;
     switch (lua_gettop(L)) {
     case 0:
@@ -339,5 +334,49 @@ int tl_lib_random(lua_State *L)
     uint64_t range = (uint64_t)high - (uint64_t)low + 1; /* 0: all of them */
     uint64_t v = range ? tl_rng_below(rng, range) : tl_rng_next(rng);
     lua_pushinteger(L, (lua_Integer)((uint64_t)low + v));
+    return 1;
+}
+
+int tl_lib_random(lua_State *L)
+{
+#ifdef TL_SANDBOX_SWITCH
+    if (TL_WITHOUT(18)) {
+        return tl_without_random(L);
+    }
+#endif
+    return draw(L, tl_run_of(L)->rng_now);
+}
+
+static int own_random(lua_State *L)
+{
+    return draw(L, lua_touserdata(L, lua_upvalueindex(1)));
+}
+
+/* new_random([name]) -> a function like math.random with a stream of its own: of the name and the
+ * run's seed alone, or, without a name, seeded by the next number of the run's stream. */
+int tl_lib_wf_new_random(lua_State *L)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    size_t n;
+    uint64_t seed;
+    tl_command_check(L, "workflow.new_random");
+    if (lua_isnoneornil(L, 1)) {
+        seed = tl_rng_next(run->rng_now);
+    } else {
+        const char *name = luaL_checklstring(L, 1, &n);
+        seed = run->seed ^ UINT64_C(0xcbf29ce484222325);
+        for (size_t i = 0; i < n; i++) {
+            seed = (seed ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
+        }
+    }
+    tl_rng_seed(lua_newuserdatauv(L, sizeof(struct tl_rng), 0), seed);
+    lua_pushcclosure(L, own_random, 1);
+    return 1;
+}
+
+int tl_lib_wf_random_seed(lua_State *L)
+{
+    tl_command_check(L, "workflow.random_seed");
+    lua_pushinteger(L, (lua_Integer)tl_run_of(L)->seed);
     return 1;
 }

@@ -251,9 +251,10 @@ struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct t
     run->config = *config;
     run->rng_now = &run->rng;
     TL_ASSERT(((uintptr_t)run & TL_CO_FLAGS) == 0);
-    struct tl_str *texts[] = {&run->config.namespace_, &run->config.task_queue,
-                              &run->config.workflow_id, &run->config.run_id,
-                              &run->config.failure_error_types};
+    struct tl_str *texts[] = {
+        &run->config.namespace_, &run->config.task_queue,          &run->config.workflow_id,
+        &run->config.run_id,     &run->config.failure_error_types, &run->config.deployment_name,
+        &run->config.build_id};
     bool ok = true;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         ok = ok && tl_state_copy_text(run, texts[i]);

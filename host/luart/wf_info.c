@@ -31,23 +31,81 @@ int tl_lib_wf_time(lua_State *L)
     return 1;
 }
 
-int tl_lib_wf_uuid4(lua_State *L)
+int tl_lib_wf_time_ns(lua_State *L)
 {
-    struct tl_rng *rng = need_run(L, "workflow.uuid4")->rng_now;
-    uint64_t high = tl_rng_next(rng), low = tl_rng_next(rng);
+    lua_pushinteger(L, need_run(L, "workflow.time_ns")->now_ns);
+    return 1;
+}
+
+static void push_uuid(lua_State *L, uint64_t high, uint64_t low)
+{
     char text[40];
-    high = (high & ~UINT64_C(0xf000)) | UINT64_C(0x4000);
-    low = (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62);
     snprintf(text, sizeof text, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
              (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
              (unsigned long long)(low & UINT64_C(0xffffffffffff)));
     lua_pushstring(L, text);
+}
+
+/* Milliseconds of the workflow's time first, so that they sort by it. */
+int tl_lib_wf_uuid7(lua_State *L)
+{
+    struct tl_lua_run *run = need_run(L, "workflow.uuid7");
+    uint64_t ms = (uint64_t)(run->now_ns / 1000000);
+    uint64_t high = tl_rng_next(run->rng_now), low = tl_rng_next(run->rng_now);
+    push_uuid(L, ms << 16 | UINT64_C(0x7000) | (high & 0xfff),
+              (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62));
+    return 1;
+}
+
+int tl_lib_wf_uuid4(lua_State *L)
+{
+    struct tl_rng *rng = need_run(L, "workflow.uuid4")->rng_now;
+    uint64_t high = tl_rng_next(rng), low = tl_rng_next(rng);
+    push_uuid(L, (high & ~UINT64_C(0xf000)) | UINT64_C(0x4000),
+              (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62));
     return 1;
 }
 
 int tl_lib_unsafe_is_replaying(lua_State *L)
 {
     lua_pushboolean(L, need_run(L, "workflow.unsafe.is_replaying")->replaying);
+    return 1;
+}
+
+int tl_lib_unsafe_is_replaying_history_events(lua_State *L)
+{
+    struct tl_lua_run *run = need_run(L, "workflow.unsafe.is_replaying_history_events");
+    lua_pushboolean(L, run->replaying && !run->query);
+    return 1;
+}
+
+int tl_lib_unsafe_is_read_only(lua_State *L)
+{
+    lua_pushboolean(L, need_run(L, "workflow.unsafe.is_read_only")->read_only != NULL);
+    return 1;
+}
+
+int tl_lib_wf_in_workflow(lua_State *L)
+{
+    lua_pushboolean(L, tl_run_of(L)->phase == TL_PHASE_RUN);
+    return 1;
+}
+
+/* is_failure_error(err): whether it would fail the workflow, and not its task. */
+int tl_lib_wf_is_failure_error(lua_State *L)
+{
+    struct tl_lua_run *run = need_run(L, "workflow.is_failure_error");
+    luaL_checkany(L, 1);
+    lua_settop(L, 1);
+    tl_run_traceback(L); /* a plain error becomes what it would be if it went out */
+    lua_pushboolean(L, tl_run_is_failure(L, run, 1));
+    return 1;
+}
+
+/* The reason given with the request; nil when there was none. */
+int tl_lib_wf_cancellation_reason(lua_State *L)
+{
+    tl_slot_push(L, need_run(L, "workflow.cancellation_reason"), TL_SLOT_CANCEL_REASON);
     return 1;
 }
 
@@ -172,7 +230,7 @@ static void set_retry(lua_State *L, const TpCommon__RetryPolicy *p)
     lua_setfield(L, -2, "retry_policy");
 }
 
-static void set_fields(lua_State *L)
+static void push_memo(lua_State *L)
 {
     TpCommon__Memo *memo = tl_wf_memo(L);
     lua_newtable(L);
@@ -181,6 +239,11 @@ static void set_fields(lua_State *L)
         tl_vm_payload_decode(L, memo->fields[i]->value);
         lua_rawset(L, -3);
     }
+}
+
+static void set_fields(lua_State *L)
+{
+    push_memo(L);
     lua_setfield(L, -2, "memo");
     TpCommon__SearchAttributes *search = tl_wf_search_attributes(L);
     lua_newtable(L);
@@ -190,6 +253,40 @@ static void set_fields(lua_State *L)
         lua_rawset(L, -3);
     }
     lua_setfield(L, -2, "search_attributes");
+}
+
+/* What changes from task to task. */
+static void set_current(lua_State *L, struct tl_lua_run *run)
+{
+    static const char *const reasons[] = {NULL, "history_size_too_large", "too_many_history_events",
+                                          "too_many_updates"};
+    const struct tl_activation *a = run->activation;
+    lua_pushinteger(L, a->history_length);
+    lua_setfield(L, -2, "history_length");
+    lua_pushinteger(L, a->history_bytes);
+    lua_setfield(L, -2, "history_size");
+    lua_pushboolean(L, a->continue_as_new_suggested);
+    lua_setfield(L, -2, "continue_as_new_suggested");
+    lua_newtable(L);
+    for (size_t i = 1; i < sizeof reasons / sizeof *reasons; i++) {
+        if (a->continue_as_new_reasons >> i & 1) {
+            lua_pushstring(L, reasons[i]);
+            lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+        }
+    }
+    lua_setfield(L, -2, "continue_as_new_suggested_reasons");
+    lua_pushboolean(L, a->target_deployment_version_changed);
+    lua_setfield(L, -2, "target_worker_deployment_version_changed");
+    bool recorded = a->build_id.n || a->deployment_name.n;
+    struct tl_str build = recorded ? a->build_id : run->config.build_id;
+    struct tl_str deployment = recorded ? a->deployment_name : run->config.deployment_name;
+    set_str(L, "current_build_id", build);
+    if (deployment.n) {
+        lua_createtable(L, 0, 2);
+        set_str(L, "deployment_name", deployment);
+        set_str(L, "build_id", build);
+        lua_setfield(L, -2, "current_deployment_version");
+    }
 }
 
 int tl_lib_wf_info(lua_State *L)
@@ -231,12 +328,28 @@ int tl_lib_wf_info(lua_State *L)
     set_fields(L);
     lua_pushnumber(L, (lua_Number)run->start_ns / 1e9);
     lua_setfield(L, -2, "start_time");
-    lua_pushinteger(L, run->history_length);
-    lua_setfield(L, -2, "history_length");
-    lua_pushinteger(L, run->history_bytes);
-    lua_setfield(L, -2, "history_size");
-    lua_pushboolean(L, run->continue_as_new_suggested);
-    lua_setfield(L, -2, "continue_as_new_suggested");
+    set_current(L, run);
+    return 1;
+}
+
+/* memo() -> table; memo_value(key [, default]) */
+int tl_lib_wf_memo(lua_State *L)
+{
+    need_run(L, "workflow.memo");
+    push_memo(L);
+    return 1;
+}
+
+int tl_lib_wf_memo_value(lua_State *L)
+{
+    need_run(L, "workflow.memo_value");
+    luaL_checkstring(L, 1);
+    lua_settop(L, 2);
+    push_memo(L);
+    lua_pushvalue(L, 1);
+    if (lua_rawget(L, 3) == LUA_TNIL) {
+        lua_pushvalue(L, 2);
+    }
     return 1;
 }
 
@@ -256,6 +369,21 @@ int tl_lib_wf_last_failure(lua_State *L)
     } else {
         lua_pushnil(L);
     }
+    return 1;
+}
+
+int tl_lib_wf_has_last_completion_result(lua_State *L)
+{
+    need_run(L, "workflow.has_last_completion_result");
+    const TpCommon__Payloads *last = tl_run_started(L)->last_completion_result;
+    lua_pushboolean(L, last && last->n_payloads > 0);
+    return 1;
+}
+
+int tl_lib_wf_get_current_details(lua_State *L)
+{
+    need_run(L, "workflow.get_current_details");
+    tl_slot_push(L, tl_run_of(L), TL_SLOT_DETAILS);
     return 1;
 }
 

@@ -1,7 +1,7 @@
-/* Coroutines and clean-up: spawn, shield, defer, scope. See sandbox.def.
+/* Coroutines and clean-up: spawn, shield, defer, scope, cancel_scope. See sandbox.def.
  * Thread: the run's. Owner: Lua memory. */
 #include "luart/options.h"
-#include "luart/wf.h"
+#include "luart/sync.h"
 
 /* spawn(function, ...) -> future of what it returns. It starts when the caller next waits. */
 int tl_lib_wf_spawn(lua_State *L)
@@ -150,7 +150,7 @@ int tl_lib_wf_scope(lua_State *L)
     tl_await_check(L, "workflow.scope");
     TL_OPTIONS_READ(L, 1, "workflow.scope", scope_opts, (void *[]){&options}, tl_cmd_arena(L));
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    tl_fiber_new(L, tl_run_of(L), TL_FIBER_SPAWN, lua_gettop(L) - 2, "scope");
+    tl_fiber_new(L, tl_run_of(L), TL_FIBER_SPAWN, lua_gettop(L) - 2, "scope")->owned = true;
     lua_replace(L, 1);
     lua_settop(L, 1);
     if (options.timeout >= 0) {
@@ -159,4 +159,91 @@ int tl_lib_wf_scope(lua_State *L)
         lua_pushnil(L);
     }
     return scope_wait(L, 0);
+}
+
+/* --- scopes as objects ------------------------------------------------------------------------ */
+
+#define META_SCOPE "workflow.cancel_scope"
+
+/* User values: the body while it runs, the options. */
+struct cancel_scope {
+    bool cancelled, ran;
+};
+enum { SCOPE_BODY = 1, SCOPE_OPTIONS };
+
+static struct cancel_scope *check_scope(lua_State *L)
+{
+    return luaL_checkudata(L, 1, META_SCOPE);
+}
+
+/* run(function, ...): as workflow.scope; cancel() reaches it from anywhere. */
+static int cancel_scope_run(lua_State *L)
+{
+    struct cancel_scope *scope = check_scope(L);
+    struct scope_options options = {-1, NULL};
+    tl_await_check(L, "cancel_scope:run");
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    if (scope->ran) {
+        return luaL_error(L, "cancel_scope:run: a scope is run once");
+    }
+    scope->ran = true;
+    lua_getiuservalue(L, 1, SCOPE_OPTIONS);
+    TL_OPTIONS_READ(L, lua_gettop(L), "workflow.cancel_scope", scope_opts, (void *[]){&options},
+                    tl_cmd_arena(L));
+    lua_pop(L, 1);
+    struct tl_fiber *body =
+        tl_fiber_new(L, tl_run_of(L), TL_FIBER_SPAWN, lua_gettop(L) - 2, "scope");
+    body->owned = true;
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, 1, SCOPE_BODY);
+    if (scope->cancelled) {
+        tl_fiber_cancel(L, tl_run_of(L), body); /* raised where it first waits */
+    }
+    lua_remove(L, 1);
+    if (options.timeout >= 0) {
+        tl_wf_start_timer(L, options.timeout, options.summary);
+    } else {
+        lua_pushnil(L);
+    }
+    return scope_wait(L, 0);
+}
+
+/* cancel(): what the scope's function waits for is cancelled; before run, what it will wait for. */
+static int cancel_scope_cancel(lua_State *L)
+{
+    struct cancel_scope *scope = check_scope(L);
+    tl_command_check(L, "cancel_scope:cancel");
+    scope->cancelled = true;
+    lua_getiuservalue(L, 1, SCOPE_BODY);
+    struct tl_future *body = tl_future_test(L, -1);
+    if (body) {
+        tl_future_cancel(L, tl_run_of(L), body);
+    }
+    return 0;
+}
+
+static int cancel_scope_cancelled(lua_State *L)
+{
+    lua_pushboolean(L, check_scope(L)->cancelled);
+    return 1;
+}
+
+/* cancel_scope([{ timeout = }]) -> scope */
+int tl_lib_wf_cancel_scope(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"run", cancel_scope_run},
+                                       {"cancel", cancel_scope_cancel},
+                                       {"cancelled", cancel_scope_cancelled},
+                                       {NULL, NULL}};
+    struct scope_options options = {-1, NULL};
+    tl_command_check(L, "workflow.cancel_scope");
+    lua_settop(L, 1);
+    TL_OPTIONS_READ(L, 1, "workflow.cancel_scope", scope_opts, (void *[]){&options},
+                    tl_cmd_arena(L));
+    struct cancel_scope *scope = lua_newuserdatauv(L, sizeof *scope, 2);
+    *scope = (struct cancel_scope){false, false};
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, SCOPE_OPTIONS);
+    tl_sync_meta(L, META_SCOPE, methods, NULL);
+    return 1;
 }

@@ -338,6 +338,16 @@ int tl_lib_wf_upsert_search_attributes(lua_State *L)
 
 typedef TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes can_attrs;
 
+/* Options that are no field of the command's attributes. */
+struct can_extra {
+    int behavior, intent;
+};
+
+/* By the numbers of TpEnums__ContinueAsNewVersioningBehavior. */
+static const char *const behavior_names[] = {"unspecified", "auto_upgrade", "use_ramping_version",
+                                             NULL};
+static const char *const intent_names[] = {"unspecified", "compatible", "default", NULL};
+
 static const struct tl_opt can_opts[] = {
     TL_OPT_CHECKED("workflow_type", TL_OPT_ANY),
     TL_OPT("task_queue", TL_OPT_TASK_QUEUE, 0, can_attrs, task_queue),
@@ -347,6 +357,9 @@ static const struct tl_opt can_opts[] = {
     TL_OPT("retry_policy", TL_OPT_RETRY, 0, can_attrs, retry_policy),
     TL_OPT_CHECKED("memo", TL_OPT_TABLE),
     TL_OPT_CHECKED("search_attributes", TL_OPT_TABLE),
+    {"initial_versioning_behavior", TL_OPT_ENUM, 1, offsetof(struct can_extra, behavior),
+     behavior_names},
+    {"versioning_intent", TL_OPT_ENUM, 1, offsetof(struct can_extra, intent), intent_names},
 };
 
 /* Collects field `key` of the options (at index 1) into f; false when it is not given. */
@@ -438,7 +451,11 @@ int tl_lib_wf_continue_as_new(lua_State *L)
     can_attrs *attrs = tl_cmd_need(
         L, TL_PB_NEW(arena, TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes,
                      tp_command__continue_as_new_workflow_execution_command_attributes));
-    TL_OPTIONS_READ(L, 1, "workflow.continue_as_new", can_opts, (void *[]){attrs}, arena);
+    struct can_extra extra = {0, 0};
+    void *targets[] = {attrs, &extra};
+    TL_OPTIONS_READ(L, 1, "workflow.continue_as_new", can_opts, targets, arena);
+    attrs->initial_versioning_behavior = (TpEnums__ContinueAsNewVersioningBehavior)extra.behavior;
+    attrs->inherit_build_id = extra.intent == 1;
     struct tl_str type = run->workflow_type;
     if (lua_istable(L, 1) && lua_getfield(L, 1, "workflow_type") != LUA_TNIL) {
         type = tl_wf_type_name(L, lua_gettop(L), "workflow.continue_as_new: workflow_type");

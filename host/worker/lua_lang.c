@@ -37,6 +37,8 @@ static tl_rc open(void *ud, const struct tl_run_info *info, struct tl_run_lang *
         .workflow_id = info->workflow_id,
         .run_id = info->run_id,
         .failure_error_types = info->failure_error_types,
+        .deployment_name = info->deployment_name,
+        .build_id = info->build_id,
     };
     if (info->stepped) {
         config.steps_max = (uint64_t)info->cpu_ms_max * STEPS_PER_MS;

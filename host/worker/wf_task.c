@@ -119,6 +119,8 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
         .run_id = r->run_id,
         .workflow_type = tl_str(t->poll->workflow_type->name),
         .failure_error_types = w->opt.workflow_failure_error_types,
+        .deployment_name = tl_str(w->deployment_name),
+        .build_id = tl_str(w->build_id),
         .memory_bytes_max = w->opt.max_workflow_memory,
         .cpu_ms_max = w->opt.debug_mode ? 0 : w->opt.workflow_cpu_limit_ms,
         .stepped = w->stepped,

@@ -36,6 +36,7 @@ static void copy_texts(struct tl_worker *w, const struct tl_worker_config *confi
     w->sticky_queue = tl_arena_printf(&w->texts, "%s-%s", w->identity, uuid);
     w->build_id = text(w, o->build_id.n ? o->build_id : w->lang ? w->lang->digest : tl_str(""));
     w->deployment_name = text(w, o->deployment_name);
+    w->opt.workflow_failure_error_types = tl_str(text(w, o->workflow_failure_error_types));
     w->opt.task_queue = tl_str(w->task_queue);
     w->opt.identity = tl_str(w->identity);
     w->opt.build_id = tl_str(w->build_id);

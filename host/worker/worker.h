@@ -61,7 +61,8 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
 /* What a language is told about the run it opens; texts are borrowed for the call. */
 struct tl_run_info {
     struct tl_str namespace_name, task_queue, workflow_id, run_id, workflow_type;
-    struct tl_str failure_error_types;    /* separated by commas; may be empty */
+    struct tl_str failure_error_types; /* separated by commas; may be empty */
+    struct tl_str deployment_name, build_id;
     int64_t memory_bytes_max, cpu_ms_max; /* cpu 0: no limit */
     bool stepped;                         /* no clock may decide: count steps instead of time */
 };

@@ -38,6 +38,12 @@ function workflow.define(name, run)
   return setmetatable({ name = checked.name or "", file = debug.getinfo(2, "S").source:gsub("^@", "") }, Definition)
 end
 
+--- Whether this code runs inside a workflow: here it does not.
+---@return boolean
+function workflow.in_workflow()
+  return false
+end
+
 return setmetatable(workflow, {
   __index = function(_, name)
     error(

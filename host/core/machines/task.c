@@ -66,6 +66,12 @@ static tl_rc start(struct tl_run *run, struct tl_machine *machine, const struct 
     task->timed = run->group_started_id != 0;
     run->history_bytes = a->history_size_bytes > 0 ? a->history_size_bytes : 0;
     run->continue_as_new_suggested = a->suggest_continue_as_new != 0;
+    run->target_deployment_version_changed = a->target_worker_deployment_version_changed != 0;
+    run->continue_as_new_reasons = 0;
+    for (size_t i = 0; i < a->n_suggest_continue_as_new_reasons; i++) {
+        unsigned reason = (unsigned)a->suggest_continue_as_new_reasons[i];
+        run->continue_as_new_reasons |= reason < 32 ? 1u << reason : 0;
+    }
     run->seen_event_id = event->event_id;
     int64_t now_ns;
     tl_rc rc = tl_pb_ns_from_timestamp(event->event_time, &now_ns, err);

@@ -263,8 +263,36 @@ function workflow.defer(fn) end
 ---@return any ...
 function workflow.scope(options, fn, ...) end
 
+---@class temporal.workflow.CancelScope
+local cancel_scope = {}
+
+--- Calls fn in the scope, once.
+---@async
+---@param fn fun(...): any ...
+---@param ... any
+---@return any ...
+function cancel_scope:run(fn, ...) end
+
+function cancel_scope:cancel() end
+
+---@return boolean
+function cancel_scope:cancelled() end
+
+---@param options? temporal.workflow.ScopeOptions
+---@return temporal.workflow.CancelScope
+---@nodiscard
+function workflow.cancel_scope(options) end
+
 ---@return boolean
 function workflow.is_cancel_requested() end
+
+---@return string?
+function workflow.cancellation_reason() end
+
+--- Whether the error would fail the workflow instead of its task.
+---@param err any
+---@return boolean
+function workflow.is_failure_error(err) end
 
 -- Channels, locks, groups ------------------------------------------------------------------------
 
@@ -451,8 +479,27 @@ function workflow.now() end
 ---@return integer
 function workflow.time() end
 
+---@return integer
+function workflow.time_ns() end
+
 ---@return string
 function workflow.uuid4() end
+
+--- Sorts by the workflow's time.
+---@return string
+function workflow.uuid7() end
+
+--- A function like math.random with a stream of its own.
+---@param name? string
+---@return fun(low?: integer, high?: integer): number
+---@nodiscard
+function workflow.new_random(name) end
+
+---@return integer
+function workflow.random_seed() end
+
+---@return boolean
+function workflow.in_workflow() end
 
 --- math.random, seeded by the run.
 ---@param low? integer
@@ -471,6 +518,8 @@ function workflow.random(low, high) end
 
 ---@class temporal.workflow.Unsafe
 ---@field is_replaying fun(): boolean
+---@field is_replaying_history_events fun(): boolean false in queries
+---@field is_read_only fun(): boolean in queries and predicates
 
 -- Facts of the run -------------------------------------------------------------------------------
 
@@ -491,6 +540,10 @@ function workflow.random(low, high) end
 ---@field history_length integer
 ---@field history_size integer bytes
 ---@field continue_as_new_suggested boolean
+---@field continue_as_new_suggested_reasons string[]
+---@field target_worker_deployment_version_changed boolean
+---@field current_build_id? string
+---@field current_deployment_version? { deployment_name: string, build_id: string }
 ---@field memo table<string, any>
 ---@field search_attributes table<string, any>
 ---@field workflow_execution_timeout? number seconds
@@ -512,9 +565,31 @@ function workflow.info() end
 ---@return any ...
 function workflow.last_result() end
 
+---@return boolean
+function workflow.has_last_completion_result() end
+
+--- The same as workflow.last_result.
+---@return any ...
+function workflow.get_last_completion_result() end
+
 --- The error of the run before this one, or nil.
 ---@return temporal.Failure?
 function workflow.last_failure() end
+
+--- The same as workflow.last_failure.
+---@return temporal.Failure?
+function workflow.get_last_failure() end
+
+---@return string?
+function workflow.get_current_details() end
+
+---@return table<string, any>
+function workflow.memo() end
+
+---@param key string
+---@param default? any
+---@return any
+function workflow.memo_value(key, default) end
 
 --- The text that the query __temporal_workflow_metadata shows.
 ---@param text string
@@ -574,6 +649,8 @@ function workflow.mutable_side_effect(id, fn, equals, options) end
 ---@field retry_policy? temporal.workflow.RetryPolicy
 ---@field memo? table<string, any>
 ---@field search_attributes? table<string, any>
+---@field initial_versioning_behavior? "auto_upgrade"|"use_ramping_version"
+---@field versioning_intent? "compatible"|"default"
 
 --- Ends the run and starts the next one of the chain; never returns.
 ---@param options? temporal.workflow.ContinueAsNewOptions

@@ -1,0 +1,117 @@
+-- What a workflow knows of itself.
+local helper = require "helper"
+
+local head = [[
+  local temporal = require "temporal"
+  local workflow = require "temporal.workflow"
+]]
+
+describe("workflow.info", function()
+  it("has the start's options", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function() workflow.sleep(1) return workflow.info() end)]])
+    local info = env:execute_workflow("W", {
+      id = "w", execution_timeout = "2h", run_timeout = "1h", task_timeout = "20s", memo = { k = 1 },
+      retry_policy = { maximum_attempts = 3, initial_interval = "2s", non_retryable_error_types = { "T" } },
+    })
+    assert.are.same({ "w", "W", "test", "default", 1 }, {
+      info.workflow_id, info.workflow_type, info.task_queue, info.namespace, info.attempt })
+    assert.are.same({ 7200.0, 3600.0, 20.0 }, {
+      info.workflow_execution_timeout, info.workflow_run_timeout, info.workflow_task_timeout })
+    assert.are.equal(info.run_id, info.first_execution_run_id)
+    assert.are.same({ 3, 2.0, "T" }, { info.retry_policy.maximum_attempts,
+      info.retry_policy.initial_interval, info.retry_policy.non_retryable_error_types[1] })
+    assert.are.same({ k = 1 }, info.memo)
+    assert.is_true(info.history_length >= 8 and info.history_size > 0)
+    assert.is_false(info.continue_as_new_suggested)
+    assert.are.same({}, info.continue_as_new_suggested_reasons)
+    assert.is_false(info.target_worker_deployment_version_changed)
+    assert.matches("^%x+$", info.current_build_id)
+    assert.is_nil(info.parent)
+    assert.is_nil(info.current_deployment_version)
+  end)
+
+  it("names the deployment version", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function() return workflow.info() end)]], {
+      replay = false, worker = { deployment_name = "d", build_id = "b1" } })
+    local info = env:execute_workflow "W"
+    assert.are.equal("b1", info.current_build_id)
+    assert.are.same({ deployment_name = "d", build_id = "b1" }, info.current_deployment_version)
+  end)
+end)
+
+describe("memo", function()
+  it("is read whole or by key, and upserted", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local before = workflow.memo_value "k"
+        workflow.upsert_memo { k = temporal.null, n = { 1 } }
+        return before, workflow.memo(), workflow.memo_value("k", "none"), workflow.memo_value "k" == nil
+      end)]])
+    assert.are.same({ "v", { n = { 1 } }, "none", true },
+      { env:execute_workflow("W", { id = "w", memo = { k = "v" } }) })
+  end)
+end)
+
+describe("details", function()
+  it("are set and read", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local none = workflow.get_current_details()
+        workflow.set_current_details "half way"
+        return none == nil, workflow.get_current_details()
+      end)]])
+    assert.are.same({ true, "half way" }, { env:execute_workflow "W" })
+  end)
+end)
+
+describe("chance and time", function()
+  it("are the run's own, and streams with names do not move each other", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local a, b = workflow.new_random "a", workflow.new_random "b"
+        local first = a(1000000)
+        math.random()
+        local same = workflow.new_random "a"(1000000) == first
+        local own = workflow.new_random()
+        workflow.sleep(1)
+        return same, b(1000000) ~= first, math.type(own(5)), math.type(own()), math.type(workflow.random_seed()),
+          workflow.time_ns() // 1000000000 == workflow.time(), workflow.uuid7(), workflow.in_workflow()
+      end)]])
+    local same, other, int, float, seed, time, uuid, inside = env:execute_workflow "W"
+    assert.are.same({ true, true, "integer", "float", "integer", true, true },
+      { same, other, int, float, seed, time, inside })
+    assert.matches("^%x+%-%x+%-7%x+%-[89ab]%x+%-%x+$", uuid)
+    assert.is_false(require "temporal.workflow".in_workflow())
+  end)
+end)
+
+describe("workflow.unsafe", function()
+  it("tells where the code is", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local in_predicate
+        workflow.wait_condition(function() in_predicate = workflow.unsafe.is_read_only() return true end)
+        workflow.set_query_handler("q", function()
+          return workflow.unsafe.is_read_only(), workflow.unsafe.is_replaying_history_events()
+        end)
+        workflow.sleep "1m"
+        return in_predicate, workflow.unsafe.is_read_only()
+      end)]])
+    local handle = env:start_workflow("W", { id = "w" })
+    assert.are.same({ true, false }, { handle:query "q" })
+    assert.are.same({ true, false }, { handle:result() })
+  end)
+end)
+
+describe("is_failure_error", function()
+  it("tells which errors would fail the workflow", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define { name = "W", failure_error_types = { "Own" }, run = function()
+        local is = workflow.is_failure_error
+        return is(temporal.failure "x"), is "x", is { type = "Own" }, is { type = "Other" }
+      end }]])
+    assert.are.same({ true, false, true, false }, { env:execute_workflow "W" })
+  end)
+end)
