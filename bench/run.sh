@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the benchmark of the binary several times and prints the median of each figure.
-#   bench/run.sh [--runs N] [--json] [options of temporal-lua bench]
+# Medians of our figures, beside those of peers in the same run.
+#   bench/run.sh --help
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-exec lua5.4 bench/median.lua "$@"
+exec lua5.4 bench/compare.lua "$@"

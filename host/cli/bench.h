@@ -1,5 +1,5 @@
 /* The benchmark inside the binary: an embedded server on a file, a worker and a load generator in C in
- * one process. Each figure is a line: name, value, unit, the peer's or limit's value, ratio.
+ * one process. Each figure is a line: name, value, unit; bench/ sets them beside those of peers.
  * Thread: main drives; the generator's callbacks only post. */
 #pragma once
 
@@ -18,12 +18,11 @@ struct tl_bench {
     struct tl_worker *worker;
     int64_t duration_ns;
     int in_flight;
+    int64_t server_pid; /* process whose CPU time is told too, 0: none */
 };
 
-/* Prints one figure. peer_text names what peer_value is of ("" = none). higher_is_better decides how the
- * ratio is read: it is always "times better than the peer". */
-void tl_bench_figure(const struct tl_bench *b, const char *name, double value, const char *unit,
-                     const char *peer_text, double peer_value, bool higher_is_better);
+/* Prints one figure. */
+void tl_bench_figure(const struct tl_bench *b, const char *name, double value, const char *unit);
 
 /* Resident bytes of this process. */
 int64_t tl_bench_resident_bytes(void);
@@ -37,11 +36,22 @@ void tl_bench_close(struct tl_bench *b);
 struct tl_bench_load {
     uint64_t completed, failed;
     double seconds, per_second, cpu_us_each;
+    double server_cpu_us_each; /* of server_pid */
     double p50_ms, p99_ms;
 };
-/* Keeps `in_flight` workflows of a type running for the duration; wait false: only starts them. */
-tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, int in_flight, bool wait,
+enum tl_bench_kind {
+    TL_BENCH_RUNS,    /* workflows from start to close event */
+    TL_BENCH_STARTS,  /* starts alone */
+    TL_BENCH_SIGNALS, /* signals to one open workflow for each slot */
+    TL_BENCH_QUERIES
+};
+/* Keeps in_flight calls or workflows of a type under way for the duration. */
+tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_bench_kind kind,
                         struct tl_bench_load *out, struct tl_error *err) TL_MUST_USE;
+
+/* Unary calls a second between our own gRPC client and server that does nothing: what the transport
+ * itself can carry. */
+tl_rc tl_bench_echo(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
 
 /* Memory of blocked runs, and replay speed. */
 tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;

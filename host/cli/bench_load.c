@@ -1,9 +1,11 @@
-/* The load generator: a fixed number of slots, each starts a workflow, waits for its close event with
- * a long poll, and starts the next. Calls are asynchronous; replies come through one inbox. */
+/* The load generator: a fixed number of slots, each with one call under way: it starts a workflow, waits for
+ * its close event with a long poll, and starts the next; or it signals or queries a workflow of its own
+ * again and again. Calls are asynchronous; replies come through one inbox. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/inbox.h"
 #include "base/list.h"
@@ -16,7 +18,7 @@
 struct load {
     struct tl_bench *bench;
     const char *type;
-    bool wait;
+    enum tl_bench_kind kind;
     struct tl_inbox inbox;
     uint64_t next_id, completed, failed;
     int64_t end_ns;
@@ -29,7 +31,7 @@ struct slot {
     struct load *load;
     int64_t begun_ns;
     char id[48];
-    bool waiting; /* for the close event */
+    enum { STARTING, WAITING, ACTING, ENDING } step;
     struct tl_rpc_call *call;
 };
 
@@ -67,14 +69,15 @@ static void start(struct slot *s)
     tp_ws__start_workflow_execution_request__init(&request);
     tp_common__workflow_type__init(&type);
     tp_tq__task_queue__init(&queue);
-    snprintf(s->id, sizeof s->id, "%s-%llu", l->type, (unsigned long long)l->next_id++);
+    snprintf(s->id, sizeof s->id, "%s-%ld-%llu", l->type, (long)getpid(),
+             (unsigned long long)l->next_id++);
     type.name = (char *)(uintptr_t)l->type;
     queue.name = (char *)(uintptr_t) "bench";
     request.workflow_id = s->id;
     request.workflow_type = &type;
     request.task_queue = &queue;
     s->begun_ns = mono();
-    s->waiting = false;
+    s->step = STARTING;
     submit(s, TL_M_StartWorkflowExecution, &request, 10 * TL_NS_PER_S);
 }
 
@@ -89,7 +92,7 @@ static void await_close(struct slot *s)
     request.wait_new_event = 1;
     request.history_event_filter_type =
         (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
-    s->waiting = true;
+    s->step = WAITING;
     submit(s, TL_M_GetWorkflowExecutionHistory, &request, 30 * TL_NS_PER_S);
 }
 
@@ -109,27 +112,101 @@ static bool has_event(const struct tl_rpc_result *res)
     return res->body.n > 2 && res->body.p[0] == 0x0a && res->body.p[1] != 0;
 }
 
-static void advance(struct slot *s, struct tl_rpc_result *res)
+static void act(struct slot *s)
+{
+    TpCommon__WorkflowExecution execution;
+    tp_common__workflow_execution__init(&execution);
+    execution.workflow_id = s->id;
+    s->begun_ns = mono();
+    s->step = ACTING;
+    if (s->load->kind == TL_BENCH_SIGNALS) {
+        TpWs__SignalWorkflowExecutionRequest request;
+        tp_ws__signal_workflow_execution_request__init(&request);
+        request.workflow_execution = &execution;
+        request.signal_name = (char *)(uintptr_t) "add";
+        submit(s, TL_M_SignalWorkflowExecution, &request, 10 * TL_NS_PER_S);
+    } else {
+        TpWs__QueryWorkflowRequest request;
+        TpQuery__WorkflowQuery query;
+        tp_ws__query_workflow_request__init(&request);
+        tp_query__workflow_query__init(&query);
+        request.execution = &execution;
+        request.query = &query;
+        query.query_type = (char *)(uintptr_t) "count";
+        submit(s, TL_M_QueryWorkflow, &request, 10 * TL_NS_PER_S);
+    }
+}
+
+static void terminate(struct slot *s)
+{
+    TpWs__TerminateWorkflowExecutionRequest request;
+    TpCommon__WorkflowExecution execution;
+    tp_ws__terminate_workflow_execution_request__init(&request);
+    tp_common__workflow_execution__init(&execution);
+    execution.workflow_id = s->id;
+    request.workflow_execution = &execution;
+    s->step = ENDING;
+    submit(s, TL_M_TerminateWorkflowExecution, &request, 10 * TL_NS_PER_S);
+}
+
+static void next_start(struct slot *s)
+{
+    if (mono() < s->load->end_ns) {
+        start(s);
+    }
+}
+
+/* What a slot does after a call of its that went well. */
+static void advance(struct slot *s, const struct tl_rpc_result *res)
+{
+    struct load *l = s->load;
+    switch (s->step) {
+    case STARTING:
+        if (l->kind == TL_BENCH_RUNS) {
+            await_close(s);
+        } else if (l->kind == TL_BENCH_STARTS) {
+            record(s);
+            next_start(s);
+        } else {
+            act(s);
+        }
+        break;
+    case WAITING:
+        if (has_event(res)) {
+            record(s);
+            next_start(s);
+        } else {
+            await_close(s);
+        }
+        break;
+    case ACTING:
+        record(s);
+        if (mono() < l->end_ns) {
+            act(s);
+        } else {
+            terminate(s);
+        }
+        break;
+    case ENDING:
+        break;
+    }
+}
+
+static void take_result(struct slot *s, struct tl_rpc_result *res)
 {
     struct load *l = s->load;
     l->busy--;
     tl_rpc_call_release(s->call);
     s->call = NULL;
-    if (res->status != 0) {
-        if (l->failed++ == 0) {
-            fprintf(stderr, "temporal-lua: bench: %.*s\n", TL_STR_FMT(res->message));
-        }
-    } else if (!s->waiting && l->wait) {
-        await_close(s);
+    if (res->status == 0) {
+        advance(s, res);
         return;
-    } else if (s->waiting && !has_event(res)) {
-        await_close(s);
-        return;
-    } else {
-        record(s);
     }
-    if (mono() < l->end_ns) {
-        start(s);
+    if (l->failed++ == 0) {
+        fprintf(stderr, "temporal-lua: bench: %.*s\n", TL_STR_FMT(res->message));
+    }
+    if (s->step == STARTING || s->step == WAITING) {
+        next_start(s);
     }
 }
 
@@ -147,6 +224,26 @@ static double cpu_seconds(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+/* User and system time of another process so far; 0 when it cannot be read. */
+static double process_cpu_seconds(int64_t pid)
+{
+    char path[64], line[1024] = "";
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    FILE *f = pid > 0 ? fopen(path, "r") : NULL;
+    if (!f) {
+        return 0;
+    }
+    /* The name in brackets may hold anything; what counts comes after the last one. */
+    const char *rest = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+    fclose(f);
+    if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                        &system) != 2) {
+        return 0;
+    }
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
 static void drain(struct load *l)
 {
     while (l->busy > 0) {
@@ -154,7 +251,7 @@ static void drain(struct load *l)
         while (m) {
             struct tl_msg *next = m->next;
             struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
-            advance(res->ud, res);
+            take_result(res->ud, res);
             tl_rpc_result_free(res);
             m = next;
         }
@@ -176,16 +273,17 @@ static void summarise(struct load *l, int64_t began_ns, double cpu, struct tl_be
     };
 }
 
-tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, int in_flight, bool wait,
+tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_bench_kind kind,
                         struct tl_bench_load *out, struct tl_error *err)
 {
+    int in_flight = b->in_flight;
     static uint64_t ids; /* workflow ids are new in every figure of one process */
-    struct load l = {.bench = b, .type = workflow_type, .wait = wait, .next_id = ids};
+    struct load l = {.bench = b, .type = workflow_type, .kind = kind, .next_id = ids};
     struct slot *slots = TL_NEW_ARRAY(struct slot, (size_t)in_flight);
     tl_inbox_init(&l.inbox, (size_t)in_flight * 2);
     l.latencies_ms = TL_NEW_ARRAY(float, LATENCIES_MAX);
     int64_t began_ns = mono();
-    double cpu = cpu_seconds();
+    double cpu = cpu_seconds(), server_cpu = process_cpu_seconds(b->server_pid);
     l.end_ns = began_ns + b->duration_ns;
     for (int i = 0; i < in_flight; i++) {
         slots[i].load = &l;
@@ -193,6 +291,10 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, int in_fl
     }
     drain(&l);
     summarise(&l, began_ns, cpu_seconds() - cpu, out);
+    if (b->server_pid && out->completed) {
+        double used = process_cpu_seconds(b->server_pid) - server_cpu;
+        out->server_cpu_us_each = used * 1e6 / (double)out->completed;
+    }
     ids = l.next_id;
     tl_inbox_deinit(&l.inbox);
     tl_mem_free(l.latencies_ms);

@@ -15,8 +15,6 @@
 
 #define DENSITY_RUNS 10000
 #define REPLAY_ACTIVITIES 4000
-#define GO_RUN_BYTES 26000.0     /* Go SDK, RSS growth of a small open run */
-#define GO_REPLAY_EVENTS 69000.0 /* Go SDK, replayed events per second, its best */
 
 struct history {
     struct tl_arena *arena;
@@ -194,7 +192,7 @@ tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err)
         }
         double each = (double)(tl_bench_resident_bytes() - before) / (DENSITY_RUNS - 1);
         if (rc == TL_OK) {
-            tl_bench_figure(b, "blocked_run_rss", each, "bytes", "Go SDK", GO_RUN_BYTES, false);
+            tl_bench_figure(b, "blocked_run_rss", each, "bytes");
         }
     }
     for (int i = 0; i < made; i++) {
@@ -266,8 +264,7 @@ static tl_rc measure_replay(struct tl_bench *b, struct tl_bundle *bundle, struct
                 r[j - 1] = swap;
             }
         }
-        tl_bench_figure(b, kind ? "replay_from_bytes" : "replay_from_decoded", r[2], "events/s",
-                        "Go SDK (decoded)", GO_REPLAY_EVENTS, true);
+        tl_bench_figure(b, kind ? "replay_from_bytes" : "replay_from_decoded", r[2], "events/s");
     }
     tl_arena_deinit(&arena);
     return rc;

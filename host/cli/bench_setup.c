@@ -16,6 +16,16 @@ const char tl_bench_workflows[] =
     "    for i = 1, 3 do workflow.execute_activity('noop', options, i) end\n"
     "    return 3\n"
     "  end),\n"
+    "  workflow.define('ten', function()\n"
+    "    for i = 1, 10 do workflow.execute_activity('noop', options, i) end\n"
+    "    return 10\n"
+    "  end),\n"
+    "  workflow.define('waits', function()\n"
+    "    local n = 0\n"
+    "    workflow.set_signal_handler('add', function() n = n + 1 end)\n"
+    "    workflow.set_query_handler('count', function() return n end)\n"
+    "    workflow.wait_condition(function() return false end)\n"
+    "  end),\n"
     "  workflow.define('many', function(n)\n"
     "    local sum = 0\n"
     "    for i = 1, n do sum = sum + workflow.execute_activity('noop', options, i) end\n"
@@ -30,20 +40,10 @@ static void noop_activity(void *thread_state, void *ud, struct tl_activity *a)
     tl_activity_complete(a, a->task->input);
 }
 
-void tl_bench_figure(const struct tl_bench *b, const char *name, double value, const char *unit,
-                     const char *peer_text, double peer_value, bool higher_is_better)
+void tl_bench_figure(const struct tl_bench *b, const char *name, double value, const char *unit)
 {
-    double ratio = 0;
-    if (peer_value > 0 && value > 0) {
-        ratio = higher_is_better ? value / peer_value : peer_value / value;
-    }
     if (b->json) {
-        printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"peer\":\"%s\","
-               "\"peer_value\":%.6g,\"ratio\":%.4g}\n",
-               name, value, unit, peer_text, peer_value, ratio);
-    } else if (peer_value > 0) {
-        printf("%-34s %12.6g %-12s %s: %.6g, %.3g times better\n", name, value, unit, peer_text,
-               peer_value, ratio);
+        printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\"}\n", name, value, unit);
     } else {
         printf("%-34s %12.6g %s\n", name, value, unit);
     }

@@ -9,62 +9,72 @@
 
 int tl_cmd_bench(struct tl_cli *cli);
 
-#define DEV_SERVER_ONE 39.0    /* workflows/s of the official development server 1.5.1 */
-#define DEV_SERVER_START 268.0 /* starts/s */
-#define DEV_SERVER_NOOP_MS 50.0
-#define DEV_SERVER_READY_MS 215.0
-#define DEV_SERVER_IDLE_MB 145.0
-
-static tl_rc figure_noop(struct tl_bench *b, struct tl_error *err)
+/* Figures of one load: NAME_rate, and with `more` its latencies and CPU. */
+static tl_rc load_figures(struct tl_bench *b, const char *name, const char *unit, const char *type,
+                          enum tl_bench_kind kind, struct tl_error *err)
 {
     struct tl_bench_load load;
-    tl_rc rc = tl_bench_run_load(b, "noop", 1, true, &load, err);
-    if (rc == TL_OK) {
-        tl_bench_figure(b, "noop_p50_1_in_flight", load.p50_ms, "ms", "dev server",
-                        DEV_SERVER_NOOP_MS, false);
-        tl_bench_figure(b, "noop_p99_1_in_flight", load.p99_ms, "ms", "", 0, false);
+    char text[64];
+    tl_rc rc = tl_bench_run_load(b, type, kind, &load, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    const struct {
+        const char *suffix, *unit;
+        double value;
+    } rows[] = {
+        {"p50", "ms", load.p50_ms},
+        {"p99", "ms", load.p99_ms},
+        {"cpu", "us each", load.cpu_us_each},
+        {"server_cpu", "us each", load.server_cpu_us_each},
+        {"count", "", (double)load.completed},
+    };
+    tl_bench_figure(b, name, load.per_second, unit);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].value > 0) {
+            snprintf(text, sizeof text, "%s_%s", name, rows[i].suffix);
+            tl_bench_figure(b, text, rows[i].value, rows[i].unit);
+        }
     }
     return rc;
 }
 
-static tl_rc figure_workflow(struct tl_bench *b, struct tl_error *err)
-{
-    struct tl_bench_load load;
-    tl_rc rc = tl_bench_run_load(b, "one", b->in_flight, true, &load, err);
-    if (rc == TL_OK) {
-        tl_bench_figure(b, "one_activity_workflows", load.per_second, "workflows/s",
-                        "dev server 1.5.1", DEV_SERVER_ONE, true);
-        tl_bench_figure(b, "one_activity_p50", load.p50_ms, "ms", "", 0, false);
-        tl_bench_figure(b, "one_activity_p99", load.p99_ms, "ms", "", 0, false);
-        tl_bench_figure(b, "one_activity_cpu", load.cpu_us_each, "us/workflow", "", 0, false);
-        rc = tl_bench_run_load(b, "three", b->in_flight, true, &load, err);
+#define RUNS_FIGURE(name)                                                                          \
+    static tl_rc figure_##name(struct tl_bench *b, struct tl_error *err)                           \
+    {                                                                                              \
+        return load_figures(b, #name, "workflows/s", #name, TL_BENCH_RUNS, err);                   \
     }
-    if (rc == TL_OK) {
-        tl_bench_figure(b, "three_activity_workflows", load.per_second, "workflows/s", "", 0, true);
-    }
-    return rc;
-}
+RUNS_FIGURE(noop)
+RUNS_FIGURE(one)
+RUNS_FIGURE(three)
+RUNS_FIGURE(ten)
 
 static tl_rc figure_start(struct tl_bench *b, struct tl_error *err)
 {
-    struct tl_bench_load load;
-    tl_rc rc = tl_bench_run_load(b, "noop", b->in_flight, false, &load, err);
-    if (rc == TL_OK) {
-        tl_bench_figure(b, "starts", load.per_second, "starts/s", "dev server 1.5.1",
-                        DEV_SERVER_START, true);
-    }
-    return rc;
+    return load_figures(b, "starts", "starts/s", "noop", TL_BENCH_STARTS, err);
+}
+
+static tl_rc figure_signal(struct tl_bench *b, struct tl_error *err)
+{
+    return load_figures(b, "signals", "signals/s", "waits", TL_BENCH_SIGNALS, err);
+}
+
+static tl_rc figure_query(struct tl_bench *b, struct tl_error *err)
+{
+    return load_figures(b, "queries", "queries/s", "waits", TL_BENCH_QUERIES, err);
 }
 
 static tl_rc figure_idle(struct tl_bench *b, struct tl_error *err)
 {
     struct tl_bench_load load;
     int64_t duration_ns = b->duration_ns;
+    int in_flight = b->in_flight;
     b->duration_ns = 1;
-    tl_rc rc = tl_bench_run_load(b, "noop", 1, true, &load, err);
+    b->in_flight = 1;
+    tl_rc rc = tl_bench_run_load(b, "noop", TL_BENCH_RUNS, &load, err);
     b->duration_ns = duration_ns;
-    tl_bench_figure(b, "idle_rss", (double)tl_bench_resident_bytes() / 1e6, "MB", "dev server",
-                    DEV_SERVER_IDLE_MB, false);
+    b->in_flight = in_flight;
+    tl_bench_figure(b, "idle_rss", (double)tl_bench_resident_bytes() / 1e6, "MB");
     return rc;
 }
 
@@ -78,8 +88,13 @@ static const struct {
     // clang-format off
     {"idle", figure_idle, true},
     {"noop", figure_noop, true},
-    {"workflow", figure_workflow, true},
+    {"one", figure_one, true},
+    {"three", figure_three, true},
+    {"ten", figure_ten, true},
     {"start", figure_start, true},
+    {"signal", figure_signal, true},
+    {"query", figure_query, true},
+    {"echo", tl_bench_echo, false},
     {"density", tl_bench_density, false},
     {"replay", tl_bench_replay, false},
     // clang-format on
@@ -112,7 +127,7 @@ static tl_rc run_with_server(struct tl_bench *b, const char *db, figure_fn run, 
     tl_rc rc = tl_bench_open(b, db, err);
     if (rc == TL_OK && tell_ready) {
         double ms = (double)(tl_world_mono_ns(tl_world_real()) - began) / 1e6;
-        tl_bench_figure(b, "ready", ms, "ms", "dev server", DEV_SERVER_READY_MS, false);
+        tl_bench_figure(b, "ready", ms, "ms");
     }
     if (rc == TL_OK) {
         rc = run(b, err);
@@ -145,6 +160,7 @@ int tl_cmd_bench(struct tl_cli *cli)
         .json = tl_cli_flag(cli, "json"),
         .duration_ns = tl_cli_duration_ns(cli, "duration"),
         .in_flight = (int)tl_cli_integer(cli, "in-flight"),
+        .server_pid = tl_cli_integer(cli, "server-pid"),
     };
     char db[64];
     int code = check_names(only);

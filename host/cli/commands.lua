@@ -369,12 +369,19 @@ return {
         name = "in-flight",
         kind = "integer",
         default = "64",
-        help = "Workflows kept running at once",
+        help = "Workflows or calls under way at once",
       },
       {
         name = "only",
         kind = "strings",
-        help = "Only these figures: workflow, noop, start, idle, density, replay (may be repeated)",
+        help = "Only these figures: idle, noop, one, three, ten, start, signal, query, echo, density, replay"
+          .. " (may be repeated)",
+      },
+      {
+        name = "server-pid",
+        kind = "integer",
+        default = "0",
+        help = "Process of the server at --address, whose CPU time is told too",
       },
       db,
     },

@@ -188,6 +188,15 @@ tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e,
     return rc;
 }
 
+/* A worker of the Go SDK that is told of tasks in its sticky queue polls only that until an answer tells of
+ * none. What polls on their way will take in a moment is no backlog: were it told, the last answer to
+ * come could be one that does, and nobody would poll the normal queue for a minute. */
+static int64_t backlog_hint(const struct tl_match_queue_info *info, int64_t now_ns)
+{
+    bool waits = info->oldest_ns > 0 && now_ns - info->oldest_ns >= TL_NS_PER_S;
+    return waits ? (int64_t)info->backlog : 0;
+}
+
 /* False when the task is stale: the poll is to look for another. */
 static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
                                 struct tl_arena *arena)
@@ -228,7 +237,7 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
         struct tl_match_key key = poll_key(p, &r);
         struct tl_match_queue_info info;
         tl_match_queue_info(&s->matcher, &key, &info);
-        resp.backlog_count_hint = (int64_t)info.backlog;
+        resp.backlog_count_hint = backlog_hint(&info, tl_engine_now(s));
         rc = tl_reply_message(s, rpc, e->seq, &resp, &d, &err);
     }
     if (rc != TL_OK) {

@@ -198,7 +198,11 @@ run_short_machines() {
 # TEMPORAL_LUA_PYTHON names; without the package every case counts as skipped, and a run of which nothing passed fails.
 run_interop_suite() {
     local python=${TEMPORAL_LUA_PYTHON:-python3}
-    command -v "$python" >/dev/null || die "there is no $python: set TEMPORAL_LUA_PYTHON"
+    if ! command -v "$python" >/dev/null; then
+        skip_tap interop "there is no $python"
+        count_tap interop
+        return
+    fi
     run_tap interop "$python" spec/interop/python_check.py build/temporal-lua
     count_tap interop
 }
@@ -245,19 +249,40 @@ run_real_server_suite() {
 
 # The same requests to both servers, answers compared; it rewrites the page of results in the build folder.
 run_answers_suite() {
-    run_tap answers "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/answers.py build/temporal-lua \
-        --page build/COMPARISON.md
+    local python=${TEMPORAL_LUA_PYTHON:-python3}
+    if command -v "$python" >/dev/null; then
+        run_tap answers "$python" spec/interop/answers.py build/temporal-lua --page build/COMPARISON.md
+    else
+        skip_tap answers "there is no $python"
+    fi
     count_tap answers
+}
+
+# The official command line beside ours, on both servers.
+run_cli_suite() {
+    if command -v python3 >/dev/null; then
+        run_tap official_cli python3 spec/interop/cli_check.py build/temporal-lua
+    else
+        skip_tap official_cli 'there is no python3'
+    fi
+    count_tap official_cli
+}
+
+# Every peer, one after the other: what is not installed counts as skipped, what is and does not start as failed.
+run_peers() {
+    selected interop || return 0
+    run_interop_suite
+    run_reflection_suite
+    run_go_suite
+    run_real_server_suite
+    run_answers_suite
+    run_cli_suite
 }
 
 run_interop() {
     build release
     open_work
-    phase 'Python SDK' run_interop_suite
-    phase 'reflection' run_reflection_suite
-    phase 'Go SDK' run_go_suite
-    phase 'real server' run_real_server_suite
-    phase 'answers' run_answers_suite
+    phase 'peers' run_peers
     report
 }
 
@@ -281,6 +306,7 @@ run_tests() {
     phase 'unit tests' run_units build
     phase 'specs' run_specs build
     phase 'simulation and torture' run_short_machines
+    phase 'peers' run_peers
     report
 }
 

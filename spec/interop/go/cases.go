@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -26,6 +28,7 @@ var cases = []checkCase{
 	{"activity retries", caseRetries},
 	{"failures keep type, cause and details", caseFailures},
 	{"cancellation reaches the activity", caseCancellation},
+	{"many workflows at once, none waits for a poll", caseMany},
 	{"continue as new", caseContinueAsNew},
 	{"version, side effect and local activity", caseMarkers},
 	{"activity completed by token and by id", caseLeftOpen},
@@ -93,6 +96,36 @@ func caseCancellation(e *environment) {
 	lock.Lock()
 	defer lock.Unlock()
 	equal(heartbeats, []string{"cancelled"})
+}
+
+// Its worker has two kinds of queue to poll; what our answers tell it must not keep it from one of them.
+func caseMany(e *environment) {
+	w := newWorker(e.client, "many")
+	must(w.Start())
+	defer w.Stop()
+	var group sync.WaitGroup
+	problems := make(chan error, 64)
+	for slot := range 64 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for i := range 6 {
+				h, err := e.client.ExecuteWorkflow(e, client.StartWorkflowOptions{
+					ID: fmt.Sprintf("many-%d-%d", slot, i), TaskQueue: "many", WorkflowExecutionTimeout: 20 * time.Second,
+				}, "steps", 1)
+				if err == nil {
+					err = h.Get(e, nil)
+				}
+				if err != nil {
+					problems <- err
+					return
+				}
+			}
+		}()
+	}
+	group.Wait()
+	close(problems)
+	must(<-problems)
 }
 
 func caseContinueAsNew(e *environment) {

@@ -58,8 +58,7 @@ func load(address string, args []string) int {
 		MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentActivityTaskPollers: 8,
 	})
 	w.RegisterWorkflowWithOptions(steps, workflow.RegisterOptions{Name: "steps"})
-	w.RegisterActivityWithOptions(func(_ context.Context, n int) (int, error) { return n, nil },
-		activity.RegisterOptions{Name: "same"})
+	w.RegisterActivityWithOptions(same, activity.RegisterOptions{Name: "same"})
 	if err := w.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

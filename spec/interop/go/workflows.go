@@ -157,6 +157,8 @@ var (
 	openTokens = make(chan []byte, 1)
 )
 
+func same(_ context.Context, n int) (int, error) { return n, nil }
+
 func greet(_ context.Context, name string) (string, error) { return "hello, " + name, nil }
 
 func join(_ context.Context, a, b string) (string, error) { return a + ", " + b, nil }
@@ -201,7 +203,7 @@ type registry interface {
 func registerWorkflows(r registry) {
 	for name, fn := range map[string]any{
 		"everything": everything, "retries": retries, "fails": fails, "cancelsActivity": cancelsActivity,
-		"countsDown": countsDown, "markers": markers, "leavesOpen": leavesOpen, "plain": plain,
+		"countsDown": countsDown, "markers": markers, "leavesOpen": leavesOpen, "plain": plain, "steps": steps,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}
@@ -214,7 +216,7 @@ type activityRegistry interface {
 func registerActivities(r activityRegistry) {
 	for name, fn := range map[string]any{
 		"greet": greet, "join": join, "fails_twice": failsTwice, "never_good": neverGood,
-		"waits_for_cancel": waitsForCancel, "left_open": leftOpen,
+		"waits_for_cancel": waitsForCancel, "left_open": leftOpen, "same": same,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
