@@ -2,9 +2,9 @@
  * (commands) comes out. The engine calls struct tl_lang; nothing else is shared.
  *
  * Invariants: jobs are in the order init, what markers say (patches, versions, side effects), random
- * seed, signals, other resolutions; ends of local activities and queries
- * are in an activation of their own. Commands are in call order. Timers and activities are numbered
- * by the language, each kind from 1 upwards without reuse.
+ * seed, signals, other resolutions; ends of local activities and queries are in an activation of their
+ * own. Commands are in call order. Timers, activities, children, and signals and cancellations of other
+ * runs are numbered by the language, each kind from 1 upwards without reuse.
  * Ownership: everything an activation points to, and everything a completion holds, lives in
  * activation->arena (or in the task's decoded history) and is gone when the next activation of the
  * run begins; whoever needs it longer copies it.
@@ -39,6 +39,10 @@ enum tl_job_type {
     TL_JOB_TIMER_FIRED,
     TL_JOB_ACTIVITY_RESOLVED,
     TL_JOB_LOCAL_ACTIVITY_RESOLVED, /* activity; in an activation without other jobs */
+    TL_JOB_CHILD_STARTED,           /* or it will never start */
+    TL_JOB_CHILD_RESOLVED, /* may come without CHILD_STARTED: cancelled while it was being started */
+    TL_JOB_SIGNAL_EXTERNAL_RESOLVED,
+    TL_JOB_CANCEL_EXTERNAL_RESOLVED,
     TL_JOB_QUERY,
 };
 
@@ -47,6 +51,18 @@ enum tl_activity_status {
     TL_ACTIVITY_FAILED,    /* failure: ActivityFailureInfo around what went wrong or a timeout */
     TL_ACTIVITY_CANCELED,  /* failure: ActivityFailureInfo; its cause is a CanceledFailureInfo */
     TL_ACTIVITY_BACKOFF,   /* local ones: start a timer of backoff_ns, then schedule it again */
+};
+
+enum tl_child_start {
+    TL_CHILD_STARTED,        /* run_id */
+    TL_CHILD_NOT_STARTED,    /* failure: its cause tells why (an id in use, an unknown namespace) */
+    TL_CHILD_START_CANCELED, /* failure: cancelled before its command was sent */
+};
+
+enum tl_child_status {
+    TL_CHILD_COMPLETED, /* result */
+    TL_CHILD_FAILED,    /* failure: ChildWorkflowExecutionFailureInfo around what ended it */
+    TL_CHILD_CANCELED,  /* failure: the same; its cause is a CanceledFailureInfo */
 };
 
 struct tl_job {
@@ -88,6 +104,22 @@ struct tl_job {
             int64_t backoff_ns, original_schedule_ns;
         } activity;
         struct {
+            uint32_t seq;
+            enum tl_child_start status;
+            struct tl_str run_id;
+            const TpFailure__Failure *failure; /* NULL when started */
+        } child_started;
+        struct {
+            uint32_t seq;
+            enum tl_child_status status;
+            const TpCommon__Payloads *result;  /* may be NULL */
+            const TpFailure__Failure *failure; /* NULL when completed */
+        } child;
+        struct {
+            uint32_t seq;
+            const TpFailure__Failure *failure; /* NULL: delivered */
+        } external;                            /* both kinds */
+        struct {
             struct tl_str id; /* "" = the task's direct query */
             const TpQuery__WorkflowQuery *query;
         } query;
@@ -114,16 +146,21 @@ struct tl_activation {
 /* --- commands --------------------------------------------------------------------------------- */
 
 enum tl_cmd_type {
-    TL_CMD_START_TIMER,              /* attrs: StartTimer; seq */
-    TL_CMD_CANCEL_TIMER,             /* seq */
-    TL_CMD_SCHEDULE_ACTIVITY,        /* attrs: ScheduleActivityTask; seq; cancellation */
-    TL_CMD_REQUEST_CANCEL_ACTIVITY,  /* seq */
-    TL_CMD_COMPLETE,                 /* attrs: CompleteWorkflowExecution */
-    TL_CMD_FAIL,                     /* attrs: FailWorkflowExecution */
-    TL_CMD_CANCEL,                   /* attrs: CancelWorkflowExecution */
-    TL_CMD_CONTINUE_AS_NEW,          /* attrs: ContinueAsNewWorkflowExecution */
-    TL_CMD_SET_PATCH,                /* patch */
-    TL_CMD_QUERY_RESULT,             /* query */
+    TL_CMD_START_TIMER,             /* attrs: StartTimer; seq */
+    TL_CMD_CANCEL_TIMER,            /* seq */
+    TL_CMD_SCHEDULE_ACTIVITY,       /* attrs: ScheduleActivityTask; seq; cancellation */
+    TL_CMD_REQUEST_CANCEL_ACTIVITY, /* seq */
+    TL_CMD_START_CHILD,             /* attrs: StartChildWorkflowExecution; seq; cancellation */
+    TL_CMD_CANCEL_CHILD,            /* seq; u.reason */
+    TL_CMD_SIGNAL_EXTERNAL,         /* attrs: SignalExternalWorkflowExecution; seq */
+    TL_CMD_CANCEL_SIGNAL,   /* seq: of a signal; one that was sent already is not called back */
+    TL_CMD_CANCEL_EXTERNAL, /* attrs: RequestCancelExternalWorkflowExecution; seq */
+    TL_CMD_COMPLETE,        /* attrs: CompleteWorkflowExecution */
+    TL_CMD_FAIL,            /* attrs: FailWorkflowExecution */
+    TL_CMD_CANCEL,          /* attrs: CancelWorkflowExecution */
+    TL_CMD_CONTINUE_AS_NEW, /* attrs: ContinueAsNewWorkflowExecution */
+    TL_CMD_SET_PATCH,       /* patch */
+    TL_CMD_QUERY_RESULT,    /* query */
     TL_CMD_UPSERT_SEARCH_ATTRIBUTES, /* attrs: UpsertWorkflowSearchAttributes */
     TL_CMD_MODIFY_PROPERTIES,        /* attrs: ModifyWorkflowProperties */
     TL_CMD_SCHEDULE_LOCAL_ACTIVITY,  /* local; seq; cancellation */
@@ -132,11 +169,12 @@ enum tl_cmd_type {
     TL_CMD_COUNT,
 };
 
-/* What happens when an activity is cancelled by the workflow. */
+/* What happens when an activity or a child is cancelled by the workflow. */
 enum tl_cancellation_type {
-    TL_CANCEL_TRY,     /* request it and resolve as canceled at once */
-    TL_CANCEL_WAIT,    /* request it and wait for the activity's end */
-    TL_CANCEL_ABANDON, /* request nothing, resolve as canceled at once */
+    TL_CANCEL_TRY,            /* request it and resolve as canceled at once */
+    TL_CANCEL_WAIT,           /* request it and wait for the end */
+    TL_CANCEL_ABANDON,        /* request nothing, resolve as canceled at once */
+    TL_CANCEL_WAIT_REQUESTED, /* children: request it, resolve when the server has passed it on */
 };
 
 /* A local activity: run by the worker of the workflow task, recorded as a marker when it has ended.
@@ -175,6 +213,7 @@ struct tl_cmd {
             struct tl_str error;               /* failed: message ... */
             const TpFailure__Failure *failure; /* ... and failure; NULL: answered */
         } query;
+        struct tl_str reason; /* why a child is cancelled; may be empty */
     } u;
     struct tl_str where; /* "file:line" of the call, for reports; may be empty */
 };

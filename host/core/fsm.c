@@ -15,10 +15,14 @@ tl_rc tl_fsm_apply(const struct tl_fsm *fsm, struct tl_run *run, struct tl_machi
                             fsm->states[machine->state]);
     }
     if (edge->action) {
+        /* An action may add machines, which moves the slots. */
+        bool in_slot = machine->kind != TL_MACHINE_TASK;
+        size_t slot = in_slot ? (size_t)(machine - run->machines) : 0;
         tl_rc rc = edge->action(run, machine, input, err);
         if (rc != TL_OK) {
             return rc;
         }
+        machine = in_slot ? &run->machines[slot] : machine;
     }
     uint8_t next = (uint8_t)(edge->next - 1);
     if (run->trace) {
@@ -35,8 +39,10 @@ tl_rc tl_fsm_apply(const struct tl_fsm *fsm, struct tl_run *run, struct tl_machi
 
 const struct tl_fsm *tl_fsm_at(unsigned index)
 {
-    static const struct tl_fsm *const all[] = {&tl_task_fsm,   &tl_timer_fsm, &tl_activity_fsm,
-                                               &tl_oneway_fsm, &tl_patch_fsm, &tl_close_fsm,
-                                               &tl_local_fsm};
+    static const struct tl_fsm *const all[] = {
+        &tl_task_fsm,   &tl_timer_fsm,           &tl_activity_fsm,
+        &tl_oneway_fsm, &tl_patch_fsm,           &tl_close_fsm,
+        &tl_child_fsm,  &tl_signal_external_fsm, &tl_cancel_external_fsm,
+        &tl_local_fsm};
     return index < sizeof(all) / sizeof(all[0]) ? all[index] : NULL;
 }

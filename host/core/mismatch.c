@@ -57,6 +57,19 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         side.name = tl_str(a->workflow_type ? a->workflow_type->name : "");
         break;
     }
+    case EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: {
+        const TpHistory__SignalExternalWorkflowExecutionInitiatedEventAttributes *a =
+            event->signal_external_workflow_execution_initiated_event_attributes;
+        side.id = tl_str(a->workflow_execution ? a->workflow_execution->workflow_id : "");
+        side.name = tl_str(a->signal_name);
+        break;
+    }
+    case EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED: {
+        const TpHistory__RequestCancelExternalWorkflowExecutionInitiatedEventAttributes *a =
+            event->request_cancel_external_workflow_execution_initiated_event_attributes;
+        side.id = tl_str(a->workflow_execution ? a->workflow_execution->workflow_id : "");
+        break;
+    }
     default:
         break;
     }

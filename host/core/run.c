@@ -111,6 +111,8 @@ void tl_run_free(struct tl_run *run)
     tl_mem_free(run->timers.entries);
     tl_mem_free(run->activities.entries);
     tl_mem_free(run->locals.entries);
+    tl_mem_free(run->children.entries);
+    tl_mem_free(run->signals.entries);
     tl_mem_free(run->by_event.entries);
     tl_mem_free(run->outgoing);
     tl_mem_free(run->bodies);
@@ -158,7 +160,8 @@ int64_t tl_run_task_timeout_ns(const struct tl_run *run)
 
 size_t tl_run_pending_count(const struct tl_run *run)
 {
-    return run->timers.live + run->activities.live + run->locals.live;
+    return run->timers.live + run->activities.live + run->locals.live + run->children.live +
+           run->signals.live;
 }
 
 size_t tl_run_bytes(const struct tl_run *run)
@@ -166,17 +169,14 @@ size_t tl_run_bytes(const struct tl_run *run)
     size_t bytes = sizeof(*run) + run->run_id.n + run->workflow_id.n + run->workflow_type.n +
                    run->sdk_name.n + run->sdk_version.n + 1;
     bytes += run->machine_cap * sizeof(*run->machines);
-    bytes += (run->timers.cap + run->activities.cap + run->locals.cap + run->by_event.cap) *
+    bytes += (run->timers.cap + run->activities.cap + run->locals.cap + run->children.cap +
+              run->signals.cap + run->by_event.cap) *
              sizeof(struct tl_slot_entry);
     bytes += run->outgoing_cap * sizeof(*run->outgoing) + run->patch_cap * sizeof(*run->patches);
     bytes +=
         run->inherited.memo.n + run->inherited.search_attributes.n + run->inherited.retry_policy.n;
     for (uint32_t i = 0; i < run->machine_cap; i++) {
-        const struct tl_machine *machine = &run->machines[i];
-        if (machine->text) {
-            size_t first = strlen(machine->text) + 1;
-            bytes += first + strlen(machine->text + first) + 1;
-        }
+        bytes += tl_machine_text_bytes(&run->machines[i]);
     }
     bytes += run->local_cap * sizeof(*run->local_list);
     for (uint32_t i = 0; i < run->local_count; i++) {
@@ -259,6 +259,10 @@ static unsigned rank(enum tl_job_type type)
     case TL_JOB_CANCEL:
     case TL_JOB_TIMER_FIRED:
     case TL_JOB_ACTIVITY_RESOLVED:
+    case TL_JOB_CHILD_STARTED:
+    case TL_JOB_CHILD_RESOLVED:
+    case TL_JOB_SIGNAL_EXTERNAL_RESOLVED:
+    case TL_JOB_CANCEL_EXTERNAL_RESOLVED:
         return 4;
     case TL_JOB_LOCAL_ACTIVITY_RESOLVED:
         return 5;

@@ -30,9 +30,15 @@ static tl_rc machine_event(struct tl_run *run, struct tl_machine *machine,
     static tl_rc (*const apply[TL_MACHINE_COUNT])(struct tl_run *, struct tl_machine *,
                                                   const TpHistory__HistoryEvent *,
                                                   struct tl_error *) = {
-        [TL_MACHINE_TIMER] = tl_timer_event,   [TL_MACHINE_ACTIVITY] = tl_activity_event,
-        [TL_MACHINE_ONEWAY] = tl_oneway_event, [TL_MACHINE_PATCH] = tl_patch_event,
-        [TL_MACHINE_CLOSE] = tl_close_event,   [TL_MACHINE_LOCAL] = tl_local_event,
+        [TL_MACHINE_TIMER] = tl_timer_event,
+        [TL_MACHINE_ACTIVITY] = tl_activity_event,
+        [TL_MACHINE_ONEWAY] = tl_oneway_event,
+        [TL_MACHINE_PATCH] = tl_patch_event,
+        [TL_MACHINE_CLOSE] = tl_close_event,
+        [TL_MACHINE_LOCAL] = tl_local_event,
+        [TL_MACHINE_CHILD] = tl_child_event,
+        [TL_MACHINE_SIGNAL_EXTERNAL] = tl_signal_external_event,
+        [TL_MACHINE_CANCEL_EXTERNAL] = tl_cancel_external_event,
     };
     return apply[machine->kind](run, machine, event, err);
 }

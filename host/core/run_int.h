@@ -24,17 +24,24 @@ enum tl_machine_kind {
     TL_MACHINE_PATCH,
     TL_MACHINE_CLOSE,
     TL_MACHINE_LOCAL,
+    TL_MACHINE_CHILD,
+    TL_MACHINE_SIGNAL_EXTERNAL,
+    TL_MACHINE_CANCEL_EXTERNAL,
     TL_MACHINE_COUNT,
 };
 
 struct tl_machine {
     uint8_t kind;         /* enum tl_machine_kind; NONE: a free slot */
     uint8_t state;        /* written by tl_fsm_apply only */
-    uint8_t cancellation; /* activity: enum tl_cancellation_type */
+    uint8_t cancellation; /* activity, child: enum tl_cancellation_type */
     bool dropped;         /* cancelled before its command was sent: the command goes too */
+    bool of_child;        /* cancellation of an external run: seq is a child's, who asked for it */
     uint32_t seq;         /* the language's number; patch: index in run->patches; next free slot */
     int64_t event_id;     /* of the initiating event; 0: not recorded yet */
-    char *text; /* owned: (local) activity "type\0id\0", timer "id\0", marker "name\0"; or NULL */
+    int64_t started_id;   /* child: of its started event; 0: none yet */
+    /* Owned, or NULL: tl_machine_text_count strings with their zeros: (local) activity type and id,
+     * timer id, marker name, child's type, id, namespace and run id, signal name and target, target. */
+    char *text;
 };
 
 /* What a machine is given with an event or a command. */
@@ -44,7 +51,7 @@ struct tl_fsm_input {
 };
 
 extern const struct tl_fsm tl_task_fsm, tl_timer_fsm, tl_activity_fsm, tl_oneway_fsm, tl_patch_fsm,
-    tl_close_fsm, tl_local_fsm;
+    tl_close_fsm, tl_local_fsm, tl_child_fsm, tl_signal_external_fsm, tl_cancel_external_fsm;
 
 /* Ordered by key, keys only ever appended in rising order: binary search, lazy deletion. */
 struct tl_slot_index {
@@ -138,9 +145,9 @@ struct tl_run {
     struct tl_machine workflow_task;
     struct tl_machine *machines; /* slots */
     uint32_t machine_cap, machine_live, machine_free;
-    struct tl_slot_index timers, activities, locals, by_event;
-    uint32_t timer_seq, activity_seq; /* highest seen */
-    uint32_t dropped_count;           /* machines whose unsent commands are to be swept */
+    struct tl_slot_index timers, activities, locals, children, signals, by_event;
+    uint32_t timer_seq, activity_seq, child_seq, signal_seq, cancel_seq; /* highest seen */
+    uint32_t dropped_count; /* machines whose unsent commands are to be swept */
 
     struct tl_outgoing *outgoing;
     struct tl_outgoing_body *bodies; /* parallel to outgoing; NULL between tasks */
@@ -208,11 +215,19 @@ void tl_core_sweep_commands(struct tl_run *run);
 /* Drops what lives only during a task and gives spare memory back. */
 void tl_core_trim(struct tl_run *run);
 
-/* A machine's text: activity id, timer id, marker name, patch id; *name gets an activity's type. */
+/* A machine's text: activity id, timer id, marker name, patch id, child's or target's workflow id;
+ * *name gets an activity's or child's type, a signal's name. */
 struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *machine,
                             char seq_text[static 16], struct tl_str *name);
 /* Copies "first\0second\0" as the machine's text; empty strings are fine. */
 void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct tl_str second);
+/* The same with n strings; they may borrow from the old text. */
+void tl_machine_set_texts(struct tl_machine *machine, const struct tl_str *strings, unsigned n);
+/* How many strings a kind of machine keeps, when it has a text; the one at index ("" without). */
+unsigned tl_machine_text_count(const struct tl_machine *machine);
+struct tl_str tl_machine_text(const struct tl_machine *machine, unsigned index);
+/* Bytes of the text with its zeros. */
+size_t tl_machine_text_bytes(const struct tl_machine *machine);
 
 /* --- jobs (run.c) ----------------------------------------------------------------------------- */
 
@@ -286,6 +301,11 @@ tl_rc tl_timer_start(struct tl_run *run, const struct tl_cmd *cmd, struct tl_err
 tl_rc tl_timer_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_activity_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_activity_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_child_start(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_child_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_signal_external_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_signal_external_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_cancel_external_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_local_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_local_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
@@ -306,6 +326,12 @@ tl_rc tl_oneway_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_err
 tl_rc tl_oneway_begin(struct tl_run *run, struct tl_machine *machine, const struct tl_cmd *cmd,
                       struct tl_error *err);
 
+/* Asks the server to cancel a child: the machine's number is the child's. */
+tl_rc tl_cancel_external_child(struct tl_run *run, uint32_t child_slot, const struct tl_cmd *cmd,
+                               struct tl_error *err);
+/* The server has passed the request on to the child with that number; it may be gone. */
+tl_rc tl_child_cancel_delivered(struct tl_run *run, uint32_t seq, struct tl_error *err);
+
 /* Applies a history event to a machine of that kind. */
 tl_rc tl_task_event(struct tl_run *run, const TpHistory__HistoryEvent *event, struct tl_error *err);
 tl_rc tl_timer_event(struct tl_run *run, struct tl_machine *machine,
@@ -320,6 +346,12 @@ tl_rc tl_close_event(struct tl_run *run, struct tl_machine *machine,
                      const TpHistory__HistoryEvent *event, struct tl_error *err);
 tl_rc tl_local_event(struct tl_run *run, struct tl_machine *machine,
                      const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_child_event(struct tl_run *run, struct tl_machine *machine,
+                     const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_signal_external_event(struct tl_run *run, struct tl_machine *machine,
+                               const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_cancel_external_event(struct tl_run *run, struct tl_machine *machine,
+                               const TpHistory__HistoryEvent *event, struct tl_error *err);
 
 /* patch_marker.c: the wire form of a patch, shared with the official core, and of a numbered
  * version, shared with Go. */

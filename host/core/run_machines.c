@@ -89,10 +89,12 @@ static void index_trim(struct tl_slot_index *ix)
 
 static struct tl_slot_index *index_of(struct tl_run *run, enum tl_machine_kind kind)
 {
-    return kind == TL_MACHINE_TIMER      ? &run->timers
-           : kind == TL_MACHINE_ACTIVITY ? &run->activities
-           : kind == TL_MACHINE_LOCAL    ? &run->locals
-                                         : NULL;
+    return kind == TL_MACHINE_TIMER             ? &run->timers
+           : kind == TL_MACHINE_ACTIVITY        ? &run->activities
+           : kind == TL_MACHINE_LOCAL           ? &run->locals
+           : kind == TL_MACHINE_CHILD           ? &run->children
+           : kind == TL_MACHINE_SIGNAL_EXTERNAL ? &run->signals
+                                                : NULL;
 }
 
 /* --- machines --------------------------------------------------------------------------------- */
@@ -174,10 +176,16 @@ void tl_core_record_event(struct tl_run *run, uint32_t slot, int64_t event_id)
 const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine)
 {
     static const struct tl_fsm *const fsms[TL_MACHINE_COUNT] = {
-        [TL_MACHINE_TASK] = &tl_task_fsm,         [TL_MACHINE_TIMER] = &tl_timer_fsm,
-        [TL_MACHINE_ACTIVITY] = &tl_activity_fsm, [TL_MACHINE_ONEWAY] = &tl_oneway_fsm,
-        [TL_MACHINE_LOCAL] = &tl_local_fsm,       [TL_MACHINE_PATCH] = &tl_patch_fsm,
+        [TL_MACHINE_TASK] = &tl_task_fsm,
+        [TL_MACHINE_TIMER] = &tl_timer_fsm,
+        [TL_MACHINE_ACTIVITY] = &tl_activity_fsm,
+        [TL_MACHINE_ONEWAY] = &tl_oneway_fsm,
+        [TL_MACHINE_LOCAL] = &tl_local_fsm,
+        [TL_MACHINE_PATCH] = &tl_patch_fsm,
         [TL_MACHINE_CLOSE] = &tl_close_fsm,
+        [TL_MACHINE_CHILD] = &tl_child_fsm,
+        [TL_MACHINE_SIGNAL_EXTERNAL] = &tl_signal_external_fsm,
+        [TL_MACHINE_CANCEL_EXTERNAL] = &tl_cancel_external_fsm,
     };
     return fsms[machine->kind];
 }
@@ -187,14 +195,19 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
 {
     struct tl_str id = {0};
     *name = (struct tl_str){0};
-    if (machine->kind == TL_MACHINE_PATCH) {
+    switch ((enum tl_machine_kind)machine->kind) {
+    case TL_MACHINE_PATCH:
         return tl_str(run->patches[machine->seq].id);
-    }
-    if (machine->kind == TL_MACHINE_ACTIVITY || machine->kind == TL_MACHINE_LOCAL) {
-        *name = tl_str(machine->text);
-        id = tl_str(machine->text + name->n + 1);
-    } else if (machine->text) {
-        id = tl_str(machine->text);
+    case TL_MACHINE_ACTIVITY:
+    case TL_MACHINE_LOCAL:
+    case TL_MACHINE_CHILD:
+    case TL_MACHINE_SIGNAL_EXTERNAL:
+        *name = tl_machine_text(machine, 0);
+        id = tl_machine_text(machine, 1);
+        break;
+    default:
+        id = tl_machine_text(machine, 0);
+        break;
     }
     if (id.n == 0 && (machine->kind == TL_MACHINE_ACTIVITY || machine->kind == TL_MACHINE_LOCAL ||
                       machine->kind == TL_MACHINE_TIMER)) {
@@ -204,17 +217,50 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
     return id;
 }
 
-void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct tl_str second)
+unsigned tl_machine_text_count(const struct tl_machine *machine)
 {
-    char *text = tl_mem_alloc(first.n + second.n + 2);
-    if (first.n) {
-        memcpy(text, first.p, first.n);
+    return machine->kind == TL_MACHINE_CHILD ? 4 : 2;
+}
+
+struct tl_str tl_machine_text(const struct tl_machine *machine, unsigned index)
+{
+    const char *text = machine->text;
+    if (!text) {
+        return (struct tl_str){0};
     }
-    if (second.n) {
-        memcpy(text + first.n + 1, second.p, second.n);
+    while (index-- > 0) {
+        text += strlen(text) + 1;
+    }
+    return tl_str(text);
+}
+
+size_t tl_machine_text_bytes(const struct tl_machine *machine)
+{
+    struct tl_str last = tl_machine_text(machine, tl_machine_text_count(machine) - 1);
+    return machine->text ? (size_t)(last.p - machine->text) + last.n + 1 : 0;
+}
+
+void tl_machine_set_texts(struct tl_machine *machine, const struct tl_str *strings, unsigned n)
+{
+    size_t bytes = 0, at = 0;
+    TL_ASSERT(n == tl_machine_text_count(machine));
+    for (unsigned i = 0; i < n; i++) {
+        bytes += strings[i].n + 1;
+    }
+    char *text = tl_mem_alloc(bytes);
+    for (unsigned i = 0; i < n; i++) {
+        if (strings[i].n) {
+            memcpy(text + at, strings[i].p, strings[i].n);
+        }
+        at += strings[i].n + 1;
     }
     tl_mem_free(machine->text); /* the new text may borrow from the old one */
     machine->text = text;
+}
+
+void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct tl_str second)
+{
+    tl_machine_set_texts(machine, (struct tl_str[]){first, second}, 2);
 }
 
 /* --- commands on their way -------------------------------------------------------------------- */
@@ -292,6 +338,8 @@ void tl_core_trim(struct tl_run *run)
     index_trim(&run->timers);
     index_trim(&run->activities);
     index_trim(&run->locals);
+    index_trim(&run->children);
+    index_trim(&run->signals);
     index_trim(&run->by_event);
     if (run->machine_live == 0 && run->machine_cap > 4) {
         tl_mem_free(run->machines);

@@ -51,6 +51,10 @@ enum tl_slot {
 enum tl_future_kind {
     TL_FUTURE_TIMER,
     TL_FUTURE_ACTIVITY,
+    TL_FUTURE_CHILD,       /* its end; user value 2 is its workflow id, 3 its run id once started */
+    TL_FUTURE_CHILD_START, /* the same number; its value is the future of the end */
+    TL_FUTURE_SIGNAL,      /* delivery to another run */
+    TL_FUTURE_CANCEL,      /* of another run, likewise */
     TL_FUTURE_FIBER,
     TL_FUTURE_USER, /* workflow.future, and the waiters of sync.h */
     TL_FUTURE_KIND_COUNT
@@ -73,12 +77,12 @@ struct tl_future {
     uint8_t kind, state;
     bool cancel_requested;
     bool several;         /* the result is a table.pack */
-    uint8_t cancellation; /* enum tl_cancellation_type, of activities */
+    uint8_t cancellation; /* enum tl_cancellation_type, of activities and children */
     bool local;           /* a local activity; a timer: its pause between two attempts */
     uint32_t attempt;     /* local, in a pause: the next one */
     uint32_t timer_seq;   /* local: the timer of its pause; 0: none */
     int64_t original_schedule_ns;
-    uint32_t seq;        /* timer or activity number, or fiber number */
+    uint32_t seq;        /* number among those of its kind */
     uint64_t done_order; /* position among the resolved */
     struct tl_wait *waits;
 };
@@ -197,7 +201,8 @@ struct tl_lua_run {
     struct tl_fiber *ready, *ready_last;
     struct tl_fiber *fibers, *fibers_last;
     struct tl_fiber *conds, *conds_last;
-    uint32_t fiber_seq, timer_seq, activity_seq, user_seq;
+    uint32_t fiber_seq;
+    uint32_t future_seq[TL_FUTURE_KIND_COUNT]; /* highest numbers given */
     uint64_t done_seq;
     uint32_t handlers_running;     /* fibers of signal handlers */
     uint32_t id_seq, query_id_seq; /* of tostring */
@@ -287,6 +292,9 @@ void tl_fiber_push(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f);
 /* Asks for cancellation: raised at the await it is in, or at its next one. */
 void tl_fiber_cancel(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f);
 void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *future);
+/* The same; the reason goes to a child, others have no use for it. */
+void tl_future_cancel_because(lua_State *L, struct tl_lua_run *run, struct tl_future *future,
+                              struct tl_str reason);
 /* Resolves with n values on top of L (popped); failed: one value, the error. */
 void tl_future_resolve(lua_State *L, struct tl_lua_run *run, struct tl_future *future, bool failed,
                        int n);

@@ -123,6 +123,87 @@ static void apply_activity(struct tl_lua_run *run, const struct tl_job *job)
     tl_future_resolve(L, run, future, true, 1);
 }
 
+static void push_failure(lua_State *L, const TpFailure__Failure *failure, const char *otherwise)
+{
+    if (failure) {
+        tl_vm_failure_decode(L, failure);
+    } else {
+        tl_vm_push_error(L, "CancelledError", otherwise);
+    }
+}
+
+/* Ends the wait for a child's start and, unless it has started, the child's future, with the error on
+ * top (popped). */
+static void child_lost(struct tl_lua_run *run, uint32_t seq)
+{
+    lua_State *L = run->main;
+    static const enum tl_future_kind kinds[] = {TL_FUTURE_CHILD_START, TL_FUTURE_CHILD};
+    int error = lua_gettop(L);
+    for (int i = 0; i < 2; i++) {
+        struct tl_future *future = tl_future_find(L, run, kinds[i], seq);
+        if (future) {
+            lua_pushvalue(L, error);
+            tl_future_resolve(L, run, future, true, 1);
+        }
+    }
+    lua_settop(L, error - 1);
+}
+
+static void apply_child_started(struct tl_lua_run *run, const struct tl_job *job)
+{
+    lua_State *L = run->main;
+    uint32_t seq = job->u.child_started.seq;
+    if (job->u.child_started.status != TL_CHILD_STARTED) {
+        push_failure(L, job->u.child_started.failure, "the child workflow was cancelled");
+        child_lost(run, seq);
+        return;
+    }
+    struct tl_future *child = tl_future_find(L, run, TL_FUTURE_CHILD, seq);
+    if (!child) {
+        return;
+    }
+    int handle = lua_gettop(L);
+    lua_pushlstring(L, job->u.child_started.run_id.p, job->u.child_started.run_id.n);
+    lua_setiuservalue(L, handle, 3);
+    struct tl_future *start = tl_future_find(L, run, TL_FUTURE_CHILD_START, seq);
+    if (start) {
+        lua_pushvalue(L, handle);
+        tl_future_resolve(L, run, start, false, 1);
+    }
+    lua_settop(L, handle - 1);
+}
+
+static void apply_child(struct tl_lua_run *run, const struct tl_job *job)
+{
+    lua_State *L = run->main;
+    if (job->u.child.status != TL_CHILD_COMPLETED) {
+        push_failure(L, job->u.child.failure, "the child workflow was cancelled");
+        child_lost(run, job->u.child.seq);
+        return;
+    }
+    struct tl_future *future = tl_future_find(L, run, TL_FUTURE_CHILD, job->u.child.seq);
+    if (future) {
+        int n = tl_vm_payloads_decode(L, job->u.child.result);
+        tl_future_resolve(L, run, future, false, n);
+    }
+}
+
+static void apply_external(struct tl_lua_run *run, const struct tl_job *job)
+{
+    lua_State *L = run->main;
+    struct tl_future *future = tl_future_find(
+        L, run, job->type == TL_JOB_SIGNAL_EXTERNAL_RESOLVED ? TL_FUTURE_SIGNAL : TL_FUTURE_CANCEL,
+        job->u.external.seq);
+    if (!future) {
+        return;
+    }
+    bool failed = job->u.external.failure != NULL;
+    if (failed) {
+        tl_vm_failure_decode(L, job->u.external.failure);
+    }
+    tl_future_resolve(L, run, future, failed, failed);
+}
+
 static void apply_cancel(struct tl_lua_run *run, struct tl_str cause)
 {
     run->cancel_requested = true;
@@ -187,6 +268,16 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
         break;
     case TL_JOB_LOCAL_ACTIVITY_RESOLVED:
         tl_run_apply_local(run, job);
+        break;
+    case TL_JOB_CHILD_STARTED:
+        apply_child_started(run, job);
+        break;
+    case TL_JOB_CHILD_RESOLVED:
+        apply_child(run, job);
+        break;
+    case TL_JOB_SIGNAL_EXTERNAL_RESOLVED:
+    case TL_JOB_CANCEL_EXTERNAL_RESOLVED:
+        apply_external(run, job);
         break;
     case TL_JOB_QUERY:
         tl_run_apply_query(run, job);

@@ -4,6 +4,7 @@
  * Thread: the run's. Owner: fibers and futures are userdata in the run's heap, kept by the tables in
  * TL_SLOT_FIBERS and TL_SLOT_PENDING while anything can still happen to them. */
 #include "luart/run_int.h"
+#include "luart/wf.h"
 
 #include <string.h>
 
@@ -94,8 +95,14 @@ static int future_result(lua_State *L)
 static int future_cancel(lua_State *L)
 {
     struct tl_future *future = tl_future_check(L, 1);
+    struct tl_str reason = {NULL, 0};
     tl_command_check(L, "future:cancel");
-    tl_future_cancel(L, tl_run_of(L), future);
+    if (!lua_isnoneornil(L, 2)) {
+        luaL_argexpected(L, future->kind == TL_FUTURE_CHILD, 2,
+                         "no value: only a child workflow can be told why");
+        reason.p = luaL_checklstring(L, 2, &reason.n);
+    }
+    tl_future_cancel_because(L, tl_run_of(L), future, reason);
     return 0;
 }
 
@@ -164,6 +171,9 @@ static int future_index(lua_State *L)
             return 1;
         }
     }
+    if (tl_future_check(L, 1)->kind == TL_FUTURE_CHILD) {
+        return tl_wf_child_index(L, key);
+    }
     return luaL_error(L,
                       "a future has no '%s' (it has result, cancel, done, error, resolve and fail)",
                       tl_sandbox_tostring(L, 2, NULL));
@@ -201,12 +211,11 @@ struct tl_future *tl_future_check(lua_State *L, int index)
 
 struct tl_future *tl_future_new(lua_State *L, struct tl_lua_run *run, enum tl_future_kind kind)
 {
-    struct tl_future *future = lua_newuserdatauv(L, sizeof *future, 1);
+    struct tl_future *future =
+        lua_newuserdatauv(L, sizeof *future, kind == TL_FUTURE_CHILD ? 3 : 1);
     memset(future, 0, sizeof *future);
     future->kind = (uint8_t)kind;
-    future->seq = kind == TL_FUTURE_TIMER      ? ++run->timer_seq
-                  : kind == TL_FUTURE_ACTIVITY ? ++run->activity_seq
-                                               : ++run->user_seq;
+    future->seq = ++run->future_seq[kind];
     set_future_meta(L);
     tl_slot_table(L, run, TL_SLOT_PENDING);
     lua_pushvalue(L, -2);
@@ -238,7 +247,7 @@ void tl_future_unlist(lua_State *L, struct tl_lua_run *run, const struct tl_futu
 
 void tl_future_relist(lua_State *L, struct tl_lua_run *run, struct tl_future *future)
 {
-    future->seq = ++run->activity_seq;
+    future->seq = ++run->future_seq[TL_FUTURE_ACTIVITY];
     tl_slot_table(L, run, TL_SLOT_PENDING);
     lua_insert(L, -2);
     lua_rawseti(L, -2, pending_key((enum tl_future_kind)future->kind, future->seq));
@@ -315,7 +324,25 @@ int tl_future_values(lua_State *L, int index)
     return n;
 }
 
-void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *future)
+static void cancel_by_command(lua_State *L, struct tl_future *future, enum tl_cmd_type type,
+                              struct tl_str reason)
+{
+    if (!future->cancel_requested) {
+        future->cancel_requested = true;
+        struct tl_str kept = {NULL, 0};
+        if (reason.n) {
+            kept = tl_arena_str(tl_cmd_arena(L), reason);
+            tl_cmd_need(L, (void *)(uintptr_t)kept.p);
+        }
+        struct tl_cmd *cmd = tl_cmd_new(L, type);
+        cmd->seq = future->seq;
+        cmd->cancellation = (enum tl_cancellation_type)future->cancellation;
+        cmd->u.reason = kept;
+    }
+}
+
+void tl_future_cancel_because(lua_State *L, struct tl_lua_run *run, struct tl_future *future,
+                              struct tl_str reason)
 {
     if (future->state != TL_FUTURE_PENDING) {
         return;
@@ -333,19 +360,35 @@ void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *fu
         tl_vm_push_error(L, "CancelledError", "the future was cancelled");
         tl_future_resolve(L, run, future, true, 1);
         break;
-    case TL_FUTURE_KIND_COUNT:
-        break;
     case TL_FUTURE_ACTIVITY:
         if (future->local) {
             tl_wf_cancel_local(L, run, future);
-        } else if (!future->cancel_requested) {
-            future->cancel_requested = true;
-            struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_REQUEST_CANCEL_ACTIVITY);
-            cmd->seq = future->seq;
-            cmd->cancellation = (enum tl_cancellation_type)future->cancellation;
+        } else {
+            cancel_by_command(L, future, TL_CMD_REQUEST_CANCEL_ACTIVITY, reason);
         }
         break;
+    case TL_FUTURE_CHILD:
+        cancel_by_command(L, future, TL_CMD_CANCEL_CHILD, reason);
+        break;
+    case TL_FUTURE_CHILD_START:
+        future = tl_future_find(L, run, TL_FUTURE_CHILD, future->seq);
+        if (future) {
+            cancel_by_command(L, future, TL_CMD_CANCEL_CHILD, reason);
+            lua_pop(L, 1);
+        }
+        break;
+    case TL_FUTURE_SIGNAL:
+        cancel_by_command(L, future, TL_CMD_CANCEL_SIGNAL, reason);
+        break;
+    case TL_FUTURE_CANCEL: /* cannot be called back */
+    case TL_FUTURE_KIND_COUNT:
+        break;
     }
+}
+
+void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *future)
+{
+    tl_future_cancel_because(L, run, future, (struct tl_str){NULL, 0});
 }
 
 /* --- fibers ----------------------------------------------------------------------------------- */
@@ -564,8 +607,13 @@ static int future_awaited(lua_State *L, int status, lua_KContext ctx)
     if (reason == TL_WAKE_CANCEL) {
         return tl_await_raise_cancelled(L);
     }
-    return through && future->state == TL_FUTURE_FAILED ? tl_future_raise_cancelled(L, 1)
-                                                        : tl_future_values(L, 1);
+    if (through && future->state == TL_FUTURE_FAILED) {
+        return tl_future_raise_cancelled(L, 1);
+    }
+    if (through && (future->kind == TL_FUTURE_SIGNAL || future->kind == TL_FUTURE_CANCEL)) {
+        f->cancel_pending = true; /* it had left already: the next await hears of it */
+    }
+    return tl_future_values(L, 1);
 }
 
 int tl_future_await(lua_State *L)

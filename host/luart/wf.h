@@ -16,6 +16,28 @@ struct tl_str tl_wf_activity_name(lua_State *L, int index, const char *what);
 bool tl_wf_is_local_proxy(lua_State *L, int index);
 /* Asks a local activity to stop, or ends its pause between two attempts. */
 void tl_wf_cancel_local(lua_State *L, struct tl_lua_run *run, struct tl_future *future);
+/* Awaits the future on top of the stack: use as `return tl_wf_await_top(L)`. */
+static inline int tl_wf_await_top(lua_State *L)
+{
+    lua_replace(L, 1);
+    lua_settop(L, 1);
+    return tl_future_await(L);
+}
+/* What field `memo` or `search_attributes` of the options at index holds; NULL when it is not there. */
+TpCommon__Memo *tl_wf_option_memo(lua_State *L, int index, const char *what);
+TpCommon__SearchAttributes *tl_wf_option_search_attributes(lua_State *L, int index,
+                                                           const char *what);
+/* A random id from the run's own stream. */
+void tl_wf_uuid4(lua_State *L, char text[static 37]);
+/* A child's handle has more than other futures: pushes field or method `key`. */
+int tl_wf_child_index(lua_State *L, const char *key);
+/* What a signal or a cancellation is sent to. Empty namespace: the workflow's own. */
+struct tl_wf_target {
+    struct tl_str namespace_, workflow_id, run_id;
+    bool child_only;
+};
+/* signal(self, name, ...): sends the signal with its name at index 2 and waits for its delivery. */
+int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *target);
 /* User metadata with a summary; NULL for NULL. */
 TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary);
 /* Starts a timer and pushes its future. summary may be NULL. */

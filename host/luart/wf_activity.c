@@ -180,18 +180,11 @@ int tl_lib_wf_start_activity(lua_State *L)
     return 1;
 }
 
-static int await_top(lua_State *L)
-{
-    lua_replace(L, 1);
-    lua_settop(L, 1);
-    return tl_future_await(L);
-}
-
 int tl_lib_wf_execute_activity(lua_State *L)
 {
     tl_await_check(L, "workflow.execute_activity");
     schedule(L, "workflow.execute_activity", 2, 3);
-    return await_top(L);
+    return tl_wf_await_top(L);
 }
 
 /* --- proxies ---------------------------------------------------------------------------------- */
@@ -201,7 +194,7 @@ static int ref_call(lua_State *L)
 {
     tl_await_check(L, "the activity");
     schedule(L, "the activity", 0, 2);
-    return await_top(L);
+    return tl_wf_await_top(L);
 }
 
 /* proxy:start(...) */

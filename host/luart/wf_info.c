@@ -37,13 +37,11 @@ int tl_lib_wf_time_ns(lua_State *L)
     return 1;
 }
 
-static void push_uuid(lua_State *L, uint64_t high, uint64_t low)
+static void write_uuid(uint64_t high, uint64_t low, char text[static 37])
 {
-    char text[40];
-    snprintf(text, sizeof text, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
+    snprintf(text, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
              (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
              (unsigned long long)(low & UINT64_C(0xffffffffffff)));
-    lua_pushstring(L, text);
 }
 
 /* Milliseconds of the workflow's time first, so that they sort by it. */
@@ -52,17 +50,26 @@ int tl_lib_wf_uuid7(lua_State *L)
     struct tl_lua_run *run = need_run(L, "workflow.uuid7");
     uint64_t ms = (uint64_t)(run->now_ns / 1000000);
     uint64_t high = tl_rng_next(run->rng_now), low = tl_rng_next(run->rng_now);
-    push_uuid(L, ms << 16 | UINT64_C(0x7000) | (high & 0xfff),
-              (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62));
+    char text[37];
+    write_uuid(ms << 16 | UINT64_C(0x7000) | (high & 0xfff),
+               (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62), text);
+    lua_pushstring(L, text);
     return 1;
+}
+
+void tl_wf_uuid4(lua_State *L, char text[static 37])
+{
+    struct tl_rng *rng = need_run(L, "workflow.uuid4")->rng_now;
+    uint64_t high = tl_rng_next(rng), low = tl_rng_next(rng);
+    write_uuid((high & ~UINT64_C(0xf000)) | UINT64_C(0x4000),
+               (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62), text);
 }
 
 int tl_lib_wf_uuid4(lua_State *L)
 {
-    struct tl_rng *rng = need_run(L, "workflow.uuid4")->rng_now;
-    uint64_t high = tl_rng_next(rng), low = tl_rng_next(rng);
-    push_uuid(L, (high & ~UINT64_C(0xf000)) | UINT64_C(0x4000),
-              (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62));
+    char text[37];
+    tl_wf_uuid4(L, text);
+    lua_pushstring(L, text);
     return 1;
 }
 

@@ -334,6 +334,62 @@ int tl_lib_wf_upsert_search_attributes(lua_State *L)
     return 0;
 }
 
+/* Collects field `key` of the options at index into f; false when it is not given. */
+static bool option_fields(lua_State *L, int index, const char *what, const char *key,
+                          struct fields *f, bool search)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    int top = lua_gettop(L);
+    luaL_checkstack(L, 8, NULL);
+    if (!lua_istable(L, index) || lua_getfield(L, index, key) == LUA_TNIL) {
+        lua_settop(L, top);
+        return false;
+    }
+    lua_pushnil(L);
+    while (lua_next(L, top + 1)) {
+        struct tl_str name;
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            luaL_error(L, "%s: %s: names must be strings", what, key);
+        }
+        name.p = lua_tolstring(L, -2, &name.n);
+        add_field(L, f, name,
+                  search ? search_payload(L, name.p) : tl_vm_payload_encode(L, -1, arena, name.p));
+        lua_pop(L, 1);
+    }
+    if (f->list.n) {
+        qsort(f->list.items, f->list.n, sizeof(void *), field_cmp);
+    }
+    lua_settop(L, top);
+    return true;
+}
+
+TpCommon__Memo *tl_wf_option_memo(lua_State *L, int index, const char *what)
+{
+    struct fields f = {&tp_common__memo__fields_entry__descriptor, {0}};
+    if (!option_fields(L, index, what, "memo", &f, false)) {
+        return NULL;
+    }
+    TpCommon__Memo *memo =
+        tl_cmd_need(L, TL_PB_NEW(tl_cmd_arena(L), TpCommon__Memo, tp_common__memo));
+    memo->n_fields = f.list.n;
+    memo->fields = f.list.items;
+    return memo;
+}
+
+TpCommon__SearchAttributes *tl_wf_option_search_attributes(lua_State *L, int index,
+                                                           const char *what)
+{
+    struct fields f = {&tp_common__search_attributes__indexed_fields_entry__descriptor, {0}};
+    if (!option_fields(L, index, what, "search_attributes", &f, true)) {
+        return NULL;
+    }
+    TpCommon__SearchAttributes *out = tl_cmd_need(
+        L, TL_PB_NEW(tl_cmd_arena(L), TpCommon__SearchAttributes, tp_common__search_attributes));
+    out->n_indexed_fields = f.list.n;
+    out->indexed_fields = f.list.items;
+    return out;
+}
+
 /* --- continue_as_new -------------------------------------------------------------------------- */
 
 typedef TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes can_attrs;
@@ -362,41 +418,12 @@ static const struct tl_opt can_opts[] = {
     {"versioning_intent", TL_OPT_ENUM, 1, offsetof(struct can_extra, intent), intent_names},
 };
 
-/* Collects field `key` of the options (at index 1) into f; false when it is not given. */
-static bool option_fields(lua_State *L, const char *key, struct fields *f, bool search)
-{
-    struct tl_arena *arena = tl_cmd_arena(L);
-    int top = lua_gettop(L);
-    if (!lua_istable(L, 1) || lua_getfield(L, 1, key) == LUA_TNIL) {
-        lua_settop(L, top);
-        return false;
-    }
-    lua_pushnil(L);
-    while (lua_next(L, top + 1)) {
-        struct tl_str name;
-        if (lua_type(L, -2) != LUA_TSTRING) {
-            luaL_error(L, "workflow.continue_as_new: %s: names must be strings", key);
-        }
-        name.p = lua_tolstring(L, -2, &name.n);
-        add_field(L, f, name,
-                  search ? search_payload(L, name.p) : tl_vm_payload_encode(L, -1, arena, name.p));
-        lua_pop(L, 1);
-    }
-    if (f->list.n) {
-        qsort(f->list.items, f->list.n, sizeof(void *), field_cmp);
-    }
-    lua_settop(L, top);
-    return true;
-}
-
 /* What is not given stays as it is in this run. */
 static void can_defaults(lua_State *L, can_attrs *attrs)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
     const TpHistory__WorkflowExecutionStartedEventAttributes *a = tl_run_started(L);
     struct tl_lua_run *run = tl_run_of(L);
-    struct fields memo = {&tp_common__memo__fields_entry__descriptor, {0}};
-    struct fields search = {&tp_common__search_attributes__indexed_fields_entry__descriptor, {0}};
     if (!attrs->task_queue) {
         attrs->task_queue = tl_cmd_need(L, TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue));
         attrs->task_queue->name = a->task_queue && a->task_queue->name
@@ -412,19 +439,12 @@ static void can_defaults(lua_State *L, can_attrs *attrs)
     if (!attrs->retry_policy) {
         attrs->retry_policy = a->retry_policy;
     }
-    if (option_fields(L, "memo", &memo, false)) {
-        attrs->memo = tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Memo, tp_common__memo));
-        attrs->memo->n_fields = memo.list.n;
-        attrs->memo->fields = memo.list.items;
-    } else {
+    attrs->memo = tl_wf_option_memo(L, 1, "workflow.continue_as_new");
+    if (!attrs->memo) {
         attrs->memo = tl_wf_memo(L);
     }
-    if (option_fields(L, "search_attributes", &search, true)) {
-        attrs->search_attributes = tl_cmd_need(
-            L, TL_PB_NEW(arena, TpCommon__SearchAttributes, tp_common__search_attributes));
-        attrs->search_attributes->n_indexed_fields = search.list.n;
-        attrs->search_attributes->indexed_fields = search.list.items;
-    } else {
+    attrs->search_attributes = tl_wf_option_search_attributes(L, 1, "workflow.continue_as_new");
+    if (!attrs->search_attributes) {
         attrs->search_attributes = tl_wf_search_attributes(L);
     }
 }

@@ -51,6 +51,10 @@ static void fill_row(const struct tl_rs_info *i, struct tl_run_row *row)
     row->state_transitions = i->state_transition_count;
     row->last_log_id = i->last_log_id;
     row->first_run_id = i->first_run_id;
+    row->parent_workflow_id = i->parent_workflow_id;
+    row->parent_run_id = i->parent_run_id;
+    row->root_workflow_id = i->root_workflow_id;
+    row->root_run_id = i->root_run_id;
     row->memo = i->memo;
     row->search_attributes = i->search_attributes;
 }

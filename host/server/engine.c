@@ -121,9 +121,11 @@ static void take_message(struct tl_server *s, struct tl_msg *m)
 
 static void wake_waiting(struct tl_server *s)
 {
+    tl_cross_run(s);
     while (!tl_list_empty(&s->woken)) {
         struct tl_parked *p = TL_CONTAINER(tl_list_pop(&s->woken), struct tl_parked, link);
         tl_engine_handle(s, p->rpc, p);
+        tl_cross_run(s);
     }
     tl_commit_undo(s);
 }
@@ -177,6 +179,7 @@ int64_t tl_engine_round(struct tl_server *s, struct tl_msg *messages)
     tl_commit_submit(s);
     tl_server_metrics_round(s);
     at = s->lost.count ? least(at, s->lost_retry_ns) : at;
+    at = tl_list_empty(&s->cross) ? at : tl_engine_mono(s); /* of runs that were read again */
     struct tl_heap_node *n = tl_heap_peek(&s->waits);
     if (n && n->deadline_ns < at) {
         at = n->deadline_ns;

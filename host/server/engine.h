@@ -245,6 +245,7 @@ struct tl_server {
     int64_t round_mono_ns; /* when the round began */
     struct tl_known known; /* workflow ids that may exist in the database */
     struct tl_matcher matcher;
+    struct tl_list cross;        /* struct tl_cross: what one run wants of another */
     struct tl_list woken;        /* struct tl_parked to be handled again */
     struct tl_list after_commit; /* struct tl_parked to be woken when the open commit is durable */
     struct tl_map erased;        /* run number -> commit that deletes it, until that is durable */
@@ -350,6 +351,8 @@ struct tl_namespace *tl_namespace_put(struct tl_server *s,
 /* Registers with defaults when missing. Errors: TL_EINVAL (the name). */
 tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name,
                           struct tl_error *err) TL_MUST_USE;
+/* For tl_history_env.namespace_id. */
+struct tl_str tl_namespace_id_of(void *server, struct tl_str name);
 bool tl_namespace_name_ok(struct tl_str name);
 /* Registers a search attribute, "Name=Type", in the namespace when it has none of that name.
  * Errors: TL_EINVAL. */
@@ -424,6 +427,34 @@ void tl_checkpoint_dirty(struct tl_server *s, struct tl_exec *e, int64_t log_id)
 void tl_checkpoint_flush(struct tl_server *s, size_t rows);
 /* Flushes when it is time; returns when to look again (mono). */
 int64_t tl_checkpoint_due(struct tl_server *s);
+
+/* --- reuse.c ----------------------------------------------------------------------------------------- */
+
+/* What becomes of a start under a workflow id, by the policies after their defaults. */
+enum tl_id_verdict {
+    TL_ID_FREE,
+    TL_ID_TERMINATE,    /* the running one first: tl_id_terminate */
+    TL_ID_USE_EXISTING, /* the running one */
+    TL_ID_SAME_REQUEST, /* it is what this request started */
+    TL_ID_RUNNING,
+    TL_ID_USED,
+    TL_ID_USED_WELL, /* by a run that completed */
+};
+/* current: the newest run of the id, NULL when there is none. */
+enum tl_id_verdict tl_id_judge(const struct tl_rs_info *current, struct tl_str request_id,
+                               int reuse, int conflict);
+/* Terminates the running e in favour of the new run. */
+tl_rc tl_id_terminate(struct tl_server *s, struct tl_exec *e, const char *new_run_id,
+                      struct tl_arena *arena, struct tl_error *err) TL_MUST_USE;
+
+/* --- cross.c: from run to run ------------------------------------------------------------------------ */
+
+/* Takes an effect that concerns another run; copies what it needs. */
+void tl_cross_add(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx);
+/* Carries out what was added, and what follows from it. Resets the engine's arena. */
+void tl_cross_run(struct tl_server *s);
+/* Forgets what was added: the commit it belongs to was given up. */
+void tl_cross_clear(struct tl_server *s);
 
 /* --- deliver.c: polls and tasks --------------------------------------------------------------------- */
 

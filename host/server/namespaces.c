@@ -26,6 +26,12 @@ struct tl_namespace *tl_namespace_find(struct tl_server *s, struct tl_str name)
     return tl_map_get(&s->namespaces, name);
 }
 
+struct tl_str tl_namespace_id_of(void *server, struct tl_str name)
+{
+    const struct tl_namespace *ns = tl_namespace_find(server, name);
+    return ns ? ns->id : (struct tl_str){0};
+}
+
 bool tl_namespace_name_ok(struct tl_str name)
 {
     if (!name.n || name.n > NAME_MAX_BYTES) {

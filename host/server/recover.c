@@ -345,6 +345,7 @@ void tl_recover_lost(struct tl_server *s)
 
 void tl_recover_failed(struct tl_server *s)
 {
+    tl_cross_clear(s);
     TL_MAP_EACH (entry, &s->runs) {
         struct tl_exec *e = entry->value;
         if (e->seq > s->durable_seq || e->row_seq > s->durable_seq) {

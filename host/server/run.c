@@ -502,6 +502,13 @@ void tl_run_effects(struct tl_server *s, struct tl_exec *e, const struct tl_effe
         case TL_FX_CANCEL_ACTIVITY:
             drop_activity(s, e, x->u.activity.scheduled_id);
             break;
+        case TL_FX_START_CHILD:
+        case TL_FX_SIGNAL_OTHER:
+        case TL_FX_CANCEL_OTHER:
+        case TL_FX_CLOSE_CHILD:
+        case TL_FX_TELL_PARENT:
+            tl_cross_add(s, e, x);
+            break;
         case TL_FX_NEW_RUN:
             start_next_run(s, e, x, arena);
             break;

@@ -95,6 +95,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     s->env.random = env_random;
     s->env.new_run_id = tl_run_new_id;
     s->env.check_attributes = tl_namespace_check_attributes;
+    s->env.namespace_id = tl_namespace_id_of;
     tl_inbox_init(&s->inbox, (size_t)tl_limit_engine_inbox);
     tl_inbox_init(&s->store_inbox, 4);
     tl_inbox_init(&s->reader_inbox, (size_t)tl_limit_engine_inbox);
@@ -116,6 +117,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_list_init(&s->dirty);
     tl_list_init(&s->lru);
     tl_list_init(&s->warm);
+    tl_list_init(&s->cross);
     tl_list_init(&s->woken);
     tl_matcher_init(&s->matcher, poll_alive, s, o->sticky_absent_ns);
     tl_known_init(&s->known, false);
@@ -330,6 +332,7 @@ static void server_free(struct tl_server *s)
     while (s->runs.count) {
         tl_run_drop(s, tl_map_first(&s->runs)->value, false);
     }
+    tl_cross_clear(s);
     tl_commit_deinit(s);
     tl_matcher_deinit(&s->matcher);
     tl_known_deinit(&s->known);

@@ -68,12 +68,6 @@ static bool too_soon(struct tl_call *c, struct tl_exec *e, const struct tl_rs_in
     return true;
 }
 
-static bool ended_well(int status)
-{
-    return status == WORKFLOW_EXECUTION_STATUS_COMPLETED ||
-           status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW;
-}
-
 static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *request_id,
                           const struct policies *p)
 {
@@ -82,64 +76,32 @@ static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *requ
         return START;
     }
     tl_rs_info(e->rs, &info);
-    if (*request_id && tl_str_eqc(info.start_request_id, request_id)) {
+    enum tl_id_verdict v = tl_id_judge(&info, tl_str(request_id), p->reuse, p->conflict);
+    switch (v) {
+    case TL_ID_SAME_REQUEST:
         return SAME_REQUEST;
-    }
-    if (!info.closed) {
-        switch (p->conflict) {
-        case WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING:
-            return USE_EXISTING;
-        case WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING:
-            return too_soon(c, e, &info) ? ANSWERED : TERMINATE_AND_START;
-        default:
-            already_started(c, e, &info, "is already running", "");
-            return ANSWERED;
-        }
-    }
-    if (p->reuse == WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE) {
+    case TL_ID_USE_EXISTING:
+        return USE_EXISTING;
+    case TL_ID_RUNNING:
+        already_started(c, e, &info, "is already running", "");
+        return ANSWERED;
+    case TL_ID_USED:
         already_started(c, e, &info, "already finished",
                         " Workflow Id reuse policy: reject duplicate workflow Id.");
         return ANSWERED;
-    }
-    if (p->reuse == WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY &&
-        ended_well(info.status)) {
+    case TL_ID_USED_WELL:
         already_started(
             c, e, &info, "already finished successfully",
             " Workflow Id reuse policy: allow duplicate workflow Id if last run failed.");
         return ANSWERED;
+    case TL_ID_TERMINATE:
+    case TL_ID_FREE:
+        break;
     }
-    return too_soon(c, e, &info) ? ANSWERED : START;
-}
-
-static TpCommon__Payloads *text_payload(struct tl_arena *arena, const char *text)
-{
-    TpCommon__Payloads *all = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
-    TpCommon__Payload *one = TL_PB_NEW(arena, TpCommon__Payload, tp_common__payload);
-    TpCommon__Payload__MetadataEntry *m =
-        TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
-    struct tl_pb_list list = {0}, meta = {0};
-    if (!all || !one || !m || !tl_pb_push(arena, &list, one) || !tl_pb_push(arena, &meta, m)) {
-        return NULL;
+    if (too_soon(c, e, &info)) {
+        return ANSWERED;
     }
-    m->key = tl_pb_cstr(arena, TL_STR_LIT("encoding"));
-    m->value = tl_pb_bytes_view(TL_STR_LIT("json/plain"));
-    one->n_metadata = 1;
-    one->metadata = meta.items;
-    one->data = tl_pb_bytes_view(tl_str(text));
-    all->n_payloads = 1;
-    all->payloads = list.items;
-    return all;
-}
-
-static bool terminate_existing(struct tl_call *c, struct tl_exec *e, const char *new_run_id)
-{
-    struct tl_tx tx;
-    struct tl_error err;
-    char *text = tl_arena_printf(c->arena, "\"terminated by new runID: %s\"", new_run_id);
-    tl_run_begin(c->s, e, &tx, c->arena);
-    tl_rc rc = tl_tx_terminate(&tx, "TerminateIfRunning WorkflowIdReusePolicy",
-                               text_payload(c->arena, text), "history-service", NULL, 0, &err);
-    return tl_api_end(c, e, &tx, rc, &err);
+    return v == TL_ID_TERMINATE ? TERMINATE_AND_START : START;
 }
 
 /* Starts a run, with a first signal when there is one. NULL after an answer. */
@@ -207,7 +169,9 @@ static enum verdict prepare_start(struct tl_call *c, const TpWs__StartWorkflowEx
     enum verdict v = judge(c, *e, req->request_id, &p);
     if (v == START || v == TERMINATE_AND_START) {
         tl_run_new_id(c->s, run_id, number);
-        if (v == TERMINATE_AND_START && !terminate_existing(c, *e, run_id)) {
+        if (v == TERMINATE_AND_START &&
+            tl_id_terminate(c->s, *e, run_id, c->arena, &err) != TL_OK) {
+            tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
             return ANSWERED;
         }
         return START;

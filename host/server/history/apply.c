@@ -36,6 +36,22 @@ static void apply_timeouts(struct tl_rs *rs,
     }
 }
 
+static void set_execution(char **workflow_id, char **run_id, const TpCommon__WorkflowExecution *e)
+{
+    tl_set_str(workflow_id, e ? e->workflow_id : NULL);
+    tl_set_str(run_id, e ? e->run_id : NULL);
+}
+
+static void apply_parent(struct tl_parent *p,
+                         const TpHistory__WorkflowExecutionStartedEventAttributes *a)
+{
+    tl_set_str(&p->namespace_, a->parent_workflow_namespace);
+    tl_set_str(&p->namespace_id, a->parent_workflow_namespace_id);
+    set_execution(&p->workflow_id, &p->run_id, a->parent_workflow_execution);
+    set_execution(&p->root_workflow_id, &p->root_run_id, a->root_workflow_execution);
+    p->initiated_id = a->parent_initiated_event_id;
+}
+
 static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                            struct tl_arena *scratch, struct tl_error *err)
 {
@@ -53,6 +69,7 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
     tl_set_str(&rs->original_run_id, a->original_execution_run_id);
     tl_set_str(&rs->continued_run_id, a->continued_execution_run_id);
     tl_set_str(&rs->cron_schedule, a->cron_schedule);
+    apply_parent(&rs->parent, a);
     apply_timeouts(rs, a);
     bool keep_start = a->retry_policy || tl_has_text(a->cron_schedule);
     if (!tl_set_blob_message(&rs->memo, a->memo) ||
@@ -355,6 +372,20 @@ static const struct {
     ROW(TIMER_CANCELED, apply_timer_canceled),
     ROW(WORKFLOW_EXECUTION_SIGNALED, apply_signaled),
     ROW(WORKFLOW_EXECUTION_CANCEL_REQUESTED, apply_cancel_requested),
+    ROW(START_CHILD_WORKFLOW_EXECUTION_INITIATED, tl_apply_child_initiated),
+    ROW(START_CHILD_WORKFLOW_EXECUTION_FAILED, tl_apply_child_over),
+    ROW(CHILD_WORKFLOW_EXECUTION_STARTED, tl_apply_child_started),
+    ROW(CHILD_WORKFLOW_EXECUTION_COMPLETED, tl_apply_child_over),
+    ROW(CHILD_WORKFLOW_EXECUTION_FAILED, tl_apply_child_over),
+    ROW(CHILD_WORKFLOW_EXECUTION_CANCELED, tl_apply_child_over),
+    ROW(CHILD_WORKFLOW_EXECUTION_TIMED_OUT, tl_apply_child_over),
+    ROW(CHILD_WORKFLOW_EXECUTION_TERMINATED, tl_apply_child_over),
+    ROW(SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, tl_apply_external_initiated),
+    ROW(SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, tl_apply_external_over),
+    ROW(EXTERNAL_WORKFLOW_EXECUTION_SIGNALED, tl_apply_external_over),
+    ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, tl_apply_external_initiated),
+    ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, tl_apply_external_over),
+    ROW(EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, tl_apply_external_over),
     ROW(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, apply_search_attributes),
     ROW(WORKFLOW_PROPERTIES_MODIFIED, apply_properties),
     ROW(WORKFLOW_EXECUTION_COMPLETED, apply_closed),

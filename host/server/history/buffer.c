@@ -75,7 +75,14 @@ static TpHistory__HistoryEvent *decode(struct tl_tx *tx, size_t index)
     return e;
 }
 
-/* Where an activity's close event keeps its two ids; false for other events. */
+#define CHILD_CLOSE(NAME, field)                                                                   \
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_##NAME:                                               \
+        *scheduled_id =                                                                            \
+            e->child_workflow_execution_##field##_event_attributes->initiated_event_id;            \
+        *started_id = &e->child_workflow_execution_##field##_event_attributes->started_event_id;   \
+        return true;
+
+/* Where a close event of an activity or a child keeps its two ids; false for other events. */
 static bool close_ids(TpHistory__HistoryEvent *e, int64_t *scheduled_id, int64_t **started_id)
 {
     switch ((int)e->event_type) {
@@ -95,12 +102,17 @@ static bool close_ids(TpHistory__HistoryEvent *e, int64_t *scheduled_id, int64_t
         *scheduled_id = e->activity_task_canceled_event_attributes->scheduled_event_id;
         *started_id = &e->activity_task_canceled_event_attributes->started_event_id;
         return true;
+        CHILD_CLOSE(COMPLETED, completed)
+        CHILD_CLOSE(FAILED, failed)
+        CHILD_CLOSE(CANCELED, canceled)
+        CHILD_CLOSE(TIMED_OUT, timed_out)
+        CHILD_CLOSE(TERMINATED, terminated)
     default:
         return false;
     }
 }
 
-/* Scheduled id -> id of the Started event that this flush wrote. */
+/* Scheduled (or initiated) id -> id of the Started event that this flush wrote. */
 struct started_ids {
     int64_t (*pairs)[2];
     size_t n;
@@ -132,6 +144,10 @@ static void flush_one(struct tl_tx *tx, size_t index, struct started_ids *ids)
     int64_t id = tl_tx_append(tx, e, fresh ? TL_PLACE_HERE : TL_PLACE_BEFORE);
     if ((int)e->event_type == EVENT_TYPE_ACTIVITY_TASK_STARTED) {
         ids->pairs[ids->n][0] = e->activity_task_started_event_attributes->scheduled_event_id;
+        ids->pairs[ids->n++][1] = id;
+    } else if ((int)e->event_type == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED) {
+        ids->pairs[ids->n][0] =
+            e->child_workflow_execution_started_event_attributes->initiated_event_id;
         ids->pairs[ids->n++][1] = id;
     }
 }

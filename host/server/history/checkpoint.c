@@ -107,6 +107,59 @@ static bool save_activities(const struct tl_rs *rs, struct tl_arena *a, TlV1__Ru
     return true;
 }
 
+static bool save_children(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
+{
+    struct tl_pb_list children = {0}, externals = {0};
+    if (rs->children) {
+        TL_MAP_EACH (e, rs->children) {
+            const struct tl_child *c = e->value;
+            TlV1__ChildState *state = TL_ARENA_NEW(a, TlV1__ChildState);
+            if (!state || !tl_pb_push(a, &children, state)) {
+                return false;
+            }
+            *state = (TlV1__ChildState)TL_V1__CHILD_STATE__INIT;
+            state->initiated_event_id = c->initiated_id;
+            state->started_event_id = c->started_id;
+            state->started = c->started;
+            state->parent_close_policy = c->close_policy;
+            state->namespace_ = text(c->namespace_);
+            state->namespace_id = text(c->namespace_id);
+            state->workflow_id = text(c->workflow_id);
+            state->workflow_type = text(c->workflow_type);
+            state->run_id = text(c->run_id);
+            state->initiated_event = view(&c->event);
+        }
+    }
+    if (rs->externals) {
+        TL_MAP_EACH (e, rs->externals) {
+            const struct tl_external *x = e->value;
+            TlV1__ExternalState *state = TL_ARENA_NEW(a, TlV1__ExternalState);
+            if (!state || !tl_pb_push(a, &externals, state)) {
+                return false;
+            }
+            *state = (TlV1__ExternalState)TL_V1__EXTERNAL_STATE__INIT;
+            state->initiated_event = view(&x->event);
+        }
+    }
+    s->n_children = children.n;
+    s->children = children.items;
+    s->n_externals = externals.n;
+    s->externals = externals.items;
+    return true;
+}
+
+static void save_parent(const struct tl_parent *p, TlV1__ParentState *out)
+{
+    *out = (TlV1__ParentState)TL_V1__PARENT_STATE__INIT;
+    out->namespace_ = text(p->namespace_);
+    out->namespace_id = text(p->namespace_id);
+    out->workflow_id = text(p->workflow_id);
+    out->run_id = text(p->run_id);
+    out->initiated_event_id = p->initiated_id;
+    out->root_workflow_id = text(p->root_workflow_id);
+    out->root_run_id = text(p->root_run_id);
+}
+
 static bool save_timers(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
 {
     struct tl_pb_list list = {0};
@@ -161,12 +214,17 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     TlV1__RunState s = TL_V1__RUN_STATE__INIT;
     TlV1__WorkflowTaskState wft;
     TlV1__StickyState sticky = TL_V1__STICKY_STATE__INIT;
+    TlV1__ParentState parent;
     struct tl_arena a;
     tl_arena_init(&a, TL_ARENA_UNLIMITED);
     save_scalars(rs, &s);
     save_texts(rs, &s);
     tl_delta_from_wft(&rs->wft, true, &wft);
     s.workflow_task = &wft;
+    if (rs->parent.workflow_id) {
+        save_parent(&rs->parent, &parent);
+        s.parent = &parent;
+    }
     if (rs->sticky_queue) {
         sticky.task_queue = rs->sticky_queue;
         sticky.schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
@@ -174,7 +232,7 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     }
     tl_rc rc = TL_OK;
     if (!save_batches(rs, &a, &s) || !save_activities(rs, &a, &s) || !save_timers(rs, &a, &s) ||
-        !save_signals_and_buffer(rs, &a, &s)) {
+        !save_children(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s)) {
         rc = tl_error_set(err, TL_ELIMIT, "no memory to save the run");
     } else {
         rc = tl_pb_encode(&s, out, err);
@@ -270,6 +328,30 @@ static tl_rc load_activities(struct tl_rs *rs, const TlV1__RunState *s, struct t
     return TL_OK;
 }
 
+static tl_rc load_children(struct tl_rs *rs, const TlV1__RunState *s, struct tl_arena *scratch,
+                           struct tl_error *err)
+{
+    tl_rc rc = TL_OK;
+    for (size_t i = 0; i < s->n_children && rc == TL_OK; i++) {
+        rc = tl_rs_child_load(rs, s->children[i], err);
+    }
+    for (size_t i = 0; i < s->n_externals && rc == TL_OK; i++) {
+        rc = tl_rs_external_load(rs, tl_pb_str(s->externals[i]->initiated_event), scratch, err);
+    }
+    return rc;
+}
+
+static void load_parent(struct tl_parent *p, const TlV1__ParentState *s)
+{
+    tl_set_str(&p->namespace_, s->namespace_);
+    tl_set_str(&p->namespace_id, s->namespace_id);
+    tl_set_str(&p->workflow_id, s->workflow_id);
+    tl_set_str(&p->run_id, s->run_id);
+    tl_set_str(&p->root_workflow_id, s->root_workflow_id);
+    tl_set_str(&p->root_run_id, s->root_run_id);
+    p->initiated_id = s->initiated_event_id;
+}
+
 /* Buffered events had their effect before the checkpoint: only the bytes are kept. */
 static tl_rc load_buffer(struct tl_rs *rs, const TlV1__RunState *s, struct tl_arena *scratch,
                          struct tl_error *err)
@@ -310,7 +392,13 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
         tl_rs_timer_add(rs, s->timers[i]->timer_id, s->timers[i]->started_event_id,
                         s->timers[i]->fire_ns);
     }
+    if (s->parent) {
+        load_parent(&rs->parent, s->parent);
+    }
     rc = load_batches(rs, s, err);
+    if (rc == TL_OK) {
+        rc = load_children(rs, s, scratch, err);
+    }
     if (rc == TL_OK) {
         rc = load_activities(rs, s, scratch, err);
     }
@@ -361,7 +449,9 @@ static tl_rc apply_events(struct tl_rs *rs, struct tl_str history, const TlV1__R
         }
         rs->next_event_id++;
         (*count)++;
-        if (!was_applied(delta, e->event_id)) {
+        if (was_applied(delta, e->event_id)) {
+            tl_rs_event_placed(rs, e);
+        } else {
             rc = tl_rs_apply_event(rs, e, scratch, err);
             if (rc != TL_OK) {
                 return rc;

@@ -129,7 +129,9 @@ void tl_emit_new_run(struct tl_tx *tx, struct tl_start *start, const char *run_i
     start->first_run_id = tl_arena_str(tx->arena, tl_str(rs->first_run_id));
     start->continued_run_id = tl_arena_str(tx->arena, tl_str(rs->run_id));
     start->execution_expiration_ns = rs->execution_expiration_ns;
-    if (!f || !start->first_run_id.p || !start->continued_run_id.p) {
+    start->parent = tl_rs_start_parent(rs, tx->arena);
+    if (!f || (rs->parent.workflow_id && !start->parent) || !start->first_run_id.p ||
+        !start->continued_run_id.p) {
         tl_tx_break(tx, "the next run");
         return;
     }

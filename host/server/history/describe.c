@@ -49,6 +49,14 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
         .ever_completed_wft = rs->previous_started_id > 0,
         .pending_activities = rs->acts ? rs->acts->count : 0,
         .pending_timers = rs->timers ? rs->timers->count : 0,
+        .pending_children = rs->children ? rs->children->count : 0,
+        .pending_signals = rs->pending_signals,
+        .pending_cancels = rs->pending_cancels,
+        .parent_workflow_id = view(rs->parent.workflow_id),
+        .parent_run_id = view(rs->parent.run_id),
+        .root_workflow_id =
+            view(rs->parent.workflow_id ? rs->parent.root_workflow_id : rs->workflow_id),
+        .root_run_id = view(rs->parent.workflow_id ? rs->parent.root_run_id : rs->first_run_id),
         .buffered_events = rs->buffer_n,
         .buffered_queries = rs->query_n,
     };
@@ -78,6 +86,7 @@ size_t tl_rs_bytes(const struct tl_rs *rs)
     }
     n += rs->timers ? rs->timers->count * (sizeof(struct tl_timer) + 120) : 0;
     n += rs->signal_ids ? rs->signal_ids->count * 110 : 0;
+    n += tl_rs_children_bytes(rs);
     return n;
 }
 
@@ -140,7 +149,14 @@ static TpCommon__WorkflowExecution *execution_of(struct out *o, const char *work
 static void fill_info(struct out *o, const struct tl_rs *rs, TpWorkflow__WorkflowExecutionInfo *i)
 {
     i->execution = execution_of(o, rs->workflow_id, rs->run_id);
-    i->root_execution = execution_of(o, rs->workflow_id, rs->first_run_id);
+    const struct tl_parent *p = &rs->parent;
+    if (p->workflow_id) {
+        i->parent_namespace_id = copy(o, p->namespace_id);
+        i->parent_execution = execution_of(o, p->workflow_id, p->run_id);
+        i->root_execution = execution_of(o, p->root_workflow_id, p->root_run_id);
+    } else {
+        i->root_execution = execution_of(o, rs->workflow_id, rs->first_run_id);
+    }
     i->type = check(o, TL_PB_NEW(o->a, TpCommon__WorkflowType, tp_common__workflow_type));
     if (i->type) {
         i->type->name = copy(o, rs->workflow_type);
@@ -294,6 +310,32 @@ static void fill_activities(struct out *o, const struct tl_rs *rs, int64_t now_n
     out->pending_activities = list.items;
 }
 
+static void fill_children(struct out *o, const struct tl_rs *rs,
+                          TpWs__DescribeWorkflowExecutionResponse *out)
+{
+    struct tl_pb_list list = {0};
+    if (!rs->children) {
+        return;
+    }
+    TL_MAP_EACH (e, rs->children) {
+        const struct tl_child *c = e->value;
+        TpWorkflow__PendingChildExecutionInfo *p =
+            check(o, TL_PB_NEW(o->a, TpWorkflow__PendingChildExecutionInfo,
+                               tp_workflow__pending_child_execution_info));
+        if (!p || !tl_pb_push(o->a, &list, p)) {
+            o->full = true;
+            return;
+        }
+        p->workflow_id = copy(o, c->workflow_id);
+        p->run_id = copy(o, c->run_id);
+        p->workflow_type_name = copy(o, c->workflow_type);
+        p->initiated_id = c->initiated_id;
+        p->parent_close_policy = (TpEnums__ParentClosePolicy)c->close_policy;
+    }
+    out->n_pending_children = list.n;
+    out->pending_children = list.items;
+}
+
 tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *arena,
                      TpWs__DescribeWorkflowExecutionResponse *out, struct tl_error *err)
 {
@@ -310,6 +352,7 @@ tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *ar
         fill_config(&o, rs, out->execution_config);
         fill_extended(&o, rs, out->workflow_extended_info);
         fill_activities(&o, rs, now_ns, out);
+        fill_children(&o, rs, out);
         if (rs->wft.scheduled_id) {
             out->pending_workflow_task = task_of(&o, rs);
         }

@@ -32,7 +32,13 @@ static tl_rc check_signal(struct tl_tx *tx, const struct tl_signal *signal, stru
     if (rs->signal_count >= limits->signals_per_run) {
         return tl_error_set(err, TL_EINVAL, "exceeded workflow execution limit for signal events");
     }
-    if (rs->close_attempted && rs->wft.started_id) {
+    if (signal->child_only && !tl_rs_is_child_of(rs, tl_str(signal->external->workflow_id),
+                                                 tl_str(signal->external->run_id))) {
+        return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND,
+                          "workflow parent does not match");
+    }
+    /* Another run would only have to try again: its signal is taken. */
+    if (rs->close_attempted && rs->wft.started_id && !signal->external) {
         tx->error_cause = RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW;
         return tl_tx_fail(tx, TL_ERR_RESOURCE_EXHAUSTED, err, TL_ELIMIT,
                           "workflow operation can not be applied because workflow is closing");
@@ -63,6 +69,7 @@ tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal, struct tl_e
     a.header = (TpCommon__Header *)(uintptr_t)signal->header;
     a.identity = text(signal->identity);
     a.request_id = text(signal->request_id);
+    a.external_workflow_execution = (TpCommon__WorkflowExecution *)(uintptr_t)signal->external;
     ev.e.links = signal->links;
     ev.e.n_links = signal->n_links;
     TL_EV_SET(&ev, WORKFLOW_EXECUTION_SIGNALED, workflow_execution_signaled, &a);
@@ -75,31 +82,52 @@ tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal, struct tl_e
     return tl_tx_result(tx, err);
 }
 
-tl_rc tl_tx_request_cancel(struct tl_tx *tx, const TpWs__RequestCancelWorkflowExecutionRequest *req,
-                           struct tl_error *err)
+tl_rc tl_tx_cancel(struct tl_tx *tx, const struct tl_cancel *cancel, struct tl_error *err)
 {
     struct tl_rs *rs = tx->rs;
     tx->error_kind = TL_ERR_PLAIN;
-    if (!tl_rs_open(rs) || rs->cancel_requested) {
+    if (!tl_rs_open(rs)) {
+        return TL_OK;
+    }
+    if (cancel->child_only && !tl_rs_is_child_of(rs, tl_str(cancel->external->workflow_id),
+                                                 tl_str(cancel->external->run_id))) {
+        return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND,
+                          "workflow parent does not match");
+    }
+    if (rs->cancel_requested) {
         return TL_OK;
     }
     TpHistory__WorkflowExecutionCancelRequestedEventAttributes a =
         TP_HISTORY__WORKFLOW_EXECUTION_CANCEL_REQUESTED_EVENT_ATTRIBUTES__INIT;
     struct tl_ev ev;
     tl_ev_init(&ev, tx->now_ns);
-    a.cause = text(req->reason);
-    a.identity = text(req->identity);
-    ev.e.links = req->links;
-    ev.e.n_links = req->n_links;
+    a.cause = text(cancel->reason);
+    a.identity = text(cancel->identity);
+    a.external_workflow_execution = (TpCommon__WorkflowExecution *)(uintptr_t)cancel->external;
+    a.external_initiated_event_id = cancel->external_initiated_id;
+    ev.e.links = cancel->links;
+    ev.e.n_links = cancel->n_links;
     TL_EV_SET(&ev, WORKFLOW_EXECUTION_CANCEL_REQUESTED, workflow_execution_cancel_requested, &a);
     tl_tx_add(tx, &ev);
-    if (tl_has_text(req->request_id)) {
-        tl_set_str(&rs->cancel_request_id, req->request_id);
+    if (tl_has_text(cancel->request_id)) {
+        tl_set_str(&rs->cancel_request_id, cancel->request_id);
         tx->p->cancel_request_dirty = true;
     }
     tl_wft_schedule(tx, 0);
     tl_buffer_enforce_limit(tx);
     return tl_tx_result(tx, err);
+}
+
+tl_rc tl_tx_request_cancel(struct tl_tx *tx, const TpWs__RequestCancelWorkflowExecutionRequest *req,
+                           struct tl_error *err)
+{
+    return tl_tx_cancel(tx,
+                        &(struct tl_cancel){.reason = req->reason,
+                                            .identity = req->identity,
+                                            .request_id = req->request_id,
+                                            .links = req->links,
+                                            .n_links = req->n_links},
+                        err);
 }
 
 tl_rc tl_tx_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payloads *details,

@@ -53,6 +53,7 @@ struct tl_history_limits {
     int64_t blob_bytes, memo_bytes, id_bytes;
     int64_t history_bytes, history_count, history_bytes_suggest, history_count_suggest;
     int64_t pending_activities, pending_timers, signals_per_run;
+    int64_t pending_children, pending_signals, pending_cancels;
     int64_t buffered_events, buffered_bytes;
     int64_t eager_activities_max;     /* per workflow task completion */
     int64_t wft_heartbeat_timeout_ms; /* force_create_new_workflow_task without commands */
@@ -76,6 +77,8 @@ struct tl_history_env {
                               const TpCommon__SearchAttributes *sa,
                               const TpCommon__SearchAttributes *merged, struct tl_arena *arena,
                               struct tl_error *err);
+    /* Id of a namespace by name, empty when there is none. NULL: only the run's own is known. */
+    struct tl_str (*namespace_id)(void *ud, struct tl_str name);
 };
 
 /* --- mutable state --------------------------------------------------------------------------- */
@@ -135,6 +138,9 @@ struct tl_rs_info {
     int64_t previous_started_event_id;
     bool ever_completed_wft;
     size_t pending_activities, pending_timers, buffered_events, buffered_queries;
+    size_t pending_children, pending_signals, pending_cancels;
+    struct tl_str parent_workflow_id, parent_run_id; /* empty when it is no child */
+    struct tl_str root_workflow_id, root_run_id;     /* its own when it has no parent */
 };
 void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out);
 
@@ -191,6 +197,11 @@ enum tl_effect_kind {
     TL_FX_DISPATCH_WFT,       /* u.wft: offer the workflow task to matching */
     TL_FX_DISPATCH_ACTIVITY,  /* u.activity: offer the activity to matching */
     TL_FX_CANCEL_ACTIVITY,    /* u.activity: cancel requested; its worker hears by heartbeat */
+    TL_FX_START_CHILD,        /* u.initiated_id: tl_rs_child_request tells what to start */
+    TL_FX_SIGNAL_OTHER,       /* u.initiated_id: tl_rs_other_request tells whom */
+    TL_FX_CANCEL_OTHER,       /* likewise */
+    TL_FX_CLOSE_CHILD,        /* u.child: the parent has closed */
+    TL_FX_TELL_PARENT,        /* u.parent: a child's chain has ended */
     TL_FX_NEW_RUN,            /* u.new_run: start the next run of the chain, same commit */
     TL_FX_CLOSED,             /* u.status; always the last of the run */
     TL_FX_HISTORY_CHANGED,    /* events were added: wake long polls */
@@ -225,6 +236,16 @@ struct tl_effect {
             uint64_t run_number;
             struct tl_str run_id;
         } new_run;
+        int64_t initiated_id;
+        struct {
+            struct tl_str namespace_, workflow_id, first_run_id;
+            bool terminate; /* false: request its cancellation */
+        } child;
+        struct {
+            struct tl_str run_id;
+            int64_t initiated_id;
+            struct tl_str event; /* encoded HistoryEvent that closed the child */
+        } parent;
         int status;
         struct {
             uint64_t id;
@@ -282,6 +303,12 @@ tl_rc tl_tx_fire_due(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
 /* --- start, signal, cancel, terminate -------------------------------------------------------- */
 
+/* Who starts a run as a child. */
+struct tl_start_parent {
+    struct tl_str namespace_, namespace_id, workflow_id, run_id, root_workflow_id, root_run_id;
+    int64_t initiated_id;
+};
+
 struct tl_start {
     const TpWs__StartWorkflowExecutionRequest *req;
     /* The chain; all zero for a client's start. */
@@ -291,7 +318,8 @@ struct tl_start {
     int64_t execution_expiration_ns; /* 0: from the execution timeout */
     int64_t first_backoff_ns;        /* added to the request's start delay */
     const TpWorkflow__ResetPoints *reset_points;
-    bool eager;           /* the first workflow task is delivered in the reply */
+    const struct tl_start_parent *parent; /* NULL: no child */
+    bool eager;                           /* the first workflow task is delivered in the reply */
     bool hold_first_task; /* no first task yet: the caller signals next (signal-with-start) */
 };
 /* Validates everything the server checks in the request (ids, timeouts, sizes, retry policy, cron).
@@ -310,6 +338,8 @@ struct tl_signal {
     TpCommon__Link **links;
     size_t n_links;
     bool skip_workflow_task;
+    const TpCommon__WorkflowExecution *external; /* the run that sends it; NULL: a client */
+    bool child_only;                             /* only when the run is a child of `external` */
 };
 /* A repeated request id changes nothing and succeeds. Errors: TL_ENOTFOUND (closed), TL_EINVAL,
  * TL_ELIMIT (signals_per_run: RESOURCE_EXHAUSTED). */
@@ -318,10 +348,64 @@ tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal,
 /* Idempotent; succeeds without change on a closed run and when already requested. */
 tl_rc tl_tx_request_cancel(struct tl_tx *tx, const TpWs__RequestCancelWorkflowExecutionRequest *req,
                            struct tl_error *err) TL_MUST_USE;
+struct tl_cancel {
+    const char *reason, *identity, *request_id;
+    TpCommon__Link **links;
+    size_t n_links;
+    const TpCommon__WorkflowExecution *external; /* the run that asks for it; NULL: a client */
+    int64_t external_initiated_id;
+    bool child_only; /* only when the run is a child of `external` */
+};
+/* The same for whoever asks. Errors: TL_ENOTFOUND (open, and no child of `external`). */
+tl_rc tl_tx_cancel(struct tl_tx *tx, const struct tl_cancel *cancel,
+                   struct tl_error *err) TL_MUST_USE;
 /* Errors: TL_ENOTFOUND (closed). */
 tl_rc tl_tx_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payloads *details,
                       const char *identity, TpCommon__Link **links, size_t n_links,
                       struct tl_error *err) TL_MUST_USE;
+
+/* --- children and other runs ----------------------------------------------------------------- */
+
+/* What goes from run to run is delivered at least once: each of these operations does nothing, and
+ * succeeds, when what it tells was heard before or nobody waits for it any more. */
+
+/* What START_CHILD wants. Errors: TL_ENOTFOUND (not pending, or started), TL_ELIMIT. */
+struct tl_child_request {
+    const TpWs__StartWorkflowExecutionRequest
+        *req; /* its request id tells one child from another */
+    struct tl_start_parent parent;
+};
+tl_rc tl_rs_child_request(const struct tl_rs *rs, int64_t initiated_id, struct tl_arena *arena,
+                          struct tl_child_request *out, struct tl_error *err) TL_MUST_USE;
+/* run_id: the first of the child's chain. */
+tl_rc tl_tx_child_started(struct tl_tx *tx, int64_t initiated_id, struct tl_str run_id,
+                          struct tl_error *err) TL_MUST_USE;
+/* cause: START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_*. */
+tl_rc tl_tx_child_start_failed(struct tl_tx *tx, int64_t initiated_id, int cause,
+                               struct tl_error *err) TL_MUST_USE;
+struct tl_child_closed {
+    int64_t initiated_id;
+    struct tl_str workflow_id, run_id, first_run_id;
+    const TpHistory__HistoryEvent *event; /* that closed it */
+};
+tl_rc tl_tx_child_closed(struct tl_tx *tx, const struct tl_child_closed *closed,
+                         struct tl_error *err) TL_MUST_USE;
+
+/* What SIGNAL_OTHER and CANCEL_OTHER want. Errors: TL_ENOTFOUND (answered), TL_ELIMIT. */
+struct tl_other_request {
+    struct tl_str namespace_, workflow_id, run_id; /* run_id may be empty */
+    const TpCommon__WorkflowExecution *source;
+    const char *signal_name, *reason, *request_id;
+    const TpCommon__Payloads *input;
+    const TpCommon__Header *header;
+    bool is_signal, child_only;
+};
+tl_rc tl_rs_other_request(const struct tl_rs *rs, int64_t initiated_id, struct tl_arena *arena,
+                          struct tl_other_request *out, struct tl_error *err) TL_MUST_USE;
+/* cause: 0 when it got there, else {SIGNAL,CANCEL}_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_*. */
+tl_rc tl_tx_other_done(struct tl_tx *tx, int64_t initiated_id, bool failed, int cause,
+                       struct tl_error *err) TL_MUST_USE;
+bool tl_rs_is_child_of(const struct tl_rs *rs, struct tl_str workflow_id, struct tl_str run_id);
 
 /* --- workflow tasks -------------------------------------------------------------------------- */
 

@@ -69,6 +69,28 @@ struct tl_timer {
     char id[];
 };
 
+/* A child workflow that has not ended. */
+struct tl_child {
+    int64_t initiated_id, started_id; /* started_id: 0 while that event is in the buffer */
+    bool started;
+    int close_policy;
+    char *namespace_, *namespace_id, *workflow_id, *workflow_type, *run_id;
+    struct tl_blob event; /* encoded Initiated event, until it has started */
+};
+
+/* A signal to another run, or its cancellation, that is not answered. */
+struct tl_external {
+    int64_t initiated_id;
+    bool is_signal;
+    struct tl_blob event; /* encoded Initiated event */
+};
+
+/* The run that started this one; workflow_id NULL: none. */
+struct tl_parent {
+    char *namespace_, *namespace_id, *workflow_id, *run_id, *root_workflow_id, *root_run_id;
+    int64_t initiated_id;
+};
+
 /* An event that arrived while a workflow task was started: encoded, without id. */
 struct tl_buffered {
     char *bytes;
@@ -113,6 +135,9 @@ struct tl_rs {
     struct tl_wft wft;
     /* pending things; a map is made when first needed */
     struct tl_map *acts, *act_ids, *timers, *signal_ids;
+    struct tl_map *children, *externals; /* by initiated id */
+    size_t pending_signals, pending_cancels;
+    struct tl_parent parent;
     struct tl_heap heap;
     struct tl_buffered *buffer;
     size_t buffer_n, buffer_cap, buffer_bytes;
@@ -133,6 +158,9 @@ struct tl_tx_private {
     bool visibility_dirty, closed;
     bool offer_wft; /* a task was scheduled here: offer it unless it is started here too */
     bool broken;    /* memory ran out in the middle: the run must be reloaded */
+    struct tl_str close_event; /* encoded: what a parent is to hear */
+    struct tl_effect *orphans; /* CLOSE_CHILD for the children that the run leaves behind */
+    size_t orphan_n;
     int64_t *dirty_acts, *offer_acts, *applied_ids;
     size_t dirty_n, dirty_cap, offer_n, offer_cap, applied_n, applied_cap;
     struct tl_error error; /* the cause of `broken` */
@@ -194,7 +222,8 @@ void tl_rs_act_remove(struct tl_rs *rs, int64_t scheduled_id);
 void tl_rs_act_arm(struct tl_rs *rs, struct tl_act *act); /* puts it where its next deadline is */
 void tl_rs_timer_add(struct tl_rs *rs, const char *timer_id, int64_t started_id, int64_t fire_ns);
 void tl_rs_timer_remove(struct tl_rs *rs, const char *timer_id);
-void tl_rs_clear_pending(struct tl_rs *rs); /* activities and timers of a closed run */
+void tl_rs_clear_pending(struct tl_rs *rs);       /* activities and timers of a closed run */
+struct tl_map *tl_rs_need_map(struct tl_map **m); /* made when it is not there */
 void tl_rs_clear_sticky(struct tl_rs *rs);
 void tl_rs_set_sticky(struct tl_rs *rs, const char *task_queue, int64_t timeout_ns);
 void tl_wft_clear(struct tl_wft *wft, int32_t next_attempt);
@@ -220,6 +249,33 @@ static inline bool tl_rs_is_sticky(const struct tl_rs *rs)
 {
     return rs->sticky_queue && !rs->wft.drops_sticky;
 }
+
+/* --- children.c ------------------------------------------------------------------------------ */
+
+struct tl_child *tl_rs_child(const struct tl_rs *rs, int64_t initiated_id);
+/* Checkpoints: adds what was saved. Errors: TL_EDECODE. */
+tl_rc tl_rs_child_load(struct tl_rs *rs, const TlV1__ChildState *state, struct tl_error *err);
+tl_rc tl_rs_external_load(struct tl_rs *rs, struct tl_str event, struct tl_arena *scratch,
+                          struct tl_error *err);
+void tl_rs_children_free(struct tl_rs *rs); /* externals too */
+void tl_parent_free(struct tl_parent *parent);
+size_t tl_rs_children_bytes(const struct tl_rs *rs);
+/* The effects of what is started but not answered. Returns how many there should be. */
+size_t tl_rs_children_regenerate(const struct tl_rs *rs, struct tl_effects *out);
+/* The run is about to close with this encoded event: keeps what children and parent must hear. */
+void tl_children_closing(struct tl_tx *tx, struct tl_str event);
+/* Adds the effects of tl_children_closing. */
+void tl_children_close_effects(struct tl_tx *tx);
+/* An event whose effect was applied while it was buffered has its id now. */
+void tl_rs_event_placed(struct tl_rs *rs, const TpHistory__HistoryEvent *e);
+/* The run's parent for the next run of its chain; NULL when it has none, or when the arena is full. */
+const struct tl_start_parent *tl_rs_start_parent(const struct tl_rs *rs, struct tl_arena *arena);
+/* Id of a namespace; the run's own for an empty name; empty when there is none. */
+struct tl_str tl_namespace_id(const struct tl_tx *tx, const char *name);
+typedef tl_rc tl_apply_fn(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                          struct tl_arena *scratch, struct tl_error *err);
+tl_apply_fn tl_apply_child_initiated, tl_apply_child_started, tl_apply_child_over,
+    tl_apply_external_initiated, tl_apply_external_over;
 
 /* --- apply.c, delta.c ------------------------------------------------------------------------ */
 
@@ -313,10 +369,11 @@ struct tl_wft_done {
     int64_t completed_id; /* predicted while checking */
     int64_t next_id;      /* while checking: id that the next event would get */
     size_t buffered;      /* events that would wait when the next command runs */
-    size_t pending_acts, pending_timers;
-    struct tl_map timers;  /* overlay: timer id -> enum tl_overlay */
-    struct tl_map act_ids; /* overlay: activity id -> enum tl_overlay */
-    struct tl_map acts;    /* overlay: scheduled id -> struct tl_over_act */
+    size_t pending_acts, pending_timers, pending_children, pending_signals, pending_cancels;
+    struct tl_map child_ids; /* workflow ids of children started by this completion */
+    struct tl_map timers;    /* overlay: timer id -> enum tl_overlay */
+    struct tl_map act_ids;   /* overlay: activity id -> enum tl_overlay */
+    struct tl_map acts;      /* overlay: scheduled id -> struct tl_over_act */
     bool act_cancelled_unstarted;
     int64_t *eager; /* scheduled ids, eager_activities_max at most */
     size_t eager_n;
@@ -360,6 +417,12 @@ void tl_command_check_cancel(struct tl_wft_done *d, const TpCommand__Command *c)
 void tl_command_run_cancel(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_check_continue(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_run_continue(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_child(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_child(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_signal_other(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_signal_other(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
 /* "BadStartTimerAttributes" of WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES. */
 void tl_cause_name(int cause, char *out, size_t cap);
 static inline void *tl_over(enum tl_overlay o)

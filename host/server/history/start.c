@@ -229,6 +229,35 @@ static void set_chain(struct tl_tx *tx, const struct tl_start *start, struct sta
     }
 }
 
+static TpCommon__WorkflowExecution *execution_of(struct tl_tx *tx, struct tl_str workflow_id,
+                                                 struct tl_str run_id)
+{
+    TpCommon__WorkflowExecution *e =
+        TL_PB_NEW(tx->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    if (!e || !(e->workflow_id = tl_pb_cstr(tx->arena, workflow_id)) ||
+        !(e->run_id = tl_pb_cstr(tx->arena, run_id))) {
+        tl_tx_break(tx, "the parent of a run");
+        return NULL;
+    }
+    return e;
+}
+
+static void set_parent(struct tl_tx *tx, const struct tl_start_parent *p,
+                       TpHistory__WorkflowExecutionStartedEventAttributes *a)
+{
+    if (!p) {
+        return;
+    }
+    a->parent_workflow_namespace = tl_pb_cstr(tx->arena, p->namespace_);
+    a->parent_workflow_namespace_id = tl_pb_cstr(tx->arena, p->namespace_id);
+    a->parent_workflow_execution = execution_of(tx, p->workflow_id, p->run_id);
+    a->parent_initiated_event_id = p->initiated_id;
+    a->root_workflow_execution = execution_of(tx, p->root_workflow_id, p->root_run_id);
+    if (!a->parent_workflow_namespace || !a->parent_workflow_namespace_id) {
+        tl_tx_break(tx, "the parent of a run");
+    }
+}
+
 static void set_content(struct tl_tx *tx, const struct tl_start *start, struct started *s)
 {
     TpHistory__WorkflowExecutionStartedEventAttributes *a = &s->attrs;
@@ -283,6 +312,7 @@ tl_rc tl_tx_start(struct tl_tx *tx, const struct tl_start *start, struct tl_erro
     set_timeouts(tx, start, &s);
     set_chain(tx, start, &s);
     set_content(tx, start, &s);
+    set_parent(tx, start->parent, &s.attrs);
     TL_EV_SET(&s.ev, WORKFLOW_EXECUTION_STARTED, workflow_execution_started, &s.attrs);
     tl_tx_append(tx, &s.ev.e, TL_PLACE_APPLY);
     if (tl_has_text(start->req->request_id)) {

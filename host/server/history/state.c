@@ -85,6 +85,9 @@ void tl_history_limits_default(struct tl_history_limits *out)
         .history_count_suggest = tl_limit_history_count_suggest,
         .pending_activities = tl_limit_pending_activities,
         .pending_timers = tl_limit_pending_timers,
+        .pending_children = tl_limit_pending_children,
+        .pending_signals = tl_limit_pending_signals,
+        .pending_cancels = tl_limit_pending_cancels,
         .signals_per_run = tl_limit_signals_per_run,
         .buffered_events = tl_limit_buffered_events,
         .buffered_bytes = tl_limit_buffered_bytes,
@@ -121,7 +124,7 @@ static void free_map(struct tl_map **m)
     }
 }
 
-static struct tl_map *need_map(struct tl_map **m)
+struct tl_map *tl_rs_need_map(struct tl_map **m)
 {
     if (!*m) {
         *m = TL_NEW(struct tl_map);
@@ -162,6 +165,7 @@ void tl_rs_clear_pending(struct tl_rs *rs)
     free_map(&rs->acts);
     free_map(&rs->act_ids);
     free_map(&rs->timers);
+    tl_rs_children_free(rs);
 }
 
 static void free_strings(struct tl_rs *rs)
@@ -195,6 +199,7 @@ void tl_rs_free(struct tl_rs *rs)
     }
     tl_mem_free(rs->batches);
     tl_rs_queries_free(rs);
+    tl_parent_free(&rs->parent);
     free_strings(rs);
     tl_mem_free(rs);
 }
@@ -241,8 +246,8 @@ struct tl_act *tl_rs_act_add(struct tl_rs *rs, int64_t scheduled_id, int64_t sch
     act->has_priority = attrs->priority != NULL;
     set_retry(act, attrs->retry_policy);
     tl_set_blob(&act->attributes, encoded);
-    tl_map_put_num(need_map(&rs->acts), (uint64_t)scheduled_id, act);
-    tl_map_put(need_map(&rs->act_ids), tl_str(act->activity_id), act);
+    tl_map_put_num(tl_rs_need_map(&rs->acts), (uint64_t)scheduled_id, act);
+    tl_map_put(tl_rs_need_map(&rs->act_ids), tl_str(act->activity_id), act);
     tl_rs_act_arm(rs, act);
     return act;
 }
@@ -289,7 +294,7 @@ void tl_rs_timer_add(struct tl_rs *rs, const char *timer_id, int64_t started_id,
     timer->started_id = started_id;
     timer->fire_ns = fire_ns;
     memcpy(timer->id, timer_id, n + 1);
-    tl_map_put(need_map(&rs->timers), tl_str_n(timer->id, n), timer);
+    tl_map_put(tl_rs_need_map(&rs->timers), tl_str_n(timer->id, n), timer);
     tl_heap_insert(&rs->heap, &timer->due.node, fire_ns);
 }
 
@@ -339,7 +344,7 @@ void tl_rs_signal_note(struct tl_rs *rs, const char *request_id)
 {
     if (tl_has_text(request_id)) {
         /* Only presence matters: any address that is not NULL will do. */
-        tl_map_put(need_map(&rs->signal_ids), tl_str(request_id), rs);
+        tl_map_put(tl_rs_need_map(&rs->signal_ids), tl_str(request_id), rs);
     }
 }
 

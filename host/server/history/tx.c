@@ -162,6 +162,17 @@ static void note_what_changed(struct tl_tx *tx, int type)
     }
 }
 
+/* Parents hear how a child ended, children that their parent has. */
+static void keep_for_family(struct tl_tx *tx, const TpHistory__HistoryEvent *e)
+{
+    struct tl_str bytes;
+    if (tl_pb_encode_arena(e, tx->arena, &bytes, &tx->p->error) != TL_OK) {
+        tl_tx_break(tx, "an event");
+        return;
+    }
+    tl_children_closing(tx, bytes);
+}
+
 int64_t tl_tx_append(struct tl_tx *tx, TpHistory__HistoryEvent *e, enum tl_place place)
 {
     struct tl_tx_private *p = tx->p;
@@ -179,7 +190,13 @@ int64_t tl_tx_append(struct tl_tx *tx, TpHistory__HistoryEvent *e, enum tl_place
     if (p->event_count++ == 0) {
         p->first_event_id = e->event_id;
     }
+    if (is_close((int)e->event_type)) {
+        keep_for_family(tx, e);
+    }
     rs->next_event_id++;
+    if (place != TL_PLACE_APPLY) {
+        tl_rs_event_placed(rs, e);
+    }
     if (place == TL_PLACE_BEFORE) {
         push_id(tx, &p->applied_ids, &p->applied_n, &p->applied_cap, e->event_id);
     } else if (place == TL_PLACE_APPLY && tl_rs_apply_event(rs, e, tx->arena, &p->error) != TL_OK) {
@@ -312,6 +329,7 @@ static void closing_effects(struct tl_tx *tx)
         add_effect(tx, TL_FX_HISTORY_CHANGED);
     }
     if (p->closed) {
+        tl_children_close_effects(tx);
         struct tl_effect *f = add_effect(tx, TL_FX_CLOSED);
         if (f) {
             f->u.status = tx->rs->status;
@@ -428,6 +446,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
             }
         }
     }
+    wanted += tl_rs_children_regenerate(rs, out);
     return out->n - before == wanted
                ? TL_OK
                : tl_error_set(err, TL_ELIMIT, "no memory to dispatch a recovered run");

@@ -18,6 +18,10 @@ static bool done_init(struct tl_wft_done *d, struct tl_tx *tx,
     d->buffered = rs->buffer_n;
     d->pending_acts = rs->acts ? rs->acts->count : 0;
     d->pending_timers = rs->timers ? rs->timers->count : 0;
+    d->pending_children = rs->children ? rs->children->count : 0;
+    d->pending_signals = rs->pending_signals;
+    d->pending_cancels = rs->pending_cancels;
+    tl_map_init(&d->child_ids);
     tl_map_init(&d->timers);
     tl_map_init(&d->act_ids);
     tl_map_init(&d->acts);
@@ -30,6 +34,7 @@ static void done_deinit(struct tl_wft_done *d)
     tl_map_deinit(&d->timers);
     tl_map_deinit(&d->act_ids);
     tl_map_deinit(&d->acts);
+    tl_map_deinit(&d->child_ids);
 }
 
 /* --- refusal --------------------------------------------------------------------------------- */

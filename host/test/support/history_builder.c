@@ -213,6 +213,73 @@ void tl_hb_activity_canceled(struct tl_hb *hb, int64_t scheduled_event_id)
         ->activity_task_canceled_event_attributes->scheduled_event_id = scheduled_event_id;
 }
 
+static TpCommon__WorkflowExecution *execution(const struct tl_hb *hb, const char *id,
+                                              const char *run_id)
+{
+    TpCommon__WorkflowExecution *e =
+        TL_PB_NEW(hb->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    e->workflow_id = text(hb, id);
+    e->run_id = text(hb, run_id);
+    return e;
+}
+
+int64_t tl_hb_child_initiated(struct tl_hb *hb, const char *id, const char *type)
+{
+    TpHistory__HistoryEvent *e = tl_hb_add(hb, EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED);
+    TpHistory__StartChildWorkflowExecutionInitiatedEventAttributes *a =
+        e->start_child_workflow_execution_initiated_event_attributes;
+    a->workflow_id = text(hb, id);
+    a->workflow_type = TL_PB_NEW(hb->arena, TpCommon__WorkflowType, tp_common__workflow_type);
+    a->workflow_type->name = text(hb, type);
+    return e->event_id;
+}
+
+int64_t tl_hb_signal_initiated(struct tl_hb *hb, const char *id, const char *signal_name)
+{
+    TpHistory__HistoryEvent *e =
+        tl_hb_add(hb, EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED);
+    TpHistory__SignalExternalWorkflowExecutionInitiatedEventAttributes *a =
+        e->signal_external_workflow_execution_initiated_event_attributes;
+    a->workflow_execution = execution(hb, id, "");
+    a->signal_name = text(hb, signal_name);
+    return e->event_id;
+}
+
+int64_t tl_hb_cancel_initiated(struct tl_hb *hb, const char *id)
+{
+    TpHistory__HistoryEvent *e =
+        tl_hb_add(hb, EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED);
+    e->request_cancel_external_workflow_execution_initiated_event_attributes->workflow_execution =
+        execution(hb, id, "");
+    return e->event_id;
+}
+
+void tl_hb_follow(struct tl_hb *hb, int event_type, int64_t initiated_event_id, const char *with)
+{
+    TpHistory__HistoryEvent *e = tl_hb_add(hb, event_type);
+    /* All members of the union are pointers to attributes messages. */
+    char *attrs = (char *)e->workflow_execution_started_event_attributes;
+    *(int64_t *)(void *)(attrs + tl_event_info(event_type)->link_offset) = initiated_event_id;
+    switch (event_type) {
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+        e->child_workflow_execution_started_event_attributes->workflow_execution =
+            execution(hb, "", "child-run");
+        break;
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
+        e->child_workflow_execution_completed_event_attributes->result =
+            with ? payloads(hb, with) : NULL;
+        break;
+    case EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED: {
+        TpFailure__Failure *f = TL_PB_NEW(hb->arena, TpFailure__Failure, tp_failure__failure);
+        f->message = text(hb, with ? with : "");
+        e->child_workflow_execution_failed_event_attributes->failure = with ? f : NULL;
+        break;
+    }
+    default:
+        break;
+    }
+}
+
 void tl_hb_signaled(struct tl_hb *hb, const char *name)
 {
     tl_hb_add(hb, EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)

@@ -35,6 +35,22 @@ static void note_failure(struct tl_script *s, const TpFailure__Failure *f)
             note(s, " %s %s", f->activity_failure_info->activity_type->name,
                  f->activity_failure_info->activity_id);
         }
+        if (f->failure_info_case ==
+            TP_FAILURE__FAILURE__FAILURE_INFO_CHILD_WORKFLOW_EXECUTION_FAILURE_INFO) {
+            const TpFailure__ChildWorkflowExecutionFailureInfo *i =
+                f->child_workflow_execution_failure_info;
+            note(s, " %s %s/%s %lld-%lld", i->workflow_type->name,
+                 i->workflow_execution->workflow_id, i->workflow_execution->run_id,
+                 (long long)i->initiated_event_id, (long long)i->started_event_id);
+        }
+    }
+}
+
+static void note_result(struct tl_script *s, const TpCommon__Payloads *result)
+{
+    if (result) {
+        ProtobufCBinaryData data = result->payloads[0]->data;
+        note(s, " %.*s", (int)data.len, (const char *)data.data);
     }
 }
 
@@ -45,11 +61,40 @@ static void take_activity(struct tl_script *s, const struct tl_job *job)
     s->resolved[job->u.activity.seq] = true;
     note(s, "%s %u %s", job->type == TL_JOB_ACTIVITY_RESOLVED ? "activity" : "local",
          job->u.activity.seq, names[job->u.activity.status]);
-    if (job->u.activity.result) {
-        ProtobufCBinaryData data = job->u.activity.result->payloads[0]->data;
-        note(s, " %.*s", (int)data.len, (const char *)data.data);
-    }
+    note_result(s, job->u.activity.result);
     note_failure(s, job->u.activity.failure);
+}
+
+static void take_child(struct tl_script *s, const struct tl_job *job)
+{
+    static const char *const starts[] = {"started", "not started", "start canceled"};
+    static const char *const ends[] = {"completed", "failed", "canceled"};
+    bool start = job->type == TL_JOB_CHILD_STARTED;
+    uint32_t seq = start ? job->u.child_started.seq : job->u.child.seq;
+    TL_ASSERT(seq < TL_SCRIPT_MAX);
+    s->child_over[seq] |= !start || job->u.child_started.status != TL_CHILD_STARTED;
+    note(s, "child %u %s", seq,
+         start ? starts[job->u.child_started.status] : ends[job->u.child.status]);
+    if (start) {
+        note(s, "%s%.*s", job->u.child_started.run_id.n ? " " : "",
+             TL_STR_FMT(job->u.child_started.run_id));
+        note_failure(s, job->u.child_started.failure);
+    } else {
+        note_result(s, job->u.child.result);
+        note_failure(s, job->u.child.failure);
+    }
+}
+
+static void take_external(struct tl_script *s, const struct tl_job *job)
+{
+    bool signal = job->type == TL_JOB_SIGNAL_EXTERNAL_RESOLVED;
+    TL_ASSERT(job->u.external.seq < TL_SCRIPT_MAX);
+    if (signal) {
+        s->signal_over[job->u.external.seq] = true;
+    }
+    note(s, "%s %u %s", signal ? "sent" : "cancel of other", job->u.external.seq,
+         job->u.external.failure ? "failed" : "ok");
+    note_failure(s, job->u.external.failure);
 }
 
 static void take_job(struct tl_script *s, const struct tl_job *job)
@@ -93,6 +138,14 @@ static void take_job(struct tl_script *s, const struct tl_job *job)
     case TL_JOB_LOCAL_ACTIVITY_RESOLVED:
         take_activity(s, job);
         break;
+    case TL_JOB_CHILD_STARTED:
+    case TL_JOB_CHILD_RESOLVED:
+        take_child(s, job);
+        break;
+    case TL_JOB_SIGNAL_EXTERNAL_RESOLVED:
+    case TL_JOB_CANCEL_EXTERNAL_RESOLVED:
+        take_external(s, job);
+        break;
     case TL_JOB_QUERY:
         note(s, "query %s", job->u.query.query->query_type);
         break;
@@ -130,6 +183,41 @@ static void do_local(struct tl_script *s, const struct tl_step *step, struct tl_
     la->id = tl_str(step->id ? step->id : "");
     la->start_to_close_ns = INT64_C(5000000000);
     cmd->u.local = la;
+}
+
+static void do_child(struct tl_script *s, const struct tl_step *step, struct tl_completion *out)
+{
+    struct tl_cmd *cmd = tl_completion_add(out, TL_CMD_START_CHILD);
+    cmd->seq = ++s->child_seq;
+    cmd->cancellation = (enum tl_cancellation_type)step->n;
+    TpCommand__StartChildWorkflowExecutionCommandAttributes *a = attributes(
+        out, cmd, &tp_command__start_child_workflow_execution_command_attributes__descriptor);
+    a->workflow_type = TL_PB_NEW(out->arena, TpCommon__WorkflowType, tp_common__workflow_type);
+    a->workflow_type->name = tl_pb_cstr(out->arena, tl_str(step->name));
+    a->workflow_id = tl_pb_cstr(out->arena, tl_str(step->id));
+}
+
+static void do_signal(struct tl_script *s, const struct tl_step *step, struct tl_completion *out)
+{
+    struct tl_cmd *cmd = tl_completion_add(out, TL_CMD_SIGNAL_EXTERNAL);
+    cmd->seq = ++s->signal_seq;
+    TpCommand__SignalExternalWorkflowExecutionCommandAttributes *a = attributes(
+        out, cmd, &tp_command__signal_external_workflow_execution_command_attributes__descriptor);
+    a->execution =
+        TL_PB_NEW(out->arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    a->execution->workflow_id = tl_pb_cstr(out->arena, tl_str(step->id));
+    a->signal_name = tl_pb_cstr(out->arena, tl_str(step->name));
+}
+
+static void do_cancel_other(struct tl_script *s, const struct tl_step *step,
+                            struct tl_completion *out)
+{
+    struct tl_cmd *cmd = tl_completion_add(out, TL_CMD_CANCEL_EXTERNAL);
+    cmd->seq = ++s->cancel_seq;
+    TpCommand__RequestCancelExternalWorkflowExecutionCommandAttributes *a = attributes(
+        out, cmd,
+        &tp_command__request_cancel_external_workflow_execution_command_attributes__descriptor);
+    a->workflow_id = tl_pb_cstr(out->arena, tl_str(step->id));
 }
 
 static void do_timer(struct tl_script *s, const struct tl_step *step, struct tl_completion *out)
@@ -228,6 +316,21 @@ static void do_command(struct tl_script *s, const struct tl_step *step, struct t
     case TL_DO_CANCEL_ACTIVITY:
         do_simple(TL_CMD_REQUEST_CANCEL_ACTIVITY, step->n, out, NULL);
         break;
+    case TL_DO_CHILD:
+        do_child(s, step, out);
+        break;
+    case TL_DO_CANCEL_CHILD:
+        do_simple(TL_CMD_CANCEL_CHILD, step->n, out, NULL);
+        break;
+    case TL_DO_SIGNAL:
+        do_signal(s, step, out);
+        break;
+    case TL_DO_CANCEL_SIGNAL:
+        do_simple(TL_CMD_CANCEL_SIGNAL, step->n, out, NULL);
+        break;
+    case TL_DO_CANCEL_OTHER:
+        do_cancel_other(s, step, out);
+        break;
     case TL_DO_PATCH:
     case TL_DO_DEPRECATE:
         do_patch(s, step, out, replaying);
@@ -270,6 +373,10 @@ static bool waits(const struct tl_script *s, const struct tl_step *step)
         return !s->fired[step->n];
     case TL_DO_WAIT_ACTIVITY:
         return !s->resolved[step->n];
+    case TL_DO_WAIT_CHILD:
+        return !s->child_over[step->n];
+    case TL_DO_WAIT_SIGNAL:
+        return !s->signal_over[step->n];
     case TL_DO_WAIT_SIGNALS:
         return s->signals < step->n;
     case TL_DO_WAIT_CANCEL:

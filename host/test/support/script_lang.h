@@ -14,6 +14,13 @@ enum tl_step_op {
     TL_DO_CANCEL_ACTIVITY, /* n */
     TL_DO_LOCAL,           /* as ACTIVITY; WAIT_ACTIVITY waits for it */
     TL_DO_CANCEL_LOCAL,    /* n */
+    TL_DO_CHILD,           /* name: type; n: enum tl_cancellation_type; id: its workflow id */
+    TL_DO_WAIT_CHILD,      /* n; its end, or that it will never start */
+    TL_DO_CANCEL_CHILD,    /* n */
+    TL_DO_SIGNAL,          /* name: the signal; id: the target's workflow id */
+    TL_DO_WAIT_SIGNAL,     /* n */
+    TL_DO_CANCEL_SIGNAL,   /* n */
+    TL_DO_CANCEL_OTHER,    /* id: the target's workflow id */
     TL_DO_WAIT_SIGNALS,    /* until n have come */
     TL_DO_WAIT_CANCEL,
     TL_DO_PATCH,     /* name; when patched() is false the next n steps are skipped */
@@ -47,7 +54,9 @@ struct tl_step {
 struct tl_script {
     const struct tl_step *steps; /* ends with op 0 */
     unsigned at;
-    uint32_t timer_seq, activity_seq;
+    uint32_t timer_seq, activity_seq, child_seq, signal_seq, cancel_seq;
+    bool child_over[TL_SCRIPT_MAX];
+    bool signal_over[TL_SCRIPT_MAX];
     bool fired[TL_SCRIPT_MAX];
     bool resolved[TL_SCRIPT_MAX];
     char patches[TL_SCRIPT_MAX][32];

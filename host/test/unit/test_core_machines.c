@@ -2,67 +2,9 @@
  * activities do what the official core's do.
  * Method: canned histories replayed through a scripted language; at the end the marks in the tables
  * are compared with the list of edges that need no test. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "test/unit/test_core_fixture.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <tl_enums.h>
-
-#include "core/fsm.h"
-#include "core/replay.h"
 #include "core/run_int.h"
-#include "test/support/history_builder.h"
-#include "test/support/script_lang.h"
-
-/* Edges that no history reaches, with the reason. */
-static const struct {
-    const char *machine, *state, *event, *reason;
-} edges_allowed[] = {{NULL, NULL, NULL, NULL}};
-
-struct fixture {
-    struct tl_arena arena;
-    struct tl_hb hb;
-    struct tl_script script;
-    struct tl_replay_result result;
-    struct tl_error err;
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    memset(&f, 0, sizeof(f));
-    tl_arena_init(&f.arena, (size_t)64 << 20);
-    tl_hb_init(&f.hb, &f.arena);
-    tl_hb_start(&f.hb, "order");
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    tl_arena_deinit(&((struct fixture *)*state)->arena);
-    return 0;
-}
-
-static tl_rc replay(struct fixture *f, const struct tl_step *steps)
-{
-    tl_script_init(&f->script, steps);
-    struct tl_lang lang = tl_script_lang(&f->script);
-    f->err.message[0] = '\0';
-    return tl_replay(tl_hb_history(&f->hb), NULL, &lang, &f->arena, &f->result, &f->err);
-}
-
-static void agrees(struct fixture *f, const struct tl_step *steps, const char *log)
-{
-    tl_rc rc = replay(f, steps);
-    assert_string_equal(f->err.message, "");
-    assert_int_equal(rc, TL_OK);
-    assert_string_equal(f->script.log, log);
-}
 
 /* 1: Started 2-4: task 5: TimerStarted(1) 6: TimerFired 7-9: task 10: Completed */
 static void timer_fires(void **state)
@@ -428,34 +370,17 @@ static void workflow_tasks_that_fail(void **state)
     assert_true(f->script.seed == tl_run_seed(TL_STR_LIT("run-2")));
 }
 
-/* Runs last: all that ran before must have taken all edges; those of local activities are taken in
- * test_core_local. */
+/* Those of local activities are taken in test_core_local, those of the family in test_core_children. */
+static bool is_mine(const char *machine)
+{
+    bool family = strcmp(machine, "child workflow") == 0 || strncmp(machine, "external", 8) == 0;
+    return !family && strcmp(machine, tl_local_fsm.name) != 0;
+}
+
 static void all_edges_are_taken(void **state)
 {
     (void)state;
-    unsigned missing = 0;
-    const struct tl_fsm *fsm;
-    for (unsigned m = 0; (fsm = tl_fsm_at(m)) != NULL; m++) {
-        for (unsigned i = 0; i < (unsigned)fsm->state_count * fsm->event_count; i++) {
-            if (!fsm->edges[i].next || fsm->taken[i] || fsm == &tl_local_fsm) {
-                continue;
-            }
-            const char *from = fsm->states[i / fsm->event_count];
-            const char *event = fsm->events[i % fsm->event_count];
-            bool allowed = false;
-            for (size_t a = 0; edges_allowed[a].machine; a++) {
-                allowed |= strcmp(edges_allowed[a].machine, fsm->name) == 0 &&
-                           strcmp(edges_allowed[a].state, from) == 0 &&
-                           strcmp(edges_allowed[a].event, event) == 0;
-            }
-            if (!allowed) {
-                print_message("not taken: %s: %s --%s--> %s\n", fsm->name, from, event,
-                              fsm->states[fsm->edges[i].next - 1]);
-                missing++;
-            }
-        }
-    }
-    assert_int_equal(missing, 0);
+    assert_edges_taken(is_mine);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

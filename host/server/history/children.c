@@ -1,0 +1,759 @@
+/* Children, and signals to and cancellations of other runs: what a run remembers of them, what it
+ * hears of them, and what it leaves to them when it closes. The caller carries requests from run to
+ * run; everything here may be told twice.
+ * Thread: the run's owner. Owns: see rs.h; requests and effects live in the caller's arena. */
+#include "server/history/rs.h"
+
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)tl_or_empty(s);
+}
+
+struct tl_str tl_namespace_id(const struct tl_tx *tx, const char *name)
+{
+    const struct tl_rs *rs = tx->rs;
+    if (!tl_has_text(name) || tl_str_eqc(tl_str(name), rs->namespace_name)) {
+        return tl_str(rs->namespace_id);
+    }
+    return tx->env->namespace_id ? tx->env->namespace_id(tx->env->ud, tl_str(name))
+                                 : (struct tl_str){NULL, 0};
+}
+
+bool tl_rs_is_child_of(const struct tl_rs *rs, struct tl_str workflow_id, struct tl_str run_id)
+{
+    return rs->parent.workflow_id && tl_str_eq(tl_str(rs->parent.workflow_id), workflow_id) &&
+           tl_str_eq(tl_str(tl_or_empty(rs->parent.run_id)), run_id);
+}
+
+/* --- state ----------------------------------------------------------------------------------- */
+
+struct tl_child *tl_rs_child(const struct tl_rs *rs, int64_t initiated_id)
+{
+    return rs->children ? tl_map_get_num(rs->children, (uint64_t)initiated_id) : NULL;
+}
+
+static struct tl_external *external_of(const struct tl_rs *rs, int64_t initiated_id)
+{
+    return rs->externals ? tl_map_get_num(rs->externals, (uint64_t)initiated_id) : NULL;
+}
+
+static void free_child(struct tl_child *c)
+{
+    char *strings[] = {c->namespace_,    c->namespace_id, c->workflow_id,
+                       c->workflow_type, c->run_id,       c->event.p};
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+        tl_mem_free(strings[i]);
+    }
+    tl_mem_free(c);
+}
+
+static void drop_map(struct tl_map **m)
+{
+    tl_map_deinit(*m);
+    tl_mem_free(*m);
+    *m = NULL;
+}
+
+static void remove_child(struct tl_rs *rs, int64_t initiated_id)
+{
+    struct tl_child *c = rs->children ? tl_map_del_num(rs->children, (uint64_t)initiated_id) : NULL;
+    if (!c) {
+        return;
+    }
+    free_child(c);
+    if (rs->children->count == 0) {
+        drop_map(&rs->children);
+    }
+}
+
+static void remove_external(struct tl_rs *rs, int64_t initiated_id)
+{
+    struct tl_external *x =
+        rs->externals ? tl_map_del_num(rs->externals, (uint64_t)initiated_id) : NULL;
+    if (!x) {
+        return;
+    }
+    (x->is_signal ? &rs->pending_signals : &rs->pending_cancels)[0]--;
+    tl_mem_free(x->event.p);
+    tl_mem_free(x);
+    if (rs->externals->count == 0) {
+        drop_map(&rs->externals);
+    }
+}
+
+void tl_rs_children_free(struct tl_rs *rs)
+{
+    while (rs->children) {
+        remove_child(rs, (int64_t)tl_map_first(rs->children)->num);
+    }
+    while (rs->externals) {
+        remove_external(rs, (int64_t)tl_map_first(rs->externals)->num);
+    }
+}
+
+void tl_parent_free(struct tl_parent *p)
+{
+    char *strings[] = {p->namespace_, p->namespace_id,     p->workflow_id,
+                       p->run_id,     p->root_workflow_id, p->root_run_id};
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+        tl_mem_free(strings[i]);
+    }
+}
+
+size_t tl_rs_children_bytes(const struct tl_rs *rs)
+{
+    size_t n = 0;
+    if (rs->children) {
+        TL_MAP_EACH (e, rs->children) {
+            const struct tl_child *c = e->value;
+            n += sizeof(*c) + 300 + c->event.n;
+        }
+    }
+    if (rs->externals) {
+        TL_MAP_EACH (e, rs->externals) {
+            const struct tl_external *x = e->value;
+            n += sizeof(*x) + 100 + x->event.n;
+        }
+    }
+    return n;
+}
+
+static struct tl_child *add_child(struct tl_rs *rs, int64_t initiated_id)
+{
+    struct tl_child *c = TL_NEW(struct tl_child);
+    c->initiated_id = initiated_id;
+    tl_map_put_num(tl_rs_need_map(&rs->children), (uint64_t)initiated_id, c);
+    return c;
+}
+
+static void add_external(struct tl_rs *rs, int64_t initiated_id, bool is_signal,
+                         struct tl_str event)
+{
+    struct tl_external *x = TL_NEW(struct tl_external);
+    x->initiated_id = initiated_id;
+    x->is_signal = is_signal;
+    tl_set_blob(&x->event, event);
+    tl_map_put_num(tl_rs_need_map(&rs->externals), (uint64_t)initiated_id, x);
+    (is_signal ? &rs->pending_signals : &rs->pending_cancels)[0]++;
+}
+
+tl_rc tl_rs_child_load(struct tl_rs *rs, const TlV1__ChildState *state, struct tl_error *err)
+{
+    if (tl_rs_child(rs, state->initiated_event_id)) {
+        return tl_error_set(err, TL_EDECODE, "child %lld of the run is there twice",
+                            (long long)state->initiated_event_id);
+    }
+    struct tl_child *c = add_child(rs, state->initiated_event_id);
+    c->started_id = state->started_event_id;
+    c->started = state->started;
+    c->close_policy = state->parent_close_policy;
+    tl_set_str(&c->namespace_, state->namespace_);
+    tl_set_str(&c->namespace_id, state->namespace_id);
+    tl_set_str(&c->workflow_id, state->workflow_id);
+    tl_set_str(&c->workflow_type, state->workflow_type);
+    tl_set_str(&c->run_id, state->run_id);
+    tl_set_blob(&c->event, tl_pb_str(state->initiated_event));
+    return TL_OK;
+}
+
+tl_rc tl_rs_external_load(struct tl_rs *rs, struct tl_str event, struct tl_arena *scratch,
+                          struct tl_error *err)
+{
+    TpHistory__HistoryEvent *e = NULL;
+    tl_rc rc = tl_pb_decode(&tp_history__history_event__descriptor, event, scratch, &e, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    bool is_signal = (int)e->event_type == EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED;
+    bool is_cancel =
+        (int)e->event_type == EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED;
+    if ((!is_signal && !is_cancel) || external_of(rs, e->event_id)) {
+        return tl_error_set(err, TL_EDECODE, "a request to another run is damaged");
+    }
+    add_external(rs, e->event_id, is_signal, event);
+    return TL_OK;
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+/* The initiating event that any event of this family names. */
+static int64_t initiated_of(const TpHistory__HistoryEvent *e)
+{
+#define CASE(NAME, field)                                                                          \
+    case EVENT_TYPE_##NAME:                                                                        \
+        return e->field##_event_attributes->initiated_event_id;
+    switch ((int)e->event_type) {
+        CASE(START_CHILD_WORKFLOW_EXECUTION_FAILED, start_child_workflow_execution_failed)
+        CASE(CHILD_WORKFLOW_EXECUTION_STARTED, child_workflow_execution_started)
+        CASE(CHILD_WORKFLOW_EXECUTION_COMPLETED, child_workflow_execution_completed)
+        CASE(CHILD_WORKFLOW_EXECUTION_FAILED, child_workflow_execution_failed)
+        CASE(CHILD_WORKFLOW_EXECUTION_CANCELED, child_workflow_execution_canceled)
+        CASE(CHILD_WORKFLOW_EXECUTION_TIMED_OUT, child_workflow_execution_timed_out)
+        CASE(CHILD_WORKFLOW_EXECUTION_TERMINATED, child_workflow_execution_terminated)
+        CASE(SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, signal_external_workflow_execution_failed)
+        CASE(EXTERNAL_WORKFLOW_EXECUTION_SIGNALED, external_workflow_execution_signaled)
+        CASE(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+             request_cancel_external_workflow_execution_failed)
+        CASE(EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+             external_workflow_execution_cancel_requested)
+    default:
+        return 0;
+    }
+#undef CASE
+}
+
+tl_rc tl_apply_child_initiated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                               struct tl_arena *scratch, struct tl_error *err)
+{
+    const TpHistory__StartChildWorkflowExecutionInitiatedEventAttributes *a =
+        e->start_child_workflow_execution_initiated_event_attributes;
+    struct tl_str bytes;
+    tl_rc rc = tl_pb_encode_arena(e, scratch, &bytes, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    remove_child(rs, e->event_id);
+    struct tl_child *c = add_child(rs, e->event_id);
+    c->close_policy = (int)a->parent_close_policy;
+    tl_set_str(&c->namespace_, a->namespace_);
+    tl_set_str(&c->namespace_id, a->namespace_id);
+    tl_set_str(&c->workflow_id, a->workflow_id);
+    tl_set_str(&c->workflow_type, a->workflow_type ? a->workflow_type->name : NULL);
+    tl_set_blob(&c->event, bytes);
+    return TL_OK;
+}
+
+tl_rc tl_apply_child_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                             struct tl_arena *scratch, struct tl_error *err)
+{
+    const TpHistory__ChildWorkflowExecutionStartedEventAttributes *a =
+        e->child_workflow_execution_started_event_attributes;
+    struct tl_child *c = tl_rs_child(rs, a->initiated_event_id);
+    (void)scratch, (void)err;
+    if (c) {
+        c->started = true;
+        c->started_id = e->event_id;
+        tl_set_str(&c->run_id, a->workflow_execution ? a->workflow_execution->run_id : NULL);
+        tl_set_blob(&c->event, (struct tl_str){NULL, 0});
+    }
+    return TL_OK;
+}
+
+tl_rc tl_apply_child_over(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                          struct tl_arena *scratch, struct tl_error *err)
+{
+    (void)scratch, (void)err;
+    remove_child(rs, initiated_of(e));
+    return TL_OK;
+}
+
+tl_rc tl_apply_external_initiated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                                  struct tl_arena *scratch, struct tl_error *err)
+{
+    struct tl_str bytes;
+    tl_rc rc = tl_pb_encode_arena(e, scratch, &bytes, err);
+    if (rc == TL_OK) {
+        remove_external(rs, e->event_id);
+        add_external(rs, e->event_id,
+                     (int)e->event_type == EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED,
+                     bytes);
+    }
+    return rc;
+}
+
+tl_rc tl_apply_external_over(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                             struct tl_arena *scratch, struct tl_error *err)
+{
+    (void)scratch, (void)err;
+    remove_external(rs, initiated_of(e));
+    return TL_OK;
+}
+
+void tl_rs_event_placed(struct tl_rs *rs, const TpHistory__HistoryEvent *e)
+{
+    if ((int)e->event_type == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED) {
+        struct tl_child *c = tl_rs_child(rs, initiated_of(e));
+        if (c) {
+            c->started_id = e->event_id;
+        }
+    }
+}
+
+/* --- what is asked of others ----------------------------------------------------------------- */
+
+static TpHistory__HistoryEvent *initiated_event(const struct tl_blob *b, struct tl_arena *arena)
+{
+    return tl_blob_decode(b, &tp_history__history_event__descriptor, arena);
+}
+
+/* A child takes over what it does not set itself. */
+static TpCommon__Priority *merge_priority(const struct tl_rs *rs, TpCommon__Priority *own,
+                                          struct tl_arena *arena)
+{
+    TpCommon__Priority *p = tl_blob_decode(&rs->priority, &tp_common__priority__descriptor, arena);
+    if (!p || !own) {
+        return p ? p : own;
+    }
+    p->priority_key = own->priority_key ? own->priority_key : p->priority_key;
+    p->fairness_key = tl_has_text(own->fairness_key) ? own->fairness_key : p->fairness_key;
+    p->fairness_weight = own->fairness_weight > 0 ? own->fairness_weight : p->fairness_weight;
+    return p;
+}
+
+static TpWs__StartWorkflowExecutionRequest *
+child_start(const struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct tl_arena *arena)
+{
+    const TpHistory__StartChildWorkflowExecutionInitiatedEventAttributes *a =
+        e->start_child_workflow_execution_initiated_event_attributes;
+    TpWs__StartWorkflowExecutionRequest *req = TL_PB_NEW(arena, TpWs__StartWorkflowExecutionRequest,
+                                                         tp_ws__start_workflow_execution_request);
+    if (!req) {
+        return NULL;
+    }
+    req->request_id = tl_arena_printf(arena, "%s:%lld", rs->run_id, (long long)e->event_id);
+    req->namespace_ = a->namespace_;
+    req->workflow_id = a->workflow_id;
+    req->workflow_type = a->workflow_type;
+    req->task_queue = a->task_queue;
+    req->input = a->input;
+    req->header = a->header;
+    req->workflow_execution_timeout = a->workflow_execution_timeout;
+    req->workflow_run_timeout = a->workflow_run_timeout;
+    req->workflow_task_timeout = a->workflow_task_timeout;
+    req->workflow_id_reuse_policy = a->workflow_id_reuse_policy;
+    req->retry_policy = a->retry_policy;
+    req->cron_schedule = a->cron_schedule;
+    req->memo = a->memo;
+    req->search_attributes = a->search_attributes;
+    req->user_metadata = e->user_metadata;
+    req->versioning_override = a->versioning_override;
+    req->priority = merge_priority(rs, a->priority, arena);
+    req->time_skipping_config = a->time_skipping_config;
+    return req->request_id ? req : NULL;
+}
+
+tl_rc tl_rs_child_request(const struct tl_rs *rs, int64_t initiated_id, struct tl_arena *arena,
+                          struct tl_child_request *out, struct tl_error *err)
+{
+    const struct tl_child *c = tl_rs_child(rs, initiated_id);
+    if (!tl_rs_open(rs) || !c || c->started) {
+        return tl_error_set(err, TL_ENOTFOUND, "Pending child execution not found.");
+    }
+    const TpHistory__HistoryEvent *e = initiated_event(&c->event, arena);
+    const struct tl_parent *p = &rs->parent;
+    *out = (struct tl_child_request){.req = e ? child_start(rs, e, arena) : NULL};
+    if (!out->req) {
+        return tl_error_set(err, TL_ELIMIT, "no memory to start a child workflow");
+    }
+    out->parent = (struct tl_start_parent){
+        .namespace_ = tl_str(rs->namespace_name),
+        .namespace_id = tl_str(rs->namespace_id),
+        .workflow_id = tl_str(rs->workflow_id),
+        .run_id = tl_str(rs->run_id),
+        .root_workflow_id = tl_str(p->workflow_id ? text(p->root_workflow_id) : rs->workflow_id),
+        .root_run_id = tl_str(p->workflow_id ? text(p->root_run_id) : rs->run_id),
+        .initiated_id = initiated_id};
+    return TL_OK;
+}
+
+const struct tl_start_parent *tl_rs_start_parent(const struct tl_rs *rs, struct tl_arena *arena)
+{
+    const struct tl_parent *p = &rs->parent;
+    struct tl_start_parent *out =
+        p->workflow_id ? TL_ARENA_NEW(arena, struct tl_start_parent) : NULL;
+    if (!out) {
+        return NULL;
+    }
+    *out = (struct tl_start_parent){
+        .namespace_ = tl_arena_str(arena, tl_str(text(p->namespace_))),
+        .namespace_id = tl_arena_str(arena, tl_str(text(p->namespace_id))),
+        .workflow_id = tl_arena_str(arena, tl_str(p->workflow_id)),
+        .run_id = tl_arena_str(arena, tl_str(text(p->run_id))),
+        .root_workflow_id = tl_arena_str(arena, tl_str(text(p->root_workflow_id))),
+        .root_run_id = tl_arena_str(arena, tl_str(text(p->root_run_id))),
+        .initiated_id = p->initiated_id};
+    return out;
+}
+
+static void fill_signal(const TpHistory__SignalExternalWorkflowExecutionInitiatedEventAttributes *a,
+                        struct tl_other_request *out)
+{
+    out->is_signal = true;
+    out->namespace_ = tl_str(a->namespace_);
+    out->workflow_id = tl_str(a->workflow_execution->workflow_id);
+    out->run_id = tl_str(a->workflow_execution->run_id);
+    out->signal_name = a->signal_name;
+    out->input = a->input;
+    out->header = a->header;
+    out->child_only = a->child_workflow_only;
+}
+
+static void
+fill_cancel(const TpHistory__RequestCancelExternalWorkflowExecutionInitiatedEventAttributes *a,
+            struct tl_other_request *out)
+{
+    out->namespace_ = tl_str(a->namespace_);
+    out->workflow_id = tl_str(a->workflow_execution->workflow_id);
+    out->run_id = tl_str(a->workflow_execution->run_id);
+    out->reason = a->reason;
+    out->child_only = a->child_workflow_only;
+}
+
+tl_rc tl_rs_other_request(const struct tl_rs *rs, int64_t initiated_id, struct tl_arena *arena,
+                          struct tl_other_request *out, struct tl_error *err)
+{
+    const struct tl_external *x = external_of(rs, initiated_id);
+    if (!tl_rs_open(rs) || !x) {
+        return tl_error_set(err, TL_ENOTFOUND, "Pending request to another run not found.");
+    }
+    const TpHistory__HistoryEvent *e = initiated_event(&x->event, arena);
+    TpCommon__WorkflowExecution *source =
+        TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    *out = (struct tl_other_request){
+        .source = source,
+        .request_id = tl_arena_printf(arena, "%s:%lld", rs->run_id, (long long)initiated_id)};
+    if (!e || !source || !out->request_id ||
+        !(source->workflow_id = tl_pb_cstr(arena, tl_str(rs->workflow_id))) ||
+        !(source->run_id = tl_pb_cstr(arena, tl_str(rs->run_id)))) {
+        return tl_error_set(err, TL_ELIMIT, "no memory for a request to another run");
+    }
+    if (x->is_signal) {
+        fill_signal(e->signal_external_workflow_execution_initiated_event_attributes, out);
+    } else {
+        fill_cancel(e->request_cancel_external_workflow_execution_initiated_event_attributes, out);
+    }
+    return TL_OK;
+}
+
+size_t tl_rs_children_regenerate(const struct tl_rs *rs, struct tl_effects *out)
+{
+    size_t wanted = 0;
+    if (rs->children) {
+        TL_MAP_EACH (e, rs->children) {
+            const struct tl_child *c = e->value;
+            if (!c->started) {
+                struct tl_effect *f = tl_effects_add(out, TL_FX_START_CHILD);
+                wanted++;
+                if (f) {
+                    f->u.initiated_id = c->initiated_id;
+                }
+            }
+        }
+    }
+    if (rs->externals) {
+        TL_MAP_EACH (e, rs->externals) {
+            const struct tl_external *x = e->value;
+            struct tl_effect *f =
+                tl_effects_add(out, x->is_signal ? TL_FX_SIGNAL_OTHER : TL_FX_CANCEL_OTHER);
+            wanted++;
+            if (f) {
+                f->u.initiated_id = x->initiated_id;
+            }
+        }
+    }
+    return wanted;
+}
+
+/* --- what others answer ---------------------------------------------------------------------- */
+
+/* The event was added: the worker hears of it. */
+static tl_rc told(struct tl_tx *tx, struct tl_error *err)
+{
+    tl_wft_schedule(tx, 0);
+    tl_buffer_enforce_limit(tx);
+    return tl_tx_result(tx, err);
+}
+
+tl_rc tl_tx_child_started(struct tl_tx *tx, int64_t initiated_id, struct tl_str run_id,
+                          struct tl_error *err)
+{
+    struct tl_rs *rs = tx->rs;
+    const struct tl_child *c = tl_rs_child(rs, initiated_id);
+    tx->error_kind = TL_ERR_PLAIN;
+    if (!tl_rs_open(rs) || !c || c->started) {
+        return TL_OK;
+    }
+    const TpHistory__HistoryEvent *e = initiated_event(&c->event, tx->arena);
+    if (!e) {
+        return tl_error_set(err, TL_ELIMIT, "no memory for the start of a child workflow");
+    }
+    const TpHistory__StartChildWorkflowExecutionInitiatedEventAttributes *in =
+        e->start_child_workflow_execution_initiated_event_attributes;
+    TpHistory__ChildWorkflowExecutionStartedEventAttributes a =
+        TP_HISTORY__CHILD_WORKFLOW_EXECUTION_STARTED_EVENT_ATTRIBUTES__INIT;
+    TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
+    struct tl_ev ev;
+    tl_ev_init(&ev, tx->now_ns);
+    execution.workflow_id = in->workflow_id;
+    execution.run_id = tl_pb_cstr(tx->arena, run_id);
+    a.namespace_ = in->namespace_;
+    a.namespace_id = in->namespace_id;
+    a.initiated_event_id = initiated_id;
+    a.workflow_execution = &execution;
+    a.workflow_type = in->workflow_type;
+    a.header = in->header;
+    if (!execution.run_id) {
+        return tl_error_set(err, TL_ELIMIT, "no memory for the start of a child workflow");
+    }
+    TL_EV_SET(&ev, CHILD_WORKFLOW_EXECUTION_STARTED, child_workflow_execution_started, &a);
+    tl_tx_add(tx, &ev);
+    return told(tx, err);
+}
+
+tl_rc tl_tx_child_start_failed(struct tl_tx *tx, int64_t initiated_id, int cause,
+                               struct tl_error *err)
+{
+    struct tl_rs *rs = tx->rs;
+    const struct tl_child *c = tl_rs_child(rs, initiated_id);
+    tx->error_kind = TL_ERR_PLAIN;
+    if (!tl_rs_open(rs) || !c || c->started) {
+        return TL_OK;
+    }
+    const TpHistory__HistoryEvent *e = initiated_event(&c->event, tx->arena);
+    if (!e) {
+        return tl_error_set(err, TL_ELIMIT, "no memory for the start of a child workflow");
+    }
+    const TpHistory__StartChildWorkflowExecutionInitiatedEventAttributes *in =
+        e->start_child_workflow_execution_initiated_event_attributes;
+    TpHistory__StartChildWorkflowExecutionFailedEventAttributes a =
+        TP_HISTORY__START_CHILD_WORKFLOW_EXECUTION_FAILED_EVENT_ATTRIBUTES__INIT;
+    struct tl_ev ev;
+    tl_ev_init(&ev, tx->now_ns);
+    a.namespace_ = in->namespace_;
+    a.namespace_id = in->namespace_id;
+    a.workflow_id = in->workflow_id;
+    a.workflow_type = in->workflow_type;
+    a.control = in->control;
+    a.cause = (TpEnums__StartChildWorkflowExecutionFailedCause)cause;
+    a.initiated_event_id = initiated_id;
+    a.workflow_task_completed_event_id = in->workflow_task_completed_event_id;
+    TL_EV_SET(&ev, START_CHILD_WORKFLOW_EXECUTION_FAILED, start_child_workflow_execution_failed,
+              &a);
+    tl_tx_add(tx, &ev);
+    return told(tx, err);
+}
+
+/* What all events that end a child have in common. */
+#define FILL(a, c, execution, type)                                                                \
+    ((a).namespace_ = text((c)->namespace_), (a).namespace_id = text((c)->namespace_id),           \
+     (a).workflow_execution = (execution), (a).workflow_type = (type),                             \
+     (a).initiated_event_id = (c)->initiated_id, (a).started_event_id = (c)->started_id)
+
+static void add_child_end(struct tl_tx *tx, const struct tl_child *c,
+                          const struct tl_child_closed *closed,
+                          TpCommon__WorkflowExecution *execution, TpCommon__WorkflowType *type)
+{
+    const TpHistory__HistoryEvent *e = closed->event;
+    TpHistory__ChildWorkflowExecutionCompletedEventAttributes completed =
+        TP_HISTORY__CHILD_WORKFLOW_EXECUTION_COMPLETED_EVENT_ATTRIBUTES__INIT;
+    TpHistory__ChildWorkflowExecutionFailedEventAttributes failed =
+        TP_HISTORY__CHILD_WORKFLOW_EXECUTION_FAILED_EVENT_ATTRIBUTES__INIT;
+    TpHistory__ChildWorkflowExecutionCanceledEventAttributes canceled =
+        TP_HISTORY__CHILD_WORKFLOW_EXECUTION_CANCELED_EVENT_ATTRIBUTES__INIT;
+    TpHistory__ChildWorkflowExecutionTimedOutEventAttributes timed_out =
+        TP_HISTORY__CHILD_WORKFLOW_EXECUTION_TIMED_OUT_EVENT_ATTRIBUTES__INIT;
+    TpHistory__ChildWorkflowExecutionTerminatedEventAttributes terminated =
+        TP_HISTORY__CHILD_WORKFLOW_EXECUTION_TERMINATED_EVENT_ATTRIBUTES__INIT;
+    struct tl_ev ev;
+    tl_ev_init(&ev, tx->now_ns);
+    switch ((int)e->event_type) {
+    case EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+        FILL(completed, c, execution, type);
+        completed.result = e->workflow_execution_completed_event_attributes->result;
+        TL_EV_SET(&ev, CHILD_WORKFLOW_EXECUTION_COMPLETED, child_workflow_execution_completed,
+                  &completed);
+        break;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+        FILL(failed, c, execution, type);
+        failed.failure = e->workflow_execution_failed_event_attributes->failure;
+        failed.retry_state = e->workflow_execution_failed_event_attributes->retry_state;
+        TL_EV_SET(&ev, CHILD_WORKFLOW_EXECUTION_FAILED, child_workflow_execution_failed, &failed);
+        break;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
+        FILL(canceled, c, execution, type);
+        canceled.details = e->workflow_execution_canceled_event_attributes->details;
+        TL_EV_SET(&ev, CHILD_WORKFLOW_EXECUTION_CANCELED, child_workflow_execution_canceled,
+                  &canceled);
+        break;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+        FILL(timed_out, c, execution, type);
+        timed_out.retry_state = e->workflow_execution_timed_out_event_attributes->retry_state;
+        TL_EV_SET(&ev, CHILD_WORKFLOW_EXECUTION_TIMED_OUT, child_workflow_execution_timed_out,
+                  &timed_out);
+        break;
+    default:
+        FILL(terminated, c, execution, type);
+        TL_EV_SET(&ev, CHILD_WORKFLOW_EXECUTION_TERMINATED, child_workflow_execution_terminated,
+                  &terminated);
+        break;
+    }
+    tl_tx_add(tx, &ev);
+}
+
+tl_rc tl_tx_child_closed(struct tl_tx *tx, const struct tl_child_closed *closed,
+                         struct tl_error *err)
+{
+    struct tl_rs *rs = tx->rs;
+    struct tl_child *c = tl_rs_child(rs, closed->initiated_id);
+    tx->error_kind = TL_ERR_PLAIN;
+    if (!tl_rs_open(rs) || !c || !tl_str_eqc(closed->workflow_id, text(c->workflow_id)) ||
+        (c->started && !tl_str_eqc(closed->first_run_id, text(c->run_id)))) {
+        return TL_OK;
+    }
+    if (!c->started) {
+        tl_rc rc = tl_tx_child_started(tx, closed->initiated_id, closed->first_run_id, err);
+        if (rc != TL_OK) {
+            return rc;
+        }
+    }
+    TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
+    TpCommon__WorkflowType type = TP_COMMON__WORKFLOW_TYPE__INIT;
+    execution.workflow_id = tl_pb_cstr(tx->arena, closed->workflow_id);
+    execution.run_id = tl_pb_cstr(tx->arena, closed->run_id);
+    type.name = tl_pb_cstr(tx->arena, tl_str(text(c->workflow_type)));
+    if (!execution.workflow_id || !execution.run_id || !type.name) {
+        tl_tx_break(tx, "the end of a child workflow");
+        return tl_tx_result(tx, err);
+    }
+    add_child_end(tx, c, closed, &execution, &type);
+    return told(tx, err);
+}
+
+static void add_signal_answer(struct tl_tx *tx, const TpHistory__HistoryEvent *initiated,
+                              bool has_failed, int cause)
+{
+    const TpHistory__SignalExternalWorkflowExecutionInitiatedEventAttributes *in =
+        initiated->signal_external_workflow_execution_initiated_event_attributes;
+    TpHistory__SignalExternalWorkflowExecutionFailedEventAttributes failed =
+        TP_HISTORY__SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_EVENT_ATTRIBUTES__INIT;
+    TpHistory__ExternalWorkflowExecutionSignaledEventAttributes done =
+        TP_HISTORY__EXTERNAL_WORKFLOW_EXECUTION_SIGNALED_EVENT_ATTRIBUTES__INIT;
+    struct tl_ev ev;
+    tl_ev_init(&ev, tx->now_ns);
+    if (has_failed) {
+        failed.cause = (TpEnums__SignalExternalWorkflowExecutionFailedCause)cause;
+        failed.workflow_task_completed_event_id = in->workflow_task_completed_event_id;
+        failed.namespace_ = in->namespace_;
+        failed.namespace_id = in->namespace_id;
+        failed.workflow_execution = in->workflow_execution;
+        failed.initiated_event_id = initiated->event_id;
+        failed.control = in->control;
+        TL_EV_SET(&ev, SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+                  signal_external_workflow_execution_failed, &failed);
+    } else {
+        done.initiated_event_id = initiated->event_id;
+        done.namespace_ = in->namespace_;
+        done.namespace_id = in->namespace_id;
+        done.workflow_execution = in->workflow_execution;
+        done.control = in->control;
+        TL_EV_SET(&ev, EXTERNAL_WORKFLOW_EXECUTION_SIGNALED, external_workflow_execution_signaled,
+                  &done);
+    }
+    tl_tx_add(tx, &ev);
+}
+
+static void add_cancel_answer(struct tl_tx *tx, const TpHistory__HistoryEvent *initiated,
+                              bool has_failed, int cause)
+{
+    const TpHistory__RequestCancelExternalWorkflowExecutionInitiatedEventAttributes *in =
+        initiated->request_cancel_external_workflow_execution_initiated_event_attributes;
+    TpHistory__RequestCancelExternalWorkflowExecutionFailedEventAttributes failed =
+        TP_HISTORY__REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_EVENT_ATTRIBUTES__INIT;
+    TpHistory__ExternalWorkflowExecutionCancelRequestedEventAttributes done =
+        TP_HISTORY__EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED_EVENT_ATTRIBUTES__INIT;
+    struct tl_ev ev;
+    tl_ev_init(&ev, tx->now_ns);
+    if (has_failed) {
+        failed.cause = (TpEnums__CancelExternalWorkflowExecutionFailedCause)cause;
+        failed.workflow_task_completed_event_id = in->workflow_task_completed_event_id;
+        failed.namespace_ = in->namespace_;
+        failed.namespace_id = in->namespace_id;
+        failed.workflow_execution = in->workflow_execution;
+        failed.initiated_event_id = initiated->event_id;
+        failed.control = in->control;
+        TL_EV_SET(&ev, REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
+                  request_cancel_external_workflow_execution_failed, &failed);
+    } else {
+        done.initiated_event_id = initiated->event_id;
+        done.namespace_ = in->namespace_;
+        done.namespace_id = in->namespace_id;
+        done.workflow_execution = in->workflow_execution;
+        TL_EV_SET(&ev, EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+                  external_workflow_execution_cancel_requested, &done);
+    }
+    tl_tx_add(tx, &ev);
+}
+
+tl_rc tl_tx_other_done(struct tl_tx *tx, int64_t initiated_id, bool failed, int cause,
+                       struct tl_error *err)
+{
+    struct tl_rs *rs = tx->rs;
+    const struct tl_external *x = external_of(rs, initiated_id);
+    tx->error_kind = TL_ERR_PLAIN;
+    if (!tl_rs_open(rs) || !x) {
+        return TL_OK;
+    }
+    const TpHistory__HistoryEvent *e = initiated_event(&x->event, tx->arena);
+    if (!e) {
+        return tl_error_set(err, TL_ELIMIT, "no memory for the answer of another run");
+    }
+    (x->is_signal ? add_signal_answer : add_cancel_answer)(tx, e, failed, cause);
+    return told(tx, err);
+}
+
+/* --- closing --------------------------------------------------------------------------------- */
+
+void tl_children_closing(struct tl_tx *tx, struct tl_str event)
+{
+    struct tl_tx_private *p = tx->p;
+    const struct tl_rs *rs = tx->rs;
+    if (rs->parent.workflow_id) {
+        p->close_event = event;
+    }
+    if (!rs->children) {
+        return;
+    }
+    p->orphans = TL_ARENA_ARRAY(tx->arena, struct tl_effect, rs->children->count);
+    if (!p->orphans) {
+        tl_tx_break(tx, "the children of a run");
+        return;
+    }
+    /* A child that has not started never will. */
+    TL_MAP_EACH (entry, rs->children) {
+        const struct tl_child *c = entry->value;
+        if (!c->started || c->close_policy == PARENT_CLOSE_POLICY_ABANDON) {
+            continue;
+        }
+        struct tl_effect *f = &p->orphans[p->orphan_n++];
+        *f = (struct tl_effect){.kind = TL_FX_CLOSE_CHILD};
+        f->u.child.namespace_ = tl_arena_str(tx->arena, tl_str(text(c->namespace_)));
+        f->u.child.workflow_id = tl_arena_str(tx->arena, tl_str(text(c->workflow_id)));
+        f->u.child.first_run_id = tl_arena_str(tx->arena, tl_str(text(c->run_id)));
+        f->u.child.terminate = c->close_policy == PARENT_CLOSE_POLICY_TERMINATE;
+    }
+}
+
+void tl_children_close_effects(struct tl_tx *tx)
+{
+    struct tl_tx_private *p = tx->p;
+    const struct tl_rs *rs = tx->rs;
+    struct tl_effect *f = NULL;
+    if (p->close_event.n && !tl_has_text(rs->new_run_id)) {
+        f = tl_effects_add(&tx->effects, TL_FX_TELL_PARENT);
+        if (!f) {
+            tl_tx_break(tx, "the effects");
+            return;
+        }
+        f->u.parent.run_id = tl_arena_str(tx->arena, tl_str(text(rs->parent.run_id)));
+        f->u.parent.initiated_id = rs->parent.initiated_id;
+        f->u.parent.event = p->close_event;
+    }
+    for (size_t i = 0; i < p->orphan_n; i++) {
+        f = tl_effects_add(&tx->effects, TL_FX_CLOSE_CHILD);
+        if (!f) {
+            tl_tx_break(tx, "the effects");
+            return;
+        }
+        *f = p->orphans[i];
+    }
+}
