@@ -133,6 +133,113 @@ function workflow.start_local_activity(activity, options, ...) end
 ---@nodiscard
 function workflow.local_activity(activity, options) end
 
+-- Child workflows ----------------------------------------------------------------------------------
+
+---@alias temporal.workflow.ChildCancellationType
+---| "wait_cancellation_completed"
+---| "wait_cancellation_requested"
+---| "try_cancel"
+---| "abandon"
+
+---@class temporal.workflow.ChildOptions
+---@field id? string default: a random one
+---@field namespace? string default: the workflow's
+---@field task_queue? string default: the workflow's
+---@field execution_timeout? temporal.Duration the whole chain of runs
+---@field run_timeout? temporal.Duration one run
+---@field task_timeout? temporal.Duration one workflow task
+---@field retry_policy? temporal.workflow.RetryPolicy default: no retry
+---@field cron_schedule? string
+---@field memo? table<string, any>
+---@field search_attributes? table<string, any>
+---@field id_reuse_policy? "allow_duplicate"|"allow_duplicate_failed_only"|"reject_duplicate"|"terminate_if_running"
+---@field parent_close_policy? "terminate"|"abandon"|"request_cancel" default: "terminate"
+---@field cancellation_type? temporal.workflow.ChildCancellationType default: "wait_cancellation_completed"
+---@field versioning_intent? "compatible"|"default"
+---@field static_summary? string
+---@field static_details? string
+---@field priority? temporal.workflow.Priority
+
+---@class temporal.workflow.ChildHandle: temporal.workflow.Future
+---@field id string
+---@field run_id? string of the first run, once it has started
+local child = {}
+
+--- Signals whatever run of the child is the current one; waits for the delivery.
+---@async
+---@param name string
+---@param ... any
+function child:signal(name, ...) end
+
+---@param reason? string
+function child:cancel(reason) end
+
+---@class temporal.workflow.ChildProxy
+---@field name string
+---@field options? temporal.workflow.ChildOptions
+---@operator call: any
+local child_proxy = {}
+
+--- Starts the child with the proxy's options.
+---@async
+---@param ... any
+---@return temporal.workflow.ChildHandle
+function child_proxy:start(...) end
+
+--- Starts a child and waits until it has started; raises a ChildWorkflowError when it cannot.
+---@async
+---@param workflow_type string|temporal.workflow.Definition|temporal.workflow.ChildProxy
+---@param options? temporal.workflow.ChildOptions
+---@param ... any
+---@return temporal.workflow.ChildHandle
+function workflow.start_child_workflow(workflow_type, options, ...) end
+
+--- Runs a child and returns its results; raises a ChildWorkflowError when it has failed for good.
+---@async
+---@param workflow_type string|temporal.workflow.Definition|temporal.workflow.ChildProxy
+---@param options? temporal.workflow.ChildOptions
+---@param ... any
+---@return any ...
+function workflow.execute_child_workflow(workflow_type, options, ...) end
+
+--- A proxy: called it executes the child, its start method starts it.
+---@param workflow_type string|temporal.workflow.Definition
+---@param options? temporal.workflow.ChildOptions
+---@return temporal.workflow.ChildProxy
+---@nodiscard
+function workflow.child(workflow_type, options) end
+
+---@class temporal.workflow.External
+---@field id string
+---@field run_id? string
+---@field namespace? string
+local external = {}
+
+--- Signals the workflow; waits for the delivery.
+---@async
+---@param name string
+---@param ... any
+function external:signal(name, ...) end
+
+--- Requests cancellation of the workflow; waits until the request was passed on.
+---@async
+---@param reason? string
+function external:cancel(reason) end
+
+--- A handle of any workflow. Nothing is looked up.
+---@param id string
+---@param options? { run_id?: string, namespace?: string }
+---@return temporal.workflow.External
+---@nodiscard
+function workflow.external_workflow(id, options) end
+
+--- The same, as Python calls it.
+---@param id string
+---@param options? { run_id?: string, namespace?: string }
+---@return temporal.workflow.External
+---@nodiscard
+function workflow.get_external_workflow_handle(id, options) end
+
 -- Timers and waiting -----------------------------------------------------------------------------
 
 ---@class temporal.workflow.TimerOptions
