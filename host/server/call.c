@@ -50,9 +50,64 @@ void tl_call_reply_bytes(struct tl_call *c, uint64_t seq, struct tl_str body)
     tl_reply_at(c->s, c->rpc, seq, 0, (struct tl_str){0}, (struct tl_str){0}, body, NULL);
 }
 
+/* One operation's status inside the error of an ExecuteMultiOperation. */
+static bool operation_status(TpErrdetails__MultiOperationExecutionFailure__OperationStatus *out,
+                             int status, const char *message, const void *details,
+                             struct tl_arena *arena)
+{
+    const ProtobufCMessage *detail = details;
+    struct tl_str value;
+    out->code = status;
+    out->message = (char *)(uintptr_t)message;
+    if (!detail) {
+        return true;
+    }
+    Google__Protobuf__Any *any = TL_PB_NEW(arena, Google__Protobuf__Any, google__protobuf__any);
+    struct tl_pb_list list = {0};
+    if (!any || !tl_pb_push(arena, &list, any) ||
+        tl_pb_encode_arena(detail, arena, &value, NULL) != TL_OK) {
+        return false;
+    }
+    any->type_url = tl_arena_printf(arena, TYPE_URL "%s", detail->descriptor->name);
+    any->value = tl_pb_bytes_view(value);
+    out->n_details = 1;
+    out->details = list.items;
+    return any->type_url != NULL;
+}
+
+/* Of two operations one failed, so that the other was not done, unless it is a start that was. */
+static void multi_error(struct tl_call *c, uint64_t seq, int status, const char *message,
+                        const void *details)
+{
+    typedef TpErrdetails__MultiOperationExecutionFailure__OperationStatus op_status;
+    const op_status zero = TP_ERRDETAILS__MULTI_OPERATION_EXECUTION_FAILURE__OPERATION_STATUS__INIT;
+    TpErrdetails__MultiOperationExecutionFailure all =
+        TP_ERRDETAILS__MULTI_OPERATION_EXECUTION_FAILURE__INIT;
+    TpFailure__MultiOperationExecutionAborted aborted =
+        TP_FAILURE__MULTI_OPERATION_EXECUTION_ABORTED__INIT;
+    op_status failed = zero, other = zero;
+    bool start = c->operation == TL_OPERATION_START;
+    op_status *both[] = {start ? &failed : &other, start ? &other : &failed};
+    char *text = tl_arena_printf(c->arena, "MultiOperation could not be executed: %s failed: %s",
+                                 start ? "Start" : "Update", message);
+    if (c->operation != TL_OPERATION_UPDATE_OF_NEW) {
+        operation_status(&other, tl_rc_grpc_status(TL_EABORTED), "Operation was aborted.", &aborted,
+                         c->arena);
+    }
+    operation_status(&failed, status, message, details, c->arena);
+    all.n_statuses = 2;
+    all.statuses = both;
+    c->operation = TL_OPERATION_NONE;
+    tl_call_error(c, seq, status, text ? text : message, &all);
+}
+
 void tl_call_error(struct tl_call *c, uint64_t seq, int status, const char *message,
                    const void *details)
 {
+    if (c->operation != TL_OPERATION_NONE) {
+        multi_error(c, seq, status, message, details);
+        return;
+    }
     struct tl_str d = tl_error_details(c->arena, status, message, details);
     tl_reply_at(c->s, c->rpc, seq, status, tl_str(message), d, (struct tl_str){0}, NULL);
 }
@@ -97,6 +152,7 @@ void tl_call_tx_error(struct tl_call *c, const struct tl_exec *e, enum tl_error_
     case TL_ERR_WORKFLOW_NOT_READY:
         tl_call_error(c, seq, status, err->message, &not_ready);
         return;
+    case TL_ERR_WORKFLOW_CLOSING:
     case TL_ERR_RESOURCE_EXHAUSTED:
         exhausted.cause = (TpEnums__ResourceExhaustedCause)cause;
         exhausted.scope = (TpEnums__ResourceExhaustedScope)RESOURCE_EXHAUSTED_SCOPE_NAMESPACE;

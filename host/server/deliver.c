@@ -146,6 +146,41 @@ static tl_rc put_queries(const struct tl_wft_started *w, struct tl_arena *arena,
     return TL_OK;
 }
 
+/* An update's request travels as a protocol message, to be looked at after the events before the
+ * task's start. */
+static TpProtocol__Message *update_message(const struct tl_rs_update_request *u,
+                                           int64_t started_event_id, struct tl_arena *arena)
+{
+    TpProtocol__Message *m = TL_PB_NEW(arena, TpProtocol__Message, tp_protocol__message);
+    Google__Protobuf__Any *body = TL_PB_NEW(arena, Google__Protobuf__Any, google__protobuf__any);
+    if (!m || !body) {
+        return NULL;
+    }
+    m->id = tl_arena_printf(arena, "%.*s/request", TL_STR_FMT(u->id));
+    m->protocol_instance_id = tl_pb_cstr(arena, u->id);
+    m->sequencing_id_case = TP_PROTOCOL__MESSAGE__SEQUENCING_ID_EVENT_ID;
+    m->event_id = started_event_id - 1;
+    m->body = body;
+    body->type_url = (char *)(uintptr_t) "type.googleapis.com/temporal.api.update.v1.Request";
+    body->value = tl_pb_bytes_view(u->request);
+    return m->id && m->protocol_instance_id ? m : NULL;
+}
+
+static tl_rc put_updates(const struct tl_wft_started *w, struct tl_arena *arena,
+                         TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
+{
+    struct tl_pb_list list = {0};
+    for (size_t i = 0; i < w->update_count; i++) {
+        TpProtocol__Message *m = update_message(&w->updates[i], w->ref.started_id, arena);
+        if (!m || !tl_pb_push(arena, &list, m)) {
+            return tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
+        }
+    }
+    out->n_messages = list.n;
+    out->messages = list.items;
+    return TL_OK;
+}
+
 void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
                            TpWs__PollWorkflowTaskQueueResponse *out)
 {
@@ -179,6 +214,9 @@ tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e,
     }
     if (rc == TL_OK) {
         rc = put_queries(w, arena, out, err);
+    }
+    if (rc == TL_OK) {
+        rc = put_updates(w, arena, out, err);
     }
     out->previous_started_event_id = w->previous_started_event_id;
     out->started_event_id = w->ref.started_id;

@@ -112,7 +112,21 @@ struct tl_exec {
 
 /* --- calls --------------------------------------------------------------------------------------- */
 
-enum tl_parked_kind { TL_PARKED_POLL, TL_PARKED_WAIT, TL_PARKED_QUERY, TL_PARKED_SLEEP };
+enum tl_parked_kind {
+    TL_PARKED_POLL,
+    TL_PARKED_WAIT,
+    TL_PARKED_QUERY,
+    TL_PARKED_UPDATE,
+    TL_PARKED_SLEEP
+};
+
+/* Which part of an ExecuteMultiOperation is being worked on: errors name both. */
+enum tl_operation {
+    TL_OPERATION_NONE,
+    TL_OPERATION_START,
+    TL_OPERATION_UPDATE,        /* of a run that was there */
+    TL_OPERATION_UPDATE_OF_NEW, /* the start has succeeded */
+};
 
 /* A request that is not answered yet and that nobody is working on. Owned by the engine; reachable
  * through the request's slot. */
@@ -133,6 +147,9 @@ struct tl_parked {
     bool query_buffered;       /* QUERY: it rides on a workflow task */
     bool query_sticky;
     bool relock; /* SLEEP: lock time skipping afterwards */
+    char *update_id;             /* UPDATE: owned */
+    enum tl_operation operation; /* UPDATE */
+    bool retry;                  /* UPDATE: its run went on: begin again */
 };
 
 /* One request being handled. Lives on the engine's stack. */
@@ -142,6 +159,7 @@ struct tl_call {
     struct tl_arena *arena;
     const void *req;         /* decoded */
     struct tl_namespace *ns; /* of the request, when its message has a namespace */
+    enum tl_operation operation;
     /* The same request came back from waiting. A handler that parks it again takes it (and sets NULL);
      * otherwise it is freed after the handler has answered. */
     struct tl_parked *parked;
@@ -510,6 +528,14 @@ void tl_query_effect(struct tl_server *s, struct tl_exec *e, const struct tl_eff
 void tl_query_undo(struct tl_server *s, const struct tl_delivery *d);
 /* Gives the query to a worker's poll. */
 void tl_query_deliver(struct tl_server *s, struct tl_parked *query, struct tl_parked *poll,
+                      struct tl_arena *arena);
+
+/* --- update.c ----------------------------------------------------------------------------------------- */
+
+/* Answers a call about an update that is at wait_stage or beyond, or whose time is over; otherwise
+ * parks it. */
+void tl_update_answer(struct tl_call *c, struct tl_exec *e, struct tl_str id, int wait_stage);
+void tl_update_effect(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                       struct tl_arena *arena);
 
 static inline struct tl_str tl_err_str(const struct tl_error *e)

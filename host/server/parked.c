@@ -57,6 +57,7 @@ void tl_parked_free(struct tl_server *s, struct tl_parked *p)
             }
         }
     }
+    tl_mem_free(p->update_id);
     tl_mem_free(p);
 }
 
@@ -97,7 +98,7 @@ void tl_waiters_changed(struct tl_server *s, struct tl_exec *e, bool closed)
 {
     TL_LIST_EACH (it, &e->waiters) {
         struct tl_parked *p = TL_CONTAINER(it, struct tl_parked, link);
-        if (!p->query_buffered && (closed || !p->wants_close)) {
+        if (p->kind != TL_PARKED_UPDATE && !p->query_buffered && (closed || !p->wants_close)) {
             tl_parked_wake(s, p);
         }
     }

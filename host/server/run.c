@@ -525,6 +525,12 @@ void tl_run_effects(struct tl_server *s, struct tl_exec *e, const struct tl_effe
         case TL_FX_QUERY_FAILED:
             tl_query_effect(s, e, x, arena);
             break;
+        case TL_FX_UPDATE_CHANGED:
+        case TL_FX_UPDATE_REJECTED:
+        case TL_FX_UPDATE_ABORTED:
+        case TL_FX_UPDATE_RETRY:
+            tl_update_effect(s, e, x, arena);
+            break;
         }
     }
 }

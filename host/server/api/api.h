@@ -39,6 +39,10 @@ struct tl_exec *tl_api_task(struct tl_call *c, ProtobufCBinaryData bytes, bool i
 TpCommon__Link *tl_api_link_to_start(struct tl_call *c, const struct tl_rs_info *info);
 TpCommon__Link *tl_api_link_to_signal(struct tl_call *c, const struct tl_rs_info *info,
                                       const char *request_id);
+/* start.c: starts the workflow with a first update, for ExecuteMultiOperation. NULL after an answer. */
+struct tl_exec *tl_api_start_with_update(struct tl_call *c,
+                                         const TpWs__StartWorkflowExecutionRequest *req,
+                                         const TpUpdate__Request *update);
 /* Ends a transaction whose operation returned rc; answers errors. True when it succeeded. */
 bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc,
                 struct tl_error *err);

@@ -104,19 +104,30 @@ static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *requ
     return v == TL_ID_TERMINATE ? TERMINATE_AND_START : START;
 }
 
-/* Starts a run, with a first signal when there is one. NULL after an answer. */
+/* What a run has to do with from its start. */
+struct first {
+    const struct tl_signal *signal;  /* or NULL */
+    const TpUpdate__Request *update; /* or NULL */
+};
+
+/* Starts a run, with a first signal or update when there is one. NULL after an answer. */
 static struct tl_exec *start_run(struct tl_call *c, const TpWs__StartWorkflowExecutionRequest *req,
                                  const char *run_id, uint64_t number,
-                                 const struct tl_signal *signal)
+                                 struct first first)
 {
-    struct tl_start start = {.req = req, .hold_first_task = signal != NULL};
+    struct tl_start start = {.req = req, .hold_first_task = first.signal != NULL};
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e = tl_run_make(c->s, c->ns, tl_str(req->workflow_id), tl_str(run_id), number);
     tl_run_begin(c->s, e, &tx, c->arena);
     tl_rc rc = tl_tx_start(&tx, &start, &err);
-    if (rc == TL_OK && signal) {
-        rc = tl_tx_signal(&tx, signal, &err);
+    if (rc == TL_OK && first.signal) {
+        rc = tl_tx_signal(&tx, first.signal, &err);
+    }
+    if (rc == TL_OK && first.update) {
+        c->operation = TL_OPERATION_UPDATE;
+        rc = tl_tx_update_admit(&tx, first.update, &err);
+        c->operation = rc == TL_OK ? TL_OPERATION_UPDATE_OF_NEW : c->operation;
     }
     if (rc == TL_OK) {
         return tl_api_end(c, e, &tx, rc, &err) ? e : NULL;
@@ -187,11 +198,30 @@ void tl_api_start_workflow_execution(struct tl_call *c)
     uint64_t number;
     enum verdict v = prepare_start(c, req, WORKFLOW_ID_CONFLICT_POLICY_FAIL, &e, run_id, &number);
     if (v == START) {
-        e = start_run(c, req, run_id, number, NULL);
+        e = start_run(c, req, run_id, number, (struct first){0});
         v = e ? v : ANSWERED;
     }
     if (v != ANSWERED) {
         reply_start(c, e, v != USE_EXISTING);
+    }
+}
+
+struct tl_exec *tl_api_start_with_update(struct tl_call *c,
+                                         const TpWs__StartWorkflowExecutionRequest *req,
+                                         const TpUpdate__Request *update)
+{
+    struct tl_exec *e;
+    char run_id[37];
+    uint64_t number;
+    switch (prepare_start(c, req, WORKFLOW_ID_CONFLICT_POLICY_FAIL, &e, run_id, &number)) {
+    case START:
+        return start_run(c, req, run_id, number, (struct first){.update = update});
+    case SAME_REQUEST: /* it has closed since, without this update */
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EUNAVAILABLE),
+                       "Workflow was not started: this request started it before");
+        return NULL;
+    default:
+        return NULL;
     }
 }
 
@@ -277,7 +307,7 @@ void tl_api_signal_with_start_workflow_execution(struct tl_call *c)
         return;
     }
     if (v == START) {
-        e = start_run(c, &start, run_id, number, &signal);
+        e = start_run(c, &start, run_id, number, (struct first){.signal = &signal});
         v = e ? v : ANSWERED;
     }
     if (v != ANSWERED) {

@@ -250,6 +250,32 @@ static tl_rc apply_timer_canceled(struct tl_rs *rs, const TpHistory__HistoryEven
     return TL_OK;
 }
 
+/* --- updates --------------------------------------------------------------------------------- */
+
+static tl_rc apply_update_accepted(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                                   struct tl_arena *scratch, struct tl_error *err)
+{
+    (void)scratch, (void)err;
+    tl_rs_update_accepted(
+        rs, e->workflow_execution_update_accepted_event_attributes->protocol_instance_id,
+        e->event_id);
+    return TL_OK;
+}
+
+static tl_rc apply_update_completed(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                                    struct tl_arena *scratch, struct tl_error *err)
+{
+    const TpHistory__WorkflowExecutionUpdateCompletedEventAttributes *a =
+        e->workflow_execution_update_completed_event_attributes;
+    (void)scratch;
+    if (!a->meta) {
+        return tl_error_set(err, TL_EDECODE, "event %lld completes no update",
+                            (long long)e->event_id);
+    }
+    tl_rs_update_completed(rs, a->meta->update_id, a->accepted_event_id, e->event_id);
+    return TL_OK;
+}
+
 /* --- the run itself -------------------------------------------------------------------------- */
 
 static tl_rc apply_signaled(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
@@ -388,6 +414,8 @@ static const struct {
     ROW(EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, tl_apply_external_over),
     ROW(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, apply_search_attributes),
     ROW(WORKFLOW_PROPERTIES_MODIFIED, apply_properties),
+    ROW(WORKFLOW_EXECUTION_UPDATE_ACCEPTED, apply_update_accepted),
+    ROW(WORKFLOW_EXECUTION_UPDATE_COMPLETED, apply_update_completed),
     ROW(WORKFLOW_EXECUTION_COMPLETED, apply_closed),
     ROW(WORKFLOW_EXECUTION_FAILED, apply_closed),
     ROW(WORKFLOW_EXECUTION_TIMED_OUT, apply_closed),

@@ -209,6 +209,43 @@ static bool save_signals_and_buffer(const struct tl_rs *rs, struct tl_arena *a, 
     return true;
 }
 
+/* Updates that events speak of: the others live in memory only. */
+static bool save_updates(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
+{
+    struct tl_pb_list list = {0};
+    if (!rs->updates) {
+        return true;
+    }
+    TL_MAP_EACH (e, rs->updates) {
+        const struct tl_update *u = e->value;
+        TlV1__UpdateState *state = TL_PB_NEW(a, TlV1__UpdateState, tl_v1__update_state);
+        if (u->state != TL_UPDATE_ACCEPTED && u->state != TL_UPDATE_COMPLETED) {
+            continue;
+        }
+        if (!state || !tl_pb_push(a, &list, state)) {
+            return false;
+        }
+        state->update_id = u->id;
+        state->accepted_event_id = u->accepted_id;
+        state->completed_event_id = u->completed_id;
+    }
+    s->n_updates = list.n;
+    s->updates = list.items;
+    return true;
+}
+
+static void load_updates(struct tl_rs *rs, const TlV1__RunState *s)
+{
+    for (size_t i = 0; i < s->n_updates; i++) {
+        const TlV1__UpdateState *u = s->updates[i];
+        if (u->completed_event_id) {
+            tl_rs_update_completed(rs, u->update_id, u->accepted_event_id, u->completed_event_id);
+        } else {
+            tl_rs_update_accepted(rs, u->update_id, u->accepted_event_id);
+        }
+    }
+}
+
 tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_error *err)
 {
     TlV1__RunState s = TL_V1__RUN_STATE__INIT;
@@ -232,7 +269,8 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     }
     tl_rc rc = TL_OK;
     if (!save_batches(rs, &a, &s) || !save_activities(rs, &a, &s) || !save_timers(rs, &a, &s) ||
-        !save_children(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s)) {
+        !save_children(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s) ||
+        !save_updates(rs, &a, &s)) {
         rc = tl_error_set(err, TL_ELIMIT, "no memory to save the run");
     } else {
         rc = tl_pb_encode(&s, out, err);
@@ -387,6 +425,7 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     for (size_t i = 0; i < s->n_signal_request_ids; i++) {
         tl_rs_signal_note(rs, s->signal_request_ids[i]);
     }
+    load_updates(rs, s);
     for (size_t i = 0; i < s->n_timers; i++) {
         tl_rs_timer_remove(rs, s->timers[i]->timer_id);
         tl_rs_timer_add(rs, s->timers[i]->timer_id, s->timers[i]->started_event_id,

@@ -263,7 +263,8 @@ static const struct command_row {
      CAUSE(BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES),
      tl_command_check_cancel_other, tl_command_run_cancel_other, false},
     {COMMAND_TYPE_PROTOCOL_MESSAGE, CASE(PROTOCOL_MESSAGE), "ProtocolMessage",
-     CAUSE(BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE), check_unbuilt, run_nothing, false},
+     CAUSE(BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE), tl_command_check_message,
+     tl_command_run_message, false},
     {COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION, CASE(SCHEDULE_NEXUS_OPERATION),
      "ScheduleNexusOperation", CAUSE(BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES), check_unbuilt,
      run_nothing, false},
@@ -324,6 +325,7 @@ void tl_commands_check(struct tl_wft_done *d)
             row->check(d, c);
         }
     }
+    tl_updates_check_rest(d);
 }
 
 void tl_commands_run(struct tl_wft_done *d)
@@ -331,4 +333,5 @@ void tl_commands_run(struct tl_wft_done *d)
     for (size_t i = 0; i < d->req->n_commands; i++) {
         row_of(d->req->commands[i])->run(d, d->req->commands[i]);
     }
+    tl_updates_run_rest(d);
 }

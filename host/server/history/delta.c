@@ -13,6 +13,10 @@ static char *text(const char *s)
 void tl_delta_from_wft(const struct tl_wft *wft, bool durable_only, TlV1__WorkflowTaskState *out)
 {
     *out = (TlV1__WorkflowTaskState)TL_V1__WORKFLOW_TASK_STATE__INIT;
+    if (durable_only && wft->speculative) {
+        out->attempt = wft->attempt;
+        return;
+    }
     out->scheduled_event_id = wft->scheduled_id;
     out->attempt = wft->attempt;
     out->scheduled_ns = wft->scheduled_ns;

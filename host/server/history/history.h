@@ -33,6 +33,7 @@
 
 #include <temporal/api/history/v1/message.pb-c.h>
 #include <temporal/api/query/v1/message.pb-c.h>
+#include <temporal/api/update/v1/message.pb-c.h>
 #include <temporal/api/workflowservice/v1/request_response.pb-c.h>
 #include <temporal_lua/v1/state.pb-c.h>
 
@@ -54,6 +55,7 @@ struct tl_history_limits {
     int64_t history_bytes, history_count, history_bytes_suggest, history_count_suggest;
     int64_t pending_activities, pending_timers, signals_per_run;
     int64_t pending_children, pending_signals, pending_cancels;
+    int64_t updates_in_flight, updates_total; /* of one run */
     int64_t buffered_events, buffered_bytes;
     int64_t eager_activities_max;     /* per workflow task completion */
     int64_t wft_heartbeat_timeout_ms; /* force_create_new_workflow_task without commands */
@@ -190,6 +192,7 @@ enum tl_error_kind {
     TL_ERR_QUERY_FAILED,       /* QueryFailedFailure */
     TL_ERR_WORKFLOW_NOT_READY, /* WorkflowNotReadyFailure */
     TL_ERR_RESOURCE_EXHAUSTED, /* ResourceExhaustedFailure; cause in error_cause */
+    TL_ERR_WORKFLOW_CLOSING, /* ResourceExhaustedFailure; worth another try when the task has ended */
     TL_ERR_STALE_TASK,         /* a task that is no longer wanted: matching drops it silently */
 };
 
@@ -209,6 +212,10 @@ enum tl_effect_kind {
     TL_FX_QUERY_ANSWERED,     /* u.query: an answer for a buffered query */
     TL_FX_QUERY_UNBLOCKED, /* u.query: forgotten here; ask tl_rs_query_route again (now DIRECT) */
     TL_FX_QUERY_FAILED,    /* u.query: cannot be answered; rc and message tell */
+    TL_FX_UPDATE_CHANGED,  /* u.update: accepted or completed: look again */
+    TL_FX_UPDATE_REJECTED, /* u.update: with this failure; forgotten here */
+    TL_FX_UPDATE_ABORTED,  /* u.update: forgotten here; rc and message tell */
+    TL_FX_UPDATE_RETRY,    /* u.update: forgotten here; the next run may take it */
 };
 
 struct tl_start;
@@ -254,6 +261,13 @@ struct tl_effect {
             enum tl_error_kind error_kind;
             struct tl_str message;
         } query;
+        struct {
+            struct tl_str id;
+            const TpFailure__Failure *failure; /* REJECTED */
+            tl_rc rc;                          /* ABORTED */
+            enum tl_error_kind error_kind;
+            struct tl_str message;
+        } update;
     } u;
 };
 
@@ -433,6 +447,12 @@ struct tl_wft_started {
     int32_t attempt;
     struct tl_rs_query *queries; /* buffered queries that ride on this task */
     size_t query_count;
+    struct tl_rs_update_request *updates; /* go as protocol messages, sequenced before Started */
+    size_t update_count;
+};
+struct tl_rs_update_request {
+    struct tl_str id;
+    struct tl_str request; /* encoded TpUpdate__Request */
 };
 struct tl_rs_query {
     uint64_t id;         /* the map key in the response is its decimal text */
@@ -533,6 +553,22 @@ tl_rc tl_tx_query_buffer(struct tl_tx *tx, uint64_t id, struct tl_str query,
                          struct tl_error *err) TL_MUST_USE;
 /* The caller gave up (deadline): forgets the query; fine when unknown. */
 void tl_rs_query_forget(struct tl_rs *rs, uint64_t id);
+
+/* --- updates --------------------------------------------------------------------------------- */
+
+/* Where an update stands. */
+struct tl_rs_update {
+    int stage; /* UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_* */
+    /* The event that holds the outcome. 0 although completed: the run closed before the update was,
+     * which is its failure. */
+    int64_t completed_event_id;
+};
+bool tl_rs_update_find(const struct tl_rs *rs, struct tl_str id, struct tl_rs_update *out);
+/* Admits the update (request->meta is set) unless the run knows its id; an idle run gets a
+ * speculative task. Memory only. Errors: TL_ENOTFOUND (closed), TL_EPRECONDITION (the task keeps
+ * failing; too many updates in all), TL_ELIMIT (too many at once; TL_ERR_WORKFLOW_CLOSING). */
+tl_rc tl_tx_update_admit(struct tl_tx *tx, const TpUpdate__Request *request,
+                         struct tl_error *err) TL_MUST_USE;
 
 /* --- task tokens ----------------------------------------------------------------------------- */
 

@@ -34,6 +34,7 @@ struct tl_wft {
     bool use_versioning;      /* of the worker version stamp that build_id belongs to */
     bool transient;           /* Scheduled and Started are not in the history */
     bool started_volatile;    /* memory: nothing on disk says that it is started */
+    bool speculative;         /* memory: nothing on disk says that it is; its ids are predicted */
     bool unstuck;             /* memory: nobody polls the sticky queue, offered on the normal one */
     bool drops_sticky; /* memory: started on the normal queue; stickiness goes with Started */
 };
@@ -99,6 +100,21 @@ struct tl_buffered {
     bool fresh; /* memory: buffered by the current transaction */
 };
 
+enum tl_update_state {
+    TL_UPDATE_ADMITTED,
+    TL_UPDATE_SENT, /* with the workflow task that is, or was, started */
+    TL_UPDATE_ACCEPTED,
+    TL_UPDATE_COMPLETED,
+};
+
+struct tl_update {
+    struct tl_list link; /* in tl_rs.update_queue until it is completed */
+    char *id;
+    enum tl_update_state state;
+    int64_t accepted_id, completed_id; /* of the events */
+    struct tl_blob request;            /* memory: encoded Request, until accepted */
+};
+
 struct tl_batch_ref {
     int64_t log_id, first_event_id;
     uint32_t event_count, bytes_n;
@@ -146,6 +162,9 @@ struct tl_rs {
     size_t cached_bytes;           /* memory */
     struct tl_query_node *queries; /* memory */
     size_t query_n, query_cap;
+    struct tl_map *updates;      /* id -> struct tl_update */
+    struct tl_list update_queue; /* those that are not completed, in order of admission */
+    size_t updates_open;         /* in the queue */
     uint64_t version;     /* memory */
     bool close_attempted; /* memory: the last task tried to close and had unhandled events */
 };
@@ -346,6 +365,38 @@ void tl_wft_write_transient(struct tl_tx *tx, const char *identity);
 bool tl_wft_matches(const struct tl_rs *rs, const struct tl_task_ref *ref);
 int64_t tl_wft_timeout_ns(const struct tl_rs *rs, int32_t attempt);
 
+/* Schedules a speculative task unless a task is pending or the run is in its first back-off. */
+void tl_wft_schedule_speculative(struct tl_tx *tx);
+/* A speculative task becomes a normal one: its events go into the history. */
+void tl_wft_convert(struct tl_tx *tx);
+/* The started speculative task ends without a trace. */
+void tl_wft_drop_speculative(struct tl_tx *tx);
+
+/* --- update.c: the registry ------------------------------------------------------------------- */
+
+void tl_rs_update_accepted(struct tl_rs *rs, const char *id, int64_t event_id);
+void tl_rs_update_completed(struct tl_rs *rs, const char *id, int64_t accepted_id, int64_t event_id);
+void tl_rs_updates_free(struct tl_rs *rs);
+size_t tl_rs_updates_total(const struct tl_rs *rs);
+/* Some update was not sent to a worker yet. */
+bool tl_rs_updates_waiting(const struct tl_rs *rs);
+/* The request of an update that is not accepted, in the arena; NULL when there is none. */
+TpUpdate__Request *tl_update_request(const struct tl_rs *rs, const char *id,
+                                     struct tl_arena *arena);
+int64_t tl_update_accepted_id(const struct tl_rs *rs, const char *id);
+/* Puts the updates that the started task carries into `out`. Errors: TL_ELIMIT. */
+tl_rc tl_updates_send(struct tl_tx *tx, struct tl_wft_started *out,
+                      struct tl_error *err) TL_MUST_USE;
+void tl_update_tell_changed(struct tl_tx *tx, const char *id);
+/* Tells those who wait and forgets it; `failure` must live as long as the transaction's arena. */
+void tl_update_reject(struct tl_tx *tx, const char *id, const TpFailure__Failure *failure);
+/* Rejects what was sent and not answered. */
+void tl_updates_reject_unprocessed(struct tl_tx *tx);
+/* The server refused the completion: what went with the task is lost. */
+void tl_updates_task_refused(struct tl_tx *tx);
+/* The run has closed: no update will go on here. */
+void tl_updates_closed(struct tl_tx *tx);
+
 /* --- commands -------------------------------------------------------------------------------- */
 
 /* Why a completion is refused. */
@@ -361,6 +412,14 @@ struct tl_over_act {
     enum tl_overlay state;
     const char *activity_id;
 };
+enum tl_update_message_kind { TL_UPDATE_ACCEPTANCE, TL_UPDATE_REJECTION, TL_UPDATE_RESPONSE };
+/* A protocol message of a completion. */
+struct tl_update_message {
+    const TpProtocol__Message *message;
+    enum tl_update_message_kind kind;
+    void *body; /* decoded: Acceptance, Rejection or Response */
+    bool checked, run;
+};
 /* One completion being worked on (wft_complete.c): all commands are checked against the state and an
  * overlay of what the ones before will have done; only then is any of them carried out. */
 struct tl_wft_done {
@@ -374,6 +433,9 @@ struct tl_wft_done {
     struct tl_map timers;    /* overlay: timer id -> enum tl_overlay */
     struct tl_map act_ids;   /* overlay: activity id -> enum tl_overlay */
     struct tl_map acts;      /* overlay: scheduled id -> struct tl_over_act */
+    struct tl_update_message *messages;
+    size_t message_n;
+    struct tl_map updates; /* overlay: update id -> what the messages before made of it */
     bool act_cancelled_unstarted;
     int64_t *eager; /* scheduled ids, eager_activities_max at most */
     size_t eager_n;
@@ -423,6 +485,15 @@ void tl_command_check_signal_other(struct tl_wft_done *d, const TpCommand__Comma
 void tl_command_run_signal_other(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_check_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_run_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_message(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_message(struct tl_wft_done *d, const TpCommand__Command *c);
+/* update_messages.c: the protocol messages; read decodes them (false: no memory), the rest are those
+ * that no command named. */
+bool tl_updates_read(struct tl_wft_done *d);
+void tl_updates_check_rest(struct tl_wft_done *d);
+void tl_updates_run_rest(struct tl_wft_done *d);
+/* A speculative task brought nothing but rejections: it need not be in the history. */
+bool tl_updates_only_rejected(const struct tl_wft_done *d);
 /* "BadStartTimerAttributes" of WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES. */
 void tl_cause_name(int cause, char *out, size_t cap);
 static inline void *tl_over(enum tl_overlay o)

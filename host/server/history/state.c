@@ -89,6 +89,8 @@ void tl_history_limits_default(struct tl_history_limits *out)
         .pending_signals = tl_limit_pending_signals,
         .pending_cancels = tl_limit_pending_cancels,
         .signals_per_run = tl_limit_signals_per_run,
+        .updates_in_flight = tl_limit_updates_in_flight,
+        .updates_total = tl_limit_updates_total,
         .buffered_events = tl_limit_buffered_events,
         .buffered_bytes = tl_limit_buffered_bytes,
         .eager_activities_max = 3,
@@ -112,6 +114,7 @@ struct tl_rs *tl_rs_new(const struct tl_rs_identity *identity)
     rs->next_event_id = 1;
     rs->wft.attempt = 1;
     tl_heap_init(&rs->heap);
+    tl_list_init(&rs->update_queue);
     return rs;
 }
 
@@ -200,6 +203,7 @@ void tl_rs_free(struct tl_rs *rs)
     tl_mem_free(rs->batches);
     tl_rs_queries_free(rs);
     tl_parent_free(&rs->parent);
+    tl_rs_updates_free(rs);
     free_strings(rs);
     tl_mem_free(rs);
 }

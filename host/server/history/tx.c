@@ -173,11 +173,24 @@ static void keep_for_family(struct tl_tx *tx, const TpHistory__HistoryEvent *e)
     tl_children_closing(tx, bytes);
 }
 
+/* Whatever is written makes a speculative task a normal one, in front of it; one that was not started
+ * just goes when the run ends. */
+static void settle_speculative(struct tl_tx *tx, int type)
+{
+    struct tl_wft *w = &tx->rs->wft;
+    if (w->speculative && is_close(type) && !w->started_id) {
+        tl_wft_clear(w, w->attempt);
+    } else if (w->speculative) {
+        tl_wft_convert(tx);
+    }
+}
+
 int64_t tl_tx_append(struct tl_tx *tx, TpHistory__HistoryEvent *e, enum tl_place place)
 {
     struct tl_tx_private *p = tx->p;
     struct tl_rs *rs = tx->rs;
     tx->touched = true;
+    settle_speculative(tx, (int)e->event_type);
     if (p->broken) {
         return 0;
     }
@@ -410,6 +423,9 @@ tl_rc tl_tx_finish(struct tl_tx *tx, int64_t log_id, struct tl_record *out, stru
     }
     offer_activities(tx);
     tl_query_finish(tx);
+    if (tx->p->closed) {
+        tl_updates_closed(tx);
+    }
     closing_effects(tx);
     tl_rc rc = tl_tx_result(tx, err);
     if (rc == TL_OK) {

@@ -133,6 +133,79 @@ void tl_wft_schedule(struct tl_tx *tx, int64_t original_ns)
     }
 }
 
+/* --- speculative ----------------------------------------------------------------------------- */
+
+void tl_wft_schedule_speculative(struct tl_tx *tx)
+{
+    struct tl_rs *rs = tx->rs;
+    struct tl_wft *w = &rs->wft;
+    if (!tl_rs_open(rs) || w->scheduled_id || tl_rs_in_backoff(rs)) {
+        return;
+    }
+    if (!rs->previous_started_id || rs->buffer_n > 0 || w->attempt > 1) {
+        tl_wft_schedule(tx, 0); /* nothing to go back to, or something to write anyway */
+        return;
+    }
+    tl_wft_clear(w, 1);
+    w->scheduled_id = rs->next_event_id;
+    w->scheduled_ns = w->original_ns = tx->now_ns;
+    w->timeout_ns = tl_wft_timeout_ns(rs, 1);
+    w->sticky = rs->sticky_queue != NULL;
+    w->speculative = true;
+    tx->p->offer_wft = true;
+    tx->touched = true;
+}
+
+static void append_started(struct tl_tx *tx)
+{
+    struct started_event s;
+    make_started(&s, tx->rs);
+    tl_tx_append(tx, &s.ev.e, TL_PLACE_APPLY);
+}
+
+void tl_wft_convert(struct tl_tx *tx)
+{
+    struct tl_wft *w = &tx->rs->wft;
+    struct tl_wft old = *w;
+    struct scheduled_event s;
+    w->speculative = false;
+    w->request_id = w->identity = w->build_id = NULL; /* kept in `old` */
+    make_scheduled(&s, tx->rs, old.sticky && tx->rs->sticky_queue, 1, old.timeout_ns,
+                   old.scheduled_ns);
+    tl_tx_append(tx, &s.ev.e, TL_PLACE_APPLY);
+    w->unstuck = old.unstuck;
+    if (!old.started_id) {
+        return;
+    }
+    w->request_id = old.request_id;
+    w->identity = old.identity;
+    w->build_id = old.build_id;
+    w->use_versioning = old.use_versioning;
+    w->started_id = old.started_id;
+    w->started_ns = old.started_ns;
+    w->history_bytes = old.history_bytes;
+    w->suggest_reasons = old.suggest_reasons;
+    w->drops_sticky = old.drops_sticky;
+    append_started(tx);
+}
+
+/* What a task that is started on the normal queue costs. */
+static void drop_stickiness(struct tl_tx *tx)
+{
+    if (tx->rs->wft.drops_sticky) {
+        tl_rs_clear_sticky(tx->rs);
+        tx->p->sticky_dirty = true;
+    }
+}
+
+void tl_wft_drop_speculative(struct tl_tx *tx)
+{
+    TL_ASSERT(tx->rs->wft.speculative);
+    drop_stickiness(tx);
+    tl_wft_clear(&tx->rs->wft, 1);
+    tx->touched = true;
+}
+
 /* --- start ----------------------------------------------------------------------------------- */
 
 void tl_wft_materialise(struct tl_tx *tx)
@@ -145,15 +218,12 @@ void tl_wft_materialise(struct tl_tx *tx)
         rs->wft.started_volatile = false;
         tx->p->wft_dirty = true;
         tx->touched = true;
+    } else if (rs->wft.speculative) {
+        tl_wft_convert(tx);
     } else {
-        struct started_event s;
-        make_started(&s, rs);
-        tl_tx_append(tx, &s.ev.e, TL_PLACE_APPLY);
+        append_started(tx);
     }
-    if (rs->wft.drops_sticky) {
-        tl_rs_clear_sticky(rs);
-        tx->p->sticky_dirty = true;
-    }
+    drop_stickiness(tx);
 }
 
 void tl_wft_write_transient(struct tl_tx *tx, const char *identity)
@@ -199,7 +269,7 @@ static void note_start(struct tl_tx *tx, const struct tl_wft_start *start)
     struct tl_rs *rs = tx->rs;
     struct tl_wft *w = &rs->wft;
     const TpCommon__WorkerVersionCapabilities *v = start->version_capabilities;
-    w->started_id = w->transient ? w->scheduled_id + 1 : rs->next_event_id;
+    w->started_id = w->transient || w->speculative ? w->scheduled_id + 1 : rs->next_event_id;
     w->started_ns = tx->now_ns;
     w->started_volatile = true;
     w->drops_sticky = w->sticky && !start->sticky && !start->inline_reply;
@@ -210,6 +280,9 @@ static void note_start(struct tl_tx *tx, const struct tl_wft_start *start)
     }
     if (rs->next_event_id >= tx->env->limits.history_count_suggest) {
         w->suggest_reasons |= 1U << SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS;
+    }
+    if ((int64_t)tl_rs_updates_total(rs) * 10 >= tx->env->limits.updates_total * 9) {
+        w->suggest_reasons |= 1U << SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_UPDATES;
     }
     tl_set_str(&w->request_id, start->request_id);
     tl_set_str(&w->identity, start->identity);
@@ -241,7 +314,8 @@ static tl_rc fill_started(struct tl_tx *tx, bool partial, struct tl_wft_started 
             out->queries[i].query = tl_arena_str(tx->arena, tl_blob_str(&rs->queries[i].query));
         }
     }
-    return tl_rs_transient_events(rs, tx->arena, &out->extra_events, err);
+    tl_rc rc = tl_updates_send(tx, out, err);
+    return rc == TL_OK ? tl_rs_transient_events(rs, tx->arena, &out->extra_events, err) : rc;
 }
 
 static tl_rc stale(struct tl_tx *tx, struct tl_error *err, const char *why)
@@ -305,9 +379,10 @@ tl_rc tl_rs_transient_events(const struct tl_rs *rs, struct tl_arena *arena, str
     tl_rc rc = TL_OK;
     *out = (struct tl_str){NULL, 0};
     tl_buf_init(&bytes, (size_t)1 << 24);
-    if (w->scheduled_id && w->transient && w->scheduled_id == rs->next_event_id) {
+    if (w->scheduled_id && (w->transient || w->speculative) &&
+        w->scheduled_id == rs->next_event_id) {
         struct scheduled_event s;
-        make_scheduled(&s, rs, false, w->attempt, w->timeout_ns, w->scheduled_ns);
+        make_scheduled(&s, rs, w->speculative && w->sticky && rs->sticky_queue, w->attempt, w->timeout_ns, w->scheduled_ns);
         s.ev.e.event_id = w->scheduled_id;
         rc = tl_pb_put_message(&bytes, 1, &s.ev.e, err);
     }

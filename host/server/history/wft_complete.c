@@ -3,6 +3,7 @@
  * fails the task instead.
  * Thread: the run's owner. */
 #include <stdio.h>
+#include <string.h>
 
 #include "server/history/rs.h"
 
@@ -25,8 +26,9 @@ static bool done_init(struct tl_wft_done *d, struct tl_tx *tx,
     tl_map_init(&d->timers);
     tl_map_init(&d->act_ids);
     tl_map_init(&d->acts);
+    tl_map_init(&d->updates);
     d->eager = TL_ARENA_ARRAY(tx->arena, int64_t, (size_t)tx->env->limits.eager_activities_max + 1);
-    return d->eager != NULL;
+    return d->eager != NULL && tl_updates_read(d);
 }
 
 static void done_deinit(struct tl_wft_done *d)
@@ -35,6 +37,7 @@ static void done_deinit(struct tl_wft_done *d)
     tl_map_deinit(&d->act_ids);
     tl_map_deinit(&d->acts);
     tl_map_deinit(&d->child_ids);
+    tl_map_deinit(&d->updates);
 }
 
 /* --- refusal --------------------------------------------------------------------------------- */
@@ -63,6 +66,9 @@ static tl_rc refuse(struct tl_wft_done *d, struct tl_error *err)
     tl_cut_server(&space, message, false);
     space.outer.source = (char *)(uintptr_t) ""; /* this failure of the server names none */
     tl_wft_fail_started(tx, d->no.cause, &space.outer, d->req->identity, d->req->binary_checksum);
+    if (d->no.cause != WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND && !d->no.terminate) {
+        tl_updates_task_refused(tx);
+    }
     if (d->no.terminate) {
         tl_close_terminate(tx, message, NULL, TL_IDENTITY_SERVICE, NULL, 0);
     } else {
@@ -116,6 +122,40 @@ static void set_stickiness(struct tl_wft_done *d)
                          tl_pb_duration_ns_or(s->schedule_to_start_timeout, 0));
         d->tx->p->sticky_dirty = true;
     }
+}
+
+/* Updates that came while the task ran get a task of their own: a speculative one when it can go with
+ * the reply, because only a normal one finds its own way. */
+static void schedule_for_updates(struct tl_wft_done *d, struct tl_wft_completed *out)
+{
+    struct tl_tx *tx = d->tx;
+    if (tx->rs->wft.scheduled_id || !tl_rs_open(tx->rs) || !tl_rs_updates_waiting(tx->rs)) {
+        return;
+    }
+    if (d->req->return_new_workflow_task) {
+        tl_wft_schedule_speculative(tx);
+        out->deliver_next_inline = tx->rs->wft.scheduled_id != 0;
+    } else {
+        tl_wft_schedule(tx, 0);
+    }
+}
+
+/* A speculative task that only rejected updates: the worker goes back to the task before it. */
+static tl_rc drop(struct tl_wft_done *d, struct tl_wft_completed *out, struct tl_error *err)
+{
+    struct tl_tx *tx = d->tx;
+    char *before = tx->rs->sticky_queue ? tl_mem_dup(tl_str(tx->rs->sticky_queue)) : NULL;
+    tl_wft_drop_speculative(tx);
+    set_stickiness(d);
+    if (tx->rs->sticky_queue && before && strcmp(tx->rs->sticky_queue, before) == 0) {
+        tx->p->sticky_dirty = false; /* nothing to write */
+    }
+    tl_mem_free(before);
+    out->reset_history_event_id = tx->rs->previous_started_id;
+    tl_updates_run_rest(d);
+    schedule_for_updates(d, out);
+    tl_query_answer(tx, d->req);
+    return tl_tx_result(tx, err);
 }
 
 static tl_rc start_eager(struct tl_wft_done *d, struct tl_wft_completed *out, struct tl_error *err)
@@ -172,6 +212,9 @@ static tl_rc accept(struct tl_wft_done *d, struct tl_wft_completed *out, struct 
         tl_wft_schedule(tx, original_ns);
         out->deliver_next_inline = rs->wft.scheduled_id && d->req->return_new_workflow_task;
     }
+    if (rc == TL_OK) {
+        schedule_for_updates(d, out);
+    }
     tl_query_answer(tx, d->req);
     return rc != TL_OK ? rc : tl_tx_result(tx, err);
 }
@@ -224,10 +267,14 @@ tl_rc tl_tx_wft_complete(struct tl_tx *tx, const struct tl_task_ref *ref,
         done_deinit(&d);
         return tl_error_set(err, TL_ELIMIT, "no memory for a workflow task completion");
     }
-    tl_commands_check(&d);
+    if (!d.no.cause) {
+        tl_commands_check(&d);
+    }
     rc = tl_tx_result(tx, err);
     if (rc == TL_OK) {
-        rc = d.no.cause ? refuse(&d, err) : accept(&d, out, err);
+        rc = d.no.cause                     ? refuse(&d, err)
+             : tl_updates_only_rejected(&d) ? drop(&d, out, err)
+                                            : accept(&d, out, err);
     }
     done_deinit(&d);
     return rc;
