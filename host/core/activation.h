@@ -2,7 +2,7 @@
  * (commands) comes out. The engine calls struct tl_lang; nothing else is shared.
  *
  * Invariants: jobs are in the order init, what markers say (patches, versions, side effects), random
- * seed, signals, other resolutions; ends of local activities and queries are in an activation of their
+ * seed, signals and updates, other resolutions; ends of local activities and queries are in an activation of their
  * own. Commands are in call order. Timers, activities, children, and signals and cancellations of other
  * runs are numbered by the language, each kind from 1 upwards without reuse.
  * Ownership: everything an activation points to, and everything a completion holds, lives in
@@ -21,6 +21,7 @@
 #include <temporal/api/history/v1/message.pb-c.h>
 #include <temporal/api/query/v1/message.pb-c.h>
 #include <temporal/api/sdk/v1/user_metadata.pb-c.h>
+#include <temporal/api/update/v1/message.pb-c.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -35,6 +36,7 @@ enum tl_job_type {
     TL_JOB_SIDE_EFFECT, /* this value is in history: a side effect's, in order of the calls */
     TL_JOB_RANDOM_SEED, /* the run was reset: reseed */
     TL_JOB_SIGNAL,
+    TL_JOB_UPDATE, /* accept or reject it in this activation; answer it when it is done */
     TL_JOB_CANCEL, /* cancellation of the workflow was requested */
     TL_JOB_TIMER_FIRED,
     TL_JOB_ACTIVITY_RESOLVED,
@@ -89,6 +91,14 @@ struct tl_job {
             uint64_t seed;
         } random_seed;
         const TpHistory__WorkflowExecutionSignaledEventAttributes *signal;
+        struct {
+            struct tl_str instance_id; /* names it in the answers */
+            struct tl_str id, name;
+            const TpCommon__Payloads *input; /* may be NULL */
+            const TpCommon__Header *header;  /* may be NULL */
+            const TpUpdate__Meta *meta;
+            bool run_validator; /* false: it was accepted when this ran before */
+        } update;
         struct {
             struct tl_str cause;
         } cancel;
@@ -165,6 +175,7 @@ enum tl_cmd_type {
     TL_CMD_MODIFY_PROPERTIES,        /* attrs: ModifyWorkflowProperties */
     TL_CMD_SCHEDULE_LOCAL_ACTIVITY,  /* local; seq; cancellation */
     TL_CMD_CANCEL_LOCAL_ACTIVITY,    /* seq */
+    TL_CMD_UPDATE_RESPONSE,          /* update */
     TL_CMD_RECORD_MARKER,            /* attrs: RecordMarker (not the engine's own marker names) */
     TL_CMD_COUNT,
 };
@@ -190,6 +201,8 @@ struct tl_local_activity {
     uint32_t attempt;       /* after a back-off, else 0 */
     int64_t original_schedule_ns; /* likewise */
 };
+/* What the language says of an update: accept or reject first, one of the others later. */
+enum tl_update_answer { TL_UPDATE_ACCEPT, TL_UPDATE_REJECT, TL_UPDATE_COMPLETE, TL_UPDATE_FAILED };
 
 struct tl_cmd {
     enum tl_cmd_type type;
@@ -214,6 +227,12 @@ struct tl_cmd {
             const TpFailure__Failure *failure; /* ... and failure; NULL: answered */
         } query;
         struct tl_str reason; /* why a child is cancelled; may be empty */
+        struct {
+            struct tl_str instance_id; /* of the job */
+            enum tl_update_answer answer;
+            TpCommon__Payloads *result;  /* COMPLETE; may be NULL */
+            TpFailure__Failure *failure; /* REJECT, FAILED */
+        } update;
     } u;
     struct tl_str where; /* "file:line" of the call, for reports; may be empty */
 };

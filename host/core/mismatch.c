@@ -70,6 +70,16 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         side.id = tl_str(a->workflow_execution ? a->workflow_execution->workflow_id : "");
         break;
     }
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+        side.id = tl_str(
+            event->workflow_execution_update_accepted_event_attributes->protocol_instance_id);
+        break;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: {
+        const TpUpdate__Meta *meta =
+            event->workflow_execution_update_completed_event_attributes->meta;
+        side.id = tl_str(meta ? meta->update_id : "");
+        break;
+    }
     default:
         break;
     }
@@ -99,10 +109,9 @@ static struct tl_nde_side command_side(const struct tl_run *run, uint32_t at,
 /* Would this event be what the server writes for this command? Ids count only among runs whose ids
  * are ours to make. */
 static bool fits(const struct tl_run *run, const struct tl_nde_side *event, int event_type,
-                 const struct tl_nde_side *command, int command_type)
+                 const struct tl_nde_side *command, const struct tl_outgoing *out)
 {
-    if (tl_command_info(command_type)->event_type != event_type ||
-        !tl_str_eq(event->name, command->name)) {
+    if (tl_outgoing_event(out) != event_type || !tl_str_eq(event->name, command->name)) {
         return false;
     }
     return run->sdk_family != TL_SDK_CORE || tl_str_eq(event->id, command->id);
@@ -114,7 +123,7 @@ static void find_near_command(struct tl_run *run, const TpHistory__HistoryEvent 
     uint32_t from = run->outgoing_first + (have_command ? 1 : 0);
     for (uint32_t i = from; i < run->outgoing_count && i < from + NEAR_MAX; i++) {
         struct tl_nde_side side = command_side(run, i, run->task->arena);
-        if (fits(run, &report->expected, (int)event->event_type, &side, run->outgoing[i].command)) {
+        if (fits(run, &report->expected, (int)event->event_type, &side, &run->outgoing[i])) {
             report->near_command = side;
             return;
         }
@@ -131,7 +140,7 @@ static void find_near_event(struct tl_run *run, size_t from, struct tl_nde_repor
         }
         struct tl_nde_side side = event_side(event, run->task->arena);
         if (fits(run, &side, (int)event->event_type, &report->produced,
-                 run->outgoing[run->outgoing_first].command)) {
+                 &run->outgoing[run->outgoing_first])) {
             report->near_event = side;
             return;
         }

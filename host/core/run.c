@@ -117,6 +117,7 @@ void tl_run_free(struct tl_run *run)
     tl_mem_free(run->outgoing);
     tl_mem_free(run->bodies);
     tl_core_inherit_free(run);
+    tl_update_free_admitted(run);
     tl_mem_free(run->text);
     tl_mem_free(run);
 }
@@ -188,6 +189,28 @@ size_t tl_run_bytes(const struct tl_run *run)
     return bytes;
 }
 
+void tl_run_rewind(struct tl_run *run, int64_t started_event_id)
+{
+    const struct tl_unsent *before = &run->unsent;
+    struct tl_error err;
+    TL_ASSERT(!run->task);
+    if (run->broken || run->finished || run->closed || tl_core_outgoing_count(run) > 0 ||
+        started_event_id <= 0 || started_event_id >= run->started_event_id ||
+        tl_task_drop(run, &err) != TL_OK) {
+        run->broken = true; /* not what the server can mean: replay */
+        return;
+    }
+    run->last_event_id = run->workflow_task.event_id - 1;
+    run->started_event_id = started_event_id;
+    run->after_completed = false;
+    run->core_flags = before->core_flags;
+    run->core_flags_used = before->core_flags_used;
+    run->lang_flags = before->lang_flags;
+    run->lang_flags_used = before->lang_flags_used;
+    run->sdk_name_recorded = before->sdk_name_recorded;
+    run->sdk_version_recorded = before->sdk_version_recorded;
+}
+
 enum tl_run_fit tl_run_check_fit(const struct tl_run *run,
                                  const TpWs__PollWorkflowTaskQueueResponse *poll)
 {
@@ -255,6 +278,7 @@ static unsigned rank(enum tl_job_type type)
     case TL_JOB_RANDOM_SEED:
         return 2;
     case TL_JOB_SIGNAL:
+    case TL_JOB_UPDATE:
         return 3;
     case TL_JOB_CANCEL:
     case TL_JOB_TIMER_FIRED:

@@ -44,6 +44,10 @@ enum tl_run_fit {
 enum tl_run_fit tl_run_check_fit(const struct tl_run *run,
                                  const TpWs__PollWorkflowTaskQueueResponse *poll);
 
+/* The server forgot the run's last task, which only rejected updates: the run goes back to the end
+ * of the task that was started by event started_event_id. A run that cannot do so is broken. */
+void tl_run_rewind(struct tl_run *run, int64_t started_event_id);
+
 struct tl_wft {
     /* Decoded into the task's arena; its history is complete up to started_event_id (all pages
      * joined). Partial histories continue what the run has seen. */
@@ -75,6 +79,8 @@ struct tl_wft_result {
     /* For RespondWorkflowTaskCompleted, when !failed and the poll had no direct query. */
     TpCommand__Command **commands;
     size_t command_count;
+    TpProtocol__Message **messages; /* answers to updates */
+    size_t message_count;
     TpWs__RespondWorkflowTaskCompletedRequest__QueryResultsEntry **query_results;
     size_t query_result_count;
     TpSdk__WorkflowTaskCompletedMetadata *sdk_metadata; /* NULL when the server has no use for it */

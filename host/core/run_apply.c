@@ -39,6 +39,7 @@ static tl_rc machine_event(struct tl_run *run, struct tl_machine *machine,
         [TL_MACHINE_CHILD] = tl_child_event,
         [TL_MACHINE_SIGNAL_EXTERNAL] = tl_signal_external_event,
         [TL_MACHINE_CANCEL_EXTERNAL] = tl_cancel_external_event,
+        [TL_MACHINE_UPDATE] = tl_update_event,
     };
     return apply[machine->kind](run, machine, event, err);
 }
@@ -112,13 +113,14 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
     const struct tl_command_info *info = tl_command_info(out->command);
     struct tl_machine *machine = &run->machines[slot];
     int64_t link = tl_event_link(event);
-    if (info->event_type != type_of(event)) {
+    bool initiates = tl_outgoing_initiates(out);
+    if (tl_outgoing_event(out) != type_of(event)) {
         return tl_core_mismatch(run, event, true, err, "the code made %s here", info->text);
     }
-    if (!info->initiates && link != machine->event_id) {
+    if (!initiates && link != machine->event_id) {
         return tl_core_mismatch(run, event, true, err,
-                                "it cancels what event %lld began, the code cancels what event "
-                                "%lld began",
+                                "it belongs to what event %lld began, the code's command to what "
+                                "event %lld began",
                                 (long long)link, (long long)machine->event_id);
     }
     rc = machine_event(run, machine, event, err);
@@ -126,7 +128,7 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
         return tl_core_refused(run, event, true, err);
     }
     tl_core_pop_command(run);
-    if (info->initiates && !tl_fsm_final(tl_machine_fsm(machine), machine->state)) {
+    if (initiates && !tl_fsm_final(tl_machine_fsm(machine), machine->state)) {
         tl_core_record_event(run, slot, event->event_id);
     }
     drop_if_done(run, slot);
@@ -160,6 +162,9 @@ static tl_rc apply_start(struct tl_run *run, const TpHistory__HistoryEvent *even
 static tl_rc apply_job(struct tl_run *run, const TpHistory__HistoryEvent *event,
                        struct tl_error *err)
 {
+    if (type_of(event) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED) {
+        return tl_update_admitted(run, event, err);
+    }
     bool signal = type_of(event) == EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED;
     struct tl_job *job = tl_core_add_job(run, signal ? TL_JOB_SIGNAL : TL_JOB_CANCEL, err);
     if (!job) {
@@ -356,12 +361,27 @@ static tl_rc announce_markers(struct tl_run *run, struct tl_error *err)
                 job->u.side_effect.call = effect.call;
                 job->u.side_effect.value = effect.value;
             }
+        } else if (type_of(*event) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED &&
+                   tl_event_valid(*event)) {
+            rc = tl_update_replay(run, *event, err);
         }
         if (rc != TL_OK) {
             return rc;
         }
     }
     return TL_OK;
+}
+
+/* Requests that nobody has answered yet come behind all events of the last group: the server
+ * sequences them before WorkflowTaskStarted. */
+static tl_rc take_updates(struct tl_run *run, int64_t first_event_id, struct tl_error *err)
+{
+    const struct tl_task *task = run->task;
+    if (!task->group.last || run->replaying || run->closed || task->query_only || !task->poll) {
+        return TL_OK;
+    }
+    tl_rc rc = tl_update_deliver_admitted(run, first_event_id, err);
+    return rc == TL_OK ? tl_update_take_messages(run, task->poll, err) : rc;
 }
 
 /* Metadata of tasks completed in this group and of the one that will complete it: their flags say
@@ -408,6 +428,9 @@ tl_rc tl_core_apply_group(struct tl_run *run, bool *applied, struct tl_error *er
     }
     task->event_count += end - first;
     tl_rc rc = announce_markers(run, err);
+    if (rc == TL_OK) {
+        rc = take_updates(run, end > first ? events[first]->event_id : 0, err);
+    }
     if (rc == TL_OK && !run->replaying && !task->query_only) {
         rc = tl_locals_go_live(run, err);
     }

@@ -23,6 +23,17 @@ const struct tl_command_info *tl_command_info(int command_type)
     return &commands[command_type];
 }
 
+int tl_outgoing_event(const struct tl_outgoing *out)
+{
+    return out->answers ? EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED
+                        : commands[out->command].event_type;
+}
+
+bool tl_outgoing_initiates(const struct tl_outgoing *out)
+{
+    return commands[out->command].initiates && !out->answers;
+}
+
 struct tl_cmd *tl_completion_add(struct tl_completion *completion, enum tl_cmd_type type)
 {
     if (completion->cmd_count == completion->cmd_cap) {
@@ -71,6 +82,7 @@ static tl_rc take_command(struct tl_run *run, const struct tl_cmd *cmd, struct t
         [TL_CMD_UPSERT_SEARCH_ATTRIBUTES] = tl_oneway_send,
         [TL_CMD_MODIFY_PROPERTIES] = tl_oneway_send,
         [TL_CMD_RECORD_MARKER] = tl_oneway_send,
+        [TL_CMD_UPDATE_RESPONSE] = tl_update_respond,
     };
     if ((unsigned)cmd->type >= TL_CMD_COUNT || !take[cmd->type]) {
         return tl_error_set(err, TL_EINVAL, "the language sent command %d outside its place",

@@ -27,6 +27,7 @@ enum tl_machine_kind {
     TL_MACHINE_CHILD,
     TL_MACHINE_SIGNAL_EXTERNAL,
     TL_MACHINE_CANCEL_EXTERNAL,
+    TL_MACHINE_UPDATE,
     TL_MACHINE_COUNT,
 };
 
@@ -40,7 +41,8 @@ struct tl_machine {
     int64_t event_id;     /* of the initiating event; 0: not recorded yet */
     int64_t started_id;   /* child: of its started event; 0: none yet */
     /* Owned, or NULL: tl_machine_text_count strings with their zeros: (local) activity type and id,
-     * timer id, marker name, child's type, id, namespace and run id, signal name and target, target. */
+     * timer id, marker name, child's type, id, namespace and run id, signal name and target, target,
+     * update id and its client's identity. */
     char *text;
 };
 
@@ -51,7 +53,8 @@ struct tl_fsm_input {
 };
 
 extern const struct tl_fsm tl_task_fsm, tl_timer_fsm, tl_activity_fsm, tl_oneway_fsm, tl_patch_fsm,
-    tl_close_fsm, tl_local_fsm, tl_child_fsm, tl_signal_external_fsm, tl_cancel_external_fsm;
+    tl_close_fsm, tl_local_fsm, tl_child_fsm, tl_signal_external_fsm, tl_cancel_external_fsm,
+    tl_update_fsm;
 
 /* Ordered by key, keys only ever appended in rising order: binary search, lazy deletion. */
 struct tl_slot_index {
@@ -68,7 +71,12 @@ struct tl_slot_index {
 struct tl_outgoing {
     uint32_t slot;
     uint8_t command; /* COMMAND_TYPE_* */
+    bool answers;    /* PROTOCOL_MESSAGE: it completes an update that was accepted before */
 };
+/* The event that the server writes for it. */
+int tl_outgoing_event(const struct tl_outgoing *out);
+/* Its event is the one that begins its machine. */
+bool tl_outgoing_initiates(const struct tl_outgoing *out);
 
 /* The part of an outgoing command that lives only while its task is handled. */
 struct tl_outgoing_body {
@@ -105,9 +113,24 @@ struct tl_patch {
     int32_t version;
 };
 
+/* What was recorded before the last completion recorded more: the server may drop that completion. */
+struct tl_unsent {
+    uint32_t core_flags, core_flags_used;
+    uint64_t lang_flags, lang_flags_used;
+    bool sdk_name_recorded, sdk_version_recorded;
+};
+
 /* Copies of encoded messages that continue-as-new inherits. */
 struct tl_inherited {
     struct tl_str memo, search_attributes, retry_policy; /* owned; n == 0: none */
+};
+
+/* An update that a reset has put into the history, until the event of its acceptance is met. */
+struct tl_admitted {
+    struct tl_admitted *next;
+    char *id, *request; /* owned; the request encoded */
+    size_t request_n;
+    int64_t event_id;
 };
 
 struct tl_task; /* below */
@@ -159,6 +182,16 @@ struct tl_run {
     struct tl_patch *patches;
     uint32_t patch_count, patch_cap;
     struct tl_inherited inherited;
+    struct tl_admitted *admitted; /* in the order of their events */
+    struct tl_unsent unsent;
+};
+
+/* A request for an update that was delivered in this task. */
+struct tl_update_request {
+    struct tl_update_request *next;
+    struct tl_str instance_id, message_id;
+    int64_t sequencing_event_id;
+    const TpUpdate__Request *request;
 };
 
 /* The workflow task (or replay) being handled; lives on the stack of the call. */
@@ -181,7 +214,9 @@ struct tl_task {
     int64_t batch;                     /* of the next end: activations of this task so far */
     struct tl_local_request *requests; /* in arena */
     size_t request_count, request_cap;
-    const TpWs__PollWorkflowTaskQueueResponse *poll; /* while it is held */
+    const TpWs__PollWorkflowTaskQueueResponse *poll; /* NULL: a replay */
+    struct tl_update_request *updates;               /* newest first */
+    struct tl_pb_list messages;                      /* answers to updates, in order */
     /* The completion of the task under way, NULL when it is not in the history. */
     const TpHistory__WorkflowTaskCompletedEventAttributes *completed;
     struct tl_nde_report *report;
@@ -322,6 +357,7 @@ bool tl_local_with_worker(const struct tl_machine *machine);
 bool tl_local_ended(const struct tl_machine *machine);
 tl_rc tl_close_run(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_oneway_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_update_respond(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 /* For commands the engine makes itself: the machine and its command are there already. */
 tl_rc tl_oneway_begin(struct tl_run *run, struct tl_machine *machine, const struct tl_cmd *cmd,
                       struct tl_error *err);
@@ -334,6 +370,8 @@ tl_rc tl_child_cancel_delivered(struct tl_run *run, uint32_t seq, struct tl_erro
 
 /* Applies a history event to a machine of that kind. */
 tl_rc tl_task_event(struct tl_run *run, const TpHistory__HistoryEvent *event, struct tl_error *err);
+/* The server has forgotten the started task. */
+tl_rc tl_task_drop(struct tl_run *run, struct tl_error *err) TL_MUST_USE;
 tl_rc tl_timer_event(struct tl_run *run, struct tl_machine *machine,
                      const TpHistory__HistoryEvent *event, struct tl_error *err);
 tl_rc tl_activity_event(struct tl_run *run, struct tl_machine *machine,
@@ -352,6 +390,27 @@ tl_rc tl_signal_external_event(struct tl_run *run, struct tl_machine *machine,
                                const TpHistory__HistoryEvent *event, struct tl_error *err);
 tl_rc tl_cancel_external_event(struct tl_run *run, struct tl_machine *machine,
                                const TpHistory__HistoryEvent *event, struct tl_error *err);
+
+tl_rc tl_update_event(struct tl_run *run, struct tl_machine *machine,
+                      const TpHistory__HistoryEvent *event, struct tl_error *err);
+
+/* machines/update.c: requests. Each makes a machine and a job, which the language answers in this
+ * activation. Errors: TL_EINVAL (no request, or under way already), TL_ELIMIT. */
+tl_rc tl_update_deliver(struct tl_run *run, const struct tl_update_request *request,
+                        bool run_validator, struct tl_error *err) TL_MUST_USE;
+/* Those that came with the task. */
+tl_rc tl_update_take_messages(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse *poll,
+                              struct tl_error *err) TL_MUST_USE;
+/* The event of an acceptance that the group's task will be followed by. */
+tl_rc tl_update_replay(struct tl_run *run, const TpHistory__HistoryEvent *event,
+                       struct tl_error *err) TL_MUST_USE;
+/* WorkflowExecutionUpdateAdmitted: kept until its acceptance is met or, from event from_event_id on,
+ * until deliver_admitted. */
+tl_rc tl_update_admitted(struct tl_run *run, const TpHistory__HistoryEvent *event,
+                         struct tl_error *err) TL_MUST_USE;
+tl_rc tl_update_deliver_admitted(struct tl_run *run, int64_t from_event_id,
+                                 struct tl_error *err) TL_MUST_USE;
+void tl_update_free_admitted(struct tl_run *run);
 
 /* patch_marker.c: the wire form of a patch, shared with the official core, and of a numbered
  * version, shared with Go. */

@@ -186,6 +186,7 @@ const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine)
         [TL_MACHINE_CHILD] = &tl_child_fsm,
         [TL_MACHINE_SIGNAL_EXTERNAL] = &tl_signal_external_fsm,
         [TL_MACHINE_CANCEL_EXTERNAL] = &tl_cancel_external_fsm,
+        [TL_MACHINE_UPDATE] = &tl_update_fsm,
     };
     return fsms[machine->kind];
 }

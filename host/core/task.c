@@ -182,6 +182,8 @@ static tl_rc fail_task(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResp
     out->cause = (TpEnums__WorkflowTaskFailedCause)cause;
     out->commands = NULL;
     out->command_count = 0;
+    out->messages = NULL;
+    out->message_count = 0;
     out->query_results = NULL;
     out->query_result_count = 0;
     return rc;
@@ -225,11 +227,16 @@ static tl_rc answer(struct tl_run *run, bool heartbeat, struct tl_wft_result *ou
     }
     if (live) {
         rc = tl_core_encode_commands(run, out, err);
+        out->messages = task->messages.items;
+        out->message_count = task->messages.n;
     }
     if (rc == TL_OK) {
         rc = answer_queries(run, poll, out, err);
     }
     if (rc == TL_OK && !poll->query && !out->evict) {
+        run->unsent = (struct tl_unsent){run->core_flags,        run->core_flags_used,
+                                         run->lang_flags,        run->lang_flags_used,
+                                         run->sdk_name_recorded, run->sdk_version_recorded};
         out->sdk_metadata = tl_core_write_metadata(run, task->arena);
         if (run->sdk_metadata && !out->sdk_metadata) {
             rc = tl_error_set(err, TL_ELIMIT, "metadata: the arena is full");
@@ -292,9 +299,9 @@ tl_rc tl_run_handle_task(struct tl_run *run, const struct tl_wft *wft, const str
     *task = (struct tl_task){
         .previous_started_id = poll->previous_started_event_id,
         .query_only = poll->query != NULL,
+        .poll = poll,
         .lang = lang,
         .arena = task_arena,
-        .poll = poll,
     };
     if (poll->history) {
         tl_history_init(&task->history, poll->history->events, poll->history->n_events, true);

@@ -1,6 +1,6 @@
 /* Handlers of signals, queries and updates: how they are kept, found, listed and counted, and the
  * signals that wait for one. A slot maps a name (true: dynamic) to a function, or to a record
- * { function, description or false, abandon } where the script said more.
+ * { function, description, abandon, validator or nil } where the script said more.
  * Thread: the run's. Owner: everything is in the run's slots. */
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "luart/wf.h"
 #include "proto/pb.h"
 
-enum { RECORD_FN = 1, RECORD_DESCRIPTION, RECORD_ABANDON };
+enum { RECORD_FN = 1, RECORD_DESCRIPTION, RECORD_ABANDON, RECORD_VALIDATOR };
 
 /* --- keeping ---------------------------------------------------------------------------------- */
 
@@ -25,7 +25,14 @@ static const struct tl_opt handler_opts[] = {
     TL_OPT_CHECKED("handler", TL_OPT_FUNCTION),
     TL_OPT("description", TL_OPT_STRING, 0, struct handler_options, description),
     {"unfinished_policy", TL_OPT_ENUM, 0, offsetof(struct handler_options, policy), policy_names},
+    TL_OPT_CHECKED("validator", TL_OPT_FUNCTION),
 };
+
+/* How many of them a kind of handler has. A query leaves nothing behind: the policy is not for it. */
+static size_t option_count(enum tl_slot slot)
+{
+    return slot == TL_SLOT_QUERIES ? 2 : slot == TL_SLOT_SIGNALS ? 3 : 4;
+}
 
 static int all_results(lua_State *L, int status, lua_KContext ctx)
 {
@@ -47,14 +54,16 @@ static int call_with_self(lua_State *L)
 void tl_handler_read(lua_State *L, int index, const char *what, enum tl_slot slot, bool with_self)
 {
     struct handler_options o = {NULL, 0};
-    int value = lua_absindex(L, index);
-    luaL_checkstack(L, 6, NULL);
+    int value = lua_absindex(L, index), top = lua_gettop(L);
+    bool validated = false;
+    luaL_checkstack(L, 8, NULL);
     if (lua_isfunction(L, value)) {
         lua_pushvalue(L, value);
     } else if (lua_istable(L, value)) {
-        /* A query leaves nothing behind: the policy is not for it. */
-        tl_options_read(L, value, what, handler_opts, slot == TL_SLOT_QUERIES ? 2 : 3,
-                        (void *[]){&o}, tl_cmd_arena(L));
+        tl_options_read(L, value, what, handler_opts, option_count(slot), (void *[]){&o},
+                        tl_cmd_arena(L));
+        validated = slot == TL_SLOT_UPDATES && lua_getfield(L, value, "validator") != LUA_TNIL;
+        lua_settop(L, top);
         if (lua_getfield(L, value, "handler") != LUA_TFUNCTION) {
             luaL_error(L, "%s: the table of a handler needs handler (a function)", what);
         }
@@ -65,14 +74,21 @@ void tl_handler_read(lua_State *L, int index, const char *what, enum tl_slot slo
     if (with_self) {
         lua_pushcclosure(L, call_with_self, 1);
     }
-    if (o.description || o.policy) {
-        lua_createtable(L, 3, 0);
+    if (o.description || o.policy || validated) {
+        lua_createtable(L, 4, 0);
         lua_insert(L, -2);
         lua_rawseti(L, -2, RECORD_FN);
         lua_pushstring(L, o.description ? o.description : "");
         lua_rawseti(L, -2, RECORD_DESCRIPTION);
         lua_pushboolean(L, o.policy == 1);
         lua_rawseti(L, -2, RECORD_ABANDON);
+    }
+    if (validated) {
+        lua_getfield(L, value, "validator");
+        if (with_self) {
+            lua_pushcclosure(L, call_with_self, 1);
+        }
+        lua_rawseti(L, -2, RECORD_VALIDATOR);
     }
 }
 
@@ -141,6 +157,25 @@ bool tl_handler_push(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, st
     lua_remove(L, -2);
     open_record(L, out);
     return true;
+}
+
+bool tl_handler_push_validator(lua_State *L, struct tl_lua_run *run, struct tl_str name,
+                               bool dynamic)
+{
+    int top = lua_gettop(L);
+    tl_slot_push(L, run, TL_SLOT_UPDATES);
+    if (dynamic) {
+        lua_pushboolean(L, 1);
+    } else {
+        lua_pushlstring(L, name.p, name.n);
+    }
+    bool found =
+        lua_rawget(L, -2) == LUA_TTABLE && lua_rawgeti(L, -1, RECORD_VALIDATOR) == LUA_TFUNCTION;
+    if (found) {
+        lua_insert(L, top + 1);
+    }
+    lua_settop(L, top + found);
+    return found;
 }
 
 /* --- listing ---------------------------------------------------------------------------------- */
@@ -226,9 +261,10 @@ void tl_handlers_warn_unfinished(lua_State *L, struct tl_lua_run *run)
 {
     int names = lua_gettop(L) + 1;
     bool any = false;
-    if (!run->handlers_running || run->replaying) {
+    if (!run->handlers_running || run->replaying || run->warned_unfinished) {
         return;
     }
+    run->warned_unfinished = true;
     luaL_checkstack(L, 8, NULL);
     lua_newtable(L);
     for (struct tl_fiber *f = run->fibers; f; f = f->next) {
@@ -456,6 +492,35 @@ int tl_lib_wf_set_dynamic_query_handler(lua_State *L)
 {
     set_dynamic(L, "workflow.set_dynamic_query_handler", TL_SLOT_QUERIES);
     return 0;
+}
+
+/* A name of nil is every name without a handler of its own. */
+int tl_lib_wf_set_update_handler(lua_State *L)
+{
+    if (lua_isnil(L, 1)) {
+        lua_settop(L, 2);
+        lua_remove(L, 1);
+        set_dynamic(L, "workflow.set_update_handler", TL_SLOT_UPDATES);
+    } else {
+        set_named(L, "workflow.set_update_handler", TL_SLOT_UPDATES);
+    }
+    return 0;
+}
+
+int tl_lib_wf_set_dynamic_update_handler(lua_State *L)
+{
+    set_dynamic(L, "workflow.set_dynamic_update_handler", TL_SLOT_UPDATES);
+    return 0;
+}
+
+int tl_lib_wf_get_update_handler(lua_State *L)
+{
+    return get_named(L, "workflow.get_update_handler", TL_SLOT_UPDATES);
+}
+
+int tl_lib_wf_get_dynamic_update_handler(lua_State *L)
+{
+    return get_dynamic(L, TL_SLOT_UPDATES);
 }
 
 int tl_lib_wf_get_signal_handler(lua_State *L)

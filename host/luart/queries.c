@@ -161,6 +161,8 @@ static void push_metadata(lua_State *L, struct tl_lua_run *run)
     lua_setfield(L, -2, "queryDefinitions");
     tl_handlers_push_list(L, run, TL_SLOT_SIGNALS);
     lua_setfield(L, -2, "signalDefinitions");
+    tl_handlers_push_list(L, run, TL_SLOT_UPDATES);
+    lua_setfield(L, -2, "updateDefinitions");
     lua_setfield(L, -2, "definition");
     tl_slot_push(L, run, TL_SLOT_DETAILS);
     lua_setfield(L, -2, "currentDetails");

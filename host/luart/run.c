@@ -190,6 +190,27 @@ int tl_run_traceback(lua_State *L)
     return 1;
 }
 
+int tl_run_call_apart(lua_State *L, int n, const char *what)
+{
+    struct tl_lua_run *run = tl_run_of(L);
+    const char *before = run->read_only;
+    int fn = lua_gettop(L) - n;
+    lua_pushcfunction(L, tl_run_traceback);
+    lua_insert(L, fn);
+    tl_rng_seed(&run->query_rng, (uint64_t)run->now_ns ^ (uint64_t)run->side_effect_seq++ << 32 ^
+                                     UINT64_C(0x736964655f656666));
+    run->rng_now = &run->query_rng;
+    run->query_id_seq = 0;
+    run->read_only = what;
+    int status = lua_pcall(L, n, LUA_MULTRET, fn);
+    run->read_only = before;
+    run->rng_now = &run->rng;
+    lua_pushnil(L);
+    tl_slot_set(L, run, TL_SLOT_QUERY_IDS);
+    lua_remove(L, fn);
+    return status;
+}
+
 void tl_run_fail_task(lua_State *L, struct tl_lua_run *run, int index)
 {
     TpFailure__Failure *failure = tl_vm_failure_encode(L, index, tl_cmd_arena(L));
@@ -322,6 +343,9 @@ void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f
             end_with_error(L, run, first);
         }
         break;
+    case TL_FIBER_UPDATE:
+        tl_run_update_ended(L, run, f, failed, first);
+        break;
     case TL_FIBER_MAIN:
         if (failed) {
             end_with_error(L, run, first);
@@ -329,9 +353,6 @@ void tl_run_fiber_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f
             complete(L, run, first);
         }
         break;
-    }
-    if (run->finished && f->kind != TL_FIBER_QUERY) {
-        tl_handlers_warn_unfinished(L, run);
     }
 }
 

@@ -26,6 +26,7 @@ enum tl_slot {
     TL_SLOT_MODULES,  /* module name -> value */
     TL_SLOT_SIGNALS,  /* name (true: dynamic) -> handler, see handlers.c */
     TL_SLOT_QUERIES,
+    TL_SLOT_UPDATES,
     TL_SLOT_BUFFERED,     /* list of { name, encoded payloads } */
     TL_SLOT_RUN,          /* the workflow function */
     TL_SLOT_DEFINITION,   /* its definition table, when it had one */
@@ -87,11 +88,20 @@ struct tl_future {
     struct tl_wait *waits;
 };
 
-enum tl_fiber_kind { TL_FIBER_MAIN, TL_FIBER_SIGNAL, TL_FIBER_SPAWN, TL_FIBER_QUERY };
+enum tl_fiber_kind {
+    TL_FIBER_MAIN,
+    TL_FIBER_SIGNAL,
+    TL_FIBER_UPDATE,
+    TL_FIBER_SPAWN,
+    TL_FIBER_QUERY
+};
 enum tl_fiber_status { TL_FIBER_READY, TL_FIBER_RUNNING, TL_FIBER_BLOCKED, TL_FIBER_DONE };
 enum tl_wake { TL_WAKE_NONE, TL_WAKE_FUTURE, TL_WAKE_CONDITION, TL_WAKE_CANCEL, TL_WAKE_ERROR };
 
 /* Payload of a fiber's userdata; user value 2 is its coroutine, 3 its name, 1 as for a future. */
+enum {
+    TL_FIBER_UPDATE_INFO = 4
+}; /* { instance, id, name } of the update that it, or who spawned it, handles */
 struct tl_fiber {
     struct tl_future future;
     lua_State *co;
@@ -102,6 +112,7 @@ struct tl_fiber {
     uint8_t kind, status, wake;
     bool cancel_pending; /* to be raised at its next await */
     bool owned;          /* who spawned it looks at its error */
+    bool rejected;       /* UPDATE: its answer was given */
     bool abandon;        /* a handler that may be left unfinished without a warning */
     bool cancel_through; /* its cancellation went to the future it waits for */
     bool in_cond;
@@ -204,7 +215,8 @@ struct tl_lua_run {
     uint32_t fiber_seq;
     uint32_t future_seq[TL_FUTURE_KIND_COUNT]; /* highest numbers given */
     uint64_t done_seq;
-    uint32_t handlers_running;     /* fibers of signal handlers */
+    uint32_t handlers_running; /* fibers of signal and update handlers */
+    bool warned_unfinished;
     uint32_t id_seq, query_id_seq; /* of tostring */
     uint32_t side_effect_seq;      /* functions called apart, for their random numbers */
 };
@@ -356,13 +368,17 @@ void tl_run_fail_task(lua_State *L, struct tl_lua_run *run, int index);
 /* Whether the fiber runs a handler of the script that the workflow ought to wait for. */
 static inline bool tl_fiber_is_handler(const struct tl_fiber *f)
 {
-    return f->kind == TL_FIBER_SIGNAL;
+    return f->kind == TL_FIBER_SIGNAL || f->kind == TL_FIBER_UPDATE;
 }
 /* Pushes traceback text of all blocked fibers. */
 void tl_run_push_stacks(lua_State *L, struct tl_lua_run *run);
 /* Whether the error at index fails the workflow (or the update), not the workflow task: a failure,
  * or an error whose type the definition or the worker lists. */
 bool tl_run_is_failure(lua_State *L, struct tl_lua_run *run, int index);
+/* Calls the function below the n values on top; all of it is replaced by its results, or the error.
+ * It may not run on replay, so it must leave no trace: no command (`what` is the reason in the
+ * message), no await, random and object numbers of its own. Returns lua_pcall's status. */
+int tl_run_call_apart(lua_State *L, int n, const char *what);
 /* Message handler of fibers: makes error tables of plain errors, adds stack traces. */
 int tl_run_traceback(lua_State *L);
 void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message);
@@ -386,6 +402,9 @@ bool tl_handler_push(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, st
 /* As tl_fiber_new, for a handler named "<word> <name>", which is counted until it ends. */
 struct tl_fiber *tl_handler_start(lua_State *L, struct tl_lua_run *run, enum tl_fiber_kind kind,
                                   int nargs, const char *word, struct tl_str name, bool abandon);
+/* Pushes the validator of an update handler. False: it has none, no push. */
+bool tl_handler_push_validator(lua_State *L, struct tl_lua_run *run, struct tl_str name,
+                               bool dynamic);
 /* Pushes the sorted list of { name, description } of a slot; the dynamic handler has no name. */
 void tl_handlers_push_list(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
 /* Logs which handlers the end of the workflow leaves unfinished, unless their policy allows it. */

@@ -52,6 +52,8 @@ static int main_entry(lua_State *L)
         }
         tl_handlers_take(L, run, definition, "signals", "dynamic_signal", TL_SLOT_SIGNALS,
                          with_self);
+        tl_handlers_take(L, run, definition, "updates", "dynamic_update", TL_SLOT_UPDATES,
+                         with_self);
         tl_handlers_take(L, run, definition, "queries", "dynamic_query", TL_SLOT_QUERIES,
                          with_self);
     }
@@ -256,6 +258,9 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
         break;
     case TL_JOB_SIGNAL:
         tl_run_apply_signal(run, job->u.signal);
+        break;
+    case TL_JOB_UPDATE:
+        tl_run_apply_update(run, job);
         break;
     case TL_JOB_CANCEL:
         apply_cancel(run, job->u.cancel.cause);

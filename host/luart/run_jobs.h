@@ -7,6 +7,10 @@
 void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job);
 void tl_run_apply_signal(struct tl_lua_run *run,
                          const TpHistory__WorkflowExecutionSignaledEventAttributes *signal);
+void tl_run_apply_update(struct tl_lua_run *run, const struct tl_job *job);
+/* The fiber of an update has ended: its values, or its error, are on its stack from `first` on. */
+void tl_run_update_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f, bool failed,
+                         int first);
 void tl_run_apply_query(struct tl_lua_run *run, const struct tl_job *job);
 /* Registers the handlers that the definition at stack index `definition` has under `key` (by name)
  * and `dynamic_key`. */

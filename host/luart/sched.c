@@ -415,7 +415,7 @@ struct tl_fiber *tl_fiber_new(lua_State *L, struct tl_lua_run *run, enum tl_fibe
                               int nargs, const char *name)
 {
     luaL_checkstack(L, 8, NULL);
-    struct tl_fiber *f = lua_newuserdatauv(L, sizeof *f, 3);
+    struct tl_fiber *f = lua_newuserdatauv(L, sizeof *f, 4);
     memset(f, 0, sizeof *f);
     set_future_meta(L);
     f->future.kind = TL_FUTURE_FIBER;
@@ -427,6 +427,12 @@ struct tl_fiber *tl_fiber_new(lua_State *L, struct tl_lua_run *run, enum tl_fibe
     if (name) {
         lua_pushstring(L, name);
         lua_setiuservalue(L, -2, 3);
+    }
+    if (kind == TL_FIBER_SPAWN && run->current) { /* still part of the update being handled */
+        tl_fiber_push(L, run, run->current);
+        lua_getiuservalue(L, -1, TL_FIBER_UPDATE_INFO);
+        lua_setiuservalue(L, -3, TL_FIBER_UPDATE_INFO);
+        lua_pop(L, 1);
     }
     tl_slot_table(L, run, TL_SLOT_FIBERS);
     lua_pushvalue(L, -2);
@@ -729,12 +735,25 @@ static void run_fiber(struct tl_lua_run *run, struct tl_fiber *f)
     fiber_drop(run, f);
 }
 
+/* The workflow has ended. Updates that came with this task are still answered as far as they get
+ * without waiting; whatever else is left runs no more. */
+static void run_last(struct tl_lua_run *run)
+{
+    for (struct tl_fiber *f; run->task_rc == TL_OK && (f = take_ready(run));) {
+        if (f->kind == TL_FIBER_UPDATE) {
+            run_fiber(run, f);
+        }
+    }
+    tl_handlers_warn_unfinished(run->main, run);
+}
+
 void tl_sched_run_ready(struct tl_lua_run *run)
 {
     for (struct tl_fiber *f; run->task_rc == TL_OK && (f = take_ready(run));) {
         run_fiber(run, f);
         if (run->finished && !run->read_only) {
-            return; /* whatever is left of the workflow runs no more */
+            run_last(run);
+            return;
         }
     }
 }

@@ -21,8 +21,10 @@ static const struct tl_opt define_opts[] = {
     TL_OPT_CHECKED("run", TL_OPT_FUNCTION),
     TL_OPT_CHECKED("init", TL_OPT_FUNCTION),
     TL_OPT_CHECKED("signals", TL_OPT_TABLE),
+    TL_OPT_CHECKED("updates", TL_OPT_TABLE),
     TL_OPT_CHECKED("queries", TL_OPT_TABLE),
     TL_OPT_CHECKED("dynamic_signal", TL_OPT_ANY),
+    TL_OPT_CHECKED("dynamic_update", TL_OPT_ANY),
     TL_OPT_CHECKED("dynamic_query", TL_OPT_ANY),
     TL_OPT("dynamic", TL_OPT_BOOL, 0, struct define_options, dynamic),
     TL_OPT_CHECKED("failure_error_types", TL_OPT_TABLE),
@@ -74,8 +76,10 @@ static struct tl_str read_definition(lua_State *L, struct define_options *o)
     }
     lua_replace(L, 2);
     check_handlers(L, "signals", TL_SLOT_SIGNALS);
+    check_handlers(L, "updates", TL_SLOT_UPDATES);
     check_handlers(L, "queries", TL_SLOT_QUERIES);
     check_dynamic_handler(L, "dynamic_signal", TL_SLOT_SIGNALS);
+    check_dynamic_handler(L, "dynamic_update", TL_SLOT_UPDATES);
     check_dynamic_handler(L, "dynamic_query", TL_SLOT_QUERIES);
     if (lua_getfield(L, 1, "failure_error_types") != LUA_TNIL) {
         lua_Integer n = (lua_Integer)lua_rawlen(L, -1);

@@ -166,33 +166,17 @@ static int stop_here(lua_State *L, const char *what)
     return tl_await_yield(L, 0, never);
 }
 
-/* Calls the function at index `fn` with the n values on top (popped) and leaves its values. It does
- * not run on replay, so it must leave no trace: no command, no await, random and object numbers of
- * its own. False: it raised, and the task has failed. */
+/* Calls the function at index `fn` with the n values on top (popped) and leaves its values. False: it
+ * raised, and the task has failed. */
 static bool call_apart(lua_State *L, int fn, int n, const char *what)
 {
-    struct tl_lua_run *run = tl_run_of(L);
-    const char *before = run->read_only;
-    int first = lua_gettop(L) - n + 1;
     lua_pushvalue(L, fn);
-    lua_insert(L, first);
-    lua_pushcfunction(L, tl_run_traceback);
-    lua_insert(L, first);
-    tl_rng_seed(&run->query_rng, (uint64_t)run->now_ns ^ (uint64_t)run->side_effect_seq++ << 32 ^
-                                     UINT64_C(0x736964655f656666));
-    run->rng_now = &run->query_rng;
-    run->query_id_seq = 0;
-    run->read_only = what;
-    int status = lua_pcall(L, n, LUA_MULTRET, first);
-    run->read_only = before;
-    run->rng_now = &run->rng;
-    lua_pushnil(L);
-    tl_slot_set(L, run, TL_SLOT_QUERY_IDS);
-    lua_remove(L, first);
-    if (status != LUA_OK) {
-        tl_run_fail_task(L, run, lua_gettop(L));
+    lua_insert(L, -n - 1);
+    if (tl_run_call_apart(L, n, what) == LUA_OK) {
+        return true;
     }
-    return status == LUA_OK;
+    tl_run_fail_task(L, tl_run_of(L), lua_gettop(L));
+    return false;
 }
 
 /* Pushes the decoded values; the same come on replay. */

@@ -146,7 +146,7 @@ struct tl_parked {
     uint64_t query_id;         /* QUERY */
     bool query_buffered;       /* QUERY: it rides on a workflow task */
     bool query_sticky;
-    bool relock; /* SLEEP: lock time skipping afterwards */
+    bool relock;                 /* SLEEP: lock time skipping afterwards */
     char *update_id;             /* UPDATE: owned */
     enum tl_operation operation; /* UPDATE */
     bool retry;                  /* UPDATE: its run went on: begin again */

@@ -57,6 +57,8 @@ void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *r
     req.task_token = t->poll->task_token;
     req.n_commands = result->command_count;
     req.commands = result->commands;
+    req.n_messages = result->message_count;
+    req.messages = result->messages;
     req.n_query_results = result->query_result_count;
     req.query_results = result->query_results;
     req.sdk_metadata = result->sdk_metadata;

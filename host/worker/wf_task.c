@@ -359,7 +359,8 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
             if (f.number == 1 && f.type == 2 && tl_wire_find(f.bytes, 1).n) {
                 inline_task = f.bytes;
             } else if (f.number == 3 && f.value) {
-                t->evict = true; /* the server went back to an earlier event: replay */
+                tl_run_rewind(r->core, (int64_t)f.value); /* the server forgot this task */
+                t->evict |= tl_run_broken(r->core);
             }
         }
     }

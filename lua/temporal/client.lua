@@ -7,6 +7,7 @@ local connection = require "temporal.internal.connection"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
+local updates = require "temporal.internal.updates"
 
 local client = {}
 
@@ -470,6 +471,15 @@ function Handle:result(opts)
     end
   end
 end
+
+updates.install(Client, Handle, function(self, workflow, opts, args)
+  local name = type_name(workflow)
+  local o = options.check("start_workflow", start_spec, opts, 5)
+  if o.start_signal then
+    error("start_workflow: an update takes the place of start_signal", 5)
+  end
+  return start_request(self, name, o, table.unpack(args, 1, args.n or #args))
+end)
 
 local connect_spec = {
   address = string_kind,

@@ -8,7 +8,7 @@
 
 /* clang-format off */
 #define TASK_STATES(S) S(NONE) S(SCHEDULED) S(STARTED) S(COMPLETED) S(FAILED) S(TIMED_OUT)
-#define TASK_EVENTS(E) E(SCHEDULE) E(START) E(COMPLETE) E(FAIL) E(TIME_OUT)
+#define TASK_EVENTS(E) E(SCHEDULE) E(START) E(COMPLETE) E(FAIL) E(TIME_OUT) E(DROP)
 #define TASK_TABLE(T)                                                                              \
     /* state     event     action  next       */                                                   \
     T(NONE,      SCHEDULE, open,   SCHEDULED)                                                      \
@@ -17,6 +17,7 @@
     T(STARTED,   COMPLETE, NULL,   COMPLETED)                                                      \
     T(STARTED,   FAIL,     fail,   FAILED)                                                         \
     T(STARTED,   TIME_OUT, NULL,   TIMED_OUT)                                                      \
+    T(STARTED,   DROP,     NULL,   COMPLETED)                                                      \
     T(COMPLETED, SCHEDULE, open,   SCHEDULED)                                                      \
     T(FAILED,    SCHEDULE, open,   SCHEDULED)                                                      \
     T(TIMED_OUT, SCHEDULE, open,   SCHEDULED)
@@ -138,4 +139,10 @@ tl_rc tl_task_event(struct tl_run *run, const TpHistory__HistoryEvent *event, st
     }
     return tl_fsm_apply(&tl_task_fsm, run, &run->workflow_task, input,
                         &(struct tl_fsm_input){.event = event}, err);
+}
+
+tl_rc tl_task_drop(struct tl_run *run, struct tl_error *err)
+{
+    return tl_fsm_apply(&tl_task_fsm, run, &run->workflow_task, TASK_E_DROP,
+                        &(struct tl_fsm_input){0}, err);
 }

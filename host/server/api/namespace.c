@@ -38,8 +38,6 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     limits->memo_size_limit_error = c->s->env.limits.memo_bytes;
     caps->sync_update = true;
     caps->async_update = true;
-    limits->blob_size_limit_error = tl_limit_blob_bytes;
-    limits->memo_size_limit_error = tl_limit_memo_bytes;
     d->namespace_info->capabilities = caps;
     d->namespace_info->limits = limits;
     return d;

@@ -112,8 +112,7 @@ struct first {
 
 /* Starts a run, with a first signal or update when there is one. NULL after an answer. */
 static struct tl_exec *start_run(struct tl_call *c, const TpWs__StartWorkflowExecutionRequest *req,
-                                 const char *run_id, uint64_t number,
-                                 struct first first)
+                                 const char *run_id, uint64_t number, struct first first)
 {
     struct tl_start start = {.req = req, .hold_first_task = first.signal != NULL};
     struct tl_tx tx;

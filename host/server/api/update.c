@@ -124,8 +124,7 @@ void tl_api_update_workflow_execution(struct tl_call *c)
     const TpWs__UpdateWorkflowExecutionRequest *req = c->req;
     int stage;
     bool back;
-    if (!check_update(c, req->request, req->wait_policy, &stage) ||
-        !name_update(c, req->request)) {
+    if (!check_update(c, req->request, req->wait_policy, &stage) || !name_update(c, req->request)) {
         return;
     }
     struct tl_exec *e = waited_for(c, &back);

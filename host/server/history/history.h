@@ -193,7 +193,7 @@ enum tl_error_kind {
     TL_ERR_WORKFLOW_NOT_READY, /* WorkflowNotReadyFailure */
     TL_ERR_RESOURCE_EXHAUSTED, /* ResourceExhaustedFailure; cause in error_cause */
     TL_ERR_WORKFLOW_CLOSING, /* ResourceExhaustedFailure; worth another try when the task has ended */
-    TL_ERR_STALE_TASK,         /* a task that is no longer wanted: matching drops it silently */
+    TL_ERR_STALE_TASK,       /* a task that is no longer wanted: matching drops it silently */
 };
 
 enum tl_effect_kind {

@@ -165,8 +165,8 @@ struct tl_rs {
     struct tl_map *updates;      /* id -> struct tl_update */
     struct tl_list update_queue; /* those that are not completed, in order of admission */
     size_t updates_open;         /* in the queue */
-    uint64_t version;     /* memory */
-    bool close_attempted; /* memory: the last task tried to close and had unhandled events */
+    uint64_t version;            /* memory */
+    bool close_attempted;        /* memory: the last task tried to close and had unhandled events */
 };
 
 struct tl_tx_private {
@@ -375,7 +375,8 @@ void tl_wft_drop_speculative(struct tl_tx *tx);
 /* --- update.c: the registry ------------------------------------------------------------------- */
 
 void tl_rs_update_accepted(struct tl_rs *rs, const char *id, int64_t event_id);
-void tl_rs_update_completed(struct tl_rs *rs, const char *id, int64_t accepted_id, int64_t event_id);
+void tl_rs_update_completed(struct tl_rs *rs, const char *id, int64_t accepted_id,
+                            int64_t event_id);
 void tl_rs_updates_free(struct tl_rs *rs);
 size_t tl_rs_updates_total(const struct tl_rs *rs);
 /* Some update was not sent to a worker yet. */

@@ -10,7 +10,8 @@
 #define REFUSE_FROM_ATTEMPT 3
 
 #define UNPROCESSED                                                                                \
-    "Workflow Update is rejected because it wasn't processed by worker. Probably, Workflow Update " \
+    "Workflow Update is rejected because it wasn't processed by worker. Probably, Workflow "       \
+    "Update "                                                                                      \
     "is not supported by the worker."
 
 /* --- registry -------------------------------------------------------------------------------- */
@@ -160,9 +161,8 @@ tl_rc tl_tx_update_admit(struct tl_tx *tx, const TpUpdate__Request *request, str
     }
     if (rs->close_attempted && rs->wft.started_id) {
         tx->error_cause = RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW;
-        return tl_tx_fail(
-            tx, TL_ERR_WORKFLOW_CLOSING, err, TL_ELIMIT,
-            "workflow operation can not be applied because workflow is closing");
+        return tl_tx_fail(tx, TL_ERR_WORKFLOW_CLOSING, err, TL_ELIMIT,
+                          "workflow operation can not be applied because workflow is closing");
     }
     rc = check_limits(tx, err);
     if (rc != TL_OK) {

@@ -382,7 +382,8 @@ tl_rc tl_rs_transient_events(const struct tl_rs *rs, struct tl_arena *arena, str
     if (w->scheduled_id && (w->transient || w->speculative) &&
         w->scheduled_id == rs->next_event_id) {
         struct scheduled_event s;
-        make_scheduled(&s, rs, w->speculative && w->sticky && rs->sticky_queue, w->attempt, w->timeout_ns, w->scheduled_ns);
+        make_scheduled(&s, rs, w->speculative && w->sticky && rs->sticky_queue, w->attempt,
+                       w->timeout_ns, w->scheduled_ns);
         s.ev.e.event_id = w->scheduled_id;
         rc = tl_pb_put_message(&bytes, 1, &s.ev.e, err);
     }

@@ -97,6 +97,32 @@ static void take_external(struct tl_script *s, const struct tl_job *job)
     note_failure(s, job->u.external.failure);
 }
 
+/* The instance id must outlive the activation only where the engine copies it. */
+static void respond(struct tl_completion *out, struct tl_str id, enum tl_update_answer answer)
+{
+    struct tl_cmd *cmd = tl_completion_add(out, TL_CMD_UPDATE_RESPONSE);
+    cmd->u.update.instance_id = tl_arena_str(out->arena, id);
+    cmd->u.update.answer = answer;
+    if (answer == TL_UPDATE_REJECT || answer == TL_UPDATE_FAILED) {
+        cmd->u.update.failure = TL_PB_NEW(out->arena, TpFailure__Failure, tp_failure__failure);
+        cmd->u.update.failure->message = (char *)(uintptr_t) "no";
+    }
+}
+
+/* "now" is answered at once, "later" by a step, "reject" rejected, "silent" left alone. */
+static void take_update(const struct tl_job *job, struct tl_completion *out)
+{
+    struct tl_str name = job->u.update.name, id = job->u.update.instance_id;
+    if (tl_str_eqc(name, "reject")) {
+        respond(out, id, TL_UPDATE_REJECT);
+    } else if (!tl_str_eqc(name, "silent")) {
+        respond(out, id, TL_UPDATE_ACCEPT);
+        if (tl_str_eqc(name, "now")) {
+            respond(out, id, TL_UPDATE_COMPLETE);
+        }
+    }
+}
+
 static void take_job(struct tl_script *s, const struct tl_job *job)
 {
     switch (job->type) {
@@ -124,6 +150,11 @@ static void take_job(struct tl_script *s, const struct tl_job *job)
     case TL_JOB_SIGNAL:
         s->signals++;
         note(s, "signal %s", job->u.signal->signal_name);
+        break;
+    case TL_JOB_UPDATE:
+        s->updates++;
+        note(s, "update %.*s%s", TL_STR_FMT(job->u.update.name),
+             job->u.update.run_validator ? "" : " again");
         break;
     case TL_JOB_CANCEL:
         s->cancelled = true;
@@ -345,6 +376,12 @@ static void do_command(struct tl_script *s, const struct tl_step *step, struct t
     case TL_DO_MARKER:
         do_marker(step, out);
         break;
+    case TL_DO_ANSWER:
+        respond(out, tl_str(step->name), TL_UPDATE_COMPLETE);
+        break;
+    case TL_DO_FAIL_UPDATE:
+        respond(out, tl_str(step->name), TL_UPDATE_FAILED);
+        break;
     case TL_DO_COMPLETE:
         do_simple(TL_CMD_COMPLETE, 0, out,
                   &tp_command__complete_workflow_execution_command_attributes__descriptor);
@@ -379,6 +416,8 @@ static bool waits(const struct tl_script *s, const struct tl_step *step)
         return !s->signal_over[step->n];
     case TL_DO_WAIT_SIGNALS:
         return s->signals < step->n;
+    case TL_DO_WAIT_UPDATES:
+        return s->updates < step->n;
     case TL_DO_WAIT_CANCEL:
         return !s->cancelled;
     default:
@@ -423,6 +462,9 @@ static tl_rc activate(void *ud, const struct tl_activation *activation, struct t
     for (size_t i = 0; i < activation->job_count; i++) {
         note(s, "%s", i ? "," : "");
         take_job(s, &activation->jobs[i]);
+        if (activation->jobs[i].type == TL_JOB_UPDATE) {
+            take_update(&activation->jobs[i], out);
+        }
         if (activation->jobs[i].type == TL_JOB_QUERY) {
             query = true;
             tl_rc rc = answer(s, &activation->jobs[i], out, err);

@@ -22,6 +22,9 @@ enum tl_step_op {
     TL_DO_CANCEL_SIGNAL,   /* n */
     TL_DO_CANCEL_OTHER,    /* id: the target's workflow id */
     TL_DO_WAIT_SIGNALS,    /* until n have come */
+    TL_DO_WAIT_UPDATES, /* until n have come; see take_update for what is done with them */
+    TL_DO_ANSWER,       /* name: id of an update; completes it */
+    TL_DO_FAIL_UPDATE,  /* likewise, with a failure */
     TL_DO_WAIT_CANCEL,
     TL_DO_PATCH,     /* name; when patched() is false the next n steps are skipped */
     TL_DO_DEPRECATE, /* name */
@@ -61,7 +64,7 @@ struct tl_script {
     bool resolved[TL_SCRIPT_MAX];
     char patches[TL_SCRIPT_MAX][32];
     unsigned patch_count;
-    unsigned signals;
+    unsigned signals, updates;
     bool cancelled;
     bool query_fails;  /* queries are answered with a failure */
     bool query_breaks; /* a query makes the activation fail */

@@ -24,13 +24,9 @@ function mt:__tostring()
   return ("%s: %s (%s)"):format(self.type, self.message, self.status)
 end
 
---- The first known detail of an encoded google.rpc.Status, as a table with its type name.
-local function first_detail(bytes)
-  if bytes == "" then
-    return nil
-  end
-  local status = core.decode_message("google.rpc.Status", bytes)
-  for _, any in ipairs(status and status.details or {}) do
+--- The first known detail of a list of google.protobuf.Any, as a table with its type name.
+local function first_detail(list)
+  for _, any in ipairs(list or {}) do
     local name = any.type_url:match "([^/]+)$"
     local detail = name and core.decode_message(name, any.value)
     if detail then
@@ -50,6 +46,15 @@ end
 ---@param details string encoded google.rpc.Status or ""
 ---@return temporal.RPCError
 function rpc_error.new(status, message, details)
+  local decoded = details ~= "" and core.decode_message("google.rpc.Status", details) or nil
+  return rpc_error.of_details(status, message, decoded and decoded.details)
+end
+
+---@param status integer
+---@param message string
+---@param details? { type_url: string, value: string }[]
+---@return temporal.RPCError
+function rpc_error.of_details(status, message, details)
   local detail, name = first_detail(details)
   return setmetatable({
     type = types_by_detail[name] or "RPCError",
