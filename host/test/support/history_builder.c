@@ -457,3 +457,66 @@ void tl_hb_poll_add_query(const struct tl_hb *hb, TpWs__PollWorkflowTaskQueueRes
     poll->queries = list.items;
     poll->n_queries = list.n;
 }
+
+/* --- updates ---------------------------------------------------------------------------------- */
+
+static TpUpdate__Request *update_request(const struct tl_hb *hb, const char *id, const char *name)
+{
+    TpUpdate__Request *r = TL_PB_NEW(hb->arena, TpUpdate__Request, tp_update__request);
+    r->meta = TL_PB_NEW(hb->arena, TpUpdate__Meta, tp_update__meta);
+    r->meta->update_id = text(hb, id);
+    r->meta->identity = text(hb, "client");
+    r->input = TL_PB_NEW(hb->arena, TpUpdate__Input, tp_update__input);
+    r->input->name = text(hb, name);
+    return r;
+}
+
+int64_t tl_hb_update_accepted(struct tl_hb *hb, const char *id, const char *name,
+                              int64_t sequencing_event_id)
+{
+    TpHistory__HistoryEvent *e = tl_hb_add(hb, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED);
+    TpHistory__WorkflowExecutionUpdateAcceptedEventAttributes *a =
+        e->workflow_execution_update_accepted_event_attributes;
+    a->protocol_instance_id = text(hb, id);
+    a->accepted_request_message_id = tl_arena_printf(hb->arena, "%s/request", id);
+    a->accepted_request_sequencing_event_id = sequencing_event_id;
+    if (name) {
+        a->accepted_request = update_request(hb, id, name);
+    }
+    return e->event_id;
+}
+
+void tl_hb_update_completed(struct tl_hb *hb, const char *id, int64_t accepted_event_id)
+{
+    TpHistory__HistoryEvent *e = tl_hb_add(hb, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED);
+    TpHistory__WorkflowExecutionUpdateCompletedEventAttributes *a =
+        e->workflow_execution_update_completed_event_attributes;
+    a->meta = update_request(hb, id, "")->meta;
+    a->accepted_event_id = accepted_event_id;
+    a->outcome = TL_PB_NEW(hb->arena, TpUpdate__Outcome, tp_update__outcome);
+}
+
+void tl_hb_update_admitted(struct tl_hb *hb, const char *id, const char *name)
+{
+    TpHistory__HistoryEvent *e = tl_hb_add(hb, EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED);
+    e->workflow_execution_update_admitted_event_attributes->request = update_request(hb, id, name);
+}
+
+void tl_hb_poll_add_update(const struct tl_hb *hb, TpWs__PollWorkflowTaskQueueResponse *poll,
+                           const char *id, const char *name)
+{
+    TpProtocol__Message *m = TL_PB_NEW(hb->arena, TpProtocol__Message, tp_protocol__message);
+    struct tl_str bytes;
+    TL_ASSERT(tl_pb_encode_arena(update_request(hb, id, name), hb->arena, &bytes, NULL) == TL_OK);
+    m->id = tl_arena_printf(hb->arena, "%s/request", id);
+    m->protocol_instance_id = text(hb, id);
+    m->sequencing_id_case = TP_PROTOCOL__MESSAGE__SEQUENCING_ID_EVENT_ID;
+    m->event_id = poll->started_event_id - 1;
+    m->body = TL_PB_NEW(hb->arena, Google__Protobuf__Any, google__protobuf__any);
+    m->body->type_url = text(hb, "type.googleapis.com/temporal.api.update.v1.Request");
+    m->body->value = tl_pb_bytes_view(bytes);
+    struct tl_pb_list list = {poll->messages, poll->n_messages, poll->n_messages};
+    TL_ASSERT(tl_pb_push(hb->arena, &list, m));
+    poll->messages = list.items;
+    poll->n_messages = list.n;
+}

@@ -80,3 +80,14 @@ TpWs__PollWorkflowTaskQueueResponse *tl_hb_query(const struct tl_hb *hb, int64_t
 /* Adds an entry to the task's queries. */
 void tl_hb_poll_add_query(const struct tl_hb *hb, TpWs__PollWorkflowTaskQueueResponse *poll,
                           const char *id, const char *query_type);
+
+/* --- updates: `id` is also the protocol instance's, `name` what script_lang.c goes by ----------- */
+
+/* name NULL: without the request, as after UpdateAdmitted. */
+int64_t tl_hb_update_accepted(struct tl_hb *hb, const char *id, const char *name,
+                              int64_t sequencing_event_id);
+void tl_hb_update_completed(struct tl_hb *hb, const char *id, int64_t accepted_event_id);
+void tl_hb_update_admitted(struct tl_hb *hb, const char *id, const char *name);
+/* Adds a request to the task's messages. */
+void tl_hb_poll_add_update(const struct tl_hb *hb, TpWs__PollWorkflowTaskQueueResponse *poll,
+                           const char *id, const char *name);

@@ -22,9 +22,9 @@ enum tl_step_op {
     TL_DO_CANCEL_SIGNAL,   /* n */
     TL_DO_CANCEL_OTHER,    /* id: the target's workflow id */
     TL_DO_WAIT_SIGNALS,    /* until n have come */
-    TL_DO_WAIT_UPDATES, /* until n have come; see take_update for what is done with them */
-    TL_DO_ANSWER,       /* name: id of an update; completes it */
-    TL_DO_FAIL_UPDATE,  /* likewise, with a failure */
+    TL_DO_WAIT_UPDATES,    /* until n have come; see take_update for what is done with them */
+    TL_DO_ANSWER,          /* name: id of an update; completes it */
+    TL_DO_FAIL_UPDATE,     /* likewise, with a failure */
     TL_DO_WAIT_CANCEL,
     TL_DO_PATCH,     /* name; when patched() is false the next n steps are skipped */
     TL_DO_DEPRECATE, /* name */

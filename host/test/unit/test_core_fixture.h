@@ -21,7 +21,11 @@
 /* Edges that no history reaches, with the reason. */
 static const struct {
     const char *machine, *state, *event, *reason;
-} edges_allowed[] = {{NULL, NULL, NULL, NULL}};
+} edges_allowed[] = {
+    {"update", "NEW", "REJECT", "leaves no event: test_core_update.c"},
+    {"workflow task", "STARTED", "DROP", "leaves no event: test_core_update.c"},
+    {NULL, NULL, NULL, NULL},
+};
 
 struct fixture {
     struct tl_arena arena;

@@ -370,6 +370,22 @@ static void workflow_tasks_that_fail(void **state)
     assert_true(f->script.seed == tl_run_seed(TL_STR_LIT("run-2")));
 }
 
+/* 5: Accepted(a) 6: Completed(a) 7: Accepted(b) 8: TimerStarted 9: TimerFired 10-12: task
+ * 13: Completed(b) 14: WorkflowExecutionCompleted */
+static void updates(void **state)
+{
+    struct fixture *f = *state;
+    tl_hb_full_task(&f->hb);
+    tl_hb_update_completed(&f->hb, "a", tl_hb_update_accepted(&f->hb, "a", "now", 2));
+    int64_t b = tl_hb_update_accepted(&f->hb, "b", "later", 2);
+    tl_hb_timer_fired(&f->hb, tl_hb_timer_started(&f->hb, "1"));
+    tl_hb_full_task(&f->hb);
+    tl_hb_update_completed(&f->hb, "b", b);
+    tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
+    agrees(f, TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(ANSWER, .name = "b"), DO(COMPLETE)),
+           "init,update now again,update later again?|timer 1?");
+}
+
 /* Those of local activities are taken in test_core_local, those of the family in test_core_children. */
 static bool is_mine(const char *machine)
 {
@@ -387,14 +403,23 @@ static void all_edges_are_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(timer_fires),           TEST(timer_is_cancelled),
-        TEST(activity_completes),    TEST(activities_fail),
-        TEST(activity_cancel_try),   TEST(activity_cancel_wait),
-        TEST(activity_cancel_twice), TEST(activity_abandoned),
-        TEST(activity_taken_back),   TEST(activity_canceled_by_server),
-        TEST(oneway_commands),       TEST(patch_in_history),
-        TEST(patch_without_upsert),  TEST(patch_deprecated),
-        TEST(patch_not_in_history),  TEST(workflow_tasks_that_fail),
+        TEST(timer_fires),
+        TEST(timer_is_cancelled),
+        TEST(activity_completes),
+        TEST(activities_fail),
+        TEST(activity_cancel_try),
+        TEST(activity_cancel_wait),
+        TEST(activity_cancel_twice),
+        TEST(activity_abandoned),
+        TEST(activity_taken_back),
+        TEST(activity_canceled_by_server),
+        TEST(oneway_commands),
+        TEST(patch_in_history),
+        TEST(patch_without_upsert),
+        TEST(patch_deprecated),
+        TEST(patch_not_in_history),
+        TEST(workflow_tasks_that_fail),
+        TEST(updates),
         TEST(all_edges_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
