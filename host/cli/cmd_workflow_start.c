@@ -1,15 +1,18 @@
-/* workflow start, execute, signal-with-start: what starts a workflow. */
+/* workflow start, execute, signal-with-start, start-update-with-start, execute-update-with-start: what
+ * starts a workflow. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/events.h"
-#include "cli/input.h"
+#include "cli/update.h"
 #include "proto/payload.h"
 #include "tl_enums.h"
 
 int tl_cmd_workflow_start(struct tl_cli *cli);
 int tl_cmd_workflow_execute(struct tl_cli *cli);
 int tl_cmd_workflow_signal_with_start(struct tl_cli *cli);
+int tl_cmd_workflow_execute_update_with_start(struct tl_cli *cli);
+int tl_cmd_workflow_start_update_with_start(struct tl_cli *cli);
 
 /* The messages that a request points to; lives as long as the request. */
 struct start {
@@ -333,4 +336,90 @@ static int run_signal_with_start(struct tl_cli_session *s)
 int tl_cmd_workflow_signal_with_start(struct tl_cli *cli)
 {
     return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_signal_with_start);
+}
+
+/* --- update with start ---------------------------------------------------------------------------- */
+
+static int send_update_with_start(struct tl_cli_session *s, bool wait_for_result)
+{
+    TpWs__ExecuteMultiOperationRequest r = TP_WS__EXECUTE_MULTI_OPERATION_REQUEST__INIT;
+    TpWs__ExecuteMultiOperationRequest__Operation
+        first = TP_WS__EXECUTE_MULTI_OPERATION_REQUEST__OPERATION__INIT,
+        second = TP_WS__EXECUTE_MULTI_OPERATION_REQUEST__OPERATION__INIT;
+    TpWs__ExecuteMultiOperationRequest__Operation *both[] = {&first, &second};
+    TpWs__ExecuteMultiOperationResponse *resp = NULL;
+    TpWs__UpdateWorkflowExecutionRequest update = TP_WS__UPDATE_WORKFLOW_EXECUTION_REQUEST__INIT;
+    TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
+    struct tl_client_error err;
+    struct tl_cli_update u;
+    struct start st;
+    int code = read_start(s, &st);
+    code = code ? code : tl_cli_update_read(s, "update-", "update-name", wait_for_result, &u);
+    if (code) {
+        return code;
+    }
+    if (!st.request.workflow_id_conflict_policy) {
+        return tl_cli_fail(2, "--id-conflict-policy is required: Fail, UseExisting");
+    }
+    st.request.request_id = u.uuid;
+    execution.workflow_id = st.request.workflow_id;
+    execution.run_id = tl_cli_field(s, "run-id");
+    update.workflow_execution = &execution;
+    update.first_execution_run_id = tl_cli_field(s, "update-first-execution-run-id");
+    update.wait_policy = &u.wait;
+    update.request = &u.request;
+    first.operation_case =
+        TP_WS__EXECUTE_MULTI_OPERATION_REQUEST__OPERATION__OPERATION_START_WORKFLOW;
+    first.start_workflow = &st.request;
+    second.operation_case =
+        TP_WS__EXECUTE_MULTI_OPERATION_REQUEST__OPERATION__OPERATION_UPDATE_WORKFLOW;
+    second.update_workflow = &update;
+    r.n_operations = 2;
+    r.operations = both;
+    do {
+        if (tl_cli_call(s, TL_M_ExecuteMultiOperation, &r, &resp, &err) != TL_OK) {
+            return tl_cli_call_failed("failed to update workflow with start", &err);
+        }
+        if (resp->n_responses != 2 || !resp->responses[0]->start_workflow ||
+            !resp->responses[1]->update_workflow) {
+            return tl_cli_fail(1, "the server did not answer both operations");
+        }
+    } while ((int)resp->responses[1]->update_workflow->stage <
+             UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED);
+    execution.run_id = resp->responses[0]->start_workflow->run_id;
+    const struct tl_print_row rows[] = {
+        {"WorkflowId", st.request.workflow_id, false},
+        {"RunId", execution.run_id, false},
+        {"Type", st.type.name, false},
+        {"Namespace", tl_client_namespace(s->client).p, false},
+        {"UpdateName", u.input.name, false},
+        {"UpdateId", u.meta.update_id, false},
+    };
+    TpUpdate__Outcome *outcome = resp->responses[1]->update_workflow->outcome;
+    if (wait_for_result) {
+        code = tl_cli_update_wait(s, &execution, u.meta.update_id, &outcome);
+    } else if (outcome && outcome->value_case != TP_UPDATE__OUTCOME__VALUE_FAILURE) {
+        outcome = NULL;
+    }
+    return code ? code : tl_cli_update_print(s, rows, 6, "updateResult", outcome);
+}
+
+static int run_execute_update_with_start(struct tl_cli_session *s)
+{
+    return send_update_with_start(s, true);
+}
+
+static int run_start_update_with_start(struct tl_cli_session *s)
+{
+    return send_update_with_start(s, false);
+}
+
+int tl_cmd_workflow_execute_update_with_start(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_execute_update_with_start);
+}
+
+int tl_cmd_workflow_start_update_with_start(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_start_update_with_start);
 }

@@ -322,6 +322,32 @@ local starting = join({
     "When a running workflow has the id"
   ),
 }, headers, input "")
+local update_id = { name = "update-id", kind = "string", help = "Id of the update (default: a random one)" }
+local update_target = {
+  { name = "update-id", kind = "string", required = true, help = "Id of the update" },
+}
+local function update_name(name, alias)
+  return {
+    name = name,
+    alias = alias,
+    kind = "string",
+    required = true,
+    help = ("Name of the update (also: --%s)"):format(alias),
+  }
+end
+local function first_run(name)
+  return { name = name, kind = "string", help = "Refuse unless the chain of runs began with this one" }
+end
+local function wait_for_stage(name)
+  return {
+    name = name,
+    kind = "string",
+    required = true,
+    choices = { "accepted" },
+    help = "How far the update is waited for: accepted",
+  }
+end
+local with_start = { update_name("update-name", "update-type"), first_run "update-first-execution-run-id", update_id, run_id }
 local fail_existing = {
   name = "fail-existing",
   kind = "boolean",
@@ -767,6 +793,46 @@ return {
     options = service(reference, {
       { name = "reason", kind = "string", help = "Why (default: Requested from CLI by USER)" },
     }),
+  },
+  {
+    path = "workflow update describe",
+    summary = "Show how far an update is",
+    handler = "workflow_update_describe",
+    options = service(reference, update_target),
+  },
+  {
+    path = "workflow update execute",
+    summary = "Send an update to a workflow and wait for its result",
+    handler = "workflow_update_execute",
+    options = service(reference, headers, input "", {
+      update_name("name", "type"), first_run "first-execution-run-id", update_id,
+    }),
+  },
+  {
+    path = "workflow update result",
+    summary = "Wait for the result of an update",
+    handler = "workflow_update_result",
+    options = service(reference, update_target),
+  },
+  {
+    path = "workflow update start",
+    summary = "Send an update to a workflow and wait until it is accepted",
+    handler = "workflow_update_start",
+    options = service(reference, headers, input "", {
+      update_name("name", "type"), first_run "first-execution-run-id", update_id, wait_for_stage "wait-for-stage",
+    }),
+  },
+  {
+    path = "workflow execute-update-with-start",
+    summary = "Send an update, starting the workflow when it does not run, and wait for its result",
+    handler = "workflow_execute_update_with_start",
+    options = service(starting, input "update-", with_start),
+  },
+  {
+    path = "workflow start-update-with-start",
+    summary = "Send an update, starting the workflow when it does not run, and wait until it is accepted",
+    handler = "workflow_start_update_with_start",
+    options = service(starting, input "update-", with_start, { wait_for_stage "update-wait-for-stage" }),
   },
   {
     path = "workflow show",
