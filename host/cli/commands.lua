@@ -347,7 +347,9 @@ local function wait_for_stage(name)
     help = "How far the update is waited for: accepted",
   }
 end
-local with_start = { update_name("update-name", "update-type"), first_run "update-first-execution-run-id", update_id, run_id }
+local with_start = {
+  update_name("update-name", "update-type"), first_run "update-first-execution-run-id", update_id, run_id,
+}
 local fail_existing = {
   name = "fail-existing",
   kind = "boolean",

@@ -148,7 +148,10 @@ describe("updates", function()
     local env <close> = open [[
       return workflow.define("W", function()
         local stop = false
-        workflow.set_update_handler("stuck", { handler = function() workflow.sleep "1h" end, unfinished_policy = "abandon" })
+        workflow.set_update_handler("stuck", {
+          handler = function() workflow.wait_condition(function() return false end) end,
+          unfinished_policy = "abandon",
+        })
         workflow.set_update_handler("stop", function() stop = true return "stopped" end)
         workflow.wait_condition(function() return stop end)
       end)]]

@@ -14,8 +14,10 @@ local workflow = {}
 ---@field run function the workflow; after init it gets self first
 ---@field init? fun(...): any gets the arguments of run, returns self, cannot wait
 ---@field signals? table<string, temporal.workflow.Handler>
+---@field updates? table<string, temporal.workflow.UpdateHandler>
 ---@field queries? table<string, temporal.workflow.QueryHandler>
 ---@field dynamic_signal? temporal.workflow.Handler gets the name first
+---@field dynamic_update? temporal.workflow.UpdateHandler
 ---@field dynamic_query? temporal.workflow.QueryHandler gets the name first
 ---@field failure_error_types? string[] errors that fail the workflow instead of its task
 ---@field versioning_behavior? "pinned"|"auto_upgrade"
@@ -540,6 +542,18 @@ function workflow.group() end
 ---@field handler fun(...): any ...
 ---@field description? string
 
+---@class temporal.workflow.UpdateHandlerOptions
+---@field handler async fun(...): any ...
+---@field validator? fun(...) gets the same arguments; what it raises rejects the update
+---@field description? string
+---@field unfinished_policy? "warn_and_abandon"|"abandon" default: "warn_and_abandon"
+
+---@alias temporal.workflow.UpdateHandler (async fun(...): any ...)|temporal.workflow.UpdateHandlerOptions
+
+---@class temporal.workflow.UpdateInfo
+---@field id string
+---@field name string
+
 ---@alias temporal.workflow.Handler (async fun(...))|temporal.workflow.HandlerOptions
 ---@alias temporal.workflow.QueryHandler (fun(...): any ...)|temporal.workflow.QueryHandlerOptions
 
@@ -571,6 +585,25 @@ function workflow.get_query_handler(name) end
 
 ---@return function?
 function workflow.get_dynamic_query_handler() end
+
+--- What the handler returns is the update's result.
+---@param name string? nil: every name without a handler of its own
+---@param handler temporal.workflow.UpdateHandler? nil: none
+function workflow.set_update_handler(name, handler) end
+
+---@param handler temporal.workflow.UpdateHandler? gets the name first; nil: none
+function workflow.set_dynamic_update_handler(handler) end
+
+---@param name string
+---@return function?
+function workflow.get_update_handler(name) end
+
+---@return function?
+function workflow.get_dynamic_update_handler() end
+
+--- The update whose handler is running, nil outside of one.
+---@return temporal.workflow.UpdateInfo?
+function workflow.current_update_info() end
 
 --- Whether no handler is in work.
 ---@return boolean
