@@ -18,7 +18,14 @@ CASES = []
 
 try:
     from temporalio import activity, workflow
-    from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+    from temporalio.client import (
+        Client,
+        WithStartWorkflowOperation,
+        WorkflowExecutionStatus,
+        WorkflowFailureError,
+        WorkflowUpdateFailedError,
+        WorkflowUpdateStage,
+    )
     from temporalio.common import (
         RetryPolicy,
         SearchAttributeKey,
@@ -51,11 +58,27 @@ return workflow.define("greet_in_lua", function(name)
 end)
 """
 
+LUA_SUMS = """
+local workflow = require "temporal.workflow"
+return workflow.define("sums_in_lua", function(total)
+  workflow.set_update_handler("add", {
+    handler = function(x)
+      workflow.sleep(0.01)
+      total = total + x
+      return total
+    end,
+    validator = function(x) if x < 0 then error("no negative numbers", 0) end end,
+  })
+  workflow.wait_condition(function() return total >= 100 and workflow.all_handlers_finished() end)
+  return total
+end)
+"""
+
 LUA_SCRIPT = """
 local temporal = require "temporal"
 return temporal.worker {
   task_queue = "lua-queue",
-  workflows = { "greet" },
+  workflows = { "greet", "sums" },
   activities = { join = function(a, b) return a .. ", " .. b end },
 }
 """
@@ -173,7 +196,31 @@ if not MISSING:
             )
             return f"{said} {patched}"
 
-    WORKFLOWS = [Everything, Retries, Fails, CancelsActivity, CountsDown, Local]
+    @workflow.defn
+    class Sums:
+        def __init__(self) -> None:
+            self.total = 0
+
+        @workflow.run
+        async def run(self, first: int) -> int:
+            self.total += first
+            await workflow.wait_condition(
+                lambda: self.total >= 100 and workflow.all_handlers_finished()
+            )
+            return self.total
+
+        @workflow.update
+        async def add(self, x: int) -> int:
+            await workflow.sleep(0.01)
+            self.total += x
+            return self.total
+
+        @add.validator
+        def check(self, x: int) -> None:
+            if x < 0:
+                raise ApplicationError("no negative numbers")
+
+    WORKFLOWS = [Everything, Retries, Fails, CancelsActivity, CountsDown, Local, Sums]
     ACTIVITIES = [greet, fails_twice, never_good, waits_for_cancel]
 
 
@@ -353,6 +400,58 @@ async def typed_search_attributes(e):
         raise AssertionError("an unknown search attribute was accepted")
 
 
+async def updates(e, run, add, queue):
+    """An update at every stage, rejections, eight at once, the end, and update with start."""
+    handle = await e.client.start_workflow(run, 1, id=new_id("sums"), task_queue=queue)
+    assert await handle.execute_update(add, 2, result_type=int) == 3
+    try:
+        await handle.execute_update(add, -1)
+    except WorkflowUpdateFailedError as error:
+        assert "no negative numbers" in str(error.cause), error.cause
+    else:
+        raise AssertionError("the validator did not reject")
+    update = await handle.start_update(
+        add, 4, wait_for_stage=WorkflowUpdateStage.ACCEPTED, id="again", result_type=int
+    )
+    assert await update.result() == 7
+    assert await handle.execute_update(add, 4, id="again", result_type=int) == 7
+    await asyncio.gather(*[handle.execute_update(add, 1) for _ in range(8)])
+    assert await handle.execute_update(add, 90, result_type=int) == 105
+    assert await handle.result() == 105
+    found = handle.get_update_handle("again", result_type=int)
+    assert await found.result() == 7
+    start = WithStartWorkflowOperation(
+        run,
+        1,
+        id=new_id("sums"),
+        task_queue=queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+    )
+    assert 100 == await e.client.execute_update_with_start_workflow(
+        add, 99, start_workflow_operation=start, result_type=int
+    )
+    assert await (await start.workflow_handle()).result() == 100
+    return handle
+
+
+@case
+async def updates_of_a_python_worker(e):
+    handle = await updates(e, Sums.run, Sums.add, e.queue)
+    await Replayer(workflows=WORKFLOWS).replay_workflow(await handle.fetch_history())
+
+
+@case
+async def updates_of_a_worker_without_a_cache(e):
+    async with Worker(
+        e.client,
+        task_queue="uncached",
+        workflows=WORKFLOWS,
+        max_cached_workflows=0,
+        max_concurrent_workflow_task_polls=1,
+    ):
+        await updates(e, Sums.run, Sums.add, "uncached")
+
+
 @case
 async def recorded_history_replays_in_python(e):
     handle = await e.client.start_workflow(
@@ -390,7 +489,8 @@ async def large_payloads_cross(e):
 @case
 async def lua_worker_serves_a_python_client(e):
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in (("greet.lua", LUA_WORKER), ("worker.lua", LUA_SCRIPT)):
+        scripts = {"greet.lua": LUA_WORKER, "sums.lua": LUA_SUMS, "worker.lua": LUA_SCRIPT}
+        for name, text in scripts.items():
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(text)
         process = await asyncio.create_subprocess_exec(
@@ -409,6 +509,7 @@ async def lua_worker_serves_a_python_client(e):
             assert await handle.query("word") == "hello"
             await handle.signal("word", "good morning")
             assert await handle.result() == "good morning, world"
+            await updates(e, "sums_in_lua", "add", "lua-queue")
         finally:
             process.send_signal(signal.SIGTERM)
             code = await asyncio.wait_for(process.wait(), 15)
