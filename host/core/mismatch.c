@@ -10,6 +10,16 @@
 /* How many later commands and events are looked at for a near match. */
 #define NEAR_MAX 1000
 
+static struct tl_str update_of(const TpHistory__HistoryEvent *event)
+{
+    if ((int)event->event_type == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED) {
+        return tl_str(
+            event->workflow_execution_update_accepted_event_attributes->protocol_instance_id);
+    }
+    const TpUpdate__Meta *meta = event->workflow_execution_update_completed_event_attributes->meta;
+    return tl_str(meta ? meta->update_id : "");
+}
+
 static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struct tl_arena *arena)
 {
     struct tl_nde_side side = {0};
@@ -71,15 +81,9 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         break;
     }
     case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-        side.id = tl_str(
-            event->workflow_execution_update_accepted_event_attributes->protocol_instance_id);
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
+        side.id = update_of(event);
         break;
-    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED: {
-        const TpUpdate__Meta *meta =
-            event->workflow_execution_update_completed_event_attributes->meta;
-        side.id = tl_str(meta ? meta->update_id : "");
-        break;
-    }
     default:
         break;
     }

@@ -323,6 +323,30 @@ static void do_marker(const struct tl_step *step, struct tl_completion *out)
     a->marker_name = tl_pb_cstr(out->arena, tl_str(step->name));
 }
 
+static void do_close(const struct tl_step *step, struct tl_completion *out)
+{
+    switch (step->op) {
+    case TL_DO_COMPLETE:
+        do_simple(TL_CMD_COMPLETE, 0, out,
+                  &tp_command__complete_workflow_execution_command_attributes__descriptor);
+        break;
+    case TL_DO_FAIL:
+        do_simple(TL_CMD_FAIL, 0, out,
+                  &tp_command__fail_workflow_execution_command_attributes__descriptor);
+        break;
+    case TL_DO_CANCELED:
+        do_simple(TL_CMD_CANCEL, 0, out,
+                  &tp_command__cancel_workflow_execution_command_attributes__descriptor);
+        break;
+    case TL_DO_CONTINUE_AS_NEW:
+        do_simple(TL_CMD_CONTINUE_AS_NEW, 0, out,
+                  &tp_command__continue_as_new_workflow_execution_command_attributes__descriptor);
+        break;
+    default:
+        break;
+    }
+}
+
 static void do_command(struct tl_script *s, const struct tl_step *step, struct tl_completion *out,
                        bool replaying)
 {
@@ -382,23 +406,8 @@ static void do_command(struct tl_script *s, const struct tl_step *step, struct t
     case TL_DO_FAIL_UPDATE:
         respond(out, tl_str(step->name), TL_UPDATE_FAILED);
         break;
-    case TL_DO_COMPLETE:
-        do_simple(TL_CMD_COMPLETE, 0, out,
-                  &tp_command__complete_workflow_execution_command_attributes__descriptor);
-        break;
-    case TL_DO_FAIL:
-        do_simple(TL_CMD_FAIL, 0, out,
-                  &tp_command__fail_workflow_execution_command_attributes__descriptor);
-        break;
-    case TL_DO_CANCELED:
-        do_simple(TL_CMD_CANCEL, 0, out,
-                  &tp_command__cancel_workflow_execution_command_attributes__descriptor);
-        break;
-    case TL_DO_CONTINUE_AS_NEW:
-        do_simple(TL_CMD_CONTINUE_AS_NEW, 0, out,
-                  &tp_command__continue_as_new_workflow_execution_command_attributes__descriptor);
-        break;
     default:
+        do_close(step, out);
         break;
     }
 }
