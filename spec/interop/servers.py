@@ -65,8 +65,20 @@ def our_server(binary, *arguments):
         yield words[1]
 
 
+def wait_until_free(port, seconds=20):
+    """Until what listened on the port has left: the real server's ports are fixed by its configuration."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            time.sleep(0.1)
+            continue
+        return
+
+
 @contextlib.contextmanager
 def real_server(executable):
+    for port in (28233, 28234, 28235, 28239):
+        wait_until_free(port)
     here = os.path.dirname(os.path.abspath(__file__))
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(os.path.join(here, "real_server.yaml"), os.path.join(folder, "real.yaml"))
