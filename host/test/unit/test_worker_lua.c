@@ -246,7 +246,8 @@ static void hogs_are_stopped_and_others_go_on(void **state)
     assert_non_null(failed_task(&w, "eat")->failure);
     struct tl_worker_stats s;
     tl_worker_stats(w.worker, &s);
-    assert_int_equal(s.killed_runs, spins ? 2 : 1);
+    /* More when a machine is slow enough for later attempts to be seen. */
+    assert_true(s.killed_runs >= (spins ? 2 : 1));
     start(&w, "later", "Echo", "2");
     expect_result(&w, "later", "2");
     close_whole(&w);
