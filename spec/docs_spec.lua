@@ -50,7 +50,11 @@ local function run_workflow(block, name, arguments, verb, wanted)
     workflows = { { name = module, source = block.text } },
     activities = activities,
     search_attributes = { Note = "text" },
-    worker = { workflow_cpu_limit = "200ms", max_workflow_memory = 8 * 1024 * 1024 },
+    -- Memory runs out before the time of a slow build does.
+    worker = {
+      workflow_cpu_limit = wanted == "memory" and "20s" or "200ms",
+      max_workflow_memory = 8 * 1024 * 1024,
+    },
     replay = verb ~= "stuck",
   }
   local handle = env:start_workflow(name, {}, table.unpack(arguments, 1, arguments.n))

@@ -19,6 +19,7 @@ struct tl_cli_option {
     const char *const *choices; /* NULL: any text; else NULL-terminated */
     enum tl_cli_kind kind;
     bool required;
+    bool pair; /* each value is KEY=VALUE */
 };
 
 struct tl_cli;

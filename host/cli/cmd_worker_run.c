@@ -38,15 +38,11 @@ static void set_text(lua_State *L, const char *field, const char *text)
     }
 }
 
-static int set_metadata(lua_State *L, struct tl_cli *cli)
+static void set_metadata(lua_State *L, struct tl_cli *cli)
 {
     struct tl_grpc_header list[TL_CLI_GRPC_META_MAX];
     char *names;
-    size_t n;
-    struct tl_error err;
-    if (tl_cli_grpc_meta(cli, list, &names, &n, &err) != TL_OK) {
-        return tl_cli_fail(2, "%s", err.message);
-    }
+    size_t n = tl_cli_grpc_meta(cli, list, &names);
     lua_createtable(L, 0, (int)n);
     for (size_t i = 0; i < n; i++) {
         lua_pushlstring(L, list[i].value.p, list[i].value.n);
@@ -54,7 +50,6 @@ static int set_metadata(lua_State *L, struct tl_cli *cli)
     }
     lua_setfield(L, -2, "metadata");
     tl_mem_free(names);
-    return 0;
 }
 
 /* Sets the fields of temporal.connect; returns 0 or an exit code. */
@@ -83,7 +78,8 @@ static int set_address(lua_State *L, struct tl_cli *cli, const char *address)
         lua_setfield(L, -2, "disable_host_verification");
     }
     lua_setfield(L, -2, "tls");
-    return set_metadata(L, cli);
+    set_metadata(L, cli);
+    return 0;
 }
 
 /* Pushes the driver, the list of scripts and the connection options. */

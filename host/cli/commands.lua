@@ -13,6 +13,7 @@
 ---@field choices? string[] the only values, in any case
 ---@field env? string
 ---@field default? string
+---@field pair? boolean each value is KEY=VALUE
 ---@field required? boolean
 ---@field help string
 
@@ -22,6 +23,10 @@
 ---@field handler string
 ---@field args? string
 ---@field options cli.Option[]
+
+-- What would make this file too long is in files of its own beside it.
+local folder = debug.getinfo(1, "S").source:match "^@(.*)commands%.lua$"
+local connection = dofile(folder .. "options_connection.lua")
 
 local db = {
   name = "db-filename",
@@ -70,90 +75,7 @@ local roots = {
 
 --- The options that lead to a server elsewhere, behind a command's own.
 local function with_address(options)
-  local more = {
-    {
-      name = "address",
-      kind = "string",
-      env = "TEMPORAL_ADDRESS",
-      help = "Temporal server to use (host:port); without it the embedded server",
-    },
-    {
-      name = "api-key",
-      kind = "string",
-      env = "TEMPORAL_API_KEY",
-      help = "API key sent to the server; turns TLS on",
-    },
-    {
-      name = "config-file",
-      kind = "string",
-      env = "TEMPORAL_CONFIG_FILE",
-      help = "TOML file of connection settings; without it temporalio/temporal.toml of the user's settings",
-    },
-    {
-      name = "profile",
-      kind = "string",
-      env = "TEMPORAL_PROFILE",
-      help = "Profile of that file; without it default",
-    },
-    { name = "disable-config-file", kind = "boolean", help = "Read no configuration file" },
-    {
-      name = "disable-config-env",
-      kind = "boolean",
-      help = "Take no connection settings from the environment",
-    },
-    { name = "client-authority", kind = "string", help = "Sent as :authority; without it the address" },
-    { name = "grpc-meta", kind = "strings", help = "Header of each call, KEY=VALUE (may be repeated)" },
-    { name = "tls", kind = "boolean", env = "TEMPORAL_TLS", help = "Talk TLS to the server" },
-    {
-      name = "tls-ca-data",
-      kind = "string",
-      env = "TEMPORAL_TLS_SERVER_CA_CERT_DATA",
-      help = "PEM text of the server's authorities, instead of --tls-ca-path",
-    },
-    {
-      name = "tls-cert-data",
-      kind = "string",
-      env = "TEMPORAL_TLS_CLIENT_CERT_DATA",
-      help = "PEM text of the client's certificate, instead of --tls-cert-path",
-    },
-    {
-      name = "tls-key-data",
-      kind = "string",
-      env = "TEMPORAL_TLS_CLIENT_KEY_DATA",
-      help = "PEM text of its key, instead of --tls-key-path",
-    },
-    {
-      name = "tls-disable-host-verification",
-      kind = "boolean",
-      env = "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION",
-      help = "Take any certificate of the server: for tests only",
-    },
-    {
-      name = "tls-ca-path",
-      kind = "string",
-      env = "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
-      help = "PEM file of the server's authorities; without it the system's; turns TLS on",
-    },
-    {
-      name = "tls-cert-path",
-      kind = "string",
-      env = "TEMPORAL_TLS_CLIENT_CERT_PATH",
-      help = "PEM file of the client's certificate; turns TLS on",
-    },
-    {
-      name = "tls-key-path",
-      kind = "string",
-      env = "TEMPORAL_TLS_CLIENT_KEY_PATH",
-      help = "PEM file of the key of the client's certificate",
-    },
-    {
-      name = "tls-server-name",
-      kind = "string",
-      env = "TEMPORAL_TLS_SERVER_NAME",
-      help = "Name expected in the server's certificate",
-    },
-  }
-  return table.move(more, 1, #more, #options + 1, options)
+  return table.move(connection, 1, #connection, #options + 1, options)
 end
 
 --- Joins lists of options.
@@ -175,6 +97,31 @@ local function choice(name, values, help, more)
   return o
 end
 
+--- How a command that prints through print.h prints.
+local printing = {
+  choice("output", { "text", "json", "jsonl", "none" }, "Form of the output", {
+    short = "o",
+    default = "text",
+  }),
+  choice("color", { "always", "never", "auto" }, "Colors in text; auto is on a terminal", {
+    default = "auto",
+  }),
+  choice("time-format", { "relative", "iso", "raw" }, "Form of times in text", {
+    default = "relative",
+  }),
+  {
+    name = "no-json-shorthand-payloads",
+    kind = "boolean",
+    help = "Payloads with metadata and base64 data instead of as plain JSON",
+  },
+}
+local no_log_level = {
+  name = "log-level",
+  kind = "string",
+  default = "never",
+  help = log_level.help,
+}
+
 --- What every command that talks to a service has, behind a command's own options.
 local function service(...)
   local all = with_address(join({
@@ -184,21 +131,6 @@ local function service(...)
       help = "Database file to work on with a server of this process, instead of --address",
     },
     namespace,
-    choice("output", { "text", "json", "jsonl", "none" }, "Form of the output", {
-      short = "o",
-      default = "text",
-    }),
-    choice("color", { "always", "never", "auto" }, "Colors in text; auto is on a terminal", {
-      default = "auto",
-    }),
-    choice("time-format", { "relative", "iso", "raw" }, "Form of times in text", {
-      default = "relative",
-    }),
-    {
-      name = "no-json-shorthand-payloads",
-      kind = "boolean",
-      help = "Payloads with metadata and base64 data instead of as plain JSON",
-    },
     { name = "command-timeout", kind = "duration", help = "Time after which the command gives up" },
     {
       name = "client-connect-timeout",
@@ -207,14 +139,9 @@ local function service(...)
       help = "Time within which the server must answer first",
     },
     { name = "identity", kind = "string", help = "Who the service is told we are (default: pid@host)" },
-    {
-      name = "log-level",
-      kind = "string",
-      default = "never",
-      help = log_level.help,
-    },
+    no_log_level,
     log_format,
-  }, ...))
+  }, printing, ...))
   for i, o in ipairs(all) do
     if o.name == "address" then
       all[i] = {
@@ -755,14 +682,14 @@ local commands = {
   },
 }
 
--- What would make this file too long is in files of its own beside it.
-local folder = debug.getinfo(1, "S").source:match "^@(.*)commands%.lua$"
 local parts = {
   service = service, reference = reference, headers = headers, input = input, starting = starting, run_id = run_id,
-  reject = reject,
+  reject = reject, with_address = with_address, join = join, printing = printing,
+  logging = { no_log_level, log_format },
 }
-for _, command in ipairs(dofile(folder .. "commands_messages.lua")(parts)) do
-  commands[#commands + 1] = command
+for _, name in ipairs { "commands_messages.lua", "commands_settings.lua" } do
+  local more = dofile(folder .. name)(parts)
+  table.move(more, 1, #more, #commands + 1, commands)
 end
 
 return commands

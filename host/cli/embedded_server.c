@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-#define GRPC_META_BYTES_MAX ((size_t)1 << 20)
+#define GRPC_META_BYTES_MAX ((size_t)16 << 20) /* more than a command line can have */
 
 static void make_client(struct tl_cli_server *s, const char *namespace_name)
 {
@@ -72,34 +72,24 @@ bool tl_cli_wants_tls(struct tl_cli *cli)
     return tl_cli_flag(cli, "tls-disable-host-verification");
 }
 
-tl_rc tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **names, size_t *count,
-                       struct tl_error *err)
+size_t tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **names)
 {
     const char *const *texts = tl_cli_texts(cli, "grpc-meta");
     struct tl_buf all;
     size_t n = 0;
-    *names = NULL;
-    *count = 0;
     tl_buf_init(&all, GRPC_META_BYTES_MAX);
-    for (; texts[n]; n++) {
-        const char *equals = strchr(texts[n], '=');
-        if (!equals || equals == texts[n]) {
-            tl_buf_deinit(&all);
-            return tl_error_set(err, TL_EINVAL, "--grpc-meta wants KEY=VALUE, got '%s'", texts[n]);
-        }
-        for (const char *p = texts[n]; p < equals; p++) {
+    for (; texts[n]; n++) { /* the parser has seen to their form and number */
+        for (const char *p = texts[n]; *p != '='; p++) {
             tl_buf_putc(&all, (char)tolower((unsigned char)*p));
         }
         tl_buf_putc(&all, 0);
     }
     char *at = *names = tl_buf_take(&all, &(size_t){0});
     for (size_t i = 0; i < n; i++) {
-        const char *value = strchr(texts[i], '=') + 1;
-        out[i] = (struct tl_grpc_header){at, tl_str(value)};
+        out[i] = (struct tl_grpc_header){at, tl_str(strchr(texts[i], '=') + 1)};
         at += strlen(at) + 1;
     }
-    *count = n;
-    return TL_OK;
+    return n;
 }
 
 tl_rc tl_cli_remote_open(struct tl_cli_server *s, struct tl_cli *cli, const char *address,
@@ -121,11 +111,8 @@ tl_rc tl_cli_remote_open(struct tl_cli_server *s, struct tl_cli *cli, const char
     };
     char *names;
     memset(s, 0, sizeof *s);
-    tl_rc rc = tl_cli_grpc_meta(cli, metadata, &names, &o.metadata_count, err);
-    if (rc != TL_OK) {
-        return rc;
-    }
-    rc = tl_grpc_channel_open(&s->channel, &o, err);
+    o.metadata_count = tl_cli_grpc_meta(cli, metadata, &names);
+    tl_rc rc = tl_grpc_channel_open(&s->channel, &o, err);
     tl_mem_free(names);
     if (rc == TL_OK) {
         make_client(s, namespace_name);

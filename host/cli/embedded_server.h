@@ -23,10 +23,9 @@ int tl_cli_address(struct tl_cli *cli, const char **address);
 /* Whether these options ask for TLS. */
 bool tl_cli_wants_tls(struct tl_cli *cli);
 /* The headers of --grpc-meta, at most TL_CLI_GRPC_META_MAX, names in lower case. Owns: *names, which
- * the headers borrow (tl_mem_free). Errors: TL_EINVAL. */
+ * the headers borrow (tl_mem_free). Returns their number. */
 #define TL_CLI_GRPC_META_MAX 64
-tl_rc tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **names, size_t *count,
-                       struct tl_error *err) TL_MUST_USE;
+size_t tl_cli_grpc_meta(struct tl_cli *cli, struct tl_grpc_header *out, char **names);
 /* A client of the server at the address, with the options of with_address. Nothing is sent yet. */
 tl_rc tl_cli_remote_open(struct tl_cli_server *s, struct tl_cli *cli, const char *address,
                          const char *namespace_name, struct tl_error *err) TL_MUST_USE;

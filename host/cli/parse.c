@@ -15,9 +15,11 @@
 #include "base/near.h"
 #include "cli/cli.h"
 #include "cli/cli_profile.h"
+#include "cli/env_file.h"
 
 #define VALUES_MAX 64
 #define OPTIONS_MAX 96
+#define ARENA_BYTES_MAX ((size_t)32 << 20)
 #define VERSION "0.1.0"
 
 struct value {
@@ -32,6 +34,9 @@ struct tl_cli {
     char **args;
     int arg_count;
     struct tl_cli_profile *profile; /* NULL: the command leads to no server */
+    struct tl_env_file *env_file;   /* as above; in `arena` */
+    const char *env;
+    struct tl_arena arena;
 };
 
 int tl_cli_fail(int exit_code, const char *fmt, ...)
@@ -175,6 +180,8 @@ static int check_value(const struct tl_cli_option *o, const char *text)
     } else if (o->kind == TL_CLI_BOOLEAN && strcmp(text, "true") != 0 &&
                strcmp(text, "false") != 0 && strcmp(text, "1") != 0 && strcmp(text, "0") != 0) {
         return tl_cli_fail(2, "--%s wants true or false, got '%s'", o->name, text);
+    } else if (o->pair && (*text == '=' || !strchr(text, '='))) {
+        return tl_cli_fail(2, "--%s wants KEY=VALUE, got '%s'", o->name, text);
     }
     return 0;
 }
@@ -254,11 +261,28 @@ static int open_profile(struct tl_cli *cli)
         .disable_file = early_flag(cli, "disable-config-file"),
         .disable_env = early_flag(cli, "disable-config-env"),
     };
-    if (option_index(cli->command, "profile", 7, false) == SIZE_MAX) {
-        return 0;
+    if (option_index(cli->command, "address", 7, false) == SIZE_MAX) {
+        return 0; /* it leads to no server */
     }
     tl_rc rc = tl_cli_profile_open(&cli->profile, &source, &err);
     return rc == TL_OK ? 0 : tl_cli_fail(1, "%s", err.message);
+}
+
+/* The environment named on the command line must be there; the default one need not. */
+static int open_env_file(struct tl_cli *cli)
+{
+    struct tl_error err;
+    const char *named = early_text(cli, "env");
+    if (!cli->profile || option_index(cli->command, "env-file", 8, false) == SIZE_MAX) {
+        return 0;
+    }
+    cli->env = named ? named : TL_ENV_DEFAULT;
+    if (tl_env_file_open(early_text(cli, "env-file"), &cli->arena, &cli->env_file, &err) != TL_OK) {
+        return tl_cli_fail(1, "%s", err.message);
+    }
+    return strcmp(cli->env, TL_ENV_DEFAULT) == 0 || tl_env_file_has(cli->env_file, cli->env)
+               ? 0
+               : tl_cli_fail(1, "environment \"%s\" not found", cli->env);
 }
 
 /* Whether a header of that name stood on the command line. */
@@ -289,12 +313,16 @@ static int add_profile_meta(struct tl_cli *cli)
     return rc;
 }
 
-/* What is said about an option elsewhere than on the command line, before the table's default: its
- * variable, then the configuration file. */
+/* What is said about an option elsewhere than on the command line, before the table's default: the file of
+ * environments, its variable, the configuration file. */
 static const char *outside_text(const struct tl_cli *cli, const struct tl_cli_option *o)
 {
     bool settled = cli->profile && tl_cli_profile_knows(o->name);
-    const char *text = o->env && !settled ? getenv(o->env) : NULL;
+    const char *text = cli->env_file ? tl_env_file_get(cli->env_file, cli->env, o->name) : NULL;
+    if (text && *text) {
+        return text;
+    }
+    text = o->env && !settled ? getenv(o->env) : NULL;
     if (settled) {
         text = tl_cli_profile_text(cli->profile, o->name); /* with the environment in it */
     }
@@ -365,6 +393,7 @@ static int parse(struct tl_cli *cli, int argc, char **argv)
         return tl_cli_fail(2, "%s: %s is missing", cli->command->path, wanted);
     }
     int rc = open_profile(cli);
+    rc = rc ? rc : open_env_file(cli);
     rc = rc ? rc : complete(cli);
     return rc ? rc : add_profile_meta(cli);
 }
@@ -428,11 +457,13 @@ int tl_cli_main(int argc, char **argv)
     }
     struct tl_cli *cli = TL_NEW(struct tl_cli);
     cli->command = c;
+    tl_arena_init(&cli->arena, ARENA_BYTES_MAX);
     rc = parse(cli, argc - 1 - used, argv + 1 + used);
     if (rc == 0) {
         rc = c->handler(cli);
     }
     tl_cli_profile_close(cli->profile);
+    tl_arena_deinit(&cli->arena);
     tl_mem_free(cli->args);
     tl_mem_free(cli);
     return rc < 0 ? 0 : rc;

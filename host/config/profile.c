@@ -2,16 +2,14 @@
 #include "config/profile.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/mem.h"
+#include "config/file.h"
 #include "config/toml.h"
 
-#define FILE_BYTES_MAX ((size_t)4 << 20)
 #define META_PREFIX "TEMPORAL_GRPC_META_"
 
 extern char **environ;
@@ -129,7 +127,11 @@ static tl_rc take(void *ud, const struct tl_toml_value *v, struct tl_error *err)
 {
     struct file *f = ud;
     char buf[256];
-    if (v->depth < 3 || !tl_str_eqc(v->path[0], "profile")) {
+    bool is_table = v->kind == TL_TOML_TABLE;
+    if (is_table && v->depth == 1 && tl_str_eqc(v->path[0], "profile")) {
+        return TL_OK;
+    }
+    if (v->depth < (is_table ? 2 : 3) || !tl_str_eqc(v->path[0], "profile")) {
         return f->strict ? tl_error_set(err, TL_EINVAL, "'%.*s' does not belong to a profile",
                                         TL_STR_FMT(v->path[0]))
                          : TL_OK;
@@ -139,8 +141,12 @@ static tl_rc take(void *ud, const struct tl_toml_value *v, struct tl_error *err)
     }
     f->found = true;
     struct tl_str key = key_of(v, buf, sizeof buf);
-    if (v->depth > 3 && tl_str_eqc(v->path[2], "tls") && f->out->tls == TL_SWITCH_UNSET) {
+    if (v->depth > (is_table ? 2 : 3) && tl_str_eqc(v->path[2], "tls") &&
+        f->out->tls == TL_SWITCH_UNSET) {
         f->out->tls = TL_SWITCH_ON;
+    }
+    if (is_table) {
+        return TL_OK;
     }
     if (tl_str_eqc(key, "tls")) {
         return set_switch(&f->out->tls, key, v, true, err);
@@ -176,26 +182,9 @@ const char *tl_profile_file(const struct tl_profile_source *source, struct tl_ar
 static tl_rc read_file(const struct tl_profile_source *source, const char *path,
                        struct tl_arena *arena, struct tl_str *text, struct tl_error *err)
 {
-    FILE *f = path ? fopen(path, "rb") : NULL;
     *text = (struct tl_str){0};
-    if (!f) {
-        return !path || (errno == ENOENT && !source->config_file)
-                   ? TL_OK
-                   : tl_error_set(err, errno == ENOENT ? TL_ENOTFOUND : TL_EIO,
-                                  "cannot read the configuration file '%s': %s", path,
-                                  strerror(errno));
-    }
-    char *bytes = tl_mem_alloc(FILE_BYTES_MAX + 1);
-    size_t n = fread(bytes, 1, FILE_BYTES_MAX + 1, f);
-    bool failed = ferror(f) != 0;
-    fclose(f);
-    if (!failed && n <= FILE_BYTES_MAX) {
-        *text = tl_arena_str(arena, tl_str_n(bytes, n));
-    }
-    tl_mem_free(bytes);
-    return failed || (n && !text->p)
-               ? tl_error_set(err, TL_EIO, "the configuration file '%s' cannot be read", path)
-               : TL_OK;
+    tl_rc rc = path ? tl_config_read(path, arena, text, err) : TL_OK;
+    return rc == TL_ENOTFOUND && !source->config_file ? TL_OK : rc;
 }
 
 static tl_rc load_file(const struct tl_profile_source *source, struct tl_arena *arena,

@@ -298,7 +298,7 @@ static tl_rc read_inline_table(struct reader *r, bool tell)
     skip_blanks(r);
     if (peek(r) == '}') {
         r->at++;
-        return TL_OK;
+        return tell ? report(r, TL_TOML_TABLE, (struct tl_str){0}, r->line) : TL_OK;
     }
     for (;;) {
         tl_rc rc = read_pair(r, tell);
@@ -402,7 +402,8 @@ static tl_rc read_header(struct reader *r)
     }
     r->at++;
     r->table_depth = r->depth;
-    return rc == TL_OK ? remember_table(r) : rc;
+    rc = rc == TL_OK ? remember_table(r) : rc;
+    return rc == TL_OK ? report(r, TL_TOML_TABLE, (struct tl_str){0}, r->line) : rc;
 }
 
 tl_rc tl_toml_read(struct tl_str text, struct tl_arena *arena, tl_toml_fn fn, void *ud,

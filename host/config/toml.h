@@ -11,7 +11,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
-enum tl_toml_kind { TL_TOML_STRING, TL_TOML_BOOLEAN, TL_TOML_OTHER };
+/* TABLE: a header, or an inline table with nothing in it; it has no text. */
+enum tl_toml_kind { TL_TOML_STRING, TL_TOML_BOOLEAN, TL_TOML_OTHER, TL_TOML_TABLE };
 
 #define TL_TOML_DEPTH_MAX 16
 

@@ -329,6 +329,9 @@ tl_rc tl_run_local_ended(struct tl_run *run, const struct tl_local_end *end,
         .failure = end->failure,
     };
     bool taken;
+    /* The last group may have had nothing to tell and left its own arena, which ends before the answer is
+     * sent. */
+    run->task->current = run->task->arena;
     tl_rc rc = tl_local_resolve(run, &marker, &taken, err);
     if (rc == TL_OK && taken) {
         rc = tl_task_run_jobs(run, err);

@@ -161,14 +161,46 @@ static void send_again(struct tl_timer *t)
     tl_act_answer(TL_CONTAINER(t, struct tl_act, answer_timer));
 }
 
+/* On control: the answer does not fit into a request, its length and the limit are in `words`. A smaller one
+ * in its place; false: there is none. */
+static bool answer_smaller(struct tl_act *a, struct tl_str words)
+{
+    const TpFailure__Failure *was = a->end == TL_ACT_FAILED ? a->end_body : NULL;
+    struct tl_error err = {0};
+    if (a->shortened) {
+        return false;
+    }
+    a->shortened = true;
+    a->answer_retry.attempt = 0;
+    if (a->answer_method == TL_M_RespondActivityTaskCanceled) {
+        a->end_body = NULL; /* without its details */
+        return encode_canceled(a, &err) == TL_OK;
+    }
+    bool final = !was || (was->failure_info_case ==
+                              TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO &&
+                          was->application_failure_info->non_retryable);
+    const char *text = tl_arena_printf(
+        &a->arena, "the %s does not fit into one request (%.*s): store the data elsewhere%s%.400s",
+        was ? "failure" : "result", TL_STR_FMT(words),
+        was ? "; it begins: " : " and return a reference", was ? was->message : "");
+    TpFailure__Failure *f = tl_activity_failure(
+        &a->arena, was ? TL_STR_LIT("FailureTooLarge") : TL_STR_LIT("ResultTooLarge"), tl_str(text),
+        final);
+    a->end = TL_ACT_FAILED;
+    a->end_body = f;
+    return f && encode_failed(a, f, ACTIVITY_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE, &err) == TL_OK;
+}
+
 /* On control: the server did not take the answer. */
 static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_act *a = TL_CONTAINER(to, struct tl_act, to);
     struct tl_worker *w = a->worker;
-    bool again = !tl_rpc_result_is_too_large(res) &&
-                 (res->status == 4 || tl_retry_allowed(res->method, res->status));
-    if (again && !atomic_load(&w->giving_up)) {
+    bool too_large = tl_rpc_result_is_too_large(res);
+    bool again = !too_large && (res->status == 4 || tl_retry_allowed(res->method, res->status));
+    if (too_large && answer_smaller(a, res->message)) {
+        tl_act_answer(a);
+    } else if (again && !atomic_load(&w->giving_up)) {
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
         a->answer_timer.fire = send_again;
         tl_timer_set(&w->control, &a->answer_timer,

@@ -40,9 +40,10 @@ struct tl_wf_task {
     struct tl_str request;    /* its bytes, in the arena */
     struct tl_pb_list events; /* while fetching */
     bool fetching;
-    bool evict; /* drop the run's state after the answer */
-    bool held;  /* waits for local activities; `timer` is its heartbeat */
-    int eager;  /* activity slots reserved */
+    bool evict;     /* drop the run's state after the answer */
+    bool shortened; /* the answer stands for one that was too large */
+    bool held;      /* waits for local activities; `timer` is its heartbeat */
+    int eager;      /* activity slots reserved */
     int64_t taken_ns;
 };
 

@@ -1,4 +1,6 @@
 /* A workflow task from its bytes to its answer. See wf_int.h for the order of calls. */
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -382,8 +384,7 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
  * timed out or the run is gone. */
 static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
 {
-    bool too_large =
-        t->method == TL_M_RespondWorkflowTaskCompleted && tl_rpc_result_is_too_large(res);
+    bool too_large = !t->shortened && tl_rpc_result_is_too_large(res);
     bool stale = res->status == 5 ||
                  (res->status == 3 && t->method == TL_M_RespondWorkflowTaskCompleted &&
                   memmem(res->message.p, res->message.n, "UnhandledCommand", 16) != NULL);
@@ -394,9 +395,18 @@ static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
            TL_S("error", res->message));
     t->evict = t->evict || t->method != TL_M_RespondQueryTaskCompleted;
     if (too_large) {
+        char text[600];
+        const char *what = t->method == TL_M_RespondQueryTaskCompleted ? "query's answer"
+                           : t->method == TL_M_RespondWorkflowTaskFailed
+                               ? "workflow task's failure"
+                               : "workflow task's commands";
+        snprintf(text, sizeof text, "the %s do%s not fit into one request (%.*s)", what,
+                 t->method == TL_M_RespondWorkflowTaskCompleted ? "" : "es",
+                 TL_STR_FMT(res->message));
+        t->shortened = true;
         tl_wf_respond_error(
             t, (TpEnums__WorkflowTaskFailedCause)WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE,
-            "MessageTooLarge", "the workflow task's completion is too large to send");
+            "GrpcMessageTooLarge", text);
         return;
     }
     close_task(t);

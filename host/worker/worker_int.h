@@ -208,6 +208,7 @@ struct tl_act {
     const void *end_body; /* TpCommon__Payloads or TpFailure__Failure, in the arena */
     struct tl_str answer; /* encoded, in the arena */
     enum tl_method answer_method;
+    bool shortened; /* control's: the answer stands for one that was too large */
 };
 
 struct tl_pool {

@@ -17,12 +17,12 @@ if(TARGET tl_luahost)
 endif()
 
 if(TARGET tl_cli)
+    file(GLOB cli_tables CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/host/cli/*.lua")
     add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/cli_table.c"
         COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
         COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
             "${PROJECT_SOURCE_DIR}/host/cli/commands.lua" "${PROJECT_BINARY_DIR}/generated/cli_table.c"
-        DEPENDS "${PROJECT_SOURCE_DIR}/host/cli/commands.lua"
-            "${PROJECT_SOURCE_DIR}/host/cli/commands_messages.lua" "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
+        DEPENDS ${cli_tables} "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
         VERBATIM)
     target_sources(tl_cli PRIVATE "${PROJECT_BINARY_DIR}/generated/cli_table.c")
 endif()

@@ -403,7 +403,7 @@ run_tsan() {
     # Address-space randomisation beyond what the runtime maps makes it refuse to start.
     # gRPC is not instrumented: what it hands from thread to thread would look like races.
     phase 'unit tests (tsan)' run_units build-tsan bash -c '
-        [[ $0 != */test_grpc ]] || TSAN_OPTIONS+=":ignore_noninstrumented_modules=1"
+        [[ $0 != */test_grpc* && $0 != */test_embed ]] || TSAN_OPTIONS+=":ignore_noninstrumented_modules=1"
         exec setarch -R "$0"'
     report
 }

@@ -48,11 +48,12 @@ for i, c in ipairs(commands) do
         names[other] = true
       end
     end
-    out[#out + 1] = ("    {%s, %s, %s, %s, %s, %s, %s, TL_CLI_%s, %s},"):format(
+    out[#out + 1] = ("    {%s, %s, %s, %s, %s, %s, %s, TL_CLI_%s, %s, %s},"):format(
       quote(o.name), quote(o.alias), quote(o.short), quote(o.env), quote(o.default), quote(o.help),
-      choices(o.choices), assert(kinds[o.kind], "unknown kind " .. o.kind), tostring(o.required == true))
+      choices(o.choices), assert(kinds[o.kind], "unknown kind " .. o.kind), tostring(o.required == true),
+      tostring(o.pair == true))
   end
-  out[#out + 1] = "    {NULL, NULL, NULL, NULL, NULL, NULL, NULL, TL_CLI_STRING, false},\n};\n"
+  out[#out + 1] = "    {NULL, NULL, NULL, NULL, NULL, NULL, NULL, TL_CLI_STRING, false, false},\n};\n"
   rows[#rows + 1] = ("    {%s, %s, %s, tl_cmd_%s, options_%d},"):format(
     quote(c.path), quote(c.summary), quote(c.args), c.handler, i)
 end

@@ -50,6 +50,7 @@ local libraries = {
     { "^lauxlib%.h$", { "luahost", "cli", "luart/vm", "luart/convert.h", "test" } },
     { "^lualib%.h$", { "luahost", "cli", "luart/vm", "test" } },
     { "^tlvm/", { "luart/vm" } },
+    { "^yaml%.h$", { "cli" } },
     { "^cmocka%.h$", { "test" } },
 }
 

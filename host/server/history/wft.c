@@ -470,6 +470,11 @@ tl_rc tl_tx_wft_fail(struct tl_tx *tx, const struct tl_task_ref *ref,
         return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND, "Workflow task not found.");
     }
     struct tl_failure_cut space;
+    if ((int)req->cause == WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE) {
+        /* Its replay would be as large again. */
+        tl_close_terminate(tx, "GrpcMessageTooLarge", NULL, TL_IDENTITY_SERVICE, NULL, 0);
+        return tl_tx_result(tx, err);
+    }
     tl_wft_fail_started(tx, (int)req->cause,
                         tl_cut_failure(req->failure, tx->env->limits.blob_bytes, true, &space),
                         req->identity, req->binary_checksum);

@@ -518,15 +518,19 @@ void rig_stick(struct history_rig *r, TpWs__RespondWorkflowTaskCompletedRequest 
     req->sticky_attributes->schedule_to_start_timeout = rig_duration(r, 10 * RIG_S);
 }
 
-tl_rc rig_fail_task(struct history_rig *r)
+tl_rc rig_fail_task_for(struct history_rig *r, int cause)
 {
     TpWs__RespondWorkflowTaskFailedRequest *req =
         NEW(r, TpWs__RespondWorkflowTaskFailedRequest, tp_ws__respond_workflow_task_failed_request);
-    req->cause = (TpEnums__WorkflowTaskFailedCause)
-        WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
+    req->cause = (TpEnums__WorkflowTaskFailedCause)cause;
     req->identity = text(r, "worker");
     req->failure = rig_failure(r, "Panic", false, -1);
     return rig_end(r, tl_tx_wft_fail(rig_begin(r), &r->task.ref, req, &r->err));
+}
+
+tl_rc rig_fail_task(struct history_rig *r)
+{
+    return rig_fail_task_for(r, WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE);
 }
 
 /* --- activities ------------------------------------------------------------------------------ */

@@ -86,6 +86,7 @@ tl_rc rig_complete(struct history_rig *r, TpCommand__Command *c); /* one command
 void rig_stick(struct history_rig *r,
                TpWs__RespondWorkflowTaskCompletedRequest *req); /* "sticky-q", 10 s */
 tl_rc rig_fail_task(struct history_rig *r);
+tl_rc rig_fail_task_for(struct history_rig *r, int cause); /* WORKFLOW_TASK_FAILED_CAUSE_* */
 /* Starts the activity with this scheduled id (attempt and stamp as last offered). */
 tl_rc rig_poll_activity(struct history_rig *r, int64_t scheduled_id);
 tl_rc rig_activity_complete(struct history_rig *r);

@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "config/profile.h"
+#include "config/profile_file.h"
 #include "config/toml.h"
 
 /* Values as "a/b=S:text;" one after another. */
@@ -26,7 +28,10 @@ static tl_rc write_value(void *ud, const struct tl_toml_value *v, struct tl_erro
         tl_buf_puts(out, i ? "/" : "");
         tl_buf_put_str(out, v->path[i]);
     }
-    tl_buf_puts(out, v->kind == TL_TOML_STRING ? "=S:" : v->kind == TL_TOML_BOOLEAN ? "=B:" : "=");
+    tl_buf_puts(out, v->kind == TL_TOML_STRING    ? "=S:"
+                     : v->kind == TL_TOML_BOOLEAN ? "=B:"
+                     : v->kind == TL_TOML_TABLE   ? "[]"
+                                                  : "=");
     tl_buf_put_str(out, v->text);
     tl_buf_putc(out, ';');
     return TL_OK;
@@ -54,7 +59,7 @@ static void reads_toml(void **state)
          "a = 'x' # y",
          "a=S:x;"},
         {"a.b . \"c d\" = 'x'\r\n[t]\r\nk = true\r\n[t.u]\nk=false",
-         "a/b/c d=S:x;t/k=B:true;t/u/k=B:false;"},
+         "a/b/c d=S:x;t[];t/k=B:true;t/u[];t/u/k=B:false;"},
         {"s = \"q\\\"\\\\\\n\\u00e4\\U0001F600\"", "s=S:q\"\\\n\xc3\xa4\xf0\x9f\x98\x80;"},
         {"p = 'C:\\x'", "p=S:C:\\x;"},
         {"m = \"\"\"\none\n  two \\\n   three\"\"\"\nl = '''\na'b''c'''''",
@@ -62,7 +67,7 @@ static void reads_toml(void **state)
         {"n = 1_000\nf = -1.5e3\nd = 1979-05-27T07:32:00Z\nh = 0xff\ni = inf",
          "n=1_000;f=-1.5e3;d=1979-05-27T07:32:00Z;h=0xff;i=inf;"},
         {"a = [ 1, 'x', # c\n [true], ]\nt = { x = 1, y.z = 'v' }\ne = {}",
-         "a=[ 1, 'x', # c\n [true], ];t/x=1;t/y/z=S:v;"},
+         "a=[ 1, 'x', # c\n [true], ];t/x=1;t/y/z=S:v;e[];"},
         {"a = 1 b = 2", "error: line 1: something stands behind"},
         {"\n\na = ", "error: line 3: a value is missing"},
         {"a = text", "error: line 1: a value is missing"},
@@ -263,6 +268,84 @@ static void files_are_found(void **state)
     tl_arena_deinit(&arena);
 }
 
+/* An empty table is a setting too. */
+static void an_empty_tls_table_turns_it_on(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"[profile.default.tls]\n", "[profile.default]\ntls = {}\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct tl_arena arena;
+        struct tl_profile p;
+        struct tl_error err = {0};
+        tl_arena_init(&arena, (size_t)16 << 20);
+        assert_int_equal(
+            load((struct tl_profile_source){.config = tl_str(texts[i]), .strict = true}, &arena, &p,
+                 &err),
+            TL_OK);
+        assert_true(tl_profile_wants_tls(&p));
+        tl_arena_deinit(&arena);
+    }
+}
+
+static const char *content(const char *path, char *out, size_t cap)
+{
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    out[fread(out, 1, cap - 1, f)] = '\0';
+    fclose(f);
+    return out;
+}
+
+/* Keys that nobody knows stay, the mode stays, and what was written is read as it was. */
+static void a_changed_file_keeps_the_rest(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test_config_XXXXXX", text[4096];
+    struct tl_arena arena;
+    struct tl_profile_file *f;
+    struct tl_profile p;
+    struct tl_error err = {0};
+    tl_arena_init(&arena, (size_t)16 << 20);
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && fchmod(fd, 0640) == 0);
+    static const char before[] = "top = 1 # gone\n[other.\"a b\"]\nlist = [1, 'x']\n"
+                                 "[profile.p]\nnew_key = 1.5\ntls = false\n"
+                                 "[profile.p.grpc_meta]\nX_Y = 'v'\n";
+    assert_int_equal(write(fd, before, sizeof before - 1), (ssize_t)(sizeof before - 1));
+    close(fd);
+    assert_int_equal(tl_profile_file_open(path, &arena, &f, &err), TL_OK);
+    assert_int_equal(tl_profile_file_set(f, "p", "address", "q\"\\\n\x01", &err), TL_OK);
+    assert_int_equal(tl_profile_file_set(f, "p", "tls.server_name", "n", &err), TL_OK);
+    assert_int_equal(tl_profile_file_set(f, "p", "grpc_meta.x-y", "w", &err), TL_OK);
+    assert_int_equal(tl_profile_file_set(f, "q r", "tls", "true", &err), TL_OK);
+    assert_int_equal(tl_profile_file_set(f, "p", "tls.disabled", "yes", &err), TL_EINVAL);
+    assert_int_equal(tl_profile_file_save(f, &err), TL_OK);
+    assert_string_equal(content(path, text, sizeof text),
+                        "top = 1\n"
+                        "\n[other.\"a b\"]\nlist = [1, 'x']\n"
+                        "\n[profile.p]\nnew_key = 1.5\naddress = \"q\\\"\\\\\\n\\u0001\"\n"
+                        "\n[profile.p.grpc_meta]\nX_Y = \"w\"\n"
+                        "\n[profile.p.tls]\ndisabled = true\nserver_name = \"n\"\n"
+                        "\n[profile.\"q r\".tls]\n");
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    const struct tl_profile_source source = {.config_file = path, .profile = "p"};
+    assert_int_equal(tl_profile_load(&source, &arena, &p, &err), TL_OK);
+    assert_string_equal(p.address, "q\"\\\n\x01");
+    assert_int_equal(p.tls, TL_SWITCH_OFF);
+    assert_string_equal(p.meta[0].value, "w");
+    /* A file that is not TOML is refused and left alone. */
+    assert_int_equal(truncate(path, 0), 0);
+    FILE *broken = fopen(path, "w");
+    fputs("[profile", broken);
+    fclose(broken);
+    assert_int_equal(tl_profile_file_open(path, &arena, &f, &err), TL_EINVAL);
+    assert_string_equal(content(path, text, sizeof text), "[profile");
+    unlink(path);
+    tl_arena_deinit(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +354,8 @@ int main(void)
         cmocka_unit_test_setup(the_environment_wins, clear_environment),
         cmocka_unit_test_setup(what_is_wrong_is_told, clear_environment),
         cmocka_unit_test_setup(files_are_found, clear_environment),
+        cmocka_unit_test_setup(an_empty_tls_table_turns_it_on, clear_environment),
+        cmocka_unit_test_setup(a_changed_file_keeps_the_rest, clear_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

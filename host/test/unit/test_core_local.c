@@ -61,7 +61,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What is sent: "RECORD_MARKER START_TIMER". */
+/* What is sent: "RECORD_MARKER START_TIMER". Every byte of it outlives the core's task. */
 static void sends(struct fixture *f, const char *commands)
 {
     struct tl_buf text;
@@ -69,6 +69,8 @@ static void sends(struct fixture *f, const char *commands)
     for (size_t i = 0; i < f->out.command_count; i++) {
         const char *name = tl_pb_enum_name(&tp_enums__command_type__descriptor,
                                            (int)f->out.commands[i]->command_type);
+        struct tl_str bytes;
+        assert_int_equal(tl_pb_encode_arena(f->out.commands[i], &f->task, &bytes, &f->err), TL_OK);
         tl_buf_printf(&text, "%s%s", i ? " " : "", name + strlen("COMMAND_TYPE_"));
     }
     assert_string_equal(text.n ? text.p : "", commands);

@@ -538,6 +538,24 @@ static void a_cron_run_is_followed_at_the_next_time(void **state)
     assert_int_equal(s->attempt, 1);
 }
 
+static void a_task_too_large_for_a_request_ends_the_run(void **state)
+{
+    struct history_rig *r = *state;
+    rig_start(r);
+    rig_poll(r);
+    assert_int_equal(rig_signal(r, "s", "1"), TL_OK);
+    assert_int_equal(rig_fail_task_for(r, WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE),
+                     TL_OK);
+    assert_string_equal(rig_types(r, 3), "WorkflowTaskStarted WorkflowTaskFailed "
+                                         "WorkflowExecutionSignaled WorkflowExecutionTerminated");
+    assert_int_equal(rig_event(r, 4)->workflow_task_failed_event_attributes->cause,
+                     WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND);
+    const TpHistory__WorkflowExecutionTerminatedEventAttributes *a =
+        rig_last(r)->workflow_execution_terminated_event_attributes;
+    assert_string_equal(a->reason, "GrpcMessageTooLarge");
+    assert_string_equal(a->identity, "history-service");
+}
+
 static void a_history_that_grows_too_long_is_terminated(void **state)
 {
     struct history_rig *r = *state;
@@ -580,6 +598,7 @@ int main(void)
         CASE(continue_as_new_starts_the_next_run),
         CASE(runs_of_a_chain_keep_their_distance),
         CASE(a_cron_run_is_followed_at_the_next_time),
+        CASE(a_task_too_large_for_a_request_ends_the_run),
         CASE(a_history_that_grows_too_long_is_terminated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,63 @@ static void a_result_that_is_too_large_is_a_failure(void **state)
     env_end(&e);
 }
 
+static const char too_large[] = "Received message larger than max (5242880 vs. 4194304)";
+
+/* The service refuses the answer by its size: a small one goes in its place, at once and only once. */
+static void an_answer_that_no_request_carries_is_a_failure(void **state)
+{
+    (void)state;
+    struct env e;
+    struct plan p;
+    struct tl_rpc_request *req;
+    setup(&e, &p, returns_much);
+    p.result_bytes = 1000;
+    env_start(&e);
+    env_give_activity(&e, env_activity(&e, "act", 1, 0));
+    env_expect(&e, TL_M_RespondActivityTaskCompleted, &req);
+    fake_refuse(req, 8, too_large);
+    env_settle(&e);
+    TpWs__RespondActivityTaskFailedRequest *f =
+        env_expect(&e, TL_M_RespondActivityTaskFailed, &req);
+    assert_string_equal(f->failure->application_failure_info->type, "ResultTooLarge");
+    assert_non_null(strstr(f->failure->message, "(5242880 vs. 4194304)"));
+    assert_true(f->failure->application_failure_info->non_retryable);
+    assert_int_equal((int)f->cause, ACTIVITY_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE);
+    fake_refuse(req, 8, too_large);
+    env_settle(&e);
+    env_expect_none(&e, TL_M_RespondActivityTaskFailed);
+    assert_int_equal(env_stats(&e).activity_slots_used, 5);
+    env_end(&e);
+}
+
+static void fails_at_length(struct plan *p, struct tl_activity *a)
+{
+    (void)p;
+    tl_activity_fail(
+        a, tl_activity_failure(a->arena, TL_STR_LIT("Odd"), TL_STR_LIT("a long story"), false));
+}
+
+static void a_failure_that_no_request_carries_is_told_in_short(void **state)
+{
+    (void)state;
+    struct env e;
+    struct plan p;
+    struct tl_rpc_request *req;
+    setup(&e, &p, fails_at_length);
+    env_start(&e);
+    env_give_activity(&e, env_activity(&e, "act", 1, 0));
+    env_expect(&e, TL_M_RespondActivityTaskFailed, &req);
+    fake_refuse(req, 8, too_large);
+    env_settle(&e);
+    TpWs__RespondActivityTaskFailedRequest *f =
+        env_expect(&e, TL_M_RespondActivityTaskFailed, &req);
+    assert_string_equal(f->failure->application_failure_info->type, "FailureTooLarge");
+    assert_non_null(strstr(f->failure->message, "a long story"));
+    assert_false(f->failure->application_failure_info->non_retryable);
+    fake_reply_empty(req);
+    env_end(&e);
+}
+
 static void goes_async(struct plan *p, struct tl_activity *a)
 {
     p->last_rc = tl_activity_heartbeat(a, payloads(a->arena, TL_STR_LIT("one")), NULL);
@@ -654,6 +711,8 @@ int main(void)
         cmocka_unit_test(a_result_is_reported),
         cmocka_unit_test(an_activity_without_end_fails),
         cmocka_unit_test(a_result_that_is_too_large_is_a_failure),
+        cmocka_unit_test(an_answer_that_no_request_carries_is_a_failure),
+        cmocka_unit_test(a_failure_that_no_request_carries_is_told_in_short),
         cmocka_unit_test(an_async_activity_reports_nothing_but_its_last_heartbeat),
         cmocka_unit_test(an_answer_is_retried_until_it_is_taken),
         cmocka_unit_test(heartbeats_are_throttled),

@@ -318,6 +318,31 @@ static void refused_answers_evict(void **state)
     env_end(&e);
 }
 
+/* The service refuses the commands by their size: the task fails with the cause that says so. */
+static void commands_that_no_request_carries_fail_the_task(void **state)
+{
+    (void)state;
+    struct env e;
+    struct tl_hb hb;
+    struct tl_rpc_request *req;
+    env_init(&e, types);
+    env_start(&e);
+    give_first(&e, &hb, "r1", "Timer");
+    env_expect(&e, COMPLETED, &req);
+    fake_refuse(req, 8, "Received message larger than max (5242880 vs. 4194304)");
+    env_settle(&e);
+    TpWs__RespondWorkflowTaskFailedRequest *f =
+        env_expect(&e, TL_M_RespondWorkflowTaskFailed, &req);
+    assert_int_equal((int)f->cause, WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE);
+    assert_non_null(strstr(f->failure->message, "commands do not fit"));
+    assert_non_null(strstr(f->failure->message, "(5242880 vs. 4194304)"));
+    fake_reply_empty(req);
+    env_settle(&e);
+    assert_int_equal(env_stats(&e).cached_runs, 0);
+    assert_int_equal(env_stats(&e).workflow_slots_used, 16);
+    env_end(&e);
+}
+
 static void an_ambiguous_answer_is_sent_again_with_the_same_bytes(void **state)
 {
     (void)state;
@@ -568,6 +593,7 @@ int main(void)
         cmocka_unit_test(a_broken_script_is_reported_on_attempt_1_only),
         cmocka_unit_test(an_unknown_type_fails_the_task_with_a_message),
         cmocka_unit_test(refused_answers_evict),
+        cmocka_unit_test(commands_that_no_request_carries_fail_the_task),
         cmocka_unit_test(an_ambiguous_answer_is_sent_again_with_the_same_bytes),
         cmocka_unit_test(a_second_task_waits_for_the_answer_of_the_first),
         cmocka_unit_test(direct_queries_are_answered),
