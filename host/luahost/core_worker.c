@@ -18,6 +18,7 @@ struct worker_box {
     struct tl_host *host;
     struct tl_registry *registry;
     struct tl_lua_activities *activities;
+    bool watched, fatal; /* under the host's workers_mutex */
     struct tl_bundle *bundle;
     struct tl_worker_lang *lang;
 };
@@ -33,7 +34,8 @@ static struct worker_box *check_worker(lua_State *L, int index)
 
 /* --- options ---------------------------------------------------------------------------------- */
 
-static const char *const kind_names[] = {"integer", "duration", "real", "boolean", "text"};
+static const char *const kind_names[] = {"integer", "duration", "real", "boolean",
+                                         "text",    "poller",   "none"};
 
 /* [-0, +1, m] core.worker_options(): the rows of the option table */
 static int worker_options(lua_State *L)
@@ -59,6 +61,20 @@ static int worker_options(lua_State *L)
     return 1;
 }
 
+/* The checked table on top; what it leaves out keeps its default. */
+static void read_poller(lua_State *L, struct tl_poller_behavior *b)
+{
+    lua_getfield(L, -1, "autoscaling");
+    b->autoscaling = lua_toboolean(L, -1);
+    lua_getfield(L, -2, "minimum");
+    b->minimum = luaL_optinteger(L, -1, b->minimum);
+    lua_getfield(L, -3, "maximum");
+    b->maximum = luaL_optinteger(L, -1, b->maximum);
+    lua_getfield(L, -4, "initial");
+    b->initial = luaL_optinteger(L, -1, b->initial);
+    lua_pop(L, 4);
+}
+
 /* The value on top goes where the row says. Texts stay borrowed from the options table. */
 static void set_option(lua_State *L, const struct tl_option_row *r, struct tl_worker_options *o)
 {
@@ -82,6 +98,11 @@ static void set_option(lua_State *L, const struct tl_option_row *r, struct tl_wo
         *(struct tl_str *)(void *)at = tl_str_n(p, n);
         break;
     }
+    case TL_OPT_POLLER:
+        read_poller(L, (struct tl_poller_behavior *)(void *)at);
+        break;
+    case TL_OPT_NONE: /* refused by the Lua side, which tells why */
+        break;
     }
 }
 
@@ -128,11 +149,35 @@ static tl_rc register_activities(lua_State *L, int plan, struct worker_box *b, s
     return tl_lua_activities_new(L, top - 1, top, b->registry, &b->activities, err);
 }
 
+/* Blocking calls of the script give up while a worker that it watches has failed. Holds the mutex. */
+static void set_watch(struct worker_box *b, bool watched, bool fatal)
+{
+    int before = b->watched && b->fatal;
+    b->watched = watched;
+    b->fatal = fatal;
+    atomic_fetch_add(&b->host->abandon, (watched && fatal) - before);
+}
+
 static void on_fatal(void *ud, tl_rc rc, const char *message)
 {
+    struct worker_box *b = ud;
     (void)rc;
     (void)message; /* tl_worker_wait tells it again */
-    tl_host_wake(ud);
+    pthread_mutex_lock(&b->host->workers_mutex);
+    set_watch(b, b->watched, true);
+    pthread_mutex_unlock(&b->host->workers_mutex);
+    tl_host_wake(b->host);
+}
+
+/* [-0, +0, v] core.worker_watch(worker, on): while on, a fatal error of the worker ends the blocking
+ * calls of this script */
+static int worker_watch(lua_State *L)
+{
+    struct worker_box *b = check_worker(L, 1);
+    pthread_mutex_lock(&b->host->workers_mutex);
+    set_watch(b, lua_toboolean(L, 2), b->fatal);
+    pthread_mutex_unlock(&b->host->workers_mutex);
+    return 0;
 }
 
 static void list_worker(struct worker_box *b, bool on)
@@ -149,6 +194,7 @@ static void list_worker(struct worker_box *b, bool on)
 void tl_host_shutdown_workers(struct tl_host *h)
 {
     pthread_mutex_lock(&h->workers_mutex);
+    h->stopping = true;
     TL_LIST_EACH (it, &h->workers) {
         tl_worker_shutdown(TL_CONTAINER(it, struct worker_box, link)->worker, -1);
     }
@@ -183,8 +229,7 @@ static int worker_new(lua_State *L)
     lua_setiuservalue(L, 4, 1);
     b->host = tl_host_get(L);
     tl_list_init(&b->link);
-    struct tl_worker_config config = {
-        .client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b->host};
+    struct tl_worker_config config = {.client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b};
     read_options(L, 2, &config.options);
     tl_rc rc = open_bundle(L, 3, b, &err);
     if (rc == TL_OK) {
@@ -214,6 +259,12 @@ static int worker_start(lua_State *L)
         return luaL_error(L, "%s", err.message);
     }
     list_worker(b, true);
+    pthread_mutex_lock(&b->host->workers_mutex);
+    bool stopping = b->host->stopping; /* the signal came while the script was being loaded */
+    pthread_mutex_unlock(&b->host->workers_mutex);
+    if (stopping) {
+        tl_worker_shutdown(b->worker, -1);
+    }
     return 0;
 }
 
@@ -327,6 +378,7 @@ static const luaL_Reg functions[] = {
     {"worker_shutdown", worker_shutdown},
     {"worker_wait", worker_wait},
     {"worker_state", worker_state},
+    {"worker_watch", worker_watch},
     {"worker_stats", worker_stats},
     {NULL, NULL},
     // clang-format on

@@ -4,9 +4,11 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "base/world.h"
 #include "luahost/embedded.h"
 
 #define HOST_JOBS_MAX 100000
+#define ABANDON_LOOK_NS (10 * TL_NS_PER_MS)
 
 static const char host_key;
 
@@ -68,8 +70,13 @@ void tl_host_wake(struct tl_host *h)
 
 static bool pump(void *ud, int64_t deadline_mono_ns)
 {
-    tl_host_serve(ud, deadline_mono_ns);
-    return true;
+    struct tl_host *h = ud;
+    if (atomic_load(&h->abandon)) { /* the call is being cancelled: that wakes nobody for sure */
+        int64_t soon = tl_world_mono_ns(tl_world_real()) + ABANDON_LOOK_NS;
+        deadline_mono_ns = deadline_mono_ns < soon ? deadline_mono_ns : soon;
+    }
+    tl_host_serve(h, deadline_mono_ns);
+    return atomic_load(&h->abandon) == 0;
 }
 
 static void wake(void *ud)

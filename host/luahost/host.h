@@ -24,6 +24,8 @@ struct tl_host {
     struct tl_activity *current; /* the activity this state runs now, or NULL */
     pthread_mutex_t workers_mutex;
     struct tl_list workers; /* started workers of this state; guarded */
+    bool stopping;          /* all were told to shut down: later ones are too; guarded */
+    atomic_int abandon;     /* watched workers that have failed: blocking calls give up */
 };
 
 /* A request to run something on the state's thread. The sender owns it and waits for `done`. */
@@ -38,7 +40,8 @@ struct tl_host *tl_host_get(lua_State *L);
 void tl_host_serve(struct tl_host *h, int64_t deadline_mono_ns);
 /* Makes tl_host_serve return. Thread: any. */
 void tl_host_wake(struct tl_host *h);
-/* Shuts all workers of the state down with their own grace; returns at once. Thread: any. */
+/* Shuts all workers of the state down with their own grace, also those that start later; returns at
+ * once. Thread: any. */
 void tl_host_shutdown_workers(struct tl_host *h);
 /* The pump a client uses while it waits on this state's thread. */
 struct tl_client_pump tl_host_pump(struct tl_host *h);

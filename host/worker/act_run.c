@@ -49,6 +49,17 @@ void tl_act_release(struct tl_act *a)
 
 /* --- Answers ----------------------------------------------------------------------------------- */
 
+static tl_rc check_size(const struct tl_act *a, size_t bytes, struct tl_error *err)
+{
+    if (a->worker->opt.disable_payload_error_limit || bytes <= (size_t)tl_limit_blob_bytes) {
+        return TL_OK;
+    }
+    return tl_error_set(err, TL_ELIMIT,
+                        "the result has %zu bytes; at most %lld may be returned: "
+                        "store the data elsewhere and return a reference",
+                        bytes, (long long)tl_limit_blob_bytes);
+}
+
 static tl_rc encode_completed(struct tl_act *a, struct tl_error *err)
 {
     TpWs__RespondActivityTaskCompletedRequest req =
@@ -59,13 +70,7 @@ static tl_rc encode_completed(struct tl_act *a, struct tl_error *err)
     req.result = (TpCommon__Payloads *)(uintptr_t)a->end_body;
     a->answer_method = TL_M_RespondActivityTaskCompleted;
     tl_rc rc = tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
-    if (rc == TL_OK && a->answer.n > (size_t)tl_limit_blob_bytes) {
-        rc = tl_error_set(err, TL_ELIMIT,
-                          "the result has %zu bytes; at most %lld may be returned: "
-                          "store the data elsewhere and return a reference",
-                          a->answer.n, (long long)tl_limit_blob_bytes);
-    }
-    return rc;
+    return rc == TL_OK ? check_size(a, a->answer.n, err) : rc;
 }
 
 static tl_rc encode_failed(struct tl_act *a, const TpFailure__Failure *failure, int cause,
@@ -78,7 +83,9 @@ static tl_rc encode_failed(struct tl_act *a, const TpFailure__Failure *failure, 
     req.failure = (TpFailure__Failure *)(uintptr_t)failure;
     req.cause = (TpEnums__ActivityTaskFailedCause)cause;
     pthread_mutex_lock(&a->mutex);
-    if (a->details_new) { /* the throttle still holds them back: the next attempt shall see them */
+    /* The next attempt shall see them, whether the throttle still holds them back or this failure
+     * overtakes the heartbeat on its way. */
+    if (a->details_new || a->details_unsure) {
         TpCommon__Payloads *details = NULL;
         if (tl_pb_decode(&tp_common__payloads__descriptor, tl_buf_str(&a->details), &a->arena,
                          &details, NULL) == TL_OK) {
@@ -407,13 +414,7 @@ static tl_rc encode_local(struct tl_act *a, struct tl_buf *answer, struct tl_err
         a->end_body = f;
     }
     tl_rc rc = tl_pb_encode(a->end_body ? a->end_body : &nothing, answer, err);
-    if (rc == TL_OK && answer->n > (size_t)tl_limit_blob_bytes) {
-        rc = tl_error_set(err, TL_ELIMIT,
-                          "the result has %zu bytes; at most %lld may be returned: "
-                          "store the data elsewhere and return a reference",
-                          answer->n, (long long)tl_limit_blob_bytes);
-    }
-    return rc;
+    return rc == TL_OK ? check_size(a, answer->n, err) : rc;
 }
 
 enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_act **slot,

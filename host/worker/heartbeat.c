@@ -57,6 +57,13 @@ static void mark_unsent(struct tl_act *a)
     pthread_mutex_unlock(&a->mutex);
 }
 
+static void mark_taken(struct tl_act *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    a->details_unsure = false;
+    pthread_mutex_unlock(&a->mutex);
+}
+
 static void heartbeat_answered(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_act *a = TL_CONTAINER(to, struct tl_act, hb_to);
@@ -66,6 +73,7 @@ static void heartbeat_answered(struct tl_reply_to *to, struct tl_rpc_result *res
     if (res->status == 0) {
         tl_worker_found(w);
         a->hb_retry.attempt = 0;
+        mark_taken(a);
         learn(a, res->body);
     } else if (res->status == 5) {
         tl_act_cancelled(a, TL_CANCEL_NOT_FOUND);
@@ -93,6 +101,7 @@ static void send_heartbeat(struct tl_act *a)
     pthread_mutex_lock(&a->mutex);
     tl_pb_put_field(&b, 2, tl_buf_str(&a->details));
     a->details_new = false;
+    a->details_unsure = true;
     pthread_mutex_unlock(&a->mutex);
     tl_pb_put_field(&b, 3, tl_str(w->identity));
     tl_pb_put_field(&b, 4, tl_str(w->namespace_name));

@@ -18,6 +18,10 @@
 #define TEXT(name, text)                                                                           \
     {#name, TL_OPT_TEXT, offsetof(struct tl_worker_options, name), 0, 0, 0, text},
 
+#define POLLER(name, def, max, text)                                                               \
+    {#name, TL_OPT_POLLER, offsetof(struct tl_worker_options, name), def, 1, max, text},
+#define NONE(name, reason) {#name, TL_OPT_NONE, 0, 0, 0, 0, reason},
+
 static const struct tl_option_row rows[] = {
 #include "worker/options.def"
     {NULL, TL_OPT_INT, 0, 0, 0, 0, NULL},
@@ -48,10 +52,54 @@ void tl_worker_options_init(struct tl_worker_options *o)
         case TL_OPT_BOOL:
             *(bool *)at(o, r) = r->def != 0;
             break;
+        case TL_OPT_POLLER:
+            *(struct tl_poller_behavior *)at(o, r) = (struct tl_poller_behavior){
+                .minimum = 1, .maximum = (int64_t)r->def, .initial = (int64_t)r->def};
+            break;
         case TL_OPT_TEXT:
+        case TL_OPT_NONE:
             break;
         }
     }
+}
+
+/* The smallest and largest number of polls at any time must be possible, and the first one between. */
+static tl_rc check_poller(const struct tl_poller_behavior *b, const struct tl_option_row *r,
+                          struct tl_error *err)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+        double min, max;
+    } parts[] = {
+        {"maximum", b->maximum, r->min, r->max},
+        {"minimum", b->minimum, r->min, (double)b->maximum},
+        {"initial", b->initial, (double)b->minimum, (double)b->maximum},
+    };
+    for (size_t i = 0; i < (b->autoscaling ? 3u : 1u); i++) {
+        if ((double)parts[i].value < parts[i].min || (double)parts[i].value > parts[i].max) {
+            return tl_error_set(err, TL_EINVAL, "%s.%s must be from %g to %g, not %lld", r->name,
+                                parts[i].name, parts[i].min, parts[i].max,
+                                (long long)parts[i].value);
+        }
+    }
+    return TL_OK;
+}
+
+static struct tl_poller_behavior behavior(const struct tl_poller_behavior *given, int64_t older)
+{
+    return older ? (struct tl_poller_behavior){.minimum = 1, .maximum = older, .initial = older}
+                 : *given;
+}
+
+struct tl_poller_behavior tl_worker_workflow_polls(const struct tl_worker_options *o)
+{
+    return behavior(&o->workflow_task_poller_behavior, o->max_concurrent_workflow_task_polls);
+}
+
+struct tl_poller_behavior tl_worker_activity_polls(const struct tl_worker_options *o)
+{
+    return behavior(&o->activity_task_poller_behavior, o->max_concurrent_activity_task_polls);
 }
 
 static tl_rc check_range(const struct tl_worker_options *o, const struct tl_option_row *r,
@@ -73,7 +121,10 @@ static tl_rc check_range(const struct tl_worker_options *o, const struct tl_opti
             return tl_error_set(err, TL_EINVAL, "%s holds a NUL byte", r->name);
         }
         return TL_OK;
+    case TL_OPT_POLLER:
+        return check_poller(p, r, err);
     case TL_OPT_BOOL:
+    case TL_OPT_NONE:
     default:
         return TL_OK;
     }
@@ -96,16 +147,18 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
             return rc;
         }
     }
+    const struct tl_poller_behavior polls = tl_worker_workflow_polls(o);
     /* Rules between options: when the condition holds, the text says what to do. */
     const struct {
         bool broken;
         const char *text;
     } rules[] = {
         {o->task_queue.n == 0, "task_queue is required"},
-        {o->max_cached_workflows > 0 && o->max_concurrent_workflow_task_polls < 2,
-         "max_concurrent_workflow_task_polls must be at least 2 (one for the task queue, one for "
-         "the "
-         "sticky queue), or set max_cached_workflows = 0"},
+        {o->max_cached_workflows > 0 && !polls.autoscaling && polls.maximum < 2,
+         "workflow_task_poller_behavior.maximum (max_concurrent_workflow_task_polls) must be at "
+         "least 2 (one for the task queue, one for the sticky queue), or set max_cached_workflows "
+         "= "
+         "0"},
         {o->max_cached_workflows > 0 && o->max_concurrent_workflow_tasks < 2,
          "max_concurrent_workflow_tasks must be at least 2, or set max_cached_workflows = 0"},
         {o->use_worker_versioning && o->deployment_name.n == 0,

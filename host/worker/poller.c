@@ -71,31 +71,36 @@ static tl_rc activity_request(struct tl_worker *w, struct tl_poller *p, struct t
 }
 
 /* The common queue gets its share, at least one; the sticky queue the rest, at least one. */
-static void split(const struct tl_worker *w, int max[TL_POLL_KINDS])
+static void split(const struct tl_worker *w, struct tl_poller_behavior out[TL_POLL_KINDS])
 {
-    int polls = (int)w->opt.max_concurrent_workflow_task_polls;
-    max[TL_POLL_NORMAL] = w->lang ? polls : 0;
-    max[TL_POLL_STICKY] = 0;
-    if (w->lang && w->opt.max_cached_workflows > 0) {
+    static const struct tl_poller_behavior none = {0};
+    struct tl_poller_behavior b = tl_worker_workflow_polls(&w->opt);
+    int polls = (int)b.maximum;
+    bool sticky = w->lang && w->opt.max_cached_workflows > 0;
+    out[TL_POLL_NORMAL] = w->lang ? b : none;
+    out[TL_POLL_STICKY] = sticky ? b : none;
+    if (sticky && !b.autoscaling) {
         int normal = (int)(polls * w->opt.nonsticky_to_sticky_poll_ratio);
         normal = normal < 1 ? 1 : normal > polls - 1 ? polls - 1 : normal;
-        max[TL_POLL_NORMAL] = normal;
-        max[TL_POLL_STICKY] = polls - normal;
+        out[TL_POLL_NORMAL].maximum = normal;
+        out[TL_POLL_STICKY].maximum = polls - normal;
     }
     bool activities = w->registry && tl_registry_count(w->registry) && !w->opt.no_remote_activities;
-    max[TL_POLL_ACTIVITY] = activities ? (int)w->opt.max_concurrent_activity_task_polls : 0;
+    out[TL_POLL_ACTIVITY] = activities ? tl_worker_activity_polls(&w->opt) : none;
 }
 
 static void pause_over(struct tl_timer *t);
 
 tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err)
 {
-    int max[TL_POLL_KINDS];
+    struct tl_poller_behavior b[TL_POLL_KINDS];
     tl_rc rc = TL_OK;
-    split(w, max);
+    split(w, b);
     for (int k = 0; k < TL_POLL_KINDS; k++) {
         struct tl_poller *p = &w->pollers[k];
-        *p = (struct tl_poller){.kind = (enum tl_poll_kind)k, .max = max[k], .worker = w};
+        *p =
+            (struct tl_poller){.kind = (enum tl_poll_kind)k, .max = (int)b[k].maximum, .worker = w};
+        tl_poll_scale_init(&p->scale, &b[k], tl_worker_now(w));
         tl_list_init(&p->polls);
         p->timer.fire = pause_over;
         p->retry.max_ns = 10 * TL_NS_PER_S;
@@ -141,7 +146,8 @@ static bool take_token(struct tl_worker *w, struct tl_poller *p)
 
 static bool full(const struct tl_poller *p)
 {
-    return atomic_load_explicit(&p->outstanding, memory_order_relaxed) >= p->max;
+    return atomic_load_explicit(&p->outstanding, memory_order_relaxed) >=
+           atomic_load(&p->scale.target);
 }
 
 static bool may_poll(const struct tl_poller *p)
@@ -247,6 +253,19 @@ static void fill_same(struct tl_poller *p)
 
 /* --- Results ----------------------------------------------------------------------------------- */
 
+/* What the server says about the number of polls: a message in a field of the response. */
+static struct tl_str scaling_decision(enum tl_poll_kind kind, struct tl_str body)
+{
+    struct tl_wire_field f;
+    uint32_t number = kind == TL_POLL_ACTIVITY ? 18 : 16;
+    while (tl_wire_next(&body, &f)) {
+        if (f.number == number && f.type == 2) {
+            return f.bytes.p ? f.bytes : TL_STR_LIT("");
+        }
+    }
+    return (struct tl_str){0};
+}
+
 /* On the transport's thread: finds the receiver. The task token is the mark of a task; the run id
  * (fields 2 and 2.2 of the response) decides the actor before anything is decoded. */
 static void poll_done(void *ud, struct tl_rpc_result *res)
@@ -256,6 +275,10 @@ static void poll_done(void *ud, struct tl_rpc_result *res)
     bool task = res->status == 0 && tl_wire_find(res->body, 1).n > 0;
     enum tl_poll_kind kind = poll->poller->kind;
     tl_worker_enter(w);
+    /* Kept for tl_poll_finished: a cancelled poll comes here with poll_mutex held. */
+    poll->status = res->status;
+    poll->decision = poll->poller->scale.on && res->status == 0 ? scaling_decision(kind, res->body)
+                                                                : (struct tl_str){0};
     res->msg.kind = task ? TL_WM_POLL : TL_WM_RESULT;
     if (!task) {
         tl_actor_post_result(&w->control, res);
@@ -275,6 +298,7 @@ void tl_poll_finished(struct tl_poll *poll, bool task)
     pthread_mutex_lock(&w->poll_mutex);
     tl_list_remove(&poll->node);
     atomic_fetch_sub(&p->outstanding, 1);
+    tl_poll_scale_result(&p->scale, poll->status, task, poll->decision, tl_worker_now(w));
     if (task) {
         p->retry.attempt = 0;
         p->quick_count = 0;

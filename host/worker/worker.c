@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -85,6 +86,13 @@ static void init_actors(struct tl_worker *w)
     w->act_slots.max = (int)w->opt.max_concurrent_activities;
 }
 
+/* As in the other SDKs: a debugger stops a workflow for as long as it likes. */
+static bool debug_wanted(void)
+{
+    const char *value = getenv("TEMPORAL_DEBUG");
+    return value && *value;
+}
+
 tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *config,
                     struct tl_error *err)
 {
@@ -105,6 +113,7 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     w->registry = config->registry;
     w->world = config->world ? config->world : tl_world_real();
     w->opt = config->options;
+    w->opt.debug_mode = w->opt.debug_mode || debug_wanted();
     w->on_fatal = config->on_fatal;
     w->on_fatal_ud = config->on_fatal_ud;
     w->tick_msg.kind = TL_WM_TICK;

@@ -26,33 +26,54 @@
 
 /* --- Options ----------------------------------------------------------------------------------- */
 
+/* How many polls of one kind are outstanding. */
+struct tl_poller_behavior {
+    bool autoscaling; /* from minimum to maximum, as the server advises; else always maximum */
+    int64_t minimum, maximum, initial;
+};
+
 struct tl_worker_options {
 #define INT(name, def, min, max, text) int64_t name;
 #define DUR(name, def, min, max, text) int64_t name##_ms;
 #define REAL(name, def, min, max, text) double name;
 #define BOOL(name, def, text) bool name;
 #define TEXT(name, text) struct tl_str name;
+#define POLLER(name, def, max, text) struct tl_poller_behavior name;
+#define NONE(name, reason)
 #include "worker/options.def"
 #undef INT
 #undef DUR
 #undef REAL
 #undef BOOL
 #undef TEXT
+#undef POLLER
+#undef NONE
 };
 
-enum tl_option_kind { TL_OPT_INT, TL_OPT_DURATION, TL_OPT_REAL, TL_OPT_BOOL, TL_OPT_TEXT };
+enum tl_option_kind {
+    TL_OPT_INT,
+    TL_OPT_DURATION,
+    TL_OPT_REAL,
+    TL_OPT_BOOL,
+    TL_OPT_TEXT,
+    TL_OPT_POLLER,
+    TL_OPT_NONE, /* not in the struct: text says why it cannot be given */
+};
 
 /* The options as data, for hosts that read them from a table. Durations are milliseconds. */
 struct tl_option_row {
     const char *name;
     enum tl_option_kind kind;
-    size_t offset; /* in struct tl_worker_options: int64_t, double, bool or struct tl_str */
+    size_t offset; /* in struct tl_worker_options, of the kind's type */
     double def, min, max;
     const char *text;
 };
 /* Rows in the order of the table; the last has name NULL. */
 const struct tl_option_row *tl_worker_option_rows(void);
 void tl_worker_options_init(struct tl_worker_options *o); /* the defaults */
+/* The poller behaviours that hold: the older options win where they are given. */
+struct tl_poller_behavior tl_worker_workflow_polls(const struct tl_worker_options *o);
+struct tl_poller_behavior tl_worker_activity_polls(const struct tl_worker_options *o);
 /* Ranges and the rules between options. Errors: TL_EINVAL naming the option and what to do. */
 tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error *err) TL_MUST_USE;
 

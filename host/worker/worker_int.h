@@ -83,10 +83,27 @@ void tl_slots_give(struct tl_slots *s);
 
 enum tl_poll_kind { TL_POLL_NORMAL, TL_POLL_STICKY, TL_POLL_ACTIVITY, TL_POLL_KINDS };
 
+/* The number of polls of one kind, poll_scale.c. Guarded by worker->poll_mutex but for target. */
+struct tl_poll_scale {
+    bool on;
+    bool advised;  /* the server has given advice */
+    bool may_grow; /* the last period brought more tasks than the one before */
+    int min, max;
+    atomic_int target; /* polls that should be out */
+    int taken, taken_before;
+    int64_t period_ns; /* begin of the period */
+};
+void tl_poll_scale_init(struct tl_poll_scale *s, const struct tl_poller_behavior *b,
+                        int64_t now_ns);
+/* One poll has ended. decision: the server's PollerScalingDecision, p NULL for none. */
+void tl_poll_scale_result(struct tl_poll_scale *s, int status, bool task, struct tl_str decision,
+                          int64_t now_ns);
+
 /* All polls of one kind. Guarded by worker->poll_mutex. */
 struct tl_poller {
     enum tl_poll_kind kind;
-    int max;                /* 0: this worker does not poll this kind */
+    int max; /* 0: this worker does not poll this kind */
+    struct tl_poll_scale scale;
     atomic_int outstanding; /* written under the mutex, read without as a hint */
     struct tl_list polls;   /* of struct tl_poll */
     struct tl_str request;  /* encoded once; owned */
@@ -106,6 +123,8 @@ struct tl_poll {
     struct tl_rpc_call *call; /* NULL until tl_channel_call has returned */
     bool finished;            /* result came before that */
     int64_t started_ns;
+    int status;             /* of the result, and what it says about the number of polls: */
+    struct tl_str decision; /* borrowed from it; p NULL for nothing */
 };
 
 /* Builds the poll requests. Errors: encoding. */
@@ -188,6 +207,7 @@ struct tl_act {
     pthread_cond_t cond;   /* reasons changed */
     struct tl_buf details; /* newest heartbeat, encoded Payloads */
     bool details_new;      /* not sent yet */
+    bool details_unsure;   /* sent, and the server has not said that it has them */
     bool hb_posted;        /* control has been told and has not come to rest */
     bool hb_known;         /* control holds the activity */
     bool ended;            /* no more heartbeats */

@@ -13,7 +13,11 @@ local Worker = {}
 Worker.__index = Worker
 Worker.__name = "temporal.Worker"
 
-local kinds = { integer = "integer", duration = "duration", real = "number", boolean = "boolean", text = "string" }
+local kinds = {
+  integer = "integer", duration = "duration", real = "number", boolean = "boolean", text = "string", poller = "any",
+}
+
+local refused, pollers = {}, {} -- names of options: to the reason; in a list
 
 --- What a worker takes: the rows of the host's option table and what belongs to Lua alone.
 local function build_spec()
@@ -22,9 +26,17 @@ local function build_spec()
     workflows = { kind = "table" },
     activities = { kind = "table" },
     roots = { kind = "table" },
+    on_fatal_error = { kind = "function" },
   }
   for _, row in ipairs(core.worker_options()) do
-    spec[row.name] = { kind = kinds[row.kind] }
+    if row.kind == "none" then
+      refused[row.name] = row.text
+    else
+      spec[row.name] = { kind = kinds[row.kind] }
+    end
+    if row.kind == "poller" then
+      pollers[#pollers + 1] = row.name
+    end
   end
   spec.task_queue.required = true
   spec.workflow_failure_error_types.kind = "any"
@@ -32,6 +44,43 @@ local function build_spec()
 end
 
 local spec = build_spec()
+
+--- Options of other SDKs that have no meaning here say so, instead of being unknown.
+local function refuse(given)
+  for name in pairs(type(given) == "table" and given or {}) do
+    if refused[name] then
+      error(("temporal.worker: option '%s' does not exist here: %s"):format(name, refused[name]), 3)
+    end
+  end
+end
+
+local behaviors = {
+  simple_maximum = { kind = { kind = "string" }, maximum = { kind = "integer", required = true } },
+  autoscaling = {
+    kind = { kind = "string" }, minimum = { kind = "integer" }, maximum = { kind = "integer" },
+    initial = { kind = "integer" },
+  },
+}
+
+--- A poller behaviour: a number, or a table with its kind. Autoscaling has the SDKs' defaults.
+local function poller_behavior(name, given)
+  local where = "temporal.worker: " .. name
+  if math.type(given) == "integer" then
+    given = { kind = "simple_maximum", maximum = given }
+  end
+  local kind = type(given) == "table" and given.kind
+  if not behaviors[kind] then
+    error(where .. " wants a number of polls or a table with kind = 'simple_maximum' or 'autoscaling'", 3)
+  end
+  local o = options.check(where, behaviors[kind], given, 3)
+  if kind == "autoscaling" then
+    o.autoscaling = true
+    o.minimum = o.minimum or 1
+    o.maximum = o.maximum or math.max(100, o.minimum)
+    o.initial = o.initial or math.max(o.minimum, math.min(5, o.maximum))
+  end
+  return o
+end
 
 local function script_folder()
   local script = arg and arg[0] or ""
@@ -149,7 +198,11 @@ end
 ---@param given table
 ---@return temporal.Worker
 function worker.new(given)
+  refuse(given)
   local o = options.check("temporal.worker", spec, given)
+  for _, name in ipairs(pollers) do
+    o[name] = o[name] ~= nil and poller_behavior(name, o[name]) or nil
+  end
   local roots = o.roots or { script_folder() }
   extend_package_path(roots)
   local modules, texts = workflow_sources(o.workflows)
@@ -159,9 +212,11 @@ function worker.new(given)
   end
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing
-  local own = o.client
-  o.client, o.workflows, o.activities, o.roots = nil, nil, nil, nil
-  local self = setmetatable({ task_queue = o.task_queue, client = own, options = o }, Worker)
+  local own, on_fatal_error = o.client, o.on_fatal_error
+  o.client, o.workflows, o.activities, o.roots, o.on_fatal_error = nil, nil, nil, nil, nil
+  local self = setmetatable({
+    task_queue = o.task_queue, client = own, options = o, given = given, on_fatal_error = on_fatal_error,
+  }, Worker)
   self.plan = {
     roots = roots, workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native,
@@ -193,19 +248,39 @@ function Worker:start()
   return self
 end
 
+--- Waits for the end. A fatal error is raised, by each call that waits; `on_fatal_error` hears of it once.
+local function wait(self)
+  local ok, err = pcall(core.worker_wait, self.handle)
+  if not ok then
+    local tell = self.on_fatal_error
+    self.on_fatal_error = nil
+    if tell then
+      tell(err)
+    end
+    error(err, 0)
+  end
+end
+
 --- Starts and waits until the worker is shut down. A fatal error is raised.
 function Worker:run()
   if not self.started then
     self:start()
   end
-  core.worker_wait(self.handle) -- it may have been shut down since
+  wait(self) -- it may have been shut down since
 end
 
---- Runs the worker while `fn` runs, then shuts it down; returns what fn returned.
+--- Runs the worker while `fn` runs, then shuts it down; returns what fn returned. A fatal error of the
+--- worker ends the call that fn waits in and is raised instead of what came of it.
 function Worker:run_until(fn, ...)
   self:start()
-  local _ <close> = setmetatable({}, { __close = function() self:shutdown() end })
-  return fn(...)
+  core.worker_watch(self.handle, true)
+  local results = table.pack(pcall(fn, ...))
+  core.worker_watch(self.handle, false)
+  self:shutdown()
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
 end
 
 --- Stops polling, lets tasks end within the grace period and waits for it. Idempotent.
@@ -214,11 +289,17 @@ function Worker:shutdown(grace)
   if self.handle then
     local ns = grace and assert(options.duration_ns(grace))
     core.worker_shutdown(self.handle, ns and ns // 1000000 or -1)
-    core.worker_wait(self.handle)
+    wait(self)
   end
 end
 
-Worker.__close = Worker.shutdown
+--- At the end of a block that fails already, its error goes first.
+function Worker:__close(err)
+  local ok, fatal = pcall(self.shutdown, self)
+  if not ok and err == nil then
+    error(fatal, 0)
+  end
+end
 
 function Worker:is_running()
   return self.handle ~= nil and core.worker_state(self.handle) == "running"
@@ -228,12 +309,15 @@ function Worker:is_shutdown()
   return self.handle ~= nil and core.worker_state(self.handle) == "stopped"
 end
 
---- The options it was made with, checked and with durations in nanoseconds.
+--- The options it was made with, checked and with durations in nanoseconds; changing them changes nothing.
 function Worker:config()
   local copy = {}
-  for k, v in pairs(self.options) do
-    copy[k] = v
+  for _, from in ipairs { self.given, self.options } do
+    for k, v in pairs(from) do
+      copy[k] = v
+    end
   end
+  copy.client = self.client
   return copy
 end
 

@@ -22,7 +22,9 @@ local function plain(value)
   return ("%.14g"):format(value)
 end
 
-local types = { INT = "integer", DUR = "duration", REAL = "number", BOOL = "boolean", TEXT = "string" }
+local types = {
+  INT = "integer", DUR = "duration", REAL = "number", BOOL = "boolean", TEXT = "string", POLLER = "poller",
+}
 local shapes = {
   INT = { "^([%w_]+), (%d+), (%d+), (%d+), \"(.-)\"$", plain },
   DUR = { "^([%w_]+), (%d+), (%d+), (%d+), \"(.-)\"$", duration },
@@ -37,6 +39,9 @@ local function row(kind, inside)
   elseif kind == "TEXT" then
     local name, text = inside:match "^([%w_]+), \"(.-)\"$"
     return name, "", "", text
+  elseif kind == "POLLER" then
+    local name, maximum, most, text = inside:match "^([%w_]+), (%d+), (%d+), \"(.-)\"$"
+    return name, maximum, "1 to " .. most, text
   end
   local shape = assert(shapes[kind], "unknown kind " .. kind)
   local name, default, least, most, text = inside:match(shape[1])
@@ -61,10 +66,13 @@ local lines = {
   "| option | type | default | range | |",
   "|---|---|---|---|---|",
 }
-local count = 0
+local count, refused = 0, {}
 for line in io.lines(source) do
   local kind, inside = line:match "^(%u+)%((.*)%)$"
-  if kind then
+  if kind == "NONE" then
+    local name, reason = inside:match "^([%w_]+), \"(.-)\"$"
+    refused[#refused + 1] = ("| `%s` | %s |"):format(name, reason)
+  elseif kind then
     local name, default, range, text = row(kind, inside)
     assert(name, "cannot read: " .. line)
     count = count + 1
@@ -72,4 +80,16 @@ for line in io.lines(source) do
   end
 end
 assert(count > 0, "no rows in " .. source)
+table.move({
+  "",
+  "A *poller* is a number of polls, `{ kind = 'simple_maximum', maximum = 5 }`, or",
+  "`{ kind = 'autoscaling', minimum = 1, maximum = 100, initial = 5 }`: then the number follows the server's advice,",
+  "for the task queue and the sticky queue each on its own.",
+  "",
+  "Options of other SDKs that mean nothing here raise an error with their reason:",
+  "",
+  "| option | reason |",
+  "|---|---|",
+}, 1, 9, #lines + 1, lines)
+table.move(refused, 1, #refused, #lines + 1, lines)
 page.finish("docs/worker_options.md", table.concat(lines, "\n") .. "\n", generator)

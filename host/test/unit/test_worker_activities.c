@@ -353,6 +353,32 @@ static void a_failure_carries_details_that_were_held_back(void **state)
     env_end(&e);
 }
 
+static void beats_and_fails_at_once(struct plan *p, struct tl_activity *a)
+{
+    beat(p, a, "on its way");
+    tl_activity_fail(a,
+                     tl_activity_failure(a->arena, TL_STR_LIT("Broken"), TL_STR_LIT("no"), false));
+}
+
+static void a_failure_carries_details_that_it_may_overtake(void **state)
+{
+    (void)state;
+    struct env e;
+    struct plan p;
+    struct tl_rpc_request *beat, *req;
+    setup(&e, &p, beats_and_fails_at_once);
+    env_start(&e);
+    env_give_activity(&e, env_activity(&e, "act", 1, 10000));
+    env_expect(&e, TL_M_RecordActivityTaskHeartbeat, &beat);
+    TpWs__RespondActivityTaskFailedRequest *f =
+        env_expect(&e, TL_M_RespondActivityTaskFailed, &req);
+    assert_memory_equal(f->last_heartbeat_details->payloads[0]->data.data, "on its way", 10);
+    fake_reply_empty(req);
+    fake_refuse(beat, 5, "it has ended");
+    env_settle(&e);
+    env_end(&e);
+}
+
 static void count_call(void *ud)
 {
     ((struct plan *)ud)->cancel_calls++;
@@ -666,6 +692,10 @@ static void options_are_checked(void **state)
     o.nonsticky_to_sticky_poll_ratio = 0.5;
     o.max_concurrent_workflow_task_polls = 1;
     assert_int_equal(tl_worker_options_check(&o, &err), TL_EINVAL);
+    o.max_concurrent_workflow_task_polls = 0;
+    o.workflow_task_poller_behavior.maximum = 1;
+    assert_int_equal(tl_worker_options_check(&o, &err), TL_EINVAL);
+    assert_non_null(strstr(err.message, "workflow_task_poller_behavior.maximum"));
     o.max_cached_workflows = 0;
     assert_int_equal(tl_worker_options_check(&o, &err), TL_OK);
     o.use_worker_versioning = true;
@@ -718,6 +748,7 @@ int main(void)
         cmocka_unit_test(heartbeats_are_throttled),
         cmocka_unit_test(without_a_timeout_the_default_throttle_counts),
         cmocka_unit_test(a_failure_carries_details_that_were_held_back),
+        cmocka_unit_test(a_failure_carries_details_that_it_may_overtake),
         cmocka_unit_test(cancellation_comes_with_the_reply_of_a_heartbeat),
         cmocka_unit_test(an_activity_that_the_server_forgot_is_not_answered),
         cmocka_unit_test(a_lost_heartbeat_is_sent_again),
