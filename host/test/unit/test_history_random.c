@@ -30,6 +30,7 @@ struct walk {
     struct tl_activity_started tasks[TASKS_MAX]; /* activity tasks that workers hold */
     size_t task_n;
     size_t signals; /* accepted, each with its own request id */
+    size_t dropped; /* speculative tasks that left no trace */
     uint64_t next_id;
     bool polled;
 };
@@ -155,6 +156,111 @@ static TpCommand__Command *random_close(struct walk *w)
     }
 }
 
+/* --- updates --------------------------------------------------------------------------------- */
+
+static void do_update(struct walk *w)
+{
+    TpUpdate__Request request = TP_UPDATE__REQUEST__INIT;
+    TpUpdate__Meta meta = TP_UPDATE__META__INIT;
+    TpUpdate__Input input = TP_UPDATE__INPUT__INIT;
+    request.meta = &meta;
+    request.input = &input;
+    meta.update_id = (char *)(uintptr_t)name(w, "u", 40);
+    input.name = (char *)(uintptr_t) "add";
+    rig_end(&w->rig, tl_tx_update_admit(rig_begin(&w->rig), &request, &w->rig.err));
+}
+
+static void add_message(struct walk *w, TpWs__RespondWorkflowTaskCompletedRequest *req,
+                        struct tl_str id, const ProtobufCMessage *body, const char *what)
+{
+    struct tl_arena *a = &w->rig.arena;
+    TpProtocol__Message *m = TL_PB_NEW(a, TpProtocol__Message, tp_protocol__message);
+    struct tl_pb_list list = {req->messages, req->n_messages, req->n_messages};
+    struct tl_str bytes;
+    assert_int_equal(tl_pb_encode_arena(body, a, &bytes, NULL), TL_OK);
+    m->id = tl_arena_printf(a, "%.*s/%s", TL_STR_FMT(id), what);
+    m->protocol_instance_id = tl_pb_cstr(a, id);
+    m->body = TL_PB_NEW(a, Google__Protobuf__Any, google__protobuf__any);
+    m->body->type_url = tl_arena_printf(a, "x/%s", body->descriptor->name);
+    m->body->value = tl_pb_bytes_view(bytes);
+    assert_true(tl_pb_push(a, &list, m));
+    req->messages = list.items;
+    req->n_messages = list.n;
+    if (strcmp(what, "reject") == 0 || chance(w, 10)) { /* old workers send no command */
+        return;
+    }
+    TpCommand__Command *c = TL_PB_NEW(a, TpCommand__Command, tp_command__command);
+    c->command_type = (TpEnums__CommandType)COMMAND_TYPE_PROTOCOL_MESSAGE;
+    c->attributes_case = TP_COMMAND__COMMAND__ATTRIBUTES_PROTOCOL_MESSAGE_COMMAND_ATTRIBUTES;
+    c->protocol_message_command_attributes =
+        TL_PB_NEW(a, TpCommand__ProtocolMessageCommandAttributes,
+                  tp_command__protocol_message_command_attributes);
+    c->protocol_message_command_attributes->message_id = m->id;
+    rig_add_command(&w->rig, req, c);
+}
+
+static void respond(struct walk *w, TpWs__RespondWorkflowTaskCompletedRequest *req,
+                    struct tl_str id)
+{
+    TpUpdate__Response response = TP_UPDATE__RESPONSE__INIT;
+    TpUpdate__Outcome outcome = TP_UPDATE__OUTCOME__INIT;
+    TpUpdate__Meta meta = TP_UPDATE__META__INIT;
+    TpCommon__Payloads nothing = TP_COMMON__PAYLOADS__INIT;
+    outcome.value_case = TP_UPDATE__OUTCOME__VALUE_SUCCESS;
+    outcome.success = &nothing;
+    meta.update_id = tl_pb_cstr(&w->rig.arena, id);
+    response.meta = &meta;
+    response.outcome = &outcome;
+    add_message(w, req, id, &response.base, "complete");
+}
+
+/* Answers what came with the task, most of it, and completes some of what was accepted before. */
+static void answer_updates(struct walk *w, TpWs__RespondWorkflowTaskCompletedRequest *req)
+{
+    TpUpdate__Acceptance accept = TP_UPDATE__ACCEPTANCE__INIT;
+    TpUpdate__Rejection reject = TP_UPDATE__REJECTION__INIT;
+    TpFailure__Failure no = TP_FAILURE__FAILURE__INIT;
+    struct tl_rs_update u;
+    reject.failure = &no;
+    for (int i = 0; i < 40; i++) {
+        struct tl_str id = tl_str(tl_arena_printf(&w->rig.arena, "u%d", i));
+        if (chance(w, 40) && tl_rs_update_find(w->rig.rs, id, &u) &&
+            u.stage == UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED) {
+            respond(w, req, id);
+        }
+    }
+    for (size_t i = 0; i < w->rig.task.update_count; i++) {
+        struct tl_str id = w->rig.task.updates[i].id;
+        switch (below(w, 4)) {
+        case 0:
+            add_message(w, req, id, &reject.base, "reject");
+            break;
+        case 1:
+        case 2:
+            add_message(w, req, id, &accept.base, "accept");
+            if (chance(w, 50)) {
+                respond(w, req, id);
+            }
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void reject_updates(struct walk *w, TpWs__RespondWorkflowTaskCompletedRequest *req)
+{
+    TpUpdate__Rejection reject = TP_UPDATE__REJECTION__INIT;
+    req->n_commands = 0;
+    req->capabilities =
+        TL_PB_NEW(&w->rig.arena, TpWs__RespondWorkflowTaskCompletedRequest__Capabilities,
+                  tp_ws__respond_workflow_task_completed_request__capabilities);
+    req->capabilities->discard_speculative_workflow_task_with_events = chance(w, 70);
+    for (size_t i = 0; i < w->rig.task.update_count; i++) {
+        add_message(w, req, w->rig.task.updates[i].id, &reject.base, "reject");
+    }
+}
+
 static void keep_task(struct walk *w, const struct tl_activity_started *t)
 {
     if (w->task_n < TASKS_MAX) {
@@ -172,13 +278,19 @@ static void do_complete(struct walk *w)
     for (uint64_t i = below(w, 4); i > 0; i--) {
         rig_add_command(r, req, random_command(w));
     }
-    if (chance(w, 4)) {
+    bool only_rejects = chance(w, 25); /* a speculative task may then leave no trace */
+    if (only_rejects) {
+        reject_updates(w, req);
+    } else {
+        answer_updates(w, req);
+    }
+    if (!only_rejects && chance(w, 4)) {
         rig_add_command(r, req, random_close(w));
     }
     if (chance(w, 50)) {
         rig_stick(r, req);
     }
-    req->force_create_new_workflow_task = chance(w, 10);
+    req->force_create_new_workflow_task = !only_rejects && chance(w, 10);
     req->return_new_workflow_task = chance(w, 50);
     struct tl_tx *tx = rig_begin(r);
     tl_rc rc = tl_tx_wft_complete(tx, &r->task.ref, req, &r->completed, &r->err);
@@ -190,6 +302,7 @@ static void do_complete(struct walk *w)
             TL_OK);
     }
     rig_end(r, rc);
+    w->dropped += rc == TL_OK && r->completed.reset_history_event_id;
     for (size_t i = 0; rc == TL_OK && i < r->completed.eager_count; i++) {
         keep_task(w, &r->completed.eager[i]);
     }
@@ -293,7 +406,11 @@ static void do_time(struct walk *w)
 
 static void step(struct walk *w)
 {
-    switch (below(w, 12)) {
+    switch (below(w, 14)) {
+    case 12:
+    case 13:
+        do_update(w);
+        break;
     case 0:
     case 1:
         do_signal(w);
@@ -366,6 +483,10 @@ static bool check_event(struct walk *w, const TpHistory__HistoryEvent *e)
     case EVENT_TYPE_WORKFLOW_TASK_FAILED:
         return e->workflow_task_failed_event_attributes->started_event_id == id - 1 &&
                type_of(w, id - 1) == EVENT_TYPE_WORKFLOW_TASK_STARTED;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
+        return type_of(
+                   w, e->workflow_execution_update_completed_event_attributes->accepted_event_id) ==
+               EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED;
     case EVENT_TYPE_TIMER_FIRED:
         return type_of(w, e->timer_fired_event_attributes->started_event_id) ==
                EVENT_TYPE_TIMER_STARTED;
@@ -459,7 +580,7 @@ static void walk_close(struct walk *w)
 
 static void every_walk_recovers(void **state)
 {
-    size_t events = 0, closed = 0;
+    size_t events = 0, closed = 0, updates = 0, dropped = 0;
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct walk w;
@@ -480,12 +601,17 @@ static void every_walk_recovers(void **state)
             fail_msg("seed %llu: %zu signals accepted, %zu there", (unsigned long long)seed,
                      w.signals, count_signals(&w));
         }
+        for (int64_t id = 1; id <= (int64_t)rig_event_count(&w.rig); id++) {
+            updates += type_of(&w, id) == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED;
+        }
+        dropped += w.dropped;
         events += rig_event_count(&w.rig);
         closed += rig_info(&w.rig).closed;
         walk_close(&w);
     }
     /* The walks went somewhere. */
     assert_true(events > SEEDS * 40);
+    assert_true(updates > SEEDS && dropped > 10);
     assert_true(closed > SEEDS / 10 && closed < SEEDS);
 }
 
