@@ -1,9 +1,6 @@
-/* workflow signal, cancel, terminate, delete: one request each about one workflow. */
-#include <pwd.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
+/* workflow signal, cancel, terminate, delete: one request about one workflow, or a batch operation on
+ * all that a query finds. */
+#include "cli/batch.h"
 #include "cli/input.h"
 
 int tl_cmd_workflow_signal(struct tl_cli *cli);
@@ -11,18 +8,44 @@ int tl_cmd_workflow_cancel(struct tl_cli *cli);
 int tl_cmd_workflow_terminate(struct tl_cli *cli);
 int tl_cmd_workflow_delete(struct tl_cli *cli);
 
+/* Operations of a batch carry the identity themselves. */
+static char *identity(struct tl_cli_session *s)
+{
+    return tl_pb_cstr(&s->arena, tl_client_identity(s->client));
+}
+
+/* --- signal -------------------------------------------------------------------------------------- */
+
+static int signal_all(struct tl_cli_session *s, struct tl_cli_target *target,
+                      TpWs__SignalWorkflowExecutionRequest *r)
+{
+    TpBatch__BatchOperationSignal op = TP_BATCH__BATCH_OPERATION_SIGNAL__INIT;
+    op.signal = r->signal_name;
+    op.input = r->input;
+    op.header = r->header;
+    op.identity = identity(s);
+    target->request.operation_case =
+        TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_SIGNAL_OPERATION;
+    target->request.signal_operation = &op;
+    return tl_cli_batch_start(s, target);
+}
+
 static int run_signal(struct tl_cli_session *s)
 {
     TpWs__SignalWorkflowExecutionRequest r = TP_WS__SIGNAL_WORKFLOW_EXECUTION_REQUEST__INIT;
-    TpCommon__WorkflowExecution execution = tl_cli_execution(s);
+    struct tl_cli_target target;
     struct tl_client_error err;
     int code = tl_cli_input(s, "", &r.input);
     code = code ? code : tl_cli_headers(s, &r.header);
+    code = code ? code : tl_cli_target(s, 0, &target);
     if (code) {
         return code;
     }
-    r.workflow_execution = &execution;
     r.signal_name = tl_cli_field(s, "name");
+    if (target.batch) {
+        return signal_all(s, &target, &r);
+    }
+    r.workflow_execution = &target.execution;
     if (tl_cli_call(s, TL_M_SignalWorkflowExecution, &r, NULL, &err) != TL_OK) {
         return tl_cli_call_failed("failed signalling workflow", &err);
     }
@@ -35,13 +58,29 @@ int tl_cmd_workflow_signal(struct tl_cli *cli)
     return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_signal);
 }
 
+/* --- cancel -------------------------------------------------------------------------------------- */
+
+static int cancel_all(struct tl_cli_session *s, struct tl_cli_target *target)
+{
+    TpBatch__BatchOperationCancellation op = TP_BATCH__BATCH_OPERATION_CANCELLATION__INIT;
+    op.identity = identity(s);
+    target->request.operation_case =
+        TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_CANCELLATION_OPERATION;
+    target->request.cancellation_operation = &op;
+    return tl_cli_batch_start(s, target);
+}
+
 static int run_cancel(struct tl_cli_session *s)
 {
     TpWs__RequestCancelWorkflowExecutionRequest r =
         TP_WS__REQUEST_CANCEL_WORKFLOW_EXECUTION_REQUEST__INIT;
-    TpCommon__WorkflowExecution execution = tl_cli_execution(s);
+    struct tl_cli_target target;
     struct tl_client_error err;
-    r.workflow_execution = &execution;
+    int code = tl_cli_target(s, 0, &target);
+    if (code || target.batch) {
+        return code ? code : cancel_all(s, &target);
+    }
+    r.workflow_execution = &target.execution;
     if (tl_cli_call(s, TL_M_RequestCancelWorkflowExecution, &r, NULL, &err) != TL_OK) {
         return tl_cli_call_failed("failed to cancel workflow", &err);
     }
@@ -54,17 +93,29 @@ int tl_cmd_workflow_cancel(struct tl_cli *cli)
     return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_cancel);
 }
 
+/* --- terminate ----------------------------------------------------------------------------------- */
+
+static int terminate_all(struct tl_cli_session *s, struct tl_cli_target *target)
+{
+    TpBatch__BatchOperationTermination op = TP_BATCH__BATCH_OPERATION_TERMINATION__INIT;
+    op.identity = identity(s);
+    target->request.operation_case =
+        TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_TERMINATION_OPERATION;
+    target->request.termination_operation = &op;
+    return tl_cli_batch_start(s, target);
+}
+
 static int run_terminate(struct tl_cli_session *s)
 {
     TpWs__TerminateWorkflowExecutionRequest r = TP_WS__TERMINATE_WORKFLOW_EXECUTION_REQUEST__INIT;
-    TpCommon__WorkflowExecution execution = tl_cli_execution(s);
+    struct tl_cli_target target;
     struct tl_client_error err;
-    char reason[160];
-    const struct passwd *user = getpwuid(getuid());
-    snprintf(reason, sizeof reason, "Requested from CLI by %s",
-             user ? user->pw_name : "<unknown-user>");
-    r.workflow_execution = &execution;
-    r.reason = tl_cli_text(s->cli, "reason") ? tl_cli_field(s, "reason") : reason;
+    int code = tl_cli_target(s, TL_CLI_TARGET_REASON, &target);
+    if (code || target.batch) {
+        return code ? code : terminate_all(s, &target);
+    }
+    r.workflow_execution = &target.execution;
+    r.reason = tl_cli_reason(s);
     if (tl_cli_call(s, TL_M_TerminateWorkflowExecution, &r, NULL, &err) != TL_OK) {
         return tl_cli_call_failed("failed to terminate workflow", &err);
     }
@@ -77,40 +128,36 @@ int tl_cmd_workflow_terminate(struct tl_cli *cli)
     return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_terminate);
 }
 
-/* Whether the user says yes to the question, or said so before with --yes. */
-static bool confirmed(struct tl_cli_session *s, const char *question)
+/* --- delete -------------------------------------------------------------------------------------- */
+
+static int delete_all(struct tl_cli_session *s, struct tl_cli_target *target)
 {
-    char line[16] = "";
-    bool yes = tl_cli_flag(s->cli, "yes");
-    if (yes) {
-        tl_print_line(&s->print, "%s yes", question);
-        return true;
-    }
-    printf("%s ", question);
-    fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) {
-        return false;
-    }
-    line[strcspn(line, "\r\n")] = 0;
-    return strcasecmp(line, "y") == 0 || strcasecmp(line, "yes") == 0;
+    TpBatch__BatchOperationDeletion op = TP_BATCH__BATCH_OPERATION_DELETION__INIT;
+    op.identity = identity(s);
+    target->request.operation_case =
+        TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_DELETION_OPERATION;
+    target->request.deletion_operation = &op;
+    return tl_cli_batch_start(s, target);
 }
 
 static int run_delete(struct tl_cli_session *s)
 {
     TpWs__DeleteWorkflowExecutionRequest r = TP_WS__DELETE_WORKFLOW_EXECUTION_REQUEST__INIT;
-    TpCommon__WorkflowExecution execution = tl_cli_execution(s);
+    struct tl_cli_target target;
     struct tl_client_error err;
-    const char *run = execution.run_id;
-    if (s->print.mode != TL_PRINT_TEXT && !tl_cli_flag(s->cli, "yes")) {
-        return tl_cli_fail(1, "without text output there is no prompt: give --yes");
+    int code = tl_cli_target(s, TL_CLI_TARGET_YES, &target);
+    if (code || target.batch) {
+        return code ? code : delete_all(s, &target);
     }
-    const char *question =
-        tl_arena_printf(&s->arena, "Delete Workflow \"%s\"%s%s%s? y/N", execution.workflow_id,
-                        *run ? " with Run ID \"" : "", run, *run ? "\"" : "");
-    if (!question || !confirmed(s, question)) {
-        return tl_cli_fail(1, "user denied confirmation");
+    const char *run = target.execution.run_id;
+    const char *question = tl_arena_printf(&s->arena, "Delete Workflow \"%s\"%s%s%s? y/N",
+                                           target.execution.workflow_id,
+                                           *run ? " with Run ID \"" : "", run, *run ? "\"" : "");
+    code = tl_cli_confirm(s, question ? question : "Delete? y/N");
+    if (code) {
+        return code;
     }
-    r.workflow_execution = &execution;
+    r.workflow_execution = &target.execution;
     if (tl_cli_call(s, TL_M_DeleteWorkflowExecution, &r, NULL, &err) != TL_OK) {
         return tl_cli_call_failed("failed to delete workflow", &err);
     }

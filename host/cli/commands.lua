@@ -565,24 +565,10 @@ local commands = {
     },
   },
   {
-    path = "workflow cancel",
-    summary = "Ask a workflow to end",
-    handler = "workflow_cancel",
-    options = service(reference),
-  },
-  {
     path = "workflow count",
     summary = "Count workflows",
     handler = "workflow_count",
     options = service { query },
-  },
-  {
-    path = "workflow delete",
-    summary = "Delete a workflow with its history; one that runs is terminated first",
-    handler = "workflow_delete",
-    options = service(reference, {
-      { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
-    }),
   },
   {
     path = "workflow describe",
@@ -646,14 +632,6 @@ local commands = {
     options = service(starting, { fail_existing }),
   },
   {
-    path = "workflow terminate",
-    summary = "End a workflow at once",
-    handler = "workflow_terminate",
-    options = service(reference, {
-      { name = "reason", kind = "string", help = "Why (default: Requested from CLI by USER)" },
-    }),
-  },
-  {
     path = "workflow show",
     summary = "Show the history of a workflow: drawn as a timeline, or its events",
     handler = "workflow_show",
@@ -687,7 +665,7 @@ local parts = {
   reject = reject, with_address = with_address, join = join, printing = printing,
   logging = { no_log_level, log_format },
 }
-for _, name in ipairs { "commands_messages.lua", "commands_settings.lua" } do
+for _, name in ipairs { "commands_batch.lua", "commands_messages.lua", "commands_settings.lua" } do
   local more = dofile(folder .. name)(parts)
   table.move(more, 1, #more, #commands + 1, commands)
 end

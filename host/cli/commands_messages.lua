@@ -1,4 +1,4 @@
--- The commands that send a workflow a message: queries, signals, updates. commands.lua calls it with the
+-- The commands that send a workflow a message: queries, signals with start, updates. commands.lua calls it with the
 -- pieces that commands share.
 
 local update_id = { name = "update-id", kind = "string", help = "Id of the update (default: a random one)" }
@@ -46,20 +46,6 @@ return function(parts)
           kind = "string",
           required = true,
           help = "Name of the query (also: --type)",
-        },
-      }),
-    },
-    {
-      path = "workflow signal",
-      summary = "Send a signal to a workflow",
-      handler = "workflow_signal",
-      options = service(reference, headers, input "", {
-        {
-          name = "name",
-          alias = "type",
-          kind = "string",
-          required = true,
-          help = "Name of the signal (also: --type)",
         },
       }),
     },

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "server/api/api.h"
+#include "server/batch.h"
 
 #define GRPC_UNAVAILABLE 14
 
@@ -112,6 +113,9 @@ static void take_message(struct tl_server *s, struct tl_msg *m)
     case TL_MSG_KNOWN_IDS:
         tl_known_arrived(s, m);
         return;
+    case TL_MSG_BATCH_PAGE:
+        tl_batch_page_arrived(s, m);
+        return;
     case TL_MSG_WAKE:
         atomic_store(&s->wake_queued, false);
         return;
@@ -169,6 +173,7 @@ int64_t tl_engine_round(struct tl_server *s, struct tl_msg *messages)
     if (s->lost.count && tl_engine_mono(s) >= s->lost_retry_ns) {
         tl_recover_lost(s);
     }
+    int64_t batches_at = tl_batches_due(s);
     do {
         fire(s, &s->timers, tl_engine_now(s));
         fire(s, &s->waits, tl_engine_mono(s));
@@ -176,6 +181,7 @@ int64_t tl_engine_round(struct tl_server *s, struct tl_msg *messages)
     } while (tl_clock_skip(s, &recheck));
     int64_t at =
         least(least(tl_checkpoint_due(s), recheck), least(tl_run_cool(s), tl_retention_due(s)));
+    at = least(at, batches_at);
     tl_commit_submit(s);
     tl_server_metrics_round(s);
     at = s->lost.count ? least(at, s->lost_retry_ns) : at;

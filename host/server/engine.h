@@ -36,6 +36,7 @@ enum tl_engine_msg {
     TL_MSG_CANCEL,
     TL_MSG_COMMITTED,
     TL_MSG_KNOWN_IDS,
+    TL_MSG_BATCH_PAGE,
     TL_MSG_WAKE
 };
 
@@ -267,7 +268,10 @@ struct tl_server {
     struct tl_list woken;        /* struct tl_parked to be handled again */
     struct tl_list after_commit; /* struct tl_parked to be woken when the open commit is durable */
     struct tl_map erased;        /* run number -> commit that deletes it, until that is durable */
-    struct tl_map queries;       /* id -> struct tl_parked */
+    struct tl_list batches;      /* struct tl_batch_job, oldest first */
+    uint64_t batches_next, batch_tickets;
+    size_t batches_running;
+    struct tl_map queries; /* id -> struct tl_parked */
     uint64_t query_ids;
     struct tl_undo *undos; /* deliveries to be taken back in this round */
     bool poisoned;         /* the open commit must be refused */

@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/batch.h"
 #include "server/engine.h"
 
 #define RECORD_BYTES_MAX ((size_t)1 << 30)
@@ -276,6 +277,9 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
         rc = walk_all(&w, err);
     }
     if (rc == TL_OK) {
+        rc = tl_batches_load(s, err);
+    }
+    if (rc == TL_OK) {
         TL_MAP_EACH (e, &s->runs) {
             revive(s, e->value);
         }
@@ -291,6 +295,9 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
 static tl_rc read_again(struct tl_server *s, struct walk *w, struct tl_error *err)
 {
     tl_rc rc = tl_namespaces_reload(s, err);
+    if (rc == TL_OK) {
+        rc = tl_batches_load(s, err);
+    }
     TL_MAP_EACH (e, w->only) {
         struct tl_run_row row;
         if (rc != TL_OK) {

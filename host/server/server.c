@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/batch.h"
 #include "server/engine.h"
 
 #define GRPC_UNAVAILABLE 14
@@ -119,6 +120,8 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_list_init(&s->warm);
     tl_list_init(&s->cross);
     tl_list_init(&s->woken);
+    tl_list_init(&s->batches);
+    s->batches_next = 1;
     tl_matcher_init(&s->matcher, poll_alive, s, o->sticky_absent_ns);
     tl_known_init(&s->known, false);
     /* An answer to a query of an earlier process must not fit a query of this one. */
@@ -316,6 +319,8 @@ static void refuse_messages(struct tl_server *s)
             tl_rpc_request_release(TL_CONTAINER(m, struct tl_rpc_request, cancel_msg));
         } else if (m->kind == TL_MSG_KNOWN_IDS) {
             tl_known_arrived(s, m);
+        } else if (m->kind == TL_MSG_BATCH_PAGE) {
+            tl_batch_page_arrived(s, m);
         }
     }
     for (struct tl_msg *m = tl_inbox_take_all(&s->reader_inbox, 0), *next; m; m = next) {
@@ -333,6 +338,7 @@ static void server_free(struct tl_server *s)
         tl_run_drop(s, tl_map_first(&s->runs)->value, false);
     }
     tl_cross_clear(s);
+    tl_batches_free(s);
     tl_commit_deinit(s);
     tl_matcher_deinit(&s->matcher);
     tl_known_deinit(&s->known);

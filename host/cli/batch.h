@@ -1,0 +1,27 @@
+/* Commands that are about one workflow (--workflow-id) or about all that a query finds (--query, as a
+ * batch operation of the service). */
+#pragma once
+
+#include "cli/connect.h"
+
+struct tl_cli_target {
+    bool batch;
+    TpCommon__WorkflowExecution execution;    /* when it is one workflow */
+    TpWs__StartBatchOperationRequest request; /* when it is a batch; without its operation */
+};
+
+/* What may stand beside --workflow-id. */
+enum { TL_CLI_TARGET_REASON = 1, TL_CLI_TARGET_YES = 2 };
+
+/* Reads --workflow-id, --run-id, --query, --reason, --yes and --rps; for a batch counts the workflows
+ * and asks the user. Strings in the arena, or borrowed from argv. Returns 0, or an exit code after
+ * the error was printed. */
+int tl_cli_target(struct tl_cli_session *s, unsigned allowed, struct tl_cli_target *out);
+/* Starts the batch, tells its job ID, and on a database file waits for its end: it has no other
+ * server. Returns an exit code. */
+int tl_cli_batch_start(struct tl_cli_session *s, struct tl_cli_target *target);
+/* --reason, or who asked. In the arena. */
+char *tl_cli_reason(struct tl_cli_session *s);
+/* Asks; --yes is an answer, and without text output the only one. Returns 0 for yes, or an exit code
+ * after the error was printed. */
+int tl_cli_confirm(struct tl_cli_session *s, const char *question);

@@ -1,0 +1,91 @@
+-- The commands on one workflow or on all that a query finds, and those on batch operations. commands.lua
+-- calls it with the pieces that commands share.
+
+--- One workflow, or all that a query finds.
+local target = {
+  {
+    name = "workflow-id",
+    short = "w",
+    kind = "string",
+    help = "Id of the workflow; this or --query is required",
+  },
+  { name = "run-id", short = "r", kind = "string", help = "Run of the workflow; not with --query" },
+  {
+    name = "query",
+    short = "q",
+    kind = "string",
+    help = "Filter, as in a SQL WHERE clause: a batch operation on all workflows it finds",
+  },
+  { name = "reason", kind = "string", help = "Why (default: Requested from CLI by USER)" },
+  { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
+  { name = "rps", kind = "string", help = "Operations a second at most; only with --query" },
+}
+local job_id = {
+  name = "job-id",
+  kind = "string",
+  required = true,
+  help = "Id of the batch operation, as the command that started it told",
+}
+
+---@param parts table
+---@return cli.Command[]
+return function(parts)
+  local service, headers, input = parts.service, parts.headers, parts.input
+  return {
+    {
+      path = "batch describe",
+      summary = "Show the progress of a batch operation",
+      handler = "batch_describe",
+      options = service { job_id },
+    },
+    {
+      path = "batch list",
+      summary = "List batch operations, newest first",
+      handler = "batch_list",
+      options = service {
+        { name = "limit", kind = "integer", default = "0", help = "Jobs at most; 0 is all" },
+      },
+    },
+    {
+      path = "batch terminate",
+      summary = "Stop a batch operation where it is",
+      handler = "batch_terminate",
+      options = service {
+        job_id,
+        { name = "reason", kind = "string", required = true, help = "Why" },
+      },
+    },
+    {
+      path = "workflow cancel",
+      summary = "Ask a workflow, or all that a query finds, to end",
+      handler = "workflow_cancel",
+      options = service(target),
+    },
+    {
+      path = "workflow delete",
+      summary = "Delete workflows with their histories; one that runs is terminated first",
+      handler = "workflow_delete",
+      options = service(target),
+    },
+    {
+      path = "workflow signal",
+      summary = "Send a signal to a workflow, or to all that a query finds",
+      handler = "workflow_signal",
+      options = service(target, headers, input "", {
+        {
+          name = "name",
+          alias = "type",
+          kind = "string",
+          required = true,
+          help = "Name of the signal (also: --type)",
+        },
+      }),
+    },
+    {
+      path = "workflow terminate",
+      summary = "End a workflow, or all that a query finds, at once",
+      handler = "workflow_terminate",
+      options = service(target),
+    },
+  }
+end

@@ -1,0 +1,148 @@
+/* What a batch operation does to one run. See batch.h. Thread: engine. */
+#include "base/log.h"
+#include "server/batch.h"
+
+typedef TpWs__StartBatchOperationRequest request;
+
+int tl_batch_type(const request *req)
+{
+    switch (req->operation_case) {
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_TERMINATION_OPERATION:
+        return BATCH_OPERATION_TYPE_TERMINATE;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_SIGNAL_OPERATION:
+        return BATCH_OPERATION_TYPE_SIGNAL;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_CANCELLATION_OPERATION:
+        return BATCH_OPERATION_TYPE_CANCEL;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_DELETION_OPERATION:
+        return BATCH_OPERATION_TYPE_DELETE;
+    default:
+        return 0;
+    }
+}
+
+bool tl_batch_wants_open(int type)
+{
+    return type == BATCH_OPERATION_TYPE_TERMINATE || type == BATCH_OPERATION_TYPE_SIGNAL ||
+           type == BATCH_OPERATION_TYPE_CANCEL;
+}
+
+static const char *or_else(const char *text, const char *otherwise)
+{
+    return text && *text ? text : otherwise;
+}
+
+static tl_rc signal_run(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    const TpBatch__BatchOperationSignal *op = req->signal_operation;
+    /* The job's id: a run that is named twice gets the signal once. */
+    struct tl_signal signal = {.name = op->signal,
+                               .input = op->input,
+                               .header = op->header,
+                               .identity = op->identity,
+                               .request_id = req->job_id};
+    return tl_tx_signal(tx, &signal, err);
+}
+
+static tl_rc cancel_run(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    TpWs__RequestCancelWorkflowExecutionRequest cancel =
+        TP_WS__REQUEST_CANCEL_WORKFLOW_EXECUTION_REQUEST__INIT;
+    cancel.reason = req->reason;
+    cancel.identity = req->cancellation_operation->identity;
+    cancel.request_id = req->job_id;
+    return tl_tx_request_cancel(tx, &cancel, err);
+}
+
+static tl_rc terminate_run(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    const TpBatch__BatchOperationTermination *op = req->termination_operation;
+    return tl_tx_terminate(tx, req->reason, op->details, or_else(op->identity, "frontend-service"),
+                           NULL, 0, err);
+}
+
+/* One transaction with the operation that `operate` is. */
+static tl_rc transact(struct tl_server *s, struct tl_exec *e,
+                      tl_rc (*operate)(struct tl_tx *, const request *, struct tl_error *),
+                      const request *req, struct tl_error *err)
+{
+    struct tl_tx tx;
+    struct tl_error end;
+    tl_arena_reset(&s->arena);
+    tl_run_begin(s, e, &tx, &s->arena);
+    tl_rc rc = operate(&tx, req, err);
+    if (tl_run_end(s, e, &tx, &end) != TL_OK) {
+        *err = end;
+        return end.code;
+    }
+    return rc;
+}
+
+static tl_rc end_before_deletion(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    (void)req;
+    return tl_tx_terminate(tx, "Delete workflow execution", NULL, "history-service", NULL, 0, err);
+}
+
+/* A running one is terminated first; it goes when all it wrote is durable. */
+static enum tl_batch_outcome delete_run(struct tl_server *s, struct tl_exec *e, const request *req,
+                                        bool ahead, struct tl_error *err)
+{
+    if (!e->closed && transact(s, e, end_before_deletion, req, err) != TL_OK) {
+        return TL_BATCH_FAILED;
+    }
+    if (ahead || e->seq > s->durable_seq) {
+        return TL_BATCH_WAIT;
+    }
+    return tl_run_erase(s, e, err) == TL_OK ? TL_BATCH_DONE : TL_BATCH_FAILED;
+}
+
+static struct tl_exec *find(struct tl_server *s, const struct tl_batch_job *job,
+                            const struct tl_batch_item *item, struct tl_error *err)
+{
+    TpCommon__WorkflowExecution x = TP_COMMON__WORKFLOW_EXECUTION__INIT;
+    const request *req = job->req;
+    if (*req->visibility_query) {
+        return tl_run_by_number(s, item->number, err);
+    }
+    if (req->n_target_executions) {
+        x.workflow_id = req->target_executions[item->number]->business_id;
+        x.run_id = req->target_executions[item->number]->run_id;
+        return tl_run_find(s, job->ns, &x, err);
+    }
+    return tl_run_find(s, job->ns, req->executions[item->number], err);
+}
+
+enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_job *job,
+                                     const struct tl_batch_item *item, bool ahead)
+{
+    struct tl_error err = {0};
+    tl_rc rc = TL_OK;
+    struct tl_exec *e = find(s, job, item, &err);
+    enum tl_batch_outcome out = TL_BATCH_DONE;
+    if (!e) {
+        rc = err.code;
+    } else {
+        switch (tl_batch_type(job->req)) {
+        case BATCH_OPERATION_TYPE_TERMINATE:
+            rc = transact(s, e, terminate_run, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_SIGNAL:
+            rc = transact(s, e, signal_run, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_CANCEL:
+            rc = transact(s, e, cancel_run, job->req, &err);
+            break;
+        default:
+            out = delete_run(s, e, job->req, ahead, &err);
+            break;
+        }
+    }
+    if (rc != TL_OK && rc != TL_ENOTFOUND) {
+        out = TL_BATCH_FAILED;
+    }
+    if (out == TL_BATCH_FAILED) {
+        TL_LOG(TL_LOG_WARN, "server.batch_item_failed", TL_C("job", job->req->job_id),
+               TL_C("cause", err.message));
+    }
+    return out;
+}
