@@ -70,6 +70,20 @@ function helper.run(command)
   return code, output, text
 end
 
+--- Text as base64.
+function helper.base64(text)
+  local digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+  return (text:gsub("..?.?", function(part)
+    local a, b, c = part:byte(1, 3)
+    local n, out = (a << 16) | ((b or 0) << 8) | (c or 0), ""
+    for i = 0, 3 do
+      local digit = (n >> (18 - 6 * i)) & 63
+      out = out .. (i <= #part and digits:sub(digit + 1, digit + 1) or "=")
+    end
+    return out
+  end))
+end
+
 --- A file with this content, removed when the spec ends.
 function helper.file(content)
   local name = os.tmpname()

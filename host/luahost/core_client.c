@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 
 #include "base/mem.h"
+#include "luahost/coding.h"
 #include "luahost/core_arena.h"
 #include "luahost/host.h"
 #include "luahost/pb_lua.h"
@@ -139,6 +140,31 @@ static struct tl_host_connection *push_connection(lua_State *L)
     return c;
 }
 
+static void close_connection(struct tl_host_connection *c)
+{
+    tl_client_free(c->client);
+    if (c->channel && c->channel != c->transport) {
+        tl_channel_close(c->channel);
+    }
+    if (c->transport) {
+        tl_channel_close(c->transport);
+    }
+    tl_host_server_release(c->server);
+    memset(c, 0, sizeof *c);
+}
+
+/* [-0, +0, v] The transport is open: puts the codecs of the table at `coding` (or none) above it. */
+static void wrap_channel(lua_State *L, struct tl_host_connection *c, int coding)
+{
+    struct tl_error err;
+    struct tl_channel *coded;
+    if (tl_host_coding_open(L, coding, c->transport, &coded, &err) != TL_OK) {
+        close_connection(c);
+        luaL_error(L, "temporal.connect: data_converter: %s", err.message);
+    }
+    c->channel = coded ? coded : c->transport;
+}
+
 static void make_client(lua_State *L, struct tl_host_connection *c, const char *ns,
                         const char *identity, const struct tl_client_retry *retry)
 {
@@ -154,15 +180,17 @@ static void make_client(lua_State *L, struct tl_host_connection *c, const char *
     c->client = tl_client_new(&config);
 }
 
-/* [-0, +1, v] core.connect(server, namespace, identity) */
+/* [-0, +1, v] core.connect(server, namespace, identity, coding) */
 static int connect(lua_State *L)
 {
     struct tl_host_server *server = tl_host_check_server(L, 1);
     const char *ns = luaL_checkstring(L, 2), *identity = luaL_checkstring(L, 3);
+    lua_settop(L, 4);
     struct tl_host_connection *c = push_connection(L);
     server->holds++;
     c->server = server;
-    c->channel = tl_local_channel_open(tl_server_service(server->server));
+    c->transport = tl_local_channel_open(tl_server_service(server->server));
+    wrap_channel(L, c, 4);
     make_client(L, c, ns, identity, NULL);
     return 1;
 }
@@ -216,7 +244,7 @@ static struct tl_client_retry retry_fields(lua_State *L)
 
 /* [-0, +1, v] core.connect_address{ address, namespace, identity, authority, api_key, metadata, tls,
  * client_cert[_path], client_private_key[_path], server_root_ca_cert[_path], domain,
- * disable_host_verification, keepalive_ms, keepalive_timeout_ms, retry_... } */
+ * disable_host_verification, keepalive_ms, keepalive_timeout_ms, retry_... }, coding */
 static int connect_address(lua_State *L)
 {
     struct tl_grpc_header metadata[TEXTS_MAX];
@@ -244,11 +272,13 @@ static int connect_address(lua_State *L)
         o.metadata_count = header_list(L, metadata);
     }
     lua_pop(L, 1);
+    lua_settop(L, 2);
     struct tl_host_connection *c = push_connection(L);
-    if (tl_grpc_channel_open(&c->channel, &o, &err) != TL_OK) {
-        c->channel = NULL;
+    if (tl_grpc_channel_open(&c->transport, &o, &err) != TL_OK) {
+        c->transport = NULL;
         return luaL_error(L, "temporal.connect: %s", err.message);
     }
+    wrap_channel(L, c, 2);
     make_client(L, c, o.namespace_name, text_field(L, "identity"), &retry);
     return 1;
 }
@@ -257,7 +287,7 @@ static struct tl_channel *check_remote(lua_State *L)
 {
     struct tl_host_connection *c = tl_host_check_connection(L, 1);
     luaL_argcheck(L, !c->server, 1, "a connection to a server elsewhere expected");
-    return c->channel;
+    return c->transport;
 }
 
 /* [-0, +0, v] core.set_api_key(connection, api_key or nil) */
@@ -288,12 +318,7 @@ static int set_metadata(lua_State *L)
 static int disconnect(lua_State *L)
 {
     struct tl_host_connection *c = luaL_checkudata(L, 1, CONNECTION_TYPE);
-    if (c->channel) {
-        tl_client_free(c->client);
-        tl_channel_close(c->channel);
-        tl_host_server_release(c->server);
-        memset(c, 0, sizeof *c);
-    }
+    close_connection(c);
     return 0;
 }
 

@@ -69,7 +69,8 @@ __attribute__((visibility("default"))) int luaopen_temporal_core(lua_State *L);
 /* A connection userdata at `index`; raises when it is closed or something else. */
 struct tl_host_connection {
     struct tl_host_server *server; /* retained; NULL: a server elsewhere */
-    struct tl_channel *channel;
+    struct tl_channel *transport;
+    struct tl_channel *channel; /* with payload codecs; the transport itself without */
     struct tl_client *client;
 };
 struct tl_host_connection *tl_host_check_connection(lua_State *L, int index);

@@ -4,6 +4,7 @@
 --- while it waits. Errors are raised as tables (see temporal.failure).
 local core = require "temporal.core"
 local connection = require "temporal.internal.connection"
+local converter = require "temporal.converter"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
@@ -490,6 +491,7 @@ local connect_spec = {
   sqlite_pragmas = table_kind,
   search_attributes = table_kind,
   server = any,
+  data_converter = any,
 }
 for name, row in pairs(connection.spec) do
   connect_spec[name] = row
@@ -517,6 +519,7 @@ end
 ---@field sqlite_pragmas? string[]
 ---@field search_attributes? table<string, temporal.SearchAttributeType> registered by the embedded server: name = type
 ---@field server? any
+---@field data_converter? temporal.DataConverter
 
 local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "search_attributes", "server" }
 
@@ -553,7 +556,7 @@ end
 
 local function connect_address(address, o)
   local self = setmetatable({
-    connection = core.connect_address(connection.fields(address, o, 3)),
+    connection = core.connect_address(connection.fields(address, o, 3), o.data_converter),
     namespace = o.namespace,
     identity = o.identity,
     address = address,
@@ -596,6 +599,7 @@ function client.connect(opts)
   local address = find_address(o)
   o.namespace = o.namespace or connection.environment "TEMPORAL_NAMESPACE" or "default"
   o.identity = o.identity or core.identity()
+  o.data_converter = converter.check("temporal.connect", o.data_converter, 2)
   if address then
     return connect_address(address, o)
   end
@@ -604,7 +608,7 @@ function client.connect(opts)
   return setmetatable({
     own_server = not o.server and server or nil,
     embedded = server,
-    connection = core.connect(server, o.namespace, o.identity),
+    connection = core.connect(server, o.namespace, o.identity, o.data_converter),
     namespace = o.namespace,
     identity = o.identity,
   }, Client)

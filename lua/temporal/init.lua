@@ -2,6 +2,7 @@
 --- inside a workflow the same names exist with the sandbox's own implementation.
 local core = require "temporal.core"
 local client = require "temporal.client"
+local converter = require "temporal.converter"
 local search_attributes = require "temporal.internal.search_attributes"
 local worker = require "temporal.worker"
 
@@ -17,6 +18,10 @@ local temporal = {
   --- A search attribute's value with its type.
   search_attribute = search_attributes.typed,
   connect = client.connect,
+  --- What happens to values between the program and the service.
+  data_converter = converter.data_converter,
+  --- The built-in payload codecs.
+  codec = converter.codec,
   worker = worker.new,
   version = core.version,
 }

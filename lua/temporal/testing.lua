@@ -24,6 +24,7 @@ local env_spec = {
   namespace = { kind = "string" },
   db_filename = { kind = "string" },
   search_attributes = { kind = "table" },
+  data_converter = { kind = "any" },
   worker = { kind = "table" },
   replay = { kind = "boolean" },
 }
@@ -60,7 +61,9 @@ function testing.environment(given)
     handles = {},
     replay = o.replay ~= false,
     task_queue = o.task_queue or "test",
-    client = client.connect { server = server, namespace = o.namespace or "default" },
+    client = client.connect {
+      server = server, namespace = o.namespace or "default", data_converter = o.data_converter,
+    },
   }, Environment)
   self.client.testing = self
   local worker_options = { task_queue = self.task_queue, client = self.client,

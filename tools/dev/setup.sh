@@ -4,7 +4,7 @@
 readonly build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config dpkg-dev
     libgrpc-dev libstdc++-12-dev libmicrohttpd-dev
-    lua5.4 liblua5.4-dev libuv1-dev libsqlite3-dev libmbedtls-dev libmpfr-dev libgmp-dev
+    lua5.4 liblua5.4-dev libuv1-dev libsqlite3-dev libmbedtls-dev zlib1g-dev libmpfr-dev libgmp-dev
     libyaml-dev
     protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotobuf-c-dev
 )

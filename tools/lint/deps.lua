@@ -15,13 +15,15 @@ local allowed = {
     ["rpc"] = { "base", "proto" },
     ["store"] = { "base" },
     ["client"] = { "base", "proto", "rpc" },
+    ["codec"] = { "base", "proto", "rpc", "crypto" },
     ["http"] = { "base", "proto", "rpc", "client" },
     ["worker"] = { "base", "io", "proto", "core", "luart", "client", "rpc", "crypto", "include" },
     ["server"] = { "base", "proto", "store", "rpc" },
     ["server/history"] = { "base", "proto" },
     ["server/matching"] = { "base", "proto" },
     ["luahost"] = {
-        "base", "io", "proto", "config", "core", "luart", "rpc", "client", "worker", "server", "include",
+        "base", "io", "proto", "config", "core", "luart", "rpc", "client", "codec", "worker", "server",
+        "include",
     },
     ["embed"] = { "base", "proto", "rpc", "luart", "client", "worker", "server", "include" },
     ["cli"] = {
@@ -29,8 +31,8 @@ local allowed = {
         "server", "http", "luahost", "include",
     },
     ["test"] = {
-        "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "store", "client", "worker",
-        "server", "http", "luahost", "cli", "embed", "include",
+        "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "store", "client", "codec",
+        "worker", "server", "http", "luahost", "cli", "embed", "include",
     },
     ["include"] = {}, -- the public header: for those that run native activities
     ["main.c"] = { "base", "cli" },
@@ -42,6 +44,7 @@ local libraries = {
     { "^uv%.h$", { "io", "test" } },
     { "^sqlite3%.h$", { "store", "test" } },
     { "^mbedtls/", { "crypto" } },
+    { "^zlib%.h$", { "codec", "test" } },
     { "^grpc/", { "rpc/grpc" } },
     { "^microhttpd%.h$", { "http" } },
     { "^mpfr%.h$", { "luart/vm" } },

@@ -1,0 +1,60 @@
+/* Payload codecs: bytes to bytes, after the data converter made a payload of a value and before the
+ * service sees it; and the reverse. A chain applies its codecs last to first when it encodes and
+ * first to last when it decodes, as other SDKs do.
+ *
+ * Ownership: a codec belongs to its chain, a chain to who made it (tl_codec_chain_deinit).
+ * Thread: one at a time per codec. */
+#pragma once
+
+#include "proto/payload_walk.h"
+
+#define TL_CODECS_MAX 16
+
+enum tl_codec_way { TL_CODEC_ENCODE, TL_CODEC_DECODE };
+
+struct tl_codec;
+struct tl_codec_ops {
+    const char *name; /* for messages: "aes_gcm" */
+    /* Replaces payloads of the span; new ones live in the arena. Payloads that are not of this codec
+     * pass a decode as they are. May wait. */
+    tl_rc (*apply)(struct tl_codec *c, enum tl_codec_way way, struct tl_payload_span *span,
+                   struct tl_arena *arena, struct tl_error *err);
+    void (*free)(struct tl_codec *c);
+};
+
+/* Every codec begins with this header. */
+struct tl_codec {
+    const struct tl_codec_ops *ops;
+};
+
+struct tl_codec_chain {
+    struct tl_codec *items[TL_CODECS_MAX]; /* owned */
+    size_t n;
+};
+
+/* False when the chain is full; the codec is freed then. Takes the codec over. */
+bool tl_codec_chain_add(struct tl_codec_chain *chain, struct tl_codec *codec);
+void tl_codec_chain_deinit(struct tl_codec_chain *chain);
+/* Errors: those of the codecs, with the codec's name in front. */
+tl_rc tl_codec_chain_apply(struct tl_codec_chain *chain, enum tl_codec_way way,
+                           struct tl_payload_span *span, struct tl_arena *arena,
+                           struct tl_error *err) TL_MUST_USE;
+
+/* --- built-in codecs --------------------------------------------------------------------------- */
+
+struct tl_codec_key {
+    struct tl_str id, key; /* key: 16, 24 or 32 bytes */
+};
+/* AES-GCM. Encodes with the key named `active`, decodes with whichever key a payload names. The
+ * layout is that of the encryption samples of other SDKs: encoding "binary/encrypted", the key's id
+ * under "encryption-key-id", data = nonce, ciphertext and tag of the encoded payload.
+ * Copies the keys and wipes them when freed. Errors: TL_EINVAL (no keys, a key's size, an active id
+ * that no key has). */
+tl_rc tl_codec_aes_gcm(struct tl_codec **out, const struct tl_codec_key *keys, size_t n,
+                       struct tl_str active, struct tl_error *err) TL_MUST_USE;
+
+/* zlib (RFC 1950), encoding "binary/zlib", data = the compressed encoded payload. Leaves payloads
+ * alone that are smaller than min_bytes or would not shrink. level: 1..9. What inflates to more than
+ * the limit of a request is refused. */
+tl_rc tl_codec_zlib(struct tl_codec **out, int level, size_t min_bytes,
+                    struct tl_error *err) TL_MUST_USE;

@@ -1,0 +1,125 @@
+/* From the table of a data converter to a coding channel. See coding.h. The table was checked by
+ * lua/temporal/converter.lua; what is missing here is that file's mistake and raises. */
+#include "luahost/coding.h"
+
+#include <lauxlib.h>
+
+#include "codec/channel.h"
+#include "luahost/coding_lua.h"
+#include "luahost/host.h"
+
+#define KEYS_MAX 64
+
+static const char *field_text(lua_State *L, int index, const char *name, size_t *n)
+{
+    lua_getfield(L, index, name);
+    const char *text = luaL_checklstring(L, -1, n);
+    lua_pop(L, 1);
+    return text; /* the table holds it */
+}
+
+static lua_Integer field_integer(lua_State *L, int index, const char *name)
+{
+    lua_getfield(L, index, name);
+    lua_Integer n = luaL_checkinteger(L, -1);
+    lua_pop(L, 1);
+    return n;
+}
+
+static tl_rc make_aes(lua_State *L, int index, struct tl_codec **out, struct tl_error *err)
+{
+    struct tl_codec_key keys[KEYS_MAX];
+    size_t n = 0, active_n;
+    const char *active = field_text(L, index, "active", &active_n);
+    lua_getfield(L, index, "keys");
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        if (n == KEYS_MAX) {
+            return tl_error_set(err, TL_EINVAL, "at most %d keys", KEYS_MAX);
+        }
+        struct tl_codec_key *k = &keys[n++];
+        k->id.p = lua_tolstring(L, -2, &k->id.n);
+        k->key.p = lua_tolstring(L, -1, &k->key.n);
+    }
+    lua_pop(L, 1);
+    return tl_codec_aes_gcm(out, keys, n, tl_str_n(active, active_n), err);
+}
+
+static const char *package_text(lua_State *L, const char *field)
+{
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, field);
+    const char *text = lua_tostring(L, -1);
+    lua_pop(L, 2);
+    return text; /* package holds it */
+}
+
+/* The codec that the table on top describes. */
+static tl_rc make_codec(lua_State *L, struct tl_codec **out, struct tl_error *err)
+{
+    size_t n;
+    int index = lua_gettop(L);
+    struct tl_str kind = tl_str(field_text(L, index, "kind", &n));
+    if (tl_str_eqc(kind, "aes_gcm")) {
+        return make_aes(L, index, out, err);
+    }
+    if (tl_str_eqc(kind, "zlib")) {
+        return tl_codec_zlib(out, (int)field_integer(L, index, "level"),
+                             (size_t)field_integer(L, index, "min_size"), err);
+    }
+    return tl_codec_lua(out, field_text(L, index, "module", &n), package_text(L, "path"),
+                        package_text(L, "cpath"), err);
+}
+
+/* The list of codecs on top. */
+static tl_rc make_chain(lua_State *L, struct tl_codec_chain *chain, struct tl_error *err)
+{
+    size_t n = (size_t)lua_rawlen(L, -1);
+    for (size_t i = 0; i < n; i++) {
+        struct tl_codec *codec;
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        tl_rc rc = make_codec(L, &codec, err);
+        lua_pop(L, 1);
+        if (rc != TL_OK) {
+            return tl_error_wrap(err, rc, "payload_codecs[%zu]", i + 1);
+        }
+        if (!tl_codec_chain_add(chain, codec)) {
+            return tl_error_set(err, TL_EINVAL, "payload_codecs: at most %d", TL_CODECS_MAX);
+        }
+    }
+    return TL_OK;
+}
+
+tl_rc tl_host_coding_open(lua_State *L, int index, struct tl_channel *inner,
+                          struct tl_channel **out, struct tl_error *err)
+{
+    static const char *const headers[] = {"no_codec", "codec", "workflow_only_codec", NULL};
+    struct tl_codec_chain chains[TL_CODING_THREADS_MAX] = {0};
+    *out = NULL;
+    if (lua_isnoneornil(L, index)) {
+        return TL_OK;
+    }
+    size_t n;
+    int top = lua_gettop(L);
+    struct tl_coding_options o = {.chains = chains,
+                                  .thread_count = (size_t)field_integer(L, index, "threads")};
+    luaL_argcheck(L, o.thread_count >= 1 && o.thread_count <= TL_CODING_THREADS_MAX, index,
+                  "threads of a data converter are 1 to 64");
+    lua_getfield(L, index, "encode_common_attributes");
+    o.encode_common_attributes = lua_toboolean(L, -1);
+    lua_pushstring(L, field_text(L, index, "headers", &n));
+    o.headers = (enum tl_header_codec)luaL_checkoption(L, -1, NULL, headers);
+    lua_getfield(L, index, "codecs");
+    tl_rc rc = TL_OK;
+    for (size_t i = 0; i < o.thread_count && rc == TL_OK; i++) {
+        rc = make_chain(L, &chains[i], err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_coding_channel_open(out, inner, &o, err);
+    } else {
+        for (size_t i = 0; i < o.thread_count; i++) {
+            tl_codec_chain_deinit(&chains[i]);
+        }
+    }
+    lua_settop(L, top);
+    return rc;
+}
