@@ -43,6 +43,15 @@ static const struct {
     {&tp_errdetails__multi_operation_execution_failure__descriptor, TL_CE_MULTI_OPERATION},
 };
 
+/* A message without text is told by its code. */
+static void set_message(struct tl_client_error *err, tl_rc code, struct tl_str text)
+{
+    tl_error_set(&err->error, code, "%.*s", TL_STR_FMT(text));
+    if (!err->error.message[0]) {
+        tl_error_set(&err->error, code, "%s", tl_rc_text(code));
+    }
+}
+
 static const ProtobufCMessageDescriptor *find_any(const Google__Protobuf__Any *any)
 {
     struct tl_str url = tl_str(any->type_url);
@@ -66,8 +75,7 @@ static void read_multi(const TpErrdetails__MultiOperationExecutionFailure *m,
         const TpErrdetails__MultiOperationExecutionFailure__OperationStatus *s = m->statuses[i];
         if (s->code != 0 && s->code != 10) {
             err->grpc_status = s->code;
-            err->error.code = tl_rc_from_grpc_status(s->code);
-            tl_error_set(&err->error, err->error.code, "%s", s->message);
+            set_message(err, tl_rc_from_grpc_status(s->code), tl_str(s->message));
             for (size_t j = 0; j < s->n_details; j++) {
                 read_detail(s->details[j], arena, err);
             }
@@ -84,16 +92,17 @@ static void read_detail(const Google__Protobuf__Any *any, struct tl_arena *arena
     if (!desc || tl_pb_decode(desc, tl_pb_str(any->value), arena, &msg, NULL) != TL_OK) {
         return;
     }
+    /* By this message's own type: an earlier one may have set the kind. */
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (kinds[i].desc == desc) {
             err->kind = kinds[i].kind;
         }
     }
-    if (err->kind == TL_CE_ALREADY_STARTED) {
+    if (desc == &tp_errdetails__workflow_execution_already_started_failure__descriptor) {
         err->run_id = ((TpErrdetails__WorkflowExecutionAlreadyStartedFailure *)msg)->run_id;
-    } else if (err->kind == TL_CE_QUERY_FAILED) {
+    } else if (desc == &tp_errdetails__query_failed_failure__descriptor) {
         err->failure = ((TpErrdetails__QueryFailedFailure *)msg)->failure;
-    } else if (err->kind == TL_CE_MULTI_OPERATION) {
+    } else if (desc == &tp_errdetails__multi_operation_execution_failure__descriptor) {
         read_multi(msg, arena, err);
     }
 }
@@ -108,10 +117,7 @@ tl_rc tl_client_error_from_result(const struct tl_rpc_result *res, struct tl_are
     }
     tl_client_error_clear(err);
     err->grpc_status = res->status;
-    tl_error_set(&err->error, code, "%.*s", TL_STR_FMT(res->message));
-    if (!res->message.n) {
-        tl_error_set(&err->error, code, "%s", tl_rc_text(code));
-    }
+    set_message(err, code, res->message);
     if (code == TL_ENOTFOUND) {
         err->kind = TL_CE_NOT_FOUND;
     }

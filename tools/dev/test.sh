@@ -213,6 +213,12 @@ run_reflection_suite() {
     count_tap reflection
 }
 
+# API keys and headers, seen by a service that grpcio plays.
+run_api_key_suite() {
+    run_tap api_key "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/api_key_check.py build/temporal-lua
+    count_tap api_key
+}
+
 # skip_tap NAME REASON: one case, skipped, for a suite whose program is not there.
 skip_tap() {
     printf '1..1\nok 1 - %s # SKIP %s\n' "$1" "$2" >"$work/skipped"
@@ -273,6 +279,7 @@ run_peers() {
     selected interop || return 0
     run_interop_suite
     run_reflection_suite
+    run_api_key_suite
     run_go_suite
     run_real_server_suite
     run_answers_suite

@@ -157,6 +157,44 @@ static void already_started_tells_the_run(void **state)
     end(&s);
 }
 
+/* Each detail is read as what it is, whatever stood before it. */
+static void details_of_several_types_are_told_apart(void **state)
+{
+    (void)state;
+    TpErrdetails__WorkflowExecutionAlreadyStartedFailure started =
+        TP_ERRDETAILS__WORKFLOW_EXECUTION_ALREADY_STARTED_FAILURE__INIT;
+    TpErrdetails__PermissionDeniedFailure denied = TP_ERRDETAILS__PERMISSION_DENIED_FAILURE__INIT;
+    started.run_id = (char *)(uintptr_t) "holder";
+    denied.reason = (char *)(uintptr_t) "because";
+    const void *messages[] = {&started, &denied};
+    TpRpc__Status status = TP_RPC__STATUS__INIT;
+    Google__Protobuf__Any any[2], *list[2];
+    struct tl_arena arena;
+    struct tl_client_error err;
+    struct tl_str bytes;
+    tl_arena_init(&arena, TL_ARENA_UNLIMITED);
+    for (size_t i = 0; i < 2; i++) {
+        google__protobuf__any__init(&any[i]);
+        assert_int_equal(tl_pb_encode_arena(messages[i], &arena, &bytes, NULL), TL_OK);
+        any[i].type_url =
+            tl_arena_printf(&arena, "type.googleapis.com/%s",
+                            ((const ProtobufCMessage *)messages[i])->descriptor->name);
+        any[i].value = tl_pb_bytes_view(bytes);
+        list[i] = &any[i];
+    }
+    status.n_details = 2;
+    status.details = list;
+    assert_int_equal(tl_pb_encode_arena(&status, &arena, &bytes, NULL), TL_OK);
+    struct tl_rpc_result *res = tl_rpc_result_new(TL_M_StartWorkflowExecution, NULL, 6,
+                                                  tl_str_n("\0", 1), bytes, (struct tl_str){0});
+    assert_int_equal(tl_client_error_from_result(res, &arena, &err), TL_EEXISTS);
+    assert_int_equal(err.kind, TL_CE_ALREADY_STARTED);
+    assert_string_equal(err.run_id, "holder");
+    assert_true(err.error.message[0]); /* a text that ends at once is none */
+    tl_rpc_result_free(res);
+    tl_arena_deinit(&arena);
+}
+
 static void a_failed_query_carries_its_failure(void **state)
 {
     (void)state;
@@ -333,6 +371,7 @@ int main(void)
         cmocka_unit_test(fills_and_decodes),
         cmocka_unit_test(transient_errors_are_retried_with_the_same_request_id),
         cmocka_unit_test(already_started_tells_the_run),
+        cmocka_unit_test(details_of_several_types_are_told_apart),
         cmocka_unit_test(a_failed_query_carries_its_failure),
         cmocka_unit_test(a_rejected_query_tells_the_status),
         cmocka_unit_test(a_deadline_ends_the_retries),
