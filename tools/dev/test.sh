@@ -207,6 +207,12 @@ run_interop_suite() {
     count_tap interop
 }
 
+# Payloads that the Python SDK encrypted or compressed, and ours read there.
+run_codec_suite() {
+    run_tap codecs "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_codec_check.py build/temporal-lua
+    count_tap codecs
+}
+
 # Reflection and health checking, asked by grpcio's own packages.
 run_reflection_suite() {
     run_tap reflection "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/reflection_check.py build/temporal-lua
@@ -278,6 +284,7 @@ run_cli_suite() {
 run_peers() {
     selected interop || return 0
     run_interop_suite
+    run_codec_suite
     run_reflection_suite
     run_api_key_suite
     run_go_suite
