@@ -20,6 +20,12 @@ local target = {
   { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
   { name = "rps", kind = "string", help = "Operations a second at most; only with --query" },
 }
+local reset_target = {}
+for _, o in ipairs(target) do
+  if o.name ~= "reason" then
+    reset_target[#reset_target + 1] = o
+  end
+end
 local job_id = {
   name = "job-id",
   kind = "string",
@@ -66,6 +72,46 @@ return function(parts)
       summary = "Delete workflows with their histories; one that runs is terminated first",
       handler = "workflow_delete",
       options = service(target),
+    },
+    {
+      path = "workflow reset",
+      summary = "Start a workflow, or all that a query finds, again from a point of its history",
+      handler = "workflow_reset",
+      options = service(reset_target, {
+        { name = "reason", kind = "string", required = true, help = "Why" },
+        {
+          name = "event-id",
+          short = "e",
+          kind = "integer",
+          default = "0",
+          help = "Event behind the start of a workflow task: what is before it is kept",
+        },
+        {
+          name = "type",
+          short = "t",
+          kind = "string",
+          choices = { "FirstWorkflowTask", "LastWorkflowTask", "LastContinuedAsNew", "BuildId" },
+          help = "The point instead of --event-id: FirstWorkflowTask, LastWorkflowTask, LastContinuedAsNew, BuildId",
+        },
+        {
+          name = "build-id",
+          kind = "string",
+          help = "Build whose first workflow task is the point, with --type BuildId",
+        },
+        {
+          name = "reapply-exclude",
+          kind = "strings",
+          choices = { "All", "Signal", "Update" },
+          help = "What came behind the point and is not sent again: All, Signal, Update (may be repeated)",
+        },
+        {
+          name = "reapply-type",
+          kind = "string",
+          default = "All",
+          choices = { "All", "Signal", "None" },
+          help = "What is sent again: All, Signal, None (older form of --reapply-exclude)",
+        },
+      }),
     },
     {
       path = "workflow signal",

@@ -61,6 +61,10 @@ void tl_batches_free(struct tl_server *s);
 
 /* BATCH_OPERATION_TYPE_* of the request; 0 when this server does not carry it out. */
 int tl_batch_type(const TpWs__StartBatchOperationRequest *req);
+struct tl_reset_request;
+/* What a batch of resets does to each run. Errors: TL_EINVAL, TL_EUNIMPLEMENTED. */
+tl_rc tl_batch_reset_request(const TpWs__StartBatchOperationRequest *req,
+                             struct tl_reset_request *out, struct tl_error *err) TL_MUST_USE;
 /* Whether the operation is for running workflows only. */
 bool tl_batch_wants_open(int type);
 

@@ -1,6 +1,7 @@
 /* What a batch operation does to one run. See batch.h. Thread: engine. */
 #include "base/log.h"
 #include "server/batch.h"
+#include "server/reset.h"
 
 typedef TpWs__StartBatchOperationRequest request;
 
@@ -15,6 +16,8 @@ int tl_batch_type(const request *req)
         return BATCH_OPERATION_TYPE_CANCEL;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_DELETION_OPERATION:
         return BATCH_OPERATION_TYPE_DELETE;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_OPERATION:
+        return BATCH_OPERATION_TYPE_RESET;
     default:
         return 0;
     }
@@ -96,6 +99,57 @@ static enum tl_batch_outcome delete_run(struct tl_server *s, struct tl_exec *e, 
     return tl_run_erase(s, e, err) == TL_OK ? TL_BATCH_DONE : TL_BATCH_FAILED;
 }
 
+tl_rc tl_batch_reset_request(const request *req, struct tl_reset_request *out, struct tl_error *err)
+{
+    const TpBatch__BatchOperationReset *op = req->reset_operation;
+    const TpCommon__ResetOptions *o = op->options;
+    int reapply = (int)(o ? o->reset_reapply_type : op->reset_reapply_type);
+    *out = (struct tl_reset_request){.reason = req->reason, .request_id = req->job_id};
+    out->without_signals = reapply == RESET_REAPPLY_TYPE_NONE;
+    for (size_t i = 0; o && i < o->n_reset_reapply_exclude_types; i++) {
+        out->without_signals |=
+            (int)o->reset_reapply_exclude_types[i] == RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL;
+    }
+    if (op->n_post_reset_operations) {
+        return tl_error_set(err, TL_EUNIMPLEMENTED,
+                            "PostResetOperations are not supported by this server");
+    }
+    if (!o) {
+        bool first = (int)op->reset_type == RESET_TYPE_FIRST_WORKFLOW_TASK;
+        out->point = first ? TL_RESET_FIRST_TASK : TL_RESET_LAST_TASK;
+        return first || (int)op->reset_type == RESET_TYPE_LAST_WORKFLOW_TASK
+                   ? TL_OK
+                   : tl_error_set(err, TL_EINVAL, "ResetType is not set on request.");
+    }
+    switch (o->target_case) {
+    case TP_COMMON__RESET_OPTIONS__TARGET_FIRST_WORKFLOW_TASK:
+        out->point = TL_RESET_FIRST_TASK;
+        return TL_OK;
+    case TP_COMMON__RESET_OPTIONS__TARGET_LAST_WORKFLOW_TASK:
+        out->point = TL_RESET_LAST_TASK;
+        return TL_OK;
+    case TP_COMMON__RESET_OPTIONS__TARGET_WORKFLOW_TASK_ID:
+        out->point = TL_RESET_EVENT;
+        out->finish_event_id = o->workflow_task_id;
+        return TL_OK;
+    case TP_COMMON__RESET_OPTIONS__TARGET_BUILD_ID:
+        out->point = TL_RESET_BUILD;
+        out->build_id = o->build_id;
+        return TL_OK;
+    default:
+        return tl_error_set(err, TL_EINVAL, "ResetOptions.target is not set on request.");
+    }
+}
+
+static tl_rc reset_run(struct tl_server *s, struct tl_exec *e, const request *req,
+                       struct tl_error *err)
+{
+    struct tl_reset_request reset;
+    struct tl_exec *made;
+    tl_rc rc = tl_batch_reset_request(req, &reset, err);
+    return rc == TL_OK ? tl_run_reset(s, e, &reset, &made, err) : rc;
+}
+
 static struct tl_exec *find(struct tl_server *s, const struct tl_batch_job *job,
                             const struct tl_batch_item *item, struct tl_error *err)
 {
@@ -131,6 +185,9 @@ enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_
             break;
         case BATCH_OPERATION_TYPE_CANCEL:
             rc = transact(s, e, cancel_run, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_RESET:
+            rc = reset_run(s, e, job->req, &err);
             break;
         default:
             out = delete_run(s, e, job->req, ahead, &err);

@@ -119,3 +119,50 @@ describe("commands with --query", function()
     assert.matches("from 0 up", fails(2, "batch list %s --limit -1", db))
   end)
 end)
+
+describe("workflow reset", function()
+  local db = ("--db-filename %s/reset.db"):format(folder)
+
+  before_each(function() ok("workflow start %s -t q --type Hello -w a --id-conflict-policy TerminateExisting", db) end)
+
+  local function run_id(output) return output:match '"runId": ?"([%x-]+)"' end
+
+  it("starts a new run at a point of the history, and sends signals again", function()
+    ok("workflow signal %s -w a --name go", db)
+    local text = ok("workflow reset %s -w a -t FirstWorkflowTask --reason fix", db)
+    local first = text:match "^  RunId  ([%x-]+)\n$"
+    assert.is_string(first)
+    local history = ok("workflow show %s -w a -o json", db)
+    assert.matches('"cause": "WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW"', history)
+    assert.matches('"message": "fix"', history)
+    assert.matches('"newRunId": "' .. first:gsub("%-", "%%-"), history)
+    assert.matches("EXECUTION_SIGNALED", history)
+    local second = run_id(ok("workflow reset %s -w a -e 3 --reason fix --reapply-exclude Signal -o json", db))
+    assert.are_not.equal(first, second)
+    assert.is_nil(ok("workflow show %s -w a -o json", db):find("EXECUTION_SIGNALED", 1, true))
+    ok("workflow reset %s -w a -r %s -t FirstWorkflowTask --reason fix --reapply-type None", db, first)
+    assert.is_nil(ok("workflow show %s -w a -o json", db):find("EXECUTION_SIGNALED", 1, true))
+  end)
+
+  it("with --query is a batch operation", function()
+    ok("workflow start %s -t q --type Hello -w b --id-conflict-policy TerminateExisting", db)
+    local options = "-t LastWorkflowTask --reason fix -y -o jsonl"
+    local job = ok("workflow reset %s -q \"ExecutionStatus = 'Running'\" %s", db, options)
+      :match '"batchJobId":"([%x-]+)"'
+    local card = ok("batch describe %s --job-id %s", db, job)
+    assert.matches("Type +Reset\n", card)
+    assert.matches("CompletedCount +2/2\n", card)
+    assert.matches("CAUSE_RESET_WORKFLOW", ok("workflow show %s -w b -o json", db))
+  end)
+
+  it("refuses what is no point", function()
+    assert.matches("%-%-reason is required", fails(2, "workflow reset %s -w a -e 3", db))
+    assert.matches("either %-%-type or", fails(1, "workflow reset %s -w a --reason x", db))
+    assert.matches("either %-%-type or", fails(1, "workflow reset %s -w a -e 3 -t LastWorkflowTask --reason x", db))
+    assert.matches("with %-%-query only", fails(1, "workflow reset %s -w a -t BuildId --build-id b --reason x", db))
+    assert.matches("with %-%-type BuildId", fails(1, "workflow reset %s -w a -e 3 --build-id b --reason x", db))
+    assert.matches("not continued", fails(1, "workflow reset %s -w a -t LastContinuedAsNew --reason x", db))
+    assert.matches("finish ID must be", fails(1, "workflow reset %s -w a -e 77 --reason x", db))
+    assert.matches("in range", fails(1, "workflow reset %s -w a -e 2 --reason x", db))
+  end)
+end)

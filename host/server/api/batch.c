@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "server/api/api.h"
+#include "server/reset.h"
 
 typedef TpWs__StartBatchOperationRequest request;
 
@@ -64,6 +65,12 @@ static bool check_operation(struct tl_call *c, const request *req)
                        "this server does not carry out batch operations of this kind (field %d of "
                        "StartBatchOperationRequest)",
                        (int)req->operation_case);
+        return false;
+    }
+    struct tl_reset_request reset;
+    struct tl_error err;
+    if (type == BATCH_OPERATION_TYPE_RESET && tl_batch_reset_request(req, &reset, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return false;
     }
     return type != BATCH_OPERATION_TYPE_SIGNAL ||
@@ -176,6 +183,8 @@ static char *identity_of(const request *req)
         return req->cancellation_operation->identity;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_DELETION_OPERATION:
         return req->deletion_operation->identity;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_OPERATION:
+        return req->reset_operation->identity;
     default:
         return (char *)(uintptr_t) "";
     }

@@ -151,7 +151,10 @@ static tl_rc apply_task_lost(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
     bool not_started = (int)e->event_type == EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT &&
                        (int)e->workflow_task_timed_out_event_attributes->timeout_type ==
                            TIMEOUT_TYPE_SCHEDULE_TO_START;
-    int32_t next_attempt = tl_rs_is_sticky(rs) || not_started ? 1 : rs->wft.attempt + 1;
+    bool reset = (int)e->event_type == EVENT_TYPE_WORKFLOW_TASK_FAILED &&
+                 (int)e->workflow_task_failed_event_attributes->cause ==
+                     WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW;
+    int32_t next_attempt = tl_rs_is_sticky(rs) || not_started || reset ? 1 : rs->wft.attempt + 1;
     rs->close_attempted = false;
     tl_rs_clear_sticky(rs);
     tl_wft_clear(&rs->wft, next_attempt);

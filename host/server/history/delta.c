@@ -169,7 +169,8 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
     out->n_applied_event_ids = p->applied_n;
     out->start_request_id = text(p->start_request_dirty ? rs->start_request_id : NULL);
     out->cancel_request_id = text(p->cancel_request_dirty ? rs->cancel_request_id : NULL);
-    *empty = !out->workflow_task && !out->sticky && out->n_activities == 0 &&
+    out->reset_ns = p->reset_ns;
+    *empty = !out->reset_ns && !out->workflow_task && !out->sticky && out->n_activities == 0 &&
              out->n_buffered_events == 0 && !out->buffer_flushed &&
              !tl_has_text(out->start_request_id) && !tl_has_text(out->cancel_request_id);
     return true;
@@ -210,6 +211,9 @@ tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl
     }
     if (tl_has_text(delta->cancel_request_id)) {
         tl_set_str(&rs->cancel_request_id, delta->cancel_request_id);
+    }
+    if (delta->reset_ns) {
+        tl_rs_note_reset(rs, delta->reset_ns);
     }
     for (size_t i = 0; i < delta->n_buffered_events; i++) {
         tl_rc rc = apply_buffered(rs, delta->buffered_events[i], scratch, err);

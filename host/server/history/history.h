@@ -378,6 +378,33 @@ tl_rc tl_tx_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payl
                       const char *identity, TpCommon__Link **links, size_t n_links,
                       struct tl_error *err) TL_MUST_USE;
 
+/* --- reset ------------------------------------------------------------------------------------ */
+
+/* What a reset has to know of a history: zeroed (but build_id), then fed its events in order. */
+struct tl_reset_scan {
+    const char *build_id; /* NULL: none looked for */
+    bool task_pending;    /* a workflow task is scheduled or started behind the last event */
+    int64_t children;     /* child workflows that have not ended */
+    int64_t first_scheduled_id, last_scheduled_id, first_completed_id, last_completed_id;
+    int64_t build_completed_id; /* first task completed by build_id */
+};
+void tl_reset_scan_event(struct tl_reset_scan *scan, const TpHistory__HistoryEvent *e);
+
+struct tl_reset {
+    const char *base_run_id, *reason, *request_id;
+};
+/* A new run instead of tl_tx_start: the events of the base in order, in as many transactions as
+ * wanted; then, in one, tl_tx_reset (a workflow task must be pending: it fails), what is sent again,
+ * and tl_tx_reset_done. Timeouts of the run, and its activities, begin anew.
+ * Errors: TL_EDATALOSS (an event is missing), TL_EDECODE, TL_ELIMIT. */
+tl_rc tl_tx_reset_copy(struct tl_tx *tx, TpHistory__HistoryEvent *e,
+                       struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_reset(struct tl_tx *tx, const struct tl_reset *reset, struct tl_error *err) TL_MUST_USE;
+/* Signals; events of other types are not sent again. */
+tl_rc tl_tx_reset_reapply(struct tl_tx *tx, const TpHistory__HistoryEvent *e,
+                          struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_reset_done(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
+
 /* --- children and other runs ----------------------------------------------------------------- */
 
 /* What goes from run to run is delivered at least once: each of these operations does nothing, and

@@ -174,6 +174,7 @@ struct tl_tx_private {
     int64_t first_event_id;
     int32_t event_count;
     bool wft_dirty, sticky_dirty, start_request_dirty, cancel_request_dirty, buffer_flushed;
+    int64_t reset_ns; /* the run begins here with the events of another; 0: it does not */
     bool visibility_dirty, closed;
     bool offer_wft; /* a task was scheduled here: offer it unless it is started here too */
     bool broken;    /* memory ran out in the middle: the run must be reloaded */
@@ -295,6 +296,10 @@ typedef tl_rc tl_apply_fn(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err);
 tl_apply_fn tl_apply_child_initiated, tl_apply_child_started, tl_apply_child_over,
     tl_apply_external_initiated, tl_apply_external_over;
+
+/* --- reset.c --------------------------------------------------------------------------------- */
+
+void tl_rs_note_reset(struct tl_rs *rs, int64_t reset_ns); /* start and timeouts begin anew */
 
 /* --- apply.c, delta.c ------------------------------------------------------------------------ */
 
