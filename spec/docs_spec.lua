@@ -190,6 +190,9 @@ describe("docs/lua.md and the annotations", function()
       ["handle:"] = getmetatable(handle),
       ["worker:"] = getmetatable(env.worker),
       ["env:"] = getmetatable(env),
+      ["replayer:"] = getmetatable(temporal.replayer { workflows = {} }),
+      ["history:"] = getmetatable(handle:history()),
+      ["temporal.history."] = { from_json = print, from_protobuf = print, from_file = print },
     }
     local internal = { ["env:unlock_while_waiting"] = true }
     local count = 0
@@ -251,6 +254,7 @@ describe("docs/lua.md and the annotations", function()
       function() temporal.connect(options) end,
       function() temporal.worker(options) end,
       function() testing.environment(options) end,
+      function() temporal.replayer(options) end,
       function() env:start_workflow("X", options) end,
       function() env:start_workflow("X", { retry_policy = options }) end,
       function() handle:result(options) end,

@@ -3,6 +3,8 @@
  * Ownership: reports live in the task's arena. Thread: the run's. */
 #include "core/run_int.h"
 
+#include "proto/json.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <tl_enums.h>
@@ -20,6 +22,35 @@ static struct tl_str update_of(const TpHistory__HistoryEvent *event)
     return tl_str(meta ? meta->update_id : "");
 }
 
+/* How many bytes of attributes a report takes along, per side. */
+#define ATTRIBUTES_BYTES_MAX 65536
+
+/* A message as JSON that fits a report; empty when there is none, or it is larger. */
+static struct tl_str attributes_json(const ProtobufCMessage *attrs, struct tl_arena *arena)
+{
+    static const struct tl_json_write_options options = {.proto_names = true,
+                                                         .payload_shorthand = true};
+    struct tl_buf text;
+    struct tl_str copy = {0};
+    if (!attrs) {
+        return copy;
+    }
+    tl_buf_init(&text, ATTRIBUTES_BYTES_MAX);
+    if (tl_json_write(attrs, &options, &text, NULL) == TL_OK) {
+        copy = tl_arena_str(arena, tl_buf_str(&text));
+    }
+    tl_buf_deinit(&text);
+    return copy;
+}
+
+/* Seconds as a script writes them. */
+static struct tl_str seconds_text(const Google__Protobuf__Duration *d, struct tl_arena *arena)
+{
+    char text[40];
+    snprintf(text, sizeof(text), "%.9g", (double)tl_pb_duration_ns_or(d, 0) / 1e9);
+    return tl_arena_str(arena, tl_str(text));
+}
+
 static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struct tl_arena *arena)
 {
     struct tl_nde_side side = {0};
@@ -27,9 +58,14 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         return side;
     }
     side.type = tl_event_info((int)event->event_type)->text;
+    side.event_type = (int)event->event_type;
     side.event_id = event->event_id;
     if (!tl_event_valid(event)) {
         return side;
+    }
+    if (event->attributes_case) { /* all members of the union are pointers to messages */
+        side.attributes = attributes_json(
+            (const ProtobufCMessage *)event->workflow_execution_started_event_attributes, arena);
     }
     struct tl_patch_marker marker;
     struct tl_local_marker local;
@@ -43,6 +79,8 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
     }
     case EVENT_TYPE_TIMER_STARTED:
         side.id = tl_str(event->timer_started_event_attributes->timer_id);
+        side.duration =
+            seconds_text(event->timer_started_event_attributes->start_to_fire_timeout, arena);
         break;
     case EVENT_TYPE_TIMER_FIRED:
         side.id = tl_str(event->timer_fired_event_attributes->timer_id);
@@ -104,8 +142,16 @@ static struct tl_nde_side command_side(const struct tl_run *run, uint32_t at,
         side.name = tl_str(run->patches[machine->seq].numbered ? TL_VERSION_MARKER_NAME
                                                                : TL_PATCH_MARKER_NAME);
     }
+    side.event_type = tl_command_info(run->outgoing[at].command)->event_type;
     if (run->bodies) {
+        const ProtobufCMessage *attrs = run->bodies[at].attrs;
         side.where = tl_arena_str(arena, run->bodies[at].where);
+        side.attributes = attributes_json(attrs, arena);
+        if (attrs && attrs->descriptor == &tp_command__start_timer_command_attributes__descriptor) {
+            side.duration = seconds_text(
+                ((const TpCommand__StartTimerCommandAttributes *)attrs)->start_to_fire_timeout,
+                arena);
+        }
     }
     return side;
 }
@@ -180,36 +226,6 @@ static enum tl_nde_kind classify(const struct tl_run *run, const TpHistory__Hist
     return report->near_event.type ? TL_NDE_REMOVED : TL_NDE_CHANGED;
 }
 
-static const char *suggestion(enum tl_nde_kind kind)
-{
-    switch (kind) {
-    case TL_NDE_ADDED:
-        return "Put the new call behind workflow.patched(\"some-id\"), so that runs which began "
-               "without it go on without it.";
-    case TL_NDE_REMOVED:
-        return "Put the call back for runs which began with it: `if not "
-               "workflow.patched(\"some-id\") then ... end`.";
-    case TL_NDE_REORDERED:
-        return "Restore the old order, or choose between both orders with "
-               "workflow.patched(\"some-id\"). Look for anything whose order is not fixed.";
-    case TL_NDE_CHANGED:
-        return "Keep the old call for runs which began with it and choose the new one with "
-               "workflow.patched(\"some-id\").";
-    case TL_NDE_ENDED_EARLY:
-        return "The function now returns or fails before it did; keep the old path for runs which "
-               "began with it, with workflow.patched(\"some-id\").";
-    case TL_NDE_ENDED_LATE:
-        return "The run ended here, the code now goes on; keep the old ending for runs which began "
-               "with it, with workflow.patched(\"some-id\").";
-    case TL_NDE_STATE:
-        return "The code cancels or waits at another moment than before; compare it with the code "
-               "that began this run.";
-    case TL_NDE_HISTORY:
-        return "Get the history again; it is incomplete, damaged, or from a newer server.";
-    }
-    return "";
-}
-
 static struct tl_str arena_text(struct tl_arena *arena, const char *text)
 {
     return tl_arena_str(arena, tl_str(text));
@@ -227,6 +243,8 @@ static struct tl_nde_report *new_report(struct tl_run *run, const TpHistory__His
     report->run_id = tl_arena_str(arena, run->run_id);
     report->task_started_event_id = run->started_event_id;
     report->expected = event_side(event, arena);
+    report->previous = event_side(run->task->matched, arena);
+    report->previous.where = tl_arena_str(arena, tl_str(run->task->matched_where));
     run->task->report = report;
     return report;
 }
@@ -269,7 +287,7 @@ static tl_rc report_mismatch(struct tl_run *run, const TpHistory__HistoryEvent *
     report->kind =
         refused && !command_event ? TL_NDE_STATE : classify(run, event, have_command, report);
     report->detail = arena_text(run->task->arena, detail);
-    report->suggestion = tl_str(suggestion(report->kind));
+    tl_core_suggest(report, run->task->arena);
     set_message(err, TL_ENONDETERMINISM, report, detail);
     return TL_ENONDETERMINISM;
 }
@@ -310,7 +328,7 @@ tl_rc tl_core_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *eve
     }
     report->kind = TL_NDE_HISTORY;
     report->detail = arena_text(run->task->arena, detail);
-    report->suggestion = tl_str(suggestion(report->kind));
+    tl_core_suggest(report, run->task->arena);
     set_message(err, TL_EINVAL, report, detail);
     return TL_EINVAL;
 }

@@ -27,6 +27,22 @@ const char *tl_nde_kind_name(enum tl_nde_kind kind)
     return "unknown";
 }
 
+/* Attributes of more bytes are cut in texts for people. */
+#define ATTRIBUTES_BYTES_SHOWN 300
+
+/* Cut before a character, never in it. */
+static struct tl_str shown(struct tl_str text)
+{
+    if (text.n <= ATTRIBUTES_BYTES_SHOWN) {
+        return text;
+    }
+    text.n = ATTRIBUTES_BYTES_SHOWN;
+    while (text.n && ((unsigned char)text.p[text.n] & 0xc0) == 0x80) {
+        text.n--;
+    }
+    return text;
+}
+
 static void put_side(struct tl_buf *out, const char *label, const struct tl_nde_side *side)
 {
     if (!side->type) {
@@ -46,6 +62,23 @@ static void put_side(struct tl_buf *out, const char *label, const struct tl_nde_
         tl_buf_printf(out, " at %.*s", TL_STR_FMT(side->where));
     }
     tl_buf_putc(out, '\n');
+    if (side->attributes.n) {
+        struct tl_str text = shown(side->attributes);
+        tl_buf_printf(out, "            %.*s%s\n", TL_STR_FMT(text),
+                      text.n < side->attributes.n ? "..." : "");
+    }
+}
+
+/* Lines of Lua below the hint. */
+static void put_lines(struct tl_buf *out, struct tl_str text)
+{
+    while (text.n) {
+        const char *end = memchr(text.p, '\n', text.n);
+        size_t n = end ? (size_t)(end - text.p) : text.n;
+        tl_buf_printf(out, "      %.*s\n", (int)n, text.p);
+        n += end ? 1 : 0;
+        text = tl_str_n(text.p + n, text.n - n);
+    }
 }
 
 bool tl_nde_report_text(const struct tl_nde_report *report, struct tl_buf *out)
@@ -62,7 +95,10 @@ bool tl_nde_report_text(const struct tl_nde_report *report, struct tl_buf *out)
     tl_buf_printf(out, "  found:    %.*s\n", TL_STR_FMT(report->detail));
     put_side(out, "later in code:", &report->near_command);
     put_side(out, "later in history:", &report->near_event);
-    return tl_buf_printf(out, "  hint:     %.*s\n", TL_STR_FMT(report->suggestion));
+    put_side(out, "last fit:", &report->previous);
+    bool ok = tl_buf_printf(out, "  hint:     %.*s\n", TL_STR_FMT(report->suggestion));
+    put_lines(out, report->patch);
+    return ok && !tl_buf_failed(out);
 }
 
 static void put_text(struct tl_jw *w, const char *name, struct tl_str text)
@@ -88,6 +124,10 @@ static void put_json_side(struct tl_jw *w, const char *name, const struct tl_nde
     put_text(w, "id", side->id);
     put_text(w, "name", side->name);
     put_text(w, "where", side->where);
+    if (side->attributes.n) {
+        tl_jw_name(w, TL_STR_LIT("attributes"));
+        tl_jw_raw(w, side->attributes);
+    }
     tl_jw_object_end(w);
 }
 
@@ -106,8 +146,10 @@ bool tl_nde_report_json(const struct tl_nde_report *report, struct tl_buf *out)
     put_json_side(&w, "produced", &report->produced);
     put_json_side(&w, "near_command", &report->near_command);
     put_json_side(&w, "near_event", &report->near_event);
+    put_json_side(&w, "previous", &report->previous);
     put_text(&w, "detail", report->detail);
     put_text(&w, "suggestion", report->suggestion);
+    put_text(&w, "patch", report->patch);
     tl_jw_object_end(&w);
     return tl_jw_finish(&w, NULL) == TL_OK;
 }

@@ -18,11 +18,14 @@ enum tl_nde_kind {
 
 /* An event of the history, or a command of the code. */
 struct tl_nde_side {
-    const char *type;    /* "ActivityTaskScheduled", "StartTimer"; NULL: there is none */
-    int64_t event_id;    /* 0 for a command */
-    struct tl_str id;    /* activity id, timer id, patch id, marker name */
-    struct tl_str name;  /* activity type, workflow type */
-    struct tl_str where; /* "file:line" of the call; empty when unknown */
+    const char *type;         /* "ActivityTaskScheduled", "StartTimer"; NULL: there is none */
+    int event_type;           /* EVENT_TYPE_*, of a command the event it becomes */
+    int64_t event_id;         /* 0 for a command */
+    struct tl_str id;         /* activity id, timer id, patch id, marker name */
+    struct tl_str name;       /* activity type, workflow type */
+    struct tl_str where;      /* "file:line" of the call; empty when unknown */
+    struct tl_str duration;   /* of a timer, in seconds: "90", "0.5" */
+    struct tl_str attributes; /* as JSON; empty when there are none */
 };
 
 struct tl_nde_report {
@@ -33,12 +36,14 @@ struct tl_nde_report {
     struct tl_nde_side produced;     /* what the code made */
     struct tl_nde_side near_command; /* a later command of the code that fits `expected` */
     struct tl_nde_side near_event;   /* a later event of the history that fits `produced` */
-    struct tl_str detail;            /* one sentence: what was found */
-    struct tl_str suggestion;        /* one sentence: what to do */
+    struct tl_nde_side previous; /* the last event whose command did fit, and where that was made */
+    struct tl_str detail;        /* one sentence: what was found */
+    struct tl_str suggestion;    /* one sentence: what to do */
+    struct tl_str patch;         /* the same as lines of Lua; empty when code cannot help */
 };
 
 const char *tl_nde_kind_name(enum tl_nde_kind kind); /* "command_added" */
-/* Appends the report as lines for people. False at the buffer's ceiling. */
+/* Appends the report as lines for people, attributes cut where they are long. False at the buffer's ceiling. */
 bool tl_nde_report_text(const struct tl_nde_report *report, struct tl_buf *out);
 /* Appends the report as one JSON object. False at the buffer's ceiling. */
 bool tl_nde_report_json(const struct tl_nde_report *report, struct tl_buf *out);

@@ -90,6 +90,19 @@ static bool skips_marker(struct tl_run *run, const TpHistory__HistoryEvent *even
            !tl_str_eq(tl_str(run->patches[machine->seq].id), marker.id);
 }
 
+/* For the report of a later one that does not fit: the command's own text is gone by then. */
+static void remember_match(struct tl_run *run, const TpHistory__HistoryEvent *event)
+{
+    struct tl_task *task = run->task;
+    struct tl_str where = run->bodies ? run->bodies[run->outgoing_first].where : (struct tl_str){0};
+    size_t n = where.n < sizeof(task->matched_where) ? where.n : sizeof(task->matched_where) - 1;
+    task->matched = event;
+    if (n) {
+        memcpy(task->matched_where, where.p, n);
+    }
+    task->matched_where[n] = '\0';
+}
+
 static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEvent *event,
                                  struct tl_error *err)
 {
@@ -127,6 +140,7 @@ static tl_rc apply_command_event(struct tl_run *run, const TpHistory__HistoryEve
     if (rc != TL_OK) {
         return tl_core_refused(run, event, true, err);
     }
+    remember_match(run, event);
     tl_core_pop_command(run);
     if (initiates && !tl_fsm_final(tl_machine_fsm(machine), machine->state)) {
         tl_core_record_event(run, slot, event->event_id);

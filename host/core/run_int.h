@@ -219,6 +219,8 @@ struct tl_task {
     struct tl_pb_list messages;                      /* answers to updates, in order */
     /* The completion of the task under way, NULL when it is not in the history. */
     const TpHistory__WorkflowTaskCompletedEventAttributes *completed;
+    const TpHistory__HistoryEvent *matched; /* the last event that a command fitted; may be NULL */
+    char matched_where[96];                 /* where that command was made */
     struct tl_nde_report *report;
     const TpFailure__Failure *failure; /* from the language */
     size_t event_count, group_count, activation_count;
@@ -328,6 +330,9 @@ tl_rc tl_core_refused(struct tl_run *run, const TpHistory__HistoryEvent *event, 
 tl_rc tl_core_bad_history(struct tl_run *run, const TpHistory__HistoryEvent *event,
                           struct tl_error *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* suggest.c: fills suggestion and patch from what else the report says. */
+void tl_core_suggest(struct tl_nde_report *report, struct tl_arena *arena);
 
 /* --- machines/: one file each ----------------------------------------------------------------- */
 

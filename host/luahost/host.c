@@ -145,5 +145,6 @@ int luaopen_temporal_core(lua_State *L)
     tl_core_activity(L);
     tl_core_profile(L);
     tl_core_testing(L);
+    tl_core_replay(L);
     return 1;
 }

@@ -59,7 +59,8 @@ void tl_core_client(lua_State *L);   /* [-0, +0, m] embedded server, connection,
 void tl_core_worker(lua_State *L);   /* [-0, +0, m] workers */
 void tl_core_activity(lua_State *L); /* [-0, +0, m] the running activity */
 void tl_core_profile(lua_State *L);  /* [-0, +0, m] settings from files and the environment */
-void tl_core_testing(lua_State *L);  /* [-0, +0, m] time skipping, replay */
+void tl_core_testing(lua_State *L);  /* [-0, +0, m] time skipping */
+void tl_core_replay(lua_State *L);   /* [-0, +0, m] histories, replay */
 
 /* [-0, +1, m] The C module `temporal.core`; the one symbol that core.so shows. */
 __attribute__((visibility("default"))) int luaopen_temporal_core(lua_State *L);

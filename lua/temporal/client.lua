@@ -3,6 +3,7 @@
 --- Calls block the calling script; activities and mocks that this script gave as functions are run
 --- while it waits. Errors are raised as tables (see temporal.failure).
 local core = require "temporal.core"
+local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
 local converter = require "temporal.converter"
 local options = require "temporal.internal.options"
@@ -354,19 +355,50 @@ function Handle:fetch_history()
   return events
 end
 
---- The history as JSON text, as Temporal's tools export it.
----@return string
-function Handle:fetch_history_json()
+--- The history so far as an encoded message.
+local function history_bytes(self, id, run_id, level)
   local parts, token = {}, ""
   repeat
-    local bytes, next_token, message, details =
-      core.history_page(self.client.connection, self.id, self.run_id or "", token)
+    local bytes, next_token, message, details = core.history_page(self.connection, id, run_id, token)
     if not bytes then
-      error(rpc_error.new(next_token, message, details), 2)
+      error(rpc_error.new(next_token, message, details), level + 1)
     end
     parts[#parts + 1], token = bytes, next_token
   until token == ""
-  return core.history_to_json(table.concat(parts))
+  return table.concat(parts)
+end
+
+--- The history as JSON text, as Temporal's tools export it.
+---@return string
+function Handle:fetch_history_json()
+  return core.history_to_json(history_bytes(self.client, self.id, self.run_id or "", 2))
+end
+
+--- The history as a value for temporal.replayer.
+---@return temporal.WorkflowHistory
+function Handle:history()
+  local bytes = history_bytes(self.client, self.id, self.run_id or "", 2)
+  return history.received(self.id, self.run_id, bytes)
+end
+
+--- Iterates over the histories of executions that a list filter selects, each fetched when its turn comes.
+--- Options as for list_workflows. Executions that are deleted meanwhile are left out.
+---@param query? string list filter
+---@param opts? temporal.ListOptions
+---@return fun(): temporal.WorkflowHistory?
+function Client:fetch_histories(query, opts)
+  local next_info = self:list_workflows(query, options.check("fetch_histories", list_spec, opts, 2))
+  return function()
+    for info in next_info do
+      local id, run_id = info.execution.workflow_id, info.execution.run_id
+      local ok, bytes = pcall(history_bytes, self, id, run_id, 2)
+      if ok then
+        return history.received(id, run_id, bytes)
+      elseif type(bytes) ~= "table" or bytes.status ~= "NOT_FOUND" then
+        error(bytes, 2)
+      end
+    end
+  end
 end
 
 local function failed(message, cause)

@@ -3,6 +3,8 @@
 local core = require "temporal.core"
 local client = require "temporal.client"
 local converter = require "temporal.converter"
+local history = require "temporal.history"
+local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
 local worker = require "temporal.worker"
 
@@ -23,6 +25,9 @@ local temporal = {
   --- The built-in payload codecs.
   codec = converter.codec,
   worker = worker.new,
+  --- Histories as values: from_json, from_protobuf, from_file.
+  history = history,
+  replayer = replayer.new,
   version = core.version,
 }
 

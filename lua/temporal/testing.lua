@@ -4,7 +4,9 @@
 --- workflow that was started through it is replayed against the same scripts.
 local core = require "temporal.core"
 local client = require "temporal.client"
+local history = require "temporal.history"
 local options = require "temporal.internal.options"
+local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
 local worker = require "temporal.worker"
 
@@ -121,32 +123,75 @@ function Environment:unlock_while_waiting()
   return setmetatable({}, { __close = function() core.time_lock(self.server) end })
 end
 
+--- The replayer of the environment's scripts, made when first needed.
+local function replayer_of(self)
+  self.replayer = self.replayer or replayer.of_worker(self.worker, self.client.namespace)
+  return self.replayer
+end
+
 --- Replays the history of a handle against the environment's workflows; raises what does not fit.
 ---@param handle temporal.WorkflowHandle
 function Environment:check_replay(handle)
-  local events, message = core.replay(self.worker.plan, handle:fetch_history_json())
-  if not events then
-    error(("replay of workflow '%s' failed:\n%s"):format(handle.id, message), 0)
+  local result = replayer_of(self):replay_workflow(handle:history(), { raise_on_replay_failure = false })
+  if result.replay_failure then
+    error(tostring(result.replay_failure), 0)
+  end
+  return result
+end
+
+--- The histories of what came of the workflows that were started through the environment: their later and
+--- earlier runs, and the children that run on its task queue.
+local function descendants(self)
+  local started, infos = {}, self.client:list_workflows()
+  for _, handle in ipairs(self.handles) do
+    started[handle.id] = true
+  end
+  return function()
+    for info in infos do
+      local root = info.root_execution and info.root_execution.workflow_id or info.execution.workflow_id
+      local child = root ~= info.execution.workflow_id
+      if started[root] and (not child or info.task_queue == self.task_queue) then
+        return self.client:get_workflow_handle(info.execution.workflow_id, info.execution.run_id), child
+      end
+    end
   end
 end
 
---- Ends worker and server after replaying what was started. Errors of the replay are raised.
+--- Replays everything; returns the first failure.
+local function replay_all(self)
+  local failure
+  local function check(handle, optional)
+    local ok, h = pcall(handle.history, handle)
+    local result = ok and replayer_of(self):replay_workflow(h, { raise_on_replay_failure = false })
+    local found = not ok and h or result.replay_failure
+    if found and not (optional and found.type == "WorkflowNotRegisteredError") then
+      failure = failure or tostring(found)
+    end
+  end
+  for _, handle in ipairs(self.handles) do
+    check(handle)
+  end
+  for handle, child in descendants(self) do
+    check(handle, child)
+  end
+  return failure
+end
+
+--- Ends worker and server after replaying what was started, the runs that followed and their children.
+--- Errors of the replay are raised.
 function Environment:close()
   if not self.server then
     return
   end
-  local failure
-  if self.replay then
-    for _, handle in ipairs(self.handles) do
-      local ok, message = pcall(self.check_replay, self, handle)
-      failure = failure or (not ok and message) or nil
-    end
+  local ok, failure = true, nil
+  if self.replay and #self.handles > 0 then
+    ok, failure = pcall(replay_all, self)
   end
   self.worker:shutdown(0)
   self.client:close()
   core.server_close(self.server)
   self.server = nil
-  if failure then
+  if not ok or failure then
     error(failure, 0)
   end
 end
@@ -160,12 +205,16 @@ end
 
 --- Replays one history (JSON text) against workflow modules: event count, or nil and the report.
 ---@param workflows table as for temporal.worker
----@param history string
+---@param text string
 ---@param roots? string[]
 ---@return integer?, string?
-function testing.replay(workflows, history, roots)
-  local w = worker.new { task_queue = "replay", workflows = workflows, roots = roots or { "." } }
-  return core.replay(w.plan, history)
+function testing.replay(workflows, text, roots)
+  local result = replayer.new({ workflows = workflows, roots = roots or { "." } }):replay_workflow(
+    history.from_json(nil, text), { raise_on_replay_failure = false })
+  if result.replay_failure then
+    return nil, result.replay_failure.text
+  end
+  return result.event_count
 end
 
 -- Assertions -----------------------------------------------------------------------------------

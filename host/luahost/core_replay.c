@@ -1,0 +1,181 @@
+/* temporal.core, part: histories as values and their replay. The Lua side is lua/temporal/replayer.lua
+ * and history.lua.
+ * Owns: a replayer userdata owns its bundle and its texts. Thread: the state's. */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "luahost/core_arena.h"
+#include "luahost/host.h"
+#include "luahost/plan.h"
+#include "luart/replay.h"
+#include "proto/history_json.h"
+#include "proto/pb.h"
+
+#define REPLAYER_TYPE "temporal.core.replayer"
+
+struct replayer {
+    struct tl_bundle *bundle;
+    struct tl_lua_replay_config config; /* texts borrow from the options table, the user value */
+};
+
+static int replayer_gc(lua_State *L)
+{
+    struct replayer *r = luaL_checkudata(L, 1, REPLAYER_TYPE);
+    tl_bundle_close(r->bundle);
+    r->bundle = NULL;
+    return 0;
+}
+
+/* The text in a field of the table at `index`, which keeps it; empty when there is none. */
+static struct tl_str text_field(lua_State *L, int index, const char *name)
+{
+    size_t n = 0;
+    lua_getfield(L, index, name);
+    const char *text = luaL_optlstring(L, -1, "", &n);
+    struct tl_str s = n ? tl_str_n(text, n) : (struct tl_str){0};
+    lua_pop(L, 1);
+    return s;
+}
+
+/* [-0, +1, v] core.replayer_new(plan, options): options = { namespace, deployment_name, build_id,
+ * failure_error_types: texts, debug: activations are not cut off }, not changed later. */
+static int replayer_new(lua_State *L)
+{
+    struct tl_bundle_config config;
+    struct tl_error err;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    struct replayer *r = lua_newuserdatauv(L, sizeof *r, 1);
+    memset(r, 0, sizeof *r);
+    luaL_setmetatable(L, REPLAYER_TYPE);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, 3, 1);
+    r->config.namespace_ = text_field(L, 2, "namespace");
+    r->config.deployment_name = text_field(L, 2, "deployment_name");
+    r->config.build_id = text_field(L, 2, "build_id");
+    r->config.failure_error_types = text_field(L, 2, "failure_error_types");
+    lua_getfield(L, 2, "debug");
+    r->config.steps_max = lua_toboolean(L, -1) ? 0 : TL_LUA_REPLAY_STEPS_MAX;
+    tl_host_bundle_plan(L, 1, &config);
+    if (tl_bundle_open(&r->bundle, &config, &err) != TL_OK) {
+        return luaL_error(L, "%s", err.message);
+    }
+    lua_pushvalue(L, 3);
+    return 1;
+}
+
+typedef bool (*render)(const struct tl_nde_report *report, struct tl_buf *out);
+
+static void set_report(lua_State *L, const char *field, const struct tl_nde_report *report,
+                       render write, struct tl_arena *arena)
+{
+    struct tl_buf text;
+    tl_buf_init(&text, (size_t)tl_limit_blob_bytes);
+    write(report, &text);
+    struct tl_str copy = tl_arena_str(arena, tl_buf_str(&text)); /* so that a raise leaks nothing */
+    tl_buf_deinit(&text);
+    lua_pushlstring(L, copy.p ? copy.p : "", copy.n);
+    lua_setfield(L, -2, field);
+}
+
+static void set_count(lua_State *L, const char *field, size_t n)
+{
+    lua_pushinteger(L, (lua_Integer)n);
+    lua_setfield(L, -2, field);
+}
+
+/* [-0, +1, v] core.replayer_replay(replayer, history, id, run_id): a table { events, tasks,
+ * activations: counts, finished, code: nil when it fits, message, report, report_json: texts }. The
+ * history is encoded or JSON; "" for id and run_id: what it says. */
+static int replayer_replay(lua_State *L)
+{
+    struct replayer *r = luaL_checkudata(L, 1, REPLAYER_TYPE);
+    struct tl_replay_result result = {0};
+    struct tl_error err = {0};
+    struct tl_str bytes, id, run_id;
+    TpHistory__History *history;
+    bytes.p = luaL_checklstring(L, 2, &bytes.n);
+    id.p = luaL_checklstring(L, 3, &id.n);
+    run_id.p = luaL_checklstring(L, 4, &run_id.n);
+    luaL_argcheck(L, r->bundle, 1, "the replayer is closed");
+    struct tl_arena *arena = tl_core_push_arena(L);
+    struct tl_lua_replay_config config = r->config;
+    config.workflow_id = id;
+    config.run_id = run_id;
+    tl_rc rc = tl_history_read(bytes, arena, &history, &err);
+    if (rc == TL_OK) {
+        rc = tl_lua_replay(r->bundle, history, &config, arena, &result, &err);
+    }
+    lua_newtable(L);
+    set_count(L, "events", result.event_count);
+    set_count(L, "tasks", result.task_count);
+    set_count(L, "activations", result.activation_count);
+    lua_pushboolean(L, result.finished);
+    lua_setfield(L, -2, "finished");
+    if (rc != TL_OK) {
+        lua_pushstring(L, tl_rc_name(rc));
+        lua_setfield(L, -2, "code");
+        lua_pushstring(L, err.message);
+        lua_setfield(L, -2, "message");
+    }
+    if (rc != TL_OK && result.report) {
+        set_report(L, "report", result.report, tl_nde_report_text, arena);
+        set_report(L, "report_json", result.report, tl_nde_report_json, arena);
+    }
+    return 1;
+}
+
+static void set_text(lua_State *L, const char *field, const char *text)
+{
+    lua_pushstring(L, text ? text : "");
+    lua_setfield(L, -2, field);
+}
+
+/* [-0, +2, v] core.history_read(text): an encoded History from a file's text (JSON of any spelling, or
+ * encoded) and { workflow_type, workflow_id, run_id, events }; or nil and what is wrong. */
+static int history_read(lua_State *L)
+{
+    struct tl_str text, bytes;
+    struct tl_error err;
+    TpHistory__History *history;
+    text.p = luaL_checklstring(L, 1, &text.n);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_rc rc = tl_history_read(text, arena, &history, &err);
+    if (rc == TL_OK) {
+        rc = tl_pb_encode_arena(history, arena, &bytes, &err);
+    }
+    if (rc != TL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    lua_pushlstring(L, bytes.p, bytes.n);
+    lua_newtable(L);
+    set_count(L, "events", history->n_events);
+    if (tl_replay_workflow_type(history).n) {
+        const TpHistory__WorkflowExecutionStartedEventAttributes *a =
+            history->events[0]->workflow_execution_started_event_attributes;
+        set_text(L, "workflow_type", a->workflow_type->name);
+        set_text(L, "workflow_id", a->workflow_id);
+        set_text(L, "run_id", a->original_execution_run_id);
+    }
+    return 2;
+}
+
+static const luaL_Reg functions[] = {
+    {"replayer_new", replayer_new},
+    {"replayer_replay", replayer_replay},
+    {"history_read", history_read},
+    {NULL, NULL},
+};
+
+void tl_core_replay(lua_State *L)
+{
+    luaL_newmetatable(L, REPLAYER_TYPE);
+    lua_pushcfunction(L, replayer_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,232 @@
+--- Replayer: runs recorded histories against workflow scripts, without a server, and tells which of them
+--- the scripts no longer fit.
+local core = require "temporal.core"
+local history = require "temporal.history"
+local options = require "temporal.internal.options"
+local worker = require "temporal.worker"
+
+local replayer = {}
+
+---@class temporal.Replayer
+local Replayer = {}
+Replayer.__index = Replayer
+Replayer.__name = "temporal.Replayer"
+
+local spec = {
+  workflows = { kind = "table", required = true },
+  activities = { kind = "table" },
+  roots = { kind = "table" },
+  namespace = { kind = "string" },
+  build_id = { kind = "string" },
+  deployment_name = { kind = "string" },
+  workflow_failure_error_types = { kind = "any" },
+  debug_mode = { kind = "boolean" },
+}
+
+--- Options of other SDKs' replayers that a replay of Lua has nothing to do with.
+local reasons = {
+  identity = "a replay talks to no server that would want to know who asks",
+  runtime = "a replay starts no threads and has no telemetry",
+  task_queue = "each history names its own",
+  workflow_runner = "workflows of a replay always run in the sandbox",
+  unsandboxed_workflow_runner = "workflows of a replay always run in the sandbox",
+  workflow_task_executor = "a replay runs on the thread that asks for it",
+  disable_safe_workflow_eviction = "a run is dropped without running its code",
+}
+
+--- Why the replay of one history failed, as an error that prints as its report.
+---@class temporal.ReplayError
+---@field type string "NondeterminismError", "InvalidHistoryError", "WorkflowNotRegisteredError" or "ReplayError"
+---@field message string
+---@field report? table what differs: kind, expected, produced, detail, suggestion, patch ...
+---@field text string the report as lines, or the message
+---@field workflow_id string
+---@field run_id string
+local ReplayError = { __name = "temporal.ReplayError" }
+ReplayError.__index = ReplayError
+
+function ReplayError:__tostring()
+  return ("replay of workflow '%s' failed: %s"):format(self.workflow_id, self.text)
+end
+
+local types = {
+  ENONDETERMINISM = "NondeterminismError",
+  EINVAL = "InvalidHistoryError",
+  EDECODE = "InvalidHistoryError",
+  ENOTFOUND = "WorkflowNotRegisteredError",
+}
+
+---@class temporal.WorkflowReplayResult
+---@field history temporal.WorkflowHistory
+---@field replay_failure? temporal.ReplayError
+---@field event_count integer
+---@field task_count integer workflow tasks
+---@field activation_count integer
+---@field finished boolean the history ends with the run's end
+
+local function replay_one(self, h)
+  local r = core.replayer_replay(self.native, h.bytes, h.workflow_id, h.run_id)
+  local failure
+  if r.code then
+    failure = setmetatable({
+      type = types[r.code] or "ReplayError",
+      message = r.message,
+      report = r.report_json and core.json_decode(r.report_json),
+      text = r.report or r.message,
+      workflow_id = h.workflow_id,
+      run_id = h.run_id,
+    }, ReplayError)
+  end
+  return {
+    history = h, replay_failure = failure, event_count = r.events, task_count = r.tasks,
+    activation_count = r.activations, finished = r.finished,
+  }
+end
+
+local function new(o, plan)
+  local debug_env = os.getenv "TEMPORAL_DEBUG"
+  return setmetatable({
+    options = o,
+    native = core.replayer_new(plan, {
+      namespace = o.namespace, build_id = o.build_id, deployment_name = o.deployment_name,
+      failure_error_types = plan.failure_error_types,
+      debug = o.debug_mode or (o.debug_mode == nil and debug_env ~= nil and debug_env ~= ""),
+    }),
+  }, Replayer)
+end
+
+--- Makes a replayer; the scripts are loaded once. Options: `workflows` (required), `activities`, `roots`,
+--- `workflow_failure_error_types` as for temporal.worker, `namespace`, `build_id`, `deployment_name` (what
+--- workflow.info tells), `debug_mode` (no activation is cut off; also TEMPORAL_DEBUG).
+---@param given table
+---@return temporal.Replayer
+function replayer.new(given)
+  for name in pairs(type(given) == "table" and given or {}) do
+    if reasons[name] then
+      error(("temporal.replayer: option '%s': %s"):format(name, reasons[name]), 2)
+    end
+  end
+  local o = options.check("temporal.replayer", spec, given)
+  local w = worker.new {
+    task_queue = "replay", workflows = o.workflows, activities = o.activities, roots = o.roots,
+    workflow_failure_error_types = o.workflow_failure_error_types,
+  }
+  return new(o, w.plan)
+end
+
+--- A replayer of what a worker runs.
+---@param w temporal.Worker
+---@param namespace string
+---@return temporal.Replayer
+function replayer.of_worker(w, namespace)
+  local o = w.options
+  return new({ namespace = namespace, build_id = o.build_id, deployment_name = o.deployment_name }, w.plan)
+end
+
+local function check_history(where, h, level)
+  if not history.is(h) then
+    error(("%s: a history of temporal.history or client:fetch_histories is wanted, got %s"):format(where, type(h)),
+      level + 1)
+  end
+  return h
+end
+
+local raise_spec = { raise_on_replay_failure = { kind = "boolean" } }
+
+--- Replays one history. Raises the failure, or gives it as `replay_failure` of the result when
+--- `raise_on_replay_failure` is false.
+---@param h temporal.WorkflowHistory
+---@param opts? { raise_on_replay_failure?: boolean }
+---@return temporal.WorkflowReplayResult
+function Replayer:replay_workflow(h, opts)
+  local o = options.check("replay_workflow", raise_spec, opts)
+  local result = replay_one(self, check_history("replay_workflow", h, 2))
+  if result.replay_failure and o.raise_on_replay_failure ~= false then
+    error(result.replay_failure, 2)
+  end
+  return result
+end
+
+--- A function that gives the next of a list of histories, or of what an iterator gives.
+local function source_of(where, histories)
+  if type(histories) == "function" then
+    return histories
+  elseif history.is(histories) or type(histories) ~= "table" then
+    error(("%s: a list of histories or an iterator over them is wanted, got %s"):format(
+      where, history.is(histories) and "one history" or type(histories)), 3)
+  end
+  local at = 0
+  return function()
+    at = at + 1
+    return histories[at]
+  end
+end
+
+--- Iterates over results: each history is taken from the list or iterator when its turn comes, and a
+--- failure does not end the iteration.
+---@param histories temporal.WorkflowHistory[]|fun(): temporal.WorkflowHistory?
+---@return fun(): temporal.WorkflowReplayResult?
+function Replayer:workflow_replay_iterator(histories)
+  local next_history = source_of("workflow_replay_iterator", histories)
+  return function()
+    local h = next_history()
+    return h ~= nil and replay_one(self, check_history("workflow_replay_iterator", h, 2)) or nil
+  end
+end
+
+local all_spec = {
+  raise_on_replay_failure = { kind = "boolean" },
+  progress = { kind = "function" },
+}
+
+---@class temporal.ReplayOptions
+---@field raise_on_replay_failure? boolean default: true
+---@field progress? fun(result: temporal.WorkflowReplayResult, count: integer)
+
+---@class temporal.WorkflowReplayResults
+---@field replay_failures table<string, temporal.ReplayError> by run id
+---@field count integer histories replayed
+---@field failed integer of them, those that failed
+
+--- Replays all histories. Raises the first failure at once unless `raise_on_replay_failure` is false: then
+--- all are replayed and the failures are in `replay_failures` by run id. `progress` is called with each
+--- result and how many there were so far.
+---@param histories temporal.WorkflowHistory[]|fun(): temporal.WorkflowHistory?
+---@param opts? temporal.ReplayOptions
+---@return temporal.WorkflowReplayResults
+function Replayer:replay_workflows(histories, opts)
+  local o = options.check("replay_workflows", all_spec, opts)
+  local next_history = source_of("replay_workflows", histories)
+  local results = { replay_failures = {}, count = 0, failed = 0 }
+  for h in next_history do
+    local result = replay_one(self, check_history("replay_workflows", h, 2))
+    local failure = result.replay_failure
+    results.count = results.count + 1
+    if o.progress then
+      o.progress(result, results.count)
+    end
+    if failure and o.raise_on_replay_failure ~= false then
+      error(failure, 2)
+    elseif failure then
+      local key = h.run_id ~= "" and h.run_id or h.workflow_id
+      results.failed = results.failed + 1
+      if results.replay_failures[key] then -- two histories of one run, or of none
+        key = ("%s #%d"):format(key, results.count)
+      end
+      results.replay_failures[key] = failure
+    end
+  end
+  return results
+end
+
+--- The options it was made with, checked.
+---@return table
+function Replayer:config()
+  local copy = {}
+  for k, v in pairs(self.options) do
+    copy[k] = v
+  end
+  return copy
+end
+
+return replayer
