@@ -51,6 +51,21 @@ static struct tl_str seconds_text(const Google__Protobuf__Duration *d, struct tl
     return tl_arena_str(arena, tl_str(text));
 }
 
+static void marker_side(const TpHistory__HistoryEvent *event, struct tl_arena *arena,
+                        struct tl_nde_side *side)
+{
+    struct tl_patch_marker marker;
+    struct tl_local_marker local;
+    side->id = tl_str(event->marker_recorded_event_attributes->marker_name);
+    if (tl_patch_marker_read(event, arena, &marker)) {
+        side->name = side->id;
+        side->id = marker.id;
+    } else if (tl_local_marker_read(event, arena, &local)) {
+        side->name = local.type;
+        side->id = local.id;
+    }
+}
+
 static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struct tl_arena *arena)
 {
     struct tl_nde_side side = {0};
@@ -67,8 +82,6 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         side.attributes = attributes_json(
             (const ProtobufCMessage *)event->workflow_execution_started_event_attributes, arena);
     }
-    struct tl_patch_marker marker;
-    struct tl_local_marker local;
     switch ((int)event->event_type) {
     case EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: {
         const TpHistory__ActivityTaskScheduledEventAttributes *a =
@@ -89,14 +102,7 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         side.id = tl_str(event->timer_canceled_event_attributes->timer_id);
         break;
     case EVENT_TYPE_MARKER_RECORDED:
-        side.id = tl_str(event->marker_recorded_event_attributes->marker_name);
-        if (tl_patch_marker_read(event, arena, &marker)) {
-            side.name = side.id;
-            side.id = marker.id;
-        } else if (tl_local_marker_read(event, arena, &local)) {
-            side.name = local.type;
-            side.id = local.id;
-        }
+        marker_side(event, arena, &side);
         break;
     case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: {
         const TpHistory__StartChildWorkflowExecutionInitiatedEventAttributes *a =
