@@ -389,7 +389,8 @@ static void reports_are_rendered(void **state)
     assert_true(tl_nde_report_json(r, &b));
     assert_non_null(strstr(b.p, "{\"kind\":\"command_changed\",\"workflow_type\":\"order\""));
     assert_non_null(strstr(b.p, "\"expected\":{\"type\":\"ActivityTaskScheduled\",\"event_id\":6,"
-                                "\"id\":\"1\",\"name\":\"charge\"}"));
+                                "\"id\":\"1\",\"name\":\"charge\",\"attributes\":{"));
+    assert_non_null(strstr(b.p, "\"patch\":\"if workflow.patched(\\\"change-charge\\\") then\\n"));
     assert_non_null(strstr(f->err.message, "event 6 ActivityTaskScheduled(1 charge)"));
     tl_buf_deinit(&b);
     tl_buf_init(&b, 64);
