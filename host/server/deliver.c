@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/deliver.h"
+#include "server/deployments.h"
 #include "server/page.h"
 
 /* --- polls --------------------------------------------------------------------------------------- */
@@ -35,6 +36,7 @@ static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
         out->version_capabilities = w->worker_version_capabilities;
     }
     out->queue = tq ? tl_str(tq->name) : (struct tl_str){0};
+    out->version = tl_version_of_worker(arena, out->deployment_options);
     out->sticky = tq && (int)tq->kind == TASK_QUEUE_KIND_STICKY && !p->is_activity;
     return TL_OK;
 }
@@ -47,8 +49,14 @@ tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct t
 
 static struct tl_match_key poll_key(const struct tl_parked *p, const struct tl_poll_request *r)
 {
-    return (struct tl_match_key){
-        p->ns->number, p->is_activity ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW, r->sticky, r->queue};
+    struct tl_match_key key = {.namespace_number = p->ns->number,
+                               .type = p->is_activity ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW,
+                               .sticky = r->sticky,
+                               .name = r->queue};
+    if (!r->sticky) { /* a sticky queue is one worker's own */
+        key.version = r->version;
+    }
+    return key;
 }
 
 void tl_poll_answer_empty(struct tl_server *s, struct tl_parked *p)
@@ -68,6 +76,13 @@ void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *ar
     struct tl_poll_request r;
     struct tl_error err;
     if (decode_poll(p, arena, &r, &err) != TL_OK) {
+        refuse_poll(s, p, &err);
+        return;
+    }
+    const TpDeployment__WorkerDeploymentOptions *o = r.deployment_options;
+    int type = p->is_activity ? TASK_QUEUE_TYPE_ACTIVITY : TASK_QUEUE_TYPE_WORKFLOW;
+    if (o && (int)o->worker_versioning_mode == WORKER_VERSIONING_MODE_VERSIONED && !r.sticky &&
+        tl_deployments_polled(s, p->ns, o, r.queue, type, r.identity, arena, &err) != TL_OK) {
         refuse_poll(s, p, &err);
         return;
     }
@@ -249,7 +264,8 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
     struct tl_wft_start start = {.task_queue = r.queue,
                                  .sticky = r.sticky,
                                  .identity = r.identity,
-                                 .version_capabilities = r.version_capabilities};
+                                 .version_capabilities = r.version_capabilities,
+                                 .version = r.version};
     struct tl_delivery d = {.run_number = e->number,
                             .scheduled_id = e->wft.scheduled_id,
                             .attempt = e->wft.attempt,
@@ -309,9 +325,18 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
 {
     struct tl_workflow_task *w = &e->wft;
     tl_match_task_drop(&s->matcher, &w->task);
-    struct tl_match_key key = {e->ns->number, TL_QUEUE_WORKFLOW, fx->u.wft.sticky,
-                               fx->u.wft.task_queue};
-    if (fx->u.wft.sticky && !tl_match_attended(&s->matcher, &key, tl_engine_now(s))) {
+    struct tl_match_key key = {.namespace_number = e->ns->number,
+                               .type = TL_QUEUE_WORKFLOW,
+                               .sticky = fx->u.wft.sticky,
+                               .name = fx->u.wft.task_queue};
+    struct tl_rs_info info;
+    struct tl_rs_versioning at;
+    tl_rs_info(e->rs, &info);
+    tl_rs_versioning(e->rs, &at);
+    struct tl_str version = tl_route_workflow(s, e, info.task_queue);
+    /* The worker that holds the run is of the version it ran on. */
+    bool moves = !tl_str_eq(version, at.ran_on) && (version.n || at.ran_on.n);
+    if (fx->u.wft.sticky && (moves || !tl_match_attended(&s->matcher, &key, tl_engine_now(s)))) {
         struct tl_tx tx;
         struct tl_error err;
         tl_run_begin(s, e, &tx, arena);
@@ -330,6 +355,7 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
         w->queue = tl_str_n(tl_mem_dup(fx->u.wft.task_queue), fx->u.wft.task_queue.n);
     }
     key.name = w->queue;
+    key.version = fx->u.wft.sticky ? (struct tl_str){0} : version;
     w->scheduled_id = fx->u.wft.scheduled_id;
     w->attempt = fx->u.wft.attempt;
     w->sticky = fx->u.wft.sticky;
@@ -345,10 +371,80 @@ void tl_activity_task_free(struct tl_server *s, struct tl_activity_task *t)
     tl_mem_free(t);
 }
 
+static void offer_activity(struct tl_server *s, struct tl_activity_task *t, struct tl_arena *arena)
+{
+    struct tl_str queue = {t->queue, t->queue_n};
+    struct tl_match_key key = {t->exec->ns->number, TL_QUEUE_ACTIVITY, false, queue,
+                               tl_route_activity(s, t->exec, queue)};
+    offer(s, &key, &t->task, arena);
+}
+
+static struct tl_activity_task *find_offered(const struct tl_exec *e, int64_t scheduled_id)
+{
+    TL_LIST_EACH (it, &e->activities) {
+        struct tl_activity_task *t = TL_CONTAINER(it, struct tl_activity_task, link);
+        if (t->scheduled_id == scheduled_id) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+/* Whether the activity waits for a transition. Those of a run that moves are offered when it ended. */
+static bool held_back(const struct tl_exec *e)
+{
+    struct tl_rs_versioning v;
+    tl_rs_versioning(e->rs, &v);
+    return v.moving;
+}
+
+void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena)
+{
+    size_t n = 0;
+    TL_LIST_EACH (it, &e->activities) {
+        n++;
+    }
+    int64_t *waiting = tl_mem_alloc((n + 1) * sizeof *waiting);
+    n = 0;
+    TL_LIST_EACH (it, &e->activities) {
+        struct tl_activity_task *t = TL_CONTAINER(it, struct tl_activity_task, link);
+        if (tl_match_task_queued(&t->task) &&
+            !tl_str_eq(tl_match_queue_key(t->task.queue).version,
+                       tl_route_activity(s, e, (struct tl_str){t->queue, t->queue_n}))) {
+            tl_match_task_drop(&s->matcher, &t->task);
+            waiting[n++] = t->scheduled_id;
+        }
+    }
+    if (tl_match_task_queued(&e->wft.task)) {
+        struct tl_effect fx = {.kind = TL_FX_DISPATCH_WFT};
+        fx.u.wft.task_queue = e->wft.queue;
+        fx.u.wft.sticky = e->wft.sticky;
+        fx.u.wft.scheduled_id = e->wft.scheduled_id;
+        fx.u.wft.attempt = e->wft.attempt;
+        tl_dispatch_workflow_task(s, e, &fx, arena);
+    }
+    /* An offer may begin or end a transition, and with it drop tasks: look each time. */
+    for (size_t i = 0; i < n; i++) {
+        struct tl_activity_task *t = find_offered(e, waiting[i]);
+        if (t && !tl_match_task_queued(&t->task)) {
+            offer_activity(s, t, arena);
+        }
+    }
+    tl_mem_free(waiting);
+}
+
 void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                           struct tl_arena *arena)
 {
     struct tl_str queue = fx->u.activity.task_queue;
+    /* After a transition it is offered again. */
+    struct tl_activity_task *old = find_offered(e, fx->u.activity.scheduled_id);
+    if (old) {
+        tl_activity_task_free(s, old);
+    }
+    if (held_back(e)) {
+        return;
+    }
     struct tl_activity_task *t = tl_mem_alloc(sizeof *t + queue.n + 1);
     tl_match_task_init(&t->task, TL_OFFER_ACTIVITY);
     tl_list_init(&t->link);
@@ -359,8 +455,40 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
     t->queue_n = queue.n;
     memcpy(t->queue, queue.p, queue.n);
     tl_list_push(&e->activities, &t->link);
-    struct tl_match_key key = {e->ns->number, TL_QUEUE_ACTIVITY, false, {t->queue, t->queue_n}};
-    offer(s, &key, &t->task, arena);
+    offer_activity(s, t, arena);
+}
+
+/* A worker of another version asks for an activity of a run that is not pinned: when the run itself
+ * belongs on that version it moves first, and its activities wait. True when the poll gets nothing. */
+static bool moves_first(struct tl_server *s, struct tl_exec *e, struct tl_str version,
+                        struct tl_arena *arena)
+{
+    struct tl_rs_versioning v;
+    struct tl_rs_info info;
+    struct tl_error err;
+    struct tl_tx tx;
+    tl_rs_versioning(e->rs, &v);
+    if (v.moving) {
+        return true;
+    }
+    if (v.behavior == VERSIONING_BEHAVIOR_PINNED || tl_str_eq(v.version, version)) {
+        return false;
+    }
+    tl_rs_info(e->rs, &info);
+    if (!tl_str_eq(tl_route_workflow(s, e, info.task_queue), version)) {
+        return false; /* an activity with a life of its own */
+    }
+    tl_run_begin(s, e, &tx, arena);
+    tl_rc rc = tl_tx_move(&tx, version, &err);
+    if (rc != TL_OK && !tx.touched) {
+        tl_tx_abort(&tx);
+        return false;
+    }
+    if (tl_run_end(s, e, &tx, &err) != TL_OK) {
+        TL_LOG(TL_LOG_ERROR, "server.transition_failed", TL_C("cause", err.message),
+               TL_I("run", e->number));
+    }
+    return true;
 }
 
 static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
@@ -401,14 +529,14 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
     char request_id[37];
     tl_uuid4(s->world, request_id);
     tl_rc rc = decode_poll(p, arena, &r, &err);
-    if (rc != TL_OK) {
-        tl_activity_task_free(s, t);
+    uint64_t stamp = t->stamp;
+    tl_activity_task_free(s, t);
+    if (rc != TL_OK || moves_first(s, e, r.version, arena)) {
         return false;
     }
     tl_run_begin(s, e, &tx, arena);
-    rc = tl_tx_activity_start(&tx, t->scheduled_id, t->attempt, t->stamp, r.identity, request_id,
+    rc = tl_tx_activity_start(&tx, d.scheduled_id, d.attempt, stamp, r.identity, request_id,
                               r.deployment_options, &started, &err);
-    tl_activity_task_free(s, t);
     if (rc != TL_OK && !tx.touched) {
         tl_tx_abort(&tx);
         return false;

@@ -11,6 +11,7 @@ struct tl_poll_request {
     const char *identity, *instance_key;
     const TpDeployment__WorkerDeploymentOptions *deployment_options;
     const TpCommon__WorkerVersionCapabilities *version_capabilities;
+    struct tl_str version; /* "deployment:build"; empty: unversioned */
 };
 tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
                      struct tl_error *err) TL_MUST_USE;

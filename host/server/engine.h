@@ -271,7 +271,10 @@ struct tl_server {
     struct tl_list batches;      /* struct tl_batch_job, oldest first */
     uint64_t batches_next, batch_tickets;
     size_t batches_running;
-    struct tl_map queries; /* id -> struct tl_parked */
+    struct tl_map queries;         /* id -> struct tl_parked */
+    struct tl_map deployments;     /* key in meta -> struct tl_deployment */
+    struct tl_map routes;          /* task queue -> struct tl_route; forgotten with every change */
+    struct tl_map polled_versions; /* task queue and version of polls that changed nothing */
     uint64_t query_ids;
     struct tl_undo *undos; /* deliveries to be taken back in this round */
     bool poisoned;         /* the open commit must be refused */
@@ -484,6 +487,8 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
                                struct tl_arena *arena);
 void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                           struct tl_arena *arena);
+/* Its waiting tasks are offered where the routing sends them now. */
+void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena);
 /* A parked or new poll takes a task; when the task turns out stale the poll looks for another. */
 void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task *t,
                   struct tl_arena *arena);

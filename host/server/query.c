@@ -2,6 +2,7 @@
  * or rides on the run's workflow task. Thread: engine. */
 #include "base/log.h"
 #include "server/deliver.h"
+#include "server/deployments.h"
 
 /* A worker that was asked on its sticky queue and is silent for so long is taken for dead. */
 #define STICKY_WAIT_NS (10 * TL_NS_PER_S)
@@ -22,12 +23,16 @@ static void send_direct(struct tl_server *s, struct tl_parked *p, struct tl_exec
 {
     struct tl_rs_info info;
     tl_rs_info(e->rs, &info);
-    struct tl_match_key key = {e->ns->number, TL_QUEUE_WORKFLOW, true, info.sticky_queue};
+    struct tl_match_key key = {.namespace_number = e->ns->number,
+                               .type = TL_QUEUE_WORKFLOW,
+                               .sticky = true,
+                               .name = info.sticky_queue};
     int64_t now = tl_engine_now(s);
     p->query_sticky = may_stick && info.sticky_queue.n && tl_match_attended(&s->matcher, &key, now);
     if (!p->query_sticky) {
         key.sticky = false;
         key.name = info.task_queue;
+        key.version = tl_route_workflow(s, e, info.task_queue);
     }
     int64_t until = p->until_ns, sticky_until = tl_engine_mono(s) + STICKY_WAIT_NS;
     tl_due_set(&s->waits, &p->due, p->query_sticky && sticky_until < until ? sticky_until : until);
@@ -76,7 +81,10 @@ static void time_out(struct tl_server *s, struct tl_parked *p, struct tl_exec *e
     struct tl_rs_info info;
     struct tl_match_queue_info queue;
     tl_rs_info(e->rs, &info);
-    struct tl_match_key key = {e->ns->number, TL_QUEUE_WORKFLOW, false, info.task_queue};
+    struct tl_match_key key = {.namespace_number = e->ns->number,
+                               .type = TL_QUEUE_WORKFLOW,
+                               .name = info.task_queue,
+                               .version = tl_route_workflow(s, e, info.task_queue)};
     tl_match_queue_info(&s->matcher, &key, &queue);
     if (!queue.polls && tl_engine_now(s) - queue.last_poll_ns > POLLER_ABSENT_NS) {
         tl_error_set(&err, TL_EPRECONDITION,

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/batch.h"
+#include "server/deployments.h"
 #include "server/engine.h"
 
 #define GRPC_UNAVAILABLE 14
@@ -26,6 +27,10 @@ void tl_server_options_default(struct tl_server_options *o)
         .history_cache_bytes = INT64_C(1024) * 1024,
         .long_polls_max = tl_limit_long_polls,
         .buffered_queries_max = 1,
+        .drainage_grace_ns = 180 * TL_NS_PER_S,
+        .drainage_refresh_ns = 180 * TL_NS_PER_S,
+        .deployment_versions_max = 100,
+        .deployment_queues_max = 100,
     };
     tl_history_limits_default(&o->limits);
 }
@@ -112,6 +117,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_map_init(&s->runs);
     tl_map_init(&s->current);
     tl_map_init(&s->queries);
+    tl_deployments_init(s);
     tl_map_init(&s->lost);
     tl_map_init(&s->erased);
     tl_list_init(&s->after_commit);
@@ -342,6 +348,7 @@ static void server_free(struct tl_server *s)
     tl_commit_deinit(s);
     tl_matcher_deinit(&s->matcher);
     tl_known_deinit(&s->known);
+    tl_deployments_free(s);
     tl_namespaces_free(s);
     tl_map_deinit(&s->runs);
     tl_map_deinit(&s->current);

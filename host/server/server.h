@@ -50,6 +50,9 @@ struct tl_server_options {
     int64_t history_cache_bytes;  /* encoded events of one run kept in memory for polls and reads */
     int64_t long_polls_max;       /* parked polls, all together */
     int64_t buffered_queries_max; /* queries that may wait for one run's workflow task */
+    int64_t drainage_grace_ns;    /* before a version that takes no new runs is first looked at */
+    int64_t drainage_refresh_ns;  /* between two looks */
+    int64_t deployment_versions_max, deployment_queues_max; /* per deployment; per version */
     struct tl_history_limits limits; /* of runs; workflow_id_reuse_ns counts, not its field here */
     struct tl_metrics
         *metrics; /* what is counted goes there; NULL: nothing is. Outlives the server */

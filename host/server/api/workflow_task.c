@@ -177,22 +177,31 @@ static void answer_worker(void *ud, struct tl_match_poll *poll)
     }
 }
 
+static void answer_version(void *ud, const struct tl_match_key *key)
+{
+    struct shutdown *d = ud;
+    tl_match_each_poll(&d->s->matcher, key, answer_worker, d);
+}
+
 void tl_api_shutdown_worker(struct tl_call *c)
 {
     const TpWs__ShutdownWorkerRequest *req = c->req;
     TpWs__ShutdownWorkerResponse r = TP_WS__SHUTDOWN_WORKER_RESPONSE__INIT;
     struct shutdown d = {c->s, req, c->arena};
-    struct tl_match_key sticky = {c->ns->number, TL_QUEUE_WORKFLOW, true,
-                                  tl_str(req->sticky_task_queue)};
+    struct tl_match_key sticky = {.namespace_number = c->ns->number,
+                                  .type = TL_QUEUE_WORKFLOW,
+                                  .sticky = true,
+                                  .name = tl_str(req->sticky_task_queue)};
     if (*req->sticky_task_queue) {
         tl_match_each_poll(&c->s->matcher, &sticky, answer_worker, &d);
     }
     if (*req->worker_instance_key && *req->task_queue) {
-        struct tl_match_key normal = {c->ns->number, TL_QUEUE_WORKFLOW, false,
-                                      tl_str(req->task_queue)};
-        tl_match_each_poll(&c->s->matcher, &normal, answer_worker, &d);
+        struct tl_match_key normal = {.namespace_number = c->ns->number,
+                                      .type = TL_QUEUE_WORKFLOW,
+                                      .name = tl_str(req->task_queue)};
+        tl_match_each_version(&c->s->matcher, &normal, answer_version, &d);
         normal.type = TL_QUEUE_ACTIVITY;
-        tl_match_each_poll(&c->s->matcher, &normal, answer_worker, &d);
+        tl_match_each_version(&c->s->matcher, &normal, answer_version, &d);
     }
     tl_call_reply(c, 0, &r);
 }

@@ -57,7 +57,6 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
 {
     const TpHistory__WorkflowExecutionStartedEventAttributes *a =
         e->workflow_execution_started_event_attributes;
-    (void)scratch;
     rs->status = WORKFLOW_EXECUTION_STATUS_RUNNING;
     rs->start_ns = event_ns(e);
     rs->attempt = a->attempt;
@@ -77,8 +76,17 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
         !tl_set_blob_message(&rs->retry_policy, a->retry_policy) ||
         !tl_set_blob_message(&rs->user_metadata, e->user_metadata) ||
         !tl_set_blob_message(&rs->priority, a->priority) ||
+        !tl_rs_set_override(rs, a->versioning_override, scratch) ||
         !tl_set_blob_message(&rs->start_event, keep_start ? e : NULL)) {
         return encode_failed(e, err);
+    }
+    if (a->inherited_pinned_version) {
+        struct tl_str version =
+            tl_version_text(scratch, a->inherited_pinned_version->deployment_name,
+                            a->inherited_pinned_version->build_id);
+        if (!tl_rs_ran_on(rs, VERSIONING_BEHAVIOR_PINNED, version, scratch)) {
+            return encode_failed(e, err);
+        }
     }
     return TL_OK;
 }
@@ -129,10 +137,9 @@ static tl_rc apply_task_completed(struct tl_rs *rs, const TpHistory__HistoryEven
 {
     const TpHistory__WorkflowTaskCompletedEventAttributes *a =
         e->workflow_task_completed_event_attributes;
-    (void)scratch, (void)err;
+    const TpDeployment__WorkerDeploymentVersion *v = a->deployment_version;
     rs->previous_started_id = a->started_event_id;
     rs->last_completed_id = e->event_id;
-    rs->versioning_behavior = (int)a->versioning_behavior;
     rs->close_attempted = false;
     tl_set_str(&rs->deployment_name, a->worker_deployment_name);
     tl_set_str(&rs->build_id, a->deployment_version ? a->deployment_version->build_id
@@ -140,6 +147,11 @@ static tl_rc apply_task_completed(struct tl_rs *rs, const TpHistory__HistoryEven
                                                     : NULL);
     tl_rs_clear_sticky(rs);
     tl_wft_clear(&rs->wft, 1);
+    struct tl_str version =
+        v ? tl_version_text(scratch, v->deployment_name, v->build_id) : (struct tl_str){NULL, 0};
+    if (!tl_rs_ran_on(rs, (int)a->versioning_behavior, version, scratch)) {
+        return encode_failed(e, err);
+    }
     return TL_OK;
 }
 
@@ -415,6 +427,7 @@ static const struct {
     ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, tl_apply_external_initiated),
     ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, tl_apply_external_over),
     ROW(EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, tl_apply_external_over),
+    ROW(WORKFLOW_EXECUTION_OPTIONS_UPDATED, tl_apply_options_updated),
     ROW(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, apply_search_attributes),
     ROW(WORKFLOW_PROPERTIES_MODIFIED, apply_properties),
     ROW(WORKFLOW_EXECUTION_UPDATE_ACCEPTED, apply_update_accepted),

@@ -56,11 +56,13 @@ static void save_texts(const struct tl_rs *rs, TlV1__RunState *s)
     s->cancel_request_id = text(rs->cancel_request_id);
     s->worker_deployment_name = text(rs->deployment_name);
     s->build_id = text(rs->build_id);
+    s->worker_deployment_version = text(rs->ran_on);
     s->retry_policy = view(&rs->retry_policy);
     s->memo = view(&rs->memo);
     s->search_attributes = view(&rs->search_attributes);
     s->start_event = view(&rs->start_event);
     s->user_metadata = view(&rs->user_metadata);
+    s->versioning_override = view(&rs->versioning_override);
     s->priority = view(&rs->priority);
 }
 
@@ -308,6 +310,18 @@ static void load_scalars(struct tl_rs *rs, const TlV1__RunState *s)
     rs->visibility_changes = s->visibility_changes;
 }
 
+static tl_rc load_versioning(struct tl_rs *rs, const TlV1__RunState *s, struct tl_arena *scratch,
+                             struct tl_error *err)
+{
+    const struct tl_blob bytes = {(char *)s->versioning_override.data, s->versioning_override.len};
+    const TpWorkflow__VersioningOverride *o =
+        tl_blob_decode(&bytes, &tp_workflow__versioning_override__descriptor, scratch);
+    tl_set_str(&rs->ran_on, s->worker_deployment_version);
+    return tl_rs_set_override(rs, o, scratch)
+               ? TL_OK
+               : tl_error_set(err, TL_EDECODE, "the versioning override of the run is damaged");
+}
+
 static void load_texts(struct tl_rs *rs, const TlV1__RunState *s)
 {
     tl_set_str(&rs->workflow_type, s->workflow_type);
@@ -434,7 +448,10 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     if (s->parent) {
         load_parent(&rs->parent, s->parent);
     }
-    rc = load_batches(rs, s, err);
+    rc = load_versioning(rs, s, scratch, err);
+    if (rc == TL_OK) {
+        rc = load_batches(rs, s, err);
+    }
     if (rc == TL_OK) {
         rc = load_children(rs, s, scratch, err);
     }

@@ -200,6 +200,10 @@ void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
         }
     }
     start->req = req;
+    if (next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY) {
+        start->inherited_pinned =
+            e->workflow_execution_started_event_attributes->inherited_pinned_version;
+    }
     start->initiator = next->initiator;
     start->attempt = next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;
     start->first_backoff_ns = tl_chain_min_backoff_ns(tx, next->backoff_ns);

@@ -147,6 +147,40 @@ static TpCommon__WorkflowExecution *execution_of(struct out *o, const char *work
     return e;
 }
 
+static TpWorkflow__WorkflowExecutionVersioningInfo *versioning_of(struct out *o,
+                                                                  const struct tl_rs *rs)
+{
+    struct tl_rs_versioning v;
+    struct tl_str name, build_id;
+    tl_rs_versioning(rs, &v);
+    if (rs->versioning_behavior == 0 && !rs->versioning_override.n && !v.moving) {
+        return NULL;
+    }
+    TpWorkflow__WorkflowExecutionVersioningInfo *i =
+        check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionVersioningInfo,
+                           tp_workflow__workflow_execution_versioning_info));
+    if (!i) {
+        return NULL;
+    }
+    i->behavior = (TpEnums__VersioningBehavior)rs->versioning_behavior;
+    if (tl_version_split(v.ran_on, &name, &build_id)) {
+        i->deployment_version = check(o, tl_version_message(v.ran_on, o->a));
+        i->version =
+            check(o, tl_arena_printf(o->a, "%.*s.%.*s", TL_STR_FMT(name), TL_STR_FMT(build_id)));
+    }
+    i->versioning_override =
+        decode(o, &rs->versioning_override, &tp_workflow__versioning_override__descriptor);
+    if (v.moving) {
+        i->version_transition = check(o, TL_PB_NEW(o->a, TpWorkflow__DeploymentVersionTransition,
+                                                   tp_workflow__deployment_version_transition));
+        if (i->version_transition && v.target.n) {
+            i->version_transition->deployment_version =
+                check(o, tl_version_message(v.target, o->a));
+        }
+    }
+    return i;
+}
+
 static void fill_info(struct out *o, const struct tl_rs *rs, TpWorkflow__WorkflowExecutionInfo *i)
 {
     i->execution = execution_of(o, rs->workflow_id, rs->run_id);
@@ -184,6 +218,7 @@ static void fill_info(struct out *o, const struct tl_rs *rs, TpWorkflow__Workflo
     }
     i->priority = decode(o, &rs->priority, &tp_common__priority__descriptor);
     i->worker_deployment_name = copy(o, rs->deployment_name);
+    i->versioning_info = versioning_of(o, rs);
     if (rs->close_ns > 0) {
         i->execution_duration =
             span_of(o, rs->close_ns - tl_ns_add(rs->start_ns, rs->first_backoff_ns));

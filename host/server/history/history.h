@@ -333,7 +333,9 @@ struct tl_start {
     int64_t first_backoff_ns;        /* added to the request's start delay */
     const TpWorkflow__ResetPoints *reset_points;
     const struct tl_start_parent *parent; /* NULL: no child */
-    bool eager;                           /* the first workflow task is delivered in the reply */
+    /* Version of the pinned run that this one follows; NULL: none. */
+    const TpDeployment__WorkerDeploymentVersion *inherited_pinned;
+    bool eager;           /* the first workflow task is delivered in the reply */
     bool hold_first_task; /* no first task yet: the caller signals next (signal-with-start) */
 };
 /* Validates everything the server checks in the request (ids, timeouts, sizes, retry policy, cron).
@@ -462,6 +464,7 @@ struct tl_wft_start {
     bool inline_reply;        /* goes out in the reply of a completion: the worker has the run */
     const char *identity, *request_id;
     const TpCommon__WorkerVersionCapabilities *version_capabilities; /* NULL when none */
+    struct tl_str version; /* of the worker, "deployment:build"; empty: unversioned */
 };
 struct tl_wft_started {
     struct tl_task_ref ref;
@@ -514,6 +517,36 @@ tl_rc tl_tx_wft_fail(struct tl_tx *tx, const struct tl_task_ref *ref,
 tl_rc tl_tx_wft_unstick(struct tl_tx *tx, int64_t scheduled_id, struct tl_error *err) TL_MUST_USE;
 /* ResetStickyTaskQueue. */
 tl_rc tl_tx_reset_sticky(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
+
+/* --- worker deployment versions --------------------------------------------------------------- */
+
+/* A version is the text "deployment:build"; empty: no version. Where a run stands: */
+struct tl_rs_versioning {
+    int behavior;          /* VERSIONING_BEHAVIOR_*, the override's when there is one */
+    struct tl_str version; /* it belongs to; that of a pinning override when there is one */
+    struct tl_str ran_on;  /* of the last completed task, or inherited */
+    bool moving;           /* a transition is under way: activities wait */
+    struct tl_str target;  /* of the transition */
+};
+/* Views, valid until the next change of the run. */
+void tl_rs_versioning(const struct tl_rs *rs, struct tl_rs_versioning *out);
+/* "deployment:build" in the arena; empty when one of them is. */
+struct tl_str tl_version_text(struct tl_arena *arena, const char *deployment, const char *build_id);
+/* Views of its parts; false for no version. */
+bool tl_version_split(struct tl_str version, struct tl_str *deployment, struct tl_str *build_id);
+/* What a poll or completion says its worker is. */
+struct tl_str tl_version_of_worker(struct tl_arena *arena,
+                                   const TpDeployment__WorkerDeploymentOptions *o);
+/* NULL for no version, or without memory. */
+TpDeployment__WorkerDeploymentVersion *tl_version_message(struct tl_str version,
+                                                          struct tl_arena *arena);
+/* Begins a transition: activities wait until a workflow task has completed on `version`.
+ * Errors: TL_ENOTFOUND (closed). */
+tl_rc tl_tx_move(struct tl_tx *tx, struct tl_str version, struct tl_error *err) TL_MUST_USE;
+/* UpdateWorkflowExecutionOptions; NULL removes the override. No event when nothing changes.
+ * Errors: TL_EINVAL, TL_ENOTFOUND (closed). */
+tl_rc tl_tx_set_versioning_override(struct tl_tx *tx, const TpWorkflow__VersioningOverride *o,
+                                    const char *identity, struct tl_error *err) TL_MUST_USE;
 
 /* --- activities ------------------------------------------------------------------------------ */
 

@@ -148,6 +148,12 @@ struct tl_rs {
     int64_t sticky_timeout_ns;
     char *deployment_name, *build_id;
     int versioning_behavior;
+    char *ran_on; /* "deployment:build" it ran on or inherited; versioning.c */
+    struct tl_blob versioning_override; /* encoded VersioningOverride */
+    int override_behavior;              /* memory: of the override */
+    char *override_version;             /* memory: of the override, when it pins */
+    bool moving;                        /* memory: in transition to another version */
+    char *moves_to;                     /* memory: that version; NULL: unversioned */
     struct tl_wft wft;
     /* pending things; a map is made when first needed */
     struct tl_map *acts, *act_ids, *timers, *signal_ids;
@@ -402,6 +408,26 @@ void tl_updates_reject_unprocessed(struct tl_tx *tx);
 void tl_updates_task_refused(struct tl_tx *tx);
 /* The run has closed: no update will go on here. */
 void tl_updates_closed(struct tl_tx *tx);
+/* --- versioning.c ---------------------------------------------------------------------------- */
+
+/* What an override means. `version` is in the arena. Errors: TL_EINVAL. */
+tl_rc tl_override_read(const TpWorkflow__VersioningOverride *o, struct tl_arena *arena,
+                       int *behavior, struct tl_str *version, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_override_check(const TpWorkflow__VersioningOverride *o, struct tl_error *err) TL_MUST_USE;
+/* Keeps an override, NULL: none. False when memory ran out. */
+bool tl_rs_set_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *o,
+                        struct tl_arena *scratch);
+/* The run has been on this version; search attributes follow. False when memory ran out. */
+bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct tl_arena *scratch);
+tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                               struct tl_arena *scratch, struct tl_error *err) TL_MUST_USE;
+/* A worker of this version starts the workflow task: begins or ends a transition. */
+void tl_versioning_started(struct tl_tx *tx, struct tl_str version);
+/* One completed it. True while the run is still on its way to another version. */
+bool tl_versioning_completed(struct tl_tx *tx, struct tl_str version);
+/* A pinned run hands its version on to the run after it, unless that is to start anew. */
+void tl_versioning_inherit(struct tl_tx *tx, struct tl_start *start,
+                           TpWs__StartWorkflowExecutionRequest *req, int initial_behavior);
 
 /* --- commands -------------------------------------------------------------------------------- */
 

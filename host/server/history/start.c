@@ -155,6 +155,9 @@ tl_rc tl_history_check_start(const struct tl_history_env *env,
         }
         rc = tl_cron_check(req->cron_schedule, err);
     }
+    if (rc == TL_OK) {
+        rc = tl_override_check(req->versioning_override, err);
+    }
     return rc == TL_OK ? check_sizes(&env->limits, req, err) : rc;
 }
 
@@ -277,6 +280,8 @@ static void set_content(struct tl_tx *tx, const struct tl_start *start, struct s
     a->n_completion_callbacks = req->n_completion_callbacks;
     a->completion_callbacks = req->completion_callbacks;
     a->versioning_override = req->versioning_override;
+    a->inherited_pinned_version =
+        (TpDeployment__WorkerDeploymentVersion *)(uintptr_t)start->inherited_pinned;
     a->priority = req->priority;
     a->time_skipping_config = req->time_skipping_config;
     a->eager_execution_accepted = start->eager;

@@ -273,8 +273,8 @@ bool tl_updates_only_rejected(const struct tl_wft_done *d)
     int64_t shown = rs->wft.scheduled_id - rs->previous_started_id - 2;
     bool can_forget =
         d->req->capabilities && d->req->capabilities->discard_speculative_workflow_task_with_events;
-    if (!rs->wft.speculative || d->req->n_commands > 0 || d->req->force_create_new_workflow_task ||
-        shown > (can_forget ? FORGOTTEN_EVENTS_MAX : 0)) {
+    if (!rs->wft.speculative || rs->moving || d->req->n_commands > 0 ||
+        d->req->force_create_new_workflow_task || shown > (can_forget ? FORGOTTEN_EVENTS_MAX : 0)) {
         return false;
     }
     for (size_t i = 0; i < d->message_n; i++) {

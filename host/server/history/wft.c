@@ -349,6 +349,9 @@ tl_rc tl_tx_wft_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt,
     if (w->transient && w->scheduled_id != rs->next_event_id) {
         renew_transient(tx);
     }
+    if (!start->sticky && !start->inline_reply) {
+        tl_versioning_started(tx, start->version);
+    }
     note_start(tx, start);
     tl_rc rc = tl_tx_result(tx, err);
     return rc != TL_OK

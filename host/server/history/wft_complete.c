@@ -204,13 +204,18 @@ static tl_rc accept(struct tl_wft_done *d, struct tl_wft_completed *out, struct 
         tl_wft_materialise(tx);
     }
     add_completed(d);
-    set_stickiness(d);
+    bool moving =
+        tl_versioning_completed(tx, tl_version_of_worker(tx->arena, d->req->deployment_options));
+    if (!moving) {
+        set_stickiness(d);
+    }
     tl_commands_run(d);
     tl_rc rc = start_eager(d, out, err);
     if (rc == TL_OK && (d->req->force_create_new_workflow_task || rs->buffer_n > 0 ||
-                        d->act_cancelled_unstarted)) {
+                        d->act_cancelled_unstarted || moving)) {
         tl_wft_schedule(tx, original_ns);
-        out->deliver_next_inline = rs->wft.scheduled_id && d->req->return_new_workflow_task;
+        out->deliver_next_inline =
+            rs->wft.scheduled_id && d->req->return_new_workflow_task && !moving;
     }
     if (rc == TL_OK) {
         schedule_for_updates(d, out);

@@ -17,7 +17,7 @@ struct poller {
 };
 
 struct tl_match_queue {
-    struct tl_match_key key; /* name borrowed from the map entry */
+    struct tl_match_key key; /* name and version stand behind the struct */
     struct tl_list tasks;    /* by place */
     struct tl_list polls;
     struct tl_map pollers; /* identity -> struct poller */
@@ -75,8 +75,13 @@ void tl_match_poll_init(struct tl_match_poll *p)
     tl_list_init(&p->link);
 }
 
-/* Type, stickiness and namespace number as 10 bytes, then the name. */
+/* Type, stickiness and namespace number as 10 bytes, the name, then NUL and the version if any. */
 #define KEY_HEAD 10
+
+static size_t version_bytes(const struct tl_match_key *key)
+{
+    return key->version.n ? key->version.n + 1 : 0;
+}
 
 static struct tl_str encode_key(const struct tl_match_key *key, struct tl_buf *b)
 {
@@ -86,20 +91,29 @@ static struct tl_str encode_key(const struct tl_match_key *key, struct tl_buf *b
     memcpy(head + 2, &key->namespace_number, sizeof key->namespace_number);
     tl_buf_put(b, head, sizeof head);
     tl_buf_put_str(b, key->name);
+    if (key->version.n) {
+        tl_buf_put(b, "", 1);
+        tl_buf_put_str(b, key->version);
+    }
     return tl_buf_str(b);
 }
 
 static struct tl_match_queue *find(const struct tl_matcher *m, const struct tl_match_key *key)
 {
     char small[256];
-    if (key->name.n <= sizeof small - KEY_HEAD) {
+    if (key->name.n + version_bytes(key) <= sizeof small - KEY_HEAD) {
         small[0] = (char)key->type;
         small[1] = (char)key->sticky;
         memcpy(small + 2, &key->namespace_number, sizeof key->namespace_number);
         if (key->name.n) {
             memcpy(small + KEY_HEAD, key->name.p, key->name.n);
         }
-        return tl_map_get(&m->queues, tl_str_n(small, KEY_HEAD + key->name.n));
+        size_t n = KEY_HEAD + key->name.n;
+        if (key->version.n) {
+            small[n] = 0;
+            memcpy(small + n + 1, key->version.p, key->version.n);
+        }
+        return tl_map_get(&m->queues, tl_str_n(small, n + version_bytes(key)));
     }
     struct tl_buf b;
     tl_buf_init(&b, SIZE_MAX / 2);
@@ -134,13 +148,17 @@ static struct tl_match_queue *find_or_make(struct tl_matcher *m, const struct tl
         return q;
     }
     sweep(m, now_ns);
-    q = tl_mem_alloc(sizeof *q + key->name.n + 1);
-    char *name = (char *)(q + 1);
+    q = tl_mem_alloc(sizeof *q + key->name.n + key->version.n + 1);
+    char *name = (char *)(q + 1), *version = name + key->name.n;
     if (key->name.n) {
         memcpy(name, key->name.p, key->name.n);
     }
+    if (key->version.n) {
+        memcpy(version, key->version.p, key->version.n);
+    }
     q->key = *key;
     q->key.name = tl_str_n(name, key->name.n);
+    q->key.version = tl_str_n(version, key->version.n);
     q->last_poll_ns = key->sticky ? now_ns : 0;
     tl_list_init(&q->tasks);
     tl_list_init(&q->polls);
@@ -352,6 +370,18 @@ void tl_match_each_poll(struct tl_matcher *m, const struct tl_match_key *key,
     }
     TL_MAP_EACH (e, &m->queues) {
         each_poll(e->value, fn, ud);
+    }
+}
+
+void tl_match_each_version(const struct tl_matcher *m, const struct tl_match_key *key,
+                           void (*fn)(void *ud, const struct tl_match_key *key), void *ud)
+{
+    TL_MAP_EACH (e, &m->queues) {
+        const struct tl_match_queue *q = e->value;
+        if (q->key.namespace_number == key->namespace_number && q->key.type == key->type &&
+            q->key.sticky == key->sticky && tl_str_eq(q->key.name, key->name)) {
+            fn(ud, &q->key);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ struct tl_match_key {
     enum tl_queue_type type;
     bool sticky;
     struct tl_str name;
+    struct tl_str version; /* of the workers it is for, "deployment:build"; empty: unversioned */
 };
 
 struct tl_match_queue;
@@ -110,6 +111,9 @@ size_t tl_match_pollers(const struct tl_matcher *m, const struct tl_match_key *k
  * given, no other. */
 void tl_match_each_poll(struct tl_matcher *m, const struct tl_match_key *key,
                         void (*fn)(void *ud, struct tl_match_poll *p), void *ud);
+/* Queues of that name for any version, with what is in them. */
+void tl_match_each_version(const struct tl_matcher *m, const struct tl_match_key *key,
+                           void (*fn)(void *ud, const struct tl_match_key *key), void *ud);
 /* Key of a queue, borrowed from it. */
 struct tl_match_key tl_match_queue_key(const struct tl_match_queue *q);
 

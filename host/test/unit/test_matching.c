@@ -21,9 +21,9 @@ static bool is_alive(void *ud, struct tl_match_poll *p)
     return !TL_CONTAINER(p, struct my_poll, base)->dead;
 }
 
-static const struct tl_match_key normal = {1, TL_QUEUE_WORKFLOW, false, {"orders", 6}};
-static const struct tl_match_key sticky = {1, TL_QUEUE_WORKFLOW, true, {"host-1", 6}};
-static const struct tl_match_key other = {2, TL_QUEUE_WORKFLOW, false, {"orders", 6}};
+static const struct tl_match_key normal = {1, TL_QUEUE_WORKFLOW, false, {"orders", 6}, {NULL, 0}};
+static const struct tl_match_key sticky = {1, TL_QUEUE_WORKFLOW, true, {"host-1", 6}, {NULL, 0}};
+static const struct tl_match_key other = {2, TL_QUEUE_WORKFLOW, false, {"orders", 6}, {NULL, 0}};
 
 static int setup(void **state)
 {
@@ -159,7 +159,7 @@ static void test_idle_queues_are_forgotten(void **state)
         char name[32];
         struct my_poll p;
         int n = snprintf(name, sizeof name, "q-%d", i);
-        struct tl_match_key k = {1, TL_QUEUE_ACTIVITY, false, {name, (size_t)n}};
+        struct tl_match_key k = {1, TL_QUEUE_ACTIVITY, false, {name, (size_t)n}, {NULL, 0}};
         tl_match_poll_init(&p.base);
         p.dead = false;
         assert_null(tl_match_poll(m, &k, &p.base, TL_STR_LIT("x"), i * TL_NS_PER_S));

@@ -1,0 +1,349 @@
+/* Which worker deployment version a run belongs to: what its last completed task, the run before it or
+ * an override says, and the transition to another version. A version is the text "deployment:build"
+ * (no name of a deployment has a colon); the empty text is "no version".
+ *
+ * A transition lives in memory only: after a crash the pending task is routed again, and its start
+ * begins the transition anew.
+ * Thread: the run's owner. */
+#include <string.h>
+
+#include "proto/jsonv.h"
+#include "server/history/rs.h"
+
+struct tl_str tl_version_text(struct tl_arena *arena, const char *deployment, const char *build_id)
+{
+    if (!tl_has_text(build_id) || !tl_has_text(deployment)) {
+        return (struct tl_str){NULL, 0};
+    }
+    char *text = tl_arena_printf(arena, "%s:%s", deployment, build_id);
+    return text ? tl_str(text) : (struct tl_str){NULL, 0};
+}
+
+bool tl_version_split(struct tl_str version, struct tl_str *deployment, struct tl_str *build_id)
+{
+    const char *colon = version.n ? memchr(version.p, ':', version.n) : NULL;
+    if (!colon) {
+        *deployment = *build_id = (struct tl_str){NULL, 0};
+        return false;
+    }
+    *deployment = tl_str_n(version.p, (size_t)(colon - version.p));
+    *build_id = tl_str_n(colon + 1, version.n - deployment->n - 1);
+    return true;
+}
+
+struct tl_str tl_version_of_worker(struct tl_arena *arena,
+                                   const TpDeployment__WorkerDeploymentOptions *o)
+{
+    bool versioned = o && (int)o->worker_versioning_mode == WORKER_VERSIONING_MODE_VERSIONED;
+    return versioned ? tl_version_text(arena, o->deployment_name, o->build_id)
+                     : (struct tl_str){NULL, 0};
+}
+
+TpDeployment__WorkerDeploymentVersion *tl_version_message(struct tl_str version,
+                                                          struct tl_arena *arena)
+{
+    struct tl_str deployment, build_id;
+    if (!tl_version_split(version, &deployment, &build_id)) {
+        return NULL;
+    }
+    TpDeployment__WorkerDeploymentVersion *v = TL_PB_NEW(
+        arena, TpDeployment__WorkerDeploymentVersion, tp_deployment__worker_deployment_version);
+    if (v) {
+        v->deployment_name = tl_pb_cstr(arena, deployment);
+        v->build_id = tl_pb_cstr(arena, build_id);
+    }
+    return v;
+}
+
+/* --- overrides --------------------------------------------------------------------------------- */
+
+/* Older clients say "deployment.build" in one field. */
+static struct tl_str old_pinned(const char *text, struct tl_arena *arena)
+{
+    const char *dot = tl_has_text(text) ? strchr(text, '.') : NULL;
+    if (!dot || dot == text || !dot[1]) {
+        return (struct tl_str){NULL, 0};
+    }
+    char *name = tl_arena_cstr(arena, tl_str_n(text, (size_t)(dot - text)));
+    return name ? tl_version_text(arena, name, dot + 1) : (struct tl_str){NULL, 0};
+}
+
+tl_rc tl_override_read(const TpWorkflow__VersioningOverride *o, struct tl_arena *arena,
+                       int *behavior, struct tl_str *version, struct tl_error *err)
+{
+    *behavior = VERSIONING_BEHAVIOR_UNSPECIFIED;
+    *version = (struct tl_str){NULL, 0};
+    if (!o) {
+        return TL_OK;
+    }
+    if (o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_ONE_TIME) {
+        return tl_error_set(err, TL_EINVAL,
+                            "one-time versioning overrides are not supported: pin the workflow, "
+                            "and remove the override when it has moved");
+    }
+    if (o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_AUTO_UPGRADE ||
+        (o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE__NOT_SET &&
+         (int)o->behavior == VERSIONING_BEHAVIOR_AUTO_UPGRADE)) {
+        *behavior = VERSIONING_BEHAVIOR_AUTO_UPGRADE;
+        return TL_OK;
+    }
+    const TpDeployment__WorkerDeploymentVersion *v =
+        o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_PINNED && o->pinned
+            ? o->pinned->version
+            : NULL;
+    *version = v ? tl_version_text(arena, v->deployment_name, v->build_id)
+                 : old_pinned(o->pinned_version, arena);
+    if (version->n == 0) {
+        return tl_error_set(
+            err, TL_EINVAL,
+            "a versioning override is either auto_upgrade, or pinned with a version "
+            "that has a deployment name and a build ID");
+    }
+    *behavior = VERSIONING_BEHAVIOR_PINNED;
+    return TL_OK;
+}
+
+tl_rc tl_override_check(const TpWorkflow__VersioningOverride *o, struct tl_error *err)
+{
+    struct tl_arena a;
+    struct tl_str version;
+    int behavior;
+    tl_arena_init(&a, (size_t)1 << 20);
+    tl_rc rc = tl_override_read(o, &a, &behavior, &version, err);
+    tl_arena_deinit(&a);
+    return rc;
+}
+
+bool tl_rs_set_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *o,
+                        struct tl_arena *scratch)
+{
+    struct tl_str version;
+    int behavior;
+    if (!tl_set_blob_message(&rs->versioning_override, o)) {
+        return false;
+    }
+    /* What cannot be read was refused before it became an event. */
+    if (tl_override_read(o, scratch, &behavior, &version, NULL) != TL_OK) {
+        behavior = VERSIONING_BEHAVIOR_UNSPECIFIED;
+    }
+    rs->override_behavior = behavior;
+    tl_set_str(&rs->override_version, version.p);
+    return true;
+}
+
+tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                               struct tl_arena *scratch, struct tl_error *err)
+{
+    const TpHistory__WorkflowExecutionOptionsUpdatedEventAttributes *a =
+        e->workflow_execution_options_updated_event_attributes;
+    bool ok = true;
+    if (a->unset_versioning_override || a->versioning_override) {
+        ok = tl_rs_set_override(rs, a->versioning_override, scratch);
+    }
+    return ok ? TL_OK
+              : tl_error_set(err, TL_EDECODE, "event %lld cannot be kept", (long long)e->event_id);
+}
+
+tl_rc tl_tx_set_versioning_override(struct tl_tx *tx, const TpWorkflow__VersioningOverride *o,
+                                    const char *identity, struct tl_error *err)
+{
+    struct tl_rs *rs = tx->rs;
+    struct tl_str version, text = {NULL, 0};
+    struct tl_ev ev;
+    int behavior;
+    tl_rc rc = tl_tx_need_open(tx, err);
+    if (rc == TL_OK) {
+        rc = tl_override_read(o, tx->arena, &behavior, &version, err);
+    }
+    if (rc == TL_OK && o) {
+        rc = tl_pb_encode_arena(o, tx->arena, &text, err);
+    }
+    if (rc != TL_OK || tl_str_eq(text, tl_blob_str(&rs->versioning_override))) {
+        return rc;
+    }
+    TpHistory__WorkflowExecutionOptionsUpdatedEventAttributes a =
+        TP_HISTORY__WORKFLOW_EXECUTION_OPTIONS_UPDATED_EVENT_ATTRIBUTES__INIT;
+    tl_ev_init(&ev, tx->now_ns);
+    a.versioning_override = (TpWorkflow__VersioningOverride *)(uintptr_t)o;
+    a.unset_versioning_override = !o;
+    a.identity = (char *)(uintptr_t)identity;
+    TL_EV_SET(&ev, WORKFLOW_EXECUTION_OPTIONS_UPDATED, workflow_execution_options_updated, &a);
+    ev.e.worker_may_ignore = true;
+    tl_tx_add(tx, &ev);
+    return tl_tx_result(tx, err);
+}
+
+/* --- where a run stands ------------------------------------------------------------------------ */
+
+void tl_rs_versioning(const struct tl_rs *rs, struct tl_rs_versioning *out)
+{
+    *out = (struct tl_rs_versioning){.behavior = rs->versioning_behavior,
+                                     .version = tl_str(tl_or_empty(rs->ran_on)),
+                                     .ran_on = tl_str(tl_or_empty(rs->ran_on)),
+                                     .moving = rs->moving,
+                                     .target = tl_str(tl_or_empty(rs->moves_to))};
+    if (rs->override_behavior != VERSIONING_BEHAVIOR_UNSPECIFIED) {
+        out->behavior = rs->override_behavior;
+    }
+    if (rs->override_behavior == VERSIONING_BEHAVIOR_PINNED) {
+        out->version = tl_str(tl_or_empty(rs->override_version));
+    }
+}
+
+static TpCommon__SearchAttributes__IndexedFieldsEntry *
+keyword(struct tl_arena *arena, const char *name, struct tl_str value)
+{
+    static const char *const meta[2][2] = {{"encoding", "json/plain"}, {"type", "Keyword"}};
+    TpCommon__SearchAttributes__IndexedFieldsEntry *f =
+        TL_PB_NEW(arena, TpCommon__SearchAttributes__IndexedFieldsEntry,
+                  tp_common__search_attributes__indexed_fields_entry);
+    TpCommon__Payload *p = TL_PB_NEW(arena, TpCommon__Payload, tp_common__payload);
+    struct tl_pb_list list = {0};
+    if (!f || !p) {
+        return NULL;
+    }
+    for (int i = 0; i < 2; i++) {
+        TpCommon__Payload__MetadataEntry *m =
+            TL_PB_NEW(arena, TpCommon__Payload__MetadataEntry, tp_common__payload__metadata_entry);
+        if (!m || !tl_pb_push(arena, &list, m)) {
+            return NULL;
+        }
+        m->key = (char *)(uintptr_t)meta[i][0];
+        m->value = tl_pb_bytes_view(tl_str(meta[i][1]));
+    }
+    struct tl_buf json;
+    struct tl_jw w;
+    tl_buf_init(&json, 8192);
+    tl_jw_init(&w, &json, 0, 4);
+    tl_jw_string(&w, value);
+    bool ok = tl_jw_finish(&w, NULL) == TL_OK;
+    p->data = tl_pb_bytes(arena, tl_buf_str(&json), &ok);
+    tl_buf_deinit(&json);
+    p->n_metadata = list.n;
+    p->metadata = list.items;
+    f->key = (char *)(uintptr_t)name;
+    f->value = value.n ? p : NULL;
+    return ok ? f : NULL;
+}
+
+/* The attributes by which lists find the runs of a version. */
+static bool set_attributes(struct tl_rs *rs, struct tl_arena *scratch)
+{
+    static const char *const behaviors[] = {"", "Pinned", "AutoUpgrade"};
+    struct tl_rs_versioning v;
+    struct tl_str deployment, build_id;
+    tl_rs_versioning(rs, &v);
+    tl_version_split(v.version, &deployment, &build_id);
+    int behavior = v.version.n && v.behavior >= 0 && v.behavior <= 2 ? v.behavior : 0;
+    const struct {
+        const char *name;
+        struct tl_str value;
+    } rows[] = {{"TemporalWorkerDeployment", deployment},
+                {"TemporalWorkerDeploymentVersion", v.version},
+                {"TemporalWorkflowVersioningBehavior", tl_str(behaviors[behavior])}};
+    TpCommon__SearchAttributes set = TP_COMMON__SEARCH_ATTRIBUTES__INIT;
+    struct tl_pb_list list = {0};
+    for (size_t i = 0; i < 3; i++) {
+        TpCommon__SearchAttributes__IndexedFieldsEntry *f =
+            keyword(scratch, rows[i].name, rows[i].value);
+        if (!f || !tl_pb_push(scratch, &list, f)) {
+            return false;
+        }
+    }
+    set.n_indexed_fields = list.n;
+    set.indexed_fields = list.items;
+    TpCommon__SearchAttributes *now =
+        tl_blob_decode(&rs->search_attributes, &tp_common__search_attributes__descriptor, scratch);
+    TpCommon__SearchAttributes *merged = tl_search_attributes_merge(now, &set, scratch);
+    rs->visibility_changes++;
+    return merged && tl_set_blob_message(&rs->search_attributes, merged);
+}
+
+bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct tl_arena *scratch)
+{
+    struct tl_rs_versioning before, after;
+    tl_rs_versioning(rs, &before);
+    int old = before.behavior;
+    bool had = before.version.n > 0;
+    char *was = tl_arena_cstr(scratch, before.version);
+    rs->versioning_behavior = behavior;
+    tl_set_str(&rs->ran_on, behavior == VERSIONING_BEHAVIOR_UNSPECIFIED ? NULL : version.p);
+    tl_rs_versioning(rs, &after);
+    bool same = was && old == after.behavior && tl_str_eqc(after.version, was);
+    return same || (!had && after.version.n == 0) || set_attributes(rs, scratch);
+}
+
+/* --- transitions ------------------------------------------------------------------------------- */
+
+/* Activities that were held back go to matching again. */
+static void release(struct tl_tx *tx)
+{
+    struct tl_rs *rs = tx->rs;
+    if (!rs->acts) {
+        return;
+    }
+    TL_MAP_EACH (e, rs->acts) {
+        struct tl_act *act = e->value;
+        if (!act->started && act->offered) {
+            act->offered = false;
+            tl_tx_offer_act(tx, act);
+        }
+    }
+}
+
+void tl_versioning_started(struct tl_tx *tx, struct tl_str version)
+{
+    struct tl_rs *rs = tx->rs;
+    struct tl_rs_versioning v;
+    tl_rs_versioning(rs, &v);
+    if (tl_str_eq(v.version, version)) {
+        if (rs->moving) {
+            rs->moving = false;
+            release(tx);
+        }
+    } else if (v.behavior != VERSIONING_BEHAVIOR_PINNED) {
+        rs->moving = true;
+        char *text = version.n ? tl_arena_cstr(tx->arena, version) : NULL;
+        tl_set_str(&rs->moves_to, text);
+    }
+}
+
+bool tl_versioning_completed(struct tl_tx *tx, struct tl_str version)
+{
+    struct tl_rs *rs = tx->rs;
+    if (rs->moving && tl_str_eq(tl_str(tl_or_empty(rs->moves_to)), version)) {
+        rs->moving = false;
+        release(tx);
+    }
+    return rs->moving;
+}
+
+tl_rc tl_tx_move(struct tl_tx *tx, struct tl_str version, struct tl_error *err)
+{
+    struct tl_rs *rs = tx->rs;
+    tl_rc rc = tl_tx_need_open(tx, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    rs->moving = true;
+    tl_set_str(&rs->moves_to, version.n ? tl_arena_cstr(tx->arena, version) : NULL);
+    tx->touched = true;
+    tl_wft_schedule(tx, 0);
+    return tl_tx_result(tx, err);
+}
+
+/* --- what a run hands on ------------------------------------------------------------------------ */
+
+void tl_versioning_inherit(struct tl_tx *tx, struct tl_start *start,
+                           TpWs__StartWorkflowExecutionRequest *req, int initial_behavior)
+{
+    struct tl_rs_versioning v;
+    tl_rs_versioning(tx->rs, &v);
+    if (initial_behavior != CONTINUE_AS_NEW_VERSIONING_BEHAVIOR_UNSPECIFIED ||
+        v.behavior != VERSIONING_BEHAVIOR_PINNED) {
+        return;
+    }
+    req->versioning_override = tl_blob_decode(
+        &tx->rs->versioning_override, &tp_workflow__versioning_override__descriptor, tx->arena);
+    start->inherited_pinned = tl_version_message(v.version, tx->arena);
+}
