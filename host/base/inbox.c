@@ -95,10 +95,9 @@ struct tl_msg *tl_inbox_take_all(struct tl_inbox *b, int64_t deadline_mono_ns)
     return m;
 }
 
-struct tl_msg *tl_inbox_take_one(struct tl_inbox *b, int64_t deadline_mono_ns)
+/* Under the mutex. */
+static struct tl_msg *take_first(struct tl_inbox *b)
 {
-    pthread_mutex_lock(&b->mutex);
-    wait_first(b, deadline_mono_ns);
     struct tl_msg *m = b->head;
     if (m) {
         b->head = m->next;
@@ -109,13 +108,39 @@ struct tl_msg *tl_inbox_take_one(struct tl_inbox *b, int64_t deadline_mono_ns)
         }
         b->count--;
     }
+    return m;
+}
+
+struct tl_msg *tl_inbox_take_one(struct tl_inbox *b, int64_t deadline_mono_ns)
+{
+    pthread_mutex_lock(&b->mutex);
+    wait_first(b, deadline_mono_ns);
+    struct tl_msg *m = take_first(b);
     pthread_mutex_unlock(&b->mutex);
     return m;
+}
+
+struct tl_msg *tl_inbox_take_one_since(struct tl_inbox *b, int64_t deadline_mono_ns, uint64_t kicks)
+{
+    pthread_mutex_lock(&b->mutex);
+    wait_first(b, b->kicks == kicks ? deadline_mono_ns : 0);
+    struct tl_msg *m = take_first(b);
+    pthread_mutex_unlock(&b->mutex);
+    return m;
+}
+
+uint64_t tl_inbox_kicks(struct tl_inbox *b)
+{
+    pthread_mutex_lock(&b->mutex);
+    uint64_t kicks = b->kicks;
+    pthread_mutex_unlock(&b->mutex);
+    return kicks;
 }
 
 void tl_inbox_kick(struct tl_inbox *b)
 {
     pthread_mutex_lock(&b->mutex);
+    b->kicks++;
     pthread_cond_broadcast(&b->cond);
     pthread_mutex_unlock(&b->mutex);
     if (b->waker) {
@@ -127,6 +152,7 @@ void tl_inbox_close(struct tl_inbox *b)
 {
     pthread_mutex_lock(&b->mutex);
     b->closed = true;
+    b->kicks++;
     pthread_cond_broadcast(&b->cond);
     pthread_mutex_unlock(&b->mutex);
     if (b->waker) {

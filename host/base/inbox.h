@@ -20,6 +20,7 @@ struct tl_inbox {
     struct tl_msg *head, **tail;
     size_t count, count_max;
     size_t waiters;
+    uint64_t kicks;
     bool closed;
     void (*waker)(void *ud);
     void *waker_ud;
@@ -39,7 +40,12 @@ bool tl_inbox_send_always(struct tl_inbox *b, struct tl_msg *m) __attribute__((w
 struct tl_msg *tl_inbox_take_all(struct tl_inbox *b, int64_t deadline_mono_ns);
 /* Takes one message; as above. For pools of several receivers. */
 struct tl_msg *tl_inbox_take_one(struct tl_inbox *b, int64_t deadline_mono_ns);
-/* Wakes the receiver without a message. */
+/* As tl_inbox_take_one, but NULL at once when there was a kick since `kicks` was read: what a kick
+ * announced and was not seen yet is not slept over. */
+struct tl_msg *tl_inbox_take_one_since(struct tl_inbox *b, int64_t deadline_mono_ns,
+                                       uint64_t kicks);
+uint64_t tl_inbox_kicks(struct tl_inbox *b);
+/* Wakes the receivers without a message. */
 void tl_inbox_kick(struct tl_inbox *b);
 /* After close, sends fail; receivers drain what is there and then get NULL at once. */
 void tl_inbox_close(struct tl_inbox *b);

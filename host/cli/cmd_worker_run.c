@@ -6,12 +6,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/worker_port.h"
 #include "cli/embedded_server.h"
 #include "cli/script.h"
+#include "cli/watch.h"
 #include "io/loop.h"
 #include "luahost/host.h"
 
 int tl_cmd_worker_run(struct tl_cli *cli);
+int tl_cmd_worker_build_id(struct tl_cli *cli);
 
 static bool on_stop(void *ud, int signal, unsigned count)
 {
@@ -21,6 +24,12 @@ static bool on_stop(void *ud, int signal, unsigned count)
     TL_LOG(TL_LOG_INFO, "worker.stopping", TL_I("signal", signal));
     tl_host_shutdown_workers(ud);
     return true;
+}
+
+/* SIGHUP, or scripts that have changed. The answer goes to the log. */
+static void reload(void *ud)
+{
+    tl_host_request(ud, "reload", NULL, NULL);
 }
 
 static void *serve_loop(void *ud)
@@ -108,22 +117,66 @@ static int push_driver(lua_State *L, struct tl_cli *cli)
     return address ? set_address(L, cli, address) : 0;
 }
 
+/* The folders that hold the scripts, and those of --watch-folder. Opens nothing without --watch. */
+static tl_rc open_watch(lua_State *L, struct tl_cli *cli, struct tl_loop *loop,
+                        struct tl_watch **out, struct tl_error *err)
+{
+    int count;
+    size_t n = 0;
+    char **scripts = tl_cli_args(cli, &count);
+    const char *const *more = tl_cli_texts(cli, "watch-folder");
+    *out = NULL;
+    if (!tl_cli_flag(cli, "watch") && !more[0]) {
+        return TL_OK;
+    }
+    size_t most = (size_t)count;
+    while (more[most - (size_t)count]) {
+        most++;
+    }
+    char **folders = TL_NEW_ARRAY(char *, most);
+    for (int i = 0; i < count; i++) {
+        const char *slash = strrchr(scripts[i], '/');
+        folders[n++] = slash ? tl_mem_dup(tl_str_n(scripts[i], (size_t)(slash - scripts[i]) + 1))
+                             : tl_mem_dup(TL_STR_LIT("."));
+    }
+    for (size_t i = 0; more[i]; i++) {
+        folders[n++] = tl_mem_dup(tl_str(more[i]));
+    }
+    tl_rc rc = tl_watch_open(out, loop, folders, n, reload, tl_host_get(L), err);
+    while (n) {
+        tl_mem_free(folders[--n]);
+    }
+    tl_mem_free(folders);
+    return rc;
+}
+
 static int run_with_loop(lua_State *L, struct tl_cli *cli, struct tl_loop *loop)
 {
     pthread_t thread;
     struct tl_error err;
-    if (tl_loop_on_stop(loop, on_stop, tl_host_get(L), &err) != TL_OK) {
+    struct tl_watch *watch;
+    struct tl_worker_port *port = NULL;
+    if (tl_loop_on_stop(loop, on_stop, tl_host_get(L), &err) != TL_OK ||
+        tl_loop_on_hangup(loop, reload, tl_host_get(L), &err) != TL_OK ||
+        open_watch(L, cli, loop, &watch, &err) != TL_OK) {
         return tl_cli_fail(1, "%s", err.message);
     }
+    if (tl_worker_port_open(&port, tl_host_get(L), &err) != TL_OK) {
+        TL_LOG(TL_LOG_WARN, "worker.no_port", TL_C("error", err.message));
+    }
     if (pthread_create(&thread, NULL, serve_loop, loop) != 0) {
+        tl_worker_port_close(port);
+        tl_watch_close(watch);
         return tl_cli_fail(1, "cannot start a thread");
     }
     int code = push_driver(L, cli);
     if (code == 0) {
         code = tl_cli_script_call(L, 2, 0);
     }
+    tl_worker_port_close(port);
     tl_loop_post_stop(loop);
     pthread_join(thread, NULL);
+    tl_watch_close(watch);
     return code;
 }
 
@@ -145,5 +198,28 @@ int tl_cmd_worker_run(struct tl_cli *cli)
         lua_close(L);
     }
     tl_loop_close(loop);
+    return code;
+}
+
+/* worker build-id: the same state and scripts, but no server. */
+int tl_cmd_worker_build_id(struct tl_cli *cli)
+{
+    int count, code = 1;
+    char **scripts = tl_cli_args(cli, &count);
+    lua_State *L = tl_cli_script_state(scripts, count);
+    if (!L) {
+        return 1;
+    }
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "temporal.internal.build_ids");
+    if (tl_cli_script_call(L, 1, 1) == 0) {
+        lua_createtable(L, count, 0);
+        for (int i = 0; i < count; i++) {
+            lua_pushstring(L, scripts[i]);
+            lua_rawseti(L, -2, i + 1);
+        }
+        code = tl_cli_script_call(L, 1, 0);
+    }
+    lua_close(L);
     return code;
 }

@@ -155,6 +155,13 @@ local function service(...)
   return all
 end
 
+local worker_pid = {
+  name = "pid",
+  kind = "integer",
+  default = "0",
+  help = "Process of the worker; 0: the only one of this user",
+}
+
 local function workflow_id(required)
   return {
     name = "workflow-id",
@@ -456,7 +463,43 @@ local commands = {
     summary = "Run the workers that scripts return, beside an embedded server or against another",
     handler = "worker_run",
     args = "SCRIPT...",
-    options = with_address { db, namespace, log_level, log_format },
+    options = with_address {
+      db, namespace, log_level, log_format,
+      { name = "watch", kind = "boolean", help = "Reload when scripts beside the given ones, or below, change" },
+      { name = "watch-folder", kind = "strings", help = "Reload when scripts in this folder change, too" },
+    },
+  },
+  {
+    path = "worker build-id",
+    summary = "Print task queue and build ID of the workers that scripts return; no server is asked",
+    handler = "worker_build_id",
+    args = "SCRIPT...",
+    options = {},
+  },
+  {
+    path = "worker reload",
+    summary = "Make a running worker load its scripts again, as SIGHUP does, and say how it went",
+    handler = "worker_reload",
+    options = {
+      worker_pid,
+      {
+        name = "skip-replay",
+        kind = "boolean",
+        help = "Do not ask whether the histories of the task queue fit the new scripts",
+      },
+    },
+  },
+  {
+    path = "worker rollback",
+    summary = "Make a running worker go back to the build before the current one",
+    handler = "worker_rollback",
+    options = { worker_pid },
+  },
+  {
+    path = "worker builds",
+    summary = "List the builds that a running worker holds",
+    handler = "worker_builds",
+    options = { worker_pid },
   },
   {
     path = "activity complete",

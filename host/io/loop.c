@@ -24,6 +24,14 @@ struct tl_loop {
     void *on_wake_ud;
     atomic_bool woken, stop;
     struct tl_list timers;
+    struct tl_list watches;
+};
+
+struct tl_loop_watch {
+    uv_fs_event_t uv;
+    struct tl_list node;
+    void (*fn)(void *ud, const char *name);
+    void *ud;
 };
 
 struct tl_loop_timer {
@@ -54,6 +62,7 @@ tl_rc tl_loop_open(struct tl_loop **out, struct tl_error *err)
     struct tl_loop *l = TL_NEW(struct tl_loop);
     *out = NULL;
     tl_list_init(&l->timers);
+    tl_list_init(&l->watches);
     int rc = uv_loop_init(&l->uv);
     if (rc) {
         tl_mem_free(l);
@@ -83,6 +92,46 @@ void tl_loop_timer_cancel(struct tl_loop_timer *t)
     }
 }
 
+static void watch_closed(uv_handle_t *handle)
+{
+    tl_mem_free(TL_CONTAINER(handle, struct tl_loop_watch, uv));
+}
+
+void tl_loop_watch_cancel(struct tl_loop_watch *w)
+{
+    if (w) {
+        tl_list_remove(&w->node);
+        uv_close((uv_handle_t *)&w->uv, watch_closed);
+    }
+}
+
+static void watch_fired(uv_fs_event_t *handle, const char *name, int events, int status)
+{
+    struct tl_loop_watch *w = TL_CONTAINER(handle, struct tl_loop_watch, uv);
+    (void)events;
+    if (status == 0) {
+        w->fn(w->ud, name);
+    }
+}
+
+tl_rc tl_loop_watch(struct tl_loop *l, const char *folder, struct tl_loop_watch **out,
+                    void (*fn)(void *ud, const char *name), void *ud, struct tl_error *err)
+{
+    struct tl_loop_watch *w = TL_NEW(struct tl_loop_watch);
+    *out = NULL;
+    w->fn = fn;
+    w->ud = ud;
+    uv_fs_event_init(&l->uv, &w->uv);
+    tl_list_push(&l->watches, &w->node);
+    int rc = uv_fs_event_start(&w->uv, watch_fired, folder, 0);
+    if (rc) {
+        tl_loop_watch_cancel(w);
+        return uv_error(err, rc, folder);
+    }
+    *out = w;
+    return TL_OK;
+}
+
 void tl_loop_close(struct tl_loop *l)
 {
     if (!l) {
@@ -90,6 +139,9 @@ void tl_loop_close(struct tl_loop *l)
     }
     TL_LIST_EACH (n, &l->timers) {
         tl_loop_timer_cancel(TL_CONTAINER(n, struct tl_loop_timer, node));
+    }
+    TL_LIST_EACH (n, &l->watches) {
+        tl_loop_watch_cancel(TL_CONTAINER(n, struct tl_loop_watch, node));
     }
     if (l->stop_signals) {
         uv_close((uv_handle_t *)&l->interrupt, NULL);

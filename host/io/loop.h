@@ -33,6 +33,14 @@ struct tl_loop_timer *tl_loop_timer_start(struct tl_loop *l, int64_t delay_ms, i
                                           void (*fn)(void *ud), void *ud);
 void tl_loop_timer_cancel(struct tl_loop_timer *t); /* NULL is fine */
 
+/* fn(ud, name) for every entry of a folder that is written, made, renamed or removed; name may be NULL.
+ * Lives until cancelled or until the loop is closed. Errors: TL_EIO. */
+struct tl_loop_watch;
+tl_rc tl_loop_watch(struct tl_loop *l, const char *folder, struct tl_loop_watch **out,
+                    void (*fn)(void *ud, const char *name), void *ud,
+                    struct tl_error *err) TL_MUST_USE;
+void tl_loop_watch_cancel(struct tl_loop_watch *w); /* NULL is fine */
+
 /* fn(ud) on the loop's thread soon after each tl_loop_wake; several wakes may become one call. */
 void tl_loop_on_wake(struct tl_loop *l, void (*fn)(void *ud), void *ud);
 void tl_loop_wake(struct tl_loop *l); /* any thread, also a signal handler */

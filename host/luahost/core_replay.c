@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "luahost/build.h"
 #include "luahost/core_arena.h"
 #include "luahost/host.h"
 #include "luahost/plan.h"
@@ -15,8 +16,8 @@
 #define REPLAYER_TYPE "temporal.core.replayer"
 
 struct replayer {
-    struct tl_bundle *bundle;
-    struct tl_lua_replay_config config; /* texts borrow from the options table, the user value */
+    struct tl_bundle *bundle;           /* NULL: that of the build, the second user value */
+    struct tl_lua_replay_config config; /* texts borrow from the options table, the first one */
 };
 
 static int replayer_gc(lua_State *L)
@@ -38,16 +39,19 @@ static struct tl_str text_field(lua_State *L, int index, const char *name)
     return s;
 }
 
-/* [-0, +1, v] core.replayer_new(plan, options): options = { namespace, deployment_name, build_id,
+/* [-0, +1, v] core.replayer_new(plan or build, options): options = { namespace, deployment_name, build_id,
  * failure_error_types: texts, debug: activations are not cut off }, not changed later. */
 static int replayer_new(lua_State *L)
 {
     struct tl_bundle_config config;
     struct tl_error err;
-    luaL_checktype(L, 1, LUA_TTABLE);
+    bool build = tl_host_test_build(L, 1) != NULL;
+    if (!build) {
+        luaL_checktype(L, 1, LUA_TTABLE);
+    }
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
-    struct replayer *r = lua_newuserdatauv(L, sizeof *r, 1);
+    struct replayer *r = lua_newuserdatauv(L, sizeof *r, 2);
     memset(r, 0, sizeof *r);
     luaL_setmetatable(L, REPLAYER_TYPE);
     lua_pushvalue(L, 2);
@@ -58,6 +62,12 @@ static int replayer_new(lua_State *L)
     r->config.failure_error_types = text_field(L, 2, "failure_error_types");
     lua_getfield(L, 2, "debug");
     r->config.steps_max = lua_toboolean(L, -1) ? 0 : TL_LUA_REPLAY_STEPS_MAX;
+    if (build) {
+        lua_pushvalue(L, 1);
+        lua_setiuservalue(L, 3, 2);
+        lua_pushvalue(L, 3);
+        return 1;
+    }
     tl_host_bundle_plan(L, 1, &config);
     if (tl_bundle_open(&r->bundle, &config, &err) != TL_OK) {
         return luaL_error(L, "%s", err.message);
@@ -99,14 +109,17 @@ static int replayer_replay(lua_State *L)
     bytes.p = luaL_checklstring(L, 2, &bytes.n);
     id.p = luaL_checklstring(L, 3, &id.n);
     run_id.p = luaL_checklstring(L, 4, &run_id.n);
-    luaL_argcheck(L, r->bundle, 1, "the replayer is closed");
+    lua_getiuservalue(L, 1, 2);
+    struct tl_host_build *build = tl_host_test_build(L, -1);
+    struct tl_bundle *bundle = build ? build->bundle : r->bundle;
+    luaL_argcheck(L, bundle, 1, "the replayer is closed, or its build was given to a worker");
     struct tl_arena *arena = tl_core_push_arena(L);
     struct tl_lua_replay_config config = r->config;
     config.workflow_id = id;
     config.run_id = run_id;
     tl_rc rc = tl_history_read(bytes, arena, &history, &err);
     if (rc == TL_OK) {
-        rc = tl_lua_replay(r->bundle, history, &config, arena, &result, &err);
+        rc = tl_lua_replay(bundle, history, &config, arena, &result, &err);
     }
     lua_newtable(L);
     set_count(L, "events", result.event_count);

@@ -4,10 +4,7 @@
 
 #include "base/mem.h"
 #include "base/world.h"
-#include "luahost/host.h"
-#include "luahost/lua_activity.h"
-#include "luahost/plan.h"
-#include "luart/bundle.h"
+#include "luahost/build.h"
 #include "worker/worker.h"
 
 #define WORKER_TYPE "temporal.core.worker"
@@ -16,11 +13,9 @@ struct worker_box {
     struct tl_list link; /* in the host's list while started */
     struct tl_worker *worker;
     struct tl_host *host;
-    struct tl_registry *registry;
-    struct tl_lua_activities *activities;
     bool watched, fatal; /* under the host's workers_mutex */
-    struct tl_bundle *bundle;
-    struct tl_worker_lang *lang;
+    pthread_mutex_t garbage_mutex;
+    struct tl_list garbage; /* of struct tl_host_build: builds that the worker has let go of */
 };
 
 static struct worker_box *check_worker(lua_State *L, int index)
@@ -119,36 +114,6 @@ static void read_options(lua_State *L, int index, struct tl_worker_options *o)
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-static tl_rc open_bundle(lua_State *L, int plan, struct worker_box *b, struct tl_error *err)
-{
-    struct tl_bundle_config config;
-    tl_host_bundle_plan(L, plan, &config);
-    if (!config.workflow_modules[0] && !config.source_count) {
-        return TL_OK; /* a worker for activities only */
-    }
-    tl_rc rc = tl_bundle_open(&b->bundle, &config, err);
-    if (rc == TL_OK) {
-        b->lang = tl_worker_lua_lang_new(b->bundle);
-    }
-    return rc;
-}
-
-static tl_rc register_activities(lua_State *L, int plan, struct worker_box *b, struct tl_error *err)
-{
-    b->registry = tl_registry_new();
-    const char **native = tl_host_plan_list(L, plan, "native");
-    for (size_t i = 0; native[i]; i++) {
-        tl_rc rc = tl_native_load(b->registry, tl_str(native[i]), err);
-        if (rc != TL_OK) {
-            return rc;
-        }
-    }
-    lua_getfield(L, plan, "activity_modules");
-    lua_getfield(L, plan, "functions");
-    int top = lua_gettop(L);
-    return tl_lua_activities_new(L, top - 1, top, b->registry, &b->activities, err);
-}
-
 /* Blocking calls of the script give up while a worker that it watches has failed. Holds the mutex. */
 static void set_watch(struct worker_box *b, bool watched, bool fatal)
 {
@@ -201,16 +166,39 @@ void tl_host_shutdown_workers(struct tl_host *h)
     pthread_mutex_unlock(&h->workers_mutex);
 }
 
+/* The worker has no more use for a build: it is freed by the state's thread. Any thread. */
+static void release_build(void *ud)
+{
+    struct tl_host_build *build = ud;
+    struct worker_box *b = build->worker_box;
+    pthread_mutex_lock(&b->garbage_mutex);
+    tl_list_push(&b->garbage, &build->garbage);
+    tl_host_wake(b->host);
+    pthread_mutex_unlock(&b->garbage_mutex);
+}
+
+static void collect_builds(struct worker_box *b)
+{
+    struct tl_list *n;
+    do {
+        pthread_mutex_lock(&b->garbage_mutex);
+        n = tl_list_pop(&b->garbage);
+        pthread_mutex_unlock(&b->garbage_mutex);
+        if (n) {
+            tl_host_build_free(TL_CONTAINER(n, struct tl_host_build, garbage));
+        }
+    } while (n);
+}
+
 static void free_box(struct worker_box *b)
 {
-    if (b->host) {
-        list_worker(b, false);
+    if (!b->host) {
+        return;
     }
+    list_worker(b, false);
     tl_worker_free(b->worker);
-    tl_worker_lua_lang_free(b->lang);
-    tl_bundle_close(b->bundle);
-    tl_registry_free(b->registry);
-    tl_lua_activities_free(b->activities);
+    collect_builds(b);
+    pthread_mutex_destroy(&b->garbage_mutex);
     memset(b, 0, sizeof *b);
 }
 
@@ -229,16 +217,23 @@ static int worker_new(lua_State *L)
     lua_setiuservalue(L, 4, 1);
     b->host = tl_host_get(L);
     tl_list_init(&b->link);
+    tl_list_init(&b->garbage);
+    pthread_mutex_init(&b->garbage_mutex, NULL);
+    struct tl_host_build *build;
     struct tl_worker_config config = {.client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b};
     read_options(L, 2, &config.options);
-    tl_rc rc = open_bundle(L, 3, b, &err);
+    tl_rc rc = tl_host_build_open(L, 3, &build, &err);
     if (rc == TL_OK) {
-        rc = register_activities(L, 3, b, &err);
-    }
-    if (rc == TL_OK) {
-        config.lang = b->lang;
-        config.registry = b->registry;
+        build->worker_box = b;
+        config.lang = build->lang;
+        config.registry = build->registry;
+        config.digest = tl_str(build->digest);
+        config.release = release_build;
+        config.release_ud = build;
         rc = tl_worker_new(&b->worker, &config, &err);
+    }
+    if (rc != TL_OK) {
+        tl_host_build_free(build);
     }
     if (rc != TL_OK) {
         free_box(b);
@@ -305,6 +300,7 @@ static void wait_serving(struct waiter *w)
     }
     while (!atomic_load(&w->ended)) {
         tl_host_serve(w->box->host, INT64_MAX);
+        collect_builds(w->box);
     }
     pthread_join(thread, NULL);
 }
@@ -356,6 +352,108 @@ static int worker_stats(lua_State *L)
     return 1;
 }
 
+/* --- builds ----------------------------------------------------------------------------------- */
+
+/* [-0, +0|+2, v] core.worker_promote(worker, build): the worker owns the build then; or nil and why it
+ * was refused */
+static int worker_promote(lua_State *L)
+{
+    struct tl_error err;
+    struct worker_box *b = check_worker(L, 1);
+    struct tl_host_build *build = tl_host_check_build(L, 2, false);
+    struct tl_worker_build view = tl_host_build_view(build);
+    build->worker_box = b;
+    view.release = release_build;
+    view.release_ud = build;
+    tl_rc rc = tl_worker_promote(b->worker, &view, &err);
+    if (rc != TL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    (void)tl_host_check_build(L, 2, true);
+    collect_builds(b);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* [-0, +1|+2, v] core.worker_select_build(worker, id): true, or nil and why not; "": the one before */
+static int worker_select_build(lua_State *L)
+{
+    struct tl_error err;
+    size_t n;
+    struct worker_box *b = check_worker(L, 1);
+    const char *id = luaL_optlstring(L, 2, "", &n);
+    if (tl_worker_select_build(b->worker, tl_str_n(id, n), &err) != TL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    collect_builds(b);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+struct build_copy {
+    char id[1100], digest[TL_SHA256_HEX];
+    bool current, previous;
+    int64_t users, parked_runs;
+};
+
+struct build_copies {
+    struct build_copy *list;
+    size_t count;
+};
+
+/* Under the worker's mutex: nothing of Lua, which may raise. */
+static void copy_build(void *ud, const struct tl_worker_build_info *info)
+{
+    struct build_copies *c = ud;
+    c->list = tl_mem_realloc(c->list, (c->count + 1) * sizeof *c->list);
+    struct build_copy *copy = &c->list[c->count++];
+    memset(copy, 0, sizeof *copy);
+    memcpy(copy->id, info->id.p, info->id.n < sizeof copy->id ? info->id.n : sizeof copy->id - 1);
+    memcpy(copy->digest, info->digest.p,
+           info->digest.n < sizeof copy->digest ? info->digest.n : sizeof copy->digest - 1);
+    copy->current = info->current;
+    copy->previous = info->previous;
+    copy->users = info->users;
+    copy->parked_runs = info->parked_runs;
+}
+
+static void push_build(lua_State *L, const struct build_copy *b)
+{
+    lua_createtable(L, 0, 6);
+    lua_pushstring(L, b->id);
+    lua_setfield(L, -2, "id");
+    lua_pushstring(L, b->digest);
+    lua_setfield(L, -2, "digest");
+    lua_pushboolean(L, b->current);
+    lua_setfield(L, -2, "current");
+    lua_pushboolean(L, b->previous);
+    lua_setfield(L, -2, "previous");
+    lua_pushinteger(L, b->users);
+    lua_setfield(L, -2, "users");
+    lua_pushinteger(L, b->parked_runs);
+    lua_setfield(L, -2, "parked_runs");
+}
+
+/* [-0, +1, v] core.worker_builds(worker): the loaded builds, the current one last */
+static int worker_builds(lua_State *L)
+{
+    struct build_copies c = {0};
+    struct worker_box *b = check_worker(L, 1);
+    collect_builds(b);
+    tl_worker_each_build(b->worker, copy_build, &c);
+    lua_createtable(L, (int)c.count, 0);
+    for (size_t i = 0; i < c.count; i++) {
+        push_build(L, &c.list[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    tl_mem_free(c.list);
+    return 1;
+}
+
 /* [-0, +0, -] __gc: a worker that still runs is shut down without grace; functions given as activities
  * are served until it has ended. */
 static int worker_gc(lua_State *L)
@@ -380,6 +478,9 @@ static const luaL_Reg functions[] = {
     {"worker_state", worker_state},
     {"worker_watch", worker_watch},
     {"worker_stats", worker_stats},
+    {"worker_promote", worker_promote},
+    {"worker_select_build", worker_select_build},
+    {"worker_builds", worker_builds},
     {NULL, NULL},
     // clang-format on
 };

@@ -5,6 +5,7 @@
 #include <lualib.h>
 
 #include "base/world.h"
+#include "luahost/build.h"
 #include "luahost/embedded.h"
 
 #define HOST_JOBS_MAX 100000
@@ -16,7 +17,11 @@ static int host_gc(lua_State *L)
 {
     struct tl_host *h = lua_touserdata(L, 1);
     tl_inbox_close(&h->inbox);
-    while (tl_inbox_take_one(&h->inbox, 0)) {
+    for (struct tl_msg *m; (m = tl_inbox_take_one(&h->inbox, 0)) != NULL;) {
+        struct tl_host_job *job = TL_CONTAINER(m, struct tl_host_job, msg);
+        if (m != &h->wake && job->drop) {
+            job->drop(job);
+        }
     }
     tl_inbox_deinit(&h->inbox);
     pthread_mutex_destroy(&h->workers_mutex);
@@ -146,5 +151,6 @@ int luaopen_temporal_core(lua_State *L)
     tl_core_profile(L);
     tl_core_testing(L);
     tl_core_replay(L);
+    tl_core_build(L);
     return 1;
 }

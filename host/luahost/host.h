@@ -32,6 +32,7 @@ struct tl_host {
 struct tl_host_job {
     struct tl_msg msg;
     void (*run)(struct tl_host *h, struct tl_host_job *job);
+    void (*drop)(struct tl_host_job *job); /* instead, when the state closes; may be NULL */
 };
 
 /* [-0, +0, m] The host of a state; made at first use. */
@@ -43,6 +44,11 @@ void tl_host_wake(struct tl_host *h);
 /* Shuts all workers of the state down with their own grace, also those that start later; returns at
  * once. Thread: any. */
 void tl_host_shutdown_workers(struct tl_host *h);
+/* Asks what core.on_request was given to do something and then calls done (may be NULL) with how it
+ * went (the worker may have ended instead); both on the state's thread, while it waits. False: the
+ * state is closing, done is not called. Thread: any. */
+bool tl_host_request(struct tl_host *h, const char *command,
+                     void (*done)(void *ud, bool ok, const char *answer), void *ud);
 /* The pump a client uses while it waits on this state's thread. */
 struct tl_client_pump tl_host_pump(struct tl_host *h);
 

@@ -21,6 +21,7 @@ struct tl_lua_activities {
     size_t module_count;
     struct entry **entries;
     size_t entry_count;
+    struct tl_str sources; /* of the modules, from the first state; owned */
 };
 
 /* --- calling ---------------------------------------------------------------------------------- */
@@ -121,6 +122,16 @@ static void fail_plainly(struct tl_activity *a, const char *message)
 
 /* --- activities of modules -------------------------------------------------------------------- */
 
+/* [-0, +1, e] Pushes a function of temporal.internal.build_sources. */
+static void push_build_sources(lua_State *L, const char *name)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "temporal.internal.build_sources");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+}
+
 /* [-0, +1, e] Pushes the table name -> function of everything the modules define. Modules are required
  * in the order given; a module returns a definition, a list of them, or a table name -> function. */
 static int collect_modules(lua_State *L)
@@ -129,6 +140,11 @@ static int collect_modules(lua_State *L)
     lua_settop(L, 0);
     luaL_requiref(L, "temporal.core", luaopen_temporal_core, 0);
     lua_pop(L, 1);
+    if (a->sources.n) {
+        push_build_sources(L, "install");
+        lua_pushlstring(L, a->sources.p, a->sources.n);
+        lua_call(L, 1, 0);
+    }
     lua_getglobal(L, "require");
     lua_pushliteral(L, "temporal.internal.activities");
     lua_call(L, 1, 1);
@@ -251,6 +267,27 @@ static tl_rc add_entry(struct tl_lua_activities *a, struct tl_registry *registry
     return tl_registry_add(registry, tl_str(name), &impl, err);
 }
 
+/* [-0, +1, e] Pushes the text of what the state has loaded. */
+static int collect_sources(lua_State *L)
+{
+    push_build_sources(L, "collect");
+    lua_call(L, 0, 1);
+    return 1;
+}
+
+static tl_rc keep_sources(struct tl_lua_activities *a, lua_State *L, struct tl_error *err)
+{
+    size_t n;
+    lua_pushcfunction(L, collect_sources);
+    if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
+        return tl_error_set(err, TL_ESCRIPT, "%s", luaL_tolstring(L, -1, NULL));
+    }
+    const char *text = lua_tolstring(L, -1, &n);
+    a->sources = tl_str_n(tl_mem_dup(tl_str_n(text, n)), n);
+    lua_pop(L, 1);
+    return TL_OK;
+}
+
 static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *registry,
                          struct tl_error *err)
 {
@@ -259,6 +296,7 @@ static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *regist
     if (rc != TL_OK) {
         return rc;
     }
+    rc = keep_sources(a, probe, err);
     for (lua_pushnil(probe); rc == TL_OK && lua_next(probe, 1); lua_pop(probe, 1)) {
         rc = add_entry(a, registry, lua_tostring(probe, -2), LUA_NOREF, err);
     }
@@ -317,6 +355,11 @@ tl_rc tl_lua_activities_new(lua_State *L, int modules, int functions, struct tl_
     return rc;
 }
 
+struct tl_str tl_lua_activities_sources(const struct tl_lua_activities *a)
+{
+    return a ? a->sources : (struct tl_str){0};
+}
+
 void tl_lua_activities_free(struct tl_lua_activities *a)
 {
     if (!a) {
@@ -331,6 +374,7 @@ void tl_lua_activities_free(struct tl_lua_activities *a)
         tl_mem_free(a->modules[i]);
     }
     tl_mem_free(a->modules);
+    tl_mem_free((char *)(uintptr_t)a->sources.p);
     tl_mem_free(a->entries);
     tl_mem_free(a->path);
     tl_mem_free(a->cpath);

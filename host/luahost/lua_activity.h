@@ -21,6 +21,9 @@ struct tl_lua_activities; /* opaque: module names, paths, the host for functions
  * Owns: *out until tl_lua_activities_free, after the registry's last user is gone. */
 tl_rc tl_lua_activities_new(lua_State *L, int modules, int functions, struct tl_registry *registry,
                             struct tl_lua_activities **out, struct tl_error *err);
+/* The text of every Lua module that loading them has loaded, for a digest; empty when there is none.
+ * Borrowed. a may be NULL. */
+struct tl_str tl_lua_activities_sources(const struct tl_lua_activities *a);
 void tl_lua_activities_free(struct tl_lua_activities *a);
 
 /* Runs the function on top of the stack (which is popped) with the task's input on this state's

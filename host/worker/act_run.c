@@ -8,6 +8,7 @@
 #include "proto/pb.h"
 #include "tl_enums.h"
 #include "worker/local.h"
+#include "worker/build.h"
 #include "worker/registry_int.h"
 #include "worker/worker_int.h"
 
@@ -254,10 +255,9 @@ static void fail_with(struct tl_act *a, const char *type, const char *message)
     a->end_body = tl_activity_failure(&a->arena, tl_str(type), tl_str(message), false);
 }
 
-static void not_registered(struct tl_act *a)
+static void not_registered(struct tl_act *a, const struct tl_registry *r)
 {
     struct tl_buf b;
-    const struct tl_registry *r = a->worker->registry;
     size_t count = r ? tl_registry_count(r) : 0;
     tl_buf_init(&b, 16384);
     tl_buf_printf(&b, "activity '%s' is not registered on this worker; %s",
@@ -270,18 +270,17 @@ static void not_registered(struct tl_act *a)
     tl_buf_deinit(&b);
 }
 
-static void invoke(struct tl_act *a, void *thread_state, const char *state_error)
+static void invoke(struct tl_act *a, const struct tl_act_state *state)
 {
-    struct tl_worker *w = a->worker;
+    const struct tl_registry *r = state->build->registry;
     const struct tl_activity_impl *impl =
-        w->registry ? tl_registry_find(w->registry, tl_str(a->pub.task->activity_type->name))
-                    : NULL;
+        r ? tl_registry_find(r, tl_str(a->pub.task->activity_type->name)) : NULL;
     if (!impl) {
-        not_registered(a);
-    } else if (state_error) {
-        fail_with(a, "WorkerError", state_error);
+        not_registered(a, r);
+    } else if (state->error) {
+        fail_with(a, "WorkerError", state->error);
     } else {
-        impl->run(thread_state, impl->ud, &a->pub);
+        impl->run(state->open ? state->state : NULL, impl->ud, &a->pub);
         if (a->end == TL_ACT_OPEN) {
             fail_with(a, "WorkerError", "the activity returned without an end");
         }
@@ -348,8 +347,7 @@ static void report(struct tl_act *a)
     tl_act_answer(a);
 }
 
-void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state,
-                const char *state_error)
+void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state)
 {
     struct tl_act *a = act_new(w);
     struct tl_error err = {0};
@@ -365,7 +363,7 @@ void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state,
     } else {
         a->pub.task = task;
         set_running(a, true);
-        invoke(a, thread_state, state_error);
+        invoke(a, state);
         set_running(a, false);
         atomic_fetch_add(&a->holds, 1); /* report may let go while we still close */
         close_heartbeats(a);
@@ -418,8 +416,8 @@ static tl_rc encode_local(struct tl_act *a, struct tl_buf *answer, struct tl_err
 }
 
 enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_act **slot,
-                                 const unsigned *reasons, struct tl_buf *answer, void *thread_state,
-                                 const char *state_error)
+                                 const unsigned *reasons, struct tl_buf *answer,
+                                 const struct tl_act_state *state)
 {
     struct tl_act *a = act_new(w);
     struct tl_error err = {0};
@@ -431,7 +429,7 @@ enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct
     a->pub.is_local = true;
     set_running(a, true);
     set_slot(a, slot, reasons);
-    invoke(a, thread_state, state_error);
+    invoke(a, state);
     set_slot(a, slot, NULL);
     set_running(a, false);
     rc = encode_local(a, answer, &err);

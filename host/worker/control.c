@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "proto/pb.h"
 #include "tl_enums.h"
+#include "worker/build.h"
 #include "worker/worker_int.h"
 
 #define CALL_TIMEOUT_NS (10 * TL_NS_PER_S)
@@ -108,9 +109,11 @@ static void open_polls(struct tl_worker *w)
     w->polls_open = true;
     w->tokens_ns = tl_worker_now(w);
     pthread_mutex_unlock(&w->poll_mutex);
+    struct tl_build *b = tl_build_current(w);
     TL_LOG(TL_LOG_INFO, "worker.started", TL_C("task_queue", w->task_queue),
-           TL_C("namespace", w->namespace_name), TL_C("build_id", w->build_id),
+           TL_C("namespace", w->namespace_name), TL_C("build_id", b->id),
            TL_C("identity", w->identity));
+    tl_build_release(b);
     tl_pollers_fill_workflow(w);
     tl_pollers_fill_activity(w);
 }

@@ -26,6 +26,7 @@ struct tl_local_try {
     atomic_llong started_ns; /* monotonic; 0: not yet */
     struct tl_act *act;      /* running; under running_mutex */
     unsigned reasons;        /* asked to stop; under running_mutex */
+    struct tl_build *build;  /* a use: the run's */
     struct tl_buf body;      /* encoded task */
     enum tl_act_end end;
     struct tl_buf answer;
@@ -67,6 +68,7 @@ void tl_locals_deinit(struct tl_worker *w)
 static void try_release(struct tl_local_try *t)
 {
     if (atomic_fetch_sub(&t->holds, 1) == 1) {
+        tl_build_release(t->build);
         tl_buf_deinit(&t->body);
         tl_buf_deinit(&t->answer);
         tl_mem_free(t);
@@ -105,16 +107,19 @@ static void give_slot(struct tl_worker *w)
     tl_worker_tick(w);
 }
 
-void tl_local_run(struct tl_worker *w, struct tl_msg *m, void *thread_state,
-                  const char *state_error)
+struct tl_build *tl_local_build(struct tl_msg *m)
+{
+    return TL_CONTAINER(m, struct tl_local_try, msg)->build;
+}
+
+void tl_local_run(struct tl_worker *w, struct tl_msg *m, const struct tl_act_state *state)
 {
     struct tl_local_try *t = TL_CONTAINER(m, struct tl_local_try, msg);
     int expected = TRY_QUEUED;
     bool wanted = atomic_compare_exchange_strong(&t->state, &expected, TRY_RUNNING);
     if (wanted) {
         atomic_store(&t->started_ns, tl_worker_now(w));
-        t->end = tl_act_run_local(w, tl_buf_str(&t->body), &t->act, &t->reasons, &t->answer,
-                                  thread_state, state_error);
+        t->end = tl_act_run_local(w, tl_buf_str(&t->body), &t->act, &t->reasons, &t->answer, state);
         t->msg.kind = TL_WM_LOCAL_DONE;
         /* The actor's hold goes with the message; while the slot is used its inbox is open. */
         bool sent = tl_inbox_send_always(&t->actor->actor.inbox, &t->msg);
@@ -172,6 +177,7 @@ static bool begin_try(struct tl_local_act *la)
     struct tl_error err = {0};
     int64_t wall_ns = tl_world_wall_ns(w->world);
     *t = (struct tl_local_try){.worker = w, .actor = a, .local = la};
+    t->build = tl_build_retain(la->run->build);
     atomic_store(&t->holds, 2);
     tl_list_init(&t->node);
     t->msg.kind = TL_WM_LOCAL;

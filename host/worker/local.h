@@ -19,8 +19,9 @@ void tl_locals_drop(struct tl_wf_run *r);
 /* A message TL_WM_LOCAL_DONE. */
 void tl_local_done(struct tl_msg *m);
 /* A message TL_WM_LOCAL. Thread: an activity thread's. */
-void tl_local_run(struct tl_worker *w, struct tl_msg *m, void *thread_state,
-                  const char *state_error);
+void tl_local_run(struct tl_worker *w, struct tl_msg *m, const struct tl_act_state *state);
+/* The build of its run, borrowed as long as the message. */
+struct tl_build *tl_local_build(struct tl_msg *m);
 /* Worker's part: slots. */
 void tl_locals_init(struct tl_worker *w);
 void tl_locals_deinit(struct tl_worker *w);
@@ -29,5 +30,5 @@ void tl_locals_deinit(struct tl_worker *w);
  * `answer` (Payloads or Failure). *slot is the running activity for tl_act_cancelled, set and cleared
  * under running_mutex; `reasons` asked before are applied. */
 enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_act **slot,
-                                 const unsigned *reasons, struct tl_buf *answer, void *thread_state,
-                                 const char *state_error);
+                                 const unsigned *reasons, struct tl_buf *answer,
+                                 const struct tl_act_state *state);

@@ -6,7 +6,7 @@
 #include "proto/pb.h"
 #include "temporal/api/taskqueue/v1/message.pb-c.h"
 #include "tl_enums.h"
-#include "worker/worker_int.h"
+#include "worker/build.h"
 
 #define POLL_TIMEOUT_NS (70 * TL_NS_PER_S)
 #define QUICK_NS (20 * TL_NS_PER_MS) /* an empty answer sooner than this is not a long poll's */
@@ -27,8 +27,9 @@ static tl_rc keep_request(struct tl_poller *p, const void *msg, struct tl_error 
     return rc;
 }
 
-static tl_rc workflow_request(struct tl_worker *w, struct tl_poller *p, struct tl_error *err)
+static tl_rc workflow_request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
 {
+    struct tl_worker *w = b->worker;
     TpWs__PollWorkflowTaskQueueRequest req = TP_WS__POLL_WORKFLOW_TASK_QUEUE_REQUEST__INIT;
     TpCommon__WorkerVersionCapabilities caps;
     TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
@@ -42,13 +43,14 @@ static tl_rc workflow_request(struct tl_worker *w, struct tl_poller *p, struct t
     req.task_queue = &queue;
     req.identity = w->identity;
     req.worker_instance_key = w->instance_key;
-    tl_version_poll_workflow(w, &req, &caps);
+    tl_version_poll_workflow(b, &req, &caps);
     p->method = TL_M_PollWorkflowTaskQueue;
     return keep_request(p, &req, err);
 }
 
-static tl_rc activity_request(struct tl_worker *w, struct tl_poller *p, struct tl_error *err)
+static tl_rc activity_request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
 {
+    struct tl_worker *w = b->worker;
     TpWs__PollActivityTaskQueueRequest req = TP_WS__POLL_ACTIVITY_TASK_QUEUE_REQUEST__INIT;
     TpCommon__WorkerVersionCapabilities caps;
     TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
@@ -65,19 +67,20 @@ static tl_rc activity_request(struct tl_worker *w, struct tl_poller *p, struct t
         metadata.max_tasks_per_second = &rate;
         req.task_queue_metadata = &metadata;
     }
-    tl_version_poll_activity(w, &req, &caps);
+    tl_version_poll_activity(b, &req, &caps);
     p->method = TL_M_PollActivityTaskQueue;
     return keep_request(p, &req, err);
 }
 
 /* The common queue gets its share, at least one; the sticky queue the rest, at least one. */
-static void split(const struct tl_worker *w, struct tl_poller_behavior out[TL_POLL_KINDS])
+static void split(const struct tl_worker *w, const struct tl_build *build,
+                  struct tl_poller_behavior out[TL_POLL_KINDS])
 {
     static const struct tl_poller_behavior none = {0};
     struct tl_poller_behavior b = tl_worker_workflow_polls(&w->opt);
     int polls = (int)b.maximum;
-    bool sticky = w->lang && w->opt.max_cached_workflows > 0;
-    out[TL_POLL_NORMAL] = w->lang ? b : none;
+    bool sticky = build->lang && w->opt.max_cached_workflows > 0;
+    out[TL_POLL_NORMAL] = build->lang ? b : none;
     out[TL_POLL_STICKY] = sticky ? b : none;
     if (sticky && !b.autoscaling) {
         int normal = (int)(polls * w->opt.nonsticky_to_sticky_poll_ratio);
@@ -85,8 +88,14 @@ static void split(const struct tl_worker *w, struct tl_poller_behavior out[TL_PO
         out[TL_POLL_NORMAL].maximum = normal;
         out[TL_POLL_STICKY].maximum = polls - normal;
     }
-    bool activities = w->registry && tl_registry_count(w->registry) && !w->opt.no_remote_activities;
+    bool activities =
+        build->registry && tl_registry_count(build->registry) && !w->opt.no_remote_activities;
     out[TL_POLL_ACTIVITY] = activities ? tl_worker_activity_polls(&w->opt) : none;
+}
+
+static tl_rc request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
+{
+    return p->kind == TL_POLL_ACTIVITY ? activity_request(b, p, err) : workflow_request(b, p, err);
 }
 
 static void pause_over(struct tl_timer *t);
@@ -95,7 +104,8 @@ tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err)
 {
     struct tl_poller_behavior b[TL_POLL_KINDS];
     tl_rc rc = TL_OK;
-    split(w, b);
+    struct tl_build *build = tl_build_current(w);
+    split(w, build, b);
     for (int k = 0; k < TL_POLL_KINDS; k++) {
         struct tl_poller *p = &w->pollers[k];
         *p =
@@ -106,9 +116,9 @@ tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err)
         p->retry.max_ns = 10 * TL_NS_PER_S;
     }
     for (int k = 0; k < TL_POLL_KINDS && rc == TL_OK; k++) {
-        struct tl_poller *p = &w->pollers[k];
-        rc = k == TL_POLL_ACTIVITY ? activity_request(w, p, err) : workflow_request(w, p, err);
+        rc = request(build, &w->pollers[k], err);
     }
+    tl_build_release(build);
     w->tokens = 1;
     return rc;
 }
@@ -118,6 +128,23 @@ void tl_pollers_deinit(struct tl_worker *w)
     for (int k = 0; k < TL_POLL_KINDS; k++) {
         tl_mem_free((char *)(uintptr_t)w->pollers[k].request.p);
     }
+}
+
+tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err)
+{
+    struct tl_build *b = tl_build_current(w);
+    tl_rc rc = TL_OK;
+    pthread_mutex_lock(&w->poll_mutex);
+    for (int k = 0; k < TL_POLL_KINDS && rc == TL_OK; k++) {
+        struct tl_str old = w->pollers[k].request;
+        rc = request(b, &w->pollers[k], err);
+        if (rc == TL_OK) {
+            tl_mem_free((char *)(uintptr_t)old.p);
+        }
+    }
+    pthread_mutex_unlock(&w->poll_mutex);
+    tl_build_release(b);
+    return rc;
 }
 
 /* --- Rate limit -------------------------------------------------------------------------------- */
@@ -180,8 +207,10 @@ static void issue(struct tl_poll *poll)
 {
     struct tl_poller *p = poll->poller;
     struct tl_worker *w = p->worker;
-    struct tl_rpc_call *call =
-        tl_channel_call(w->channel, p->method, p->request, POLL_TIMEOUT_NS, poll_done, &poll->to);
+    struct tl_str request_bytes = poll->request; /* the poll may be gone when the call returns */
+    struct tl_rpc_call *call = tl_channel_call(w->channel, p->method, request_bytes,
+                                               POLL_TIMEOUT_NS, poll_done, &poll->to);
+    tl_mem_free((char *)(uintptr_t)request_bytes.p);
     pthread_mutex_lock(&w->poll_mutex);
     bool finished = poll->finished;
     poll->call = call;
@@ -211,6 +240,7 @@ static bool fill_one(struct tl_worker *w, bool activity)
             poll = TL_NEW(struct tl_poll);
             poll->to.on_result = handle_rest;
             poll->poller = p;
+            poll->request = tl_str_n(tl_mem_dup(p->request), p->request.n);
             poll->started_ns = tl_worker_now(w);
             tl_list_push(&p->polls, &poll->node);
             atomic_fetch_add(&p->outstanding, 1);

@@ -4,53 +4,84 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/build.h"
 #include "worker/local.h"
 #include "worker/registry_int.h"
 #include "worker/worker_int.h"
 
 #define LOOK_NS (5 * TL_NS_PER_MS)
 #define STEP_DEPTH_MAX 16
+#define ACTIVITY_TYPE_FIELD 5 /* of PollActivityTaskQueueResponse */
 #define INBOX_MAX ((size_t)1 << 20)
 
 /* --- Tasks ------------------------------------------------------------------------------------- */
 
-static void take(struct tl_worker *w, struct tl_msg *m, void *state, const char *state_error)
+static void state_close(struct tl_act_state *s)
+{
+    if (s->build) {
+        const struct tl_thread_hooks *hooks =
+            s->build->registry ? tl_registry_hooks(s->build->registry) : NULL;
+        if (s->open && hooks->thread_close) {
+            hooks->thread_close(hooks->ud, s->state);
+        }
+        tl_build_release(s->build);
+    }
+    *s = (struct tl_act_state){0};
+}
+
+/* Makes the state that of a build, whose use is taken over. A state is made for its first task, and
+ * tried again with the next when that fails. */
+static void state_use(struct tl_act_state *s, struct tl_build *b)
+{
+    if (s->build == b) {
+        tl_build_release(b);
+    } else {
+        state_close(s);
+        s->build = b;
+    }
+    const struct tl_thread_hooks *hooks = b->registry ? tl_registry_hooks(b->registry) : NULL;
+    s->error = NULL;
+    if (s->open || !hooks || !hooks->thread_open) {
+        return;
+    }
+    if (hooks->thread_open(hooks->ud, &s->state, &s->err) == TL_OK) {
+        s->open = true;
+    } else {
+        TL_LOG(TL_LOG_ERROR, "activity_thread.not_opened", TL_C("error", s->err.message));
+        s->error = s->err.message;
+    }
+}
+
+/* An idle thread keeps no old build loaded. */
+static void state_renew(struct tl_act_state *s)
+{
+    if (s->build && tl_build_is_old(s->build)) {
+        state_close(s);
+    }
+}
+
+static void run_remote(struct tl_worker *w, struct tl_str body, struct tl_act_state *s)
+{
+    struct tl_str type = tl_wire_find(tl_wire_find(body, ACTIVITY_TYPE_FIELD), 1);
+    state_use(s, tl_build_of_activity(w, type));
+    tl_act_run(w, body, s);
+}
+
+static void take(struct tl_worker *w, struct tl_msg *m, struct tl_act_state *s)
 {
     if (m->kind == TL_WM_POLL) {
         struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
         tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
         tl_pollers_fill_activity(w);
-        tl_act_run(w, res->body, state, state_error);
+        run_remote(w, res->body, s);
         tl_rpc_result_free(res);
     } else if (m->kind == TL_WM_LOCAL) {
-        tl_local_run(w, m, state, state_error);
+        state_use(s, tl_build_retain(tl_local_build(m)));
+        tl_local_run(w, m, s);
     } else {
         struct tl_act_task *task = TL_CONTAINER(m, struct tl_act_task, msg);
-        tl_act_run(w, task->body, state, state_error);
+        run_remote(w, task->body, s);
         tl_mem_free(task);
-    }
-}
-
-/* The thread's state is made for its first task, and tried again with the next when that fails. */
-static const char *open_state(struct tl_worker *w, void **state, bool *open, struct tl_error *err)
-{
-    const struct tl_thread_hooks *hooks = w->registry ? tl_registry_hooks(w->registry) : NULL;
-    if (*open || !hooks || !hooks->thread_open) {
-        return NULL;
-    }
-    if (hooks->thread_open(hooks->ud, state, err) != TL_OK) {
-        TL_LOG(TL_LOG_ERROR, "activity_thread.not_opened", TL_C("error", err->message));
-        return err->message;
-    }
-    *open = true;
-    return NULL;
-}
-
-static void close_state(struct tl_worker *w, void *state, bool open)
-{
-    const struct tl_thread_hooks *hooks = w->registry ? tl_registry_hooks(w->registry) : NULL;
-    if (open && hooks->thread_close) {
-        hooks->thread_close(hooks->ud, state);
     }
 }
 
@@ -58,37 +89,35 @@ static void *thread_main(void *ud)
 {
     struct tl_worker *w = ud;
     struct tl_pool *p = &w->pool;
-    void *state = NULL;
-    bool open = false;
+    struct tl_act_state state = {0};
     for (;;) {
+        uint64_t kicks = tl_inbox_kicks(&p->inbox);
+        state_renew(&state);
         atomic_fetch_add(&p->idle, 1);
-        struct tl_msg *m = tl_inbox_take_one(&p->inbox, INT64_MAX);
+        struct tl_msg *m = tl_inbox_take_one_since(&p->inbox, INT64_MAX, kicks);
         atomic_fetch_sub(&p->idle, 1);
         if (m) {
-            struct tl_error err = {0};
             atomic_fetch_add(&p->taken, 1);
-            const char *state_error = open_state(w, &state, &open, &err);
-            take(w, m, state, state_error);
+            take(w, m, &state);
         } else if (tl_inbox_closed(&p->inbox)) {
             break;
         }
     }
-    close_state(w, state, open);
+    state_close(&state);
     return NULL;
 }
 
 bool tl_pool_step(struct tl_worker *w)
 {
     struct tl_pool *p = &w->pool;
-    struct tl_error err = {0};
+    struct tl_act_state nested = {0}; /* a step within an activity must not close its state */
     if (p->depth >= STEP_DEPTH_MAX) {
         return false;
     }
     struct tl_msg *m = tl_inbox_take_one(&p->inbox, 0);
     if (m) {
-        p->depth++;
-        const char *state_error = open_state(w, &p->state, &p->state_open, &err);
-        take(w, m, p->state, state_error);
+        take(w, m, p->depth++ ? &nested : &p->state);
+        state_close(&nested);
         p->depth--;
     }
     return m != NULL;
@@ -185,7 +214,7 @@ void tl_pool_join(struct tl_worker *w)
 
 void tl_pool_deinit(struct tl_worker *w)
 {
-    close_state(w, w->pool.state, w->pool.state_open);
+    state_close(&w->pool.state);
     tl_inbox_deinit(&w->pool.inbox);
     tl_mem_free(w->pool.threads);
 }

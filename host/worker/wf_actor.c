@@ -61,6 +61,12 @@ void tl_wf_drop_state(struct tl_wf_run *r)
         r->core = NULL;
         r->lang = (struct tl_run_lang){0};
     }
+    if (r->build && r->stays) {
+        tl_build_park(r->build, r->run_id);
+    }
+    tl_build_release(r->build);
+    r->build = NULL;
+    r->stays = false;
 }
 
 static void free_entry(struct tl_wf_run *r)
@@ -267,10 +273,11 @@ void *tl_wf_thread(void *ud)
     while (!tl_inbox_closed(&a->actor.inbox)) {
         tl_wf_step(a, tl_actor_deadline(&a->actor));
     }
-    const struct tl_worker_lang *lang = a->actor.worker->lang;
-    if (lang && lang->thread_end) {
-        lang->thread_end(lang->ud);
+    struct tl_build *b = tl_build_current(a->actor.worker);
+    if (b->lang && b->lang->thread_end) {
+        b->lang->thread_end(b->lang->ud);
     }
+    tl_build_release(b);
     return NULL;
 }
 

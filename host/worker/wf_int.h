@@ -8,7 +8,7 @@
 
 #include "proto/pb.h"
 #include "tl_enums.h"
-#include "worker/worker_int.h"
+#include "worker/build.h"
 
 struct tl_task_arena {
     struct tl_list node;
@@ -19,6 +19,8 @@ struct tl_wf_run {
     struct tl_wf_actor *owner;
     struct tl_str run_id;    /* owned */
     struct tl_run *core;     /* NULL: no state */
+    struct tl_build *build;  /* a use, while there is state or a task was tried */
+    bool stays;              /* open, and this build answered its last completed task */
     struct tl_run_lang lang; /* when core is set */
     struct tl_list idle;     /* owner->idle when there is state and no task */
     struct tl_wf_task *task; /* in work */
@@ -42,6 +44,7 @@ struct tl_wf_task {
     bool fetching;
     bool evict;     /* drop the run's state after the answer */
     bool shortened; /* the answer stands for one that was too large */
+    bool finishes;  /* its answer ends the run */
     bool held;      /* waits for local activities; `timer` is its heartbeat */
     int eager;      /* activity slots reserved */
     int64_t taken_ns;

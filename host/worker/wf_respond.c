@@ -79,7 +79,7 @@ void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *r
         sticky.schedule_to_start_timeout = &wait;
         req.sticky_attributes = &sticky;
     }
-    tl_version_completed(w, &req, t->run->lang.versioning_behavior);
+    tl_version_completed(t->run->build, &req, t->run->lang.versioning_behavior);
     if (send(t, TL_M_RespondWorkflowTaskCompleted, &req, &err) != TL_OK) {
         t->evict = true;
         tl_wf_respond_error(t,
@@ -117,7 +117,7 @@ void tl_wf_respond_failed(struct tl_wf_task *t, TpEnums__WorkflowTaskFailedCause
     req.identity = w->identity;
     req.cause = cause;
     req.failure = (TpFailure__Failure *)(uintptr_t)failure;
-    tl_version_failed(w, &req);
+    tl_version_failed(t->run->build, &req);
     if (send(t, TL_M_RespondWorkflowTaskFailed, &req, &err) != TL_OK) {
         TL_LOG(TL_LOG_ERROR, "workflow_task.not_answered", TL_S("run_id", t->run->run_id),
                TL_C("error", err.message));

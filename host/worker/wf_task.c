@@ -114,6 +114,11 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
 {
     struct tl_wf_run *r = t->run;
     struct tl_worker *w = t->owner->actor.worker;
+    TL_ASSERT(!r->build);
+    r->build = tl_build_of_history(w, r->run_id, t->poll->history, &r->stays);
+    if (!r->build->lang) { /* no poll asked for it */
+        return tl_error_set(err, TL_ENOTFOUND, "this build has no workflows");
+    }
     struct tl_run_info info = {
         .namespace_name = tl_str(w->namespace_name),
         .task_queue = tl_str(w->task_queue),
@@ -122,13 +127,13 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
         .workflow_type = tl_str(t->poll->workflow_type->name),
         .failure_error_types = w->opt.workflow_failure_error_types,
         .deployment_name = tl_str(w->deployment_name),
-        .build_id = tl_str(w->build_id),
+        .build_id = tl_str(r->build->id),
         .memory_bytes_max = w->opt.max_workflow_memory,
         .cpu_ms_max = w->opt.debug_mode ? 0 : w->opt.workflow_cpu_limit_ms,
         .stepped = w->stepped,
     };
     struct tl_run_lang lang = {0};
-    tl_rc rc = w->lang->open(w->lang->ud, &info, &lang, err);
+    tl_rc rc = r->build->lang->open(r->build->lang->ud, &info, &lang, err);
     if (rc != TL_OK) {
         return rc;
     }
@@ -226,6 +231,7 @@ static bool handled(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_result *
     }
     tl_timer_clear(&t->owner->actor, &t->timer);
     t->held = false;
+    t->finishes = result->finished;
     /* A worker that stops does not go on with it: the next one runs what has not ended again. */
     t->evict =
         result->evict || result->finished || (result->force_new_task && tl_worker_stopping(w));
@@ -356,6 +362,7 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
         struct tl_str rest = res->body;
         struct tl_wire_field f;
         TL_COUNT(t->owner->actor.worker, workflow_tasks_completed);
+        r->stays = !t->finishes;
         take_eager(t, res->body);
         while (tl_wire_next(&rest, &f)) {
             if (f.number == 1 && f.type == 2 && tl_wire_find(f.bytes, 1).n) {

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/build.h"
 #include "worker/local.h"
 
 #define UNREACHABLE_PAUSE_NS_MAX (600 * TL_NS_PER_MS)
@@ -35,12 +36,11 @@ static void copy_texts(struct tl_worker *w, const struct tl_worker_config *confi
     w->task_queue = text(w, o->task_queue);
     w->instance_key = text(w, tl_str(uuid));
     w->sticky_queue = tl_arena_printf(&w->texts, "%s-%s", w->identity, uuid);
-    w->build_id = text(w, o->build_id.n ? o->build_id : w->lang ? w->lang->digest : tl_str(""));
     w->deployment_name = text(w, o->deployment_name);
     w->opt.workflow_failure_error_types = tl_str(text(w, o->workflow_failure_error_types));
     w->opt.task_queue = tl_str(w->task_queue);
     w->opt.identity = tl_str(w->identity);
-    w->opt.build_id = tl_str(w->build_id);
+    w->opt.build_id = tl_str(text(w, o->build_id));
     w->opt.deployment_name = tl_str(w->deployment_name);
     w->opt.default_versioning_behavior = tl_str(text(w, o->default_versioning_behavior));
 }
@@ -62,6 +62,7 @@ static void init_mutexes(struct tl_worker *w)
     pthread_condattr_t attr;
     pthread_mutex_init(&w->poll_mutex, NULL);
     pthread_mutex_init(&w->killed_mutex, NULL);
+    pthread_mutex_init(&w->builds_mutex, NULL);
     pthread_mutex_init(&w->running_mutex, NULL);
     tl_locals_init(w);
     pthread_mutex_init(&w->done_mutex, NULL);
@@ -109,8 +110,6 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     struct tl_worker *w = TL_NEW(struct tl_worker);
     w->client = config->client;
     w->channel = tl_client_channel(config->client);
-    w->lang = config->lang;
-    w->registry = config->registry;
     w->world = config->world ? config->world : tl_world_real();
     w->opt = config->options;
     w->opt.debug_mode = w->opt.debug_mode || debug_wanted();
@@ -121,10 +120,17 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     tl_arena_init(&w->texts, TEXT_BYTES_MAX);
     init_mutexes(w);
     copy_texts(w, config);
-    tl_version_init(w);
+    tl_list_init(&w->builds);
     init_actors(w);
-    rc = tl_pollers_init(w, err);
+    rc = tl_builds_init(w, config, err);
+    if (rc == TL_OK) {
+        rc = tl_pollers_init(w, err);
+    }
     if (rc != TL_OK) {
+        struct tl_build *b = atomic_load(&w->build_now);
+        if (b) {
+            b->release = NULL; /* it stays the caller's */
+        }
         tl_worker_free(w);
         return rc;
     }
@@ -147,7 +153,7 @@ tl_rc tl_worker_start(struct tl_worker *w, struct tl_error *err)
         return tl_error_set(err, TL_EPRECONDITION, "a worker starts only once");
     }
     bool ok = true;
-    for (int i = 0; w->lang && i < w->wf_count && ok; i++) {
+    for (int i = 0; w->pollers[TL_POLL_NORMAL].max > 0 && i < w->wf_count && ok; i++) {
         ok = start_thread(&w->wf[i].actor, tl_wf_thread, &w->wf[i]);
     }
     tl_rc rc = ok ? tl_pool_start(w, err)
@@ -270,10 +276,12 @@ void tl_worker_free(struct tl_worker *w)
     tl_mem_free(w->wf);
     tl_pool_deinit(w);
     tl_pollers_deinit(w);
+    tl_builds_deinit(w);
     tl_map_deinit(&w->killed);
     tl_actor_deinit(&w->control);
     pthread_mutex_destroy(&w->poll_mutex);
     pthread_mutex_destroy(&w->killed_mutex);
+    pthread_mutex_destroy(&w->builds_mutex);
     pthread_mutex_destroy(&w->running_mutex);
     tl_locals_deinit(w);
     pthread_mutex_destroy(&w->done_mutex);

@@ -126,6 +126,11 @@ struct tl_worker_config {
     const struct tl_registry *registry; /* NULL or empty: a workflow-only worker */
     const struct tl_world *world;       /* NULL = the real one */
     struct tl_worker_options options;   /* texts are copied */
+    /* Of the first build: its digest (empty: the language's), and who wants to know that nobody uses
+     * language and registry any more (as in struct tl_worker_build; may be NULL). */
+    struct tl_str digest;
+    void (*release)(void *ud);
+    void *release_ud;
     /* Tells once why the worker cannot go on (namespace gone, not allowed, ...). May be NULL.
      * Thread: the control actor's. The worker is shutting down when it is called. */
     void (*on_fatal)(void *ud, tl_rc rc, const char *message);
@@ -159,6 +164,44 @@ struct tl_worker_stats {
     int64_t workflow_slots_used, activity_slots_used, activity_threads;
 };
 void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out);
+
+/* --- Builds ------------------------------------------------------------------------------------ */
+
+/* One set of scripts. A worker may hold several: new runs begin on the current one, cached runs finish
+ * on theirs, an evicted one is replayed with the build that its last completed task names, as long as
+ * that is loaded. Activities run on the newest build that has them. */
+struct tl_worker_build {
+    const struct tl_worker_lang *lang;  /* NULL: no workflows */
+    const struct tl_registry *registry; /* NULL: no activities */
+    struct tl_str digest;               /* of the scripts; empty: the language's */
+    /* Nobody uses lang and registry any more; on any thread, must only post. NULL: they outlive the
+     * worker. Called for what the worker accepted only, at the latest by tl_worker_free. */
+    void (*release)(void *ud);
+    void *release_ud;
+};
+
+/* The build ID that a worker's option build_id gives a set of scripts with this digest: the digest for
+ * an empty one and "auto", else the option with {hash} replaced. Owns: the caller, tl_mem_free. */
+char *tl_worker_make_build_id(struct tl_str option, struct tl_str digest);
+/* Makes a build the current one; running tasks are not disturbed. Thread: any.
+ * Errors: TL_EEXISTS (the current build has the same scripts, or another loaded one has its ID),
+ * TL_EPRECONDITION (the build ID is fixed; the first workflows or activities; a versioned worker). */
+tl_rc tl_worker_promote(struct tl_worker *w, const struct tl_worker_build *build,
+                        struct tl_error *err) TL_MUST_USE;
+/* Makes a loaded build current again; an empty id: the one before the current one. Thread: any.
+ * Errors: TL_ENOTFOUND. */
+tl_rc tl_worker_select_build(struct tl_worker *w, struct tl_str id,
+                             struct tl_error *err) TL_MUST_USE;
+
+struct tl_worker_build_info {
+    struct tl_str id, digest;
+    bool current, previous;
+    int64_t users;       /* runs with state, and activity threads */
+    int64_t parked_runs; /* open runs without state that it answered last */
+};
+/* Calls fn for each loaded build, the current one last; fn must not call the worker. Thread: any. */
+void tl_worker_each_build(struct tl_worker *w,
+                          void (*fn)(void *ud, const struct tl_worker_build_info *info), void *ud);
 
 /* --- Stepping (simulation, test environments) -------------------------------------------------- */
 

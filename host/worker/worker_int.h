@@ -42,6 +42,8 @@ struct tl_reply_to {
 
 /* --- Actors ------------------------------------------------------------------------------------ */
 
+struct tl_build;
+
 struct tl_timer {
     struct tl_heap_node node;
     void (*fire)(struct tl_timer *t);
@@ -106,7 +108,7 @@ struct tl_poller {
     struct tl_poll_scale scale;
     atomic_int outstanding; /* written under the mutex, read without as a hint */
     struct tl_list polls;   /* of struct tl_poll */
-    struct tl_str request;  /* encoded once; owned */
+    struct tl_str request;  /* encoded once per build; owned */
     enum tl_method method;
     bool paused;          /* backing off or rate limited */
     int64_t resume_ns;    /* paused by a filler: control arms the timer; else 0 */
@@ -118,6 +120,7 @@ struct tl_poller {
 
 struct tl_poll {
     struct tl_reply_to to;
+    struct tl_str request; /* of its own: the poller's may change; freed once it has left */
     struct tl_list node;
     struct tl_poller *poller;
     struct tl_rpc_call *call; /* NULL until tl_channel_call has returned */
@@ -130,6 +133,8 @@ struct tl_poll {
 /* Builds the poll requests. Errors: encoding. */
 tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err);
 void tl_pollers_deinit(struct tl_worker *w);
+/* Polls that leave from now on name the current build. Errors: encoding; then they stay as they are. */
+tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err);
 /* Issues polls while there are slots. Any thread; cheap when all polls are out. */
 void tl_pollers_fill_workflow(struct tl_worker *w);
 void tl_pollers_fill_activity(struct tl_worker *w);
@@ -231,6 +236,15 @@ struct tl_act {
     bool shortened; /* control's: the answer stands for one that was too large */
 };
 
+/* What a thread runs activities with: the language state of one build. */
+struct tl_act_state {
+    struct tl_build *build; /* a use; NULL: none yet */
+    void *state;            /* when open */
+    bool open;
+    const char *error; /* why it is not; NULL: there is nothing to open, or it is open */
+    struct tl_error err;
+};
+
 struct tl_pool {
     struct tl_inbox inbox;
     pthread_t *threads;
@@ -241,9 +255,8 @@ struct tl_pool {
     unsigned long taken_seen; /* control's: at the last look */
     struct tl_timer grow;     /* control's */
     atomic_bool grow_wanted;
-    void *state; /* of a stepped worker */
-    bool state_open;
-    int depth; /* of nested steps */
+    struct tl_act_state state; /* of a stepped worker */
+    int depth;                 /* of nested steps */
     struct tl_list running;
     atomic_int answers; /* sent, not answered */
 };
@@ -260,10 +273,8 @@ bool tl_pool_step(struct tl_worker *w);
 void tl_pool_look(struct tl_worker *w);
 void tl_pool_join(struct tl_worker *w);
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons);
-/* Runs one task from its bytes to its answer; gives its slot back. state_error: why there is no
- * thread state, or NULL. */
-void tl_act_run(struct tl_worker *w, struct tl_str body, void *thread_state,
-                const char *state_error);
+/* Runs one task from its bytes to its answer; gives its slot back. */
+void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state);
 void tl_act_release(struct tl_act *a);
 void tl_act_cancelled(struct tl_act *a, unsigned reasons); /* any thread */
 /* Encodes and sends the answer; sending again after a failure is control's. */
@@ -280,15 +291,11 @@ enum { TL_KILLED_MAX = 1024 };
 struct tl_worker {
     struct tl_client *client;
     struct tl_channel *channel;
-    const struct tl_worker_lang *lang;
-    const struct tl_registry *registry;
     const struct tl_world *world;
     struct tl_worker_options opt; /* texts owned below */
     struct tl_arena texts;
-    char *namespace_name, *identity, *task_queue, *sticky_queue, *build_id, *instance_key;
+    char *namespace_name, *identity, *task_queue, *sticky_queue, *instance_key;
     char *deployment_name;
-    TpDeployment__WorkerDeploymentOptions deployment; /* when versioned */
-    TpCommon__WorkerVersionStamp stamp;
     void (*on_fatal)(void *ud, tl_rc rc, const char *message);
     void *on_fatal_ud;
 
@@ -308,6 +315,12 @@ struct tl_worker {
     bool polls_cancel; /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;  /* the service does not answer polls */
     struct tl_slots wf_slots, act_slots;
+
+    pthread_mutex_t builds_mutex;
+    struct tl_list builds;                /* of struct tl_build, newest promotion last */
+    _Atomic(struct tl_build *) build_now; /* written under the mutex */
+    struct tl_build *build_before;        /* where a rollback leads; NULL: nowhere */
+    int64_t build_count;
 
     pthread_mutex_t local_mutex;  /* local activities that wait for a slot */
     struct tl_list local_waiting; /* of struct tl_local_try */
@@ -403,15 +416,14 @@ void tl_control_probe(struct tl_worker *w);
 void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
                     int64_t timeout_ns, tl_rpc_done_fn done, struct tl_reply_to *to);
 
-/* version.c: which build this worker is, in requests. Fields stay borrowed from the worker. */
-void tl_version_init(struct tl_worker *w);
-void tl_version_poll_workflow(struct tl_worker *w, TpWs__PollWorkflowTaskQueueRequest *req,
+/* version.c: which build it is, in requests. Fields stay borrowed from the build. */
+void tl_version_poll_workflow(struct tl_build *b, TpWs__PollWorkflowTaskQueueRequest *req,
                               TpCommon__WorkerVersionCapabilities *caps);
-void tl_version_poll_activity(struct tl_worker *w, TpWs__PollActivityTaskQueueRequest *req,
+void tl_version_poll_activity(struct tl_build *b, TpWs__PollActivityTaskQueueRequest *req,
                               TpCommon__WorkerVersionCapabilities *caps);
-void tl_version_completed(struct tl_worker *w, TpWs__RespondWorkflowTaskCompletedRequest *req,
+void tl_version_completed(struct tl_build *b, TpWs__RespondWorkflowTaskCompletedRequest *req,
                           struct tl_str behavior);
-void tl_version_failed(struct tl_worker *w, TpWs__RespondWorkflowTaskFailedRequest *req);
+void tl_version_failed(struct tl_build *b, TpWs__RespondWorkflowTaskFailedRequest *req);
 
 /* control.c */
 bool tl_control_step(struct tl_worker *w, int64_t deadline_mono_ns);

@@ -24,7 +24,7 @@ local temporal = {
   data_converter = converter.data_converter,
   --- The built-in payload codecs.
   codec = converter.codec,
-  worker = worker.new,
+  worker = worker,
   --- Histories as values: from_json, from_protobuf, from_file.
   history = history,
   replayer = replayer.new,

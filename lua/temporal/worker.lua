@@ -3,6 +3,7 @@
 local core = require "temporal.core"
 local client = require "temporal.client"
 local options = require "temporal.internal.options"
+local reloading = require "temporal.internal.reload"
 
 local worker = {}
 
@@ -27,6 +28,8 @@ local function build_spec()
     activities = { kind = "table" },
     roots = { kind = "table" },
     on_fatal_error = { kind = "function" },
+    deployment_config = { kind = "table" },
+    reload = { kind = "table" },
   }
   for _, row in ipairs(core.worker_options()) do
     if row.kind == "none" then
@@ -78,6 +81,49 @@ local function poller_behavior(name, given)
     o.minimum = o.minimum or 1
     o.maximum = o.maximum or math.max(100, o.minimum)
     o.initial = o.initial or math.max(o.minimum, math.min(5, o.maximum))
+  end
+  return o
+end
+
+local reload_spec = {
+  replay = { kind = "boolean" },
+  histories = { kind = "integer" },
+  timeout = { kind = "duration" },
+  check_command = { kind = "string" },
+}
+
+local deployment_spec = {
+  name = { kind = "string" },
+  build_id = { kind = "string" },
+  use_worker_versioning = { kind = "boolean" },
+  default_versioning_behavior = { kind = "string" },
+}
+
+--- deployment_config = { name, build_id, use_worker_versioning, default_versioning_behavior }: the host's
+--- options of these names, the name under deployment_name.
+local function apply_deployment(o)
+  if o.deployment_config then
+    local given = options.check("temporal.worker: deployment_config", deployment_spec, o.deployment_config)
+    for name, value in pairs(given) do
+      local target = name == "name" and "deployment_name" or name
+      if o[target] ~= nil then
+        error(("temporal.worker: %s is given twice, beside deployment_config.%s"):format(target, name), 4)
+      end
+      o[target] = value
+    end
+  end
+  o.deployment_config = nil
+end
+
+local function reload_options(given)
+  local o = options.check("temporal.worker: reload", reload_spec, given or {})
+  for name, value in pairs(reloading.defaults) do
+    if o[name] == nil then
+      o[name] = value
+    end
+  end
+  if o.histories < 0 then
+    error("temporal.worker: reload.histories wants a number from 0 up", 4)
   end
   return o
 end
@@ -212,11 +258,15 @@ function worker.new(given)
   end
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing
+  apply_deployment(o)
+  local gate, given_workflows = reload_options(o.reload), o.workflows
+  o.reload = nil
   local own, on_fatal_error = o.client, o.on_fatal_error
   o.client, o.workflows, o.activities, o.roots, o.on_fatal_error = nil, nil, nil, nil, nil
   local self = setmetatable({
     task_queue = o.task_queue, client = own, options = o, given = given, on_fatal_error = on_fatal_error,
   }, Worker)
+  self.gate, self.given_workflows = gate, given_workflows
   self.plan = {
     roots = roots, workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native,
@@ -309,6 +359,64 @@ function Worker:is_shutdown()
   return self.handle ~= nil and core.worker_state(self.handle) == "stopped"
 end
 
+--- Loads the scripts again and makes them the current build, once they have passed the gate: new runs begin
+--- on it, running ones finish on theirs. Whatever goes wrong, the running build stays. Returns the build ID
+--- and a text, or nil and why it was refused.
+--- `opts.replay = false` leaves out the replay; `opts.worker` is a worker made of the new scripts when not
+--- only modules have changed.
+---@param opts? { replay?: boolean, worker?: temporal.Worker }
+---@return string? build_id
+---@return string text
+---@return table? report
+function Worker:reload(opts)
+  local o = options.check("Worker:reload", { replay = { kind = "boolean" }, worker = { kind = "table" } }, opts or {})
+  local gate = setmetatable({ replay = o.replay }, { __index = self.gate })
+  native(self)
+  return reloading.promote(self, function()
+    if o.worker then
+      return o.worker.plan
+    end
+    local plan = {}
+    for name, value in pairs(self.plan) do
+      plan[name] = value
+    end
+    plan.workflow_modules, plan.workflow_texts = workflow_sources(self.given_workflows)
+    return plan
+  end, gate)
+end
+
+--- Makes the build before the current one, or a loaded one by its ID, current again. Returns its ID, or nil
+--- and why not.
+---@param build_id? string
+---@return string? build_id
+---@return string? message
+function Worker:rollback(build_id)
+  local ok, message = core.worker_select_build(native(self), build_id or "")
+  if not ok then
+    return nil, message
+  end
+  return self:build().id
+end
+
+--- The loaded builds, the current one last: id, digest, current, previous, users (runs with state and
+--- activity threads), parked_runs (open runs that are not cached).
+---@return table[]
+function Worker:builds()
+  return core.worker_builds(native(self))
+end
+
+--- The build that new runs begin on.
+function Worker:build()
+  local list = self:builds()
+  return list[#list]
+end
+
+--- The build ID that these options give the scripts as they are now; nothing is started and no server asked.
+---@return string
+function Worker:default_build_id()
+  return core.build_id(core.build_open(self.plan), self.options.build_id)
+end
+
 --- The options it was made with, checked and with durations in nanoseconds; changing them changes nothing.
 function Worker:config()
   local copy = {}
@@ -327,4 +435,20 @@ function Worker:stats()
   return core.worker_stats(native(self))
 end
 
-return worker
+--- The build ID of scripts: `scripts` are the options `workflows`, `activities` and `roots` of a worker.
+---@param scripts { workflows?: table, activities?: table, roots?: string[] }
+---@return string
+function worker.default_build_id(scripts)
+  local known = { workflows = true, activities = true, roots = true }
+  local o = { task_queue = "none" }
+  for name, value in pairs(scripts) do
+    if not known[name] then
+      error(("temporal.worker.default_build_id: unknown option '%s'; there are workflows, activities and roots")
+        :format(tostring(name)), 2)
+    end
+    o[name] = value
+  end
+  return worker.new(o):default_build_id()
+end
+
+return setmetatable(worker, { __call = function(_, given) return worker.new(given) end })

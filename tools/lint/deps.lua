@@ -22,8 +22,8 @@ local allowed = {
     ["server/history"] = { "base", "proto" },
     ["server/matching"] = { "base", "proto" },
     ["luahost"] = {
-        "base", "io", "proto", "config", "core", "luart", "rpc", "client", "codec", "worker", "server",
-        "include",
+        "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "client", "codec", "worker",
+        "server", "include",
     },
     ["embed"] = { "base", "proto", "rpc", "luart", "client", "worker", "server", "include" },
     ["cli"] = {

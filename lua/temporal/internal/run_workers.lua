@@ -1,37 +1,98 @@
 --- What `temporal-lua worker run` does: runs the scripts, gives their workers the connection, starts
---- them and waits until they have ended.
+--- them, serves requests (reload, rollback, builds) and waits until they have ended.
 local client = require "temporal.client"
+local core = require "temporal.core"
+local scripts = require "temporal.internal.scripts"
 
-local function is_worker(value)
-  return type(value) == "table" and type(value.start) == "function" and type(value.task_queue) == "string"
-end
+local requests = {}
 
---- A script returns a worker or a list of workers.
-local function load_workers(script)
-  arg[0] = script -- luacheck: ignore 122
-  local chunk, message = loadfile(script)
-  if not chunk then
-    error(message, 0)
+--- Workers of the new scripts stand in the places of the old ones.
+local function same_places(old, new)
+  if #old ~= #new then
+    return nil, ("the scripts return %d workers now, not %d: restart"):format(#new, #old)
   end
-  local value = chunk()
-  local list = is_worker(value) and { value } or value
-  if type(list) ~= "table" or #list == 0 then
-    error(("%s returns no worker: end it with `return temporal.worker { ... }`"):format(script), 0)
-  end
-  for i, w in ipairs(list) do
-    if not is_worker(w) then
-      error(("%s: entry %d of what it returns is not a worker"):format(script, i), 0)
+  for i, w in ipairs(old) do
+    if w.task_queue ~= new[i].task_queue then
+      return nil, ("worker %d is for task queue '%s' now, not '%s': restart"):format(
+        i, new[i].task_queue, w.task_queue)
     end
   end
-  return list
+  return true
 end
 
----@param scripts string[]
+local function reload(state, replay)
+  local new, message = scripts.load_again(state.scripts)
+  local fits = new
+  if new then
+    fits, message = same_places(state.workers, new)
+  end
+  if not fits then
+    return false, "refused: " .. message
+  end
+  local lines, good = {}, true
+  for i, w in ipairs(state.workers) do
+    local id, text = w:reload { worker = new[i], replay = replay }
+    good = good and (id ~= nil or text:find "^nothing has changed" ~= nil)
+    lines[i] = ("%s: %s"):format(w.task_queue, id and id .. " " .. text or text)
+  end
+  return good, table.concat(lines, "\n")
+end
+
+--- After reading the scripts, replaying the histories of the task queue.
+function requests.reload(state)
+  return reload(state, nil)
+end
+
+--- Without the replay, for a change that is meant not to fit.
+requests["reload without replay"] = function(state)
+  return reload(state, false)
+end
+
+function requests.rollback(state)
+  local lines, good = {}, true
+  for i, w in ipairs(state.workers) do
+    local id, message = w:rollback()
+    good = good and id ~= nil
+    lines[i] = ("%s: %s"):format(w.task_queue, id and "back to " .. id or message)
+  end
+  return good, table.concat(lines, "\n")
+end
+
+function requests.builds(state)
+  local lines = {}
+  for _, w in ipairs(state.workers) do
+    for _, b in ipairs(w:builds()) do
+      lines[#lines + 1] = ("%s: %s%s, %d users, %d parked runs"):format(
+        w.task_queue, b.id, b.current and " (current)" or b.previous and " (before)" or "", b.users, b.parked_runs)
+    end
+  end
+  return true, table.concat(lines, "\n")
+end
+
+--- One request at a time: what comes while one is under way is told so.
+local function serve_requests(state)
+  local busy = false
+  core.on_request(function(command)
+    if busy then
+      return false, "a reload is under way"
+    end
+    busy = true
+    local ok, good, text = pcall(requests[command] or error, state)
+    busy = false
+    good, text = ok and good, tostring(ok and text or good)
+    if command ~= "builds" then
+      (good and core.log_info or core.log_warn)("worker." .. command:match "%a+", text)
+    end
+    return good, text
+  end)
+end
+
+---@param list string[]
 ---@param connection temporal.ConnectOptions
-return function(scripts, connection)
+return function(list, connection)
   local workers = {}
-  for _, script in ipairs(scripts) do
-    for _, w in ipairs(load_workers(script)) do
+  for _, script in ipairs(list) do
+    for _, w in ipairs(scripts.load(script)) do
       workers[#workers + 1] = w
     end
   end
@@ -45,6 +106,7 @@ return function(scripts, connection)
     io.stdout:write(("worker on task queue '%s' is running; stop it with Ctrl-C\n"):format(w.task_queue))
   end
   io.stdout:flush()
+  serve_requests { scripts = list, workers = workers }
   for _, w in ipairs(workers) do
     w:run()
   end
