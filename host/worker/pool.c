@@ -85,6 +85,23 @@ static void take(struct tl_worker *w, struct tl_msg *m, struct tl_act_state *s)
     }
 }
 
+/* Nobody is free to take what waits: the pool is to be looked at. */
+static void want_growth(struct tl_worker *w)
+{
+    struct tl_pool *p = &w->pool;
+    if (!w->stepped && atomic_load(&p->idle) == 0 && !atomic_exchange(&p->grow_wanted, true)) {
+        tl_worker_wake(w);
+    }
+}
+
+static size_t waiting(struct tl_pool *p)
+{
+    pthread_mutex_lock(&p->inbox.mutex);
+    size_t n = p->inbox.count;
+    pthread_mutex_unlock(&p->inbox.mutex);
+    return n;
+}
+
 static void *thread_main(void *ud)
 {
     struct tl_worker *w = ud;
@@ -98,6 +115,10 @@ static void *thread_main(void *ud)
         atomic_fetch_sub(&p->idle, 1);
         if (m) {
             atomic_fetch_add(&p->taken, 1);
+            /* What came while this thread was still idle found no reason to ask for another. */
+            if (waiting(p) > 0) {
+                want_growth(w);
+            }
             take(w, m, &state);
         } else if (tl_inbox_closed(&p->inbox)) {
             break;
@@ -136,14 +157,6 @@ static bool spawn(struct tl_worker *w)
     return true;
 }
 
-static size_t waiting(struct tl_pool *p)
-{
-    pthread_mutex_lock(&p->inbox.mutex);
-    size_t n = p->inbox.count;
-    pthread_mutex_unlock(&p->inbox.mutex);
-    return n;
-}
-
 static void watch(struct tl_worker *w)
 {
     w->pool.taken_seen = atomic_load(&w->pool.taken);
@@ -179,9 +192,7 @@ void tl_pool_post(struct tl_worker *w, struct tl_msg *m)
     struct tl_pool *p = &w->pool;
     bool sent = tl_inbox_send_always(&p->inbox, m);
     TL_ASSERT(sent); /* the inbox closes when no slot is in use */
-    if (!w->stepped && atomic_load(&p->idle) == 0 && !atomic_exchange(&p->grow_wanted, true)) {
-        tl_worker_wake(w);
-    }
+    want_growth(w);
 }
 
 /* --- Life cycle -------------------------------------------------------------------------------- */

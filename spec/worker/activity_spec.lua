@@ -164,3 +164,23 @@ describe("activities", function()
     assert.matches("tlua_module_v1", message)
   end)
 end)
+
+describe("activities that come together", function()
+  it("do not wait for each other while there are slots", function()
+    for _ = 1, 5 do
+      local log <close> = helper.file ""
+      local env <close> = helper.environment([[
+        local workflow = require "temporal.workflow"
+        return workflow.define("Many", function(count, path)
+          local handles = {}
+          for i = 1, count do
+            handles[i] = workflow.start_activity("act", { start_to_close_timeout = 60 }, i, path)
+          end
+          return workflow.wait_all(handles).n
+        end)]], { activities = { "logged_activity" }, roots = { "spec/fixtures/lua" } })
+      assert.are.equal(6, env:execute_workflow("Many", nil, 6, log.name))
+      local file <close> = assert(io.open(log.name))
+      assert.matches("^%+%+", file:read "a") -- the second begins before the first ends
+    end
+  end)
+end)

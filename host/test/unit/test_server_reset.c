@@ -185,6 +185,7 @@ static void test_timeouts(void **state)
     fx_must(f, TL_M_StartWorkflowExecution, q);
     fx_complete(f, fx_poll(f)->task_token, NULL, NULL);
     f->now_ns += 90 * TL_NS_PER_S;
+    fx_pump(f); /* rows are written now, so that the reset is in the log alone */
     char *run = reset(f, "w", 4);
     fx_complete(f, fx_poll(f)->task_token, NULL, NULL);
     fx_close(f, true);
