@@ -101,9 +101,41 @@ static void set_option(lua_State *L, const struct tl_option_row *r, struct tl_wo
     }
 }
 
+/* [-0, +0, v] Slots of one kind from a field of the table on top, as lua/temporal/tuner.lua makes it. */
+static void read_slots(lua_State *L, const char *field, struct tl_slot_config *c)
+{
+    lua_getfield(L, -1, field);
+    lua_getfield(L, -1, "resource_based");
+    c->resource_based = lua_toboolean(L, -1);
+    lua_getfield(L, -2, "minimum");
+    c->minimum = luaL_optinteger(L, -1, 0);
+    lua_getfield(L, -3, "maximum");
+    c->maximum = luaL_checkinteger(L, -1);
+    lua_getfield(L, -4, "ramp_throttle");
+    c->ramp_throttle_ms = luaL_optinteger(L, -1, 0) / TL_NS_PER_MS;
+    lua_pop(L, 5);
+}
+
+static void read_tuner(lua_State *L, int index, struct tl_tuner_options *t)
+{
+    t->given = lua_getfield(L, index, "tuner") != LUA_TNIL;
+    if (t->given) {
+        read_slots(L, "workflow", &t->workflow);
+        read_slots(L, "activity", &t->activity);
+        read_slots(L, "local_activity", &t->local_activity);
+        lua_getfield(L, -1, "target_memory_usage");
+        t->target_memory_usage = luaL_optnumber(L, -1, 0);
+        lua_getfield(L, -2, "target_cpu_usage");
+        t->target_cpu_usage = luaL_optnumber(L, -1, 0);
+        lua_pop(L, 2);
+    }
+    lua_pop(L, 1);
+}
+
 static void read_options(lua_State *L, int index, struct tl_worker_options *o)
 {
     tl_worker_options_init(o);
+    read_tuner(L, index, &o->tuner);
     for (const struct tl_option_row *r = tl_worker_option_rows(); r->name; r++) {
         if (lua_getfield(L, index, r->name) != LUA_TNIL) {
             set_option(L, r, o);

@@ -55,23 +55,6 @@ void tl_actor_post_result(struct tl_actor *a, struct tl_rpc_result *res)
     }
 }
 
-bool tl_slots_try(struct tl_slots *s)
-{
-    int used = atomic_load(&s->used);
-    while (used < s->max) {
-        if (atomic_compare_exchange_weak(&s->used, &used, used + 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void tl_slots_give(struct tl_slots *s)
-{
-    int before = atomic_fetch_sub(&s->used, 1);
-    TL_ASSERT(before > 0);
-}
-
 static bool take_varint(struct tl_str *rest, uint64_t *out)
 {
     uint64_t v = 0;

@@ -270,7 +270,7 @@ static void begin_leaving(struct tl_worker *w)
 static bool quiet(const struct tl_worker *w)
 {
     return tl_pollers_outstanding(w) == 0 && atomic_load(&w->wf_slots.used) == 0 &&
-           atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->local_used) == 0 &&
+           atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->local_slots.used) == 0 &&
            atomic_load(&w->pool.answers) == 0 && atomic_load(&w->calls) == 0;
 }
 

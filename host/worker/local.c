@@ -56,7 +56,6 @@ void tl_locals_init(struct tl_worker *w)
 {
     pthread_mutex_init(&w->local_mutex, NULL);
     tl_list_init(&w->local_waiting);
-    w->local_max = (int)w->opt.max_concurrent_local_activities;
 }
 
 void tl_locals_deinit(struct tl_worker *w)
@@ -80,10 +79,8 @@ static void submit(struct tl_local_try *t)
 {
     struct tl_worker *w = t->worker;
     pthread_mutex_lock(&w->local_mutex);
-    bool free_slot = atomic_load(&w->local_used) < w->local_max;
-    if (free_slot) {
-        atomic_fetch_add(&w->local_used, 1);
-    } else {
+    bool free_slot = tl_slots_try(&w->local_slots);
+    if (!free_slot) {
         tl_list_push(&w->local_waiting, &t->node);
     }
     pthread_mutex_unlock(&w->local_mutex);
@@ -98,7 +95,7 @@ static void give_slot(struct tl_worker *w)
     pthread_mutex_lock(&w->local_mutex);
     struct tl_list *n = tl_list_pop(&w->local_waiting);
     if (!n) {
-        atomic_fetch_sub(&w->local_used, 1);
+        tl_slots_give(&w->local_slots);
     }
     pthread_mutex_unlock(&w->local_mutex);
     if (n) {

@@ -3,6 +3,9 @@
 
 #include "client/client.h"
 
+#define SLOTS_MAX 10000
+#define RAMP_MS_MAX 3600000
+
 #define INT(name, def, min, max, text)                                                             \
     {#name,         TL_OPT_INT,    offsetof(struct tl_worker_options, name),                       \
      (double)(def), (double)(min), (double)(max),                                                  \
@@ -139,6 +142,59 @@ static tl_rc check_range(const struct tl_worker_options *o, const struct tl_opti
                         r->min, r->max, v);
 }
 
+static tl_rc check_slots(const char *name, const struct tl_slot_config *c, bool share,
+                         struct tl_error *err)
+{
+    const int64_t least = c->resource_based ? c->minimum : c->maximum;
+    if (c->maximum < 1 || c->maximum > SLOTS_MAX || least < 1 || least > c->maximum) {
+        return tl_error_set(err, TL_EINVAL,
+                            "tuner: slots of %s must be from 1 to %d, the minimum not above the "
+                            "maximum",
+                            name, SLOTS_MAX);
+    }
+    if (share && least < 2) {
+        return tl_error_set(err, TL_EINVAL,
+                            "tuner: slots of %s must be at least 2 (one for the task queue, one "
+                            "for the sticky queue), or set max_cached_workflows = 0",
+                            name);
+    }
+    if (c->ramp_throttle_ms < 0 || c->ramp_throttle_ms > RAMP_MS_MAX) {
+        return tl_error_set(err, TL_EINVAL,
+                            "tuner: ramp_throttle of %s must be from 0 to %d "
+                            "seconds",
+                            name, RAMP_MS_MAX / 1000);
+    }
+    return TL_OK;
+}
+
+static tl_rc check_tuner(const struct tl_worker_options *o, struct tl_error *err)
+{
+    const struct tl_tuner_options *t = &o->tuner;
+    const struct {
+        const char *name;
+        const struct tl_slot_config *config;
+        bool share; /* two queues are polled */
+    } kinds[] = {
+        {"workflow tasks", &t->workflow, o->max_cached_workflows > 0},
+        {"activities", &t->activity, false},
+        {"local activities", &t->local_activity, false},
+    };
+    bool based = false;
+    tl_rc rc = TL_OK;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && rc == TL_OK && t->given; i++) {
+        rc = check_slots(kinds[i].name, kinds[i].config, kinds[i].share, err);
+        based = based || kinds[i].config->resource_based;
+    }
+    const double targets[] = {t->target_memory_usage, t->target_cpu_usage};
+    for (size_t i = 0; i < 2 && rc == TL_OK && based; i++) {
+        if (!(targets[i] > 0 && targets[i] <= 1)) {
+            rc = tl_error_set(err, TL_EINVAL, "tuner: %s must be above 0 and at most 1, not %g",
+                              i ? "target_cpu_usage" : "target_memory_usage", targets[i]);
+        }
+    }
+    return rc;
+}
+
 tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error *err)
 {
     for (const struct tl_option_row *r = rows; r->name; r++) {
@@ -146,6 +202,10 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
         if (rc != TL_OK) {
             return rc;
         }
+    }
+    tl_rc tuned = check_tuner(o, err);
+    if (tuned != TL_OK) {
+        return tuned;
     }
     const struct tl_poller_behavior polls = tl_worker_workflow_polls(o);
     /* Rules between options: when the condition holds, the text says what to do. */

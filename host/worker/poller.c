@@ -11,6 +11,7 @@
 #define POLL_TIMEOUT_NS (70 * TL_NS_PER_S)
 #define QUICK_NS (20 * TL_NS_PER_MS) /* an empty answer sooner than this is not a long poll's */
 #define QUICK_MAX 8
+#define HELD_BACK_NS (50 * TL_NS_PER_MS) /* resources may allow another slot then */
 #define REQUEST_BYTES_MAX ((size_t)1 << 20)
 
 /* --- Requests ---------------------------------------------------------------------------------- */
@@ -235,7 +236,13 @@ static bool fill_one(struct tl_worker *w, bool activity)
         struct tl_poller *a = &w->pollers[TL_POLL_ACTIVITY];
         p = activity ? (may_poll(a) ? a : NULL) : choose_workflow(w);
     }
-    if (p && tl_slots_try(slots_of(p))) {
+    bool slot = p && tl_slots_try(slots_of(p));
+    if (p && !slot && tl_slots_held_back(slots_of(p))) {
+        p->paused = true;
+        p->resume_ns = tl_worker_now(w) + HELD_BACK_NS;
+        look = true;
+    }
+    if (slot) {
         if (take_token(w, p)) {
             poll = TL_NEW(struct tl_poll);
             poll->to.on_result = handle_rest;

@@ -204,7 +204,9 @@ void tl_pool_init(struct tl_worker *w)
     tl_list_init(&p->running);
     p->grow.fire = look_again;
     p->thread_max =
-        (int)(w->opt.max_concurrent_activities + w->opt.max_concurrent_local_activities);
+        w->opt.tuner.given
+            ? (int)(w->opt.tuner.activity.maximum + w->opt.tuner.local_activity.maximum)
+            : (int)(w->opt.max_concurrent_activities + w->opt.max_concurrent_local_activities);
     p->threads = TL_NEW_ARRAY(pthread_t, (size_t)p->thread_max);
 }
 

@@ -83,8 +83,6 @@ static void init_actors(struct tl_worker *w)
     }
     tl_map_init(&w->killed);
     tl_pool_init(w);
-    w->wf_slots.max = (int)w->opt.max_concurrent_workflow_tasks;
-    w->act_slots.max = (int)w->opt.max_concurrent_activities;
 }
 
 /* As in the other SDKs: a debugger stops a workflow for as long as it likes. */
@@ -123,9 +121,8 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     tl_list_init(&w->builds);
     init_actors(w);
     rc = tl_builds_init(w, config, err);
-    if (rc == TL_OK) {
-        rc = tl_pollers_init(w, err);
-    }
+    rc = rc == TL_OK ? tl_slots_open(w, err) : rc;
+    rc = rc == TL_OK ? tl_pollers_init(w, err) : rc;
     if (rc != TL_OK) {
         struct tl_build *b = atomic_load(&w->build_now);
         if (b) {
@@ -277,6 +274,7 @@ void tl_worker_free(struct tl_worker *w)
     tl_pool_deinit(w);
     tl_pollers_deinit(w);
     tl_builds_deinit(w);
+    tl_slots_close(w);
     tl_map_deinit(&w->killed);
     tl_actor_deinit(&w->control);
     pthread_mutex_destroy(&w->poll_mutex);

@@ -32,7 +32,22 @@ struct tl_poller_behavior {
     int64_t minimum, maximum, initial;
 };
 
+/* Slots of one kind: a fixed number, or one that follows memory and CPU. */
+struct tl_slot_config {
+    bool resource_based;
+    int64_t minimum, maximum; /* fixed: maximum alone counts */
+    int64_t ramp_throttle_ms; /* least time between two slots beyond minimum */
+};
+
+/* Replaces the max_concurrent_... options. */
+struct tl_tuner_options {
+    bool given;
+    double target_memory_usage, target_cpu_usage; /* shares of the machine or container, 0 to 1 */
+    struct tl_slot_config workflow, activity, local_activity;
+};
+
 struct tl_worker_options {
+    struct tl_tuner_options tuner;
 #define INT(name, def, min, max, text) int64_t name;
 #define DUR(name, def, min, max, text) int64_t name##_ms;
 #define REAL(name, def, min, max, text) double name;

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "core/run.h"
+#include "worker/resource.h"
 #include "worker/worker.h"
 
 /* --- Messages ---------------------------------------------------------------------------------- */
@@ -72,11 +73,21 @@ void tl_actor_post_result(struct tl_actor *a, struct tl_rpc_result *res);
 
 /* --- Slots and polls --------------------------------------------------------------------------- */
 
+/* Places for tasks of one kind, slots.c. */
 struct tl_slots {
     atomic_int used;
-    int max;
+    int min, max;                 /* up to min always, beyond while the resources allow it */
+    struct tl_resource *resource; /* NULL: a fixed number */
+    const struct tl_world *world;
+    int64_t ramp_ns;       /* between two beyond min */
+    atomic_llong grown_ns; /* when the last one beyond min was given */
 };
+/* Errors: TL_EUNAVAILABLE, when the system does not tell its resources. */
+tl_rc tl_slots_open(struct tl_worker *w, struct tl_error *err);
+void tl_slots_close(struct tl_worker *w);
 bool tl_slots_try(struct tl_slots *s);
+/* A slot may be had later although none is given back: ask again. */
+bool tl_slots_held_back(const struct tl_slots *s);
 void tl_slots_give(struct tl_slots *s);
 
 /* gRPC's */
@@ -314,7 +325,9 @@ struct tl_worker {
     bool polls_open;   /* under poll_mutex */
     bool polls_cancel; /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;  /* the service does not answer polls */
-    struct tl_slots wf_slots, act_slots;
+    struct tl_slots wf_slots, act_slots, local_slots;
+    struct tl_resource resource; /* of the slots that follow it */
+    bool resource_open;
 
     pthread_mutex_t builds_mutex;
     struct tl_list builds;                /* of struct tl_build, newest promotion last */
@@ -324,8 +337,6 @@ struct tl_worker {
 
     pthread_mutex_t local_mutex;  /* local activities that wait for a slot */
     struct tl_list local_waiting; /* of struct tl_local_try */
-    atomic_int local_used;        /* written under the mutex */
-    int local_max;
 
     double tokens; /* of max_activities_per_second; under poll_mutex */
     int64_t tokens_ns;

@@ -6,6 +6,7 @@ local converter = require "temporal.converter"
 local history = require "temporal.history"
 local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
+local tuner = require "temporal.internal.tuner"
 local worker = require "temporal.worker"
 
 local temporal = {
@@ -28,6 +29,11 @@ local temporal = {
   --- Histories as values: from_json, from_protobuf, from_file.
   history = history,
   replayer = replayer.new,
+  --- How many tasks of each kind a worker has in work at once.
+  tuner = {
+    fixed = tuner.fixed, resource_based = tuner.resource_based, composite = tuner.composite,
+    supplier = tuner.supplier,
+  },
   version = core.version,
 }
 

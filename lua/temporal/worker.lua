@@ -4,6 +4,7 @@ local core = require "temporal.core"
 local client = require "temporal.client"
 local options = require "temporal.internal.options"
 local reloading = require "temporal.internal.reload"
+local tuner = require "temporal.internal.tuner"
 
 local worker = {}
 
@@ -30,6 +31,7 @@ local function build_spec()
     on_fatal_error = { kind = "function" },
     deployment_config = { kind = "table" },
     reload = { kind = "table" },
+    tuner = { kind = "table" },
   }
   for _, row in ipairs(core.worker_options()) do
     if row.kind == "none" then
@@ -255,6 +257,14 @@ function worker.new(given)
   local activity_modules, functions, native = activity_sources(o.activities)
   for i, name in ipairs(native) do
     native[i] = native_path(roots, name)
+  end
+  if o.tuner then
+    o.tuner = tuner.flatten(o.tuner)
+    for _, name in ipairs(tuner.replaces) do
+      if o[name] ~= nil then
+        error(("temporal.worker: '%s' and 'tuner' exclude each other"):format(name), 2)
+      end
+    end
   end
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing

@@ -84,12 +84,13 @@ table.move({
   "",
   "A *poller* is a number of polls, `{ kind = 'simple_maximum', maximum = 5 }`, or",
   "`{ kind = 'autoscaling', minimum = 1, maximum = 100, initial = 5 }`: then the number follows the server's advice,",
-  "for the task queue and the sticky queue each on its own.",
+  "for the task queue and the sticky queue each on its own. The embedded server gives none: there it stays at",
+  "`initial`.",
   "",
   "Options of other SDKs that mean nothing here raise an error with their reason:",
   "",
   "| option | reason |",
   "|---|---|",
-}, 1, 9, #lines + 1, lines)
+}, 1, 10, #lines + 1, lines)
 table.move(refused, 1, #refused, #lines + 1, lines)
 page.finish("docs/worker_options.md", table.concat(lines, "\n") .. "\n", generator)

@@ -1,0 +1,75 @@
+/* Slots: how many tasks of one kind may be in work. A fixed number, or as many as the resources allow
+ * between a minimum that is always given and a maximum that is never passed. Thread: any. */
+#include "base/assert.h"
+#include "worker/worker_int.h"
+
+static void init(struct tl_worker *w, struct tl_slots *s, const struct tl_slot_config *c,
+                 int64_t fixed)
+{
+    bool tuned = w->opt.tuner.given;
+    *s = (struct tl_slots){.world = w->world, .max = (int)(tuned ? c->maximum : fixed)};
+    s->min = s->max;
+    if (tuned && c->resource_based) {
+        s->min = (int)c->minimum;
+        s->ramp_ns = c->ramp_throttle_ms * TL_NS_PER_MS;
+        s->resource = &w->resource;
+    }
+}
+
+tl_rc tl_slots_open(struct tl_worker *w, struct tl_error *err)
+{
+    const struct tl_tuner_options *t = &w->opt.tuner;
+    init(w, &w->wf_slots, &t->workflow, w->opt.max_concurrent_workflow_tasks);
+    init(w, &w->act_slots, &t->activity, w->opt.max_concurrent_activities);
+    init(w, &w->local_slots, &t->local_activity, w->opt.max_concurrent_local_activities);
+    if (!w->wf_slots.resource && !w->act_slots.resource && !w->local_slots.resource) {
+        return TL_OK;
+    }
+    tl_rc rc = tl_resource_init(&w->resource, "", t->target_memory_usage, t->target_cpu_usage, err);
+    w->resource_open = rc == TL_OK;
+    return rc;
+}
+
+void tl_slots_close(struct tl_worker *w)
+{
+    if (w->resource_open) {
+        tl_resource_deinit(&w->resource);
+    }
+}
+
+/* Beyond the minimum: one slot per ramp_throttle, while the machine can take more. */
+static bool may_grow(struct tl_slots *s)
+{
+    int64_t now = tl_world_mono_ns(s->world);
+    long long last = atomic_load(&s->grown_ns);
+    if (last && now - last < s->ramp_ns) {
+        return false;
+    }
+    return tl_resource_allows(s->resource, now) &&
+           atomic_compare_exchange_strong(&s->grown_ns, &last, now);
+}
+
+bool tl_slots_try(struct tl_slots *s)
+{
+    int used = atomic_load(&s->used);
+    while (used < s->max) {
+        if (used >= s->min && !may_grow(s)) {
+            return false;
+        }
+        if (atomic_compare_exchange_weak(&s->used, &used, used + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tl_slots_held_back(const struct tl_slots *s)
+{
+    return s->resource && atomic_load(&s->used) < s->max;
+}
+
+void tl_slots_give(struct tl_slots *s)
+{
+    int before = atomic_fetch_sub(&s->used, 1);
+    TL_ASSERT(before > 0);
+}
