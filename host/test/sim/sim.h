@@ -6,7 +6,9 @@
  *   safety    no acknowledged start, signal, heartbeat, activity result, end or deletion is lost; a
  *             repeated request has its effect once; no history that was read once changes its prefix;
  *             a query counts at least the signals acknowledged before it; an activity with one attempt
- *             runs at most once; lists, counts and descriptions agree with histories; every history is
+ *             runs at most once; a child exists once, its parent hears its end
+ *             once, and the parent's end does to it what its policy says; lists, counts and
+ *             descriptions agree with histories; every history is
  *             valid and replays.
  *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
  *   recovery  when all has ended the power fails once more, and all of it is asked again.
@@ -42,6 +44,7 @@ enum sim_kind {
     SIM_MANUAL,     /* an activity that the client heartbeats and completes */
     SIM_RETRIED,    /* fails twice, its retry policy starts it again */
     SIM_TIMED_OUT,  /* sleeps until its run timeout */
+    SIM_PARENT,     /* a child it waits for, one that it abandons, one that ends with it */
     SIM_KINDS,
 };
 
@@ -54,6 +57,7 @@ enum sim_ask {
     SIM_ASK_DESCRIBE = 16,
     SIM_ASK_DELETE = 32,
     SIM_ASK_PAGES = 64,
+    SIM_ASK_CHILDREN = 128,
 };
 
 /* An activity that the client completes, as its last execution left it. */
@@ -104,6 +108,7 @@ enum sim_what {
     SIM_CALL_BEAT,
     SIM_CALL_DONE, /* the manual activity's result */
     SIM_CALL_DELETE,
+    SIM_CALL_CHILDREN, /* a list of all children of a parent */
     SIM_CALLS,
 };
 

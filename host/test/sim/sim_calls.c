@@ -66,7 +66,7 @@ static TpCommon__WorkflowType *type_of(struct sim_workflow *w, struct tl_arena *
     static const char *const types[SIM_KINDS] = {
         [SIM_ORDER] = "Order",     [SIM_CHAIN] = "Chain",    [SIM_CANCELLED] = "Wait",
         [SIM_TERMINATED] = "Wait", [SIM_RACES] = "Races",    [SIM_MANUAL] = "Manual",
-        [SIM_RETRIED] = "Retried", [SIM_TIMED_OUT] = "Wait",
+        [SIM_RETRIED] = "Retried", [SIM_TIMED_OUT] = "Wait", [SIM_PARENT] = "Parent",
     };
     TpCommon__WorkflowType *t = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
     t->name = tl_arena_cstr(arena, tl_str(types[w->kind]));
@@ -238,6 +238,15 @@ static void call_list(struct sim_workflow *w, struct tl_arena *arena)
     submit(w, SIM_CALL_LIST, TL_M_ListWorkflowExecutions, r);
 }
 
+static void call_children(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__ListWorkflowExecutionsRequest *r = TL_PB_NEW(arena, TpWs__ListWorkflowExecutionsRequest,
+                                                       tp_ws__list_workflow_executions_request);
+    r->page_size = 100;
+    r->query = tl_arena_printf(arena, "WorkflowId STARTS_WITH '%s-'", w->id);
+    submit(w, SIM_CALL_CHILDREN, TL_M_ListWorkflowExecutions, r);
+}
+
 static void call_count(struct sim_workflow *w, struct tl_arena *arena)
 {
     TpWs__CountWorkflowExecutionsRequest *r = TL_PB_NEW(arena, TpWs__CountWorkflowExecutionsRequest,
@@ -261,7 +270,7 @@ void sim_call_make(struct sim_workflow *w, enum sim_what what)
         [SIM_CALL_STOP] = call_stop,     [SIM_CALL_LIST] = call_list,
         [SIM_CALL_COUNT] = call_count,   [SIM_CALL_DESCRIBE] = call_describe,
         [SIM_CALL_BEAT] = call_beat,     [SIM_CALL_DONE] = call_done,
-        [SIM_CALL_DELETE] = call_delete,
+        [SIM_CALL_DELETE] = call_delete, [SIM_CALL_CHILDREN] = call_children,
     };
     struct tl_arena arena;
     sim_tell(w->sim, "%s: call %d, run %s", w->id, (int)what, w->run_id);

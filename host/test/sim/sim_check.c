@@ -125,6 +125,22 @@ static void check_signals(struct sim_workflow *w, const TpHistory__History *hist
     }
 }
 
+/* A parent asks for each child once and hears once that it has started and, of the first, its end. */
+static void check_children(struct sim_workflow *w, const TpHistory__History *history)
+{
+    int asked = 0, started = 0, ended = 0;
+    for (size_t i = 0; i < history->n_events; i++) {
+        int type = (int)history->events[i]->event_type;
+        asked += type == EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED;
+        started += type == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED;
+        ended += type == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED;
+    }
+    if (asked != 3 || started != 3 || ended != 1) {
+        sim_fail(w->sim, "%s: asked for %d children, heard of %d starts and %d ends", w->id, asked,
+                 started, ended);
+    }
+}
+
 void sim_check_complete(struct sim_workflow *w, const TpHistory__History *history)
 {
     struct tl_lua_run *run;
@@ -133,6 +149,9 @@ void sim_check_complete(struct sim_workflow *w, const TpHistory__History *histor
     struct tl_arena arena;
     struct tl_error err;
     check_signals(w, history);
+    if (w->kind == SIM_PARENT) {
+        check_children(w, history);
+    }
     if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) !=
         TL_OK) {
         sim_fail(w->sim, "%s: %s", w->id, err.message);
@@ -179,6 +198,7 @@ void sim_check_close(struct sim_workflow *w, const TpHistory__HistoryEvent *even
         [SIM_MANUAL] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
         [SIM_RETRIED] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
         [SIM_TIMED_OUT] = EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+        [SIM_PARENT] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     };
     if ((int)event->event_type != expected[w->kind]) {
         sim_fail(w->sim, "%s: ended with %s", w->id,

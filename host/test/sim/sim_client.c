@@ -15,6 +15,9 @@ unsigned sim_asks_of(const struct sim_workflow *w)
     if (w->kind == SIM_ORDER) {
         asks |= SIM_ASK_QUERY;
     }
+    if (w->kind == SIM_PARENT) {
+        asks |= SIM_ASK_CHILDREN;
+    }
     if (w->wants_delete && !w->deleted) {
         asks |= SIM_ASK_DELETE;
     }
@@ -77,10 +80,10 @@ static enum sim_what next_while_closed(struct sim *s, const struct sim_workflow 
     static const struct {
         enum sim_ask ask;
         enum sim_what what;
-    } table[] = {{SIM_ASK_QUERY, SIM_CALL_QUERY},  {SIM_ASK_LIST, SIM_CALL_LIST},
-                 {SIM_ASK_COUNT, SIM_CALL_COUNT},  {SIM_ASK_HISTORY, SIM_CALL_HISTORY},
-                 {SIM_ASK_PAGES, SIM_CALL_PAGE},   {SIM_ASK_DESCRIBE, SIM_CALL_DESCRIBE},
-                 {SIM_ASK_DELETE, SIM_CALL_DELETE}};
+    } table[] = {{SIM_ASK_QUERY, SIM_CALL_QUERY},   {SIM_ASK_LIST, SIM_CALL_LIST},
+                 {SIM_ASK_COUNT, SIM_CALL_COUNT},   {SIM_ASK_HISTORY, SIM_CALL_HISTORY},
+                 {SIM_ASK_PAGES, SIM_CALL_PAGE},    {SIM_ASK_DESCRIBE, SIM_CALL_DESCRIBE},
+                 {SIM_ASK_DELETE, SIM_CALL_DELETE}, {SIM_ASK_CHILDREN, SIM_CALL_CHILDREN}};
     size_t count = sizeof table / sizeof table[0], from = (size_t)tl_rng_below(&s->rng, count);
     for (size_t i = 0; i < count; i++) {
         size_t at = (from + i) % count;

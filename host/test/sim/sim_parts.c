@@ -74,9 +74,21 @@ static const char scripts[] =
     "  if workflow.info().attempt < 3 then error(temporal.failure('again')) end\n"
     "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
     "end\n"
+    "local function child(n)\n"
+    "  return workflow.execute_activity('double', quick, n)\n"
+    "end\n"
+    "local function parent(n)\n"
+    "  local id = workflow.info().workflow_id\n"
+    "  workflow.start_child_workflow('Wait', { id = id .. '-b',\n"
+    "    parent_close_policy = 'abandon' }, n)\n"
+    "  workflow.start_child_workflow('Wait', { id = id .. '-c' }, n)\n"
+    "  local a = workflow.execute_child_workflow('Child', { id = id .. '-a' }, n)\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
     "return { workflow.define('Order', order), workflow.define('Chain', chain),\n"
     "  workflow.define('Wait', wait), workflow.define('Races', races),\n"
-    "  workflow.define('Manual', manual), workflow.define('Retried', retried) }\n";
+    "  workflow.define('Manual', manual), workflow.define('Retried', retried),\n"
+    "  workflow.define('Parent', parent), workflow.define('Child', child) }\n";
 
 void sim_fail(struct sim *s, const char *fmt, ...)
 {

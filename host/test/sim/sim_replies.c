@@ -207,6 +207,7 @@ static void check_status(struct sim_workflow *w, int status, const char *where)
         [SIM_MANUAL] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
         [SIM_RETRIED] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
         [SIM_TIMED_OUT] = WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
+        [SIM_PARENT] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
     };
     bool over = w->closed || w->close_type;
     bool chained = status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW ||
@@ -250,6 +251,35 @@ static void list_replied(struct sim_call *c, struct tl_arena *arena)
     }
     check_runs(w, (int64_t)r->n_executions, "list");
     answered(w, SIM_ASK_LIST);
+}
+
+/* After the parent's end: a has completed, b is abandoned and lives, c was terminated; each exists
+ * once. The policy is carried out a little after the end: c may still run. */
+static void children_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    static const int ends[] = {WORKFLOW_EXECUTION_STATUS_COMPLETED,
+                               WORKFLOW_EXECUTION_STATUS_RUNNING,
+                               WORKFLOW_EXECUTION_STATUS_TERMINATED};
+    struct sim_workflow *w = c->w;
+    unsigned found = 0;
+    bool settled = true;
+    const TpWs__ListWorkflowExecutionsResponse *r = decode(c, arena);
+    for (size_t i = 0; r && i < r->n_executions; i++) {
+        const char *id = r->executions[i]->execution->workflow_id;
+        int which = id[strlen(w->id) + 1] - 'a', status = (int)r->executions[i]->status;
+        bool late = which == 2 && status == WORKFLOW_EXECUTION_STATUS_RUNNING;
+        if (which < 0 || which > 2 || (found & 1U << which) || (status != ends[which] && !late)) {
+            sim_fail(w->sim, "%s: is there twice or has the status %d", id, status);
+            return;
+        }
+        found |= 1U << which;
+        settled = settled && !late;
+    }
+    if (found != 7) {
+        sim_fail(w->sim, "%s: a child is lost, there are %x", w->id, found);
+    } else if (settled) {
+        answered(w, SIM_ASK_CHILDREN);
+    }
 }
 
 static void count_replied(struct sim_call *c, struct tl_arena *arena)
@@ -351,10 +381,11 @@ static void refused(struct sim_call *c)
 static void accepted(struct sim_call *c, struct tl_arena *arena)
 {
     static void (*const replied[SIM_CALLS])(struct sim_call *, struct tl_arena *) = {
-        [SIM_CALL_START] = start_replied, [SIM_CALL_HISTORY] = history_replied,
-        [SIM_CALL_AWAIT] = await_replied, [SIM_CALL_QUERY] = query_replied,
-        [SIM_CALL_PAGE] = page_replied,   [SIM_CALL_LIST] = list_replied,
-        [SIM_CALL_COUNT] = count_replied, [SIM_CALL_DESCRIBE] = describe_replied,
+        [SIM_CALL_START] = start_replied,       [SIM_CALL_HISTORY] = history_replied,
+        [SIM_CALL_AWAIT] = await_replied,       [SIM_CALL_QUERY] = query_replied,
+        [SIM_CALL_PAGE] = page_replied,         [SIM_CALL_LIST] = list_replied,
+        [SIM_CALL_COUNT] = count_replied,       [SIM_CALL_DESCRIBE] = describe_replied,
+        [SIM_CALL_CHILDREN] = children_replied,
     };
     struct sim_workflow *w = c->w;
     switch (c->what) {
