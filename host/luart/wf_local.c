@@ -145,13 +145,6 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     send_command(L, future, attrs, extra.retry_threshold, metadata, 0, 0);
 }
 
-static int await_top(lua_State *L)
-{
-    lua_replace(L, 1);
-    lua_settop(L, 1);
-    return tl_future_await(L);
-}
-
 int tl_lib_wf_start_local_activity(lua_State *L)
 {
     tl_command_check(L, "workflow.start_local_activity");
@@ -163,7 +156,7 @@ int tl_lib_wf_execute_local_activity(lua_State *L)
 {
     tl_await_check(L, "workflow.execute_local_activity");
     schedule(L, "workflow.execute_local_activity", 2, 3);
-    return await_top(L);
+    return tl_wf_await_top(L);
 }
 
 /* --- back-off --------------------------------------------------------------------------------- */
@@ -252,7 +245,7 @@ static int proxy_call(lua_State *L)
 {
     tl_await_check(L, "the local activity");
     schedule(L, "the local activity", 0, 2);
-    return await_top(L);
+    return tl_wf_await_top(L);
 }
 
 static int proxy_start(lua_State *L)
