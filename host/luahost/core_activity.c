@@ -1,5 +1,7 @@
 /* temporal.core, part: the activity that runs on this state. Thread: the state's. */
+#include <errno.h>
 #include <lauxlib.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "luahost/core_arena.h"
@@ -28,6 +30,48 @@ static void set_seconds(lua_State *L, const char *name, int64_t ns)
         lua_pushnumber(L, (lua_Number)ns / 1e9);
         lua_setfield(L, -2, name);
     }
+}
+
+static void set_texts(lua_State *L, const char *name, char *const *texts, size_t n)
+{
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, texts[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, name);
+}
+
+/* The retry policy that the server applies, under the names of the option. */
+static void set_retry_policy(lua_State *L, const TpCommon__RetryPolicy *p)
+{
+    if (!p) {
+        return;
+    }
+    lua_createtable(L, 0, 5);
+    set_seconds(L, "initial_interval", tl_pb_duration_ns_or(p->initial_interval, -1));
+    set_seconds(L, "maximum_interval", tl_pb_duration_ns_or(p->maximum_interval, -1));
+    lua_pushnumber(L, p->backoff_coefficient);
+    lua_setfield(L, -2, "backoff_coefficient");
+    lua_pushinteger(L, p->maximum_attempts);
+    lua_setfield(L, -2, "maximum_attempts");
+    set_texts(L, "non_retryable_error_types", p->non_retryable_error_types,
+              p->n_non_retryable_error_types);
+    lua_setfield(L, -2, "retry_policy");
+}
+
+static void set_priority(lua_State *L, const TpCommon__Priority *p)
+{
+    if (!p) {
+        return;
+    }
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, p->priority_key);
+    lua_setfield(L, -2, "priority_key");
+    set_text(L, "fairness_key", p->fairness_key);
+    lua_pushnumber(L, (lua_Number)p->fairness_weight);
+    lua_setfield(L, -2, "fairness_weight");
+    lua_setfield(L, -2, "priority");
 }
 
 /* [-0, +1, m] core.activity_info(): a table, nil outside an activity */
@@ -63,6 +107,10 @@ static int info(lua_State *L)
                 tl_pb_duration_ns_or(t->schedule_to_close_timeout, -1));
     set_seconds(L, "start_to_close_timeout", tl_pb_duration_ns_or(t->start_to_close_timeout, -1));
     set_seconds(L, "heartbeat_timeout", tl_pb_duration_ns_or(t->heartbeat_timeout, -1));
+    lua_pushboolean(L, t->workflow_execution && *t->workflow_execution->workflow_id);
+    lua_setfield(L, -2, "in_workflow");
+    set_retry_policy(L, t->retry_policy);
+    set_priority(L, t->priority);
     return 1;
 }
 
@@ -95,16 +143,59 @@ static int cancel_reasons(lua_State *L)
     return 1;
 }
 
+/* [-0, +0, v] The end of a wait: argument 1 is a span in ns, or nil for ever. */
+static int64_t deadline_of(lua_State *L)
+{
+    int64_t now = tl_world_mono_ns(tl_world_real());
+    int64_t span = luaL_optinteger(L, 1, INT64_MAX);
+    return span < INT64_MAX - now ? now + span : INT64_MAX;
+}
+
 /* [-0, +1, v] core.activity_wait_cancelled(ns or nil): the cancel reasons */
 static int wait_cancelled(lua_State *L)
 {
     struct tl_activity *a = running(L);
-    int64_t deadline = INT64_MAX;
-    if (!lua_isnoneornil(L, 1)) {
-        deadline = tl_world_mono_ns(tl_world_real()) + luaL_checkinteger(L, 1);
-    }
-    lua_pushinteger(L, (lua_Integer)tl_activity_wait_cancelled(a, deadline));
+    lua_pushinteger(L, (lua_Integer)tl_activity_wait_cancelled(a, deadline_of(L)));
     return 1;
+}
+
+/* [-0, +1, v] core.activity_wait_shutdown(ns or nil): whether the worker is shutting down */
+static int wait_shutdown(lua_State *L)
+{
+    struct tl_activity *a = running(L);
+    lua_pushboolean(L, tl_activity_wait_shutdown(a, deadline_of(L)));
+    return 1;
+}
+
+/* [-0, +0, v] core.activity_sleep(ns): to its end, whatever happens */
+static int sleep_through(lua_State *L)
+{
+    int64_t ns = luaL_checkinteger(L, 1);
+    struct timespec left = {ns / TL_NS_PER_S, ns % TL_NS_PER_S};
+    while (ns > 0 && nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
+    return 0;
+}
+
+/* [-0, +1, v] core.activity_shield(change): adds it to the number of open shields, which it returns */
+static int shield(lua_State *L)
+{
+    struct tl_host *h = tl_host_get(L);
+    running(L);
+    h->shields += (int)luaL_checkinteger(L, 1);
+    lua_pushinteger(L, h->shields);
+    return 1;
+}
+
+/* [-0, +3, v] core.activity_client(): a connection as the worker has it, its namespace, its identity */
+static int client(lua_State *L)
+{
+    const struct tl_client *c = tl_activity_client(running(L));
+    struct tl_str ns = tl_client_namespace(c), identity = tl_client_identity(c);
+    tl_host_push_connection(L, c);
+    lua_pushlstring(L, ns.p, ns.n);
+    lua_pushlstring(L, identity.p, identity.n);
+    return 3;
 }
 
 /* [-0, +0, v] core.activity_complete_async() */
@@ -161,6 +252,10 @@ static const luaL_Reg functions[] = {
     {"activity_heartbeat_details", heartbeat_details},
     {"activity_cancel_reasons", cancel_reasons},
     {"activity_wait_cancelled", wait_cancelled},
+    {"activity_wait_shutdown", wait_shutdown},
+    {"activity_sleep", sleep_through},
+    {"activity_shield", shield},
+    {"activity_client", client},
     {"activity_complete_async", complete_async},
     {"activity_log", log_line},
     {"cancel_text", cancel_text},

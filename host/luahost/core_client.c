@@ -143,7 +143,7 @@ static struct tl_host_connection *push_connection(lua_State *L)
 static void close_connection(struct tl_host_connection *c)
 {
     tl_client_free(c->client);
-    if (c->channel && c->channel != c->transport) {
+    if (c->channel && c->channel != c->transport && !c->borrowed) {
         tl_channel_close(c->channel);
     }
     if (c->transport) {
@@ -177,6 +177,20 @@ static void make_client(lua_State *L, struct tl_host_connection *c, const char *
     if (retry) {
         config.retry = *retry;
     }
+    c->client = tl_client_new(&config);
+}
+
+void tl_host_push_connection(lua_State *L, const struct tl_client *client)
+{
+    struct tl_host_connection *c = push_connection(L);
+    struct tl_client_config config = {
+        .channel = tl_client_channel(client),
+        .namespace_name = tl_client_namespace(client),
+        .identity = tl_client_identity(client),
+        .pump = tl_host_pump(tl_host_get(L)),
+    };
+    c->channel = config.channel;
+    c->borrowed = true;
     c->client = tl_client_new(&config);
 }
 
@@ -286,7 +300,7 @@ static int connect_address(lua_State *L)
 static struct tl_channel *check_remote(lua_State *L)
 {
     struct tl_host_connection *c = tl_host_check_connection(L, 1);
-    luaL_argcheck(L, !c->server, 1, "a connection to a server elsewhere expected");
+    luaL_argcheck(L, c->transport && !c->server, 1, "a connection to a server elsewhere expected");
     return c->transport;
 }
 

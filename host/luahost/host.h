@@ -22,6 +22,7 @@ struct tl_host {
     struct tl_msg wake;    /* posted at most once at a time */
     atomic_bool wake_posted;
     struct tl_activity *current; /* the activity this state runs now, or NULL */
+    int shields;                 /* of `current`: while > 0 its calls raise no cancellation */
     pthread_mutex_t workers_mutex;
     struct tl_list workers; /* started workers of this state; guarded */
     bool stopping;          /* all were told to shut down: later ones are too; guarded */
@@ -78,9 +79,12 @@ struct tl_host_connection {
     struct tl_host_server *server; /* retained; NULL: a server elsewhere */
     struct tl_channel *transport;
     struct tl_channel *channel; /* with payload codecs; the transport itself without */
+    bool borrowed;              /* the channel is somebody else's, without transport and server */
     struct tl_client *client;
 };
 struct tl_host_connection *tl_host_check_connection(lua_State *L, int index);
+/* [-0, +1, m] A connection over somebody else's open channel, which must outlive it. */
+void tl_host_push_connection(lua_State *L, const struct tl_client *client);
 
 /* The embedded server behind a connection; closed when its last user lets go. */
 struct tl_host_server {

@@ -101,7 +101,9 @@ void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a)
     int base = lua_gettop(L) - 1;
     struct call_frame f = {a, NULL, false};
     struct tl_activity *outer = h->current;
+    int outer_shields = h->shields;
     h->current = a;
+    h->shields = 0;
     lua_pushcfunction(L, add_traceback);
     lua_insert(L, base + 1);
     lua_pushcfunction(L, call_and_complete);
@@ -112,6 +114,7 @@ void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a)
     }
     lua_settop(L, base);
     h->current = outer;
+    h->shields = outer_shields;
 }
 
 static void fail_plainly(struct tl_activity *a, const char *message)

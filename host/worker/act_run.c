@@ -451,6 +451,15 @@ enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct
     return end;
 }
 
+void tl_pool_shutdown_began(struct tl_worker *w)
+{
+    pthread_mutex_lock(&w->running_mutex);
+    TL_LIST_EACH (n, &w->pool.running) {
+        tl_act_shutdown_began(TL_CONTAINER(n, struct tl_act, running));
+    }
+    pthread_mutex_unlock(&w->running_mutex);
+}
+
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons)
 {
     pthread_mutex_lock(&w->running_mutex);

@@ -78,26 +78,58 @@ unsigned tl_activity_cancel_reasons(const struct tl_activity *activity)
     return atomic_load(&act_of(activity)->reasons);
 }
 
-unsigned tl_activity_wait_cancelled(struct tl_activity *activity, int64_t deadline_mono_ns)
+static bool is_cancelled(const struct tl_act *a)
 {
-    struct tl_act *a = act_of(activity);
-    struct timespec ts = {deadline_mono_ns / TL_NS_PER_S, deadline_mono_ns % TL_NS_PER_S};
+    return atomic_load(&a->reasons) != 0;
+}
+
+static bool is_shutting_down(const struct tl_act *a)
+{
+    return tl_worker_stopping(a->worker);
+}
+
+static void wait_for(struct tl_act *a, bool (*what)(const struct tl_act *a), int64_t deadline_ns)
+{
+    struct timespec ts = {deadline_ns / TL_NS_PER_S, deadline_ns % TL_NS_PER_S};
     int rc = 0;
     if (a->worker->stepped) {
-        return atomic_load(&a->reasons);
+        return;
     }
     pthread_mutex_lock(&a->mutex);
-    while (!atomic_load(&a->reasons) && rc == 0) {
-        rc = deadline_mono_ns == INT64_MAX ? pthread_cond_wait(&a->cond, &a->mutex)
-                                           : pthread_cond_timedwait(&a->cond, &a->mutex, &ts);
+    while (!what(a) && rc == 0) {
+        rc = deadline_ns == INT64_MAX ? pthread_cond_wait(&a->cond, &a->mutex)
+                                      : pthread_cond_timedwait(&a->cond, &a->mutex, &ts);
     }
     pthread_mutex_unlock(&a->mutex);
-    return atomic_load(&a->reasons);
+}
+
+unsigned tl_activity_wait_cancelled(struct tl_activity *activity, int64_t deadline_mono_ns)
+{
+    wait_for(act_of(activity), is_cancelled, deadline_mono_ns);
+    return tl_activity_cancel_reasons(activity);
 }
 
 bool tl_activity_worker_shutting_down(const struct tl_activity *activity)
 {
-    return tl_worker_stopping(act_of(activity)->worker);
+    return is_shutting_down(act_of(activity));
+}
+
+bool tl_activity_wait_shutdown(struct tl_activity *activity, int64_t deadline_mono_ns)
+{
+    wait_for(act_of(activity), is_shutting_down, deadline_mono_ns);
+    return tl_activity_worker_shutting_down(activity);
+}
+
+const struct tl_client *tl_activity_client(const struct tl_activity *activity)
+{
+    return act_of(activity)->worker->client;
+}
+
+void tl_act_shutdown_began(struct tl_act *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    pthread_cond_broadcast(&a->cond);
+    pthread_mutex_unlock(&a->mutex);
 }
 
 void tl_activity_on_cancel(struct tl_activity *activity, void (*fn)(void *ud), void *ud)

@@ -49,6 +49,13 @@ unsigned tl_activity_cancel_reasons(const struct tl_activity *a);
 unsigned tl_activity_wait_cancelled(struct tl_activity *a, int64_t deadline_mono_ns);
 /* True from the begin of the worker's shutdown, before the grace is over. */
 bool tl_activity_worker_shutting_down(const struct tl_activity *a);
+/* Waits until the worker's shutdown begins or until the deadline (CLOCK_MONOTONIC ns); returns whether
+ * it has begun. A stepped worker returns at once. */
+bool tl_activity_wait_shutdown(struct tl_activity *a, int64_t deadline_mono_ns);
+/* The worker's client, for calls that the activity makes itself: its channel, namespace and identity.
+ * Borrowed; lives as long as the worker. */
+struct tl_client;
+const struct tl_client *tl_activity_client(const struct tl_activity *a);
 /* fn(ud) is called once when the activity is cancelled, at once if it is already; on the control
  * actor's thread, must only post. NULL removes it (and waits for a call under way). */
 void tl_activity_on_cancel(struct tl_activity *a, void (*fn)(void *ud), void *ud);

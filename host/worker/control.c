@@ -255,6 +255,7 @@ static void begin_leaving(struct tl_worker *w)
     tl_timer_clear(&w->control, &w->start_timer);
     tl_timer_clear(&w->control, &w->probe_timer);
     tl_pollers_stop(w, !w->poll_complete_on_shutdown);
+    tl_pool_shutdown_began(w);
     if (polled) {
         tell_server(w);
     }

@@ -284,10 +284,13 @@ bool tl_pool_step(struct tl_worker *w);
 void tl_pool_look(struct tl_worker *w);
 void tl_pool_join(struct tl_worker *w);
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons);
+/* Wakes the activities that wait for the shutdown. */
+void tl_pool_shutdown_began(struct tl_worker *w);
 /* Runs one task from its bytes to its answer; gives its slot back. */
 void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state);
 void tl_act_release(struct tl_act *a);
 void tl_act_cancelled(struct tl_act *a, unsigned reasons); /* any thread */
+void tl_act_shutdown_began(struct tl_act *a);              /* any thread */
 /* Encodes and sends the answer; sending again after a failure is control's. */
 void tl_act_answer(struct tl_act *a);
 

@@ -70,15 +70,22 @@ local function context(name)
   return info
 end
 
+--- Whether the caller is inside a running activity.
+---@return boolean
+function activity.in_activity()
+  return core.activity_info() ~= nil
+end
+
 --- Facts of the running activity: activity_id, activity_type, attempt, workflow_id, workflow_run_id,
---- workflow_type, namespace, task_queue, task_token, times (seconds since the epoch), timeouts (seconds).
+--- workflow_type, namespace, task_queue, task_token, retry_policy, priority, in_workflow, is_local,
+--- times (seconds since the epoch), timeouts (seconds).
 ---@return table
 function activity.info()
   return context "info"
 end
 
 local function raise_if_cancelled(reasons)
-  if reasons ~= 0 then
+  if reasons ~= 0 and core.activity_shield(0) == 0 then
     error(core.make_failure {
       kind = "CancelledError", type = "CancelledError", message = core.cancel_text(reasons),
     }, 0)
@@ -106,24 +113,96 @@ function activity.is_cancelled()
   return core.activity_cancel_reasons() ~= 0
 end
 
+local reasons = { cancel_requested = 1, not_found = 2, paused = 4, reset = 8, timed_out = 16, worker_shutdown = 32 }
+
+---@class temporal.ActivityCancellationDetails
+---@field cancel_requested boolean by the workflow
+---@field not_found boolean the server does not know the task any more
+---@field paused boolean
+---@field reset boolean
+---@field timed_out boolean
+---@field worker_shutdown boolean the worker's grace is over
+
+--- Why the activity should stop; nil while it should not.
+---@return temporal.ActivityCancellationDetails?
+function activity.cancellation_details()
+  context "cancellation_details"
+  local set = core.activity_cancel_reasons()
+  if set == 0 then
+    return nil
+  end
+  local details = {}
+  for name, bit in pairs(reasons) do
+    details[name] = set & bit ~= 0
+  end
+  return details
+end
+
+local function span_ns(where, time)
+  local ns, message = options.duration_ns(time)
+  if not ns then
+    error(("activity.%s: %s"):format(where, message), 3)
+  end
+  return ns
+end
+
 --- Waits until the activity is cancelled or the time is over; returns whether it was cancelled.
 ---@param timeout? number|string nil: wait for ever
 ---@return boolean
 function activity.wait_for_cancelled(timeout)
   context "wait_for_cancelled"
-  local ns = timeout and assert(options.duration_ns(timeout))
-  return core.activity_wait_cancelled(ns) ~= 0
+  return core.activity_wait_cancelled(timeout and span_ns("wait_for_cancelled", timeout)) ~= 0
+end
+
+--- Whether the worker has begun to shut down; the activity has the rest of its grace to end.
+---@return boolean
+function activity.is_worker_shutdown()
+  context "is_worker_shutdown"
+  return core.activity_wait_shutdown(0)
+end
+
+--- Waits until the worker begins to shut down or the time is over; returns whether it has.
+---@param timeout? number|string nil: wait for ever
+---@return boolean
+function activity.wait_for_worker_shutdown(timeout)
+  context "wait_for_worker_shutdown"
+  return core.activity_wait_shutdown(timeout and span_ns("wait_for_worker_shutdown", timeout))
 end
 
 --- Sleeps; a cancellation ends the sleep with CancelledError.
 ---@param time number|string
 function activity.sleep(time)
   context "sleep"
-  local ns, message = options.duration_ns(time)
-  if not ns then
-    error("activity.sleep: " .. message, 2)
+  local ns = span_ns("sleep", time)
+  if core.activity_shield(0) > 0 then
+    core.activity_sleep(ns)
+  else
+    raise_if_cancelled(core.activity_wait_cancelled(ns))
   end
-  raise_if_cancelled(core.activity_wait_cancelled(ns))
+end
+
+--- Calls fn(...) and returns what it returns; until then no call of this module raises CancelledError.
+--- A cancellation that came meanwhile is raised by the next heartbeat or sleep after it.
+---@param fn function
+---@param ... any
+---@return any ...
+function activity.shield(fn, ...)
+  context "shield"
+  core.activity_shield(1)
+  local results = table.pack(pcall(fn, ...))
+  core.activity_shield(-1)
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
+--- A client with the connection of the worker that runs this activity. It lives as long as the activity
+--- may run; make it anew in each activity.
+---@return temporal.Client
+function activity.client()
+  context "client"
+  return require "temporal.client".of_connection(core.activity_client())
 end
 
 --- Leaves the activity open: it is completed later, by its token or its ids, from anywhere. Must be

@@ -3,6 +3,7 @@
 --- Calls block the calling script; activities and mocks that this script gave as functions are run
 --- while it waits. Errors are raised as tables (see temporal.failure).
 local core = require "temporal.core"
+local async_activity = require "temporal.internal.async_activity"
 local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
 local converter = require "temporal.converter"
@@ -205,6 +206,13 @@ end
 local list_spec = { page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = duration }
 
 --- The description of an execution with its search attributes as values.
+--- The handle of an activity that was left open with `activity.complete_async`.
+---@param by { task_token: string }|{ workflow_id: string, run_id?: string, activity_id: string }
+---@return temporal.AsyncActivityHandle
+function Client:get_async_activity_handle(by)
+  return async_activity(self, by)
+end
+
 local function with_values(info)
   info.search_attributes = search_attributes.values(info.search_attributes)
   return info
@@ -597,6 +605,11 @@ local function connect_address(address, o)
     check_server(self, address, o.connect_timeout)
   end
   return self
+end
+
+--- A client over a connection that somebody else keeps open.
+function client.of_connection(open, namespace, identity)
+  return setmetatable({ connection = open, namespace = namespace, identity = identity }, Client)
 end
 
 local function remote(self, where)
