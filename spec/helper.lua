@@ -128,10 +128,15 @@ function helper.spawn(arguments, environment)
   })
 end
 
---- A development server, its address and its other ports (http, ui, metrics), once they serve.
-function helper.start_server(arguments)
-  local server = helper.spawn("server start-dev --port 0 " .. (arguments or ""))
-  server.line = assert(server.pipe:read "l")
+--- Nothing and the error when it ends at once.
+local function try_server(arguments, wanted)
+  local server = helper.spawn(("server start-dev --port %d %s"):format(wanted, arguments or ""))
+  server.line = server.pipe:read "l"
+  if not server.line then
+    local errors = server:errors()
+    getmetatable(server).__close(server)
+    return nil, errors
+  end
   server.address = assert(server.line:match "^Server:%s+(%S+:%d+)$", server.line)
   server.ports = {}
   repeat
@@ -140,6 +145,28 @@ function helper.start_server(arguments)
     server.ports[assert(what, line):lower()] = port
   until what == "Metrics" -- the last line
   return server
+end
+
+--- A development server, its address and its other ports (http, ui, metrics), once they serve.
+---@param arguments? string
+function helper.start_server(arguments)
+  return assert(try_server(arguments, 0))
+end
+
+--- A development server whose port is still free for it after it was killed: one that the system gives to nobody
+--- who asks for any port, as other specs do meanwhile.
+---@param arguments? string
+function helper.start_server_again_later(arguments)
+  local range <close> = assert(io.open "/proc/sys/net/ipv4/ip_local_port_range")
+  local first, errors = range:read "n", nil
+  for _ = 1, 20 do
+    local server
+    server, errors = try_server(arguments, math.random(10000, first - 1))
+    if server then
+      return server
+    end
+  end
+  error(errors)
 end
 
 --- The command that sends what a file holds to a port and prints what comes back, in bash alone: a library

@@ -75,8 +75,9 @@ Client.__name = "temporal.Client"
 
 ---@class temporal.WorkflowHandle
 ---@field id string
----@field run_id? string nil: the current run
----@field first_execution_run_id? string
+---@field run_id? string what signals, queries, updates, cancel and terminate go to; nil: whatever run is current
+---@field result_run_id? string the run whose end `result` waits for; nil: whatever run is current
+---@field first_execution_run_id? string the chain of runs that cancel, terminate and updates are for; nil: any
 local Handle = {}
 Handle.__index = Handle
 Handle.__name = "temporal.WorkflowHandle"
@@ -152,8 +153,12 @@ local function start_request(self, name, o, ...)
   }
 end
 
-local function new_handle(self, id, run_id, first_run_id)
-  return setmetatable({ client = self, id = id, run_id = run_id, first_execution_run_id = first_run_id }, Handle)
+---@param runs { run_id?: string, result_run_id?: string, first_execution_run_id?: string }
+local function new_handle(self, id, runs)
+  return setmetatable({
+    client = self, id = id,
+    run_id = runs.run_id, result_run_id = runs.result_run_id, first_execution_run_id = runs.first_execution_run_id,
+  }, Handle)
 end
 
 local function type_name(workflow)
@@ -186,7 +191,10 @@ function Client:start_workflow(workflow, opts, ...)
     request.signal_input = core.encode(table.unpack(o.start_signal_args or {}))
   end
   local response = self:call(method, request, o.rpc_timeout)
-  return new_handle(self, request.workflow_id, nil, response.run_id)
+  -- No run_id: what is sent to a started workflow is for its whole chain of runs, as in the other SDKs.
+  return new_handle(self, request.workflow_id, {
+    result_run_id = response.run_id, first_execution_run_id = updates.first_run_id(response),
+  })
 end
 
 --- Starts a workflow and waits for its result.
@@ -195,12 +203,21 @@ function Client:execute_workflow(workflow, opts, ...)
   return self:start_workflow(workflow, opts, ...):result()
 end
 
+local handle_spec = { run_id = string_kind, first_execution_run_id = string_kind }
+
 --- A handle to an existing workflow; nothing is asked of the server yet.
 ---@param id string
----@param run_id? string nil: whatever run is current
+---@param run? string|{ run_id?: string, first_execution_run_id?: string } a run id; nil: whatever run is current
 ---@return temporal.WorkflowHandle
-function Client:get_workflow_handle(id, run_id)
-  return new_handle(self, id, run_id, nil)
+function Client:get_workflow_handle(id, run)
+  if type(id) ~= "string" or id == "" then
+    error("get_workflow_handle: the id must be a string that is not empty", 2)
+  end
+  local o = type(run) == "string" and { run_id = run ~= "" and run or nil }
+    or options.check("get_workflow_handle", handle_spec, run)
+  return new_handle(self, id, {
+    run_id = o.run_id, result_run_id = o.run_id, first_execution_run_id = o.first_execution_run_id,
+  })
 end
 
 local list_spec = { page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = duration }
@@ -486,7 +503,7 @@ local long_poll_ns = 65 * 1000000000
 function Handle:result(opts)
   local o = options.check("result", result_spec, opts)
   local deadline = o.timeout and core.mono_ns() + o.timeout
-  local run_id, token = self.run_id or self.first_execution_run_id or "", ""
+  local run_id, token = self.result_run_id or "", ""
   local env = self.client.testing
   local _ <close> = env and env:unlock_while_waiting()
   while true do

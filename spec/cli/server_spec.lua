@@ -126,7 +126,7 @@ describe("a server in another process", function()
     write(place.name .. "/greet.lua", workflows)
     write(place.name .. "/worker.lua", worker)
     local db = "--db-filename " .. place.name .. "/a.db"
-    local server <close> = start_server(db)
+    local server <close> = helper.start_server_again_later(db)
     local run <close> = spawn(("worker run --address %s %s/worker.lua"):format(server.address, place.name))
     assert.matches("spec", run.pipe:read "l")
     do

@@ -19,7 +19,10 @@ return temporal.worker {
   task_queue = "spec",
   workflows = { "waits" },
   activities = { greet = function(name) return "hello, " .. name end },
-  client = temporal.connect { address = os.getenv "SPEC_ADDRESS", keepalive = { interval = 2, timeout = 1 } },
+  client = temporal.connect {
+    address = os.getenv "SPEC_ADDRESS",
+    keepalive = os.getenv "SPEC_KEEPALIVE" and { interval = 2, timeout = 1 } or nil,
+  },
 }
 ]]
 
@@ -61,12 +64,12 @@ local function logged(run, part, wanted, limit)
   return now() - began
 end
 
-local function start(place, db)
+local function start(place, db, environment)
   write(place.name .. "/waits.lua", workflows)
   write(place.name .. "/worker.lua", worker)
-  local server = helper.start_server("--db-filename " .. db)
+  local server = helper.start_server_again_later("--db-filename " .. db)
   local script = ("worker run --address %s %s/worker.lua"):format(server.address, place.name)
-  local run = helper.spawn(script, "SPEC_ADDRESS=" .. server.address)
+  local run = helper.spawn(script, ("SPEC_ADDRESS=%s %s"):format(server.address, environment or "SPEC_KEEPALIVE=1"))
   assert.matches("spec", run.pipe:read "l")
   logged(run, "worker.started", 1, 10)
   return setmetatable({ server = server, run = run }, {
@@ -134,4 +137,36 @@ describe("a worker", function()
     assert.are.equal(1, count(run:errors(), "worker.connection_lost"), run:errors())
     assert.are.equal(1, count(run:errors(), "worker.connection_recovered"), run:errors())
   end)
+
+  -- Long enough for polls, the activity's completion and many attempts to connect to end in nothing. With the
+  -- keepalive of the other SDKs (30 s) the connection outlives it; with a short one it is made anew.
+  for name, environment in pairs { ["kept its connection"] = "", ["lost its connection"] = "SPEC_KEEPALIVE=1" } do
+    it("goes on within two seconds after ten seconds beside a frozen server, having " .. name, function()
+      local place <close> = folder()
+      local pair <close> = start(place, place.name .. "/a.db", environment)
+      local server, run = pair.server, pair.run
+      local lost = environment ~= "" and 1 or 0
+      local handles = {}
+      local c <close> = client.connect { address = server.address }
+      for i = 1, 20 do
+        handles[i] = c:start_workflow("Waits", { id = "w" .. i, task_queue = "spec" }, i)
+        handles[i]:signal "go"
+      end
+      os.execute("kill -STOP " .. server.id)
+      local before = cpu_seconds(run.id)
+      os.execute "sleep 10"
+      local used = cpu_seconds(run.id) - before
+      assert.is_true(used < 0.5, ("%.2f s of CPU beside a frozen server"):format(used))
+      assert.are.equal(lost, count(run:errors(), "worker.connection_lost"), run:errors())
+      os.execute("kill -CONT " .. server.id)
+      local began = now()
+      for i = 1, 20 do
+        assert.are.equal("hello, " .. i, handles[i]:result { timeout = 20 })
+      end
+      assert.is_true(now() - began < 2, ("results after %.2f s"):format(now() - began))
+      assert.are.equal(0, run:stop())
+      assert.are.equal(lost, count(run:errors(), "worker.connection_lost"), run:errors())
+      assert.are.equal(lost, count(run:errors(), "worker.connection_recovered"), run:errors())
+    end)
+  end
 end)

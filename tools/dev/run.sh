@@ -1,5 +1,6 @@
 # Verbs demo, bench, sim, torture, fuzz and long of ./dev. Sourced by it.
 . tools/dev/setup.sh
+. tools/dev/select.sh
 
 # torture ARGUMENTS...: the program of simulation, power cuts and kills, built first.
 torture() {
@@ -27,33 +28,65 @@ bench() {
     exec bench/run.sh "$@"
 }
 
+# fuzz_one PROGRAM SECONDS: one fuzzer over its seeds and what earlier runs found; its output goes to a log in the
+# build folder. Prints one line; the log's end too when something was found.
+fuzz_one() {
+    local program=$1 seconds=$2 name=${1##*/} corpus seeds log start status=0
+    corpus="$(cache_folder)/corpus/$name"
+    seeds=host/test/fuzz/corpus/$name
+    log=$PWD/build-fuzz/$name.log
+    mkdir -p "$corpus"
+    [[ -d $seeds ]] || seeds=''
+    start=$(now_ms)
+    "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="$corpus/" "$corpus" ${seeds:+"$seeds"} >"$log" 2>&1 || status=$?
+    printf '%-20s %6s s %12s inputs %8s edges  ' "$name" "$(seconds_since "$start")" \
+        "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
+        "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)"
+    if [[ $status -eq 0 ]]; then
+        printf 'passed\n'
+        return 0
+    fi
+    printf 'FAILED (exit status %d)\n' "$status"
+    tail -n 40 "$log" | sed 's/^/    /'
+    return 1
+}
+
+# fuzz [--seconds N] [NAME...]: every fuzzer, or those that a part of a name selects; a finding does not keep the
+# others from their turn, and the last line is the verdict.
 fuzz() {
-    local seconds=60 program name corpus seeds
+    local seconds=60 program name ran=0 bad=()
+    filters=()
     while [[ $# -gt 0 ]]; do
         case $1 in
             --seconds)
-                [[ ${2:-} =~ ^[0-9]+$ ]] || die '--seconds needs a number'
+                # libFuzzer takes 0 for "without end".
+                [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "fuzz: --seconds needs a number of 1 or more, not \"${2:-}\""
                 seconds=$2
                 shift 2
                 ;;
-            *) die "fuzz: unknown argument \"$1\"" ;;
+            -*) die "fuzz: unknown argument \"$1\"" ;;
+            *)
+                compgen -G "host/test/fuzz/*$1*.c" >/dev/null ||
+                    die "fuzz: no fuzzer below host/test/fuzz has \"$1\" in its name"
+                filters+=("$1")
+                shift
+                ;;
         esac
     done
     install_packages "${fuzz_packages[@]}"
     build fuzz
-    local found=0
     for program in build-fuzz/fuzz/fuzz_*; do
-        [[ -x $program ]] || continue
-        found=1
         name=${program##*/}
-        corpus="$(cache_folder)/corpus/$name"
-        seeds=host/test/fuzz/corpus/$name
-        mkdir -p "$corpus"
-        [[ -d $seeds ]] || seeds=''
-        phase "$name" "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-            -print_final_stats=1 -artifact_prefix="$corpus/" "$corpus" ${seeds:+"$seeds"}
+        # A program whose source is gone is a leftover of an earlier build.
+        [[ -x $program && -f host/test/fuzz/$name.c ]] || continue
+        selected "$name" || continue
+        ran=$((ran + 1))
+        fuzz_one "$program" "$seconds" || bad+=("$name")
     done
-    [[ $found -eq 1 ]] || die 'this tree has no fuzzers below host/test/fuzz'
+    [[ $ran -gt 0 ]] || die 'fuzz: no fuzzer was built'
+    [[ ${#bad[@]} -eq 0 ]] || die "fuzz: ${#bad[@]} of $ran found something: ${bad[*]}"
+    say "fuzz: all $ran passed, $seconds s each"
 }
 
 # Each part runs even when one before it failed; the verdict is at the end.

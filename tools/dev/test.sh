@@ -1,27 +1,17 @@
 # Verbs test, lint, asan, tsan and coverage of ./dev. Sourced by it.
 # Every suite speaks TAP; the cases are counted one by one and a suite that dies counts as failed.
 . tools/dev/setup.sh
+. tools/dev/select.sh
 
 passed=0
 failed=0
 skipped=0
 failures=()
-filters=()
 work=''
 
 open_work() {
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-}
-
-# selected NAME: whether a filter names it (or none was given).
-selected() {
-    local filter
-    [[ ${#filters[@]} -gt 0 ]] || return 0
-    for filter in "${filters[@]}"; do
-        [[ $1 == *"$filter"* || $filter == "$1"* ]] && return 0
-    done
-    return 1
 }
 
 # count SUITE SECONDS TAP_FILE STDERR_FILE STATUS: adds a suite's cases and prints one line for it.

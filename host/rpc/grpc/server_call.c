@@ -4,6 +4,7 @@
  * A call is held by each operation under way, by the service until it replies, and by a notice of
  * cancellation until the service has looked; the last to let go frees it.
  * Thread: completions on the server's thread, replies and releases on any. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -13,6 +14,7 @@
 #include "rpc/grpc/stream.h"
 
 #define OWN_BYTES_MAX ((size_t)1024 * 1024)
+#define PATH_SHOWN_MAX 200
 
 struct server_call {
     struct tl_rpc_request request;
@@ -321,6 +323,16 @@ static void receive_message(struct server_call *c)
     }
 }
 
+/* The caller reads its own path back, cut: it may be as long as headers are allowed to be. */
+static void refuse_unknown(struct server_call *c, struct tl_str path)
+{
+    char text[PATH_SHOWN_MAX + 64];
+    bool cut = path.n > PATH_SHOWN_MAX;
+    int n = snprintf(text, sizeof text, "unknown service or method: %.*s%s",
+                     (int)(cut ? PATH_SHOWN_MAX : path.n), path.n ? path.p : "", cut ? "..." : "");
+    send_error(c, GRPC_STATUS_UNIMPLEMENTED, tl_str_n(text, (size_t)n));
+}
+
 static void accepted(struct tl_grpc_tag *tag, bool ok)
 {
     struct server_call *c = TL_CONTAINER(tag, struct server_call, accept_tag);
@@ -337,7 +349,7 @@ static void accepted(struct tl_grpc_tag *tag, bool ok)
                    (path.n && path.p[0] == '/' && tl_method_find(path, &c->request.method))) {
             receive_message(c);
         } else {
-            send_error(c, GRPC_STATUS_UNIMPLEMENTED, TL_STR_LIT("unknown service or method"));
+            refuse_unknown(c, path);
         }
     }
     let_go(c);

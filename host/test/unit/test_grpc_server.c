@@ -24,6 +24,7 @@
 #include "rpc/grpc.h"
 #include "server/server.h"
 
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define WS "temporal.api.workflowservice.v1.WorkflowService"
 
 struct rig {
@@ -237,30 +238,92 @@ static void put_header(struct tl_buf *b, const char *name, const char *value)
     tl_buf_puts(b, value);
 }
 
-/* The whole request of one unary call, from the connection's first byte. */
-static struct tl_str raw_call(struct rig *r, const char *path, struct tl_str message)
+/* One unary call on a stream. */
+static void put_call(struct tl_buf *all, int stream, const char *path, struct tl_str message)
 {
-    struct tl_buf all, part;
-    tl_buf_init(&all, 1 << 20);
+    struct tl_buf part;
     tl_buf_init(&part, 1 << 20);
-    tl_buf_puts(&all, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    put_frame(&all, 4, 0, 0, (struct tl_str){0});
     put_header(&part, ":method", "POST");
     put_header(&part, ":scheme", "http");
     put_header(&part, ":path", path);
     put_header(&part, ":authority", "localhost");
     put_header(&part, "content-type", "application/grpc");
     put_header(&part, "te", "trailers");
-    put_frame(&all, 1, 4, 1, tl_buf_str(&part));
+    put_frame(all, 1, 4, stream, tl_buf_str(&part));
     tl_buf_clear(&part);
     const char prefix[] = {0, 0, 0, (char)(message.n >> 8), (char)message.n};
     tl_buf_put_str(&part, tl_str_n(prefix, sizeof prefix));
     tl_buf_put_str(&part, message);
-    put_frame(&all, 0, 1, 1, tl_buf_str(&part));
+    put_frame(all, 0, 1, stream, tl_buf_str(&part));
+    tl_buf_deinit(&part);
+}
+
+/* The whole request of one unary call, from the connection's first byte. */
+static struct tl_str raw_call(struct rig *r, const char *path, struct tl_str message)
+{
+    struct tl_buf all;
+    tl_buf_init(&all, 1 << 20);
+    tl_buf_puts(&all, PREFACE);
+    put_frame(&all, 4, 0, 0, (struct tl_str){0});
+    put_call(&all, 1, path, message);
     struct tl_str bytes = tl_arena_str(&r->arena, tl_buf_str(&all));
     tl_buf_deinit(&all);
-    tl_buf_deinit(&part);
     return bytes;
+}
+
+/* Sends and reads on until the words have come, which gRPC writes uncompressed the first time. */
+static void is_answered(int fd, struct tl_str request, const char *words)
+{
+    char back[65536];
+    size_t n = 0;
+    assert_int_equal(send(fd, request.p, request.n, MSG_NOSIGNAL), request.n);
+    while (!memmem(back, n, words, strlen(words))) {
+        ssize_t part = recv(fd, back + n, sizeof back - n, 0);
+        if (part <= 0) {
+            fail_msg("'%s' did not come", words);
+        }
+        n += (size_t)part;
+    }
+}
+
+/* Answered UNIMPLEMENTED with the name that was asked for, and the connection goes on. */
+static void an_unknown_method_is_told_by_its_name(void **state)
+{
+    struct rig *r = *state;
+    static const char *const paths[] = {"/" WS "/MakeCoffee", "/no.such.Service/GetSystemInfo", "/",
+                                        "/a/b/c"};
+    char words[256];
+    struct tl_buf more;
+    tl_buf_init(&more, 1 << 20);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        int fd = connect_raw(r);
+        snprintf(words, sizeof words, "grpc-message%cunknown service or method: %s",
+                 (int)(strlen("unknown service or method: ") + strlen(paths[i])), paths[i]);
+        is_answered(fd, raw_call(r, paths[i], (struct tl_str){0}), words);
+        tl_buf_clear(&more);
+        put_call(&more, 3, "/" WS "/GetSystemInfo", (struct tl_str){0});
+        is_answered(fd, tl_buf_str(&more),
+                    "grpc-status\1"
+                    "0");
+        close(fd);
+    }
+    int fd = connect_raw(r);
+    is_answered(fd, raw_call(r, paths[0], (struct tl_str){0}),
+                "grpc-status\2"
+                "12");
+    close(fd);
+    tl_buf_deinit(&more);
+}
+
+/* A method of the table that this server does not carry out. */
+static void an_absent_method_is_told_by_its_name(void **state)
+{
+    struct rig *r = *state;
+    struct tl_rpc_result *res = ask(r, TL_M_DeprecateNamespace, (struct tl_str){0});
+    assert_int_equal(res->status, 12);
+    assert_non_null(memmem(res->message.p, res->message.n, "DeprecateNamespace", 18));
+    tl_rpc_result_free(res);
+    is_served(r);
 }
 
 /* Fifty readers that ask for 1.9 MB and take none of it: the others are served, and the server ends. */
@@ -357,6 +420,8 @@ int main(void)
         CASE(text_that_is_no_utf8_is_refused),
         CASE(cut_messages_are_refused),
         CASE(a_namespace_that_is_not_there_is_told),
+        CASE(an_unknown_method_is_told_by_its_name),
+        CASE(an_absent_method_is_told_by_its_name),
         CASE(readers_that_do_not_read_hold_up_nobody),
         CASE(garbage_does_not_fill_the_log),
     };

@@ -215,6 +215,15 @@ local function call_multi(client, request, deadline)
   return response
 end
 
+--- The first run of the chain that a start began or met. Older servers do not tell; there, a run that was
+--- met may be a later one of its chain.
+function updates.first_run_id(response)
+  if response.first_execution_run_id ~= "" then
+    return response.first_execution_run_id
+  end
+  return response.started and response.run_id or nil
+end
+
 local function start_with_start(client, where, name, o, wanted, make_start, ...)
   local begin = start_operation(client, where, o.start_workflow, make_start)
   local workflow = client:get_workflow_handle(begin.workflow_id)
@@ -232,7 +241,8 @@ local function start_with_start(client, where, name, o, wanted, make_start, ...)
       first, second = first or r.start_workflow, r.update_workflow or second
     end
     if second and second.stage >= accepted then
-      workflow.first_execution_run_id = first.run_id
+      workflow.result_run_id = first.run_id
+      workflow.first_execution_run_id = updates.first_run_id(first)
       return new_handle(client, update.request.meta.update_id, workflow, first.run_id, second.outcome)
     end
   end
@@ -277,7 +287,7 @@ function updates.install(Client, Handle, make_start)
   ---@return temporal.UpdateHandle
   function Handle:get_update_handle(id, opts)
     local o = options.check("get_update_handle", handle_spec, opts)
-    return new_handle(self.client, id, self, o.run_id or self.run_id or self.first_execution_run_id)
+    return new_handle(self.client, id, self, o.run_id or self.run_id)
   end
 
   --- As get_update_handle of the workflow's handle.
