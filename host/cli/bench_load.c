@@ -1,6 +1,7 @@
 /* The load generator: a fixed number of slots, each with one call under way: it starts a workflow, waits for
  * its close event with a long poll, and starts the next; or it signals or queries a workflow of its own
- * again and again. Calls are asynchronous; replies come through one inbox. */
+ * again and again. What a load started is closed when it returns: an open run would be work in the way of
+ * the figure after. Calls are asynchronous; replies come through one inbox. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct load {
     enum tl_bench_kind kind;
     struct tl_inbox inbox;
     uint64_t next_id, completed, failed;
+    uint64_t next_left; /* of TL_BENCH_STARTS: the first workflow whose close nobody waits for yet */
     int64_t end_ns;
     float *latencies_ms;
     size_t latency_count;
@@ -31,7 +33,7 @@ struct slot {
     struct load *load;
     int64_t begun_ns;
     char id[48];
-    enum { STARTING, WAITING, ACTING, ENDING } step;
+    enum { STARTING, WAITING, ACTING, ENDING, CLEARING } step;
     struct tl_rpc_call *call;
 };
 
@@ -60,6 +62,12 @@ static void submit(struct slot *s, enum tl_method method, void *request, int64_t
     s->load->busy++;
 }
 
+static void set_id(struct slot *s, uint64_t number)
+{
+    snprintf(s->id, sizeof s->id, "%s-%ld-%llu", s->load->type, (long)getpid(),
+             (unsigned long long)number);
+}
+
 static void start(struct slot *s)
 {
     struct load *l = s->load;
@@ -69,8 +77,7 @@ static void start(struct slot *s)
     tp_ws__start_workflow_execution_request__init(&request);
     tp_common__workflow_type__init(&type);
     tp_tq__task_queue__init(&queue);
-    snprintf(s->id, sizeof s->id, "%s-%ld-%llu", l->type, (long)getpid(),
-             (unsigned long long)l->next_id++);
+    set_id(s, l->next_id++);
     type.name = (char *)(uintptr_t)l->type;
     queue.name = (char *)(uintptr_t) "bench";
     request.workflow_id = s->id;
@@ -92,7 +99,6 @@ static void await_close(struct slot *s)
     request.wait_new_event = 1;
     request.history_event_filter_type =
         (TpEnums__HistoryEventFilterType)HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT;
-    s->step = WAITING;
     submit(s, TL_M_GetWorkflowExecutionHistory, &request, 30 * TL_NS_PER_S);
 }
 
@@ -156,6 +162,17 @@ static void next_start(struct slot *s)
     }
 }
 
+/* Waits for the close of a workflow that was started and that no slot waits for yet. */
+static void clear_next(struct slot *s)
+{
+    struct load *l = s->load;
+    if (l->next_left < l->next_id) {
+        set_id(s, l->next_left++);
+        s->step = CLEARING;
+        await_close(s);
+    }
+}
+
 /* What a slot does after a call of its that went well. */
 static void advance(struct slot *s, const struct tl_rpc_result *res)
 {
@@ -163,6 +180,7 @@ static void advance(struct slot *s, const struct tl_rpc_result *res)
     switch (s->step) {
     case STARTING:
         if (l->kind == TL_BENCH_RUNS) {
+            s->step = WAITING;
             await_close(s);
         } else if (l->kind == TL_BENCH_STARTS) {
             record(s);
@@ -187,6 +205,13 @@ static void advance(struct slot *s, const struct tl_rpc_result *res)
             terminate(s);
         }
         break;
+    case CLEARING:
+        if (has_event(res)) {
+            clear_next(s);
+        } else {
+            await_close(s);
+        }
+        break;
     case ENDING:
         break;
     }
@@ -207,6 +232,8 @@ static void take_result(struct slot *s, struct tl_rpc_result *res)
     }
     if (s->step == STARTING || s->step == WAITING) {
         next_start(s);
+    } else if (s->step == CLEARING) {
+        clear_next(s);
     }
 }
 
@@ -278,7 +305,8 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
 {
     int in_flight = b->in_flight;
     static uint64_t ids; /* workflow ids are new in every figure of one process */
-    struct load l = {.bench = b, .type = workflow_type, .kind = kind, .next_id = ids};
+    struct load l = {
+        .bench = b, .type = workflow_type, .kind = kind, .next_id = ids, .next_left = ids};
     struct slot *slots = TL_NEW_ARRAY(struct slot, (size_t)in_flight);
     tl_inbox_init(&l.inbox, (size_t)in_flight * 2);
     l.latencies_ms = TL_NEW_ARRAY(float, LATENCIES_MAX);
@@ -295,6 +323,11 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
         double used = process_cpu_seconds(b->server_pid) - server_cpu;
         out->server_cpu_us_each = used * 1e6 / (double)out->completed;
     }
+    for (int i = 0; i < in_flight && kind == TL_BENCH_STARTS; i++) {
+        clear_next(&slots[i]);
+    }
+    drain(&l);
+    out->failed = l.failed;
     ids = l.next_id;
     tl_inbox_deinit(&l.inbox);
     tl_mem_free(l.latencies_ms);
