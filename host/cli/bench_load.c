@@ -22,7 +22,8 @@ struct load {
     enum tl_bench_kind kind;
     struct tl_inbox inbox;
     uint64_t next_id, completed, failed;
-    uint64_t next_left; /* of TL_BENCH_STARTS: the first workflow whose close nobody waits for yet */
+    uint64_t
+        next_left; /* of TL_BENCH_STARTS: the first workflow whose close nobody waits for yet */
     int64_t end_ns;
     float *latencies_ms;
     size_t latency_count;
