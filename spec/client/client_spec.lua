@@ -243,3 +243,50 @@ describe("client", function()
     end
   end)
 end)
+
+describe("the module", function()
+  local require_it = [[
+    local temporal = require "temporal"
+    local function loaded()
+      for line in io.lines "/proc/self/maps" do
+        if line:find "libgrpc" then return true end
+      end
+      return false
+    end
+  ]]
+
+  local function run(script, environment)
+    local file <close> = helper.file(require_it .. script)
+    return helper.run(("env %s LUA_PATH='%s' LUA_CPATH='%s' lua5.4 %s"):format(
+      environment or "", package.path, package.cpath, file.name))
+  end
+
+  it("loads gRPC with the first connection and not before", function()
+    local code, output, errors = run [[
+      local inside <close> = temporal.connect {}
+      io.write(tostring(loaded()))
+      local outside <close> = temporal.connect { address = "localhost:1", lazy = true }
+      io.write(" ", tostring(loaded()))
+    ]]
+    assert.are.equal("false true", output, errors)
+    assert.are.equal(0, code)
+  end)
+
+  it("says so when gRPC is not there, and serves everything else", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute(("mkdir %s && for n in 20 29 37; do echo none >%s/libgrpc.so.$n; done"):format(folder, folder)))
+    local code, output, errors = run([[
+      for _ = 1, 2 do
+        local ok, e = pcall(temporal.connect, { address = "localhost:1", lazy = true })
+        assert(not ok)
+        io.write(tostring(e), "\n")
+      end
+      local c <close> = temporal.connect {}
+      io.write(c:count_workflows())
+    ]], "LD_LIBRARY_PATH=" .. folder)
+    os.execute("rm -r " .. folder)
+    assert.matches("gRPC needs libgrpc%.so%.%d+: .-\n.*gRPC needs.*\n0$", output, 1, errors)
+    assert.are.equal(0, code)
+  end)
+end)

@@ -1,7 +1,7 @@
 -- What the built files show to the outside. Run from the top folder after a build:
 --   lua5.4 tools/lint/symbols.lua build
--- The Lua C module exports its entry point alone; the binary exports the public C API and that entry,
--- never the sandbox VM.
+-- The Lua C module exports its entry point alone and loads gRPC when it needs it; the binary exports the
+-- public C API and that entry, never the sandbox VM.
 package.path = "tools/lint/?.lua;" .. package.path
 local source = require "source"
 
@@ -39,6 +39,14 @@ if module then
             report.add(folder .. "/temporal/core.so", 1, "exports %s", symbol.name)
         end
     end
+    local pipe = assert(io.popen(("nm -D --undefined-only '%s/temporal/core.so'"):format(folder), "r"))
+    for line in pipe:lines() do
+        local name = line:match "%s(g[rp]+c?_[%w_]+)"
+        if name then
+            report.add(folder .. "/temporal/core.so", 1, "needs %s: tools/gen/grpc_lazy.lua did not find it", name)
+        end
+    end
+    assert(pipe:close(), "nm failed")
     if not entry then
         report.add(folder .. "/temporal/core.so", 1, "does not export luaopen_temporal_core")
     end

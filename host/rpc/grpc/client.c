@@ -324,10 +324,12 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
 {
     grpc_channel_credentials *credentials = NULL;
     tl_rc rc = check_address(o->address, err);
+    if (rc == TL_OK) {
+        rc = tl_grpc_start(err);
+    }
     if (rc != TL_OK) {
         return rc;
     }
-    tl_grpc_start();
     struct channel *ch = TL_NEW(struct channel);
     ch->base = (struct tl_channel){make_call, cancel_call, release_call, close_channel};
     for (int i = 0; i < TL_METHOD_COUNT; i++) {

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/world.h"
+#include "rpc/grpc/library.h"
 
 #define PEM_BYTES_MAX (4 * 1024 * 1024)
 
@@ -43,10 +44,14 @@ static void write_log(gpr_log_func_args *args)
            TL_I("suppressed", atomic_exchange(&suppressed, 0)));
 }
 
-void tl_grpc_start(void)
+tl_rc tl_grpc_start(struct tl_error *err)
 {
-    gpr_set_log_function(write_log);
-    grpc_init();
+    tl_rc rc = tl_grpc_library_load(err);
+    if (rc == TL_OK) {
+        gpr_set_log_function(write_log);
+        grpc_init();
+    }
+    return rc;
 }
 
 void *tl_grpc_tag_sent(struct tl_grpc_tag *tag)

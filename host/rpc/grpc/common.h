@@ -17,8 +17,8 @@
 #define TL_GRPC_CLIENT_VERSION "0.1.0"
 
 /* Starts the library, or counts one more user of it; its log lines go to ours, at most one a second.
- * Each start is ended by grpc_shutdown_blocking. */
-void tl_grpc_start(void);
+ * Each start is ended by grpc_shutdown_blocking. Errors: those of tl_grpc_library_load. */
+tl_rc tl_grpc_start(struct tl_error *err) TL_MUST_USE;
 
 /* What comes out of a completion queue: the operation embeds it. */
 struct tl_grpc_tag {

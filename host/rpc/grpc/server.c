@@ -133,6 +133,7 @@ static void *serve(void *ud)
     return NULL;
 }
 
+/* The library is started; server_free ends it. */
 static struct tl_grpc_server *server_new(const struct tl_grpc_server_options *o,
                                          const struct tl_rpc_service *service)
 {
@@ -147,7 +148,6 @@ static struct tl_grpc_server *server_new(const struct tl_grpc_server_options *o,
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
-    tl_grpc_start();
     s->grpc = make_grpc_server(o->request_bytes_max);
     s->cq = grpc_completion_queue_create_for_next(NULL);
     grpc_server_register_completion_queue(s->grpc, s->cq, NULL);
@@ -175,10 +175,14 @@ tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_serv
                           const struct tl_rpc_service *service, struct tl_error *err)
 {
     grpc_server_credentials *credentials = NULL;
+    tl_rc rc = tl_grpc_start(err);
+    if (rc != TL_OK) {
+        return rc;
+    }
     struct tl_grpc_server *s = server_new(o, service);
     bool has_thread = pthread_create(&s->thread, NULL, serve, s->cq) == 0;
-    tl_rc rc = has_thread ? tl_grpc_server_credentials(o, &credentials, &s->files, err)
-                          : tl_error_set(err, TL_EIO, "cannot start a thread");
+    rc = has_thread ? tl_grpc_server_credentials(o, &credentials, &s->files, err)
+                    : tl_error_set(err, TL_EIO, "cannot start a thread");
     if (rc == TL_OK) {
         rc = resolve_and_listen(s, o, credentials, err);
     }
