@@ -327,13 +327,18 @@ function Handle:query_with(opts, name, ...)
 end
 
 --- Asks the workflow to cancel; it decides how it ends.
-function Handle:cancel()
+---@param reason? string what workflow.cancellation_reason() tells it
+function Handle:cancel(reason)
+  if reason ~= nil and type(reason) ~= "string" then
+    error("handle:cancel: the reason must be a string, got " .. type(reason), 2)
+  end
   self.client:call("RequestCancelWorkflowExecution", {
     namespace = self.client.namespace,
     workflow_execution = execution(self),
     identity = self.client.identity,
     request_id = core.uuid(),
     first_execution_run_id = self.first_execution_run_id,
+    reason = reason,
   })
 end
 

@@ -16,15 +16,17 @@ local spec = {
   run = { kind = "function", required = true },
   init = { kind = "function" },
   signals = { kind = "table" },
+  updates = { kind = "table" },
   queries = { kind = "table" },
   dynamic_signal = { kind = "any" },
+  dynamic_update = { kind = "any" },
   dynamic_query = { kind = "any" },
   failure_error_types = { kind = "table" },
   versioning_behavior = { kind = "string" },
 }
 
 --- Defines a workflow: `workflow.define("Order", function(order) ... end)` or with a table of name,
---- run, init, signals, queries.
+--- run, init, signals, updates, queries.
 --- `dynamic = true` in place of a name: the workflow of all types without a definition.
 ---@param name string|table
 ---@param run? function

@@ -183,6 +183,37 @@ describe("client", function()
     end
   end)
 
+  it("leaves queries of closed runs to the reject condition", function()
+    local env <close> = helper.environment(source)
+    local handle = env:start_workflow("Waits", { id = "w" })
+    handle:signal("add", 1)
+    local open = { reject_condition = "not_open" }
+    assert.are.same({ 1 }, handle:query_with(open, "seen"))
+    handle:signal("add", 2)
+    handle:result()
+    local ok, err = pcall(handle.query_with, handle, open, "seen")
+    assert.is_false(ok)
+    assert.are.equal("WorkflowQueryRejectedError", err.type)
+    for _, condition in ipairs { "none", "not_completed_cleanly" } do
+      assert.are.same({ 1, 2 }, handle:query_with({ reject_condition = condition }, "seen"))
+    end
+    handle = env:start_workflow("Waits", { id = "t" })
+    handle:query "seen"
+    handle:terminate()
+    ok, err = pcall(handle.query_with, handle, { reject_condition = "not_completed_cleanly" }, "seen")
+    assert.is_false(ok)
+    assert.are.equal("WorkflowQueryRejectedError", err.type)
+  end)
+
+  it("starts a workflow later, when start_delay says so", function()
+    local env <close> = helper.environment(source)
+    local began = env:now()
+    local handle = env:start_workflow("Echo", { id = "later", start_delay = "1h" }, "x")
+    assert.are.equal("x", handle:result())
+    assert.is_true(env:now() - began >= 3600)
+    assert.are.equal(3600, helper.event(handle, "workflow_execution_started").first_workflow_task_backoff.seconds)
+  end)
+
   it("lists, counts, describes and deletes", function()
     local env <close> = helper.environment(source, { replay = false })
     for i = 1, 5 do

@@ -95,9 +95,10 @@ describe("temporal.replayer", function()
       local info = workflow.info()
       local got = table.concat({ info.namespace, info.workflow_id, tostring(info.run_id == info.first_execution_run_id),
         info.task_queue }, " ")
-      if got ~= "billing program true test" then error(got) end]], { namespace = "billing" })
+      if got ~= "billing program true test" then error(got) end]], { namespace = "billing", debug_mode = true })
     assert.is_nil(r:replay_workflow(h).replay_failure)
     assert.are.equal("billing", r:config().namespace)
+    assert.is_true(r:config().debug_mode)
   end)
 
   it("raises a failure, or gives it", function()

@@ -131,6 +131,22 @@ describe("activities", function()
     assert.is_true(cancelled)
   end)
 
+  it("can wait for their cancellation", function()
+    local first, last
+    local env <close> = helper.environment(source, { activities = { act = function()
+      first = activity.wait_for_cancelled(0.01)
+      repeat
+        pcall(activity.heartbeat) -- without it the heartbeat timeout would end the attempt
+        last = activity.wait_for_cancelled "100ms"
+      until last
+      activity.heartbeat()
+    end } })
+    local ok, cancelled = env:execute_workflow "CancelsActivity"
+    assert.is_false(ok)
+    assert.is_true(cancelled)
+    assert.are.same({ false, true }, { first, last })
+  end)
+
   it("of modules run in states of their own", function()
     local env <close> = helper.environment([[
       local workflow = require "temporal.workflow"

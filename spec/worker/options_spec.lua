@@ -80,6 +80,20 @@ describe("options of a worker", function()
     config.task_queue = "other"
     assert.are.equal("q", worker:config().task_queue)
   end)
+
+  it("are taken with values inside their ranges, and come back as given", function()
+    local given = {
+      debug_mode = true, default_heartbeat_throttle_interval = "10s", max_heartbeat_throttle_interval = "20s",
+      disable_eager_activity_execution = true, disable_payload_error_limit = true,
+      max_task_queue_activities_per_second = 2.5, sticky_queue_schedule_to_start_timeout = "5s",
+      max_activities_per_second = 7, nonsticky_to_sticky_poll_ratio = 0.5, no_remote_activities = true,
+    }
+    local config = make(given):config()
+    for name, value in pairs(given) do
+      local seconds = type(value) == "string" and tonumber(value:match "^(%d+)s$")
+      assert.are.equal(seconds and seconds * 1000000000 or value, config[name], name)
+    end
+  end)
 end)
 
 describe("a fatal error of a worker", function()

@@ -56,6 +56,21 @@ describe("a cancelled run", function()
     assert.are.equal(1, count(history, "workflow_execution_canceled"))
   end)
 
+  it("knows the reason that was given, and none before", function()
+    local env <close> = open(([[
+      return workflow.define("W", function()
+        %s
+        local before = workflow.cancellation_reason()
+        pcall(workflow.sleep, "1h")
+        return before == nil, workflow.is_cancel_requested(), workflow.cancellation_reason()
+      end)]]):format(ready))
+    local handle = env:start_workflow("W", { id = "w" })
+    assert.is_true(handle:query "ready")
+    assert.has_error(function() handle:cancel { reason = "x" } end)
+    handle:cancel "sold out"
+    assert.are.same({ true, true, "sold out" }, { handle:result() })
+  end)
+
   it("may go on when the code that caught it does, and hears of it once", function()
     local ok, result = cancelled(([[
       return workflow.define("W", function()

@@ -34,6 +34,20 @@ describe("continue_as_new", function()
     env.client:get_workflow_handle("w"):terminate()
   end)
 
+  it("lets the next run use the ramping version", function()
+    local env <close> = open([[
+      return workflow.define("W", function()
+        workflow.continue_as_new { task_queue = "other", initial_versioning_behavior = "use_ramping_version" }
+      end)]], { replay = false })
+    local handle = env:start_workflow("W", { id = "w" })
+    local first = env.client:get_workflow_handle("w", handle.first_execution_run_id)
+    local event = helper.eventually(env, function()
+      return (helper.event(first, "workflow_execution_continued_as_new"))
+    end)
+    assert.are.equal(2, event.initial_versioning_behavior)
+    env.client:get_workflow_handle("w"):terminate()
+  end)
+
   it("keeps what is not given, and leaves from any depth, past pcall", function()
     local env <close> = open [[
       return workflow.define("W", function(n)

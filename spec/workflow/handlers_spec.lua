@@ -95,6 +95,42 @@ describe("handlers", function()
   end)
 end)
 
+describe("dynamic handlers", function()
+  it("of queries and updates are set, read back, replaced and removed", function()
+    local env <close> = helper.environment [[
+      local workflow = require "temporal.workflow"
+      return workflow.define("W", function()
+        local unset = workflow.get_dynamic_query_handler() == nil and workflow.get_dynamic_update_handler() == nil
+        local function asked(name, ...) return name, ... end
+        workflow.set_dynamic_query_handler(asked)
+        workflow.set_query_handler("known", function() return "known" end)
+        workflow.set_dynamic_update_handler {
+          handler = function(name, n) return name .. n end,
+          validator = function(_, n) assert(n > 0, "too small") end,
+        }
+        local same = workflow.get_dynamic_query_handler() == asked and workflow.get_query_handler "known"() == "known"
+        local called = workflow.get_dynamic_update_handler()("direct", 1)
+        local done = false
+        workflow.set_signal_handler("end", function() done = true end)
+        workflow.wait_condition(function() return done end)
+        workflow.set_dynamic_query_handler(nil)
+        workflow.set_dynamic_update_handler(nil)
+        return unset, same, called, workflow.get_dynamic_query_handler() == nil,
+          workflow.get_dynamic_update_handler() == nil
+      end)]]
+    local handle = env:start_workflow("W", { id = "w" })
+    assert.are.same({ "any", 7 }, { handle:query("any", 7) })
+    assert.are.equal("known", handle:query "known")
+    assert.are.equal("more2", handle:execute_update("more", nil, 2))
+    local ok, err = pcall(handle.execute_update, handle, "more", nil, 0)
+    assert.is_false(ok)
+    assert.matches("too small", tostring(err.cause))
+    handle:signal "end"
+    assert.are.same({ true, true, "direct1", true, true }, { handle:result() })
+    assert.are.equal("WorkflowQueryFailedError", select(2, pcall(handle.query, handle, "any")).type)
+  end)
+end)
+
 describe("the enhanced stack trace", function()
   it("names files and lines of all coroutines, with the sources", function()
     local env <close> = open [[

@@ -1,5 +1,6 @@
 -- What a workflow knows of itself.
 local helper = require "helper"
+local temporal = require "temporal"
 
 local head = [[
   local temporal = require "temporal"
@@ -113,5 +114,49 @@ describe("is_failure_error", function()
         return is(temporal.failure "x"), is "x", is { type = "Own" }, is { type = "Other" }
       end }]])
     assert.are.same({ true, false, true, false }, { env:execute_workflow "W" })
+  end)
+end)
+
+describe("a chain of runs", function()
+  it("tells each run where it stands", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function(n, seen)
+        local info = workflow.info()
+        seen[#seen + 1] = {
+          run_id = info.run_id, first = info.first_execution_run_id, continued = info.continued_run_id,
+          original = info.original_run_id, start_time = info.start_time, cron = info.cron_schedule,
+        }
+        workflow.sleep(10)
+        if n > 0 then workflow.continue_as_new({}, n - 1, seen) end
+        return seen
+      end)]])
+    local seen = env:execute_workflow("W", { id = "w" }, 1, temporal.array {})
+    assert.are.equal(seen[1].run_id, seen[1].first)
+    assert.are.equal(seen[1].run_id, seen[1].original)
+    assert.is_nil(seen[1].continued)
+    assert.are.equal(seen[1].run_id, seen[2].first)
+    assert.are.equal(seen[1].run_id, seen[2].continued)
+    assert.are.equal(seen[2].run_id, seen[2].original)
+    assert.is_nil(seen[2].cron)
+    assert.is_true(seen[2].start_time >= seen[1].start_time + 10)
+  end)
+end)
+
+describe("is_replaying", function()
+  it("is false where code runs first, true when it runs again, and true in queries", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local first = workflow.unsafe.is_replaying()
+        workflow.set_query_handler("replaying", function()
+          return first, workflow.unsafe.is_replaying(), workflow.unsafe.is_replaying_history_events()
+        end)
+        workflow.sleep "1h"
+        return first
+      end)]], { worker = { max_cached_workflows = 0 } })
+    local handle = env:start_workflow("W", { id = "w" })
+    helper.eventually(env, function() return #handle:fetch_history() >= 5 end)
+    -- Without a cache the query comes to a run that was made again from its history.
+    assert.are.same({ true, true, false }, { handle:query "replaying" })
+    assert.is_true(handle:result())
   end)
 end)

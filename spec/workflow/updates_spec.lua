@@ -40,7 +40,10 @@ describe("updates", function()
     assert.are.same({ { name = "add", description = "Adds." } }, meta.definition.updateDefinitions)
     assert.are.equal(10, (handle:execute_update("add", { id = "last" }, 6)))
     assert.are.equal(10, handle:result())
-    assert.are.equal(10, (handle:get_update_handle("last"):result()))
+    local last = handle:get_update_handle "last"
+    assert.are.equal(10, (last:result()))
+    assert.are.same({ "last", "w", handle.first_execution_run_id },
+      { last.id, last.workflow_id, last.workflow_run_id })
     local types = {}
     for _, e in ipairs(handle:fetch_history()) do
       if e.event_type == 41 or e.event_type == 43 then types[#types + 1] = e.event_type end

@@ -89,6 +89,7 @@ run_lint() {
     run_case 'lint tidy' lua5.4 tools/lint/tidy.lua
     run_case 'lint docs/rpc.md' lua5.4 tools/gen/rpc.lua --check
     run_case 'lint docs/worker_options.md' lua5.4 tools/gen/worker_options.lua --check
+    run_case 'lint docs/parity.md' lua5.4 tools/gen/parity.lua --check
     run_case 'lint docs/cli.md' lua5.4 tools/gen/cli_page.lua --check
     local folder lua_folders=()
     for folder in lua samples spec tools proto bench host; do
@@ -215,6 +216,12 @@ run_api_key_suite() {
     count_tap api_key
 }
 
+# docs/parity.md beside the names that the Python SDK has.
+run_parity_suite() {
+    run_tap parity "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/parity_check.py
+    count_tap parity
+}
+
 # skip_tap NAME REASON: one case, skipped, for a suite whose program is not there.
 skip_tap() {
     printf '1..1\nok 1 - %s # SKIP %s\n' "$1" "$2" >"$work/skipped"
@@ -277,6 +284,7 @@ run_peers() {
     run_codec_suite
     run_reflection_suite
     run_api_key_suite
+    run_parity_suite
     run_go_suite
     run_real_server_suite
     run_answers_suite
