@@ -304,6 +304,9 @@ describe("temporal.data_converter", function()
     assert.error_matches(function() converter { payload_codecs = { a = "x" } } end, "is a list, got the key a")
     assert.error_matches(function() converter { codec_threads = 0 } end, "codec_threads is from 1 to 64, got 0")
     assert.error_matches(function() converter { header_codec_behavior = "x" } end, "one of no_codec, codec")
+    for _, behavior in ipairs { "no_codec", "codec", "workflow_only_codec", "WORKFLOW_ONLY_CODEC" } do
+      converter { header_codec_behavior = behavior }
+    end
     assert.error_matches(function() temporal.connect { data_converter = {} } end, "made by temporal.data_converter")
   end)
 end)

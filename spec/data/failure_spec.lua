@@ -25,7 +25,8 @@ describe("failures on the wire", function()
   it("name every type of timeout", function()
     for number, name in ipairs(timeout_types) do
       local err = core.decode_failure(failure(6, field(1, number)))
-      assert.are.same({ "TimeoutError", "TimeoutError", name, "m" }, { err.kind, err.type, err.timeout_type, err.message })
+      assert.are.same({ "TimeoutError", "TimeoutError", name, "m" },
+        { err.kind, err.type, err.timeout_type, err.message })
     end
   end)
 

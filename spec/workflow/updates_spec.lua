@@ -40,7 +40,7 @@ describe("updates", function()
     assert.are.same({ { name = "add", description = "Adds." } }, meta.definition.updateDefinitions)
     assert.are.equal(10, (handle:execute_update("add", { id = "last" }, 6)))
     assert.are.equal(10, handle:result())
-    local last = handle:get_update_handle "last"
+    local last = handle:get_update_handle("last", { run_id = handle.first_execution_run_id })
     assert.are.equal(10, (last:result()))
     assert.are.same({ "last", "w", handle.first_execution_run_id },
       { last.id, last.workflow_id, last.workflow_run_id })
