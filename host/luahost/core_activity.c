@@ -18,6 +18,12 @@ static struct tl_activity *running(lua_State *L)
     return a;
 }
 
+void tl_host_use_activity_data(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, tl_host_get(L)->current_data);
+    tl_stock_converters_use(L);
+}
+
 static void set_text(lua_State *L, const char *name, const char *text)
 {
     lua_pushstring(L, text ? text : "");
@@ -121,6 +127,7 @@ static int heartbeat(lua_State *L)
     struct tl_error err;
     int n = lua_gettop(L);
     struct tl_arena *arena = tl_core_push_arena(L);
+    tl_host_use_activity_data(L);
     TpCommon__Payloads *details = tl_stock_payloads_encode(L, 1, n, arena, "detail");
     tl_rc rc = tl_activity_heartbeat(a, details, &err);
     if (rc != TL_OK && rc != TL_ECANCELLED) {
@@ -133,7 +140,9 @@ static int heartbeat(lua_State *L)
 /* [-0, +n, v] core.activity_heartbeat_details() */
 static int heartbeat_details(lua_State *L)
 {
-    return tl_stock_payloads_decode(L, running(L)->task->heartbeat_details);
+    struct tl_activity *a = running(L);
+    tl_host_use_activity_data(L);
+    return tl_stock_payloads_decode(L, a->task->heartbeat_details);
 }
 
 /* [-0, +1, v] core.activity_cancel_reasons() */
@@ -187,7 +196,8 @@ static int shield(lua_State *L)
     return 1;
 }
 
-/* [-0, +3, v] core.activity_client(): a connection as the worker has it, its namespace, its identity */
+/* [-0, +4, v] core.activity_client(): a connection as the worker has it, its namespace, its identity, its
+ * payload converters as core.data gives them */
 static int client(lua_State *L)
 {
     const struct tl_client *c = tl_activity_client(running(L));
@@ -195,7 +205,9 @@ static int client(lua_State *L)
     tl_host_push_connection(L, c);
     lua_pushlstring(L, ns.p, ns.n);
     lua_pushlstring(L, identity.p, identity.n);
-    return 3;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, tl_host_get(L)->current_data);
+    tl_host_push_data(L);
+    return 4;
 }
 
 /* [-0, +0, v] core.activity_complete_async() */

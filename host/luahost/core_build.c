@@ -41,8 +41,10 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
     }
     lua_getfield(L, plan, "activity_modules");
     lua_getfield(L, plan, "functions");
+    lua_getfield(L, plan, "converter_modules");
     int top = lua_gettop(L);
-    return tl_lua_activities_new(L, top - 1, top, b->registry, &b->activities, err);
+    const struct tl_lua_activity_sources from = {top - 2, top - 1, top};
+    return tl_lua_activities_new(L, &from, b->registry, &b->activities, err);
 }
 
 /* A worker without activities in Lua and without texts of its own is named by its bundle alone, as

@@ -13,6 +13,7 @@
 #include "proto/pb.h"
 
 #define VERSION "0.1.0"
+#define DATA_TYPE "temporal.core.data"
 
 /* [-0, +1, v] */
 static int push_message_bytes(lua_State *L, const void *msg, struct tl_arena *arena)
@@ -52,7 +53,7 @@ static int encode_search_attribute(lua_State *L)
     luaL_checkany(L, 1);
     const char *type = luaL_optstring(L, 2, NULL);
     struct tl_arena *arena = tl_core_push_arena(L);
-    TpCommon__Payload *p = tl_stock_payload_encode(L, 1, arena, "search attribute");
+    TpCommon__Payload *p = tl_stock_payload_encode_own(L, 1, arena, "search attribute");
     if (type && !tl_payload_set_metadata(arena, p, TL_STR_LIT("type"), tl_str(type))) {
         return luaL_error(L, "a search attribute is too large");
     }
@@ -203,14 +204,86 @@ static int history_to_json(lua_State *L)
     return luaL_error(L, "%s", err.message);
 }
 
-static const luaL_Reg functions[] = {
+/* --- with payload converters of the user ------------------------------------------------------ */
+
+/* What converts values, and may have converters of the user: functions of temporal.core, which have none,
+ * and methods of core.data(names). */
+static const luaL_Reg conversions[] = {
     {"encode", encode},
     {"encode_one", encode_one},
-    {"encode_search_attribute", encode_search_attribute},
-    {"decode_one", decode_one},
     {"decode", decode},
+    {"decode_one", decode_one},
     {"encode_failure", encode_failure},
     {"decode_failure", decode_failure},
+    {NULL, NULL},
+};
+
+static int convert_plainly(lua_State *L)
+{
+    lua_pushnil(L);
+    tl_stock_converters_use(L);
+    return conversions[lua_tointeger(L, lua_upvalueindex(1))].func(L);
+}
+
+static int convert_with_data(lua_State *L)
+{
+    luaL_checkudata(L, 1, DATA_TYPE);
+    lua_getiuservalue(L, 1, 1);
+    tl_stock_converters_use(L);
+    lua_remove(L, 1);
+    return conversions[lua_tointeger(L, lua_upvalueindex(1))].func(L);
+}
+
+/* [-0, +0, e] Adds the conversions to the table on top, as closures of fn. */
+static void set_conversions(lua_State *L, lua_CFunction fn)
+{
+    for (lua_Integer i = 0; conversions[i].name; i++) {
+        lua_pushinteger(L, i);
+        lua_pushcclosure(L, fn, 1);
+        lua_setfield(L, -2, conversions[i].name);
+    }
+}
+
+void tl_host_push_converters(lua_State *L, int names)
+{
+    size_t n = lua_istable(L, names) ? (size_t)lua_rawlen(L, names) : 0;
+    names = lua_absindex(L, names);
+    if (n == 0) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_newtable(L);
+    for (size_t i = 1; i <= n; i++) {
+        lua_getglobal(L, "require");
+        lua_rawgeti(L, names, (lua_Integer)i);
+        const char *name = luaL_checkstring(L, -1);
+        lua_call(L, 1, 1);
+        tl_stock_converters_add(L, -2, -1, name);
+        lua_pop(L, 1);
+    }
+}
+
+void tl_host_push_data(lua_State *L)
+{
+    lua_newuserdatauv(L, 0, 1);
+    luaL_setmetatable(L, DATA_TYPE);
+    lua_insert(L, -2);
+    lua_setiuservalue(L, -2, 1);
+}
+
+/* [-0, +1, v] core.data(names): converts with the payload converters of these modules, which are loaded
+ * into this state */
+static int data(lua_State *L)
+{
+    lua_settop(L, 1);
+    tl_host_push_converters(L, 1);
+    tl_host_push_data(L);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"data", data},
+    {"encode_search_attribute", encode_search_attribute},
     {"decode_message", decode_message},
     {"make_failure", make_failure},
     {"is_failure", tl_stock_lib_is_failure},
@@ -229,6 +302,12 @@ static const luaL_Reg functions[] = {
 void tl_core_data(lua_State *L)
 {
     luaL_setfuncs(L, functions, 0);
+    set_conversions(L, convert_plainly);
+    luaL_newmetatable(L, DATA_TYPE);
+    lua_newtable(L);
+    set_conversions(L, convert_with_data);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
     tl_stock_push_null(L);
     lua_setfield(L, -2, "null");
     lua_pushliteral(L, VERSION);

@@ -23,6 +23,7 @@ struct tl_host {
     atomic_bool wake_posted;
     struct tl_activity *current; /* the activity this state runs now, or NULL */
     int shields;                 /* of `current`: while > 0 its calls raise no cancellation */
+    const void *current_data;    /* registry key of its payload converters */
     pthread_mutex_t workers_mutex;
     struct tl_list workers; /* started workers of this state; guarded */
     bool stopping;          /* all were told to shut down: later ones are too; guarded */
@@ -58,6 +59,14 @@ struct tl_client_pump tl_host_pump(struct tl_host *h);
 lua_State *tl_host_state_new(const char *path, const char *cpath);
 /* [-0, +0, m] Makes `require "temporal..."` find the modules that are built into the program. */
 void tl_host_preload(lua_State *L);
+
+/* [-0, +1, v] Loads the payload converters that the modules of the list at `names` return; nil when there
+ * are none. */
+void tl_host_push_converters(lua_State *L, int names);
+/* [-1, +1, m] An object whose methods convert with the payload converters on top (nil: none). */
+void tl_host_push_data(lua_State *L);
+/* [-0, +0, -] What this state converts next belongs to the running activity. */
+void tl_host_use_activity_data(lua_State *L);
 
 /* --- the parts of temporal.core; each adds its functions to the table on top ------------------ */
 

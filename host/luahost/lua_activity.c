@@ -19,6 +19,10 @@ struct tl_lua_activities {
     char *path, *cpath;
     char **modules;
     size_t module_count;
+    char *
+        *converters; /* modules with payload converters; each state keeps what they gave under this
+                        * struct's address in its registry */
+    size_t converter_count;
     struct entry **entries;
     size_t entry_count;
     struct tl_str sources; /* of the modules, from the first state; owned */
@@ -51,10 +55,12 @@ static int call_and_complete(lua_State *L)
 {
     struct call_frame *f = lua_touserdata(L, 2);
     lua_settop(L, 1);
+    tl_host_use_activity_data(L);
     int n = tl_stock_payloads_decode(L, f->activity->task->input);
     lua_call(L, n, LUA_MULTRET);
     int results = lua_gettop(L);
     if (!tl_activity_ended(f->activity)) {
+        tl_host_use_activity_data(L); /* the function may have used clients */
         TpCommon__Payloads *out =
             tl_stock_payloads_encode(L, 1, results, f->activity->arena, "result");
         tl_activity_complete(f->activity, out);
@@ -67,6 +73,7 @@ static int describe_error(lua_State *L)
 {
     struct call_frame *f = lua_touserdata(L, 2);
     f->cancelled = tl_stock_error_has(L, 1, "CancelledError");
+    tl_host_use_activity_data(L);
     f->failure = tl_stock_failure_encode(L, 1, f->activity->arena);
     return 0;
 }
@@ -95,7 +102,8 @@ static void end_with_error(lua_State *L, struct tl_activity *a)
     tl_activity_fail(a, f.failure);
 }
 
-void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a)
+void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a,
+                          const struct tl_lua_activities *of)
 {
     lua_State *L = h->L;
     int base = lua_gettop(L) - 1;
@@ -104,6 +112,8 @@ void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a)
     int outer_shields = h->shields;
     h->current = a;
     h->shields = 0;
+    const void *outer_data = h->current_data;
+    h->current_data = of;
     lua_pushcfunction(L, add_traceback);
     lua_insert(L, base + 1);
     lua_pushcfunction(L, call_and_complete);
@@ -115,6 +125,7 @@ void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a)
     lua_settop(L, base);
     h->current = outer;
     h->shields = outer_shields;
+    h->current_data = outer_data;
 }
 
 static void fail_plainly(struct tl_activity *a, const char *message)
@@ -135,6 +146,15 @@ static void push_build_sources(lua_State *L, const char *name)
     lua_remove(L, -2);
 }
 
+static void push_names(lua_State *L, char *const *names, size_t n)
+{
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, names[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
 /* [-0, +1, e] Pushes the table name -> function of everything the modules define. Modules are required
  * in the order given; a module returns a definition, a list of them, or a table name -> function. */
 static int collect_modules(lua_State *L)
@@ -148,14 +168,13 @@ static int collect_modules(lua_State *L)
         lua_pushlstring(L, a->sources.p, a->sources.n);
         lua_call(L, 1, 0);
     }
+    push_names(L, a->converters, a->converter_count);
+    tl_host_push_converters(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, a);
     lua_getglobal(L, "require");
     lua_pushliteral(L, "temporal.internal.activities");
     lua_call(L, 1, 1);
-    lua_createtable(L, (int)a->module_count, 0);
-    for (size_t i = 0; i < a->module_count; i++) {
-        lua_pushstring(L, a->modules[i]);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
+    push_names(L, a->modules, a->module_count);
     lua_call(L, 1, 1);
     return 1;
 }
@@ -212,7 +231,7 @@ static void run_module(void *thread_state, void *ud, struct tl_activity *a)
         fail_plainly(a, "the activity's module is not loaded in this thread");
         return;
     }
-    tl_lua_activity_call(tl_host_get(L), a);
+    tl_lua_activity_call(tl_host_get(L), a, e->owner);
 }
 
 /* --- functions of the host script ------------------------------------------------------------- */
@@ -230,7 +249,7 @@ static void serve_function(struct tl_host *h, struct tl_host_job *job)
 {
     struct function_job *j = TL_CONTAINER(job, struct function_job, job);
     lua_rawgeti(h->L, LUA_REGISTRYINDEX, j->entry->function_ref);
-    tl_lua_activity_call(h, j->activity);
+    tl_lua_activity_call(h, j->activity, j->entry->owner);
     pthread_mutex_lock(&j->mutex);
     j->done = true;
     pthread_cond_signal(&j->cond);
@@ -307,15 +326,47 @@ static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *regist
     return rc;
 }
 
-static void read_modules(lua_State *L, int index, struct tl_lua_activities *a)
+static char **read_names(lua_State *L, int index, size_t *n)
 {
-    a->module_count = (size_t)lua_rawlen(L, index);
-    a->modules = TL_NEW_ARRAY(char *, a->module_count);
-    for (size_t i = 0; i < a->module_count; i++) {
+    *n = (size_t)lua_rawlen(L, index);
+    char **names = TL_NEW_ARRAY(char *, *n);
+    for (size_t i = 0; i < *n; i++) {
         lua_rawgeti(L, index, (lua_Integer)i + 1);
-        a->modules[i] = tl_mem_dup(tl_str(lua_tostring(L, -1)));
+        names[i] = tl_mem_dup(tl_str(lua_tostring(L, -1)));
         lua_pop(L, 1);
     }
+    return names;
+}
+
+static void free_names(char **names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        tl_mem_free(names[i]);
+    }
+    tl_mem_free(names);
+}
+
+/* [-0, +0, e] (activities, names): this state's converters, for functions of the host script. */
+static int keep_converters(lua_State *L)
+{
+    tl_host_push_converters(L, 2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1));
+    return 0;
+}
+
+static tl_rc load_converters(lua_State *L, int names, struct tl_lua_activities *a,
+                             struct tl_error *err)
+{
+    a->converters = read_names(L, names, &a->converter_count);
+    lua_pushcfunction(L, keep_converters);
+    lua_pushlightuserdata(L, a);
+    lua_pushvalue(L, names);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+        tl_rc rc = tl_error_set(err, TL_ESCRIPT, "%s", luaL_tolstring(L, -1, NULL));
+        lua_pop(L, 2);
+        return rc;
+    }
+    return TL_OK;
 }
 
 static char *package_field(lua_State *L, const char *name)
@@ -327,19 +378,20 @@ static char *package_field(lua_State *L, const char *name)
     return copy;
 }
 
-tl_rc tl_lua_activities_new(lua_State *L, int modules, int functions, struct tl_registry *registry,
-                            struct tl_lua_activities **out, struct tl_error *err)
+tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *from,
+                            struct tl_registry *registry, struct tl_lua_activities **out,
+                            struct tl_error *err)
 {
     struct tl_lua_activities *a = TL_NEW(struct tl_lua_activities);
-    tl_rc rc = TL_OK;
     a->host = tl_host_get(L);
     a->path = package_field(L, "path");
     a->cpath = package_field(L, "cpath");
-    read_modules(L, modules, a);
-    if (a->module_count) {
+    a->modules = read_names(L, from->modules, &a->module_count);
+    tl_rc rc = load_converters(L, from->converters, a, err);
+    if (rc == TL_OK && a->module_count) {
         rc = add_modules(a, registry, err);
     }
-    for (lua_pushnil(L); rc == TL_OK && lua_next(L, functions);) {
+    for (lua_pushnil(L); rc == TL_OK && lua_next(L, from->functions);) {
         lua_pushvalue(L, -1);
         int ref = luaL_ref(L, LUA_REGISTRYINDEX);
         lua_pop(L, 1);
@@ -373,10 +425,10 @@ void tl_lua_activities_free(struct tl_lua_activities *a)
         tl_mem_free(a->entries[i]->name);
         tl_mem_free(a->entries[i]);
     }
-    for (size_t i = 0; i < a->module_count; i++) {
-        tl_mem_free(a->modules[i]);
-    }
-    tl_mem_free(a->modules);
+    lua_pushnil(a->host->L);
+    lua_rawsetp(a->host->L, LUA_REGISTRYINDEX, a);
+    free_names(a->modules, a->module_count);
+    free_names(a->converters, a->converter_count);
     tl_mem_free((char *)(uintptr_t)a->sources.p);
     tl_mem_free(a->entries);
     tl_mem_free(a->path);

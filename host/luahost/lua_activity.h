@@ -15,17 +15,25 @@
 
 struct tl_lua_activities; /* opaque: module names, paths, the host for functions */
 
-/* Reads the activities of a worker: modules = list of module names, functions = table name -> function
- * (at the stack indexes), and registers them. Modules are loaded once, in a state of their own, to
- * learn their names. Errors: TL_ESCRIPT, TL_EEXISTS, TL_EINVAL.
- * Owns: *out until tl_lua_activities_free, after the registry's last user is gone. */
-tl_rc tl_lua_activities_new(lua_State *L, int modules, int functions, struct tl_registry *registry,
-                            struct tl_lua_activities **out, struct tl_error *err);
+/* Stack indexes of what a worker's plan says of activities. */
+struct tl_lua_activity_sources {
+    int modules;    /* list of module names */
+    int functions;  /* table name -> function of the host script */
+    int converters; /* list of names of modules with payload converters */
+};
+
+/* Reads the activities of a worker and registers them. Modules are loaded once, in a state of their
+ * own, to learn their names; payload converters into this state too. Errors: TL_ESCRIPT, TL_EEXISTS,
+ * TL_EINVAL. Owns: *out until tl_lua_activities_free, after the registry's last user is gone. */
+tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *from,
+                            struct tl_registry *registry, struct tl_lua_activities **out,
+                            struct tl_error *err);
 /* The text of every Lua module that loading them has loaded, for a digest; empty when there is none.
  * Borrowed. a may be NULL. */
 struct tl_str tl_lua_activities_sources(const struct tl_lua_activities *a);
 void tl_lua_activities_free(struct tl_lua_activities *a);
 
 /* Runs the function on top of the stack (which is popped) with the task's input on this state's
- * thread and ends the task. */
-void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a);
+ * thread and ends the task. `of` has loaded its payload converters into this state. */
+void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a,
+                          const struct tl_lua_activities *of);

@@ -45,5 +45,6 @@ void tl_host_bundle_plan(lua_State *L, int plan, struct tl_bundle_config *config
     config->roots = tl_host_plan_list(L, plan, "roots");
     config->workflow_modules = tl_host_plan_list(L, plan, "workflow_modules");
     config->activity_modules = tl_host_plan_list(L, plan, "activity_modules");
+    config->converter_modules = tl_host_plan_list(L, plan, "converter_modules");
     read_sources(L, plan, config);
 }

@@ -506,6 +506,43 @@ static tl_rc add_dependencies(struct tl_bundle *b, struct tl_error *err)
     return rc;
 }
 
+static tl_rc run_converters(struct tl_lua_run *run, void *ud)
+{
+    lua_State *L = tl_state_aux(run);
+    (void)ud;
+    tl_state_switch(run, L);
+    lua_pushcfunction(L, tl_converters_probe);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+        return tl_error_set(run->task_error, TL_ESCRIPT, "%s", tl_sandbox_tostring(L, -1, NULL));
+    }
+    return TL_OK;
+}
+
+/* Takes the converters' modules in and looks whether they are any. */
+static tl_rc add_converters(struct tl_bundle *b, struct tl_error *err)
+{
+    const char *const *names = b->config->converter_modules;
+    size_t n = 0;
+    while (names && names[n]) {
+        n++;
+    }
+    b->converters = TL_NEW_ARRAY(char *, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        b->converters[i] = tl_mem_dup(tl_str(names[i]));
+    }
+    if (n == 0) {
+        return TL_OK;
+    }
+    struct tl_error own_error;
+    struct tl_probe p = {.b = b, .err = err ? err : &own_error};
+    tl_arena_init(&p.arena, 64 << 20);
+    struct tl_lua_run *run = new_probe(&p, err);
+    tl_rc rc = run ? tl_state_enter(run, run_converters, NULL, err) : TL_EMEMORY;
+    tl_state_free(run);
+    tl_arena_deinit(&p.arena);
+    return rc;
+}
+
 static int module_cmp(const void *a, const void *b)
 {
     const struct tl_bundle_module *const *x = a, *const *y = b;
@@ -552,6 +589,9 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
         }
     }
     if (rc == TL_OK) {
+        rc = add_converters(b, err);
+    }
+    if (rc == TL_OK) {
         rc = add_dependencies(b, err);
     }
     sort_all(b);
@@ -590,6 +630,10 @@ void tl_bundle_close(struct tl_bundle *b)
         drop(&b->workflows[i].file);
         drop(&b->workflows[i].versioning_behavior);
     }
+    for (char **c = b->converters; c && *c; c++) {
+        tl_mem_free(*c);
+    }
+    tl_mem_free(b->converters);
     tl_mem_free(b->workflows);
     tl_mem_free(b->sorted);
     tl_mem_free(b);
@@ -619,6 +663,11 @@ const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle 
         }
     }
     return b->workflow_count && b->workflows[0].dynamic ? &b->workflows[0] : NULL;
+}
+
+const char *const *tl_bundle_converters(const struct tl_bundle *b)
+{
+    return (const char *const *)b->converters;
 }
 
 void tl_bundle_each_source(const struct tl_bundle *b,

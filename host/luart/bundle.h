@@ -31,6 +31,9 @@ struct tl_bundle_config {
     /* Modules that define activities (same forms): `require` of one in a workflow yields proxies.
      * A module that requires temporal.activity and not temporal.workflow counts as one unnamed. */
     const char *const *activity_modules;
+    /* Modules that return payload converters (convert.h), in the order in which they are asked. Each run
+     * loads them first. NULL-terminated when not NULL. */
+    const char *const *converter_modules;
     /* Modules given as text; each also counts as a workflow module. They win over files. */
     const struct tl_bundle_source *sources;
     size_t source_count;
@@ -62,6 +65,8 @@ const struct tl_bundle_workflow *tl_bundle_workflow_at(const struct tl_bundle *b
 const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle *b,
                                                          struct tl_str type);
 
+/* Names of the modules with payload converters, NULL-terminated. Owns: the bundle's. */
+const char *const *tl_bundle_converters(const struct tl_bundle *b);
 /* Calls fn for every module, sorted by name: the input of a build's digest. */
 void tl_bundle_each_source(const struct tl_bundle *b,
                            void (*fn)(void *ud, struct tl_str module, struct tl_str file,

@@ -10,6 +10,7 @@ struct tl_bundle {
     struct tl_bundle_workflow *workflows; /* sorted by type, once open */
     struct tl_str *defined_in;            /* for each workflow: the module whose text defines it */
     size_t workflow_count;
+    char **converters; /* module names, NULL-terminated */
     size_t bytes;
 
     /* while opening */

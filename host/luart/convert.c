@@ -9,8 +9,12 @@
 #include <string.h>
 
 #include "base/duration.h"
+#include "proto/payload.h"
 #include "proto/pb.h"
 #include "proto/utf8.h"
+#ifndef TL_STOCK_LUA
+#include "luart/run_int.h"
+#endif
 
 #define META_BYTES "temporal.bytes"
 #define META_ARRAY "temporal.array"
@@ -297,21 +301,31 @@ static TpCommon__Payload *encode_raw(lua_State *L, int index, struct tl_arena *a
     return p;
 }
 
-TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct tl_arena *arena,
-                                               const char *what)
+#include "luart/convert_custom.inc"
+
+TpCommon__Payload *TL_LUA_NAME(payload_encode_own)(lua_State *L, int index, struct tl_arena *arena,
+                                                   const char *what)
 {
     size_t n;
     if (lua_isnil(L, index)) {
-        return make_payload(L, arena, "binary/null", (struct tl_str){NULL, 0});
+        return make_payload(L, arena, TL_ENCODING_NULL, (struct tl_str){NULL, 0});
     }
     const char *bytes = TL_LUA_NAME(to_bytes)(L, index, &n);
     if (bytes) {
-        return make_payload(L, arena, "binary/plain", copy_bytes(L, arena, bytes, n));
+        return make_payload(L, arena, TL_ENCODING_BYTES, copy_bytes(L, arena, bytes, n));
     }
+    return make_payload(L, arena, TL_ENCODING_JSON,
+                        TL_LUA_NAME(json_encode)(L, index, arena, what));
+}
+
+TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct tl_arena *arena,
+                                               const char *what)
+{
     if (lua_istable(L, index) && has_meta(L, index, META_RAW)) {
         return encode_raw(L, index, arena);
     }
-    return make_payload(L, arena, "json/plain", TL_LUA_NAME(json_encode)(L, index, arena, what));
+    TpCommon__Payload *p = lua_isnil(L, index) ? NULL : encode_custom(L, index, arena);
+    return p ? p : TL_LUA_NAME(payload_encode_own)(L, index, arena, what);
 }
 
 TpCommon__Payloads *TL_LUA_NAME(payloads_encode)(lua_State *L, int first, int n,
@@ -346,22 +360,33 @@ static void push_raw(lua_State *L, const TpCommon__Payload *p)
     set_meta(L, META_RAW);
 }
 
+void TL_LUA_NAME(payload_decode_own)(lua_State *L, const TpCommon__Payload *payload)
+{
+    luaL_checkstack(L, 8, "decoding a payload");
+    struct tl_str data = tl_payload_data(payload);
+    switch (tl_payload_kind(payload)) {
+    case TL_PAYLOAD_JSON:
+    case TL_PAYLOAD_JSON_PROTOBUF:
+        TL_LUA_NAME(json_decode)(L, data);
+        break;
+    case TL_PAYLOAD_NULL:
+        lua_pushnil(L);
+        break;
+    case TL_PAYLOAD_BYTES:
+        TL_LUA_NAME(push_bytes)(L, data.p, data.n);
+        break;
+    case TL_PAYLOAD_PROTOBUF:
+    case TL_PAYLOAD_OTHER:
+        push_raw(L, payload);
+        break;
+    }
+}
+
 void TL_LUA_NAME(payload_decode)(lua_State *L, const TpCommon__Payload *payload)
 {
     luaL_checkstack(L, 8, "decoding a payload");
-    TpCommon__Payload__MetadataEntry *e =
-        TL_PB_MAP_GET(TpCommon__Payload__MetadataEntry, payload->n_metadata, payload->metadata,
-                      TL_STR_LIT("encoding"));
-    struct tl_str encoding = e ? tl_pb_str(e->value) : (struct tl_str){NULL, 0};
-    struct tl_str data = tl_pb_str(payload->data);
-    if (tl_str_eqc(encoding, "json/plain") || tl_str_eqc(encoding, "json/protobuf")) {
-        TL_LUA_NAME(json_decode)(L, data);
-    } else if (tl_str_eqc(encoding, "binary/null")) {
-        lua_pushnil(L);
-    } else if (tl_str_eqc(encoding, "binary/plain")) {
-        TL_LUA_NAME(push_bytes)(L, data.p, data.n);
-    } else {
-        push_raw(L, payload);
+    if (!decode_custom(L, payload, tl_payload_encoding(payload))) {
+        TL_LUA_NAME(payload_decode_own)(L, payload);
     }
 }
 

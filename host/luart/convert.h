@@ -62,17 +62,33 @@ void TL_LUA_NAME(json_decode)(lua_State *L, struct tl_str text);
 
 /* --- payloads --------------------------------------------------------------------------------- */
 
-/* Encodes one value: nil binary/null, bytes binary/plain, raw payloads as they are, else json/plain.
- * Owns: the payload is the arena's. */
+/* Encodes one value: raw payloads as they are, nil binary/null, what a user's converter takes as that
+ * says, bytes binary/plain, else json/plain. Owns: the payload is the arena's. */
 TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct tl_arena *arena,
                                                const char *what);
 /* Encodes the n values from stack index first on; n == 0 gives NULL. */
 TpCommon__Payloads *TL_LUA_NAME(payloads_encode)(lua_State *L, int first, int n,
                                                  struct tl_arena *arena, const char *what);
-/* Pushes the value of one payload; an encoding it does not know becomes a raw payload object. */
+/* Pushes the value of one payload; an encoding that nobody knows becomes a raw payload object. */
 void TL_LUA_NAME(payload_decode)(lua_State *L, const TpCommon__Payload *payload);
+/* The same without the user's converters, for what the server or the SDKs read: search attributes,
+ * encoded attributes of failures. */
+TpCommon__Payload *TL_LUA_NAME(payload_encode_own)(lua_State *L, int index, struct tl_arena *arena,
+                                                   const char *what);
+void TL_LUA_NAME(payload_decode_own)(lua_State *L, const TpCommon__Payload *payload);
 /* Pushes all values (NULL: none) and returns their number. */
 int TL_LUA_NAME(payloads_decode)(lua_State *L, const TpCommon__Payloads *payloads);
+
+/* --- payload converters of the user --------------------------------------------------------------
+ * A converter is a table { encoding = text, to_payload = function(value) -> payload or nil,
+ * from_payload = function(payload) -> value }. A list of them is kept per state; they are called in
+ * the middle of encoding and decoding, and their errors are raised there. */
+
+/* Appends what the module of this name returned (at index: a converter, or a list of them) to the list
+ * table at `list`, empty before the first. Raises what is wrong with it. */
+void TL_LUA_NAME(converters_add)(lua_State *L, int list, int index, const char *module);
+/* [-1] The list on top, or nil, is what this state uses from now on. */
+void TL_LUA_NAME(converters_use)(lua_State *L);
 
 /* --- failures --------------------------------------------------------------------------------- */
 

@@ -379,6 +379,10 @@ bool tl_run_is_failure(lua_State *L, struct tl_lua_run *run, int index);
  * It may not run on replay, so it must leave no trace: no command (`what` is the reason in the
  * message), no await, random and object numbers of its own. Returns lua_pcall's status. */
 int tl_run_call_apart(lua_State *L, int n, const char *what);
+/* Calls the function of a payload converter below the argument on top, also from the main thread; its
+ * first result, or the error, takes their place. As above it leaves no trace. Returns lua_pcall's
+ * status; on the main thread the error is a text. */
+int tl_run_call_converter(lua_State *L);
 /* Message handler of fibers: makes error tables of plain errors, adds stack traces. */
 int tl_run_traceback(lua_State *L);
 void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message);
@@ -430,6 +434,13 @@ void tl_without_close(struct tl_lua_run *run);
 
 /* Pushes the value of module `name`, loading it when needed. */
 void tl_module_require(lua_State *L, struct tl_lua_run *run, struct tl_str name);
+
+/* --- converters.c: payload converters of the user ------------------------------------------------- */
+
+/* Loads the bundle's converters into the run, before anything is decoded. Raises what is wrong. */
+void tl_converters_load(struct tl_lua_run *run);
+/* The same for a bundle that is being opened: called on a coroutine, protected. */
+int tl_converters_probe(lua_State *L);
 
 /* --- bundle.c ----------------------------------------------------------------------------------- */
 

@@ -91,6 +91,22 @@ enum { ARITH_COUNT = sizeof arith_names / sizeof *arith_names };
 static lua_CFunction arith[ARITH_COUNT];
 static lua_CFunction stock_format;
 
+/* What a script calls the function, for messages: "workflow.sleep". */
+static bool push_function_name(lua_State *L, lua_CFunction fn)
+{
+    for (int r = 0; r < ROW_COUNT; r++) {
+        if (rows[r].fn == fn && rows[r].lib == TL_LIB_G) {
+            lua_pushstring(L, rows[r].name);
+            return true;
+        }
+        if (rows[r].fn == fn) {
+            lua_pushfstring(L, "%s.%s", libs[rows[r].lib].name, rows[r].name);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The stock functions are private to the VM; a throw-away state hands out their addresses. */
 static void fill_rows(void)
 {
@@ -131,6 +147,7 @@ static void fill_rows(void)
         lua_pop(L, 1);
     }
     lua_close(L);
+    tl_vm_set_names(push_function_name);
     for (int r = 0; r < ROW_COUNT; r++) {
         TL_ASSERT(rows[r].kind != ROW_STOCK || rows[r].fn);
         TL_ASSERT(r == 0 || rows[r].lib > rows[r - 1].lib ||

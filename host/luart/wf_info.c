@@ -256,7 +256,7 @@ static void set_fields(lua_State *L)
     lua_newtable(L);
     for (size_t i = 0; search && i < search->n_indexed_fields; i++) {
         lua_pushstring(L, search->indexed_fields[i]->key);
-        tl_vm_payload_decode(L, search->indexed_fields[i]->value);
+        tl_vm_payload_decode_own(L, search->indexed_fields[i]->value);
         lua_rawset(L, -3);
     }
     lua_setfield(L, -2, "search_attributes");

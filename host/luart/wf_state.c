@@ -238,10 +238,10 @@ static TpCommon__Payload *search_payload(lua_State *L, const char *key)
     TpCommon__Payload *p;
     if (tl_vm_is_null(L, -1)) {
         lua_pushnil(L);
-        p = tl_vm_payload_encode(L, -1, arena, key);
+        p = tl_vm_payload_encode_own(L, -1, arena, key);
     } else {
         type = type ? type : inferred_type(L, key);
-        p = tl_vm_payload_encode(L, -1, arena, key);
+        p = tl_vm_payload_encode_own(L, -1, arena, key);
     }
     if (type) {
         TpCommon__Payload__MetadataEntry **both =

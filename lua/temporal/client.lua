@@ -69,6 +69,8 @@ local query_spec = { reject_condition = reject_condition, rpc_timeout = duration
 ---@class temporal.Client
 ---@field namespace string
 ---@field identity string
+---@field data table its payload converters: encode, decode, encode_one, decode_one, encode_failure, decode_failure
+---@field payload_converters string[] modules
 local Client = {}
 Client.__index = Client
 Client.__name = "temporal.Client"
@@ -111,22 +113,22 @@ local function retry_policy(where, given)
   }
 end
 
-local function memo_message(memo)
+local function memo_message(self, memo)
   if not memo then
     return nil
   end
   local fields = {}
   for name, value in pairs(memo) do
-    fields[name] = core.encode_one(value)
+    fields[name] = self.data:encode_one(value)
   end
   return { fields = fields }
 end
 
-local function user_metadata(o)
+local function user_metadata(self, o)
   if o.static_summary or o.static_details then
     return {
-      summary = o.static_summary and core.encode_one(o.static_summary) or nil,
-      details = o.static_details and core.encode_one(o.static_details) or nil,
+      summary = o.static_summary and self.data:encode_one(o.static_summary) or nil,
+      details = o.static_details and self.data:encode_one(o.static_details) or nil,
     }
   end
 end
@@ -137,7 +139,7 @@ local function start_request(self, name, o, ...)
     workflow_id = o.id or core.uuid(),
     workflow_type = { name = name },
     task_queue = { name = o.task_queue },
-    input = core.encode(...),
+    input = self.data:encode(...),
     workflow_execution_timeout = options.duration_message(o.execution_timeout),
     workflow_run_timeout = options.duration_message(o.run_timeout),
     workflow_task_timeout = options.duration_message(o.task_timeout),
@@ -147,9 +149,9 @@ local function start_request(self, name, o, ...)
     workflow_id_reuse_policy = options.enum_name(reuse_policy, o.id_reuse_policy),
     workflow_id_conflict_policy = options.enum_name(conflict_policy, o.id_conflict_policy),
     retry_policy = retry_policy("start_workflow", o.retry_policy),
-    memo = memo_message(o.memo),
+    memo = memo_message(self, o.memo),
     search_attributes = search_attributes.message("start_workflow", o.search_attributes),
-    user_metadata = user_metadata(o),
+    user_metadata = user_metadata(self, o),
   }
 end
 
@@ -188,7 +190,7 @@ function Client:start_workflow(workflow, opts, ...)
   if o.start_signal then
     method = "SignalWithStartWorkflowExecution"
     request.signal_name = o.start_signal
-    request.signal_input = core.encode(table.unpack(o.start_signal_args or {}))
+    request.signal_input = self.data:encode(table.unpack(o.start_signal_args or {}))
   end
   local response = self:call(method, request, o.rpc_timeout)
   -- No run_id: what is sent to a started workflow is for its whole chain of runs, as in the other SDKs.
@@ -297,7 +299,7 @@ function Handle:signal(name, ...)
     namespace = self.client.namespace,
     workflow_execution = execution(self),
     signal_name = name,
-    input = core.encode(...),
+    input = self.client.data:encode(...),
     identity = self.client.identity,
     request_id = core.uuid(),
   })
@@ -317,13 +319,13 @@ function Handle:query_with(opts, name, ...)
   local response = self.client:call("QueryWorkflow", {
     namespace = self.client.namespace,
     execution = execution(self),
-    query = { query_type = name, query_args = core.encode(...) },
+    query = { query_type = name, query_args = self.client.data:encode(...) },
     query_reject_condition = options.enum_name(reject_condition, o.reject_condition),
   }, o.rpc_timeout or 30 * 1000000000)
   if response.query_rejected then
     error(core.make_failure { type = "WorkflowQueryRejectedError", message = "query rejected by its condition" }, 2)
   end
-  return core.decode(response.query_result or "")
+  return self.client.data:decode(response.query_result or "")
 end
 
 --- Asks the workflow to cancel; it decides how it ends.
@@ -445,13 +447,13 @@ local closers = {
   workflow_execution_completed_event_attributes = function(a)
     return true, a.result or ""
   end,
-  workflow_execution_failed_event_attributes = function(a)
-    return false, failed("workflow failed", core.decode_failure(a.failure))
+  workflow_execution_failed_event_attributes = function(a, data)
+    return false, failed("workflow failed", data:decode_failure(a.failure))
   end,
-  workflow_execution_canceled_event_attributes = function(a)
+  workflow_execution_canceled_event_attributes = function(a, data)
     return false, failed("workflow cancelled", core.make_failure {
       kind = "CancelledError", type = "CancelledError", message = "workflow cancelled",
-      details = a.details and table.pack(core.decode(a.details)) or nil,
+      details = a.details and table.pack(data:decode(a.details)) or nil,
     })
   end,
   workflow_execution_terminated_event_attributes = function(a)
@@ -474,10 +476,10 @@ local closers = {
   end,
 }
 
-local function close_outcome(event)
+local function close_outcome(event, data)
   for name, read in pairs(closers) do
     if event[name] then
-      local ok, outcome = read(event[name])
+      local ok, outcome = read(event[name], data)
       return ok, outcome, event[name].new_execution_run_id
     end
   end
@@ -523,11 +525,11 @@ function Handle:result(opts)
     local event, next_token = poll_close(self, run_id, token, math.min(wait, long_poll_ns))
     token = next_token
     if event then
-      local ok, outcome, next_run = close_outcome(event)
+      local ok, outcome, next_run = close_outcome(event, self.client.data)
       if next_run and next_run ~= "" and o.follow_runs ~= false then
         run_id, token = next_run, ""
       elseif ok then
-        return core.decode(outcome)
+        return self.client.data:decode(outcome)
       else
         error(outcome, 2)
       end
@@ -622,6 +624,8 @@ local function connect_address(address, o)
     namespace = o.namespace,
     identity = o.identity,
     address = address,
+    data = o.data,
+    payload_converters = o.payload_converters,
   }, Client)
   if not o.lazy then
     check_server(self, address, o.connect_timeout)
@@ -630,8 +634,8 @@ local function connect_address(address, o)
 end
 
 --- A client over a connection that somebody else keeps open.
-function client.of_connection(open, namespace, identity)
-  return setmetatable({ connection = open, namespace = namespace, identity = identity }, Client)
+function client.of_connection(open, namespace, identity, data)
+  return setmetatable({ connection = open, namespace = namespace, identity = identity, data = data }, Client)
 end
 
 local function remote(self, where)
@@ -666,7 +670,10 @@ function client.connect(opts)
   local address = find_address(o)
   o.namespace = o.namespace or connection.environment "TEMPORAL_NAMESPACE" or "default"
   o.identity = o.identity or core.identity()
-  o.data_converter = converter.check("temporal.connect", o.data_converter, 2)
+  local given = o.data_converter
+  o.data_converter = converter.check("temporal.connect", given, 2)
+  o.payload_converters = converter.payload_converters(given)
+  o.data = core.data(o.payload_converters)
   if address then
     return connect_address(address, o)
   end
@@ -678,6 +685,8 @@ function client.connect(opts)
     connection = core.connect(server, o.namespace, o.identity, o.data_converter),
     namespace = o.namespace,
     identity = o.identity,
+    data = o.data,
+    payload_converters = o.payload_converters,
   }, Client)
 end
 

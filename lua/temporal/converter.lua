@@ -11,6 +11,7 @@ local Codec = {}
 Codec.__name = "temporal.Codec"
 
 ---@class temporal.DataConverter
+---@field payload_converters string[]
 ---@field codecs temporal.Codec[]
 ---@field threads integer
 ---@field headers string
@@ -64,6 +65,7 @@ function converter.codec.zlib(opts)
 end
 
 local converter_spec = {
+  payload_converters = { kind = "table" },
   payload_codecs = { kind = "table" },
   failure_converter = { kind = "table" },
   header_codec_behavior = { kind = "enum", prefix = "", values = { "no_codec", "codec", "workflow_only_codec" } },
@@ -80,10 +82,38 @@ local function codec_of(i, entry)
   local hint = type(entry) == "table" and " (a codec with functions of this program cannot be used: codecs run on"
     .. " threads of their own and are loaded there by module name)" or ""
   local message = "temporal.data_converter: payload_codecs[%d] is one of temporal.codec or a module name, got %s%s"
-  error(message:format(i, type(entry), hint), 3)
+  error(message:format(i, type(entry), hint), 4)
 end
 
---- A data converter for temporal.connect. Options: `payload_codecs`, a list of built-in codecs
+--- Checks that a table is a list of at most `most` entries; returns what `read(i, entry)` makes of them.
+local function list_of(name, given, most, read)
+  local out = {}
+  for i, entry in ipairs(given or {}) do
+    out[i] = read(i, entry)
+  end
+  for key in pairs(given or {}) do
+    if math.type(key) ~= "integer" or key < 1 or key > #out then
+      error(("temporal.data_converter: %s is a list, got the key %s"):format(name, tostring(key)), 3)
+    end
+  end
+  if #out > most then
+    error(("temporal.data_converter: at most %d %s, got %d"):format(most, name, #out), 3)
+  end
+  return out
+end
+
+local function converter_of(i, entry)
+  if type(entry) == "string" then
+    return entry
+  end
+  local message = "temporal.data_converter: payload_converters[%d] is a module name, got %s (workflows load it too, in"
+    .. " their own states)"
+  error(message:format(i, type(entry)), 4)
+end
+
+--- A data converter for temporal.connect. Options: `payload_converters`, a list of names of modules that
+--- return a table of `encoding`, `to_payload` and `from_payload`, asked in this order before the converters
+--- that are built in; `payload_codecs`, a list of built-in codecs
 --- (temporal.codec) and names of modules with functions `encode` and `decode`, applied last to first
 --- when payloads are sent; `failure_converter = { encode_common_attributes = true }` to send messages
 --- and stack traces of failures as payloads; `header_codec_behavior`; `codec_threads` (default 2).
@@ -92,21 +122,13 @@ end
 function converter.data_converter(opts)
   local o = options.check("temporal.data_converter", converter_spec, opts)
   local failure = options.check("temporal.data_converter: failure_converter", failure_spec, o.failure_converter)
-  local codecs, threads = {}, o.codec_threads or 2
-  for i, entry in ipairs(o.payload_codecs or {}) do
-    codecs[i] = codec_of(i, entry)
-  end
-  for key in pairs(o.payload_codecs or {}) do
-    if math.type(key) ~= "integer" or key < 1 or key > #codecs then
-      error(("temporal.data_converter: payload_codecs is a list, got the key %s"):format(tostring(key)), 2)
-    end
-  end
-  if #codecs > 16 then
-    error(("temporal.data_converter: at most 16 payload_codecs, got %d"):format(#codecs), 2)
-  elseif threads < 1 or threads > 64 then
+  local codecs = list_of("payload_codecs", o.payload_codecs, 16, codec_of)
+  local threads = o.codec_threads or 2
+  if threads < 1 or threads > 64 then
     error(("temporal.data_converter: codec_threads is from 1 to 64, got %d"):format(threads), 2)
   end
   return setmetatable({
+    payload_converters = list_of("payload_converters", o.payload_converters, 64, converter_of),
     codecs = codecs,
     threads = threads,
     headers = o.header_codec_behavior or "no_codec",
@@ -127,7 +149,15 @@ function converter.check(where, given, level)
   return not plain and given or nil
 end
 
+--- The modules of the payload converters of a checked data converter, or of none.
+---@param given? temporal.DataConverter
+---@return string[]
+function converter.payload_converters(given)
+  return given and given.payload_converters or {}
+end
+
 ---@class temporal.DataConverterOptions
+---@field payload_converters? string[]
 ---@field payload_codecs? (temporal.Codec|string)[]
 ---@field failure_converter? { encode_common_attributes?: boolean }
 ---@field header_codec_behavior? "no_codec"|"codec"|"workflow_only_codec"

@@ -1,6 +1,7 @@
 --- Replayer: runs recorded histories against workflow scripts, without a server, and tells which of them
 --- the scripts no longer fit.
 local core = require "temporal.core"
+local converter = require "temporal.converter"
 local history = require "temporal.history"
 local options = require "temporal.internal.options"
 local worker = require "temporal.worker"
@@ -21,6 +22,7 @@ local spec = {
   deployment_name = { kind = "string" },
   workflow_failure_error_types = { kind = "any" },
   debug_mode = { kind = "boolean" },
+  data_converter = { kind = "any" },
 }
 
 --- Options of other SDKs' replayers that a replay of Lua has nothing to do with.
@@ -111,6 +113,8 @@ function replayer.new(given)
     task_queue = "replay", workflows = o.workflows, activities = o.activities, roots = o.roots,
     workflow_failure_error_types = o.workflow_failure_error_types,
   }
+  converter.check("temporal.replayer", o.data_converter, 2)
+  w.plan.converter_modules = converter.payload_converters(o.data_converter)
   return new(o, w.plan)
 end
 

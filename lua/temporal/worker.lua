@@ -280,7 +280,7 @@ function worker.new(given)
   self.plan = {
     roots = roots, workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native,
-    failure_error_types = failing,
+    failure_error_types = failing, converter_modules = own and own.payload_converters or {},
   }
   return self
 end

@@ -79,10 +79,38 @@ static lua_Alloc buffer_allocator(lua_State *L, void **ud)
     return buffer_alloc;
 }
 
+/* Messages and tracebacks name a C function after a look into the table of loaded modules, with the
+ * function on top. The sandbox has no such table: one with just this function takes its place. */
+static tl_vm_push_name push_name;
+
+void tl_vm_set_names(tl_vm_push_name fn)
+{
+    push_name = fn;
+}
+
+static int get_registry_field(lua_State *L, int index, const char *name)
+{
+    lua_CFunction f = index == LUA_REGISTRYINDEX ? lua_tocfunction(L, -1) : NULL;
+    if (!f || !push_name || strcmp(name, LUA_LOADED_TABLE) != 0) {
+        return lua_getfield(L, index, name);
+    }
+    int function = lua_gettop(L);
+    lua_createtable(L, 0, 1);
+    if (push_name(L, f)) {
+        lua_pushvalue(L, function);
+        lua_rawset(L, -3);
+    }
+    return LUA_TTABLE;
+}
+
 #pragma push_macro("lua_getallocf")
+#pragma push_macro("lua_getfield")
 #undef lua_getallocf
+#undef lua_getfield
 #define lua_getallocf(L, ud) buffer_allocator((L), (ud))
+#define lua_getfield(L, index, name) get_registry_field((L), (index), (name))
 #include "lauxlib.c"
+#pragma pop_macro("lua_getfield")
 #pragma pop_macro("lua_getallocf")
 #include "lbaselib.c"
 #include "lcorolib.c"

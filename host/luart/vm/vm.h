@@ -35,6 +35,11 @@
  * Owns: nothing. Thread: the state's. Errors: false when the allocator refused memory. */
 bool tl_vm_seal(lua_State *L);
 
+/* Pushes the name that messages and tracebacks give to a C function; false: none, no push. */
+typedef bool (*tl_vm_push_name)(lua_State *L, lua_CFunction function);
+/* For all states. Owns: nothing. Thread: once, before any script runs. Errors: none. */
+void tl_vm_set_names(tl_vm_push_name fn);
+
 #ifdef TL_SANDBOX_SWITCH
 /* As if C calls were nested that much deeper than they are.
  * Owns: nothing. Thread: the state's. Errors: none. */

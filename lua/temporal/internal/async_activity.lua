@@ -31,7 +31,7 @@ end
 --- Completes the activity with these results.
 ---@param ... any
 function AsyncActivity:complete(...)
-  call(self, "RespondActivityTaskCompleted", { result = core.encode(...) })
+  call(self, "RespondActivityTaskCompleted", { result = self.client.data:encode(...) })
 end
 
 local fail_spec = { last_heartbeat_details = { kind = "table" } }
@@ -43,22 +43,22 @@ function AsyncActivity:fail(err, opts)
   local o = options.check("AsyncActivityHandle:fail", fail_spec, opts)
   local details = o.last_heartbeat_details
   call(self, "RespondActivityTaskFailed", {
-    failure = core.encode_failure(err),
-    last_heartbeat_details = details and core.encode(table.unpack(details, 1, details.n)) or nil,
+    failure = self.client.data:encode_failure(err),
+    last_heartbeat_details = details and self.client.data:encode(table.unpack(details, 1, details.n)) or nil,
   })
 end
 
 --- Ends the activity as cancelled. The server takes it only when its cancellation was asked for.
 ---@param ... any details
 function AsyncActivity:report_cancellation(...)
-  call(self, "RespondActivityTaskCanceled", { details = core.encode(...) })
+  call(self, "RespondActivityTaskCanceled", { details = self.client.data:encode(...) })
 end
 
 --- Reports progress. Raises AsyncActivityCancelledError when the activity should stop; its `details`
 --- hold one table: cancel_requested, paused, reset.
 ---@param ... any
 function AsyncActivity:heartbeat(...)
-  local r = call(self, "RecordActivityTaskHeartbeat", { details = core.encode(...) })
+  local r = call(self, "RecordActivityTaskHeartbeat", { details = self.client.data:encode(...) })
   if r.cancel_requested or r.activity_paused or r.activity_reset then
     error(core.make_failure {
       kind = "AsyncActivityCancelledError",

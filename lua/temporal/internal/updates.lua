@@ -74,13 +74,13 @@ local function waiting(client)
   return env and env:unlock_while_waiting() or nil
 end
 
-local function encode_headers(headers)
+local function encode_headers(client, headers)
   if not headers then
     return nil
   end
   local fields = {}
   for name, value in pairs(headers) do
-    fields[name] = core.encode_one(value)
+    fields[name] = client.data:encode_one(value)
   end
   return { fields = fields }
 end
@@ -95,7 +95,7 @@ local function update_request(client, execution, name, o, wanted, ...)
     wait_policy = { lifecycle_stage = stage.prefix .. wanted:upper() },
     request = {
       meta = { update_id = o.id or core.uuid(), identity = client.identity },
-      input = { name = name, args = core.encode(...), header = encode_headers(o.headers) },
+      input = { name = name, args = client.data:encode(...), header = encode_headers(client, o.headers) },
     },
   }
 end
@@ -112,16 +112,16 @@ local function new_handle(client, id, workflow, run_id, outcome)
 end
 
 --- The outcome's values; its failure is raised.
-local function open_outcome(outcome)
+local function open_outcome(data, outcome)
   if outcome.failure then
     error(core.make_failure {
       kind = "WorkflowUpdateFailedError",
       type = "WorkflowUpdateFailedError",
       message = "workflow update failed",
-      cause = core.decode_failure(outcome.failure),
+      cause = data:decode_failure(outcome.failure),
     }, 0)
   end
-  return core.decode(outcome.success or "")
+  return data:decode(outcome.success or "")
 end
 
 --- Waits for the outcome and returns the handler's values. Raises WorkflowUpdateFailedError with the
@@ -144,7 +144,7 @@ function UpdateHandle:result(opts)
     }, deadline)
     self.outcome = response and response.outcome
   end
-  return open_outcome(self.outcome)
+  return open_outcome(self.client.data, self.outcome)
 end
 
 --- Sends until the update is as far as is wanted; the same id finds the same update.
