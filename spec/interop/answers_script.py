@@ -4,6 +4,7 @@ earlier answers it takes from their messages, so every server gets requests of i
 import asyncio
 import base64
 
+import answers_activities
 import answers_attributes
 import answers_tasks
 
@@ -286,3 +287,4 @@ async def run(s):
         await part(s)
     await answers_attributes.run(s)
     await answers_tasks.run(s)
+    await answers_activities.run(s)

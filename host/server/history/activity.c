@@ -33,8 +33,10 @@ int64_t tl_activity_timeout_ns(const struct tl_act *act, int *timeout_type)
                timeout_type);
         sooner(beat_ns, act->heartbeat_timeout_ns, TIMEOUT_TYPE_HEARTBEAT, &at_ns, timeout_type);
     } else {
-        sooner(act->attempt_ns, act->schedule_to_start_ns, TIMEOUT_TYPE_SCHEDULE_TO_START, &at_ns,
-               timeout_type);
+        if (!act->paused) { /* nobody is to start it */
+            sooner(act->attempt_ns, act->schedule_to_start_ns, TIMEOUT_TYPE_SCHEDULE_TO_START,
+                   &at_ns, timeout_type);
+        }
     }
     sooner(act->scheduled_ns, act->schedule_to_close_ns, TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, &at_ns,
            timeout_type);
@@ -45,7 +47,7 @@ int64_t tl_activity_deadline_ns(const struct tl_act *act)
 {
     int ignored = 0;
     int64_t at_ns = tl_activity_timeout_ns(act, &ignored);
-    if (!act->started && !act->offered && act->attempt_ns < at_ns) {
+    if (!act->started && !act->offered && !act->paused && act->attempt_ns < at_ns) {
         at_ns = act->attempt_ns;
     }
     return at_ns;
@@ -140,7 +142,7 @@ tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attem
     struct tl_act *act = tl_rs_open(tx->rs) ? tl_rs_act(tx->rs, scheduled_id) : NULL;
     (void)deployment_options;
     tx->error_kind = TL_ERR_PLAIN;
-    if (!act || act->attempt != attempt || act->stamp != stamp) {
+    if (!act || act->attempt != attempt || act->stamp != stamp || act->paused) {
         return tl_tx_fail(
             tx, TL_ERR_STALE_TASK, err, TL_ENOTFOUND,
             "invalid activityID or activity already timed out or invoking workflow is "
@@ -193,7 +195,8 @@ static tl_rc find_activity(struct tl_tx *tx, const struct tl_activity_key *key,
     }
     if (key->ref) {
         struct tl_act *act = tl_rs_act(tx->rs, key->ref->scheduled_id);
-        if (!act || !act->started || act->attempt != key->ref->attempt ||
+        bool attempt = act && (act->attempt == key->ref->attempt || act->reset);
+        if (!attempt || !act->started ||
             (key->ref->started_ns && act->started_ns != key->ref->started_ns)) {
             return not_found(tx, err);
         }
@@ -367,6 +370,7 @@ tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *k
         return fail_oversize(tx, key, "Heartbeat details exceed size limit.", identity, err);
     }
     note_heartbeat(tx, act, details, identity);
-    *out = (struct tl_heartbeat_reply){.cancel_requested = act->cancel_requested};
+    *out = (struct tl_heartbeat_reply){
+        .cancel_requested = act->cancel_requested, .paused = act->paused, .reset = act->reset};
     return tl_tx_result(tx, err);
 }

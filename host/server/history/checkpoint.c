@@ -102,7 +102,7 @@ static bool save_activities(const struct tl_rs *rs, struct tl_arena *a, TlV1__Ru
             return false;
         }
         tl_delta_from_act(act, state);
-        state->attributes = view(&act->attributes);
+        state->attributes = view(act->original.n ? &act->original : &act->attributes);
     }
     s->n_activities = list.n;
     s->activities = list.items;
@@ -374,7 +374,9 @@ static tl_rc load_activities(struct tl_rs *rs, const TlV1__RunState *s, struct t
         }
         struct tl_act *act = tl_rs_act_add(rs, s->activities[i]->scheduled_event_id,
                                            s->activities[i]->scheduled_ns, attrs, encoded);
-        tl_delta_to_act(act, s->activities[i]);
+        if (!tl_delta_to_act(act, s->activities[i], scratch)) {
+            return tl_error_set(err, TL_EDECODE, "damaged options of an activity");
+        }
         tl_rs_act_arm(rs, act);
     }
     return TL_OK;

@@ -6,18 +6,13 @@
 
 /* --- what the server makes of the attributes ------------------------------------------------- */
 
-struct plan {
-    int64_t schedule_to_close_ns, schedule_to_start_ns, start_to_close_ns, heartbeat_ns;
-    struct tl_retry_policy retry;
-};
-
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
 /* Missing timeouts come from the others; none exceeds the run timeout. False: not enough is set. */
-static bool complete_timeouts(struct plan *p, int64_t run_ns)
+static bool complete_timeouts(struct tl_activity_plan *p, int64_t run_ns)
 {
     bool close_set = p->schedule_to_close_ns > 0, start_set = p->schedule_to_start_ns > 0;
     bool run_set = p->start_to_close_ns > 0;
@@ -47,7 +42,7 @@ static bool complete_timeouts(struct plan *p, int64_t run_ns)
 
 static const char *make_plan(const struct tl_rs *rs,
                              const TpCommand__ScheduleActivityTaskCommandAttributes *a,
-                             struct plan *p)
+                             struct tl_activity_plan *p)
 {
     const char *problem = NULL;
     p->schedule_to_close_ns = tl_duration_checked_ns(a->schedule_to_close_timeout, &problem);
@@ -102,22 +97,46 @@ static bool check_names(struct tl_wft_done *d,
     return !d->no.cause;
 }
 
+tl_rc tl_activity_plan_check(const struct tl_tx *tx,
+                             const TpCommand__ScheduleActivityTaskCommandAttributes *a,
+                             struct tl_activity_plan *out, struct tl_error *err)
+{
+    const char *bad = make_plan(tx->rs, a, out);
+    if (bad && *bad) {
+        return tl_error_set(err, TL_EINVAL, "invalid %s: negative duration", bad);
+    }
+    tl_rc rc = tl_retry_policy_check(&out->retry.policy, err);
+    if (rc == TL_OK && bad) {
+        rc =
+            tl_error_set(err, TL_EINVAL,
+                         "a valid StartToCloseTimeout or ScheduleToCloseTimeout must be set on the "
+                         "activity. ActivityId=%.100s ActivityType=%.100s",
+                         a->activity_id, a->activity_type->name);
+    }
+    return rc;
+}
+
+void tl_activity_plan_fill(struct tl_activity_plan *plan,
+                           TpHistory__ActivityTaskScheduledEventAttributes *attrs)
+{
+    plan->schedule_to_close = tl_duration_value(plan->schedule_to_close_ns);
+    plan->schedule_to_start = tl_duration_value(plan->schedule_to_start_ns);
+    plan->start_to_close = tl_duration_value(plan->start_to_close_ns);
+    plan->heartbeat = tl_duration_value(plan->heartbeat_ns);
+    attrs->schedule_to_close_timeout = &plan->schedule_to_close;
+    attrs->schedule_to_start_timeout = &plan->schedule_to_start;
+    attrs->start_to_close_timeout = &plan->start_to_close;
+    attrs->heartbeat_timeout = &plan->heartbeat;
+    attrs->retry_policy = &plan->retry.policy;
+}
+
 static bool check_policies(struct tl_wft_done *d,
                            const TpCommand__ScheduleActivityTaskCommandAttributes *a)
 {
-    const int cause = WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES;
-    struct plan p;
+    struct tl_activity_plan p;
     struct tl_error e = {0};
-    const char *bad = make_plan(d->tx->rs, a, &p);
-    if (bad && *bad) {
-        tl_refuse(d, cause, "invalid %s: negative duration", bad);
-    } else if (tl_retry_policy_check(&p.retry.policy, &e) != TL_OK) {
-        tl_refuse(d, cause, "%s", e.message);
-    } else if (bad) {
-        tl_refuse(d, cause,
-                  "a valid StartToCloseTimeout or ScheduleToCloseTimeout must be set on the "
-                  "activity. ActivityId=%.100s ActivityType=%.100s",
-                  a->activity_id, a->activity_type->name);
+    if (tl_activity_plan_check(d->tx, a, &p, &e) != TL_OK) {
+        tl_refuse(d, WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES, "%s", e.message);
     }
     return !d->no.cause;
 }
@@ -179,12 +198,8 @@ void tl_command_run_activity(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     const TpCommand__ScheduleActivityTaskCommandAttributes *in =
         c->schedule_activity_task_command_attributes;
-    struct plan p;
+    struct tl_activity_plan p;
     make_plan(d->tx->rs, in, &p);
-    Google__Protobuf__Duration schedule_to_close = tl_duration_value(p.schedule_to_close_ns);
-    Google__Protobuf__Duration schedule_to_start = tl_duration_value(p.schedule_to_start_ns);
-    Google__Protobuf__Duration start_to_close = tl_duration_value(p.start_to_close_ns);
-    Google__Protobuf__Duration heartbeat = tl_duration_value(p.heartbeat_ns);
     TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
     TpHistory__ActivityTaskScheduledEventAttributes a =
         TP_HISTORY__ACTIVITY_TASK_SCHEDULED_EVENT_ATTRIBUTES__INIT;
@@ -197,12 +212,8 @@ void tl_command_run_activity(struct tl_wft_done *d, const TpCommand__Command *c)
     a.task_queue = &queue;
     a.header = in->header;
     a.input = in->input;
-    a.schedule_to_close_timeout = &schedule_to_close;
-    a.schedule_to_start_timeout = &schedule_to_start;
-    a.start_to_close_timeout = &start_to_close;
-    a.heartbeat_timeout = &heartbeat;
+    tl_activity_plan_fill(&p, &a);
     a.workflow_task_completed_event_id = d->completed_id;
-    a.retry_policy = &p.retry.policy;
     a.use_workflow_build_id = in->use_workflow_build_id;
     a.priority = in->priority;
     TL_EV_SET(&ev, ACTIVITY_TASK_SCHEDULED, activity_task_scheduled, &a);

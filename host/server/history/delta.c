@@ -77,9 +77,46 @@ void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out)
     out->cancel_requested = act->cancel_requested;
     out->cancel_requested_event_id = act->cancel_event_id;
     out->last_completed_ns = act->last_completed_ns;
+    out->paused = act->paused;
+    out->paused_ns = act->pause_ns;
+    out->pause_identity = text(act->pause_identity);
+    out->pause_reason = text(act->pause_reason);
+    out->pause_request_id = text(act->pause_request_id);
+    out->reset = act->reset;
+    out->reset_heartbeat = act->reset_heartbeat;
+    if (act->original.n) {
+        out->changed_attributes = tl_pb_bytes_view(tl_blob_str(&act->attributes));
+    }
 }
 
-void tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in)
+/* The options that the state says, or the event's own when it says none. False: undecodable. */
+static bool take_options(struct tl_act *act, struct tl_str changed, struct tl_arena *scratch)
+{
+    struct tl_blob none = {0};
+    if (changed.n == 0 && act->original.n == 0) {
+        return true;
+    }
+    if (changed.n == 0) { /* restored */
+        tl_mem_free(act->attributes.p);
+        act->attributes = act->original;
+        act->original = none;
+    } else {
+        if (act->original.n == 0) {
+            act->original = act->attributes;
+            act->attributes = none;
+        }
+        tl_set_blob(&act->attributes, changed);
+    }
+    const TpHistory__ActivityTaskScheduledEventAttributes *attrs =
+        tl_blob_decode(&act->attributes,
+                       &tp_history__activity_task_scheduled_event_attributes__descriptor, scratch);
+    if (attrs) {
+        tl_act_set_options(act, attrs);
+    }
+    return attrs != NULL;
+}
+
+bool tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in, struct tl_arena *scratch)
 {
     act->scheduled_ns = in->scheduled_ns;
     act->attempt = in->attempt;
@@ -97,6 +134,14 @@ void tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in)
     tl_set_str(&act->last_identity, in->last_worker_identity);
     tl_set_blob(&act->last_failure, tl_pb_str(in->last_failure));
     tl_set_blob(&act->heartbeat, tl_pb_str(in->heartbeat_details));
+    act->paused = in->paused;
+    act->pause_ns = in->paused_ns;
+    act->reset = in->reset;
+    act->reset_heartbeat = in->reset_heartbeat;
+    tl_set_str(&act->pause_identity, in->pause_identity);
+    tl_set_str(&act->pause_reason, in->pause_reason);
+    tl_set_str(&act->pause_request_id, in->pause_request_id);
+    return take_options(act, tl_pb_str(in->changed_attributes), scratch);
 }
 
 /* --- build ----------------------------------------------------------------------------------- */
@@ -227,7 +272,9 @@ tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl
             return tl_error_set(err, TL_EDATALOSS, "the log speaks of an unknown activity %lld",
                                 (long long)delta->activities[i]->scheduled_event_id);
         }
-        tl_delta_to_act(act, delta->activities[i]);
+        if (!tl_delta_to_act(act, delta->activities[i], scratch)) {
+            return tl_error_set(err, TL_EDECODE, "damaged options of an activity");
+        }
         tl_rs_act_arm(rs, act);
     }
     return TL_OK;

@@ -267,7 +267,31 @@ static int state_of(const struct tl_act *act)
     if (act->cancel_requested) {
         return PENDING_ACTIVITY_STATE_CANCEL_REQUESTED;
     }
+    if (act->paused) {
+        return act->started ? PENDING_ACTIVITY_STATE_PAUSE_REQUESTED
+                            : PENDING_ACTIVITY_STATE_PAUSED;
+    }
     return act->started ? PENDING_ACTIVITY_STATE_STARTED : PENDING_ACTIVITY_STATE_SCHEDULED;
+}
+
+static void fill_pause(struct out *o, const struct tl_act *act, TpWorkflow__PendingActivityInfo *p)
+{
+    TpWorkflow__PendingActivityInfo__PauseInfo *info =
+        check(o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo__PauseInfo,
+                           tp_workflow__pending_activity_info__pause_info));
+    TpWorkflow__PendingActivityInfo__PauseInfo__Manual *by =
+        check(o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo__PauseInfo__Manual,
+                           tp_workflow__pending_activity_info__pause_info__manual));
+    if (!info || !by) {
+        return;
+    }
+    info->pause_time = time_of(o, act->pause_ns);
+    by->identity = copy(o, act->pause_identity);
+    by->reason = copy(o, act->pause_reason);
+    info->paused_by_case = TP_WORKFLOW__PENDING_ACTIVITY_INFO__PAUSE_INFO__PAUSED_BY_MANUAL;
+    info->manual = by;
+    p->paused = true;
+    p->pause_info = info;
 }
 
 static void fill_activity_options(struct out *o, const struct tl_act *act,
@@ -319,7 +343,10 @@ static TpWorkflow__PendingActivityInfo *activity_of(struct out *o, const struct 
     if (act->schedule_to_close_ns > 0) {
         p->expiration_time = time_of(o, tl_ns_add(act->scheduled_ns, act->schedule_to_close_ns));
     }
-    if (!act->started && now_ns < act->attempt_ns) {
+    if (act->paused) {
+        fill_pause(o, act, p);
+    }
+    if (!act->started && !act->paused && now_ns < act->attempt_ns) {
         p->next_attempt_schedule_time = time_of(o, act->attempt_ns);
         p->current_retry_interval = span_of(
             o, act->attempt_ns - (act->last_completed_ns ? act->last_completed_ns : now_ns));

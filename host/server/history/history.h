@@ -583,6 +583,49 @@ tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *k
                                const TpCommon__Payloads *details, const char *identity,
                                struct tl_heartbeat_reply *out, struct tl_error *err) TL_MUST_USE;
 
+/* --- activities: what operators change ------------------------------------------------------- */
+
+/* Which pending activities: by id, by type, or all. */
+struct tl_activity_pick {
+    struct tl_str id, type;
+    bool all;
+};
+/* An attempt that runs goes on; its heartbeats tell it. The next one waits until unpause. Nothing changes
+ * when one refuses: TL_ENOTFOUND (none is picked), TL_EPRECONDITION (paused by another request). */
+tl_rc tl_tx_activity_pause(struct tl_tx *tx, const struct tl_activity_pick *pick,
+                           const char *identity, const char *reason, const char *request_id,
+                           struct tl_error *err) TL_MUST_USE;
+struct tl_activity_unpause {
+    bool reset_attempts, reset_heartbeat;
+    int64_t jitter_ns; /* the attempt is dispatched at a random time within it */
+};
+/* Those that are not paused stay as they are. Errors: TL_ENOTFOUND. */
+tl_rc tl_tx_activity_unpause(struct tl_tx *tx, const struct tl_activity_pick *pick,
+                             const struct tl_activity_unpause *how,
+                             struct tl_error *err) TL_MUST_USE;
+struct tl_activity_reset {
+    bool reset_heartbeat, keep_paused, restore_options;
+    int64_t jitter_ns;
+};
+/* Attempts count from 1 again and a waiting one is dispatched now; one that runs ends first.
+ * Errors: TL_ENOTFOUND. */
+tl_rc tl_tx_activity_reset(struct tl_tx *tx, const struct tl_activity_pick *pick,
+                           const struct tl_activity_reset *how, struct tl_error *err) TL_MUST_USE;
+struct tl_activity_options_change {
+    const TpActivity__ActivityOptions *options; /* NULL with restore_original */
+    char *const *paths;                         /* of the field mask */
+    size_t path_count;
+    bool restore_original;
+};
+/* Errors: TL_ENOTFOUND, TL_EINVAL (mask, or options that a command would be refused for). */
+tl_rc tl_tx_activity_change_options(struct tl_tx *tx, const struct tl_activity_pick *pick,
+                                    const struct tl_activity_options_change *change,
+                                    struct tl_error *err) TL_MUST_USE;
+/* The options of the first activity that is picked, in the arena; NULL when there is none. */
+TpActivity__ActivityOptions *tl_rs_activity_options(const struct tl_rs *rs,
+                                                    const struct tl_activity_pick *pick,
+                                                    struct tl_arena *arena);
+
 /* --- deliveries taken back ------------------------------------------------------------------- */
 
 /* The worker never saw the task that was started (its poll's caller had gone): as if it had not been

@@ -223,6 +223,11 @@ static void next_attempt(struct tl_tx *tx, struct tl_act *act, const TpFailure__
         tl_tx_break(tx, "the failure of an activity");
     }
     act->attempt++;
+    if (act->reset_heartbeat) {
+        tl_set_blob(&act->heartbeat, (struct tl_str){0});
+        act->heartbeat_ns = 0;
+    }
+    act->reset = act->reset_heartbeat = false;
     act->stamp++;
     act->attempt_ns = tl_ns_add(tx->now_ns, interval_ns);
     act->started = false;
@@ -232,7 +237,7 @@ static void next_attempt(struct tl_tx *tx, struct tl_act *act, const TpFailure__
     tl_set_str(&act->last_identity, act->identity);
     tl_rs_act_arm(tx->rs, act);
     tl_tx_touch_act(tx, act);
-    if (interval_ns <= 0) {
+    if (interval_ns <= 0 && !act->paused) {
         tl_tx_offer_act(tx, act);
     }
 }

@@ -57,11 +57,17 @@ struct tl_act {
     int32_t retry_attempts_max, attempt;
     uint64_t stamp;
     char *activity_id, *task_queue, *identity, *request_id, *last_identity;
-    struct tl_blob attributes;   /* encoded ActivityTaskScheduledEventAttributes */
+    char *pause_identity, *pause_reason, *pause_request_id;
+    int64_t pause_ns;
+    struct tl_blob attributes; /* encoded ActivityTaskScheduledEventAttributes, as they are now */
+    struct tl_blob original; /* as the event has them, when its options were changed; else empty */
     struct tl_blob last_failure; /* encoded Failure */
     struct tl_blob heartbeat;    /* encoded Payloads */
     bool started, cancel_requested, has_priority;
-    bool offered; /* memory: this attempt was given to matching */
+    bool paused; /* the next attempt is not dispatched */
+    bool reset,
+        reset_heartbeat; /* while started: attempts were set back, its token names another */
+    bool offered;        /* memory: this attempt was given to matching */
 };
 
 struct tl_timer {
@@ -244,6 +250,9 @@ struct tl_timer *tl_rs_timer(const struct tl_rs *rs, struct tl_str timer_id);
 struct tl_act *tl_rs_act_add(struct tl_rs *rs, int64_t scheduled_id, int64_t scheduled_ns,
                              const TpHistory__ActivityTaskScheduledEventAttributes *attrs,
                              struct tl_str encoded);
+/* Queue, timeouts, retries and priority from the attributes. */
+void tl_act_set_options(struct tl_act *act,
+                        const TpHistory__ActivityTaskScheduledEventAttributes *attrs);
 void tl_rs_act_remove(struct tl_rs *rs, int64_t scheduled_id);
 void tl_rs_act_arm(struct tl_rs *rs, struct tl_act *act); /* puts it where its next deadline is */
 void tl_rs_timer_add(struct tl_rs *rs, const char *timer_id, int64_t started_id, int64_t fire_ns);
@@ -316,7 +325,8 @@ tl_rc tl_rs_apply_event(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
 void tl_delta_from_wft(const struct tl_wft *wft, bool durable_only, TlV1__WorkflowTaskState *out);
 void tl_delta_to_wft(struct tl_wft *wft, const TlV1__WorkflowTaskState *in);
 void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out);
-void tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in);
+/* False when the options it says cannot be read. */
+bool tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in, struct tl_arena *scratch);
 tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl_arena *scratch,
                         struct tl_error *err) TL_MUST_USE;
 /* The delta of a transaction; *empty when there is nothing in it. False when memory ran out. */
@@ -551,6 +561,19 @@ struct tl_retry_policy {
 void tl_retry_policy_fill(struct tl_retry_policy *out, const TpCommon__RetryPolicy *in);
 /* Errors: TL_EINVAL with the server's words. */
 tl_rc tl_retry_policy_check(const TpCommon__RetryPolicy *p, struct tl_error *err) TL_MUST_USE;
+/* Timeouts and retries of an activity as the server completes them. */
+struct tl_activity_plan {
+    int64_t schedule_to_close_ns, schedule_to_start_ns, start_to_close_ns, heartbeat_ns;
+    struct tl_retry_policy retry;
+    Google__Protobuf__Duration schedule_to_close, schedule_to_start, start_to_close, heartbeat;
+};
+/* Errors: TL_EINVAL, with the words that a command with such attributes is refused with. */
+tl_rc tl_activity_plan_check(const struct tl_tx *tx,
+                             const TpCommand__ScheduleActivityTaskCommandAttributes *a,
+                             struct tl_activity_plan *out, struct tl_error *err) TL_MUST_USE;
+/* Timeouts and policy of the attributes; they borrow from the plan. */
+void tl_activity_plan_fill(struct tl_activity_plan *plan,
+                           TpHistory__ActivityTaskScheduledEventAttributes *attrs);
 /* f, or when it is larger than bytes_max its head under a server failure, built in `space`. */
 struct tl_failure_cut {
     TpFailure__Failure outer, inner;

@@ -143,7 +143,11 @@ static void free_act(struct tl_act *act)
     tl_mem_free(act->identity);
     tl_mem_free(act->request_id);
     tl_mem_free(act->last_identity);
+    tl_mem_free(act->pause_identity);
+    tl_mem_free(act->pause_reason);
+    tl_mem_free(act->pause_request_id);
     tl_mem_free(act->attributes.p);
+    tl_mem_free(act->original.p);
     tl_mem_free(act->last_failure.p);
     tl_mem_free(act->heartbeat.p);
     tl_mem_free(act);
@@ -254,6 +258,18 @@ static void set_retry(struct tl_act *act, const TpCommon__RetryPolicy *p)
     act->retry_attempts_max = p->maximum_attempts;
 }
 
+void tl_act_set_options(struct tl_act *act,
+                        const TpHistory__ActivityTaskScheduledEventAttributes *attrs)
+{
+    tl_set_str(&act->task_queue, attrs->task_queue ? attrs->task_queue->name : "");
+    act->schedule_to_close_ns = tl_pb_duration_ns_or(attrs->schedule_to_close_timeout, 0);
+    act->schedule_to_start_ns = tl_pb_duration_ns_or(attrs->schedule_to_start_timeout, 0);
+    act->start_to_close_ns = tl_pb_duration_ns_or(attrs->start_to_close_timeout, 0);
+    act->heartbeat_timeout_ns = tl_pb_duration_ns_or(attrs->heartbeat_timeout, 0);
+    act->has_priority = attrs->priority != NULL;
+    set_retry(act, attrs->retry_policy);
+}
+
 struct tl_act *tl_rs_act_add(struct tl_rs *rs, int64_t scheduled_id, int64_t scheduled_ns,
                              const TpHistory__ActivityTaskScheduledEventAttributes *attrs,
                              struct tl_str encoded)
@@ -264,13 +280,7 @@ struct tl_act *tl_rs_act_add(struct tl_rs *rs, int64_t scheduled_id, int64_t sch
     act->scheduled_ns = act->attempt_ns = scheduled_ns;
     act->attempt = 1;
     act->activity_id = tl_mem_dup(tl_str(attrs->activity_id));
-    act->task_queue = tl_mem_dup(tl_str(attrs->task_queue ? attrs->task_queue->name : ""));
-    act->schedule_to_close_ns = tl_pb_duration_ns_or(attrs->schedule_to_close_timeout, 0);
-    act->schedule_to_start_ns = tl_pb_duration_ns_or(attrs->schedule_to_start_timeout, 0);
-    act->start_to_close_ns = tl_pb_duration_ns_or(attrs->start_to_close_timeout, 0);
-    act->heartbeat_timeout_ns = tl_pb_duration_ns_or(attrs->heartbeat_timeout, 0);
-    act->has_priority = attrs->priority != NULL;
-    set_retry(act, attrs->retry_policy);
+    tl_act_set_options(act, attrs);
     tl_set_blob(&act->attributes, encoded);
     tl_map_put_num(tl_rs_need_map(&rs->acts), (uint64_t)scheduled_id, act);
     tl_map_put(tl_rs_need_map(&rs->act_ids), tl_str(act->activity_id), act);

@@ -455,7 +455,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
     if (rs->acts) {
         TL_MAP_EACH (e, rs->acts) {
             struct tl_act *act = e->value;
-            if (!act->started && act->attempt_ns <= now_ns) {
+            if (!act->started && !act->paused && act->attempt_ns <= now_ns) {
                 tl_effects_act(out, act);
                 tl_rs_act_arm(rs, act);
                 wanted++;
