@@ -210,6 +210,25 @@ local function input(prefix)
   }
 end
 
+--- One workflow, or all that a query finds.
+local target = {
+  {
+    name = "workflow-id",
+    short = "w",
+    kind = "string",
+    help = "Id of the workflow; this or --query is required",
+  },
+  { name = "run-id", short = "r", kind = "string", help = "Run of the workflow; not with --query" },
+  {
+    name = "query",
+    short = "q",
+    kind = "string",
+    help = "Filter, as in a SQL WHERE clause: a batch operation on all workflows it finds",
+  },
+  { name = "reason", kind = "string", help = "Why (default: Requested from CLI by USER)" },
+  { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
+  { name = "rps", kind = "string", help = "Operations a second at most; only with --query" },
+}
 local starting = join({
   workflow_id(false),
   {
@@ -706,9 +725,12 @@ local commands = {
 local parts = {
   service = service, reference = reference, headers = headers, input = input, starting = starting, run_id = run_id,
   reject = reject, with_address = with_address, join = join, printing = printing,
-  logging = { no_log_level, log_format },
+  logging = { no_log_level, log_format }, target = target,
 }
-for _, name in ipairs { "commands_batch.lua", "commands_messages.lua", "commands_settings.lua" } do
+local more_commands = {
+  "commands_batch.lua", "commands_deployment.lua", "commands_messages.lua", "commands_settings.lua",
+}
+for _, name in ipairs(more_commands) do
   local more = dofile(folder .. name)(parts)
   table.move(more, 1, #more, #commands + 1, commands)
 end

@@ -1,31 +1,6 @@
 -- The commands on one workflow or on all that a query finds, and those on batch operations. commands.lua
 -- calls it with the pieces that commands share.
 
---- One workflow, or all that a query finds.
-local target = {
-  {
-    name = "workflow-id",
-    short = "w",
-    kind = "string",
-    help = "Id of the workflow; this or --query is required",
-  },
-  { name = "run-id", short = "r", kind = "string", help = "Run of the workflow; not with --query" },
-  {
-    name = "query",
-    short = "q",
-    kind = "string",
-    help = "Filter, as in a SQL WHERE clause: a batch operation on all workflows it finds",
-  },
-  { name = "reason", kind = "string", help = "Why (default: Requested from CLI by USER)" },
-  { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
-  { name = "rps", kind = "string", help = "Operations a second at most; only with --query" },
-}
-local reset_target = {}
-for _, o in ipairs(target) do
-  if o.name ~= "reason" then
-    reset_target[#reset_target + 1] = o
-  end
-end
 local job_id = {
   name = "job-id",
   kind = "string",
@@ -36,7 +11,13 @@ local job_id = {
 ---@param parts table
 ---@return cli.Command[]
 return function(parts)
-  local service, headers, input = parts.service, parts.headers, parts.input
+  local service, headers, input, target = parts.service, parts.headers, parts.input, parts.target
+  local reset_target = {}
+  for _, o in ipairs(target) do
+    if o.name ~= "reason" then
+      reset_target[#reset_target + 1] = o
+    end
+  end
   return {
     {
       path = "batch describe",

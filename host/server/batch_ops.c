@@ -18,6 +18,8 @@ int tl_batch_type(const request *req)
         return BATCH_OPERATION_TYPE_DELETE;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_OPERATION:
         return BATCH_OPERATION_TYPE_RESET;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_WORKFLOW_OPTIONS_OPERATION:
+        return BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS;
     default:
         return 0;
     }
@@ -26,7 +28,8 @@ int tl_batch_type(const request *req)
 bool tl_batch_wants_open(int type)
 {
     return type == BATCH_OPERATION_TYPE_TERMINATE || type == BATCH_OPERATION_TYPE_SIGNAL ||
-           type == BATCH_OPERATION_TYPE_CANCEL;
+           type == BATCH_OPERATION_TYPE_CANCEL ||
+           type == BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS;
 }
 
 static const char *or_else(const char *text, const char *otherwise)
@@ -61,6 +64,14 @@ static tl_rc terminate_run(struct tl_tx *tx, const request *req, struct tl_error
     const TpBatch__BatchOperationTermination *op = req->termination_operation;
     return tl_tx_terminate(tx, req->reason, op->details, or_else(op->identity, "frontend-service"),
                            NULL, 0, err);
+}
+
+static tl_rc update_options(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    const TpBatch__BatchOperationUpdateWorkflowExecutionOptions *op =
+        req->update_workflow_options_operation;
+    const TpWorkflow__WorkflowExecutionOptions *o = op->workflow_execution_options;
+    return tl_tx_set_versioning_override(tx, o ? o->versioning_override : NULL, op->identity, err);
 }
 
 /* One transaction with the operation that `operate` is. */
@@ -185,6 +196,12 @@ enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_
             break;
         case BATCH_OPERATION_TYPE_CANCEL:
             rc = transact(s, e, cancel_run, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS:
+            rc = transact(s, e, update_options, job->req, &err);
+            if (rc == TL_OK) { /* what waits for another version goes there */
+                tl_dispatch_again(s, e, &s->arena);
+            }
             break;
         case BATCH_OPERATION_TYPE_RESET:
             rc = reset_run(s, e, job->req, &err);

@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "server/engine.h"
+#include "server/deployments.h"
 
 /* Identity of what the server does by itself, as Temporal's. */
 #define IDENTITY "history-service"
@@ -125,15 +125,34 @@ static void child_not_started(struct tl_server *s, struct tl_exec *parent, int64
     (void)finish(s, parent, &tx, rc, &err);
 }
 
+/* A child of a pinned run begins on its version, where that serves the child's task queue. */
+static void inherit_version(struct tl_server *s, const struct tl_namespace *ns,
+                            const struct tl_exec *parent, const struct tl_child_request *r,
+                            struct tl_start *start)
+{
+    struct tl_rs_versioning v;
+    struct tl_str queue = tl_str(r->req->task_queue ? r->req->task_queue->name : "");
+    tl_rs_versioning(parent->rs, &v);
+    if (v.behavior != VERSIONING_BEHAVIOR_PINNED || parent->ns != ns ||
+        !tl_version_serves(s, ns, v.version, queue, TASK_QUEUE_TYPE_WORKFLOW)) {
+        return;
+    }
+    start->inherited_pinned = tl_version_message(v.version, &s->arena);
+    if (!r->req->versioning_override) {
+        r->req->versioning_override = tl_rs_override(parent->rs, &s->arena);
+    }
+}
+
 /* A new run for the child. NULL: it could not be made, which its request's checks should have told. */
 static struct tl_exec *make_child(struct tl_server *s, struct tl_namespace *ns,
-                                  const struct tl_child_request *r, const char *run_id,
-                                  uint64_t number)
+                                  const struct tl_exec *parent, const struct tl_child_request *r,
+                                  const char *run_id, uint64_t number)
 {
     struct tl_start start = {.req = r->req, .parent = &r->parent};
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e = tl_run_make(s, ns, tl_str(r->req->workflow_id), tl_str(run_id), number);
+    inherit_version(s, ns, parent, r, &start);
     tl_run_begin(s, e, &tx, &s->arena);
     tl_rc rc = tl_tx_start(&tx, &start, &err);
     if (rc == TL_OK) {
@@ -211,7 +230,7 @@ static void start_child(struct tl_server *s, const struct tl_cross *x)
                       START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS);
     return;
 make:
-    if (make_child(s, ns, &r, run_id, number)) {
+    if (make_child(s, ns, parent, &r, run_id, number)) {
         child_started(s, parent, x->initiated_id, tl_str(run_id));
     } else {
         child_not_started(s, parent, x->initiated_id,

@@ -78,6 +78,9 @@ const struct tl_route *tl_route_of_queue(struct tl_server *s, const struct tl_na
 /* The version for the run's workflow tasks, and for an activity on a queue, now. */
 struct tl_str tl_route_workflow(struct tl_server *s, struct tl_exec *e, struct tl_str queue);
 struct tl_str tl_route_activity(struct tl_server *s, struct tl_exec *e, struct tl_str queue);
+/* Whether workers of the version have polled the queue. */
+bool tl_version_serves(struct tl_server *s, const struct tl_namespace *ns, struct tl_str version,
+                       struct tl_str queue, int type);
 /* A versioned poll came: its deployment, version and queue exist from now on.
  * Errors: TL_EINVAL (the names), TL_ELIMIT. */
 tl_rc tl_deployments_polled(struct tl_server *s, struct tl_namespace *ns,

@@ -150,8 +150,8 @@ struct tl_str tl_route_workflow(struct tl_server *s, struct tl_exec *e, struct t
                                                     : routed(s, e, queue, TASK_QUEUE_TYPE_WORKFLOW);
 }
 
-static bool version_serves(struct tl_server *s, const struct tl_namespace *ns,
-                           struct tl_str version, struct tl_str queue, int type)
+bool tl_version_serves(struct tl_server *s, const struct tl_namespace *ns, struct tl_str version,
+                       struct tl_str queue, int type)
 {
     struct tl_str name, build_id;
     if (!tl_version_split(version, &name, &build_id)) {
@@ -168,7 +168,7 @@ struct tl_str tl_route_activity(struct tl_server *s, struct tl_exec *e, struct t
     tl_rs_versioning(e->rs, &v);
     /* An activity on a queue that the run's version does not serve follows that queue. */
     if (v.behavior == VERSIONING_BEHAVIOR_PINNED &&
-        version_serves(s, e->ns, v.version, queue, TASK_QUEUE_TYPE_ACTIVITY)) {
+        tl_version_serves(s, e->ns, v.version, queue, TASK_QUEUE_TYPE_ACTIVITY)) {
         return v.version;
     }
     return routed(s, e, queue, TASK_QUEUE_TYPE_ACTIVITY);

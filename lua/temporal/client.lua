@@ -7,6 +7,7 @@ local async_activity = require "temporal.internal.async_activity"
 local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
 local converter = require "temporal.converter"
+local deployments = require "temporal.internal.deployments"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
@@ -52,6 +53,7 @@ local start_spec = {
   static_summary = string_kind,
   static_details = string_kind,
   request_id = string_kind,
+  versioning_override = table_kind,
   rpc_timeout = duration,
 }
 
@@ -152,6 +154,7 @@ local function start_request(self, name, o, ...)
     memo = memo_message(self, o.memo),
     search_attributes = search_attributes.message("start_workflow", o.search_attributes),
     user_metadata = user_metadata(self, o),
+    versioning_override = deployments.override("start_workflow", o.versioning_override, 4),
   }
 end
 
@@ -174,7 +177,8 @@ end
 
 --- Starts a workflow and returns a handle to it.
 --- Options: `id` (default: a random one), `task_queue` (required), timeouts, policies, `retry_policy`,
---- `memo`, `search_attributes`, `start_delay`, `start_signal` with `start_signal_args` (signal-with-start), summary.
+--- `memo`, `search_attributes`, `versioning_override`, `start_delay`, `start_signal` with
+--- `start_signal_args` (signal-with-start), summary.
 ---@param workflow string|table type name or definition
 ---@param opts table
 ---@param ... any arguments of the workflow
@@ -545,6 +549,8 @@ updates.install(Client, Handle, function(self, workflow, opts, args)
   end
   return start_request(self, name, o, table.unpack(args, 1, args.n or #args))
 end)
+
+deployments.install(Client, Handle)
 
 local connect_spec = {
   address = string_kind,

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/limits.h"
-#include "server/api/api.h"
+#include "server/api/deployment.h"
 #include "server/reset.h"
 
 typedef TpWs__StartBatchOperationRequest request;
@@ -72,6 +72,11 @@ static bool check_operation(struct tl_call *c, const request *req)
     if (type == BATCH_OPERATION_TYPE_RESET && tl_batch_reset_request(req, &reset, &err) != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return false;
+    }
+    if (type == BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS) {
+        const TpBatch__BatchOperationUpdateWorkflowExecutionOptions *op =
+            req->update_workflow_options_operation;
+        return tl_api_check_options(c, op->update_mask, op->workflow_execution_options);
     }
     return type != BATCH_OPERATION_TYPE_SIGNAL ||
            tl_api_check_id(c, "SignalName", req->signal_operation->signal, true);
@@ -185,6 +190,8 @@ static char *identity_of(const request *req)
         return req->deletion_operation->identity;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_OPERATION:
         return req->reset_operation->identity;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_WORKFLOW_OPTIONS_OPERATION:
+        return req->update_workflow_options_operation->identity;
     default:
         return (char *)(uintptr_t) "";
     }

@@ -474,6 +474,36 @@ void tl_api_set_worker_deployment_manager(struct tl_call *c)
     tl_call_reply(c, dep->seq, &r);
 }
 
+void tl_api_create_worker_deployment(struct tl_call *c)
+{
+    const TpWs__CreateWorkerDeploymentRequest *req = c->req;
+    TpWs__CreateWorkerDeploymentResponse r = TP_WS__CREATE_WORKER_DEPLOYMENT_RESPONSE__INIT;
+    struct tl_error err = {0};
+    tl_rc rc = tl_deployment_check_name(req->deployment_name, &err);
+    struct tl_deployment *dep =
+        rc == TL_OK ? tl_deployment_find(c->s, c->ns, tl_str(req->deployment_name)) : NULL;
+    /* The same request once more: its first answer was lost. */
+    bool again = dep && *req->request_id && strcmp(dep->d->create_request_id, req->request_id) == 0;
+    if (dep && !again) {
+        rc = tl_error_set(&err, TL_EEXISTS, "there is a worker deployment \"%s\" already",
+                          req->deployment_name);
+    }
+    if (rc == TL_OK && !dep) {
+        dep = tl_deployment_make(c->s, c->ns, tl_str(req->deployment_name), req->identity);
+        rc = dep ? TL_OK : tl_error_set(&err, TL_ELIMIT, "there is no memory for it");
+        if (dep) {
+            dep->d->create_request_id = tl_pb_cstr(&dep->arena, tl_str(req->request_id));
+            rc = tl_deployment_save(c->s, dep, true, &err);
+        }
+    }
+    if (rc != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(rc), "%s", err.message);
+        return;
+    }
+    r.conflict_token = token_of(c, dep);
+    tl_call_reply(c, dep->seq, &r);
+}
+
 void tl_api_delete_worker_deployment(struct tl_call *c)
 {
     const TpWs__DeleteWorkerDeploymentRequest *req = c->req;

@@ -205,6 +205,30 @@ void tl_api_update_worker_deployment_version_metadata(struct tl_call *c)
 
 /* --- options of a run ------------------------------------------------------------------------------------------ */
 
+bool tl_api_check_options(struct tl_call *c, const Google__Protobuf__FieldMask *mask,
+                          const TpWorkflow__WorkflowExecutionOptions *options)
+{
+    struct tl_error err;
+    if (!mask || mask->n_paths == 0) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "UpdateMask is not set on request.");
+        return false;
+    }
+    for (size_t i = 0; i < mask->n_paths; i++) {
+        if (strcmp(mask->paths[i], "versioning_override") != 0 &&
+            strcmp(mask->paths[i], "versioningOverride") != 0) {
+            tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                           "update_mask names \"%s\": only versioning_override can be changed",
+                           mask->paths[i]);
+            return false;
+        }
+    }
+    if (options && tl_override_check(options->versioning_override, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return false;
+    }
+    return true;
+}
+
 void tl_api_update_workflow_execution_options(struct tl_call *c)
 {
     const TpWs__UpdateWorkflowExecutionOptionsRequest *req = c->req;
@@ -213,19 +237,8 @@ void tl_api_update_workflow_execution_options(struct tl_call *c)
     TpWorkflow__WorkflowExecutionOptions options = TP_WORKFLOW__WORKFLOW_EXECUTION_OPTIONS__INIT;
     struct tl_tx tx;
     struct tl_error err;
-    const Google__Protobuf__FieldMask *mask = req->update_mask;
-    if (!mask || mask->n_paths == 0) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "UpdateMask is not set on request.");
+    if (!tl_api_check_options(c, req->update_mask, req->workflow_execution_options)) {
         return;
-    }
-    for (size_t i = 0; i < mask->n_paths; i++) {
-        if (strcmp(mask->paths[i], "versioning_override") != 0 &&
-            strcmp(mask->paths[i], "versioningOverride") != 0) {
-            tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                           "update_mask names \"%s\": only versioning_override can be changed",
-                           mask->paths[i]);
-            return;
-        }
     }
     struct tl_exec *e = tl_api_find(c, req->workflow_execution);
     if (!e) {

@@ -76,7 +76,7 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
         !tl_set_blob_message(&rs->retry_policy, a->retry_policy) ||
         !tl_set_blob_message(&rs->user_metadata, e->user_metadata) ||
         !tl_set_blob_message(&rs->priority, a->priority) ||
-        !tl_rs_set_override(rs, a->versioning_override, scratch) ||
+        !tl_rs_change_override(rs, a->versioning_override, scratch) ||
         !tl_set_blob_message(&rs->start_event, keep_start ? e : NULL)) {
         return encode_failed(e, err);
     }

@@ -414,8 +414,7 @@ tl_rc tl_tx_reset_done(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
 /* What START_CHILD wants. Errors: TL_ENOTFOUND (not pending, or started), TL_ELIMIT. */
 struct tl_child_request {
-    const TpWs__StartWorkflowExecutionRequest
-        *req; /* its request id tells one child from another */
+    TpWs__StartWorkflowExecutionRequest *req; /* its request id tells one child from another */
     struct tl_start_parent parent;
 };
 tl_rc tl_rs_child_request(const struct tl_rs *rs, int64_t initiated_id, struct tl_arena *arena,
@@ -543,6 +542,10 @@ TpDeployment__WorkerDeploymentVersion *tl_version_message(struct tl_str version,
 /* Begins a transition: activities wait until a workflow task has completed on `version`.
  * Errors: TL_ENOTFOUND (closed). */
 tl_rc tl_tx_move(struct tl_tx *tx, struct tl_str version, struct tl_error *err) TL_MUST_USE;
+/* The override of a run, NULL for none; in the arena. */
+TpWorkflow__VersioningOverride *tl_rs_override(const struct tl_rs *rs, struct tl_arena *arena);
+/* Whether a client's override can be kept. Errors: TL_EINVAL. */
+tl_rc tl_override_check(const TpWorkflow__VersioningOverride *o, struct tl_error *err) TL_MUST_USE;
 /* UpdateWorkflowExecutionOptions; NULL removes the override. No event when nothing changes.
  * Errors: TL_EINVAL, TL_ENOTFOUND (closed). */
 tl_rc tl_tx_set_versioning_override(struct tl_tx *tx, const TpWorkflow__VersioningOverride *o,

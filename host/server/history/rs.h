@@ -423,10 +423,12 @@ void tl_updates_closed(struct tl_tx *tx);
 /* What an override means. `version` is in the arena. Errors: TL_EINVAL. */
 tl_rc tl_override_read(const TpWorkflow__VersioningOverride *o, struct tl_arena *arena,
                        int *behavior, struct tl_str *version, struct tl_error *err) TL_MUST_USE;
-tl_rc tl_override_check(const TpWorkflow__VersioningOverride *o, struct tl_error *err) TL_MUST_USE;
 /* Keeps an override, NULL: none. False when memory ran out. */
 bool tl_rs_set_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *o,
                         struct tl_arena *scratch);
+/* The same by an event; search attributes follow. */
+bool tl_rs_change_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *o,
+                           struct tl_arena *scratch);
 /* The run has been on this version; search attributes follow. False when memory ran out. */
 bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct tl_arena *scratch);
 tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,

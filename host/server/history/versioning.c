@@ -138,7 +138,7 @@ tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *
         e->workflow_execution_options_updated_event_attributes;
     bool ok = true;
     if (a->unset_versioning_override || a->versioning_override) {
-        ok = tl_rs_set_override(rs, a->versioning_override, scratch);
+        ok = tl_rs_change_override(rs, a->versioning_override, scratch);
     }
     return ok ? TL_OK
               : tl_error_set(err, TL_EDECODE, "event %lld cannot be kept", (long long)e->event_id);
@@ -259,18 +259,43 @@ static bool set_attributes(struct tl_rs *rs, struct tl_arena *scratch)
     return merged && tl_set_blob_message(&rs->search_attributes, merged);
 }
 
+/* Where a run stood before a change. */
+struct standing {
+    int behavior;
+    bool versioned;
+    const char *version; /* in the arena; NULL without memory */
+};
+
+static struct standing standing_of(const struct tl_rs *rs, struct tl_arena *scratch)
+{
+    struct tl_rs_versioning v;
+    tl_rs_versioning(rs, &v);
+    return (struct standing){v.behavior, v.version.n > 0, tl_arena_cstr(scratch, v.version)};
+}
+
+static bool attributes_follow(struct tl_rs *rs, const struct standing *before,
+                              struct tl_arena *scratch)
+{
+    struct tl_rs_versioning after;
+    tl_rs_versioning(rs, &after);
+    bool same = before->version && before->behavior == after.behavior &&
+                tl_str_eqc(after.version, before->version);
+    return same || (!before->versioned && after.version.n == 0) || set_attributes(rs, scratch);
+}
+
 bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct tl_arena *scratch)
 {
-    struct tl_rs_versioning before, after;
-    tl_rs_versioning(rs, &before);
-    int old = before.behavior;
-    bool had = before.version.n > 0;
-    char *was = tl_arena_cstr(scratch, before.version);
+    struct standing before = standing_of(rs, scratch);
     rs->versioning_behavior = behavior;
     tl_set_str(&rs->ran_on, behavior == VERSIONING_BEHAVIOR_UNSPECIFIED ? NULL : version.p);
-    tl_rs_versioning(rs, &after);
-    bool same = was && old == after.behavior && tl_str_eqc(after.version, was);
-    return same || (!had && after.version.n == 0) || set_attributes(rs, scratch);
+    return attributes_follow(rs, &before, scratch);
+}
+
+bool tl_rs_change_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *o,
+                           struct tl_arena *scratch)
+{
+    struct standing before = standing_of(rs, scratch);
+    return tl_rs_set_override(rs, o, scratch) && attributes_follow(rs, &before, scratch);
 }
 
 /* --- transitions ------------------------------------------------------------------------------- */
@@ -332,6 +357,12 @@ tl_rc tl_tx_move(struct tl_tx *tx, struct tl_str version, struct tl_error *err)
     return tl_tx_result(tx, err);
 }
 
+TpWorkflow__VersioningOverride *tl_rs_override(const struct tl_rs *rs, struct tl_arena *arena)
+{
+    return tl_blob_decode(&rs->versioning_override, &tp_workflow__versioning_override__descriptor,
+                          arena);
+}
+
 /* --- what a run hands on ------------------------------------------------------------------------ */
 
 void tl_versioning_inherit(struct tl_tx *tx, struct tl_start *start,
@@ -343,7 +374,6 @@ void tl_versioning_inherit(struct tl_tx *tx, struct tl_start *start,
         v.behavior != VERSIONING_BEHAVIOR_PINNED) {
         return;
     }
-    req->versioning_override = tl_blob_decode(
-        &tx->rs->versioning_override, &tp_workflow__versioning_override__descriptor, tx->arena);
+    req->versioning_override = tl_rs_override(tx->rs, tx->arena);
     start->inherited_pinned = tl_version_message(v.version, tx->arena);
 }
