@@ -120,7 +120,7 @@ static void compile(lua_State *L, struct tl_bundle *b, struct tl_bundle_module *
 const struct tl_bundle_module *tl_bundle_module_find(const struct tl_bundle *b, struct tl_str name)
 {
     const struct tl_bundle_module *m = tl_map_get(&b->modules, name);
-    return m && (m->code.p || m->kind == TL_MODULE_ACTIVITY) ? m : NULL;
+    return m && (m->code.p || m->frozen_index || m->kind == TL_MODULE_ACTIVITY) ? m : NULL;
 }
 
 const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua_run *run,
@@ -254,7 +254,7 @@ static struct tl_lua_run *new_probe(struct tl_probe *p, struct tl_error *err)
         .memory_bytes_max = c->memory_bytes_max,
         .steps_max = c->steps_max ? c->steps_max : PROBE_STEPS,
     };
-    struct tl_lua_run *run = tl_state_new(&config, err);
+    struct tl_lua_run *run = tl_state_new(&config, NULL, err);
     if (run) {
         run->bundle = p->b;
         run->probe = p;
@@ -595,6 +595,9 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
         rc = add_dependencies(b, err);
     }
     sort_all(b);
+    if (rc == TL_OK) {
+        rc = tl_bundle_freeze(b, err);
+    }
     b->config = NULL;
     if (rc != TL_OK) {
         tl_bundle_close(b);
@@ -636,6 +639,7 @@ void tl_bundle_close(struct tl_bundle *b)
     tl_mem_free(b->converters);
     tl_mem_free(b->workflows);
     tl_mem_free(b->sorted);
+    tl_vm_heap_drop(&b->code_heap);
     tl_mem_free(b);
 }
 

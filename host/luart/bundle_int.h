@@ -12,6 +12,8 @@ struct tl_bundle {
     size_t workflow_count;
     char **converters; /* module names, NULL-terminated */
     size_t bytes;
+    struct tl_vm_heap code_heap;
+    lua_State *code; /* frozen: all chunks on its stack; NULL while the bundle is opened */
 
     /* while opening */
     const struct tl_bundle_config *config;
@@ -63,3 +65,9 @@ struct tl_bundle_module *tl_bundle_add_module(struct tl_bundle *b, struct tl_str
 /* Evaluates an activity module for the names in it. Problems are not errors: what was defined up to
  * there counts. */
 void tl_bundle_probe_activities(struct tl_bundle *b, struct tl_bundle_module *m);
+
+/* --- bundle_code.c ------------------------------------------------------------------------------ */
+
+/* Moves the bytecode of all modules into a frozen state, of which runs share functions and strings.
+ * Errors: TL_EMEMORY. */
+tl_rc tl_bundle_freeze(struct tl_bundle *b, struct tl_error *err);

@@ -75,14 +75,23 @@ static const char *read_code(lua_State *L, void *ud, size_t *n)
     return *n ? r->code.p : NULL;
 }
 
-/* Runs the module's chunk; its value is left on top. */
-static void run_chunk(lua_State *L, struct tl_lua_run *run, const struct tl_bundle_module *m)
+void tl_module_load(lua_State *L, const struct tl_bundle_module *m)
 {
     char name[256];
     struct reader r = {m->code, false};
     snprintf(name, sizeof name, "=%.*s", TL_STR_FMT(m->file));
     if (lua_load(L, read_code, &r, name, "b") != LUA_OK) {
         lua_error(L);
+    }
+}
+
+/* Runs the module's chunk; its value is left on top. */
+static void run_chunk(lua_State *L, struct tl_lua_run *run, const struct tl_bundle_module *m)
+{
+    if (m->frozen_index) {
+        tl_vm_push_frozen(L, tl_bundle_code(run->bundle), m->frozen_index);
+    } else {
+        tl_module_load(L, m);
     }
     struct tl_str before = run->loading;
     bool lenient = run->lenient;

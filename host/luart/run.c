@@ -32,7 +32,7 @@ tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle, struct t
         unknown_type(bundle, workflow_type, err);
         return TL_ENOTFOUND;
     }
-    struct tl_lua_run *run = tl_state_new(config, err);
+    struct tl_lua_run *run = tl_state_new(config, tl_bundle_code(bundle), err);
     if (!run) {
         return TL_EMEMORY;
     }

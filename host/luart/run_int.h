@@ -244,8 +244,10 @@ static inline void tl_co_set_awaiting(lua_State *L, bool on)
 
 /* --- state.c: states, entering, abandoning ------------------------------------------------------ */
 
-/* A run record with a fresh sandbox; bundle and type may be NULL (probe). NULL: out of memory. */
-struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct tl_error *err);
+/* A run record with a fresh sandbox, on the frozen state `code` of a bundle, or on none. NULL: out of
+ * memory. */
+struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, const lua_State *code,
+                                struct tl_error *err);
 void tl_state_free(struct tl_lua_run *run);
 /* Makes *s a copy in the run's heap. False: no memory. */
 bool tl_state_copy_text(struct tl_lua_run *run, struct tl_str *s);
@@ -434,6 +436,9 @@ void tl_without_close(struct tl_lua_run *run);
 
 /* Pushes the value of module `name`, loading it when needed. */
 void tl_module_require(lua_State *L, struct tl_lua_run *run, struct tl_str name);
+/* Pushes the module's chunk, made of its bytecode. Raises when there is no memory. */
+struct tl_bundle_module;
+void tl_module_load(lua_State *L, const struct tl_bundle_module *m);
 
 /* --- converters.c: payload converters of the user ------------------------------------------------- */
 
@@ -455,7 +460,8 @@ struct tl_bundle_activity {
 
 struct tl_bundle_module {
     struct tl_str name, file, text;
-    struct tl_str code; /* bytecode */
+    struct tl_str code; /* bytecode; empty once the bundle is open */
+    int frozen_index; /* of its chunk in the bundle's frozen state; 0 while the bundle is opened */
     enum tl_module_kind kind;
     bool named_activity; /* by the configuration */
     bool mixed;          /* holds worker, client or activity code beside workflows */
@@ -466,6 +472,8 @@ struct tl_bundle_module {
 };
 
 const struct tl_bundle_module *tl_bundle_module_find(const struct tl_bundle *b, struct tl_str name);
+/* The frozen state with the code of an open bundle. */
+lua_State *tl_bundle_code(const struct tl_bundle *b);
 /* For the probe: finds, reads and compiles a module that is not there yet. NULL: no such file.
  * Raises for a module that does not compile. */
 const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua_run *run,

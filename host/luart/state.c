@@ -223,13 +223,6 @@ bool tl_state_copy_text(struct tl_lua_run *run, struct tl_str *s)
     return true;
 }
 
-static void on_warning(void *ud, const char *message, int more)
-{
-    (void)ud;
-    (void)message;
-    (void)more; /* the sandbox's own warn logs; the VM itself only warns about finalizers */
-}
-
 static tl_rc open_state(struct tl_lua_run *run, void *ud)
 {
     lua_State *L = run->main;
@@ -240,7 +233,8 @@ static tl_rc open_state(struct tl_lua_run *run, void *ud)
     return TL_OK;
 }
 
-struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct tl_error *err)
+struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, const lua_State *code,
+                                struct tl_error *err)
 {
     struct tl_lua_run *run = TL_NEW(struct tl_lua_run);
     size_t limit =
@@ -259,7 +253,7 @@ struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct t
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         ok = ok && tl_state_copy_text(run, texts[i]);
     }
-    run->main = ok ? lua_newstate(tl_vm_heap_alloc, &run->heap) : NULL;
+    run->main = ok ? tl_vm_newstate(tl_vm_heap_alloc, &run->heap, code) : NULL;
     if (!run->main || !tl_vm_seal(run->main)) {
         tl_error_set(err, TL_EMEMORY, "a workflow state needs more than %zu bytes", limit);
         tl_state_free(run);
@@ -267,7 +261,6 @@ struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, struct t
     }
     *tl_co_word(run->main) = (uintptr_t)run;
     lua_atpanic(run->main, on_panic);
-    lua_setwarnf(run->main, on_warning, NULL);
     if (config->steps_max) {
         lua_sethook(run->main, on_hook, LUA_MASKCOUNT, STEPS_PER_HOOK);
     }

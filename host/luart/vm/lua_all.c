@@ -2,6 +2,11 @@
  * macros of vm_macros.h. The io, os, package and debug libraries are left out, so that no mistake
  * can open them. Everything but the prefixed public API is static.
  *
+ * States made on a frozen state (vm.h) take its strings and functions as their own. What makes that
+ * safe: a frozen object is black and old, so no collector marks it, and it is in no list that
+ * another state sweeps; a frozen string is found before a state's own strings are looked at, so two
+ * equal short strings are one object in every state; and nothing is written to either again.
+ *
  * Private Lua headers are used at the end of this file and nowhere else. */
 #include "luart/vm/vm_prefix.h"
 
@@ -38,16 +43,116 @@
 #include "lmem.c"
 #include "lundump.c"
 #include "ldump.c"
+
+/* A state's frozen one. No state has a function for warnings, so its data has a free place. */
+static const global_State *frozen_of(const global_State *g)
+{
+    return g->ud_warn;
+}
+
+static unsigned int begin_state(global_State *g, const lua_State *frozen)
+{
+    g->ud_warn = frozen ? G(frozen) : NULL;
+    return TL_VM_HASH_SEED;
+}
+
+/* lua_newstate makes strings while it runs: it is compiled with a parameter more. Asking for the
+ * seed is the last thing it does before. */
+#define luai_makeseed(L) begin_state(g, frozen)
+#pragma push_macro("lua_newstate")
+#undef lua_newstate
+#define lua_newstate(f, ud) tl_vm_newstate(f, ud, const lua_State *frozen)
 #include "lstate.c"
+#pragma pop_macro("lua_newstate")
+
+LUA_API lua_State *lua_newstate(lua_Alloc f, void *ud)
+{
+    return tl_vm_newstate(f, ud, NULL);
+}
+
+/* Only a string made just now can be taken off the list of what is collected; a frozen one is in
+ * no list of this state. */
+#define luaC_fix stock_luaC_fix
+static void stock_luaC_fix(lua_State *L, GCObject *o);
 #include "lgc.c"
+#undef luaC_fix
+static void luaC_fix(lua_State *L, GCObject *o)
+{
+    if (iswhite(o)) {
+        stock_luaC_fix(L, o);
+    }
+}
+
+#define luaX_init stock_luaX_init
+static void stock_luaX_init(lua_State *L);
 #include "llex.c"
+#undef luaX_init
+/* The frozen state has all reserved words, marked as such. */
+static void luaX_init(lua_State *L)
+{
+    if (!frozen_of(G(L))) {
+        stock_luaX_init(L);
+    }
+}
+
 #include "lcode.c"
 #include "lparser.c"
 #include "ldebug.c"
 #include "lfunc.c"
 #include "lobject.c"
 #include "ltm.c"
+
+#define luaS_newlstr stock_luaS_newlstr
+#define luaS_new stock_luaS_new
+#define luaS_init stock_luaS_init
+static TString *stock_luaS_newlstr(lua_State *L, const char *str, size_t l);
+static TString *stock_luaS_new(lua_State *L, const char *str);
+static void stock_luaS_init(lua_State *L);
 #include "lstring.c"
+#undef luaS_newlstr
+#undef luaS_new
+#undef luaS_init
+
+static TString *find_frozen(const global_State *frozen, const char *str, size_t l)
+{
+    const stringtable *tb = &frozen->strt;
+    unsigned int h = luaS_hash(str, l, frozen->seed);
+    for (TString *ts = tb->hash[lmod(h, tb->size)]; ts; ts = ts->u.hnext) {
+        if (ts->hash == h && ts->shrlen == l && memcmp(str, getstr(ts), l) == 0) {
+            return ts;
+        }
+    }
+    return NULL;
+}
+
+static TString *luaS_newlstr(lua_State *L, const char *str, size_t l)
+{
+    const global_State *frozen = frozen_of(G(L));
+    TString *found = frozen && l <= LUAI_MAXSHORTLEN ? find_frozen(frozen, str, l) : NULL;
+    return found ? found : stock_luaS_newlstr(L, str, l);
+}
+
+/* Without the stock function's cache by address: it costs more than it saves in states so small. */
+static TString *luaS_new(lua_State *L, const char *str)
+{
+    return luaS_newlstr(L, str, strlen(str));
+}
+
+/* The message that it makes by the stock luaS_newlstr gives way to the frozen one. */
+static void luaS_init(lua_State *L)
+{
+    global_State *g = G(L);
+    const global_State *frozen = frozen_of(g);
+    stock_luaS_init(L);
+    if (frozen) {
+        TString *own = g->memerrmsg;
+        g->fixedgc = own->next;
+        luaS_remove(L, own);
+        luaM_freemem(L, own, sizelstring(own->shrlen));
+        g->memerrmsg = frozen->memerrmsg;
+        g->strcache[0][0] = g->memerrmsg;
+    }
+}
 
 /* The stock border of a table depends on how its array part happens to be sized; ours follows. */
 #define luaH_getn stock_luaH_getn
@@ -151,7 +256,7 @@ static lua_Number check_canonical_number(lua_State *L, int argument)
 #undef log2
 #undef log10
 
-/* --- private to this file: the two uses of Lua's internals ------------------------------------ */
+/* --- private to this file: the uses of Lua's internals ---------------------------------------- */
 
 static bool present(Table *t, lua_Unsigned key)
 {
@@ -195,9 +300,14 @@ static void seal_names(lua_State *L, void *unused)
 {
     static const TMS sealed[] = {TM_GC, TM_MODE};
     char name[LUAI_MAXSHORTLEN + 2];
+    const global_State *frozen = frozen_of(G(L));
     memset(name, ' ', sizeof name);
     for (size_t i = 0; i < sizeof sealed / sizeof sealed[0]; i++) {
         if (TL_WITHOUT(sealed[i] == TM_GC ? 15 : 16)) {
+            continue;
+        }
+        if (frozen) {
+            G(L)->tmname[sealed[i]] = frozen->tmname[sealed[i]];
             continue;
         }
         TString *text = luaS_newlstr(L, name, sizeof name);
@@ -217,4 +327,38 @@ void tl_vm_nest(lua_State *L, int calls)
 bool tl_vm_seal(lua_State *L)
 {
     return luaD_rawrunprotected(L, seal_names, NULL) == LUA_OK;
+}
+
+static void freeze_list(GCObject *list)
+{
+    for (GCObject *o = list; o; o = o->next) {
+        if (o->tt == LUA_VLNGSTR) {
+            luaS_hashlongstr(gco2ts(o)); /* else the first table it is a key in writes it */
+        }
+        o->marked = cast_byte(bitmask(BLACKBIT) | G_OLD);
+    }
+}
+
+void tl_vm_freeze(lua_State *L)
+{
+    luaC_fullgc(L, 0);
+    G(L)->gcstp = GCSTPUSR;
+    freeze_list(G(L)->allgc);
+    freeze_list(G(L)->fixedgc);
+}
+
+void tl_vm_push_frozen(lua_State *L, lua_State *frozen, int index)
+{
+    const LClosure *from = clLvalue(index2value(frozen, index));
+    LClosure *cl = luaF_newLclosure(L, from->nupvalues);
+    cl->p = from->p;
+    setclLvalue2s(L, L->top, cl);
+    api_incr_top(L);
+    luaF_initupvals(L, cl);
+    if (cl->nupvalues >= 1) { /* as lua_load: the first one is _ENV */
+        const TValue *globals = getGtable(L);
+        setobj(L, cl->upvals[0]->v, globals);
+        luaC_barrier(L, cl->upvals[0], globals);
+    }
+    luaC_checkGC(L);
 }

@@ -40,6 +40,22 @@ typedef bool (*tl_vm_push_name)(lua_State *L, lua_CFunction function);
 /* For all states. Owns: nothing. Thread: once, before any script runs. Errors: none. */
 void tl_vm_set_names(tl_vm_push_name fn);
 
+/* Makes all that the state holds immutable: states made with tl_vm_newstate take its strings for
+ * theirs, and its functions by tl_vm_push_frozen. Nothing else may be done with it afterwards but
+ * to free its memory, by its allocator, when no such state is left.
+ * Owns: nothing. Thread: no other may use the state; afterwards any reads it. Errors: none. */
+void tl_vm_freeze(lua_State *L);
+
+/* As lua_newstate; `frozen` may be NULL. No state of this VM can have a function for warnings
+ * (lua_setwarnf).
+ * Owns: the new state. Thread: any. Errors: NULL when the allocator refused memory. */
+lua_State *tl_vm_newstate(lua_Alloc alloc, void *ud, const lua_State *frozen);
+
+/* Pushes a new instance of the Lua function at an index of the frozen state that L was made on: its
+ * code is shared, its first upvalue is L's table of globals, as after lua_load.
+ * Owns: L's. Thread: L's. Errors: raises when memory is refused. */
+void tl_vm_push_frozen(lua_State *L, lua_State *frozen, int index);
+
 #ifdef TL_SANDBOX_SWITCH
 /* As if C calls were nested that much deeper than they are.
  * Owns: nothing. Thread: the state's. Errors: none. */

@@ -21,12 +21,11 @@
 #define LUAI_DDEC(dec) static dec
 #define LUAI_DDEF static
 
-/* --- seeds --- */
-#define luai_makeseed(L) TL_VM_HASH_SEED
+/* --- seeds (that of hashes is in lua_all.c) --- */
 #define l_randomizePivot() 0u
 
 /* --- memory: small states (a cached run costs little) --- */
-#define STRCACHE_N 11
+#define STRCACHE_N 1
 #define STRCACHE_M 1
 #define MINSTRTABSIZE 32
 

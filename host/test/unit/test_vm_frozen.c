@@ -1,0 +1,300 @@
+/* Frozen states: their memory is made read-only after freezing, so that any write to it, by a collector
+ * or by a script of the states made on them, ends this test. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "luart/vm/vm.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define POOL_BYTES ((size_t)4 << 20)
+
+/* Memory that is only ever given, from pages of its own. */
+struct pool {
+    char *base;
+    size_t used;
+};
+
+static void *pool_alloc(void *ud, void *block, size_t old_size, size_t new_size)
+{
+    struct pool *p = ud;
+    if (new_size == 0 || (block && new_size <= old_size)) {
+        return new_size ? block : NULL;
+    }
+    p->used = (p->used + 15) & ~(size_t)15;
+    assert_true(p->used + new_size <= POOL_BYTES);
+    void *to = p->base + p->used;
+    p->used += new_size;
+    if (block) {
+        memcpy(to, block, old_size);
+    }
+    return to;
+}
+
+static void *plain_alloc(void *ud, void *block, size_t old_size, size_t new_size)
+{
+    size_t *bytes = ud;
+    *bytes += new_size - (block ? old_size : 0);
+    if (new_size == 0) {
+        free(block);
+        return NULL;
+    }
+    return realloc(block, new_size);
+}
+
+static void open_libraries(lua_State *L)
+{
+    assert_true(tl_vm_seal(L));
+    luaL_requiref(L, LUA_GNAME, luaopen_base, 1);
+    luaL_requiref(L, LUA_STRLIBNAME, luaopen_string, 1);
+    luaL_requiref(L, LUA_TABLIBNAME, luaopen_table, 1);
+    luaL_requiref(L, LUA_COLIBNAME, luaopen_coroutine, 1);
+    lua_settop(L, 0);
+}
+
+/* A frozen state whose index 1 is the chunk; its memory can only be read. */
+static lua_State *freeze(struct pool *p, const char *chunk)
+{
+    p->base = mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    p->used = 0;
+    assert_true(p->base != MAP_FAILED);
+    lua_State *L = lua_newstate(pool_alloc, p);
+    assert_true(tl_vm_seal(L));
+    assert_int_equal(luaL_loadbufferx(L, chunk, strlen(chunk), "=module.lua", "t"), LUA_OK);
+    tl_vm_freeze(L);
+    assert_int_equal(mprotect(p->base, POOL_BYTES, PROT_READ), 0);
+    return L;
+}
+
+static void release(struct pool *p)
+{
+    munmap(p->base, POOL_BYTES);
+}
+
+/* Runs the frozen chunk; its value is left at index 1. */
+static void run_chunk(lua_State *L, lua_State *frozen)
+{
+    tl_vm_push_frozen(L, frozen, 1);
+    if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
+        fail_msg("%s", lua_tostring(L, -1));
+    }
+}
+
+/* The text of what module.name(text) returns. */
+static const char *call(lua_State *L, const char *name, const char *text)
+{
+    lua_settop(L, 1);
+    lua_getfield(L, 1, name);
+    lua_pushstring(L, text);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+        return lua_tostring(L, -1);
+    }
+    return luaL_tolstring(L, -1, NULL);
+}
+
+#define LONG_TEXT "a text of more than forty characters is never interned by the VM"
+
+static const char module[] =
+    "local M, count = {}, 0\n"
+    "function M.step() count = count + 1 return count end\n"
+    "function M.is_word(s) return s == 'word' and ({word = 'found'})[s] end\n"
+    "function M.long(s)\n"
+    "  local t = {['" LONG_TEXT "'] = 'found'}\n"
+    "  return s == '" LONG_TEXT "' and t[s] and t[s .. ''] and ({[s] = 1})['" LONG_TEXT "']\n"
+    "end\n"
+    "function M.fails() error('boom') end\n"
+    "function M.load(s) return load(s)() end\n"
+    "function M.global(s) shared_name = s return shared_name end\n"
+    "function M.garbage()\n"
+    "  local t = setmetatable({}, {__index = function(_, k) return k .. '!' end})\n"
+    "  for i = 1, 2000 do t[i % 50] = {('x'):rep(i % 60), function() return t, i end} end\n"
+    "  local co = coroutine.wrap(function() for i = 1, 100 do coroutine.yield(t[i] and i or i) end "
+    "end)\n"
+    "  for _ = 1, 100 do co() end\n"
+    "  collectgarbage() collectgarbage('generational') collectgarbage() "
+    "collectgarbage('incremental')\n"
+    "  return t.word .. #t\n"
+    "end\n"
+    "return M\n";
+
+static void test_strings_of_both_sides_are_the_same(void **unused)
+{
+    (void)unused;
+    struct pool p;
+    size_t bytes = 0;
+    lua_State *frozen = freeze(&p, module);
+    lua_State *L = tl_vm_newstate(plain_alloc, &bytes, frozen);
+    open_libraries(L);
+    run_chunk(L, frozen);
+    assert_string_equal(call(L, "is_word", "word"), "found");
+    assert_string_equal(call(L, "is_word", "words"), "false");
+    assert_string_equal(call(L, "long", LONG_TEXT), "1");
+    /* Made of parts, and by the lexer of a script that the run loads itself. */
+    assert_string_equal(call(L, "load", "return ('wo' .. 'rd') == 'word' and #'word'"), "4");
+    assert_string_equal(call(L, "load", "if not nil then return 'reserved words are words' end"),
+                        "reserved words are words");
+    assert_string_equal(
+        call(L, "load",
+             "local w = setmetatable({}, {__tostring = function() return 'meta' end}) "
+             "return tostring(w)"),
+        "meta");
+    lua_close(L);
+    release(&p);
+}
+
+static size_t refused_from = SIZE_MAX;
+
+static void *scarce_alloc(void *ud, void *block, size_t old_size, size_t new_size)
+{
+    size_t *bytes = ud, used = block ? old_size : 0;
+    return *bytes - used + new_size > refused_from && new_size > used
+               ? NULL
+               : plain_alloc(ud, block, old_size, new_size);
+}
+
+static void test_the_message_of_memory_is_one_string_too(void **unused)
+{
+    (void)unused;
+    struct pool p;
+    size_t bytes = 0;
+    refused_from = SIZE_MAX;
+    lua_State *frozen =
+        freeze(&p, "local _, e = pcall(string.rep, 'x', 1 << 20)\n"
+                   "return {is = function() return e == 'not enough memory' end}\n");
+    lua_State *L = tl_vm_newstate(scarce_alloc, &bytes, frozen);
+    open_libraries(L);
+    refused_from = (size_t)1 << 18;
+    run_chunk(L, frozen);
+    refused_from = SIZE_MAX;
+    assert_string_equal(call(L, "is", ""), "true");
+    lua_close(L);
+    release(&p);
+}
+
+static void test_each_state_has_values_of_its_own(void **unused)
+{
+    (void)unused;
+    struct pool p;
+    size_t bytes[2] = {0, 0};
+    lua_State *frozen = freeze(&p, module), *L[2];
+    for (int i = 0; i < 2; i++) {
+        L[i] = tl_vm_newstate(plain_alloc, &bytes[i], frozen);
+        open_libraries(L[i]);
+        run_chunk(L[i], frozen);
+    }
+    assert_string_equal(call(L[0], "step", ""), "1");
+    assert_string_equal(call(L[0], "step", ""), "2");
+    assert_string_equal(call(L[1], "step", ""), "1");
+    assert_string_equal(call(L[0], "global", "mine"), "mine");
+    lua_getglobal(L[0], "shared_name");
+    assert_string_equal(lua_tostring(L[0], -1), "mine");
+    lua_getglobal(L[1], "shared_name");
+    assert_true(lua_isnil(L[1], -1));
+    for (int i = 0; i < 2; i++) {
+        lua_close(L[i]);
+        assert_int_equal(bytes[i], 0); /* nothing of the frozen state is freed, all else is */
+    }
+    release(&p);
+}
+
+static void test_errors_have_their_lines(void **unused)
+{
+    (void)unused;
+    struct pool p;
+    size_t bytes = 0;
+    lua_State *frozen = freeze(&p, module);
+    lua_State *L = tl_vm_newstate(plain_alloc, &bytes, frozen);
+    lua_Debug ar;
+    open_libraries(L);
+    run_chunk(L, frozen);
+    assert_string_equal(call(L, "fails", ""), "module.lua:8: boom");
+    lua_getfield(L, 1, "long");
+    lua_getinfo(L, ">S", &ar);
+    assert_int_equal(ar.linedefined, 4);
+    assert_string_equal(ar.short_src, "module.lua");
+    lua_close(L);
+    release(&p);
+}
+
+static void *collect_and_run(void *arg)
+{
+    lua_State *frozen = arg;
+    for (int i = 0; i < 5; i++) {
+        size_t bytes = 0;
+        lua_State *L = tl_vm_newstate(plain_alloc, &bytes, frozen);
+        open_libraries(L);
+        run_chunk(L, frozen);
+        assert_string_equal(call(L, "garbage", ""), "word!49");
+        lua_gc(L, LUA_GCCOLLECT);
+        assert_string_equal(call(L, "is_word", "word"), "found");
+        lua_close(L);
+        assert_int_equal(bytes, 0);
+    }
+    return NULL;
+}
+
+static void test_collectors_and_threads_only_read(void **unused)
+{
+    (void)unused;
+    struct pool p;
+    pthread_t threads[3];
+    lua_State *frozen = freeze(&p, module);
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, collect_and_run, frozen), 0);
+    }
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    release(&p);
+}
+
+static void test_code_costs_a_state_nothing(void **unused)
+{
+    (void)unused;
+    size_t bytes[2] = {0, 0};
+    const char *sizes[2] = {"return 1", NULL};
+    /* 300 functions inside one that is not called. */
+    char *large = malloc(64 << 10), *end = large;
+    end = stpcpy(end, "local function unused()\n");
+    for (int i = 0; i < 300; i++) {
+        end += snprintf(end, 100, "do local function f() return self.field_%d .. 'constant %d' end end\n",
+                       i, i);
+    }
+    stpcpy(end, "end\nreturn 1");
+    sizes[1] = large;
+    for (int i = 0; i < 2; i++) {
+        struct pool p;
+        lua_State *frozen = freeze(&p, sizes[i]);
+        lua_State *L = tl_vm_newstate(plain_alloc, &bytes[i], frozen);
+        open_libraries(L);
+        run_chunk(L, frozen);
+        lua_gc(L, LUA_GCCOLLECT);
+        assert_true(i == 0 || p.used > 60000);
+        size_t held = bytes[i];
+        lua_close(L);
+        bytes[i] = held;
+        release(&p);
+    }
+    free(large);
+    assert_true(bytes[1] < bytes[0] + 200); /* a closure */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_strings_of_both_sides_are_the_same),
+        cmocka_unit_test(test_the_message_of_memory_is_one_string_too),
+        cmocka_unit_test(test_each_state_has_values_of_its_own),
+        cmocka_unit_test(test_errors_have_their_lines),
+        cmocka_unit_test(test_collectors_and_threads_only_read),
+        cmocka_unit_test(test_code_costs_a_state_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
