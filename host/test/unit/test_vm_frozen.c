@@ -264,8 +264,9 @@ static void test_code_costs_a_state_nothing(void **unused)
     char *large = malloc(64 << 10), *end = large;
     end = stpcpy(end, "local function unused()\n");
     for (int i = 0; i < 300; i++) {
-        end += snprintf(end, 100, "do local function f() return self.field_%d .. 'constant %d' end end\n",
-                       i, i);
+        end +=
+            snprintf(end, 100,
+                     "do local function f() return self.field_%d .. 'constant %d' end end\n", i, i);
     }
     stpcpy(end, "end\nreturn 1");
     sizes[1] = large;
