@@ -2,10 +2,12 @@
  * that turns SIGINT and SIGTERM into a shutdown of the workers. */
 #include <lauxlib.h>
 #include <pthread.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/codec_options.h"
 #include "cli/worker_port.h"
 #include "cli/embedded_server.h"
 #include "cli/script.h"
@@ -91,7 +93,33 @@ static int set_address(lua_State *L, struct tl_cli *cli, const char *address)
     return 0;
 }
 
-/* Pushes the driver, the list of scripts and the connection options. */
+/* Pushes the options of codec.remote, nil without --codec-endpoint; returns 0 or an exit code. */
+static int push_codec_server(lua_State *L, struct tl_cli *cli)
+{
+    const char *endpoint, *const *headers = tl_cli_texts(cli, "codec-header");
+    struct tl_error err;
+    if (tl_cli_codec_endpoint(cli, &endpoint, &err) != TL_OK) {
+        return tl_cli_fail(2, "%s", err.message);
+    }
+    if (!endpoint) {
+        lua_pushnil(L);
+        return 0;
+    }
+    lua_createtable(L, 0, 3);
+    set_text(L, "endpoint", endpoint);
+    set_text(L, "auth", tl_cli_text(cli, "codec-auth"));
+    lua_newtable(L);
+    for (size_t i = 0; headers[i]; i++) {
+        size_t name_n = strcspn(headers[i], "=");
+        lua_pushlstring(L, headers[i], name_n);
+        lua_pushstring(L, headers[i] + name_n + 1);
+        lua_settable(L, -3);
+    }
+    lua_setfield(L, -2, "headers");
+    return 0;
+}
+
+/* Pushes the driver, the list of scripts, the connection options and the codec server. */
 static int push_driver(lua_State *L, struct tl_cli *cli)
 {
     int count;
@@ -114,7 +142,8 @@ static int push_driver(lua_State *L, struct tl_cli *cli)
     lua_createtable(L, 0, 2);
     set_text(L, "db_filename", tl_cli_text(cli, "db-filename"));
     set_text(L, "namespace", tl_cli_text(cli, "namespace"));
-    return address ? set_address(L, cli, address) : 0;
+    code = address ? set_address(L, cli, address) : 0;
+    return code ? code : push_codec_server(L, cli);
 }
 
 /* The folders that hold the scripts, and those of --watch-folder. Opens nothing without --watch. */
@@ -171,7 +200,7 @@ static int run_with_loop(lua_State *L, struct tl_cli *cli, struct tl_loop *loop)
     }
     int code = push_driver(L, cli);
     if (code == 0) {
-        code = tl_cli_script_call(L, 2, 0);
+        code = tl_cli_script_call(L, 3, 0);
     }
     tl_worker_port_close(port);
     tl_loop_post_stop(loop);

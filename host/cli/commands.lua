@@ -27,6 +27,7 @@
 -- What would make this file too long is in files of its own beside it.
 local folder = debug.getinfo(1, "S").source:match "^@(.*)commands%.lua$"
 local connection = dofile(folder .. "options_connection.lua")
+local codec = dofile(folder .. "options_codec.lua")
 
 local db = {
   name = "db-filename",
@@ -141,7 +142,7 @@ local function service(...)
     { name = "identity", kind = "string", help = "Who the service is told we are (default: pid@host)" },
     no_log_level,
     log_format,
-  }, printing, ...))
+  }, codec, printing, ...))
   for i, o in ipairs(all) do
     if o.name == "address" then
       all[i] = {
@@ -482,11 +483,11 @@ local commands = {
     summary = "Run the workers that scripts return, beside an embedded server or against another",
     handler = "worker_run",
     args = "SCRIPT...",
-    options = with_address {
+    options = with_address(join(codec, {
       db, namespace, log_level, log_format,
       { name = "watch", kind = "boolean", help = "Reload when scripts beside the given ones, or below, change" },
       { name = "watch-folder", kind = "strings", help = "Reload when scripts in this folder change, too" },
-    },
+    })),
   },
   {
     path = "worker build-id",

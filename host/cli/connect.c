@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "cli/codec_options.h"
 #include "proto/pb.h"
 
 #define ADDRESS_DEFAULT "localhost:7233"
@@ -22,6 +23,13 @@ static int open_server(struct tl_cli_session *s, enum tl_cli_db db)
              : tl_cli_remote_open(&s->server, s->cli, address ? address : ADDRESS_DEFAULT,
                                   namespace_name, &err);
     return rc == TL_OK ? 0 : tl_cli_fail(1, "%s", err.message);
+}
+
+static int open_codec(struct tl_cli_session *s)
+{
+    struct tl_error err;
+    tl_rc rc = tl_cli_codec_open(s->cli, s->server.channel, &s->coded, &err);
+    return rc == TL_OK ? 0 : tl_cli_fail(2, "%s", err.message);
 }
 
 /* A server that cannot be reached is told as such, once, instead of by the command's own call. */
@@ -54,7 +62,12 @@ int tl_cli_session_run(struct tl_cli *cli, enum tl_cli_db db, int (*body)(struct
     if (code) {
         return code;
     }
-    struct tl_client_config config = {.channel = s.server.channel,
+    code = open_codec(&s);
+    if (code) {
+        tl_cli_server_close(&s.server);
+        return code;
+    }
+    struct tl_client_config config = {.channel = s.coded ? s.coded : s.server.channel,
                                       .namespace_name = tl_str(tl_cli_text(cli, "namespace")),
                                       .identity = tl_str(identity)};
     s.client = tl_client_new(&config);
@@ -66,6 +79,7 @@ int tl_cli_session_run(struct tl_cli *cli, enum tl_cli_db db, int (*body)(struct
     tl_print_deinit(&s.print);
     tl_arena_deinit(&s.arena);
     tl_client_free(s.client);
+    tl_channel_close(s.coded);
     tl_cli_server_close(&s.server);
     return code;
 }

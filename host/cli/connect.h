@@ -12,6 +12,7 @@
 struct tl_cli_session {
     struct tl_cli *cli;
     struct tl_cli_server server; /* embedded, or a channel to the address */
+    struct tl_channel *coded;    /* above the server's with --codec-endpoint; else NULL */
     struct tl_client *client;
     struct tl_arena arena; /* of the command */
     struct tl_print print;

@@ -58,3 +58,17 @@ tl_rc tl_codec_aes_gcm(struct tl_codec **out, const struct tl_codec_key *keys, s
  * the limit of a request is refused. */
 tl_rc tl_codec_zlib(struct tl_codec **out, int level, size_t min_bytes,
                     struct tl_error *err) TL_MUST_USE;
+
+struct tl_codec_remote {
+    struct tl_str endpoint;       /* http://... or https://...; "{namespace}" in it is replaced */
+    struct tl_str namespace_name; /* sent as X-Namespace */
+    struct tl_str auth;           /* sent as Authorization; empty: none */
+    const char *const *headers;   /* "Name: value"; NULL-terminated; may be NULL */
+    int64_t timeout_ms;           /* of each request */
+};
+/* Asks a codec server, as other SDKs' servers answer: POST <endpoint>/encode and /decode of all payloads
+ * of a place at once. Copies the options. Errors: TL_EINVAL (an option); of apply: those of fetch.h,
+ * with TL_EPRECONDITION for a server that did not answer three times or in time, TL_EDECODE (no payloads
+ * in the answer). */
+tl_rc tl_codec_remote(struct tl_codec **out, const struct tl_codec_remote *options,
+                      struct tl_error *err) TL_MUST_USE;

@@ -9,6 +9,7 @@
 #include "luahost/host.h"
 
 #define KEYS_MAX 64
+#define HEADERS_MAX 60
 
 static const char *field_text(lua_State *L, int index, const char *name, size_t *n)
 {
@@ -44,6 +45,37 @@ static tl_rc make_aes(lua_State *L, int index, struct tl_codec **out, struct tl_
     return tl_codec_aes_gcm(out, keys, n, tl_str_n(active, active_n), err);
 }
 
+/* The list of texts in a field, NULL-terminated; the table holds them. */
+static void field_texts(lua_State *L, int index, const char *name, const char **out, size_t most)
+{
+    lua_getfield(L, index, name);
+    size_t n = (size_t)lua_rawlen(L, -1);
+    luaL_argcheck(L, n <= most, index, "too many texts");
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        out[i] = luaL_checkstring(L, -1);
+        lua_pop(L, 1);
+    }
+    out[n] = NULL;
+    lua_pop(L, 1);
+}
+
+static tl_rc make_remote(lua_State *L, int index, const char *ns, struct tl_codec **out,
+                         struct tl_error *err)
+{
+    size_t endpoint_n, auth_n;
+    const char *headers[HEADERS_MAX + 1];
+    const char *endpoint = field_text(L, index, "endpoint", &endpoint_n);
+    const char *auth = field_text(L, index, "auth", &auth_n);
+    field_texts(L, index, "headers", headers, HEADERS_MAX);
+    struct tl_codec_remote o = {.endpoint = tl_str_n(endpoint, endpoint_n),
+                                .namespace_name = tl_str(ns),
+                                .auth = tl_str_n(auth, auth_n),
+                                .headers = headers,
+                                .timeout_ms = field_integer(L, index, "timeout_ms")};
+    return tl_codec_remote(out, &o, err);
+}
+
 static const char *package_text(lua_State *L, const char *field)
 {
     lua_getglobal(L, "package");
@@ -54,7 +86,7 @@ static const char *package_text(lua_State *L, const char *field)
 }
 
 /* The codec that the table on top describes. */
-static tl_rc make_codec(lua_State *L, struct tl_codec **out, struct tl_error *err)
+static tl_rc make_codec(lua_State *L, const char *ns, struct tl_codec **out, struct tl_error *err)
 {
     size_t n;
     int index = lua_gettop(L);
@@ -66,18 +98,22 @@ static tl_rc make_codec(lua_State *L, struct tl_codec **out, struct tl_error *er
         return tl_codec_zlib(out, (int)field_integer(L, index, "level"),
                              (size_t)field_integer(L, index, "min_size"), err);
     }
+    if (tl_str_eqc(kind, "remote")) {
+        return make_remote(L, index, ns, out, err);
+    }
     return tl_codec_lua(out, field_text(L, index, "module", &n), package_text(L, "path"),
                         package_text(L, "cpath"), err);
 }
 
 /* The list of codecs on top. */
-static tl_rc make_chain(lua_State *L, struct tl_codec_chain *chain, struct tl_error *err)
+static tl_rc make_chain(lua_State *L, const char *ns, struct tl_codec_chain *chain,
+                        struct tl_error *err)
 {
     size_t n = (size_t)lua_rawlen(L, -1);
     for (size_t i = 0; i < n; i++) {
         struct tl_codec *codec;
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
-        tl_rc rc = make_codec(L, &codec, err);
+        tl_rc rc = make_codec(L, ns, &codec, err);
         lua_pop(L, 1);
         if (rc != TL_OK) {
             return tl_error_wrap(err, rc, "payload_codecs[%zu]", i + 1);
@@ -89,7 +125,7 @@ static tl_rc make_chain(lua_State *L, struct tl_codec_chain *chain, struct tl_er
     return TL_OK;
 }
 
-tl_rc tl_host_coding_open(lua_State *L, int index, struct tl_channel *inner,
+tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_channel *inner,
                           struct tl_channel **out, struct tl_error *err)
 {
     static const char *const headers[] = {"no_codec", "codec", "workflow_only_codec", NULL};
@@ -111,7 +147,7 @@ tl_rc tl_host_coding_open(lua_State *L, int index, struct tl_channel *inner,
     lua_getfield(L, index, "codecs");
     tl_rc rc = TL_OK;
     for (size_t i = 0; i < o.thread_count && rc == TL_OK; i++) {
-        rc = make_chain(L, &chains[i], err);
+        rc = make_chain(L, ns, &chains[i], err);
     }
     if (rc == TL_OK) {
         rc = tl_coding_channel_open(out, inner, &o, err);

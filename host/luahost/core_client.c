@@ -154,11 +154,11 @@ static void close_connection(struct tl_host_connection *c)
 }
 
 /* [-0, +0, v] The transport is open: puts the codecs of the table at `coding` (or none) above it. */
-static void wrap_channel(lua_State *L, struct tl_host_connection *c, int coding)
+static void wrap_channel(lua_State *L, struct tl_host_connection *c, const char *ns, int coding)
 {
     struct tl_error err;
     struct tl_channel *coded;
-    if (tl_host_coding_open(L, coding, c->transport, &coded, &err) != TL_OK) {
+    if (tl_host_coding_open(L, coding, ns, c->transport, &coded, &err) != TL_OK) {
         close_connection(c);
         luaL_error(L, "temporal.connect: data_converter: %s", err.message);
     }
@@ -204,7 +204,7 @@ static int connect(lua_State *L)
     server->holds++;
     c->server = server;
     c->transport = tl_local_channel_open(tl_server_service(server->server));
-    wrap_channel(L, c, 4);
+    wrap_channel(L, c, ns, 4);
     make_client(L, c, ns, identity, NULL);
     return 1;
 }
@@ -292,7 +292,7 @@ static int connect_address(lua_State *L)
         c->transport = NULL;
         return luaL_error(L, "temporal.connect: %s", err.message);
     }
-    wrap_channel(L, c, 2);
+    wrap_channel(L, c, o.namespace_name, 2);
     make_client(L, c, o.namespace_name, text_field(L, "identity"), &retry);
     return 1;
 }

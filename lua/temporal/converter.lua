@@ -64,6 +64,44 @@ function converter.codec.zlib(opts)
   return setmetatable({ kind = "zlib", level = level, min_size = min_size }, Codec)
 end
 
+local remote_spec = {
+  endpoint = { kind = "string", required = true },
+  auth = { kind = "string" },
+  headers = { kind = "table" },
+  timeout = { kind = "duration" },
+}
+
+--- A codec server that other programs use too: payloads are posted to `endpoint`/encode and `endpoint`/decode
+--- as JSON. "{namespace}" in the endpoint is replaced; the namespace also goes as X-Namespace, `auth` as
+--- Authorization, `headers` as they are. `timeout` of a request: default 30 s.
+---@param opts { endpoint: string, auth?: string, headers?: table<string, string>, timeout?: number|string }
+---@return temporal.Codec
+function converter.codec.remote(opts)
+  local o = options.check("codec.remote", remote_spec, opts)
+  local headers = {}
+  for name, value in pairs(o.headers or {}) do
+    if type(name) ~= "string" or type(value) ~= "string" or (name .. value):find "[\r\n]" or name:find ":" then
+      error(("codec.remote: headers holds lines of text under names, got a %s under %s"):format(
+        type(value), tostring(name)), 2)
+    end
+    headers[#headers + 1] = name .. ": " .. value
+  end
+  table.sort(headers)
+  if not o.endpoint:find "^https?://." then
+    error(("codec.remote: endpoint begins with http:// or https://, got '%s'"):format(o.endpoint), 2)
+  elseif #headers > 60 then
+    error(("codec.remote: at most 60 headers, got %d"):format(#headers), 2)
+  elseif o.timeout and o.timeout < 1000000 then
+    error("codec.remote: timeout is at least a millisecond", 2)
+  elseif o.auth and o.auth:find "[\r\n]" then
+    error("codec.remote: auth is one line", 2)
+  end
+  return setmetatable({
+    kind = "remote", endpoint = o.endpoint, auth = o.auth or "", headers = headers,
+    timeout_ms = (o.timeout or 30 * 1000000000) // 1000000,
+  }, Codec)
+end
+
 local converter_spec = {
   payload_converters = { kind = "table" },
   payload_codecs = { kind = "table" },

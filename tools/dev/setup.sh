@@ -5,7 +5,7 @@ readonly build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config dpkg-dev
     libgrpc-dev libstdc++-12-dev libmicrohttpd-dev
     lua5.4 liblua5.4-dev libuv1-dev libsqlite3-dev libmbedtls-dev zlib1g-dev libmpfr-dev libgmp-dev
-    libyaml-dev
+    libyaml-dev libcurl4-gnutls-dev
     protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotobuf-c-dev
 )
 readonly test_packages=(git binutils libcmocka-dev lua-busted lua-check lua-luv clang-format g++ locales

@@ -15,7 +15,8 @@ local allowed = {
     ["rpc"] = { "base", "proto" },
     ["store"] = { "base" },
     ["client"] = { "base", "proto", "rpc" },
-    ["codec"] = { "base", "proto", "rpc", "crypto" },
+    ["fetch"] = { "base" },
+    ["codec"] = { "base", "proto", "rpc", "crypto", "fetch" },
     ["http"] = { "base", "proto", "rpc", "client" },
     ["worker"] = { "base", "io", "proto", "core", "luart", "client", "rpc", "crypto", "include" },
     ["server"] = { "base", "proto", "store", "rpc" },
@@ -27,8 +28,8 @@ local allowed = {
     },
     ["embed"] = { "base", "proto", "rpc", "luart", "client", "worker", "server", "include" },
     ["cli"] = {
-        "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "store", "client", "worker",
-        "server", "http", "luahost", "include",
+        "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "store", "client", "codec",
+        "worker", "server", "http", "luahost", "include",
     },
     ["test"] = {
         "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "store", "client", "codec",
@@ -45,6 +46,7 @@ local libraries = {
     { "^sqlite3%.h$", { "store", "test" } },
     { "^mbedtls/", { "crypto" } },
     { "^zlib%.h$", { "codec", "test" } },
+    { "^curl/", { "fetch" } },
     { "^grpc/", { "rpc/grpc" } },
     { "^microhttpd%.h$", { "http" } },
     { "^mpfr%.h$", { "luart/vm" } },

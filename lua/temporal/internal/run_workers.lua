@@ -1,6 +1,7 @@
 --- What `temporal-lua worker run` does: runs the scripts, gives their workers the connection, starts
 --- them, serves requests (reload, rollback, builds) and waits until they have ended.
 local client = require "temporal.client"
+local converter = require "temporal.converter"
 local core = require "temporal.core"
 local scripts = require "temporal.internal.scripts"
 
@@ -89,7 +90,11 @@ end
 
 ---@param list string[]
 ---@param connection temporal.ConnectOptions
-return function(list, connection)
+---@param codec_server? table options of codec.remote
+return function(list, connection, codec_server)
+  if codec_server then
+    connection.data_converter = converter.data_converter { payload_codecs = { converter.codec.remote(codec_server) } }
+  end
   local workers = {}
   for _, script in ipairs(list) do
     for _, w in ipairs(scripts.load(script)) do

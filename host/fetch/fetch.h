@@ -1,0 +1,37 @@
+/* HTTP requests to other servers: codec servers, object stores. One fetcher sends one request after the
+ * other and keeps its connection between them.
+ *
+ * Redirects are not followed: a request carries secrets, and whoever configured the address meant that
+ * address. Certificates are checked against the system's authorities. Proxies of the environment
+ * (https_proxy, no_proxy) are used.
+ * Thread: one at a time per fetcher; requests block. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/str.h"
+
+struct tl_fetch;
+
+#define TL_FETCH_HEADERS_MAX 64
+
+struct tl_fetch_request {
+    const char *method;         /* "GET", "PUT", "POST", "HEAD" */
+    const char *url;            /* http or https */
+    const char *const *headers; /* "Name: value"; NULL-terminated; may be NULL */
+    struct tl_str body;
+    int64_t timeout_ms;
+};
+
+/* Errors: TL_EUNAVAILABLE (libcurl is not there). Owns: *out, tl_fetch_close. */
+tl_rc tl_fetch_open(struct tl_fetch **out, struct tl_error *err) TL_MUST_USE;
+void tl_fetch_close(struct tl_fetch *f); /* NULL is fine */
+
+/* Sends the request and appends the answer's body to `body`, whose limit bounds it. Errors:
+ * TL_EUNAVAILABLE (no connection, it broke), TL_EDEADLINE, TL_ELIMIT (the answer is too large),
+ * TL_EINVAL (the address). An answer of any status is no error. */
+tl_rc tl_fetch_run(struct tl_fetch *f, const struct tl_fetch_request *request, int *status,
+                   struct tl_buf *body, struct tl_error *err) TL_MUST_USE;
+/* The error for an answer that is not 2xx: who was asked, the status and the beginning of the body.
+ * TL_EUNAVAILABLE for 408, 429 and 5xx (again later), TL_ENOTFOUND, TL_EPERMISSION, else TL_EINVAL. */
+tl_rc tl_fetch_refused(const char *url, int status, struct tl_str body, struct tl_error *err);
