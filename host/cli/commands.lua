@@ -286,11 +286,6 @@ local reject = choice(
   { "not_open", "not_completed_cleanly" },
   "State of the workflow in which the query is refused"
 )
-local activity_reference = {
-  { name = "activity-id", short = "a", kind = "string", required = true, help = "Id of the activity" },
-  { name = "workflow-id", short = "w", kind = "string", help = "Workflow of the activity" },
-  run_id,
-}
 local namespace_fields = {
   { name = "description", kind = "string", help = "What it is for" },
   { name = "email", kind = "string", help = "Address of its owner" },
@@ -522,23 +517,6 @@ local commands = {
     options = { worker_pid },
   },
   {
-    path = "activity complete",
-    summary = "Complete an activity that was left open, with a result",
-    handler = "activity_complete",
-    options = service(activity_reference, {
-      { name = "result", kind = "string", required = true, help = "Result as JSON" },
-    }),
-  },
-  {
-    path = "activity fail",
-    summary = "Fail an activity that was left open",
-    handler = "activity_fail",
-    options = service(activity_reference, {
-      { name = "reason", kind = "string", help = "Message of the failure" },
-      { name = "detail", kind = "string", help = "Details of the failure as JSON" },
-    }),
-  },
-  {
     path = "operator cluster describe",
     summary = "Show what a server tells of itself",
     handler = "operator_cluster_describe",
@@ -729,7 +707,8 @@ local parts = {
   logging = { no_log_level, log_format }, target = target,
 }
 local more_commands = {
-  "commands_batch.lua", "commands_deployment.lua", "commands_messages.lua", "commands_settings.lua",
+  "commands_activity.lua", "commands_batch.lua", "commands_deployment.lua", "commands_messages.lua",
+  "commands_settings.lua",
 }
 for _, name in ipairs(more_commands) do
   local more = dofile(folder .. name)(parts)

@@ -20,6 +20,12 @@ int tl_batch_type(const request *req)
         return BATCH_OPERATION_TYPE_RESET;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_WORKFLOW_OPTIONS_OPERATION:
         return BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UNPAUSE_ACTIVITIES_OPERATION:
+        return BATCH_OPERATION_TYPE_UNPAUSE_ACTIVITY;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_ACTIVITIES_OPERATION:
+        return BATCH_OPERATION_TYPE_RESET_ACTIVITY;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_ACTIVITY_OPTIONS_OPERATION:
+        return BATCH_OPERATION_TYPE_UPDATE_ACTIVITY_OPTIONS;
     default:
         return 0;
     }
@@ -27,9 +33,7 @@ int tl_batch_type(const request *req)
 
 bool tl_batch_wants_open(int type)
 {
-    return type == BATCH_OPERATION_TYPE_TERMINATE || type == BATCH_OPERATION_TYPE_SIGNAL ||
-           type == BATCH_OPERATION_TYPE_CANCEL ||
-           type == BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS;
+    return type && type != BATCH_OPERATION_TYPE_RESET && type != BATCH_OPERATION_TYPE_DELETE;
 }
 
 static const char *or_else(const char *text, const char *otherwise)
@@ -72,6 +76,56 @@ static tl_rc update_options(struct tl_tx *tx, const request *req, struct tl_erro
         req->update_workflow_options_operation;
     const TpWorkflow__WorkflowExecutionOptions *o = op->workflow_execution_options;
     return tl_tx_set_versioning_override(tx, o ? o->versioning_override : NULL, op->identity, err);
+}
+
+static struct tl_activity_pick pick(bool by_type, const char *type, bool match_all)
+{
+    return (struct tl_activity_pick){.type = tl_str(by_type ? type : ""), .all = match_all};
+}
+
+static tl_rc unpause_activities(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    const TpBatch__BatchOperationUnpauseActivities *op = req->unpause_activities_operation;
+    const struct tl_activity_pick which = pick(
+        op->activity_case == TP_BATCH__BATCH_OPERATION_UNPAUSE_ACTIVITIES__ACTIVITY_TYPE, op->type,
+        op->activity_case == TP_BATCH__BATCH_OPERATION_UNPAUSE_ACTIVITIES__ACTIVITY_MATCH_ALL &&
+            op->match_all);
+    const struct tl_activity_unpause how = {.reset_attempts = op->reset_attempts,
+                                            .reset_heartbeat = op->reset_heartbeat,
+                                            .jitter_ns = tl_pb_duration_ns_or(op->jitter, 0)};
+    return tl_tx_activity_unpause(tx, &which, &how, err);
+}
+
+static tl_rc reset_activities(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    const TpBatch__BatchOperationResetActivities *op = req->reset_activities_operation;
+    const struct tl_activity_pick which = pick(
+        op->activity_case == TP_BATCH__BATCH_OPERATION_RESET_ACTIVITIES__ACTIVITY_TYPE, op->type,
+        op->activity_case == TP_BATCH__BATCH_OPERATION_RESET_ACTIVITIES__ACTIVITY_MATCH_ALL &&
+            op->match_all);
+    const struct tl_activity_reset how = {.reset_heartbeat = op->reset_heartbeat,
+                                          .keep_paused = op->keep_paused,
+                                          .restore_options = op->restore_original_options,
+                                          .jitter_ns = tl_pb_duration_ns_or(op->jitter, 0)};
+    return tl_tx_activity_reset(tx, &which, &how, err);
+}
+
+static tl_rc change_activity_options(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    const TpBatch__BatchOperationUpdateActivityOptions *op = req->update_activity_options_operation;
+    const struct tl_activity_pick which =
+        pick(op->activity_case == TP_BATCH__BATCH_OPERATION_UPDATE_ACTIVITY_OPTIONS__ACTIVITY_TYPE,
+             op->type,
+             op->activity_case ==
+                     TP_BATCH__BATCH_OPERATION_UPDATE_ACTIVITY_OPTIONS__ACTIVITY_MATCH_ALL &&
+                 op->match_all);
+    const struct tl_activity_options_change change = {
+        .options = op->activity_options,
+        .paths = op->update_mask ? op->update_mask->paths : NULL,
+        .path_count = op->update_mask ? op->update_mask->n_paths : 0,
+        .restore_original = op->restore_original,
+    };
+    return tl_tx_activity_change_options(tx, &which, &change, err);
 }
 
 /* One transaction with the operation that `operate` is. */
@@ -205,6 +259,15 @@ enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_
             break;
         case BATCH_OPERATION_TYPE_RESET:
             rc = reset_run(s, e, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_UNPAUSE_ACTIVITY:
+            rc = transact(s, e, unpause_activities, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_RESET_ACTIVITY:
+            rc = transact(s, e, reset_activities, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_UPDATE_ACTIVITY_OPTIONS:
+            rc = transact(s, e, change_activity_options, job->req, &err);
             break;
         default:
             out = delete_run(s, e, job->req, ahead, &err);

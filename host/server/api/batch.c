@@ -54,6 +54,24 @@ static bool check_executions(struct tl_call *c, const request *req)
     return true;
 }
 
+/* Operations on activities say which: by type, or all. */
+static bool names_activities(const request *req)
+{
+    switch (req->operation_case) {
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UNPAUSE_ACTIVITIES_OPERATION:
+        return req->unpause_activities_operation->activity_case !=
+               TP_BATCH__BATCH_OPERATION_UNPAUSE_ACTIVITIES__ACTIVITY__NOT_SET;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_ACTIVITIES_OPERATION:
+        return req->reset_activities_operation->activity_case !=
+               TP_BATCH__BATCH_OPERATION_RESET_ACTIVITIES__ACTIVITY__NOT_SET;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_ACTIVITY_OPTIONS_OPERATION:
+        return req->update_activity_options_operation->activity_case !=
+               TP_BATCH__BATCH_OPERATION_UPDATE_ACTIVITY_OPTIONS__ACTIVITY__NOT_SET;
+    default:
+        return true;
+    }
+}
+
 static bool check_operation(struct tl_call *c, const request *req)
 {
     if (req->operation_case == TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION__NOT_SET) {
@@ -77,6 +95,9 @@ static bool check_operation(struct tl_call *c, const request *req)
         const TpBatch__BatchOperationUpdateWorkflowExecutionOptions *op =
             req->update_workflow_options_operation;
         return tl_api_check_options(c, op->update_mask, op->workflow_execution_options);
+    }
+    if (!names_activities(req)) {
+        return refuse(c, "Activities are not set on request: give their type or match_all.");
     }
     return type != BATCH_OPERATION_TYPE_SIGNAL ||
            tl_api_check_id(c, "SignalName", req->signal_operation->signal, true);
@@ -192,6 +213,12 @@ static char *identity_of(const request *req)
         return req->reset_operation->identity;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_WORKFLOW_OPTIONS_OPERATION:
         return req->update_workflow_options_operation->identity;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UNPAUSE_ACTIVITIES_OPERATION:
+        return req->unpause_activities_operation->identity;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_ACTIVITIES_OPERATION:
+        return req->reset_activities_operation->identity;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_ACTIVITY_OPTIONS_OPERATION:
+        return req->update_activity_options_operation->identity;
     default:
         return (char *)(uintptr_t) "";
     }
