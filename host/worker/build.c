@@ -89,6 +89,7 @@ static void hand_back(struct tl_build *b)
     if (b->release) {
         b->release(b->release_ud);
     }
+    tl_poll_set_free(b->set);
     tl_map_deinit(&b->parked);
     tl_mem_free(b->digest);
     tl_mem_free(b->id);
@@ -98,8 +99,10 @@ static void hand_back(struct tl_build *b)
 static bool wanted(const struct tl_build *b, bool parked_count)
 {
     const struct tl_worker *w = b->worker;
-    return b == atomic_load(&w->build_now) || b == w->build_before || b->users > 0 ||
-           (parked_count && b->parked.count > 0);
+    if (b == atomic_load(&w->build_now) || b == w->build_before || b->users > 0) {
+        return true;
+    }
+    return b->set ? !b->retired : parked_count && b->parked.count > 0;
 }
 
 /* Under the mutex: takes out what nobody wants any more; of builds that only parked runs keep, the
@@ -145,6 +148,7 @@ tl_rc tl_builds_init(struct tl_worker *w, const struct tl_worker_config *config,
         tl_mem_free(b);
         return tl_error_set(err, TL_EINVAL, "build_id is longer than %d bytes", ID_BYTES_MAX);
     }
+    b->served = true;
     tl_list_push(&w->builds, &b->node);
     atomic_store(&w->build_now, b);
     w->build_count = 1;
@@ -282,8 +286,8 @@ void tl_build_park(struct tl_build *b, struct tl_str run_id)
 static tl_rc check_kinds(const struct tl_worker *w, const struct tl_worker_build *from,
                          struct tl_error *err)
 {
-    bool runs_workflows = w->pollers[TL_POLL_NORMAL].max > 0;
-    bool runs_activities = w->pollers[TL_POLL_ACTIVITY].max > 0;
+    bool runs_workflows = w->polls_max[TL_POLL_NORMAL] > 0;
+    bool runs_activities = w->polls_max[TL_POLL_ACTIVITY] > 0;
     bool activities = from->registry && tl_registry_count(from->registry) > 0;
     const char *what = runs_workflows != (from->lang != NULL) ? "workflows"
                        : !w->opt.no_remote_activities && runs_activities != activities
@@ -304,6 +308,7 @@ static void make_current(struct tl_worker *w, struct tl_build *b)
     struct tl_build *now = atomic_load(&w->build_now);
     if (now != b) {
         w->build_before = now;
+        b->served = true;
         tl_list_remove(&b->node);
         tl_list_push(&w->builds, &b->node);
         atomic_store_explicit(&w->build_now, b, memory_order_release);
@@ -322,34 +327,52 @@ static tl_rc switched(struct tl_worker *w, const char *event, const char *id)
     return TL_OK;
 }
 
+/* Under the mutex: why the scripts cannot be another build of this worker. */
+static tl_rc check_new(struct tl_worker *w, const struct tl_build *b, struct tl_error *err)
+{
+    struct tl_build *now = atomic_load(&w->build_now);
+    if (strcmp(now->digest, b->digest) == 0) {
+        return tl_error_set(err, TL_EEXISTS, "nothing has changed: build %s runs already", b->id);
+    }
+    if (!follows_scripts(w->opt.build_id)) {
+        return tl_error_set(err, TL_EPRECONDITION,
+                            "build ID '%s' is fixed, but the scripts have changed (%.12s to "
+                            "%.12s): set build_id = \"auto\" or \"%s+{hash}\", or restart the "
+                            "worker under another build ID",
+                            b->id, now->digest, b->digest, b->id);
+    }
+    return find(w, tl_str(b->id))
+               ? tl_error_set(err, TL_EEXISTS, "build %s is loaded: select it", b->id)
+               : TL_OK;
+}
+
+/* A version begins to poll, so that the server knows it; nothing is sent there yet. */
+static void announce(struct tl_worker *w, const char *id)
+{
+    TL_LOG(TL_LOG_INFO, "worker.version_loaded", TL_C("task_queue", w->task_queue),
+           TL_C("deployment", w->deployment_name), TL_C("build_id", id));
+    tl_pollers_fill_workflow(w);
+    tl_pollers_fill_activity(w);
+}
+
 tl_rc tl_worker_promote(struct tl_worker *w, const struct tl_worker_build *from,
                         struct tl_error *err)
 {
     struct tl_list gone;
+    bool versioned = w->opt.use_worker_versioning;
     tl_rc rc = check_kinds(w, from, err);
-    if (rc == TL_OK && w->opt.use_worker_versioning) {
-        rc = tl_error_set(err, TL_EPRECONDITION,
-                          "a versioned worker polls as one version: run the new build as a worker "
-                          "of its own");
-    }
     if (rc != TL_OK) {
         return rc;
     }
     struct tl_build *b = build_new(w, from);
+    rc = versioned ? tl_poll_set_new(b, false, err) : TL_OK;
     tl_list_init(&gone);
     pthread_mutex_lock(&w->builds_mutex);
-    struct tl_build *now = atomic_load(&w->build_now);
-    if (strcmp(now->digest, b->digest) == 0) {
-        rc = tl_error_set(err, TL_EEXISTS, "nothing has changed: build %s runs already", b->id);
-    } else if (!follows_scripts(w->opt.build_id)) {
-        rc = tl_error_set(err, TL_EPRECONDITION,
-                          "build ID '%s' is fixed, but the scripts have changed (%.12s to %.12s): "
-                          "set build_id = \"auto\" or \"%s+{hash}\", or restart the worker under "
-                          "another build ID",
-                          b->id, now->digest, b->digest, b->id);
-    } else if (find(w, tl_str(b->id))) {
-        rc = tl_error_set(err, TL_EEXISTS, "build %s is loaded: select it", b->id);
-    } else {
+    rc = rc == TL_OK ? check_new(w, b, err) : rc;
+    if (rc == TL_OK && versioned) {
+        tl_list_push_front(&w->builds, &b->node);
+        w->build_count++;
+    } else if (rc == TL_OK) {
         tl_list_push(&w->builds, &b->node);
         w->build_count++;
         make_current(w, b);
@@ -362,6 +385,10 @@ tl_rc tl_worker_promote(struct tl_worker *w, const struct tl_worker_build *from,
         hand_back(b);
         return rc;
     }
+    if (versioned) {
+        announce(w, b->id);
+        return TL_OK;
+    }
     return switched(w, "worker.build_promoted", b->id);
 }
 
@@ -371,23 +398,84 @@ tl_rc tl_worker_select_build(struct tl_worker *w, struct tl_str id, struct tl_er
     tl_rc rc = TL_OK;
     tl_list_init(&gone);
     pthread_mutex_lock(&w->builds_mutex);
-    struct tl_build *b = id.n ? find(w, id) : w->build_before;
-    if (b) {
+    struct tl_build *b = id.n ? find(w, id) : w->build_before, *was = atomic_load(&w->build_now);
+    if (b && !b->retired) {
         b->users++;
+        was->users++;
         make_current(w, b);
         collect(w, &gone);
     } else if (id.n) {
         rc = tl_error_set(err, TL_ENOTFOUND, "build '%.*s' is not loaded", TL_STR_FMT(id));
+        b = NULL;
     } else {
         rc = tl_error_set(err, TL_ENOTFOUND, "there is no build before this one");
+        b = NULL;
     }
     pthread_mutex_unlock(&w->builds_mutex);
     drop(&gone);
+    if (b && b->set && b != was) {
+        tl_poll_set_role(was->set, false);
+        tl_poll_set_role(b->set, true);
+        tl_pollers_fill_workflow(w);
+        tl_pollers_fill_activity(w);
+    }
     if (b) {
         rc = switched(w, "worker.build_selected", b->id);
+        tl_build_release(was);
         tl_build_release(b);
     }
     return rc;
+}
+
+/* --- Versions that go -------------------------------------------------------------------------- */
+
+tl_rc tl_worker_retire_build(struct tl_worker *w, struct tl_str id, struct tl_error *err)
+{
+    tl_rc rc = TL_OK;
+    pthread_mutex_lock(&w->builds_mutex);
+    struct tl_build *b = find(w, id);
+    if (!b || !b->set) {
+        rc = tl_error_set(err, TL_ENOTFOUND, "version '%.*s' is not loaded", TL_STR_FMT(id));
+    } else if (b == atomic_load(&w->build_now)) {
+        rc = tl_error_set(err, TL_EPRECONDITION, "version '%s' is the current one", b->id);
+    } else {
+        b->retire_wanted = true;
+    }
+    pthread_mutex_unlock(&w->builds_mutex);
+    tl_worker_wake(w);
+    return rc;
+}
+
+struct tl_build *tl_build_to_drain(struct tl_worker *w, bool retire, int64_t before_ns)
+{
+    struct tl_build *found = NULL;
+    pthread_mutex_lock(&w->builds_mutex);
+    TL_LIST_EACH (n, &w->builds) {
+        struct tl_build *b = TL_CONTAINER(n, struct tl_build, node);
+        bool old = b->set && !b->retired && b != atomic_load(&w->build_now);
+        bool due = retire ? b->retire_wanted : b->checked_ns < before_ns;
+        if (old && due && (!found || b->checked_ns < found->checked_ns)) {
+            found = b;
+        }
+    }
+    if (found) {
+        found->users++;
+    }
+    pthread_mutex_unlock(&w->builds_mutex);
+    return found;
+}
+
+bool tl_build_retire(struct tl_build *b)
+{
+    struct tl_worker *w = b->worker;
+    pthread_mutex_lock(&w->builds_mutex);
+    bool may = b != atomic_load(&w->build_now) && (b != w->build_before || b->retire_wanted);
+    b->retired = b->retired || may;
+    if (may && b == w->build_before) {
+        w->build_before = NULL;
+    }
+    pthread_mutex_unlock(&w->builds_mutex);
+    return may;
 }
 
 void tl_worker_each_build(struct tl_worker *w,
@@ -403,6 +491,7 @@ void tl_worker_each_build(struct tl_worker *w,
             .previous = b == w->build_before,
             .users = b->users,
             .parked_runs = (int64_t)b->parked.count,
+            .retired = b->retired,
         };
         fn(ud, &info);
     }

@@ -3,6 +3,10 @@
  * stays on the build that it began with; a run without state is replayed with the build that its last
  * completed task names, while that is loaded.
  *
+ * A build of a versioned worker has polls of its own (struct tl_poll_set): the server decides which run
+ * is whose, and what a poll brought is run by the poll's build. It stays until the server says that its
+ * version has drained (drain.c).
+ *
  * Invariants: the current build and the one before it (for a rollback) stay loaded, and every build
  * with users or parked runs; what is not loaded any more has been handed back to its owner.
  * Ownership: a build borrows language and registry until `release` was called, on whatever thread
@@ -22,7 +26,13 @@ struct tl_build {
     void *release_ud;
     TpDeployment__WorkerDeploymentOptions deployment; /* when versioned */
     TpCommon__WorkerVersionStamp stamp;
-    int users;            /* runs with state, activity threads, calls under way */
+    struct tl_poll_set *set; /* when versioned; else NULL */
+    bool served;             /* it was the current one once */
+    bool retired;            /* versioned: it goes when nobody uses it any more */
+    bool retire_wanted;
+    bool known;              /* the server does not deny it */
+    int64_t checked_ns;      /* control's: when the server was asked whether it has drained */
+    int users;            /* runs with state, activity threads, polls, calls under way */
     struct tl_map parked; /* run ids: open runs without state that this build answered last */
 };
 
@@ -30,6 +40,11 @@ struct tl_build {
 tl_rc tl_builds_init(struct tl_worker *w, const struct tl_worker_config *config,
                      struct tl_error *err);
 void tl_builds_deinit(struct tl_worker *w);
+/* The oldest version that control has to look at: one that is to go (retire), or one that the server was
+ * last asked about before `before_ns` and that may have drained. A use, or NULL. */
+struct tl_build *tl_build_to_drain(struct tl_worker *w, bool retire, int64_t before_ns);
+/* The version takes no part any more; false when it is the current one or the one before. */
+bool tl_build_retire(struct tl_build *b);
 
 /* Each of these takes a use, given back with tl_build_release. */
 struct tl_build *tl_build_current(struct tl_worker *w);

@@ -32,11 +32,10 @@
     }
 CONTROL_DONE(info_to)
 CONTROL_DONE(namespace_to)
-CONTROL_DONE(leave_to)
 CONTROL_DONE(probe_to)
 
-static void call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_done_fn done,
-                 struct tl_reply_to *to)
+void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_done_fn done,
+                     struct tl_reply_to *to)
 {
     struct tl_buf b;
     struct tl_error err = {0};
@@ -55,14 +54,14 @@ static void call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_
 static void ask_info(struct tl_worker *w)
 {
     TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
-    call(w, TL_M_GetSystemInfo, &req, info_to_done, &w->info_to);
+    tl_control_call(w, TL_M_GetSystemInfo, &req, info_to_done, &w->info_to);
 }
 
 static void ask_namespace(struct tl_worker *w)
 {
     TpWs__DescribeNamespaceRequest req = TP_WS__DESCRIBE_NAMESPACE_REQUEST__INIT;
     req.namespace_ = w->namespace_name;
-    call(w, TL_M_DescribeNamespace, &req, namespace_to_done, &w->namespace_to);
+    tl_control_call(w, TL_M_DescribeNamespace, &req, namespace_to_done, &w->namespace_to);
 }
 
 /* Polls go out again only when this is answered: polls themselves tell nothing for a minute when there
@@ -72,7 +71,7 @@ void tl_control_probe(struct tl_worker *w)
     TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
     if (w->away && !w->probing && !tl_worker_stopping(w)) {
         w->probing = true;
-        call(w, TL_M_GetSystemInfo, &req, probe_to_done, &w->probe_to);
+        tl_control_call(w, TL_M_GetSystemInfo, &req, probe_to_done, &w->probe_to);
     }
 }
 
@@ -211,35 +210,69 @@ static void give_up(struct tl_timer *t)
     atomic_store(&w->giving_up, true);
 }
 
+static void leave_done(void *ud, struct tl_rpc_result *res)
+{
+    struct tl_worker *w = TL_CONTAINER(ud, struct tl_poll_set, leave_to)->worker;
+    tl_worker_enter(w);
+    res->msg.kind = TL_WM_RESULT;
+    tl_actor_post_result(&w->control, res);
+    tl_worker_exit(w);
+}
+
 static void leave_came(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
-    struct tl_worker *w = TL_CONTAINER(to, struct tl_worker, leave_to);
+    struct tl_poll_set *set = TL_CONTAINER(to, struct tl_poll_set, leave_to);
+    struct tl_worker *w = set->worker;
     atomic_fetch_sub(&w->calls, 1);
-    if (res->status != 0) {
+    if (res->status != 0 && tl_worker_stopping(w)) {
         tl_pollers_stop(w, true); /* nobody will end them for us */
     }
+    tl_build_release(set->build);
     tl_rpc_result_free(res);
 }
 
-static void tell_server(struct tl_worker *w)
+void tl_control_leave(struct tl_poll_set *set, const char *reason)
 {
+    struct tl_worker *w = set->worker;
     TpWs__ShutdownWorkerRequest req = TP_WS__SHUTDOWN_WORKER_REQUEST__INIT;
     TpEnums__TaskQueueType types[2];
     req.namespace_ = w->namespace_name;
     req.identity = w->identity;
     req.sticky_task_queue =
-        w->pollers[TL_POLL_STICKY].max ? w->sticky_queue : req.sticky_task_queue;
+        w->polls_max[TL_POLL_STICKY] ? set->sticky_queue : req.sticky_task_queue;
     req.task_queue = w->task_queue;
-    req.worker_instance_key = w->instance_key;
-    req.reason = (char *)(uintptr_t) "graceful shutdown";
+    req.worker_instance_key = set->instance_key;
+    req.reason = (char *)(uintptr_t)reason;
     req.task_queue_types = types;
-    if (w->pollers[TL_POLL_NORMAL].max) {
+    if (w->polls_max[TL_POLL_NORMAL]) {
         types[req.n_task_queue_types++] = (TpEnums__TaskQueueType)TASK_QUEUE_TYPE_WORKFLOW;
     }
-    if (w->pollers[TL_POLL_ACTIVITY].max) {
+    if (w->polls_max[TL_POLL_ACTIVITY]) {
         types[req.n_task_queue_types++] = (TpEnums__TaskQueueType)TASK_QUEUE_TYPE_ACTIVITY;
     }
-    call(w, TL_M_ShutdownWorker, &req, leave_to_done, &w->leave_to);
+    if (set->build) {
+        tl_build_retain(set->build);
+    }
+    set->leave_to.on_result = leave_came;
+    tl_control_call(w, TL_M_ShutdownWorker, &req, leave_done, &set->leave_to);
+}
+
+/* Sets that are closed have said so already. */
+static void tell_server(struct tl_worker *w)
+{
+    struct tl_poll_set *sets[64];
+    size_t n = 0;
+    pthread_mutex_lock(&w->poll_mutex);
+    TL_LIST_EACH (node, &w->poll_sets) {
+        struct tl_poll_set *set = TL_CONTAINER(node, struct tl_poll_set, node);
+        if (!set->closed && n < sizeof sets / sizeof sets[0]) {
+            sets[n++] = set;
+        }
+    }
+    pthread_mutex_unlock(&w->poll_mutex);
+    while (n > 0) {
+        tl_control_leave(sets[--n], "graceful shutdown");
+    }
 }
 
 static void begin_leaving(struct tl_worker *w)
@@ -254,6 +287,7 @@ static void begin_leaving(struct tl_worker *w)
     pthread_mutex_unlock(&w->poll_mutex);
     tl_timer_clear(&w->control, &w->start_timer);
     tl_timer_clear(&w->control, &w->probe_timer);
+    tl_drain_stop(w);
     tl_pollers_stop(w, !w->poll_complete_on_shutdown);
     tl_pool_shutdown_began(w);
     if (polled) {
@@ -268,7 +302,7 @@ static void begin_leaving(struct tl_worker *w)
     }
 }
 
-static bool quiet(const struct tl_worker *w)
+static bool quiet(struct tl_worker *w)
 {
     return tl_pollers_outstanding(w) == 0 && atomic_load(&w->wf_slots.used) == 0 &&
            atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->local_slots.used) == 0 &&
@@ -299,6 +333,7 @@ static void look(struct tl_worker *w)
 {
     tl_pollers_look(w);
     tl_pool_look(w);
+    tl_drain_look(w);
     if (tl_worker_stopping(w) && !w->leaving) {
         begin_leaving(w);
     }
@@ -343,11 +378,11 @@ void tl_control_begin(struct tl_worker *w)
     w->probe_to.on_result = probe_came;
     w->probe_timer.fire = probe_again;
     w->namespace_to.on_result = namespace_came;
-    w->leave_to.on_result = leave_came;
     w->start_timer.fire = start_again;
     w->polls_timer.fire = polls_over;
     w->grace_timer.fire = grace_over;
     w->give_up_timer.fire = give_up;
+    tl_drain_begin(w);
     ask_info(w);
 }
 

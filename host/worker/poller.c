@@ -3,150 +3,12 @@
  * back-pressure there is. Threads: any; state under worker->poll_mutex. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "proto/pb.h"
-#include "temporal/api/taskqueue/v1/message.pb-c.h"
-#include "tl_enums.h"
 #include "worker/build.h"
 
 #define POLL_TIMEOUT_NS (70 * TL_NS_PER_S)
 #define QUICK_NS (20 * TL_NS_PER_MS) /* an empty answer sooner than this is not a long poll's */
 #define QUICK_MAX 8
 #define HELD_BACK_NS (50 * TL_NS_PER_MS) /* resources may allow another slot then */
-#define REQUEST_BYTES_MAX ((size_t)1 << 20)
-
-/* --- Requests ---------------------------------------------------------------------------------- */
-
-static tl_rc keep_request(struct tl_poller *p, const void *msg, struct tl_error *err)
-{
-    struct tl_buf b;
-    tl_buf_init(&b, REQUEST_BYTES_MAX);
-    tl_rc rc = tl_pb_encode(msg, &b, err);
-    if (rc == TL_OK) {
-        p->request.p = tl_buf_take(&b, &p->request.n);
-    }
-    tl_buf_deinit(&b);
-    return rc;
-}
-
-static tl_rc workflow_request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
-{
-    struct tl_worker *w = b->worker;
-    TpWs__PollWorkflowTaskQueueRequest req = TP_WS__POLL_WORKFLOW_TASK_QUEUE_REQUEST__INIT;
-    TpCommon__WorkerVersionCapabilities caps;
-    TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
-    bool sticky = p->kind == TL_POLL_STICKY;
-    queue.name = sticky ? w->sticky_queue : w->task_queue;
-    queue.kind = (TpEnums__TaskQueueKind)(sticky ? TASK_QUEUE_KIND_STICKY : TASK_QUEUE_KIND_NORMAL);
-    if (sticky) {
-        queue.normal_name = w->task_queue;
-    }
-    req.namespace_ = w->namespace_name;
-    req.task_queue = &queue;
-    req.identity = w->identity;
-    req.worker_instance_key = w->instance_key;
-    tl_version_poll_workflow(b, &req, &caps);
-    p->method = TL_M_PollWorkflowTaskQueue;
-    return keep_request(p, &req, err);
-}
-
-static tl_rc activity_request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
-{
-    struct tl_worker *w = b->worker;
-    TpWs__PollActivityTaskQueueRequest req = TP_WS__POLL_ACTIVITY_TASK_QUEUE_REQUEST__INIT;
-    TpCommon__WorkerVersionCapabilities caps;
-    TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
-    TpTq__TaskQueueMetadata metadata = TP_TQ__TASK_QUEUE_METADATA__INIT;
-    Google__Protobuf__DoubleValue rate = GOOGLE__PROTOBUF__DOUBLE_VALUE__INIT;
-    queue.name = w->task_queue;
-    queue.kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
-    req.namespace_ = w->namespace_name;
-    req.task_queue = &queue;
-    req.identity = w->identity;
-    req.worker_instance_key = w->instance_key;
-    if (w->opt.max_task_queue_activities_per_second > 0) {
-        rate.value = w->opt.max_task_queue_activities_per_second;
-        metadata.max_tasks_per_second = &rate;
-        req.task_queue_metadata = &metadata;
-    }
-    tl_version_poll_activity(b, &req, &caps);
-    p->method = TL_M_PollActivityTaskQueue;
-    return keep_request(p, &req, err);
-}
-
-/* The common queue gets its share, at least one; the sticky queue the rest, at least one. */
-static void split(const struct tl_worker *w, const struct tl_build *build,
-                  struct tl_poller_behavior out[TL_POLL_KINDS])
-{
-    static const struct tl_poller_behavior none = {0};
-    struct tl_poller_behavior b = tl_worker_workflow_polls(&w->opt);
-    int polls = (int)b.maximum;
-    bool sticky = build->lang && w->opt.max_cached_workflows > 0;
-    out[TL_POLL_NORMAL] = build->lang ? b : none;
-    out[TL_POLL_STICKY] = sticky ? b : none;
-    if (sticky && !b.autoscaling) {
-        int normal = (int)(polls * w->opt.nonsticky_to_sticky_poll_ratio);
-        normal = normal < 1 ? 1 : normal > polls - 1 ? polls - 1 : normal;
-        out[TL_POLL_NORMAL].maximum = normal;
-        out[TL_POLL_STICKY].maximum = polls - normal;
-    }
-    bool activities =
-        build->registry && tl_registry_count(build->registry) && !w->opt.no_remote_activities;
-    out[TL_POLL_ACTIVITY] = activities ? tl_worker_activity_polls(&w->opt) : none;
-}
-
-static tl_rc request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
-{
-    return p->kind == TL_POLL_ACTIVITY ? activity_request(b, p, err) : workflow_request(b, p, err);
-}
-
-static void pause_over(struct tl_timer *t);
-
-tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err)
-{
-    struct tl_poller_behavior b[TL_POLL_KINDS];
-    tl_rc rc = TL_OK;
-    struct tl_build *build = tl_build_current(w);
-    split(w, build, b);
-    for (int k = 0; k < TL_POLL_KINDS; k++) {
-        struct tl_poller *p = &w->pollers[k];
-        *p =
-            (struct tl_poller){.kind = (enum tl_poll_kind)k, .max = (int)b[k].maximum, .worker = w};
-        tl_poll_scale_init(&p->scale, &b[k], tl_worker_now(w));
-        tl_list_init(&p->polls);
-        p->timer.fire = pause_over;
-        p->retry.max_ns = 10 * TL_NS_PER_S;
-    }
-    for (int k = 0; k < TL_POLL_KINDS && rc == TL_OK; k++) {
-        rc = request(build, &w->pollers[k], err);
-    }
-    tl_build_release(build);
-    w->tokens = 1;
-    return rc;
-}
-
-void tl_pollers_deinit(struct tl_worker *w)
-{
-    for (int k = 0; k < TL_POLL_KINDS; k++) {
-        tl_mem_free((char *)(uintptr_t)w->pollers[k].request.p);
-    }
-}
-
-tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err)
-{
-    struct tl_build *b = tl_build_current(w);
-    tl_rc rc = TL_OK;
-    pthread_mutex_lock(&w->poll_mutex);
-    for (int k = 0; k < TL_POLL_KINDS && rc == TL_OK; k++) {
-        struct tl_str old = w->pollers[k].request;
-        rc = request(b, &w->pollers[k], err);
-        if (rc == TL_OK) {
-            tl_mem_free((char *)(uintptr_t)old.p);
-        }
-    }
-    pthread_mutex_unlock(&w->poll_mutex);
-    tl_build_release(b);
-    return rc;
-}
 
 /* --- Rate limit -------------------------------------------------------------------------------- */
 
@@ -184,9 +46,10 @@ static bool may_poll(const struct tl_poller *p)
 }
 
 /* The queue that nobody listens to goes first, so that the last slots never leave one of them deaf. */
-static struct tl_poller *choose_workflow(struct tl_worker *w)
+static struct tl_poller *choose_workflow(struct tl_poll_set *set)
 {
-    struct tl_poller *normal = &w->pollers[TL_POLL_NORMAL], *sticky = &w->pollers[TL_POLL_STICKY];
+    struct tl_poller *normal = &set->pollers[TL_POLL_NORMAL];
+    struct tl_poller *sticky = &set->pollers[TL_POLL_STICKY];
     if (may_poll(normal) && atomic_load(&normal->outstanding) == 0) {
         return normal;
     }
@@ -196,7 +59,7 @@ static struct tl_poller *choose_workflow(struct tl_worker *w)
     return may_poll(normal) ? normal : NULL;
 }
 
-static struct tl_slots *slots_of(struct tl_poller *p)
+struct tl_slots *tl_poller_slots(struct tl_poller *p)
 {
     return p->kind == TL_POLL_ACTIVITY ? &p->worker->act_slots : &p->worker->wf_slots;
 }
@@ -225,36 +88,58 @@ static void issue(struct tl_poll *poll)
     }
 }
 
-/* One poll of the chosen poller; false when none may go out. */
+/* Whether a poll may leave now: there is a slot, where it needs one, and the rate allows it. Holds
+ * poll_mutex. *look: control has to time a pause. */
+static bool take_place(struct tl_poller *p, bool *look)
+{
+    struct tl_slots *slots = tl_poller_slots(p);
+    bool needs_slot = p->set->current;
+    if (needs_slot && !tl_slots_try(slots)) {
+        if (tl_slots_held_back(slots)) {
+            p->paused = true;
+            p->resume_ns = tl_worker_now(p->worker) + HELD_BACK_NS;
+            *look = true;
+        }
+        return false;
+    }
+    if (take_token(p->worker, p)) {
+        return true;
+    }
+    *look = true;
+    if (needs_slot) {
+        tl_slots_give(slots);
+    }
+    return false;
+}
+
+static struct tl_poll *new_poll(struct tl_poller *p)
+{
+    struct tl_poll *poll = TL_NEW(struct tl_poll);
+    poll->to.on_result = handle_rest;
+    poll->poller = p;
+    poll->build = p->set->build ? tl_build_retain(p->set->build) : NULL;
+    poll->slot = p->set->current;
+    poll->scaled = p->scale.on;
+    poll->request = tl_str_n(tl_mem_dup(p->request), p->request.n);
+    poll->started_ns = tl_worker_now(p->worker);
+    tl_list_push(&p->polls, &poll->node);
+    atomic_fetch_add(&p->outstanding, 1);
+    return poll;
+}
+
+/* One poll that is missing, of the first set that may send one; false when none may go out. */
 static bool fill_one(struct tl_worker *w, bool activity)
 {
     struct tl_poll *poll = NULL;
     bool look = false;
     pthread_mutex_lock(&w->poll_mutex);
-    struct tl_poller *p = NULL;
-    if (w->polls_open) {
-        struct tl_poller *a = &w->pollers[TL_POLL_ACTIVITY];
-        p = activity ? (may_poll(a) ? a : NULL) : choose_workflow(w);
-    }
-    bool slot = p && tl_slots_try(slots_of(p));
-    if (p && !slot && tl_slots_held_back(slots_of(p))) {
-        p->paused = true;
-        p->resume_ns = tl_worker_now(w) + HELD_BACK_NS;
-        look = true;
-    }
-    if (slot) {
-        if (take_token(w, p)) {
-            poll = TL_NEW(struct tl_poll);
-            poll->to.on_result = handle_rest;
-            poll->poller = p;
-            poll->request = tl_str_n(tl_mem_dup(p->request), p->request.n);
-            poll->started_ns = tl_worker_now(w);
-            tl_list_push(&p->polls, &poll->node);
-            atomic_fetch_add(&p->outstanding, 1);
-        } else {
-            tl_slots_give(slots_of(p));
-            look = true;
+    TL_LIST_EACH (n, &w->poll_sets) {
+        struct tl_poll_set *set = TL_CONTAINER(n, struct tl_poll_set, node);
+        struct tl_poller *a = &set->pollers[TL_POLL_ACTIVITY], *p = NULL;
+        if (w->polls_open && !set->closed && !poll) {
+            p = activity ? (may_poll(a) ? a : NULL) : choose_workflow(set);
         }
+        poll = p && take_place(p, &look) ? new_poll(p) : poll;
     }
     pthread_mutex_unlock(&w->poll_mutex);
     if (look) {
@@ -268,14 +153,17 @@ static bool fill_one(struct tl_worker *w, bool activity)
 
 void tl_pollers_fill_workflow(struct tl_worker *w)
 {
-    while ((!full(&w->pollers[TL_POLL_NORMAL]) || !full(&w->pollers[TL_POLL_STICKY])) &&
+    struct tl_poll_set *only = w->poll_set;
+    while (!(only && full(&only->pollers[TL_POLL_NORMAL]) &&
+             full(&only->pollers[TL_POLL_STICKY])) &&
            fill_one(w, false)) {
     }
 }
 
 void tl_pollers_fill_activity(struct tl_worker *w)
 {
-    while (!full(&w->pollers[TL_POLL_ACTIVITY]) && fill_one(w, true)) {
+    struct tl_poll_set *only = w->poll_set;
+    while (!(only && full(&only->pollers[TL_POLL_ACTIVITY])) && fill_one(w, true)) {
     }
 }
 
@@ -314,8 +202,8 @@ static void poll_done(void *ud, struct tl_rpc_result *res)
     tl_worker_enter(w);
     /* Kept for tl_poll_finished: a cancelled poll comes here with poll_mutex held. */
     poll->status = res->status;
-    poll->decision = poll->poller->scale.on && res->status == 0 ? scaling_decision(kind, res->body)
-                                                                : (struct tl_str){0};
+    poll->decision =
+        poll->scaled && res->status == 0 ? scaling_decision(kind, res->body) : (struct tl_str){0};
     res->msg.kind = task ? TL_WM_POLL : TL_WM_RESULT;
     if (!task) {
         tl_actor_post_result(&w->control, res);
@@ -328,14 +216,20 @@ static void poll_done(void *ud, struct tl_rpc_result *res)
     tl_worker_exit(w);
 }
 
-void tl_poll_finished(struct tl_poll *poll, bool task)
+struct tl_build *tl_poll_finished(struct tl_poll *poll, bool task)
 {
     struct tl_poller *p = poll->poller;
     struct tl_worker *w = p->worker;
+    struct tl_build *build = poll->build;
     pthread_mutex_lock(&w->poll_mutex);
     tl_list_remove(&poll->node);
     atomic_fetch_sub(&p->outstanding, 1);
     tl_poll_scale_result(&p->scale, poll->status, task, poll->decision, tl_worker_now(w));
+    if (task && !poll->slot) {
+        tl_slots_force(tl_poller_slots(p));
+    } else if (!task && poll->slot) {
+        tl_slots_give(tl_poller_slots(p));
+    }
     if (task) {
         p->retry.attempt = 0;
         p->quick_count = 0;
@@ -350,6 +244,7 @@ void tl_poll_finished(struct tl_poll *poll, bool task)
     if (task) {
         tl_worker_found(w);
     }
+    return build;
 }
 
 static void pause_for(struct tl_poller *p, int64_t delay_ns)
@@ -361,7 +256,7 @@ static void pause_for(struct tl_poller *p, int64_t delay_ns)
     tl_timer_set(&p->worker->control, &p->timer, delay_ns);
 }
 
-static void pause_over(struct tl_timer *t)
+void tl_poller_pause_over(struct tl_timer *t)
 {
     struct tl_poller *p = TL_CONTAINER(t, struct tl_poller, timer);
     if (p->worker->away) {
@@ -375,32 +270,48 @@ static void pause_over(struct tl_timer *t)
     fill_same(p);
 }
 
+/* Calls fn for the pollers of all sets; sets do not go while control runs, which alone closes them. */
+static void each_poller(struct tl_worker *w, void (*fn)(struct tl_poller *p))
+{
+    TL_LIST_EACH (n, &w->poll_sets) {
+        struct tl_poll_set *set = TL_CONTAINER(n, struct tl_poll_set, node);
+        for (int k = 0; k < TL_POLL_KINDS; k++) {
+            fn(&set->pollers[k]);
+        }
+    }
+}
+
+static void resume(struct tl_poller *p)
+{
+    tl_timer_clear(&p->worker->control, &p->timer);
+    p->paused = false;
+    p->resume_ns = 0;
+    p->retry.attempt = 0;
+}
+
 void tl_pollers_resume(struct tl_worker *w)
 {
-    for (int k = 0; k < TL_POLL_KINDS; k++) {
-        struct tl_poller *p = &w->pollers[k];
-        tl_timer_clear(&w->control, &p->timer);
-        pthread_mutex_lock(&w->poll_mutex);
-        p->paused = false;
+    pthread_mutex_lock(&w->poll_mutex);
+    each_poller(w, resume);
+    pthread_mutex_unlock(&w->poll_mutex);
+    tl_pollers_fill_workflow(w);
+    tl_pollers_fill_activity(w);
+}
+
+/* A timer belongs to control's heap, which nobody else touches. */
+static void arm(struct tl_poller *p)
+{
+    if (p->resume_ns) {
+        tl_timer_set(&p->worker->control, &p->timer, p->resume_ns - tl_worker_now(p->worker));
         p->resume_ns = 0;
-        p->retry.attempt = 0;
-        pthread_mutex_unlock(&w->poll_mutex);
-        fill_same(p);
     }
 }
 
 void tl_pollers_look(struct tl_worker *w)
 {
-    for (int k = 0; k < TL_POLL_KINDS; k++) {
-        struct tl_poller *p = &w->pollers[k];
-        pthread_mutex_lock(&w->poll_mutex);
-        int64_t resume = p->resume_ns;
-        p->resume_ns = 0;
-        pthread_mutex_unlock(&w->poll_mutex);
-        if (resume) {
-            tl_timer_set(&w->control, &p->timer, resume - tl_worker_now(w));
-        }
-    }
+    pthread_mutex_lock(&w->poll_mutex);
+    each_poller(w, arm);
+    pthread_mutex_unlock(&w->poll_mutex);
 }
 
 /* An empty answer at the end of its time is the normal end of a poll. A server that answers empty at
@@ -449,47 +360,64 @@ static void handle_rest(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_poll *poll = TL_CONTAINER(to, struct tl_poll, to);
     struct tl_poller *p = poll->poller;
-    int64_t lasted = tl_worker_now(p->worker) - poll->started_ns;
-    tl_poll_finished(poll, false);
-    tl_slots_give(slots_of(p));
-    if (!tl_worker_stopping(p->worker)) {
-        if (res->status == 0 || res->status == 4) {
+    struct tl_worker *w = p->worker;
+    int64_t lasted = tl_worker_now(w) - poll->started_ns;
+    struct tl_build *build = tl_poll_finished(poll, false);
+    if (!tl_worker_stopping(w)) {
+        bool closed = p->set->closed; /* control closes */
+        if (closed) {
+            tl_worker_found(w);
+        } else if (res->status == 0 || res->status == 4) {
             handle_empty(p, lasted);
         } else {
             handle_failed(p, res);
         }
         fill_same(p);
     }
-    tl_worker_tick(p->worker);
+    tl_build_release(build);
+    tl_worker_tick(w);
     tl_rpc_result_free(res);
 }
 
 /* --- Stopping ---------------------------------------------------------------------------------- */
 
+static void cancel_polls(struct tl_poller *p)
+{
+    TL_LIST_EACH (n, &p->polls) {
+        struct tl_poll *poll = TL_CONTAINER(n, struct tl_poll, node);
+        if (poll->call) {
+            tl_rpc_cancel(poll->call);
+        }
+    }
+}
+
+static void clear_timer(struct tl_poller *p)
+{
+    tl_timer_clear(&p->worker->control, &p->timer);
+}
+
 void tl_pollers_stop(struct tl_worker *w, bool cancel)
 {
     pthread_mutex_lock(&w->poll_mutex);
     w->polls_open = false;
-    for (int k = 0; k < TL_POLL_KINDS && cancel && !w->polls_cancel; k++) {
-        TL_LIST_EACH (n, &w->pollers[k].polls) {
-            struct tl_poll *poll = TL_CONTAINER(n, struct tl_poll, node);
-            if (poll->call) {
-                tl_rpc_cancel(poll->call);
-            }
-        }
+    if (cancel && !w->polls_cancel) {
+        each_poller(w, cancel_polls);
     }
     w->polls_cancel = w->polls_cancel || cancel;
+    each_poller(w, clear_timer);
     pthread_mutex_unlock(&w->poll_mutex);
-    for (int k = 0; k < TL_POLL_KINDS; k++) {
-        tl_timer_clear(&w->control, &w->pollers[k].timer);
-    }
 }
 
-int tl_pollers_outstanding(const struct tl_worker *w)
+int tl_pollers_outstanding(struct tl_worker *w)
 {
     int n = 0;
-    for (int k = 0; k < TL_POLL_KINDS; k++) {
-        n += atomic_load(&w->pollers[k].outstanding);
+    pthread_mutex_lock(&w->poll_mutex);
+    TL_LIST_EACH (node, &w->poll_sets) {
+        struct tl_poll_set *set = TL_CONTAINER(node, struct tl_poll_set, node);
+        for (int k = 0; k < TL_POLL_KINDS; k++) {
+            n += atomic_load(&set->pollers[k].outstanding);
+        }
     }
+    pthread_mutex_unlock(&w->poll_mutex);
     return n;
 }

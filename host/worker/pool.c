@@ -60,10 +60,12 @@ static void state_renew(struct tl_act_state *s)
     }
 }
 
-static void run_remote(struct tl_worker *w, struct tl_str body, struct tl_act_state *s)
+/* of: the version it is for, a use that is taken over; NULL: unversioned */
+static void run_remote(struct tl_worker *w, struct tl_str body, struct tl_build *of,
+                       struct tl_act_state *s)
 {
     struct tl_str type = tl_wire_find(tl_wire_find(body, ACTIVITY_TYPE_FIELD), 1);
-    state_use(s, tl_build_of_activity(w, type));
+    state_use(s, of ? of : tl_build_of_activity(w, type));
     tl_act_run(w, body, s);
 }
 
@@ -71,16 +73,16 @@ static void take(struct tl_worker *w, struct tl_msg *m, struct tl_act_state *s)
 {
     if (m->kind == TL_WM_POLL) {
         struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
-        tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
+        struct tl_build *of = tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
         tl_pollers_fill_activity(w);
-        run_remote(w, res->body, s);
+        run_remote(w, res->body, of, s);
         tl_rpc_result_free(res);
     } else if (m->kind == TL_WM_LOCAL) {
         state_use(s, tl_build_retain(tl_local_build(m)));
         tl_local_run(w, m, s);
     } else {
         struct tl_act_task *task = TL_CONTAINER(m, struct tl_act_task, msg);
-        run_remote(w, task->body, s);
+        run_remote(w, task->body, task->build, s);
         tl_mem_free(task);
     }
 }
@@ -212,7 +214,7 @@ void tl_pool_init(struct tl_worker *w)
 
 tl_rc tl_pool_start(struct tl_worker *w, struct tl_error *err)
 {
-    if (w->pollers[TL_POLL_ACTIVITY].max > 0 && !spawn(w)) {
+    if (w->polls_max[TL_POLL_ACTIVITY] > 0 && !spawn(w)) {
         return tl_error_set(err, TL_EUNAVAILABLE, "no thread for activities can be started");
     }
     return TL_OK;

@@ -63,6 +63,11 @@ bool tl_slots_try(struct tl_slots *s)
     return false;
 }
 
+void tl_slots_force(struct tl_slots *s)
+{
+    atomic_fetch_add(&s->used, 1);
+}
+
 bool tl_slots_held_back(const struct tl_slots *s)
 {
     return s->resource && atomic_load(&s->used) < s->max;

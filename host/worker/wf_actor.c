@@ -61,7 +61,7 @@ void tl_wf_drop_state(struct tl_wf_run *r)
         r->core = NULL;
         r->lang = (struct tl_run_lang){0};
     }
-    if (r->build && r->stays) {
+    if (r->build && r->stays && !r->build->set) {
         tl_build_park(r->build, r->run_id);
     }
     tl_build_release(r->build);
@@ -128,6 +128,7 @@ void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot)
     for (; t->eager > 0; t->eager--) {
         tl_slots_give(&w->act_slots);
     }
+    tl_build_release(t->from);
     tl_wf_arena_put(t->owner, t->memory);
     tl_mem_free(t);
     if (!keep_slot) {
@@ -192,14 +193,15 @@ void tl_wf_kill(struct tl_worker *w, struct tl_str run_id)
 /* --- Messages ---------------------------------------------------------------------------------- */
 
 /* Polls whose tasks are in the batch go out again before any of the tasks is looked at: with
- * everything on few cores the next task then arrives while this one runs. */
+ * everything on few cores the next task then arrives while this one runs. Leaves the version that
+ * each was polled for in its ud. */
 static void poll_again(struct tl_wf_actor *a, struct tl_msg *batch)
 {
     bool any = false;
     for (struct tl_msg *m = batch; m; m = m->next) {
         if (m->kind == TL_WM_POLL) {
             struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
-            tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
+            res->ud = tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
             any = true;
         }
     }
@@ -240,7 +242,7 @@ static void dispatch(struct tl_wf_actor *a, struct tl_msg *m)
     }
     struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
     if (m->kind == TL_WM_POLL) {
-        tl_wf_task_take(a, res->body);
+        tl_wf_task_take(a, res->body, res->ud);
         tl_rpc_result_free(res);
     } else {
         struct tl_reply_to *to = res->ud;

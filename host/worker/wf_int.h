@@ -35,6 +35,7 @@ struct tl_wf_task {
     struct tl_wf_run *run;
     struct tl_list node;
     struct tl_task_arena *memory;
+    struct tl_build *from; /* a use of the version it was polled for; NULL: unversioned */
     TpWs__PollWorkflowTaskQueueResponse *poll;
     struct tl_timer timer; /* the next attempt of the call under way */
     struct tl_retry retry;
@@ -63,11 +64,12 @@ void tl_wf_run_free_for_next(struct tl_wf_run *r);
 void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot);
 
 /* wf_task.c */
-/* Decodes a task (the slot comes along) and begins it or queues it behind its run's task. */
-void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body);
+/* Decodes a task (the slot and the use of `from` come along) and begins it or queues it behind its run's
+ * task. */
+void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_build *from);
 /* The same for a task that came inline with the answer to r's task; r has no task now. Owns r's
  * fate: next task, idle or gone. */
-void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body);
+void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_build *from);
 void tl_wf_task_begin(struct tl_wf_task *t);
 /* All history is there. */
 void tl_wf_task_handle(struct tl_wf_task *t);

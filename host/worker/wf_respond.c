@@ -9,7 +9,7 @@ static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *resu
 {
     struct tl_worker *w = t->owner->actor.worker;
     int most = (int)w->opt.max_eager_activity_reservations_per_workflow_task;
-    if (w->pollers[TL_POLL_ACTIVITY].max == 0 || w->opt.disable_eager_activity_execution ||
+    if (w->polls_max[TL_POLL_ACTIVITY] == 0 || w->opt.disable_eager_activity_execution ||
         tl_worker_stopping(w)) {
         most = 0;
     }
@@ -44,6 +44,7 @@ static tl_rc send(struct tl_wf_task *t, enum tl_method method, const void *req,
 void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *result)
 {
     struct tl_worker *w = t->owner->actor.worker;
+    const struct tl_poll_set *set = tl_poll_set_of(t->run->build);
     struct tl_error err = {0};
     TpWs__RespondWorkflowTaskCompletedRequest req =
         TP_WS__RESPOND_WORKFLOW_TASK_COMPLETED_REQUEST__INIT;
@@ -64,12 +65,12 @@ void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *r
     req.sdk_metadata = result->sdk_metadata;
     req.identity = w->identity;
     req.namespace_ = w->namespace_name;
-    req.worker_instance_key = w->instance_key;
+    req.worker_instance_key = set->instance_key;
     req.capabilities = &caps;
     req.return_new_workflow_task = !tl_worker_stopping(w);
     req.force_create_new_workflow_task = result->force_new_task;
-    if (w->pollers[TL_POLL_STICKY].max > 0 && !tl_worker_stopping(w)) {
-        queue.name = w->sticky_queue;
+    if (w->polls_max[TL_POLL_STICKY] > 0 && !tl_worker_stopping(w)) {
+        queue.name = set->sticky_queue;
         queue.kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_STICKY;
         queue.normal_name = w->task_queue;
         wait.seconds = w->opt.sticky_queue_schedule_to_start_timeout_ms / 1000;

@@ -16,11 +16,12 @@ static struct tl_str run_id_of(const TpWs__PollWorkflowTaskQueueResponse *poll)
     return poll->workflow_execution ? tl_str(poll->workflow_execution->run_id) : (struct tl_str){0};
 }
 
-static struct tl_wf_task *decode(struct tl_wf_actor *a, struct tl_str body)
+static struct tl_wf_task *decode(struct tl_wf_actor *a, struct tl_str body, struct tl_build *from)
 {
     struct tl_error err = {0};
     struct tl_wf_task *t = TL_NEW(struct tl_wf_task);
     t->owner = a;
+    t->from = from;
     t->memory = tl_wf_arena_get(a);
     t->taken_ns = tl_worker_now(a->actor.worker);
     tl_list_init(&t->node);
@@ -62,17 +63,17 @@ static void place(struct tl_wf_task *t)
     }
 }
 
-void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body)
+void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_build *from)
 {
-    struct tl_wf_task *t = decode(a, body);
+    struct tl_wf_task *t = decode(a, body, from);
     if (t) {
         place(t);
     }
 }
 
-void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body)
+void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_build *from)
 {
-    struct tl_wf_task *t = decode(r->owner, body);
+    struct tl_wf_task *t = decode(r->owner, body, from);
     if (t && tl_str_eq(run_id_of(t->poll), r->run_id)) {
         t->run = r;
         tl_wf_task_begin(t);
@@ -91,6 +92,9 @@ void tl_wf_task_begin(struct tl_wf_task *t)
     TL_ASSERT(!r->task);
     r->task = t;
     tl_list_remove(&r->idle);
+    if (t->from && r->build && r->build != t->from) { /* the server has moved the run */
+        tl_wf_drop_state(r);
+    }
     enum tl_run_fit fit = tl_run_check_fit(r->core, t->poll);
     if (fit == TL_FIT_READY && r->core) {
         TL_COUNT(w, cache_hits);
@@ -115,7 +119,8 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
     struct tl_wf_run *r = t->run;
     struct tl_worker *w = t->owner->actor.worker;
     TL_ASSERT(!r->build);
-    r->build = tl_build_of_history(w, r->run_id, t->poll->history, &r->stays);
+    r->build = t->from ? tl_build_retain(t->from)
+                       : tl_build_of_history(w, r->run_id, t->poll->history, &r->stays);
     if (!r->build->lang) { /* no poll asked for it */
         return tl_error_set(err, TL_ENOTFOUND, "this build has no workflows");
     }
@@ -345,6 +350,7 @@ static void take_eager(struct tl_wf_task *t, struct tl_str body)
             memcpy(copy, f.bytes.p, f.bytes.n);
             task->body = tl_str_n(copy, f.bytes.n);
             task->msg.kind = TL_WM_ACTIVITY;
+            task->build = t->from ? tl_build_retain(t->from) : NULL;
             t->eager--;
             TL_COUNT(w, activities_eager);
             tl_pool_post(w, &task->msg);
@@ -378,12 +384,14 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
         return;
     }
     bool evict = t->evict;
+    struct tl_build *from = t->from;
+    t->from = NULL; /* the next task is for the same version */
     r->task = NULL;
     tl_wf_task_free(t, true);
     if (evict) {
         tl_wf_drop_state(r);
     }
-    tl_wf_task_take_inline(r, inline_task);
+    tl_wf_task_take_inline(r, inline_task, from);
 }
 
 /* A completion that no retry will mend. INVALID_ARGUMENT: the server has failed the task itself

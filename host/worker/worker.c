@@ -29,13 +29,9 @@ static char *text(struct tl_worker *w, struct tl_str s)
 static void copy_texts(struct tl_worker *w, const struct tl_worker_config *config)
 {
     const struct tl_worker_options *o = &config->options;
-    char uuid[37];
-    tl_uuid4(w->world, uuid);
     w->namespace_name = text(w, tl_client_namespace(w->client));
     w->identity = text(w, o->identity.n ? o->identity : tl_client_identity(w->client));
     w->task_queue = text(w, o->task_queue);
-    w->instance_key = text(w, tl_str(uuid));
-    w->sticky_queue = tl_arena_printf(&w->texts, "%s-%s", w->identity, uuid);
     w->deployment_name = text(w, o->deployment_name);
     w->opt.workflow_failure_error_types = tl_str(text(w, o->workflow_failure_error_types));
     w->opt.task_queue = tl_str(w->task_queue);
@@ -119,6 +115,8 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     init_mutexes(w);
     copy_texts(w, config);
     tl_list_init(&w->builds);
+    tl_list_init(&w->poll_sets);
+    tl_list_init(&w->retired);
     init_actors(w);
     rc = tl_builds_init(w, config, err);
     rc = rc == TL_OK ? tl_slots_open(w, err) : rc;
@@ -150,7 +148,7 @@ tl_rc tl_worker_start(struct tl_worker *w, struct tl_error *err)
         return tl_error_set(err, TL_EPRECONDITION, "a worker starts only once");
     }
     bool ok = true;
-    for (int i = 0; w->pollers[TL_POLL_NORMAL].max > 0 && i < w->wf_count && ok; i++) {
+    for (int i = 0; w->polls_max[TL_POLL_NORMAL] > 0 && i < w->wf_count && ok; i++) {
         ok = start_thread(&w->wf[i].actor, tl_wf_thread, &w->wf[i]);
     }
     tl_rc rc = ok ? tl_pool_start(w, err)
@@ -272,6 +270,7 @@ void tl_worker_free(struct tl_worker *w)
     }
     tl_mem_free(w->wf);
     tl_pool_deinit(w);
+    tl_drain_deinit(w);
     tl_pollers_deinit(w);
     tl_builds_deinit(w);
     tl_slots_close(w);

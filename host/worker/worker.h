@@ -198,20 +198,28 @@ struct tl_worker_build {
 /* The build ID that a worker's option build_id gives a set of scripts with this digest: the digest for
  * an empty one and "auto", else the option with {hash} replaced. Owns: the caller, tl_mem_free. */
 char *tl_worker_make_build_id(struct tl_str option, struct tl_str digest);
-/* Makes a build the current one; running tasks are not disturbed. Thread: any.
+/* Makes a build the current one; running tasks are not disturbed. A versioned worker begins to poll
+ * for it as another version of the deployment: who routes the deployment there then calls
+ * tl_worker_select_build. Thread: any.
  * Errors: TL_EEXISTS (the current build has the same scripts, or another loaded one has its ID),
- * TL_EPRECONDITION (the build ID is fixed; the first workflows or activities; a versioned worker). */
+ * TL_EPRECONDITION (the build ID is fixed; the first workflows or activities). */
 tl_rc tl_worker_promote(struct tl_worker *w, const struct tl_worker_build *build,
                         struct tl_error *err) TL_MUST_USE;
-/* Makes a loaded build current again; an empty id: the one before the current one. Thread: any.
- * Errors: TL_ENOTFOUND. */
+/* Makes a loaded build current again; an empty id: the one before the current one. Of a versioned worker
+ * the current one is that with the most polls: the server routes. Thread: any. Errors: TL_ENOTFOUND. */
 tl_rc tl_worker_select_build(struct tl_worker *w, struct tl_str id,
+                             struct tl_error *err) TL_MUST_USE;
+/* A version that is not current takes no more tasks and is dropped when what it runs has ended; without
+ * this call when the server says that it has drained. Thread: any. Errors: TL_ENOTFOUND,
+ * TL_EPRECONDITION (the current one). */
+tl_rc tl_worker_retire_build(struct tl_worker *w, struct tl_str id,
                              struct tl_error *err) TL_MUST_USE;
 
 struct tl_worker_build_info {
     struct tl_str id, digest;
     bool current, previous;
-    int64_t users;       /* runs with state, and activity threads */
+    bool retired;        /* a version that has drained and takes no tasks any more */
+    int64_t users;       /* runs with state, activity threads, polls of the version */
     int64_t parked_runs; /* open runs without state that it answered last */
 };
 /* Calls fn for each loaded build, the current one last; fn must not call the worker. Thread: any. */

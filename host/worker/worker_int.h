@@ -86,6 +86,8 @@ struct tl_slots {
 tl_rc tl_slots_open(struct tl_worker *w, struct tl_error *err);
 void tl_slots_close(struct tl_worker *w);
 bool tl_slots_try(struct tl_slots *s);
+/* One in any case, also beyond the maximum: for a task that is there already. */
+void tl_slots_force(struct tl_slots *s);
 /* A slot may be had later although none is given back: ask again. */
 bool tl_slots_held_back(const struct tl_slots *s);
 void tl_slots_give(struct tl_slots *s);
@@ -127,6 +129,24 @@ struct tl_poller {
     struct tl_retry retry;
     struct tl_timer timer; /* control's: ends the pause */
     struct tl_worker *worker;
+    struct tl_poll_set *set;
+};
+
+/* The polls that name one version, with a sticky queue and an instance key of their own. An unversioned
+ * worker has one set, whose polls name the current build; a versioned one has a set for each build. The
+ * polls of the current version each hold a slot; those of an older one are few and hold none: a task
+ * takes its slot when it comes, so the limits are the current version's and what others still have to
+ * end goes beyond them.
+ * Owned by its build, or by the worker. */
+struct tl_poll_set {
+    struct tl_list node; /* worker->poll_sets, under poll_mutex */
+    struct tl_worker *worker;
+    struct tl_build *build; /* NULL: polls name the current one */
+    struct tl_poller pollers[TL_POLL_KINDS];
+    char *sticky_queue, *instance_key;
+    bool current; /* under poll_mutex */
+    bool closed;  /* no poll leaves any more; under poll_mutex */
+    struct tl_reply_to leave_to; /* control's */
 };
 
 struct tl_poll {
@@ -134,6 +154,9 @@ struct tl_poll {
     struct tl_str request; /* of its own: the poller's may change; freed once it has left */
     struct tl_list node;
     struct tl_poller *poller;
+    struct tl_build *build;   /* a use; NULL: unversioned */
+    bool slot;                /* it holds one; under poll_mutex */
+    bool scaled;              /* what the server says about the number of polls counts */
     struct tl_rpc_call *call; /* NULL until tl_channel_call has returned */
     bool finished;            /* result came before that */
     int64_t started_ns;
@@ -141,24 +164,39 @@ struct tl_poll {
     struct tl_str decision; /* borrowed from it; p NULL for nothing */
 };
 
-/* Builds the poll requests. Errors: encoding. */
+/* Finds out what the first build makes the worker poll for, and makes the poll set of an unversioned
+ * worker, or of the first version. Errors: encoding. */
 tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err);
 void tl_pollers_deinit(struct tl_worker *w);
+/* A set of polls for this version; `current`: with all polls. Errors: encoding. */
+tl_rc tl_poll_set_new(struct tl_build *b, bool current, struct tl_error *err);
+/* Nothing of it is outstanding. NULL is fine. */
+void tl_poll_set_free(struct tl_poll_set *set);
+/* The set that polls for this build. */
+struct tl_poll_set *tl_poll_set_of(const struct tl_build *b);
+/* From now on it polls as the current version does, or as an older one. Any thread. */
+void tl_poll_set_role(struct tl_poll_set *set, bool current);
+/* No poll of it leaves any more. On control. */
+void tl_poll_set_close(struct tl_poll_set *set);
 /* Polls that leave from now on name the current build. Errors: encoding; then they stay as they are. */
 tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err);
 /* Issues polls while there are slots. Any thread; cheap when all polls are out. */
 void tl_pollers_fill_workflow(struct tl_worker *w);
 void tl_pollers_fill_activity(struct tl_worker *w);
-/* A poll's result has arrived: its place is free, the poll is gone; the slot stays with the caller.
- * task: it brought a task. */
-void tl_poll_finished(struct tl_poll *poll, bool task);
+/* A poll's result has arrived: its place is free, the poll is gone. task: it brought a task, for which
+ * the caller has a slot now. Returns the version it was for, a use; NULL: unversioned. */
+struct tl_build *tl_poll_finished(struct tl_poll *poll, bool task) TL_MUST_USE;
+/* Which slots its tasks take. */
+struct tl_slots *tl_poller_slots(struct tl_poller *p);
+/* Fires on control: the pause is over. */
+void tl_poller_pause_over(struct tl_timer *t);
 /* On control: arms the timers of pollers that fillers have paused. */
 void tl_pollers_look(struct tl_worker *w);
 /* On control: ends all pauses, the server can be reached again. */
 void tl_pollers_resume(struct tl_worker *w);
 /* No polls from now on; cancel: also end those that are out. */
 void tl_pollers_stop(struct tl_worker *w, bool cancel);
-int tl_pollers_outstanding(const struct tl_worker *w);
+int tl_pollers_outstanding(struct tl_worker *w);
 
 /* --- Wire -------------------------------------------------------------------------------------- */
 
@@ -204,6 +242,7 @@ void tl_wf_kill(struct tl_worker *w, struct tl_str run_id);
 /* An activity that came with a completion. Owned by its receiver. */
 struct tl_act_task {
     struct tl_msg msg;
+    struct tl_build *build; /* a use of the version it is for; NULL: unversioned */
     struct tl_str body; /* behind the struct */
 };
 
@@ -308,7 +347,7 @@ struct tl_worker {
     const struct tl_world *world;
     struct tl_worker_options opt; /* texts owned below */
     struct tl_arena texts;
-    char *namespace_name, *identity, *task_queue, *sticky_queue, *instance_key;
+    char *namespace_name, *identity, *task_queue;
     char *deployment_name;
     void (*on_fatal)(void *ud, tl_rc rc, const char *message);
     void *on_fatal_ud;
@@ -324,7 +363,9 @@ struct tl_worker {
     struct tl_pool pool;
 
     pthread_mutex_t poll_mutex;
-    struct tl_poller pollers[TL_POLL_KINDS];
+    struct tl_list poll_sets;       /* of struct tl_poll_set, the current version's last */
+    struct tl_poll_set *poll_set;   /* of an unversioned worker; else NULL */
+    int polls_max[TL_POLL_KINDS];   /* what it polls for was decided when it started; 0: not at all */
     bool polls_open;   /* under poll_mutex */
     bool polls_cancel; /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;  /* the service does not answer polls */
@@ -351,7 +392,10 @@ struct tl_worker {
     pthread_mutex_t running_mutex; /* pool.running */
 
     /* control's */
-    struct tl_reply_to info_to, namespace_to, leave_to, probe_to;
+    struct tl_reply_to info_to, namespace_to, probe_to, drain_to;
+    struct tl_build *draining; /* a use of the build that drain_to asks about */
+    struct tl_list retired;    /* of struct tl_retired: versions to delete */
+    struct tl_timer drain_timer;
     struct tl_retry probe_retry;
     bool away, probing; /* the server could not be reached; a call asks whether it can */
     struct tl_retry start_retry;
@@ -439,7 +483,19 @@ void tl_version_completed(struct tl_build *b, TpWs__RespondWorkflowTaskCompleted
                           struct tl_str behavior);
 void tl_version_failed(struct tl_build *b, TpWs__RespondWorkflowTaskFailedRequest *req);
 
+/* drain.c, on control: old versions of a versioned worker */
+void tl_drain_begin(struct tl_worker *w);
+/* Retires what tl_worker_retire_build named. */
+void tl_drain_look(struct tl_worker *w);
+void tl_drain_stop(struct tl_worker *w);
+void tl_drain_deinit(struct tl_worker *w);
+
 /* control.c */
+/* A call of control: counted until its answer, which `done` posts, is taken. */
+void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_done_fn done,
+                     struct tl_reply_to *to);
+/* Asks the server to answer the polls of a set, which hears no more of it. */
+void tl_control_leave(struct tl_poll_set *set, const char *reason);
 bool tl_control_step(struct tl_worker *w, int64_t deadline_mono_ns);
 void tl_control_begin(struct tl_worker *w);
 void *tl_control_thread(void *ud);
