@@ -426,9 +426,36 @@ static int worker_select_build(lua_State *L)
     return 1;
 }
 
+/* [-0, +1|+2, v] core.worker_retire_build(worker, id): true, or nil and why not */
+static int worker_retire_build(lua_State *L)
+{
+    struct tl_error err;
+    size_t n;
+    struct worker_box *b = check_worker(L, 1);
+    const char *id = luaL_checklstring(L, 2, &n);
+    if (tl_worker_retire_build(b->worker, tl_str_n(id, n), &err) != TL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* [-0, +0, v] core.worker_pause(worker, ns): runs what this host is asked for meanwhile */
+static int worker_pause(lua_State *L)
+{
+    struct worker_box *b = check_worker(L, 1);
+    int64_t end = tl_world_mono_ns(tl_world_real()) + (int64_t)luaL_checkinteger(L, 2);
+    while (tl_world_mono_ns(tl_world_real()) < end) {
+        tl_host_serve(b->host, end);
+    }
+    return 0;
+}
+
 struct build_copy {
     char id[1100], digest[TL_SHA256_HEX];
-    bool current, previous;
+    bool current, previous, retired;
     int64_t users, parked_runs;
 };
 
@@ -449,13 +476,14 @@ static void copy_build(void *ud, const struct tl_worker_build_info *info)
            info->digest.n < sizeof copy->digest ? info->digest.n : sizeof copy->digest - 1);
     copy->current = info->current;
     copy->previous = info->previous;
+    copy->retired = info->retired;
     copy->users = info->users;
     copy->parked_runs = info->parked_runs;
 }
 
 static void push_build(lua_State *L, const struct build_copy *b)
 {
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     lua_pushstring(L, b->id);
     lua_setfield(L, -2, "id");
     lua_pushstring(L, b->digest);
@@ -464,6 +492,8 @@ static void push_build(lua_State *L, const struct build_copy *b)
     lua_setfield(L, -2, "current");
     lua_pushboolean(L, b->previous);
     lua_setfield(L, -2, "previous");
+    lua_pushboolean(L, b->retired);
+    lua_setfield(L, -2, "retired");
     lua_pushinteger(L, b->users);
     lua_setfield(L, -2, "users");
     lua_pushinteger(L, b->parked_runs);
@@ -512,6 +542,8 @@ static const luaL_Reg functions[] = {
     {"worker_stats", worker_stats},
     {"worker_promote", worker_promote},
     {"worker_select_build", worker_select_build},
+    {"worker_retire_build", worker_retire_build},
+    {"worker_pause", worker_pause},
     {"worker_builds", worker_builds},
     {NULL, NULL},
     // clang-format on

@@ -30,8 +30,8 @@ struct tl_build {
     bool served;             /* it was the current one once */
     bool retired;            /* versioned: it goes when nobody uses it any more */
     bool retire_wanted;
-    bool known;              /* the server does not deny it */
-    int64_t checked_ns;      /* control's: when the server was asked whether it has drained */
+    bool known;           /* the server does not deny it */
+    int64_t checked_ns;   /* control's: when the server was asked whether it has drained */
     int users;            /* runs with state, activity threads, polls, calls under way */
     struct tl_map parked; /* run ids: open runs without state that this build answered last */
 };

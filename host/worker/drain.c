@@ -165,7 +165,7 @@ static void delete_came(struct tl_reply_to *to, struct tl_rpc_result *res)
     go_on(w);
 }
 
-static void delete(struct tl_worker *w, struct tl_retired *r)
+static void delete (struct tl_worker *w, struct tl_retired *r)
 {
     TpWs__DeleteWorkerDeploymentVersionRequest req =
         TP_WS__DELETE_WORKER_DEPLOYMENT_VERSION_REQUEST__INIT;

@@ -154,9 +154,9 @@ static bool fill_one(struct tl_worker *w, bool activity)
 void tl_pollers_fill_workflow(struct tl_worker *w)
 {
     struct tl_poll_set *only = w->poll_set;
-    while (!(only && full(&only->pollers[TL_POLL_NORMAL]) &&
-             full(&only->pollers[TL_POLL_STICKY])) &&
-           fill_one(w, false)) {
+    while (
+        !(only && full(&only->pollers[TL_POLL_NORMAL]) && full(&only->pollers[TL_POLL_STICKY])) &&
+        fill_one(w, false)) {
     }
 }
 

@@ -144,8 +144,8 @@ struct tl_poll_set {
     struct tl_build *build; /* NULL: polls name the current one */
     struct tl_poller pollers[TL_POLL_KINDS];
     char *sticky_queue, *instance_key;
-    bool current; /* under poll_mutex */
-    bool closed;  /* no poll leaves any more; under poll_mutex */
+    bool current;                /* under poll_mutex */
+    bool closed;                 /* no poll leaves any more; under poll_mutex */
     struct tl_reply_to leave_to; /* control's */
 };
 
@@ -243,7 +243,7 @@ void tl_wf_kill(struct tl_worker *w, struct tl_str run_id);
 struct tl_act_task {
     struct tl_msg msg;
     struct tl_build *build; /* a use of the version it is for; NULL: unversioned */
-    struct tl_str body; /* behind the struct */
+    struct tl_str body;     /* behind the struct */
 };
 
 enum tl_act_end { TL_ACT_OPEN, TL_ACT_COMPLETED, TL_ACT_FAILED, TL_ACT_CANCELED, TL_ACT_ASYNC };
@@ -363,12 +363,12 @@ struct tl_worker {
     struct tl_pool pool;
 
     pthread_mutex_t poll_mutex;
-    struct tl_list poll_sets;       /* of struct tl_poll_set, the current version's last */
-    struct tl_poll_set *poll_set;   /* of an unversioned worker; else NULL */
-    int polls_max[TL_POLL_KINDS];   /* what it polls for was decided when it started; 0: not at all */
-    bool polls_open;   /* under poll_mutex */
-    bool polls_cancel; /* under poll_mutex: end polls as soon as their handle is known */
-    atomic_bool lost;  /* the service does not answer polls */
+    struct tl_list poll_sets;     /* of struct tl_poll_set, the current version's last */
+    struct tl_poll_set *poll_set; /* of an unversioned worker; else NULL */
+    int polls_max[TL_POLL_KINDS]; /* what it polls for was decided when it started; 0: not at all */
+    bool polls_open;              /* under poll_mutex */
+    bool polls_cancel;            /* under poll_mutex: end polls as soon as their handle is known */
+    atomic_bool lost;             /* the service does not answer polls */
     struct tl_slots wf_slots, act_slots, local_slots;
     struct tl_resource resource; /* of the slots that follow it */
     bool resource_open;

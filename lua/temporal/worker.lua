@@ -5,6 +5,7 @@ local client = require "temporal.client"
 local options = require "temporal.internal.options"
 local reloading = require "temporal.internal.reload"
 local tuner = require "temporal.internal.tuner"
+local versions = require "temporal.internal.versions"
 
 local worker = {}
 
@@ -92,6 +93,7 @@ local reload_spec = {
   histories = { kind = "integer" },
   timeout = { kind = "duration" },
   check_command = { kind = "string" },
+  set_current = { kind = "boolean" },
 }
 
 local deployment_spec = {
@@ -395,21 +397,37 @@ function Worker:reload(opts)
   end, gate)
 end
 
---- Makes the build before the current one, or a loaded one by its ID, current again. Returns its ID, or nil
---- and why not.
+--- The server is told first: it sends no more runs to the version that is left.
+local function rollback_version(self, build_id)
+  for _, build in ipairs(self:builds()) do
+    if build.id == build_id or (not build_id and build.previous) then
+      local outcome, message = versions.route(self, build.id, self.gate, true)
+      return outcome and build.id, not outcome and message or nil
+    end
+  end
+  return nil, build_id and ("build '%s' is not loaded"):format(build_id) or "there is no build before this one"
+end
+
+--- Makes the build before the current one, or a loaded one by its ID, current again; a versioned worker
+--- routes its deployment there. Returns its ID, or nil and why not.
 ---@param build_id? string
 ---@return string? build_id
 ---@return string? message
 function Worker:rollback(build_id)
-  local ok, message = core.worker_select_build(native(self), build_id or "")
+  local handle = native(self)
+  if versions.deployment_of(self) then
+    return rollback_version(self, build_id)
+  end
+  local ok, message = core.worker_select_build(handle, build_id or "")
   if not ok then
     return nil, message
   end
   return self:build().id
 end
 
---- The loaded builds, the current one last: id, digest, current, previous, users (runs with state and
---- activity threads), parked_runs (open runs that are not cached).
+--- The loaded builds, the current one last: id, digest, current, previous, retired (a version that has
+--- drained), users (runs with state, activity threads, polls of a version), parked_runs (open runs that are
+--- not cached).
 ---@return table[]
 function Worker:builds()
   return core.worker_builds(native(self))

@@ -1,6 +1,7 @@
 --- Reloading: a build made of what the scripts are now, the gate it has to pass, and its promotion. Until
 --- the last step nothing of the running build is touched.
 local core = require "temporal.core"
+local versions = require "temporal.internal.versions"
 
 local reload = {}
 
@@ -72,7 +73,8 @@ end
 --- Replays the newest runs of the task queue, open ones first, then one run of each further shape among the
 --- open ones, within the time given. Returns the report: replayed, same_shape, unchecked_open, unreadable,
 --- failures.
-function reload.gate(client, task_queue, build, o, failure_error_types)
+--- Of a versioned worker only runs that upgrade by themselves: pinned ones stay where they are.
+function reload.gate(client, task_queue, build, o, failure_error_types, deployment)
   local state = {
     client = client, shapes = {},
     replayer = core.replayer_new(build, { namespace = client.namespace, failure_error_types = failure_error_types }),
@@ -80,6 +82,10 @@ function reload.gate(client, task_queue, build, o, failure_error_types)
     report = { replayed = 0, same_shape = 0, unreadable = 0, unchecked_open = 0, failures = {} },
   }
   local here = "TaskQueue = " .. quoted(task_queue)
+  if deployment then
+    here = ("%s AND TemporalWorkerDeployment = %s AND TemporalWorkflowVersioningBehavior = 'AutoUpgrade'"):format(
+      here, quoted(deployment))
+  end
   local open = here .. " AND ExecutionStatus = 'Running'"
   local seen = walk(state, open, o.histories, true)
   walk(state, here .. " AND ExecutionStatus != 'Running'", math.max(o.histories - seen, 0), false)
@@ -124,13 +130,24 @@ local function gated(worker, build, o)
   if not o.replay or #worker.plan.workflow_modules + #worker.plan.workflow_texts == 0 then
     return { replayed = 0, same_shape = 0, unreadable = 0, unchecked_open = 0, failures = {} }
   end
-  local ok, report = pcall(reload.gate, worker.client, worker.task_queue, build, o, worker.plan.failure_error_types)
+  local ok, report = pcall(reload.gate, worker.client, worker.task_queue, build, o, worker.plan.failure_error_types,
+    versions.deployment_of(worker))
   if not ok then
     return refuse("refused: the gate could not read histories: " .. tostring(report))
   elseif #report.failures > 0 then
     return refuse("refused: " .. reload.describe(report), report)
   end
   return report
+end
+
+--- A build that is loaded. Returns nil and why not, or true and what more there is to say.
+local function make_current(worker, build_id, o)
+  if versions.deployment_of(worker) then
+    local outcome, text = versions.route(worker, build_id, o)
+    return outcome and true, outcome and "; " .. text or text
+  end
+  local ok, message = core.worker_select_build(worker.handle, build_id)
+  return ok, ok and "" or message
 end
 
 --- Makes a build of what make_plan returns, gates it and gives it to the worker. Returns the new build ID
@@ -149,9 +166,12 @@ function reload.promote(worker, make_plan, o)
     end
     for _, loaded in ipairs(core.worker_builds(worker.handle)) do
       if loaded.digest == digest and loaded.id == build_id then
-        assert(core.worker_select_build(worker.handle, build_id))
+        local ok_now, text = make_current(worker, build_id, o)
+        if not ok_now then
+          return refuse("refused: " .. text)
+        end
         worker.plan = plan
-        return build_id, "selected, it was loaded already"
+        return build_id, "selected, it was loaded already" .. text
       end
     end
     local report, message, failed = gated(worker, build, o)
@@ -167,8 +187,17 @@ function reload.promote(worker, make_plan, o)
       if not promoted then
         return refuse("refused: " .. why)
       end
+      local outcome, text = "promoted", ""
+      if versions.deployment_of(worker) then
+        outcome, text = versions.route(worker, build_id, o)
+        if not outcome then
+          core.worker_retire_build(worker.handle, build_id)
+          return refuse("refused: " .. text)
+        end
+        outcome, text = outcome == "current" and "promoted" or outcome, "; " .. text
+      end
       worker.plan = plan
-      return build_id, "promoted: " .. reload.describe(report), report
+      return build_id, outcome .. ": " .. reload.describe(report) .. text, report
     end
   end
   return refuse "refused: the scripts keep changing while they are loaded"

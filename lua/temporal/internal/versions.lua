@@ -1,0 +1,81 @@
+--- Where the server sends the work of a versioned worker: its worker deployment is routed to a version that
+--- the worker has loaded.
+local core = require "temporal.core"
+
+local versions = {}
+
+local PAUSE = 50 * 1000000 -- between two looks at a server that learns of a version
+
+--- The deployment of a versioned worker, nil of another one.
+function versions.deployment_of(worker)
+  return worker.options.use_worker_versioning and worker.options.deployment_name or nil
+end
+
+local function is_loaded(worker, build_id)
+  for _, build in ipairs(core.worker_builds(worker.handle)) do
+    if build.id == build_id and not build.retired then
+      return true
+    end
+  end
+  return false
+end
+
+--- A call that may fail while the server has not heard of all polls yet, until it does not or time is over.
+local function patiently(worker, deadline, fn)
+  while true do
+    local ok, result = pcall(fn)
+    if ok then
+      return result
+    end
+    local passing = type(result) == "table"
+      and (result.status == "NOT_FOUND" or result.status == "FAILED_PRECONDITION" or result.status == "UNAVAILABLE")
+    if not passing or core.mono_ns() > deadline then
+      return nil, type(result) == "table" and result.message or tostring(result)
+    end
+    core.worker_pause(worker.handle, PAUSE)
+  end
+end
+
+--- Sends new runs to a loaded version, and makes it the one with most polls. Unless `always`, only a worker
+--- whose own version is the current one now may: somebody else routes then, and "loaded" is returned with
+--- what he has to know. Returns "current" or "loaded" and a text, or nil and why not.
+---@param worker temporal.Worker
+---@param build_id string
+---@param o { timeout: integer, set_current?: boolean }
+---@param always? boolean
+---@return string? outcome
+---@return string text
+function versions.route(worker, build_id, o, always)
+  local name = worker.options.deployment_name
+  local deployment = worker.client:get_worker_deployment_handle(name)
+  local deadline = core.mono_ns() + o.timeout
+  local known, message = patiently(worker, deadline, function() return deployment:describe_version(build_id) end)
+  if not known then
+    return nil, ("the server does not know version %s of deployment '%s': %s"):format(build_id, name, message)
+  end
+  local moved
+  moved, message = patiently(worker, deadline, function()
+    local info = deployment:describe()
+    local now = info.routing_config.current_deployment_version
+    local own = now and now.build_id ~= "" and is_loaded(worker, now.build_id)
+    if not always and (o.set_current == false or not (o.set_current or own)) then
+      return { text = ("deployment '%s' goes on with %s: make this version current with `temporal-lua worker "
+        .. "deployment set-current-version --deployment-name %s --build-id %s`"):format(
+        name, now and now.build_id ~= "" and now.build_id or "unversioned workers", name, build_id) }
+    end
+    deployment:set_current_version { build_id = build_id, conflict_token = info.conflict_token }
+    return { current = true, text = ("current version of deployment '%s'"):format(name) }
+  end)
+  if not moved then
+    return nil, ("version %s cannot be made current: %s"):format(build_id, message)
+  end
+  if moved.current then
+    local selected, why = core.worker_select_build(worker.handle, build_id)
+    if not selected then
+      return nil, why
+    end
+  end
+  return moved.current and "current" or "loaded", moved.text
+end
+
+return versions
