@@ -96,6 +96,15 @@ static void print_extended(struct tl_cli_session *s,
     };
     tl_print_line(&s->print, "Extended Execution Info:");
     tl_print_card(&s->print, rows, sizeof rows / sizeof rows[0]);
+    if (x->pause_info) {
+        struct tl_print_row pause[] = {
+            {"Identity", x->pause_info->identity, true},
+            {"Reason", x->pause_info->reason, true},
+            {"PausedTime", tl_print_time(p, a, x->pause_info->paused_time), true},
+        };
+        tl_print_line(&s->print, "Pause Info:");
+        tl_print_card(&s->print, pause, sizeof pause / sizeof pause[0]);
+    }
 }
 
 static void print_metadata(struct tl_cli_session *s, const TpWorkflow__WorkflowExecutionConfig *c)

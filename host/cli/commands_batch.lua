@@ -12,6 +12,7 @@ local job_id = {
 ---@return cli.Command[]
 return function(parts)
   local service, headers, input, target = parts.service, parts.headers, parts.input, parts.target
+  local reference = parts.reference
   local reset_target = {}
   for _, o in ipairs(target) do
     if o.name ~= "reason" then
@@ -53,6 +54,14 @@ return function(parts)
       summary = "Delete workflows with their histories; one that runs is terminated first",
       handler = "workflow_delete",
       options = service(target),
+    },
+    {
+      path = "workflow pause",
+      summary = "Pause a workflow: it takes no task and starts no activity until it is unpaused",
+      handler = "workflow_pause",
+      options = service(reference, {
+        { name = "reason", kind = "string", help = "Why" },
+      }),
     },
     {
       path = "workflow reset",
@@ -113,6 +122,14 @@ return function(parts)
       summary = "End a workflow, or all that a query finds, at once",
       handler = "workflow_terminate",
       options = service(target),
+    },
+    {
+      path = "workflow unpause",
+      summary = "Let a paused workflow go on",
+      handler = "workflow_unpause",
+      options = service(reference, {
+        { name = "reason", kind = "string", help = "Why" },
+      }),
     },
   }
 end

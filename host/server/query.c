@@ -95,6 +95,25 @@ static void time_out(struct tl_server *s, struct tl_parked *p, struct tl_exec *e
     refuse(s, p, e->seq, &err, TL_ERR_PLAIN, arena);
 }
 
+/* A paused run answers no query. True when it was told so. */
+static bool rejected_paused(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
+                            struct tl_arena *arena)
+{
+    TpWs__QueryWorkflowResponse r = TP_WS__QUERY_WORKFLOW_RESPONSE__INIT;
+    TpQuery__QueryRejected q = TP_QUERY__QUERY_REJECTED__INIT;
+    struct tl_call c = {.s = s, .rpc = p->rpc, .arena = arena, .ns = p->ns};
+    struct tl_rs_info info;
+    tl_rs_info(e->rs, &info);
+    if (info.status != WORKFLOW_EXECUTION_STATUS_PAUSED) {
+        return false;
+    }
+    tl_parked_free(s, p);
+    q.status = (TpEnums__WorkflowExecutionStatus)info.status;
+    r.query_rejected = &q;
+    tl_call_reply(&c, e->seq, &r);
+    return true;
+}
+
 void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
                       struct tl_arena *arena)
 {
@@ -102,6 +121,9 @@ void tl_query_proceed(struct tl_server *s, struct tl_parked *p, struct tl_exec *
     enum tl_error_kind kind = TL_ERR_PLAIN;
     if (p->expired && tl_engine_mono(s) >= p->until_ns) {
         time_out(s, p, e, arena);
+        return;
+    }
+    if (rejected_paused(s, p, e, arena)) {
         return;
     }
     bool may_stick = !(p->expired && p->query_sticky);

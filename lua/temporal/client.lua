@@ -348,6 +348,33 @@ function Handle:cancel(reason)
   })
 end
 
+local function pause_request(self, where, reason)
+  if reason ~= nil and type(reason) ~= "string" then
+    error(("%s: the reason must be a string, got %s"):format(where, type(reason)), 3)
+  end
+  return {
+    namespace = self.client.namespace,
+    workflow_id = self.id,
+    run_id = self.run_id or "",
+    identity = self.client.identity,
+    reason = reason,
+    request_id = core.uuid(),
+  }
+end
+
+--- Pauses the workflow: it takes no workflow task and starts no activity until it is unpaused. Signals
+--- and timers are recorded meanwhile; queries and updates are refused.
+---@param reason? string
+function Handle:pause(reason)
+  self.client:call("PauseWorkflowExecution", pause_request(self, "handle:pause", reason))
+end
+
+--- Lets a paused workflow go on.
+---@param reason? string
+function Handle:unpause(reason)
+  self.client:call("UnpauseWorkflowExecution", pause_request(self, "handle:unpause", reason))
+end
+
 --- Ends the workflow at once, without running any of its code.
 ---@param reason? string
 function Handle:terminate(reason)

@@ -1,4 +1,4 @@
-/* Signal, cancel, terminate, delete: what a client does to a run. Thread: engine. */
+/* Signal, cancel, terminate, pause, delete: what a client does to a run. Thread: engine. */
 #include "server/api/api.h"
 
 void tl_api_signal_workflow_execution(struct tl_call *c)
@@ -70,6 +70,54 @@ void tl_api_terminate_workflow_execution(struct tl_call *c)
         tl_call_reply(c, e->seq, &r);
     }
 }
+
+/* --- pause ----------------------------------------------------------------------------------- */
+
+static struct tl_exec *find_by_ids(struct tl_call *c, char *workflow_id, char *run_id)
+{
+    TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
+    execution.workflow_id = workflow_id;
+    execution.run_id = run_id;
+    return tl_api_find(c, &execution);
+}
+
+void tl_api_pause_workflow_execution(struct tl_call *c)
+{
+    const TpWs__PauseWorkflowExecutionRequest *req = c->req;
+    TpWs__PauseWorkflowExecutionResponse r = TP_WS__PAUSE_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    const struct tl_pause_request pause = {req->identity, req->reason, req->request_id};
+    struct tl_tx tx;
+    struct tl_error err;
+    struct tl_exec *e = find_by_ids(c, req->workflow_id, req->run_id);
+    if (!e) {
+        return;
+    }
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_pause(&tx, &pause, &err);
+    if (tl_api_end(c, e, &tx, rc, &err)) {
+        tl_call_reply(c, e->seq, &r);
+    }
+}
+
+void tl_api_unpause_workflow_execution(struct tl_call *c)
+{
+    const TpWs__UnpauseWorkflowExecutionRequest *req = c->req;
+    TpWs__UnpauseWorkflowExecutionResponse r = TP_WS__UNPAUSE_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    const struct tl_pause_request pause = {req->identity, req->reason, req->request_id};
+    struct tl_tx tx;
+    struct tl_error err;
+    struct tl_exec *e = find_by_ids(c, req->workflow_id, req->run_id);
+    if (!e) {
+        return;
+    }
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_unpause(&tx, &pause, &err);
+    if (tl_api_end(c, e, &tx, rc, &err)) {
+        tl_call_reply(c, e->seq, &r);
+    }
+}
+
+/* --- delete ---------------------------------------------------------------------------------- */
 
 /* A running one is terminated first; then, when all it wrote is durable, it goes at once. */
 void tl_api_delete_workflow_execution(struct tl_call *c)

@@ -38,6 +38,7 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     limits->memo_size_limit_error = c->s->env.limits.memo_bytes;
     caps->sync_update = true;
     caps->async_update = true;
+    caps->workflow_pause = true;
     d->namespace_info->capabilities = caps;
     d->namespace_info->limits = limits;
     return d;

@@ -142,7 +142,8 @@ tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attem
     struct tl_act *act = tl_rs_open(tx->rs) ? tl_rs_act(tx->rs, scheduled_id) : NULL;
     (void)deployment_options;
     tx->error_kind = TL_ERR_PLAIN;
-    if (!act || act->attempt != attempt || act->stamp != stamp || act->paused) {
+    if (!act || act->attempt != attempt || act->stamp != stamp || act->paused ||
+        tl_rs_paused(tx->rs)) {
         return tl_tx_fail(
             tx, TL_ERR_STALE_TASK, err, TL_ENOTFOUND,
             "invalid activityID or activity already timed out or invoking workflow is "

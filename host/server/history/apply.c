@@ -163,10 +163,13 @@ static tl_rc apply_task_lost(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
     bool not_started = (int)e->event_type == EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT &&
                        (int)e->workflow_task_timed_out_event_attributes->timeout_type ==
                            TIMEOUT_TYPE_SCHEDULE_TO_START;
-    bool reset = (int)e->event_type == EVENT_TYPE_WORKFLOW_TASK_FAILED &&
-                 (int)e->workflow_task_failed_event_attributes->cause ==
-                     WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW;
-    int32_t next_attempt = tl_rs_is_sticky(rs) || not_started || reset ? 1 : rs->wft.attempt + 1;
+    int cause = (int)e->event_type == EVENT_TYPE_WORKFLOW_TASK_FAILED
+                    ? (int)e->workflow_task_failed_event_attributes->cause
+                    : 0;
+    bool harmless =
+        cause == WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW ||
+        cause == WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_PAUSE_REQUESTED_BEFORE_TASK_STARTED;
+    int32_t next_attempt = tl_rs_is_sticky(rs) || not_started || harmless ? 1 : rs->wft.attempt + 1;
     rs->close_attempted = false;
     tl_rs_clear_sticky(rs);
     tl_wft_clear(&rs->wft, next_attempt);
@@ -428,6 +431,8 @@ static const struct {
     ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, tl_apply_external_over),
     ROW(EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, tl_apply_external_over),
     ROW(WORKFLOW_EXECUTION_OPTIONS_UPDATED, tl_apply_options_updated),
+    ROW(WORKFLOW_EXECUTION_PAUSED, tl_apply_paused),
+    ROW(WORKFLOW_EXECUTION_UNPAUSED, tl_apply_unpaused),
     ROW(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, apply_search_attributes),
     ROW(WORKFLOW_PROPERTIES_MODIFIED, apply_properties),
     ROW(WORKFLOW_EXECUTION_UPDATE_ACCEPTED, apply_update_accepted),

@@ -253,6 +253,7 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     TlV1__RunState s = TL_V1__RUN_STATE__INIT;
     TlV1__WorkflowTaskState wft;
     TlV1__StickyState sticky = TL_V1__STICKY_STATE__INIT;
+    TlV1__PauseState pause = TL_V1__PAUSE_STATE__INIT;
     TlV1__ParentState parent;
     struct tl_arena a;
     tl_arena_init(&a, TL_ARENA_UNLIMITED);
@@ -263,6 +264,13 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     if (rs->parent.workflow_id) {
         save_parent(&rs->parent, &parent);
         s.parent = &parent;
+    }
+    if (rs->pause.on) {
+        pause.paused_ns = rs->pause.at_ns;
+        pause.identity = text(rs->pause.identity);
+        pause.reason = text(rs->pause.reason);
+        pause.request_id = text(rs->pause.request_id);
+        s.pause = &pause;
     }
     if (rs->sticky_queue) {
         sticky.task_queue = rs->sticky_queue;
@@ -449,6 +457,10 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     }
     if (s->parent) {
         load_parent(&rs->parent, s->parent);
+    }
+    if (s->pause) {
+        tl_pause_set(&rs->pause, s->pause->paused_ns, s->pause->identity, s->pause->reason,
+                     s->pause->request_id);
     }
     rc = load_versioning(rs, s, scratch, err);
     if (rc == TL_OK) {

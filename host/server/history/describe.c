@@ -23,7 +23,7 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
         .cron_schedule = view(rs->cron_schedule),
         .memo = tl_blob_str(&rs->memo),
         .search_attributes = tl_blob_str(&rs->search_attributes),
-        .status = rs->status,
+        .status = tl_rs_paused(rs) ? WORKFLOW_EXECUTION_STATUS_PAUSED : rs->status,
         .closed = rs->close_event_id != 0,
         .start_ns = rs->start_ns,
         .execution_ns = tl_ns_add(rs->start_ns, rs->first_backoff_ns),
@@ -199,7 +199,9 @@ static void fill_info(struct out *o, const struct tl_rs *rs, TpWorkflow__Workflo
     i->start_time = time_of(o, rs->start_ns);
     i->execution_time = time_of(o, tl_ns_add(rs->start_ns, rs->first_backoff_ns));
     i->close_time = time_of(o, rs->close_ns);
-    i->status = (TpEnums__WorkflowExecutionStatus)rs->status;
+    i->status =
+        (TpEnums__WorkflowExecutionStatus)(tl_rs_paused(rs) ? WORKFLOW_EXECUTION_STATUS_PAUSED
+                                                            : rs->status);
     i->history_length = rs->next_event_id - 1;
     i->history_size_bytes = rs->history_bytes;
     i->state_transition_count = rs->record_count;
@@ -242,6 +244,15 @@ static void fill_extended(struct out *o, const struct tl_rs *rs,
     x->run_expiration_time = time_of(o, rs->run_expiration_ns);
     x->cancel_requested = rs->cancel_requested;
     x->original_start_time = time_of(o, rs->start_ns);
+    if (tl_rs_paused(rs)) {
+        x->pause_info = check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionPauseInfo,
+                                           tp_workflow__workflow_execution_pause_info));
+    }
+    if (x->pause_info) {
+        x->pause_info->identity = copy(o, rs->pause.identity);
+        x->pause_info->reason = copy(o, rs->pause.reason);
+        x->pause_info->paused_time = time_of(o, rs->pause.at_ns);
+    }
 }
 
 static TpWorkflow__PendingWorkflowTaskInfo *task_of(struct out *o, const struct tl_rs *rs)

@@ -380,6 +380,19 @@ tl_rc tl_tx_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payl
                       const char *identity, TpCommon__Link **links, size_t n_links,
                       struct tl_error *err) TL_MUST_USE;
 
+/* --- pause ------------------------------------------------------------------------------------ */
+
+struct tl_pause_request {
+    const char *identity, *reason, *request_id;
+};
+/* No workflow task is scheduled and no activity offered until tl_tx_unpause. A task that is started
+ * may end; one that only waits fails. The same request id again changes nothing and succeeds.
+ * Errors: TL_ENOTFOUND (closed), TL_EPRECONDITION (already paused; not paused), TL_EINVAL. */
+tl_rc tl_tx_pause(struct tl_tx *tx, const struct tl_pause_request *req,
+                  struct tl_error *err) TL_MUST_USE;
+tl_rc tl_tx_unpause(struct tl_tx *tx, const struct tl_pause_request *req,
+                    struct tl_error *err) TL_MUST_USE;
+
 /* --- reset ------------------------------------------------------------------------------------ */
 
 /* What a reset has to know of a history: zeroed (but build_id), then fed its events in order. */

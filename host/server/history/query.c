@@ -143,7 +143,8 @@ void tl_query_answer(struct tl_tx *tx, const TpWs__RespondWorkflowTaskCompletedR
 void tl_query_finish(struct tl_tx *tx)
 {
     struct tl_rs *rs = tx->rs;
-    if (tl_rs_open(rs) && (rs->wft.scheduled_id || rs->previous_started_id == 0)) {
+    if (tl_rs_open(rs) &&
+        (rs->wft.scheduled_id || (rs->previous_started_id == 0 && !tl_rs_paused(rs)))) {
         return;
     }
     while (rs->query_n > 0) {

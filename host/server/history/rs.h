@@ -76,6 +76,13 @@ struct tl_timer {
     char id[];
 };
 
+/* While the run is paused. */
+struct tl_pause {
+    bool on;
+    int64_t at_ns;
+    char *identity, *reason, *request_id;
+};
+
 /* A child workflow that has not ended. */
 struct tl_child {
     int64_t initiated_id, started_id; /* started_id: 0 while that event is in the buffer */
@@ -166,6 +173,7 @@ struct tl_rs {
     struct tl_map *children, *externals; /* by initiated id */
     size_t pending_signals, pending_cancels;
     struct tl_parent parent;
+    struct tl_pause pause;
     struct tl_heap heap;
     struct tl_buffered *buffer;
     size_t buffer_n, buffer_cap, buffer_bytes;
@@ -311,6 +319,18 @@ typedef tl_rc tl_apply_fn(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err);
 tl_apply_fn tl_apply_child_initiated, tl_apply_child_started, tl_apply_child_over,
     tl_apply_external_initiated, tl_apply_external_over;
+
+/* --- pause.c --------------------------------------------------------------------------------- */
+
+void tl_pause_set(struct tl_pause *pause, int64_t at_ns, const char *identity, const char *reason,
+                  const char *request_id);
+void tl_pause_free(struct tl_pause *pause);
+tl_apply_fn tl_apply_paused, tl_apply_unpaused;
+/* Paused while it is open: what clients are told instead of "running". */
+static inline bool tl_rs_paused(const struct tl_rs *rs)
+{
+    return rs->pause.on && tl_rs_open(rs);
+}
 
 /* --- reset.c --------------------------------------------------------------------------------- */
 

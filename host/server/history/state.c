@@ -229,6 +229,7 @@ void tl_rs_free(struct tl_rs *rs)
     tl_mem_free(rs->batches);
     tl_rs_queries_free(rs);
     tl_parent_free(&rs->parent);
+    tl_pause_free(&rs->pause);
     tl_rs_updates_free(rs);
     free_strings(rs);
     tl_mem_free(rs);
@@ -458,7 +459,7 @@ int64_t tl_rs_run_deadline_ns(const struct tl_rs *rs)
     if (rs->run_expiration_ns > 0) {
         at_ns = earlier(at_ns, rs->run_expiration_ns);
     }
-    if (tl_rs_in_backoff(rs)) {
+    if (tl_rs_in_backoff(rs) && !tl_rs_paused(rs)) {
         at_ns = earlier(at_ns, tl_ns_add(rs->start_ns, rs->first_backoff_ns));
     }
     return at_ns;

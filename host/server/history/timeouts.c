@@ -93,6 +93,12 @@ static void fire_activity(struct tl_tx *tx, struct tl_act *act)
         time_out_activity(tx, act, type);
         return;
     }
+    tx->touched = true;
+    if (tl_rs_paused(tx->rs)) {
+        act->offered = true; /* held back until the run is unpaused */
+        tl_rs_act_arm(tx->rs, act);
+        return;
+    }
     /* The back-off before this attempt is over. */
     size_t before = tx->effects.n;
     tl_effects_act(&tx->effects, act);
@@ -101,7 +107,6 @@ static void fire_activity(struct tl_tx *tx, struct tl_act *act)
         act->offered = true;
     }
     tl_rs_act_arm(tx->rs, act);
-    tx->touched = true;
 }
 
 /* --- the run --------------------------------------------------------------------------------- */
@@ -115,7 +120,7 @@ static bool fire_run(struct tl_tx *tx)
         tl_close_time_out(tx);
         return true;
     }
-    if (tl_rs_in_backoff(rs)) {
+    if (tl_rs_in_backoff(rs) && !tl_rs_paused(rs)) {
         tl_wft_schedule(tx, 0);
         return true;
     }

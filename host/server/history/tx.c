@@ -157,6 +157,8 @@ static void note_what_changed(struct tl_tx *tx, int type)
     }
     if (type == EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES ||
         type == EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED ||
+        type == EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED ||
+        type == EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED ||
         type == EVENT_TYPE_WORKFLOW_EXECUTION_STARTED) {
         tx->p->visibility_dirty = true;
     }
@@ -326,7 +328,11 @@ static void offer_activities(struct tl_tx *tx)
     for (size_t i = 0; i < tx->p->offer_n; i++) {
         struct tl_act *act = tl_rs_act(tx->rs, tx->p->offer_acts[i]);
         if (act && !act->started && !act->offered) {
-            tl_effects_act(&tx->effects, act);
+            if (tl_rs_paused(tx->rs)) {
+                act->offered = true; /* held back until the run is unpaused */
+            } else {
+                tl_effects_act(&tx->effects, act);
+            }
             tl_rs_act_arm(tx->rs, act);
         }
     }
@@ -452,7 +458,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
         tl_effects_wft(out, rs);
         wanted++;
     }
-    if (rs->acts) {
+    if (rs->acts && !tl_rs_paused(rs)) {
         TL_MAP_EACH (e, rs->acts) {
             struct tl_act *act = e->value;
             if (!act->started && !act->paused && act->attempt_ns <= now_ns) {

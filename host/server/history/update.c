@@ -154,6 +154,10 @@ tl_rc tl_tx_update_admit(struct tl_tx *tx, const TpUpdate__Request *request, str
     if (rc != TL_OK) {
         return rc;
     }
+    if (tl_rs_paused(rs)) {
+        return tl_error_set(err, TL_EPRECONDITION,
+                            "Workflow is paused. Cannot update the workflow.");
+    }
     if (rs->wft.attempt >= REFUSE_FROM_ATTEMPT) {
         return tl_tx_fail(
             tx, TL_ERR_WORKFLOW_NOT_READY, err, TL_EPRECONDITION,

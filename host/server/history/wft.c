@@ -119,6 +119,9 @@ void tl_wft_schedule(struct tl_tx *tx, int64_t original_ns)
         tl_buffer_flush(tx);
         rs->wft.attempt = 1;
     }
+    if (tl_rs_paused(rs)) {
+        return; /* unpausing schedules one */
+    }
     tx->p->offer_wft = true;
     if (rs->wft.attempt > 1) {
         schedule_transient(tx, original_ns);
@@ -139,7 +142,7 @@ void tl_wft_schedule_speculative(struct tl_tx *tx)
 {
     struct tl_rs *rs = tx->rs;
     struct tl_wft *w = &rs->wft;
-    if (!tl_rs_open(rs) || w->scheduled_id || tl_rs_in_backoff(rs)) {
+    if (!tl_rs_open(rs) || w->scheduled_id || tl_rs_in_backoff(rs) || tl_rs_paused(rs)) {
         return;
     }
     if (!rs->previous_started_id || rs->buffer_n > 0 || w->attempt > 1) {

@@ -244,6 +244,11 @@ static tl_rc check_request(struct tl_tx *tx, const struct tl_task_ref *ref,
     if (!tl_wft_matches(tx->rs, ref)) {
         return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND, "Workflow task not found.");
     }
+    if (tl_rs_paused(tx->rs) && req->force_create_new_workflow_task) {
+        return tl_error_set(err, TL_EPRECONDITION,
+                            "Workflow is paused and force create new workflow task is not "
+                            "allowed.");
+    }
     if ((int)req->versioning_behavior != VERSIONING_BEHAVIOR_UNSPECIFIED &&
         (!o || (int)o->worker_versioning_mode != WORKER_VERSIONING_MODE_VERSIONED)) {
         return tl_error_set(err, TL_EINVAL,

@@ -65,6 +65,9 @@ static void follow(struct walk *w)
     }
     tl_arena_deinit(&scratch);
     rig_assert_same(&w->rig, w->shadow);
+    const struct tl_rs_info info = rig_info(&w->rig);
+    assert_false(info.status == WORKFLOW_EXECUTION_STATUS_PAUSED && info.wft_pending &&
+                 !info.wft_started);
 }
 
 /* --- operations ------------------------------------------------------------------------------ */
@@ -357,11 +360,27 @@ static void do_activity(struct walk *w)
     w->tasks[at] = w->tasks[--w->task_n];
 }
 
+/* Paused runs wait, so they do not stay it for long. */
+static void do_pause(struct walk *w)
+{
+    const struct tl_pause_request req = {"me", "why", chance(w, 50) ? "p1" : ""};
+    bool paused = rig_info(&w->rig).status == WORKFLOW_EXECUTION_STATUS_PAUSED;
+    if (paused ? chance(w, 80) : chance(w, 10)) {
+        rig_end(&w->rig, tl_tx_unpause(rig_begin(&w->rig), &req, &w->rig.err));
+    } else if (chance(w, 40)) {
+        rig_end(&w->rig, tl_tx_pause(rig_begin(&w->rig), &req, &w->rig.err));
+    }
+}
+
 static void do_other(struct walk *w)
 {
     struct history_rig *r = &w->rig;
     struct tl_activity_key key = {.activity_id = tl_str(name(w, "a", 6))};
-    switch (below(w, 8)) {
+    switch (below(w, 10)) {
+    case 8:
+    case 9:
+        do_pause(w);
+        break;
     case 0:
         rig_end(r, tl_tx_materialise_started(rig_begin(r), &r->err));
         break;
@@ -481,6 +500,11 @@ static bool check_event(struct walk *w, const TpHistory__HistoryEvent *e)
         return e->workflow_task_completed_event_attributes->started_event_id == id - 1 &&
                type_of(w, id - 1) == EVENT_TYPE_WORKFLOW_TASK_STARTED;
     case EVENT_TYPE_WORKFLOW_TASK_FAILED:
+        if ((int)e->workflow_task_failed_event_attributes->cause ==
+            WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_PAUSE_REQUESTED_BEFORE_TASK_STARTED) {
+            return e->workflow_task_failed_event_attributes->started_event_id == 0 &&
+                   type_of(w, id + 1) == EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED;
+        }
         return e->workflow_task_failed_event_attributes->started_event_id == id - 1 &&
                type_of(w, id - 1) == EVENT_TYPE_WORKFLOW_TASK_STARTED;
     case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
