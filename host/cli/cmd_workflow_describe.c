@@ -227,7 +227,8 @@ static int read_close(struct tl_cli_session *s, const TpWorkflow__WorkflowExecut
     struct tl_client_result result;
     struct tl_client_result_query query = {.timeout_ns = tl_cli_time_left_ns(s)};
     *close = NULL;
-    if ((int)info->status == WORKFLOW_EXECUTION_STATUS_RUNNING || !info->execution) {
+    if ((int)info->status == WORKFLOW_EXECUTION_STATUS_RUNNING ||
+        (int)info->status == WORKFLOW_EXECUTION_STATUS_PAUSED || !info->execution) {
         return 0;
     }
     query.workflow_id = tl_str(info->execution->workflow_id);
