@@ -124,6 +124,7 @@ local function found_names()
     ["temporal.connect"] = function() temporal.connect(wrong) end,
     ["tls"] = function() temporal.connect { address = "localhost:1", lazy = true, tls = wrong } end,
     ["temporal.worker"] = function() temporal.worker(wrong) end,
+    ["testing.environment"] = function() testing.environment(wrong) end,
     ["temporal.replayer"] = function() temporal.replayer(wrong) end,
     ["temporal.data_converter"] = function() temporal.data_converter(wrong) end,
     ["client:start_workflow"] = function() env.client:start_workflow("X", wrong) end,
@@ -189,5 +190,40 @@ describe("docs/parity.md", function()
         assert.is_true(row.state == "there" or #row.specs == 0, row.name)
       end
     end
+  end)
+end)
+
+describe("docs/semantics.md", function()
+  local function path_of(file)
+    return file:match "%.c$" and "host/test/unit/" .. file or ("spec/%s_spec.lua"):format(file)
+  end
+
+  it("names tests that exist, for every sentence", function()
+    local last, tests, without = 0, 0, 0
+    for line in io.lines "docs/semantics.md" do
+      local number, pinned = line:match "^| (%d+) | .- | (.-) |$"
+      if number then
+        assert.are.equal(last + 1, tonumber(number))
+        last = last + 1
+        without = without + (pinned:match "^none: %w" and 1 or 0)
+        local found = 0
+        for part in (pinned .. ";"):gmatch "(.-);" do
+          local file, cases = part:match "^%s*`([^`]+)`: (.*)$"
+          if file then
+            local text = assert(read(path_of(file)), number .. ": there is no " .. file)
+            for quote, case in cases:gmatch '([`"])([^`"]+)[`"]' do
+              local there = quote == "`" and text:find("static void " .. case .. "(", 1, true)
+                or quote == '"' and text:find('it("' .. case, 1, true)
+              assert.is_truthy(there, ("%s: %s has no %s"):format(number, file, case))
+              found = found + 1
+            end
+          end
+        end
+        assert.is_true(found > 0 or pinned:match "^none: %w" ~= nil, "nothing pins down sentence " .. number)
+        tests = tests + found
+      end
+    end
+    assert.are.equal(55, last)
+    assert.is_true(tests > 80 and without <= 2)
   end)
 end)

@@ -21,6 +21,7 @@ Environment.__index = Environment
 local env_spec = {
   workflows = { kind = "table", required = true },
   activities = { kind = "table" },
+  child_workflows = { kind = "table" },
   roots = { kind = "table" },
   task_queue = { kind = "string" },
   namespace = { kind = "string" },
@@ -47,13 +48,48 @@ local function await_polls(self, has_activities)
   end
 end
 
+-- A child that the spec plays: a workflow of the type, which asks the spec's function by an activity. What
+-- the parent does and its history are those of a real child.
+local mock_source = [[
+  local temporal = require "temporal"
+  local workflow = require "temporal.workflow"
+  return workflow.define(%q, function(...)
+    local result = table.pack(pcall(workflow.execute_activity, %q, {
+      start_to_close_timeout = "1h", retry_policy = { maximum_attempts = 1 } }, ...))
+    if result[1] then return table.unpack(result, 2, result.n) end
+    error(temporal.is_cancelled(result[2]) and result[2] or result[2].cause, 0)
+  end)
+]]
+
+--- Workflows and activities with the mocks of children among them.
+local function with_mocks(workflows, activities, mocks)
+  if not mocks then
+    return workflows, activities
+  end
+  local all, functions = table.move(workflows, 1, #workflows, 1, {}), {}
+  for name, value in pairs(activities or {}) do
+    functions[name] = value
+  end
+  for name, fn in pairs(mocks) do
+    if type(name) ~= "string" or type(fn) ~= "function" then
+      error("testing.environment: child_workflows wants { Type = function }", 3)
+    end
+    local activity = "child workflow " .. name
+    all[#all + 1] = { name = "mock." .. name, source = mock_source:format(name, activity) }
+    functions[activity] = fn
+  end
+  return all, functions
+end
+
 --- Opens an environment. `workflows` and `activities` as for temporal.worker (functions given as
 --- activities are mocks that run in the spec itself), `worker` holds further worker options,
 --- `search_attributes = { Name = "keyword" }` registers them, `replay = false` leaves out the replay at the end.
+--- `child_workflows = { Type = fn }` plays children: fn gets the arguments, returns or raises.
 ---@param given table
 ---@return temporal.TestEnvironment
 function testing.environment(given)
   local o = options.check("testing.environment", env_spec, given)
+  local workflows, activities = with_mocks(o.workflows, o.activities, o.child_workflows)
   local server = core.server_open {
     time_skipping = true, namespace = o.namespace or "default", db_filename = o.db_filename,
     search_attributes = search_attributes.declarations("testing.environment", o.search_attributes),
@@ -69,12 +105,12 @@ function testing.environment(given)
   }, Environment)
   self.client.testing = self
   local worker_options = { task_queue = self.task_queue, client = self.client,
-    workflows = o.workflows, activities = o.activities, roots = o.roots or { "." } }
+    workflows = workflows, activities = activities, roots = o.roots or { "." } }
   for name, value in pairs(o.worker or {}) do
     worker_options[name] = value
   end
   self.worker = worker.new(worker_options):start()
-  await_polls(self, next(o.activities or {}) ~= nil and not worker_options.no_remote_activities)
+  await_polls(self, next(activities or {}) ~= nil and not worker_options.no_remote_activities)
   return self
 end
 

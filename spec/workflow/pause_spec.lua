@@ -91,8 +91,8 @@ describe("a paused workflow", function()
   end)
 
   it("starts no activity; one that runs may end", function()
-    local ran, env, handle = {}, nil, nil
-    env = helper.environment(source, { activities = {
+    local ran, handle = {}, nil
+    local env <close> = helper.environment(source, { activities = {
       first = function()
         ran[#ran + 1] = "first"
         handle:pause() -- while it runs
@@ -100,7 +100,6 @@ describe("a paused workflow", function()
       end,
       second = function() ran[#ran + 1] = "second" return 2 end,
     } })
-    local closing <close> = env
     handle = env:start_workflow("Acts", { id = "a" })
     helper.eventually(env, function() return #ran == 1 and status(handle) == PAUSED end)
     helper.eventually(env, function() return count(types(handle), 12) == 1 end) -- its completion is recorded
@@ -112,13 +111,13 @@ describe("a paused workflow", function()
   end)
 
   it("holds the next attempt of an activity back", function()
-    local attempts, handle = 0, nil
+    local attempts = 0
     local env <close> = helper.environment(source, { activities = { flaky = function()
       attempts = attempts + 1
       if attempts == 1 then error("not yet", 0) end
       return attempts
     end } })
-    handle = env:start_workflow("Retries", { id = "r" })
+    local handle = env:start_workflow("Retries", { id = "r" })
     helper.eventually(env, function() return attempts == 1 end)
     handle:pause()
     env:sleep "10m"
