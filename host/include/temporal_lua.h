@@ -181,6 +181,15 @@ typedef struct tlua_host_api {
 
     /* One structured line of the host's log with the ids of the activity. */
     void (*log)(tlua_activity *a, int level, const char *message);                /* (any) */
+
+    /* fn(ud) runs once when the activity should stop, at once if it should already; on a thread of the
+     * worker, so it may only set a flag, write to a pipe and the like. fn NULL takes it back and waits
+     * for a call under way; the host does so when the activity function returns. */
+    int (*on_cancel)(tlua_activity *a, void (*fn)(void *ud), void *ud);           /* (any) */
+    /* From the begin of the worker's shutdown on; the activity has the rest of its grace to end. */
+    bool (*worker_shutting_down)(tlua_activity *a);                               /* (any) */
+    /* Waits at most timeout_ms for that; returns whether it has begun. */
+    bool (*wait_worker_shutdown)(tlua_activity *a, int64_t timeout_ms);           /* (any) */
 } tlua_host_api;
 // clang-format on
 

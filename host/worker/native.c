@@ -197,12 +197,33 @@ static unsigned api_cancelled(tlua_activity *x)
     return tl_activity_cancel_reasons(x->a);
 }
 
-static unsigned api_wait_cancelled(tlua_activity *x, int64_t timeout_ms)
+static int64_t deadline_ns(int64_t timeout_ms)
 {
     int64_t now = tl_world_mono_ns(tl_world_real());
     int64_t most = (INT64_MAX - now) / TL_NS_PER_MS;
     int64_t wait = timeout_ms < 0 ? 0 : timeout_ms < most ? timeout_ms : most;
-    return tl_activity_wait_cancelled(x->a, now + wait * TL_NS_PER_MS);
+    return now + wait * TL_NS_PER_MS;
+}
+
+static unsigned api_wait_cancelled(tlua_activity *x, int64_t timeout_ms)
+{
+    return tl_activity_wait_cancelled(x->a, deadline_ns(timeout_ms));
+}
+
+static int api_on_cancel(tlua_activity *x, void (*fn)(void *ud), void *ud)
+{
+    tl_activity_on_cancel(x->a, fn, ud);
+    return TLUA_OK;
+}
+
+static bool api_worker_shutting_down(tlua_activity *x)
+{
+    return tl_activity_worker_shutting_down(x->a);
+}
+
+static bool api_wait_worker_shutdown(tlua_activity *x, int64_t timeout_ms)
+{
+    return tl_activity_wait_shutdown(x->a, deadline_ns(timeout_ms));
 }
 
 /* --- Ends -------------------------------------------------------------------------------------- */
@@ -284,6 +305,7 @@ static void run_native(void *thread_state, void *ud, struct tl_activity *a)
     (void)thread_state;
     fill_info(&x);
     f->fn(&x, f->ud);
+    tl_activity_on_cancel(a, NULL, NULL); /* what it points to may be gone */
     switch (x.end) {
     case END_RESULT:
         tl_activity_complete(a, payloads_of(&x, TLUA_RESULT));
@@ -371,6 +393,9 @@ static const tlua_host_api host_api = {
     .cancel = api_cancel,
     .complete_async = api_complete_async,
     .log = api_log,
+    .on_cancel = api_on_cancel,
+    .worker_shutting_down = api_worker_shutting_down,
+    .wait_worker_shutdown = api_wait_worker_shutdown,
 };
 
 const struct tlua_host_api *tl_native_host_api(void)

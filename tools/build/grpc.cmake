@@ -1,7 +1,7 @@
 # gRPC C core. Programs link it statically: as shared libraries it and its fifty companions would cost
 # each process start milliseconds, also where gRPC is never used. Debian's archives are not all
-# position-independent, so the Lua C module loads the shared library when it first needs it. Sanitizers
-# link that too, since only a library apart can be told from instrumented code.
+# position-independent, so the Lua C module and the C library load the shared library when they first need
+# it. Sanitizers link that too, since only a library apart can be told from instrumented code.
 pkg_check_modules(TL_GRPC REQUIRED grpc)
 
 set(archives "")
@@ -33,12 +33,20 @@ set(sanitized 0) # its value may hold commas, which no generator expression take
 if(TL_SANITIZE)
     set(sanitized 1)
 endif()
-set(is_module "$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>")
+set(is_module "$<IN_LIST:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY;SHARED_LIBRARY>")
 set(linked "$<IF:$<BOOL:${sanitized}>,tl_grpc_shared,tl_grpc_static>")
 target_link_libraries(tl_grpc INTERFACE "$<$<NOT:${is_module}>:${linked}>")
 
-# tl_grpc_load_late(MODULE): the source that stands in for the library (host/rpc/grpc/library.h).
-function(tl_grpc_load_late module)
+# tl_grpc_load_late(TARGET), a module or shared library: the source that stands in for gRPC's library
+# (host/rpc/grpc/library.h).
+function(tl_grpc_load_late target)
+    set(output "${PROJECT_BINARY_DIR}/generated/grpc_lazy.c")
+    target_sources(${target} PRIVATE "${output}")
+    get_property(made GLOBAL PROPERTY TL_GRPC_LAZY)
+    if(made)
+        return()
+    endif()
+    set_property(GLOBAL PROPERTY TL_GRPC_LAZY TRUE)
     find_library(TL_GRPC_LIBRARY grpc REQUIRED)
     file(READ_SYMLINK "${TL_GRPC_LIBRARY}" link)
     string(REGEX MATCH "libgrpc\\.so\\.[0-9]+" soname "${link}")
@@ -47,11 +55,9 @@ function(tl_grpc_load_late module)
     endif()
     pkg_get_variable(include grpc includedir)
     file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/host/rpc/grpc/*.c")
-    set(output "${PROJECT_BINARY_DIR}/generated/grpc_lazy.c")
     set(generator "${PROJECT_SOURCE_DIR}/tools/gen/grpc_lazy.lua")
     add_custom_command(OUTPUT "${output}"
         COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
         COMMAND ${TL_LUA_INTERPRETER} "${generator}" "${output}" ${soname} "${include}" ${sources}
         DEPENDS ${sources} "${generator}" VERBATIM)
-    target_sources(${module} PRIVATE "${output}")
 endfunction()

@@ -98,6 +98,7 @@ run_lint() {
     run_case 'lint luacheck' luacheck --no-color -q "${lua_folders[@]}"
     run_case 'lint format' bash -c '. tools/dev/common.sh; . tools/dev/test.sh; format_check'
     run_case 'lint shell' bash -c 'for f in dev .ci/run tools/dev/*.sh; do bash -n "$f" || exit 1; done'
+    run_case 'lint abi' lua5.4 tools/lint/abi.lua
     if [[ -f build/temporal/core.so || -f build/temporal-lua ]]; then
         run_case 'lint symbols' lua5.4 tools/lint/symbols.lua build
     fi

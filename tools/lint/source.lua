@@ -85,6 +85,9 @@ function source.reporter(name)
     function reporter.add(path, line, message, ...)
         problems[#problems + 1] = ("%s:%d: %s"):format(path, line, message:format(...))
     end
+    function reporter.count()
+        return #problems
+    end
     function reporter.finish(checked)
         for _, problem in ipairs(problems) do
             print(problem)

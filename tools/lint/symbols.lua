@@ -52,6 +52,24 @@ if module then
     end
 end
 
+local library = exports(folder .. "/libtemporal_lua.so")
+if library then
+    checked = checked + 1
+    local declared = {}
+    for name in source.read "host/include/temporal_lua.h":gmatch "[%s%*](tlua_[%w_]+)%(" do
+        declared[name] = name ~= "tlua_module_v1" or nil -- that one is the modules' own
+    end
+    for _, symbol in ipairs(library) do
+        if not declared[symbol.name] then
+            report.add(folder .. "/libtemporal_lua.so", 1, "exports %s, which the header does not have", symbol.name)
+        end
+        declared[symbol.name] = nil
+    end
+    for name in pairs(declared) do
+        report.add(folder .. "/libtemporal_lua.so", 1, "does not export %s", name)
+    end
+end
+
 -- The linker's own marks, and data of libc copied into a program.
 local function is_linker_mark(symbol)
     return symbol.name:find("^_") or symbol.name == "data_start" or symbol.name == "main"
