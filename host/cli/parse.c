@@ -422,6 +422,25 @@ static const struct tl_cli_command *find_command(int argc, char **argv, int *use
     return best;
 }
 
+/* "worker main.lua" is "worker run main.lua": a script or an option where the second word of a command
+ * would be. NULL: nothing of the kind. */
+static const struct tl_cli_command *find_short_form(int argc, char **argv, int *used)
+{
+    static char *const full[] = {(char *)(uintptr_t) "worker", (char *)(uintptr_t) "run"};
+    if (argc < 2 || strcmp(argv[0], "worker") != 0) {
+        return NULL;
+    }
+    struct tl_str second = tl_str(argv[1]);
+    bool help = strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0;
+    bool script = second.n > 4 && strcmp(argv[1] + second.n - 4, ".lua") == 0;
+    if (help || (!script && argv[1][0] != '-')) {
+        return NULL;
+    }
+    const struct tl_cli_command *command = find_command(2, (char **)(uintptr_t)full, used);
+    *used = 1;
+    return command;
+}
+
 /* No command: help on the commands that begin with the words there are, or an error. */
 static int no_command(int argc, char **argv)
 {
@@ -452,6 +471,7 @@ int tl_cli_main(int argc, char **argv)
         return 0;
     }
     const struct tl_cli_command *c = find_command(argc - 1, argv + 1, &used);
+    c = c ? c : find_short_form(argc - 1, argv + 1, &used);
     if (!c) {
         return no_command(argc - 1, argv + 1);
     }

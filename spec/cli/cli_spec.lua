@@ -102,6 +102,27 @@ describe("command line", function()
     assert.matches("returns no worker", errors)
   end)
 
+  it("runs a worker by its short form", function()
+    local script <close> = helper.file "return 5"
+    local name = script.name .. ".lua"
+    assert(os.rename(script.name, name))
+    for _, form in ipairs { "worker %s", "worker run %s", "worker --log-level error %s" } do
+      local code, _, errors = helper.run((helper.binary .. " " .. form):format(name))
+      assert.are.equal(1, code)
+      assert.matches("returns no worker", errors)
+    end
+    os.remove(name)
+    local code, output, errors = helper.run(helper.binary .. " worker relod")
+    assert.are.equal(2, code)
+    assert.matches("unknown command 'worker relod'", errors)
+    code, output = helper.run(helper.binary .. " worker --help")
+    assert.are.equal(0, code)
+    assert.matches("worker rollback", output)
+    code, _, errors = helper.run(helper.binary .. " worker --frob")
+    assert.are.equal(2, code)
+    assert.matches("worker run: unknown option", errors)
+  end)
+
   it("runs a worker until SIGTERM and leaves in order", function()
     local script <close> = helper.file [[
       local temporal = require "temporal"

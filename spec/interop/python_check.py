@@ -518,6 +518,82 @@ async def lua_worker_serves_a_python_client(e):
     assert history.events
 
 
+def versioned_worker(e, build_id):
+    """A worker of version build_id of the deployment "py": Pinned and Upgrades tell their version."""
+    from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+    from temporalio.worker import WorkerDeploymentConfig
+
+    def make(name, behavior):
+        class Waits:
+            def __init__(self) -> None:
+                self.go = False
+
+            @workflow.run
+            async def run(self) -> str:
+                await workflow.wait_condition(lambda: self.go)
+                return build_id
+
+            @workflow.signal
+            def end(self) -> None:
+                self.go = True
+
+            @workflow.query
+            def here(self) -> str:
+                return build_id
+
+        Waits.__qualname__ = Waits.__name__ = name
+        Waits.run.__qualname__ = f"{name}.run"
+        return workflow.defn(name=name, sandboxed=False, versioning_behavior=behavior)(Waits)
+
+    return Worker(
+        e.client,
+        task_queue="versions",
+        workflows=[
+            make("Pinned", VersioningBehavior.PINNED),
+            make("Upgrades", VersioningBehavior.AUTO_UPGRADE),
+        ],
+        deployment_config=WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name="py", build_id=build_id),
+            use_worker_versioning=True,
+        ),
+    )
+
+
+async def set_current(e, build_id):
+    request = e.api.SetWorkerDeploymentCurrentVersionRequest(
+        namespace="default", deployment_name="py", build_id=build_id, identity="check"
+    )
+    while True:  # until the version's polls have come
+        try:
+            return await e.client.workflow_service.set_worker_deployment_current_version(request)
+        except RPCError as err:
+            if err.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+                raise
+            await asyncio.sleep(0.05)
+
+
+@case
+async def versioned_workers_pin_and_upgrade(e):
+    async def start(kind):
+        handle = await e.client.start_workflow(kind, id=new_id(kind), task_queue="versions")
+        assert await handle.query("here")
+        return handle
+
+    async with versioned_worker(e, "one"):
+        await set_current(e, "one")
+        pinned, upgrades = await start("Pinned"), await start("Upgrades")
+        async with versioned_worker(e, "two"):
+            await set_current(e, "two")
+            newer = await start("Pinned")
+            for handle in (pinned, upgrades, newer):
+                await handle.signal("end")
+            found = [await handle.result() for handle in (pinned, upgrades, newer)]
+            assert found == ["one", "two", "two"], found
+    described = await pinned.describe()
+    info = described.raw_description.workflow_execution_info.versioning_info
+    assert info.deployment_version.build_id == "one", info
+
+
 @case
 async def sdk_starts_the_server_itself(e):
     async with await WorkflowEnvironment.start_local(

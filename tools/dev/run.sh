@@ -97,7 +97,8 @@ long() {
     for part in "${parts[@]}"; do
         # The words of a part are its verb and arguments.
         # shellcheck disable=SC2086
-        phase "long: $part" ./dev $part || bad+=("$part")
+        TEMPORAL_LUA_LONG=1 TEST_TIMEOUT=${TEST_TIMEOUT:-1800} \
+            phase "long: $part" ./dev $part || bad+=("$part")
     done
     [[ ${#bad[@]} -eq 0 ]] || die "failed: ${bad[*]}"
     say 'long: all parts passed'
