@@ -31,6 +31,8 @@ try:
         SearchAttributeKey,
         SearchAttributePair,
         TypedSearchAttributes,
+        VersioningBehavior,
+        WorkerDeploymentVersion,
         WorkflowIDConflictPolicy,
     )
     from temporalio.exceptions import (
@@ -41,7 +43,7 @@ try:
     )
     from temporalio.service import RPCError, RPCStatusCode
     from temporalio.testing import WorkflowEnvironment
-    from temporalio.worker import Replayer, Worker
+    from temporalio.worker import Replayer, Worker, WorkerDeploymentConfig
 except ImportError as missing:
     MISSING = str(missing)
 else:
@@ -219,6 +221,44 @@ if not MISSING:
         def check(self, x: int) -> None:
             if x < 0:
                 raise ApplicationError("no negative numbers")
+
+    class Waiting:
+        """Waits for its end and tells on which version it is then."""
+
+        def __init__(self) -> None:
+            self.go = False
+
+        async def wait(self) -> str:
+            await workflow.wait_condition(lambda: self.go)
+            return workflow.info().get_current_deployment_version().build_id
+
+    @workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+    class Pinned(Waiting):
+        @workflow.run
+        async def run(self) -> str:
+            return await self.wait()
+
+        @workflow.signal
+        def end(self) -> None:
+            self.go = True
+
+        @workflow.query
+        def here(self) -> bool:
+            return True
+
+    @workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+    class Upgrades(Waiting):
+        @workflow.run
+        async def run(self) -> str:
+            return await self.wait()
+
+        @workflow.signal
+        def end(self) -> None:
+            self.go = True
+
+        @workflow.query
+        def here(self) -> bool:
+            return True
 
     WORKFLOWS = [Everything, Retries, Fails, CancelsActivity, CountsDown, Local, Sums]
     ACTIVITIES = [greet, fails_twice, never_good, waits_for_cancel]
@@ -519,39 +559,11 @@ async def lua_worker_serves_a_python_client(e):
 
 
 def versioned_worker(e, build_id):
-    """A worker of version build_id of the deployment "py": Pinned and Upgrades tell their version."""
-    from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-    from temporalio.worker import WorkerDeploymentConfig
-
-    def make(name, behavior):
-        class Waits:
-            def __init__(self) -> None:
-                self.go = False
-
-            @workflow.run
-            async def run(self) -> str:
-                await workflow.wait_condition(lambda: self.go)
-                return build_id
-
-            @workflow.signal
-            def end(self) -> None:
-                self.go = True
-
-            @workflow.query
-            def here(self) -> str:
-                return build_id
-
-        Waits.__qualname__ = Waits.__name__ = name
-        Waits.run.__qualname__ = f"{name}.run"
-        return workflow.defn(name=name, sandboxed=False, versioning_behavior=behavior)(Waits)
-
+    """A worker of version build_id of the deployment "py"."""
     return Worker(
         e.client,
         task_queue="versions",
-        workflows=[
-            make("Pinned", VersioningBehavior.PINNED),
-            make("Upgrades", VersioningBehavior.AUTO_UPGRADE),
-        ],
+        workflows=[Pinned, Upgrades],
         deployment_config=WorkerDeploymentConfig(
             version=WorkerDeploymentVersion(deployment_name="py", build_id=build_id),
             use_worker_versioning=True,

@@ -17,6 +17,7 @@ local cases = {
   { name = "order_without_approval_times_out_and_refunds", workflow = "Order",
     input = { id = "order-005", amount = 12, patience = "500ms" } },
   { name = "order_cancelled_refunds", workflow = "Order", cancel = true, input = { id = "order-007", amount = 12 } },
+  { name = "versioned_worker_reloads_on_the_real_server" },
 }
 
 -- Fields that differ between any two servers or runs, and why.
@@ -148,14 +149,65 @@ local function differences(a, b)
   return out
 end
 
+local function expect(want, got, what)
+  if want ~= got then
+    error(("%s: %s expected, got %s"):format(what, tostring(want), tostring(got)), 0)
+  end
+end
+
+--- What the embedded server is tested with by spec/worker/version_reload_spec.lua holds there too: the real
+--- one learns of versions and of routing a moment later.
+local function versioned_reload()
+  package.path = "./?.lua;" .. package.path
+  local reloads = require "spec.worker.reloads"
+  local project <close> = reloads.project()
+  local worker <close> = reloads.start(project, {
+    client = real,
+    deployment_config = {
+      name = "shop", build_id = "v+{hash}", use_worker_versioning = true, default_versioning_behavior = "pinned",
+    },
+  })
+  local function patiently(fn, ...)
+    local ok, result
+    for _ = 1, 60 do
+      ok, result = pcall(fn, ...)
+      if ok then
+        return result
+      end
+      os.execute "sleep 0.5"
+    end
+    error(result, 0)
+  end
+  local deployment = real:get_worker_deployment_handle "shop"
+  local first = worker:build().id
+  patiently(deployment.set_current_version, deployment, { build_id = first })
+  local old = patiently(reloads.begin, worker, "old")
+  project.workflow("two", "workflow.sleep(0.01)")
+  local second, text = worker:reload()
+  expect("string", type(second), text)
+  local new = patiently(reloads.begin, worker, "new")
+  expect("two", reloads.finish(new), "result of a new run")
+  expect("one", reloads.finish(old), "result of the pinned run")
+  expect(first, table.concat(reloads.builds_of(old), " "), "builds of the pinned run")
+  expect(second, table.concat(reloads.builds_of(new), " "), "builds of the new run")
+  expect(first, worker:rollback(), "rollback")
+  expect("one", reloads.finish(patiently(reloads.begin, worker, "again")), "result after the rollback")
+  expect(0, worker:stats().workflow_tasks_failed, "failed workflow tasks")
+end
+
+local function compare(case)
+  if not case.workflow then
+    return versioned_reload()
+  end
+  local found = differences(history(real, case), history(ours, case))
+  if #found > 0 then
+    error(table.concat(found, "\n"), 0)
+  end
+end
+
 local failed = 0
 for i, case in ipairs(cases) do
-  local ok, message = pcall(function()
-    local found = differences(history(real, case), history(ours, case))
-    if #found > 0 then
-      error(table.concat(found, "\n"), 0)
-    end
-  end)
+  local ok, message = pcall(compare, case)
   failed = failed + (ok and 0 or 1)
   print(("%s %d - %s"):format(ok and "ok" or "not ok", i, case.name))
   for line in (ok and "" or tostring(message)):gmatch "[^\n]+" do
