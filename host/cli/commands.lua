@@ -475,7 +475,7 @@ local commands = {
   },
   {
     path = "worker run",
-    summary = "Run the workers that scripts return, beside an embedded server or against another (also: worker SCRIPT...)",
+    summary = "Run the workers that scripts return, beside an embedded server or another (also: worker SCRIPT...)",
     handler = "worker_run",
     args = "SCRIPT...",
     options = with_address(join(codec, {
