@@ -125,6 +125,7 @@ describe("docs/lua.md and the annotations", function()
   for _, name in ipairs { "temporal", "workflow", "activity" } do
     meta[name] = read(("lua/temporal/meta/%s.lua"):format(name))
   end
+  meta.workflow = read "lua/temporal/meta/workflow_sync.lua" .. meta.workflow
 
   --- Results of a workflow with this body.
   local function ask(body, ...)

@@ -80,6 +80,18 @@ static void set_priority(lua_State *L, const TpCommon__Priority *p)
     lua_setfield(L, -2, "priority");
 }
 
+static void set_headers(lua_State *L, const TpCommon__Header *header)
+{
+    size_t n = header ? header->n_fields : 0;
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, header->fields[i]->key);
+        tl_stock_payload_decode(L, header->fields[i]->value);
+        lua_rawset(L, -3);
+    }
+    lua_setfield(L, -2, "headers");
+}
+
 /* [-0, +1, m] core.activity_info(): a table, nil outside an activity */
 static int info(lua_State *L)
 {
@@ -117,6 +129,7 @@ static int info(lua_State *L)
     lua_setfield(L, -2, "in_workflow");
     set_retry_policy(L, t->retry_policy);
     set_priority(L, t->priority);
+    set_headers(L, t->header);
     return 1;
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "luahost/build.h"
 #include "luahost/plan.h"
+#include "luart/convert.h"
 
 #define BUILD_TYPE "temporal.core.build"
 
@@ -43,7 +44,12 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
     lua_getfield(L, plan, "functions");
     lua_getfield(L, plan, "converter_modules");
     int top = lua_gettop(L);
-    const struct tl_lua_activity_sources from = {top - 2, top - 1, top};
+    size_t n;
+    lua_pushcfunction(L, tl_stock_lib_json_encode);
+    lua_getfield(L, plan, "interceptors");
+    lua_call(L, 1, 1);
+    const char *interceptors = lua_tolstring(L, -1, &n);
+    const struct tl_lua_activity_sources from = {top - 2, top - 1, top, tl_str_n(interceptors, n)};
     return tl_lua_activities_new(L, &from, b->registry, &b->activities, err);
 }
 

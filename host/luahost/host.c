@@ -141,9 +141,24 @@ lua_State *tl_host_state_new(const char *path, const char *cpath)
     return L;
 }
 
+/* [-0, +1, v] core.embedded_text(module): the text of a built-in Lua module, nil when there is none */
+static int embedded_text(lua_State *L)
+{
+    const char *module = luaL_checkstring(L, 1);
+    for (const struct tl_embedded_file *f = tl_embedded_files; f->module; f++) {
+        if (strcmp(f->module, module) == 0) {
+            lua_pushlstring(L, f->text, f->size);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int luaopen_temporal_core(lua_State *L)
 {
     lua_newtable(L);
+    lua_pushcfunction(L, embedded_text);
+    lua_setfield(L, -2, "embedded_text");
     tl_core_data(L);
     tl_core_client(L);
     tl_core_worker(L);

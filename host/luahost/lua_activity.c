@@ -23,6 +23,7 @@ struct tl_lua_activities {
         *converters; /* modules with payload converters; each state keeps what they gave under this
                         * struct's address in its registry */
     size_t converter_count;
+    char *interceptors; /* JSON */
     struct entry **entries;
     size_t entry_count;
     struct tl_str sources; /* of the modules, from the first state; owned */
@@ -175,7 +176,8 @@ static int collect_modules(lua_State *L)
     lua_pushliteral(L, "temporal.internal.activities");
     lua_call(L, 1, 1);
     push_names(L, a->modules, a->module_count);
-    lua_call(L, 1, 1);
+    lua_pushstring(L, a->interceptors);
+    lua_call(L, 2, 1);
     return 1;
 }
 
@@ -386,6 +388,7 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
     a->host = tl_host_get(L);
     a->path = package_field(L, "path");
     a->cpath = package_field(L, "cpath");
+    a->interceptors = tl_mem_dup(from->interceptors);
     a->modules = read_names(L, from->modules, &a->module_count);
     tl_rc rc = load_converters(L, from->converters, a, err);
     if (rc == TL_OK && a->module_count) {
@@ -429,6 +432,7 @@ void tl_lua_activities_free(struct tl_lua_activities *a)
     lua_rawsetp(a->host->L, LUA_REGISTRYINDEX, a);
     free_names(a->modules, a->module_count);
     free_names(a->converters, a->converter_count);
+    tl_mem_free(a->interceptors);
     tl_mem_free((char *)(uintptr_t)a->sources.p);
     tl_mem_free(a->entries);
     tl_mem_free(a->path);

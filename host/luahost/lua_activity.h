@@ -15,11 +15,13 @@
 
 struct tl_lua_activities; /* opaque: module names, paths, the host for functions */
 
-/* Stack indexes of what a worker's plan says of activities. */
+/* What a worker's plan says of activities; the numbers are stack indexes. */
 struct tl_lua_activity_sources {
     int modules;    /* list of module names */
     int functions;  /* table name -> function of the host script */
     int converters; /* list of names of modules with payload converters */
+    struct tl_str
+        interceptors; /* JSON of the plan's, whose hooks stand around the modules' activities */
 };
 
 /* Reads the activities of a worker and registers them. Modules are loaded once, in a state of their

@@ -39,6 +39,32 @@ static void read_sources(lua_State *L, int plan, struct tl_bundle_config *config
     config->source_count = n;
 }
 
+static struct tl_str text_field(lua_State *L, const char *name)
+{
+    struct tl_str s;
+    lua_getfield(L, -1, name);
+    s.p = luaL_checklstring(L, -1, &s.n);
+    lua_pop(L, 1); /* the table keeps it */
+    return s;
+}
+
+static void read_interceptors(lua_State *L, int plan, struct tl_bundle_config *config)
+{
+    if (lua_getfield(L, plan, "interceptors") != LUA_TTABLE) {
+        return;
+    }
+    size_t n = (size_t)lua_rawlen(L, -1);
+    struct tl_bundle_interceptor *list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -2, (lua_Integer)i + 1);
+        list[i] = (struct tl_bundle_interceptor){text_field(L, "module"), text_field(L, "config"),
+                                                 text_field(L, "text")};
+        lua_pop(L, 1);
+    }
+    config->interceptors = list;
+    config->interceptor_count = n;
+}
+
 void tl_host_bundle_plan(lua_State *L, int plan, struct tl_bundle_config *config)
 {
     memset(config, 0, sizeof *config);
@@ -47,4 +73,5 @@ void tl_host_bundle_plan(lua_State *L, int plan, struct tl_bundle_config *config
     config->activity_modules = tl_host_plan_list(L, plan, "activity_modules");
     config->converter_modules = tl_host_plan_list(L, plan, "converter_modules");
     read_sources(L, plan, config);
+    read_interceptors(L, plan, config);
 }

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "luart/intercept.h"
 #include "luart/wf.h"
 
 #define PROBE_STEPS UINT64_C(500000000)
@@ -80,7 +81,7 @@ static void set_kind(struct tl_bundle_module *m)
 {
     bool activity = m->named_activity || (requires(m->text, "temporal.activity") &&
                                           !requires(m->text, "temporal.workflow"));
-    m->kind = activity && !m->entry ? TL_MODULE_ACTIVITY : TL_MODULE_CODE;
+    m->kind = activity && !m->entry && !m->interceptor ? TL_MODULE_ACTIVITY : TL_MODULE_CODE;
 }
 
 static int write_code(lua_State *L, const void *p, size_t n, void *ud)
@@ -235,12 +236,19 @@ static int load_entry(lua_State *L)
     return 0;
 }
 
+/* Protected: loads the interceptors as a run does, so that what is wrong with them is said now. */
+static int load_interceptors(lua_State *L)
+{
+    tl_intercept_load(L, tl_run_of(L));
+    return 0;
+}
+
 static tl_rc run_entry(struct tl_lua_run *run, void *ud)
 {
     struct tl_probe *p = ud;
     lua_State *L = tl_state_aux(run);
     tl_state_switch(run, L);
-    lua_pushcfunction(L, load_entry);
+    lua_pushcfunction(L, p->interceptors ? load_interceptors : load_entry);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
         return tl_error_set(p->err, TL_ESCRIPT, "%s", tl_sandbox_tostring(L, -1, NULL));
     }
@@ -265,15 +273,17 @@ static struct tl_lua_run *new_probe(struct tl_probe *p, struct tl_error *err)
     return run;
 }
 
+/* Evaluates a workflow module; m NULL: the interceptors. */
 static tl_rc probe_entry(struct tl_bundle *b, struct tl_bundle_module *m, struct tl_error *err)
 {
     struct tl_error own_error;
-    struct tl_probe p = {.b = b, .entry = m, .err = err ? err : &own_error};
+    struct tl_probe p = {.b = b, .entry = m, .interceptors = !m, .err = err ? err : &own_error};
     tl_arena_init(&p.arena, 64 << 20);
     struct tl_lua_run *run = new_probe(&p, err);
     tl_rc rc = run ? tl_state_enter(run, run_entry, &p, err) : TL_EMEMORY;
     if (rc == TL_EDEADLOCK) {
-        tl_error_wrap(err, rc, "loading %.*s", TL_STR_FMT(m->name));
+        tl_error_wrap(err, rc, "loading %.*s",
+                      TL_STR_FMT(m ? m->name : TL_STR_LIT("the interceptors")));
     }
     tl_state_free(run);
     tl_arena_deinit(&p.arena);
@@ -447,6 +457,34 @@ static tl_rc add_entries(struct tl_bundle *b, struct tl_error *err)
     return rc;
 }
 
+/* Takes the interceptors over; their modules are found like any other. */
+static tl_rc add_interceptors(struct tl_bundle *b, struct tl_error *err)
+{
+    const struct tl_bundle_config *c = b->config;
+    tl_rc rc = TL_OK;
+    b->interceptors = TL_NEW_ARRAY(struct tl_bundle_interceptor, c->interceptor_count + 1);
+    for (; b->interceptor_count < c->interceptor_count && rc == TL_OK; b->interceptor_count++) {
+        const struct tl_bundle_interceptor *from = &c->interceptors[b->interceptor_count];
+        b->interceptors[b->interceptor_count] = (struct tl_bundle_interceptor){
+            .module = own(from->module), .config = own(from->config)};
+        struct tl_bundle_module *m = tl_map_get(&b->modules, from->module);
+        if (!m) {
+            struct tl_str file, text;
+            if (from->text.n) {
+                text = own(from->text);
+                file = own(from->module);
+            } else {
+                rc = tl_bundle_read_module(b, from->module, &file, &text, err);
+            }
+            m = rc == TL_OK ? tl_bundle_add_module(b, from->module, file, text) : NULL;
+        }
+        if (m) {
+            m->interceptor = true;
+        }
+    }
+    return rc;
+}
+
 struct scan {
     struct tl_bundle *b;
     struct tl_lua_run *run;
@@ -582,6 +620,12 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
     b->source_bytes_max =
         config->source_bytes_max ? config->source_bytes_max : (size_t)tl_limit_script_bytes;
     tl_rc rc = add_entries(b, err);
+    if (rc == TL_OK) {
+        rc = add_interceptors(b, err);
+    }
+    if (rc == TL_OK && b->interceptor_count) {
+        rc = probe_entry(b, NULL, err);
+    }
     TL_MAP_EACH (e, &b->modules) {
         struct tl_bundle_module *m = e->value;
         if (rc == TL_OK && m->entry) {
@@ -637,6 +681,11 @@ void tl_bundle_close(struct tl_bundle *b)
         tl_mem_free(*c);
     }
     tl_mem_free(b->converters);
+    for (size_t i = 0; i < b->interceptor_count; i++) {
+        drop(&b->interceptors[i].module);
+        drop(&b->interceptors[i].config);
+    }
+    tl_mem_free(b->interceptors);
     tl_mem_free(b->workflows);
     tl_mem_free(b->sorted);
     tl_vm_heap_drop(&b->code_heap);
@@ -672,6 +721,12 @@ const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle 
 const char *const *tl_bundle_converters(const struct tl_bundle *b)
 {
     return (const char *const *)b->converters;
+}
+
+const struct tl_bundle_interceptor *tl_bundle_interceptors(const struct tl_bundle *b, size_t *n)
+{
+    *n = b->interceptor_count;
+    return b->interceptors;
 }
 
 void tl_bundle_each_source(const struct tl_bundle *b,

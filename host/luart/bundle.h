@@ -22,6 +22,13 @@ struct tl_bundle_source {
     struct tl_str text;
 };
 
+/* A module whose hooks stand around workflows: docs/interceptors.md. */
+struct tl_bundle_interceptor {
+    struct tl_str module;
+    struct tl_str config; /* JSON for a module that returns a function; empty: none */
+    struct tl_str text;   /* of a module that does not lie below the roots; else empty */
+};
+
 struct tl_bundle_config {
     /* Folders searched for ?.lua and ?/init.lua, in order. NULL-terminated when not NULL. */
     const char *const *roots;
@@ -37,6 +44,8 @@ struct tl_bundle_config {
     /* Modules given as text; each also counts as a workflow module. They win over files. */
     const struct tl_bundle_source *sources;
     size_t source_count;
+    const struct tl_bundle_interceptor *interceptors; /* outermost first; modules of the roots */
+    size_t interceptor_count;
     size_t source_bytes_max; /* per module; 0: tl_limit_script_bytes */
     size_t memory_bytes_max; /* of one evaluation; 0: tl_limit_run_memory_bytes */
     uint64_t steps_max;      /* VM instructions of one module's evaluation; 0: 500 million */
@@ -67,6 +76,9 @@ const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle 
 
 /* Names of the modules with payload converters, NULL-terminated. Owns: the bundle's. */
 const char *const *tl_bundle_converters(const struct tl_bundle *b);
+/* Its interceptors, outermost first. Owns: the bundle's. */
+const struct tl_bundle_interceptor *tl_bundle_interceptors(const struct tl_bundle *b, size_t *n);
+
 /* Calls fn for every module, sorted by name: the input of a build's digest. */
 void tl_bundle_each_source(const struct tl_bundle *b,
                            void (*fn)(void *ud, struct tl_str module, struct tl_str file,

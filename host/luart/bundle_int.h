@@ -11,6 +11,8 @@ struct tl_bundle {
     struct tl_str *defined_in;            /* for each workflow: the module whose text defines it */
     size_t workflow_count;
     char **converters; /* module names, NULL-terminated */
+    struct tl_bundle_interceptor *interceptors;
+    size_t interceptor_count;
     size_t bytes;
     struct tl_vm_heap code_heap;
     lua_State *code; /* frozen: all chunks on its stack; NULL while the bundle is opened */
@@ -32,6 +34,7 @@ struct tl_probe {
     size_t found_count;
     struct tl_bundle_activity *activities; /* defined so far, in the arena */
     size_t activity_count;
+    bool interceptors; /* they are looked at, not a workflow module */
     struct tl_error *err;
     tl_rc rc;
 };

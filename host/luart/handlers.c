@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/run_jobs.h"
 #include "luart/wf.h"
@@ -40,8 +41,7 @@ static int all_results(lua_State *L, int status, lua_KContext ctx)
     return lua_gettop(L) - (int)ctx;
 }
 
-/* A handler of the definition table: gets self first. Upvalue: the function. */
-static int call_with_self(lua_State *L)
+int tl_handler_call_with_self(lua_State *L)
 {
     tl_slot_push(L, tl_run_of(L), TL_SLOT_SELF);
     lua_insert(L, 1);
@@ -72,7 +72,7 @@ void tl_handler_read(lua_State *L, int index, const char *what, enum tl_slot slo
                    luaL_typename(L, value));
     }
     if (with_self) {
-        lua_pushcclosure(L, call_with_self, 1);
+        lua_pushcclosure(L, tl_handler_call_with_self, 1);
     }
     if (o.description || o.policy || validated) {
         lua_createtable(L, 4, 0);
@@ -86,7 +86,7 @@ void tl_handler_read(lua_State *L, int index, const char *what, enum tl_slot slo
     if (validated) {
         lua_getfield(L, value, "validator");
         if (with_self) {
-            lua_pushcclosure(L, call_with_self, 1);
+            lua_pushcclosure(L, tl_handler_call_with_self, 1);
         }
         lua_rawseti(L, -2, RECORD_VALIDATOR);
     }
@@ -296,26 +296,46 @@ void tl_handlers_warn_unfinished(lua_State *L, struct tl_lua_run *run)
     lua_settop(L, names - 1);
 }
 
-/* --- signals ---------------------------------------------------------------------------------- */
-
-/* First function of a signal's fiber: handler, name (dynamic) or false, encoded arguments. */
-static int signal_entry(lua_State *L)
+static int no_results(lua_State *L, int status, lua_KContext ctx)
 {
-    TpCommon__Payloads *payloads = NULL;
-    struct tl_error err;
-    struct tl_str bytes;
-    bytes.p = lua_tolstring(L, 3, &bytes.n);
-    if (tl_pb_decode(&tp_common__payloads__descriptor, bytes, tl_cmd_arena(L), &payloads, &err) !=
-        TL_OK) {
-        return luaL_error(L, "signal arguments: %s", err.message);
-    }
-    lua_settop(L, lua_toboolean(L, 2) ? 2 : 1);
-    tl_vm_payloads_decode(L, payloads);
-    lua_callk(L, lua_gettop(L) - 1, 0, 0, all_results);
+    (void)L;
+    (void)status;
+    (void)ctx;
     return 0;
 }
 
-/* Starts the handler of a signal whose encoded arguments are on top (popped). False: there is no
+/* --- signals ---------------------------------------------------------------------------------- */
+
+/* First function of a signal's fiber: handler, whether it is dynamic, name, and the encoded event with
+ * arguments and header alone. */
+static int signal_entry(lua_State *L)
+{
+    TpHistory__WorkflowExecutionSignaledEventAttributes *event = NULL;
+    struct tl_error err;
+    struct tl_str bytes, name;
+    bool dynamic = lua_toboolean(L, 2);
+    bytes.p = lua_tolstring(L, 4, &bytes.n);
+    if (tl_pb_decode(&tp_history__workflow_execution_signaled_event_attributes__descriptor, bytes,
+                     tl_cmd_arena(L), &event, &err) != TL_OK) {
+        return luaL_error(L, "signal arguments: %s", err.message);
+    }
+    lua_settop(L, 3);
+    lua_remove(L, 2);
+    if (!tl_intercept_has(L, TL_HOOK_HANDLE_SIGNAL)) {
+        lua_settop(L, dynamic ? 2 : 1);
+        tl_vm_payloads_decode(L, event->input);
+        lua_callk(L, lua_gettop(L) - 1, 0, 0, all_results);
+        return 0;
+    }
+    name.p = lua_tolstring(L, 2, &name.n);
+    int n = tl_vm_payloads_decode(L, event->input);
+    tl_intercept_push_inbound(L, "signal", name, n, event->header);
+    lua_pushvalue(L, 1);
+    tl_intercept_last(L, dynamic ? "signal" : NULL);
+    return tl_intercept_call(L, TL_HOOK_HANDLE_SIGNAL, 0, no_results);
+}
+
+/* Starts the handler of a signal whose encoded event is on top (popped). False: there is no
  * handler, nothing popped. */
 static bool dispatch(lua_State *L, struct tl_lua_run *run, struct tl_str name)
 {
@@ -326,13 +346,10 @@ static bool dispatch(lua_State *L, struct tl_lua_run *run, struct tl_str name)
     }
     lua_pushcfunction(L, signal_entry);
     lua_insert(L, -2);
-    if (handler.dynamic) {
-        lua_pushlstring(L, name.p, name.n);
-    } else {
-        lua_pushboolean(L, 0);
-    }
-    lua_pushvalue(L, -4);
-    tl_handler_start(L, run, TL_FIBER_SIGNAL, 3, "signal", name, handler.abandon);
+    lua_pushboolean(L, handler.dynamic);
+    lua_pushlstring(L, name.p, name.n);
+    lua_pushvalue(L, -5);
+    tl_handler_start(L, run, TL_FIBER_SIGNAL, 4, "signal", name, handler.abandon);
     lua_pop(L, 2);
     return true;
 }
@@ -376,8 +393,11 @@ void tl_run_apply_signal(struct tl_lua_run *run,
     lua_State *L = run->main;
     struct tl_str bytes = {NULL, 0}, name = tl_str(signal->signal_name);
     struct tl_error err;
-    if (signal->input &&
-        tl_pb_encode_arena(signal->input, run->activation->arena, &bytes, &err) != TL_OK) {
+    TpHistory__WorkflowExecutionSignaledEventAttributes kept =
+        TP_HISTORY__WORKFLOW_EXECUTION_SIGNALED_EVENT_ATTRIBUTES__INIT;
+    kept.input = signal->input;
+    kept.header = signal->header;
+    if (tl_pb_encode_arena(&kept, run->activation->arena, &bytes, &err) != TL_OK) {
         luaL_error(L, "signal arguments: %s", err.message);
     }
     lua_pushlstring(L, bytes.p, bytes.n);

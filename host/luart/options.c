@@ -253,6 +253,40 @@ static TpTq__TaskQueue *read_task_queue(lua_State *L, int index, const char *wha
     return queue;
 }
 
+/* An empty table is no header. Sorted by name: the same bytes each time. */
+static TpCommon__Header *read_headers(lua_State *L, int index, const char *what,
+                                      struct tl_arena *arena)
+{
+    need_table(L, index, what);
+    TpCommon__Header *header =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Header, tp_common__header));
+    struct tl_pb_list list = {0};
+    lua_pushcfunction(L, tl_lib_pairs);
+    lua_pushvalue(L, index);
+    lua_call(L, 1, 1);
+    int next = lua_gettop(L);
+    while (lua_pushvalue(L, next), lua_call(L, 0, 2), !lua_isnil(L, next + 1)) {
+        char path[240];
+        if (lua_type(L, next + 1) != LUA_TSTRING) {
+            luaL_error(L, "%s: the names of headers are strings, got a %s", what,
+                       luaL_typename(L, next + 1));
+        }
+        snprintf(path, sizeof path, "%.160s.%.60s", what, lua_tostring(L, next + 1));
+        TpCommon__Header__FieldsEntry *entry = tl_cmd_need(
+            L, TL_PB_NEW(arena, TpCommon__Header__FieldsEntry, tp_common__header__fields_entry));
+        entry->key = read_text(L, next + 1, what, arena);
+        entry->value = tl_vm_payload_encode(L, next + 2, arena, path);
+        if (!tl_pb_push(arena, &list, entry)) {
+            tl_cmd_need(L, NULL);
+        }
+        lua_settop(L, next);
+    }
+    lua_settop(L, next - 1);
+    header->fields = list.items;
+    header->n_fields = list.n;
+    return list.n ? header : NULL;
+}
+
 #define STORE(type, value) (*(type *)to = (value))
 
 static void read_value(lua_State *L, int index, const char *what, const struct tl_opt *o, void *to,
@@ -301,6 +335,9 @@ static void read_value(lua_State *L, int index, const char *what, const struct t
         break;
     case TL_OPT_STRINGS:
         STORE(struct strings, read_strings(L, index, what, arena));
+        break;
+    case TL_OPT_HEADERS:
+        STORE(TpCommon__Header *, read_headers(L, index, what, arena));
         break;
     case TL_OPT_FUNCTION:
         if (!lua_isfunction(L, index)) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "luart/intercept.h"
 #include "luart/run_jobs.h"
 #include "proto/pb.h"
 #include "proto/utf8.h"
@@ -241,6 +242,18 @@ static int query_entry(lua_State *L)
     }
     if (!tl_handler_push(L, run, TL_SLOT_QUERIES, name, &handler)) {
         return unknown_query(L, run, name.p);
+    }
+    if (tl_intercept_has(L, TL_HOOK_HANDLE_QUERY)) {
+        int args = tl_vm_payloads_decode(L, run->query->query_args);
+        tl_intercept_push_inbound(L, "query", name, args, run->query->header);
+        lua_pushlstring(L, run->query_id.p, run->query_id.n);
+        lua_setfield(L, -2, "id");
+        lua_insert(L, 1);
+        tl_intercept_last(L, handler.dynamic ? "query" : NULL);
+        tl_intercept_chain(L, TL_HOOK_HANDLE_QUERY);
+        lua_insert(L, 1);
+        lua_call(L, 1, LUA_MULTRET);
+        return lua_gettop(L);
     }
     if (handler.dynamic) {
         lua_pushlstring(L, name.p, name.n);

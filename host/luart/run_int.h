@@ -27,7 +27,7 @@ enum tl_slot {
     TL_SLOT_SIGNALS,  /* name (true: dynamic) -> handler, see handlers.c */
     TL_SLOT_QUERIES,
     TL_SLOT_UPDATES,
-    TL_SLOT_BUFFERED,     /* list of { name, encoded payloads } */
+    TL_SLOT_BUFFERED,     /* list of { name, encoded event: input and header } */
     TL_SLOT_RUN,          /* the workflow function */
     TL_SLOT_DEFINITION,   /* its definition table, when it had one */
     TL_SLOT_SELF,         /* what init returned */
@@ -43,7 +43,8 @@ enum tl_slot {
     TL_SLOT_MUTABLE,      /* id -> what is known of a mutable side effect, see wf_marker.c */
     TL_SLOT_VERSIONS,     /* change id -> version; text: in history, not called yet */
     TL_SLOT_CANCEL_REASON,
-    TL_SLOT_AUX, /* the coroutine for calls outside of fibers */
+    TL_SLOT_INTERCEPTORS, /* hooks by name, see intercept.c; nil: there are none */
+    TL_SLOT_AUX,          /* the coroutine for calls outside of fibers */
     TL_SLOT_COUNT = TL_SLOT_AUX
 };
 
@@ -402,6 +403,8 @@ struct tl_handler {
 /* Pushes the form in which the handler at index (a function, or a table with handler, description,
  * unfinished_policy) is kept in slot. Raises what is wrong with it; `what` opens the message. */
 void tl_handler_read(lua_State *L, int index, const char *what, enum tl_slot slot, bool with_self);
+/* A function of a definition with init: gets self first. Upvalue: the function. */
+int tl_handler_call_with_self(lua_State *L);
 /* Pushes the function that handles `name`: its own, or the dynamic one. False: none, no push. */
 bool tl_handler_push(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, struct tl_str name,
                      struct tl_handler *out);
@@ -466,6 +469,7 @@ struct tl_bundle_module {
     bool named_activity; /* by the configuration */
     bool mixed;          /* holds worker, client or activity code beside workflows */
     bool entry;          /* named by the configuration as workflow module */
+    bool interceptor;    /* named by the configuration as such */
     struct tl_bundle_activity *activities;
     size_t activity_count;
     bool activity_single; /* the module's value is one activity */

@@ -1,6 +1,7 @@
 /* Jobs: the start of the workflow function, timers, activities, cancellation. Signals are in
  * handlers.c, queries in queries.c.
  * Thread: the run's. Owner: what jobs point to is the engine's; values are copied into Lua. */
+#include "luart/intercept.h"
 #include "luart/run_jobs.h"
 
 #include <stdio.h>
@@ -16,6 +17,27 @@ static int all_results(lua_State *L, int status, lua_KContext ctx)
     return lua_gettop(L) - (int)ctx;
 }
 
+static int all_results_above(lua_State *L, int status, lua_KContext ctx)
+{
+    return all_results(L, status, ctx >> 1);
+}
+
+/* The workflow's function is at index 1, its arguments behind; the input is { type =, args =, headers = }.
+ * The dynamic workflow gets the type before its arguments. */
+static int intercept_main(lua_State *L, struct tl_lua_run *run, int nargs)
+{
+    bool dynamic = run->type->dynamic;
+    const TpHistory__WorkflowExecutionStartedEventAttributes *a = tl_run_started(L);
+    tl_intercept_push_inbound(L, "type", run->workflow_type, nargs - dynamic, a->header);
+    lua_pushvalue(L, 1);
+    tl_intercept_last(L, dynamic ? "type" : NULL);
+    lua_insert(L, 1);
+    lua_replace(L, 2);
+    lua_settop(L, 2);
+    lua_insert(L, 1); /* the input below the last function */
+    return tl_intercept_call(L, TL_HOOK_EXECUTE_WORKFLOW, 0, all_results_above);
+}
+
 /* First function of the main fiber; its arguments are the workflow's. Loads the module, runs init,
  * then the workflow function. */
 static int main_entry(lua_State *L)
@@ -27,6 +49,7 @@ static int main_entry(lua_State *L)
     }
     int nargs = lua_gettop(L);
     run->phase = TL_PHASE_LOAD;
+    tl_intercept_load(L, run);
     tl_module_require(L, run, run->type->module);
     run->phase = TL_PHASE_RUN;
     lua_settop(L, nargs);
@@ -60,12 +83,14 @@ static int main_entry(lua_State *L)
     lua_pop(L, 1);
     run->started = true;
     tl_run_flush_signals(L, run);
-    lua_insert(L, 1);
     if (with_self) {
-        tl_slot_push(L, run, TL_SLOT_SELF);
-        lua_insert(L, 2);
+        lua_pushcclosure(L, tl_handler_call_with_self, 1);
     }
-    lua_callk(L, nargs + with_self, LUA_MULTRET, 0, all_results);
+    lua_insert(L, 1);
+    if (tl_intercept_has(L, TL_HOOK_EXECUTE_WORKFLOW)) {
+        return intercept_main(L, run, nargs);
+    }
+    lua_callk(L, nargs, LUA_MULTRET, 0, all_results);
     return lua_gettop(L);
 }
 

@@ -36,8 +36,9 @@ struct tl_wf_target {
     struct tl_str namespace_, workflow_id, run_id;
     bool child_only;
 };
-/* signal(self, name, ...): sends the signal with its name at index 2 and waits for its delivery. */
-int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *target);
+/* signal(self, name, ...), or with options signal_with(self, options, name, ...): sends the signal and
+ * waits for its delivery. */
+int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *target, bool with_options);
 /* User metadata with a summary; NULL for NULL. */
 TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary);
 /* Starts a timer and pushes its future. summary may be NULL. */

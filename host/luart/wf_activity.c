@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "proto/pb.h"
 
@@ -32,6 +33,7 @@ static const struct tl_opt activity_opts[] = {
     ATTR("heartbeat_timeout", TL_OPT_DURATION, heartbeat_timeout),
     ATTR("retry_policy", TL_OPT_RETRY, retry_policy),
     ATTR("priority", TL_OPT_PRIORITY, priority),
+    ATTR("headers", TL_OPT_HEADERS, header),
     {"cancellation_type", TL_OPT_ENUM, 1, offsetof(struct extra, cancellation_type),
      cancellation_names},
     TL_OPT("summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
@@ -173,18 +175,51 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     cmd->cancellation = (enum tl_cancellation_type)extra.cancellation_type;
 }
 
+/* The end of a chain. Upvalue: the name of the call. */
+static int schedule_last(lua_State *L)
+{
+    const char *what = lua_tostring(L, lua_upvalueindex(1));
+    tl_intercept_open_outbound(L, "activity");
+    tl_command_check(L, what);
+    schedule(L, what, 2, 3);
+    return 1;
+}
+
+/* The same through the interceptors; the future is awaited or given back. */
+static int call(lua_State *L, const char *what, int options, int first, bool await)
+{
+    if (!tl_intercept_has(L, TL_HOOK_START_ACTIVITY)) {
+        schedule(L, what, options, first);
+        return await ? tl_wf_await_top(L) : 1;
+    }
+    int base = lua_gettop(L), own = 0;
+    struct tl_str name = tl_wf_activity_name(L, 1, what);
+    if (is_ref(L, 1)) {
+        lua_pushliteral(L, "options");
+        lua_rawget(L, 1);
+        lua_insert(L, 2); /* before the arguments */
+        own = 2;
+        options += options ? 1 : 0;
+        first++;
+        base++;
+    }
+    tl_intercept_push_outbound(L, "activity", name, own, options, first);
+    lua_pushstring(L, what);
+    lua_pushcclosure(L, schedule_last, 1);
+    return tl_intercept_call(L, TL_HOOK_START_ACTIVITY, TL_INTERCEPT_CTX(base, await),
+                             tl_intercept_future);
+}
+
 int tl_lib_wf_start_activity(lua_State *L)
 {
     tl_command_check(L, "workflow.start_activity");
-    schedule(L, "workflow.start_activity", 2, 3);
-    return 1;
+    return call(L, "workflow.start_activity", 2, 3, false);
 }
 
 int tl_lib_wf_execute_activity(lua_State *L)
 {
     tl_await_check(L, "workflow.execute_activity");
-    schedule(L, "workflow.execute_activity", 2, 3);
-    return tl_wf_await_top(L);
+    return call(L, "workflow.execute_activity", 2, 3, true);
 }
 
 /* --- proxies ---------------------------------------------------------------------------------- */
@@ -193,8 +228,7 @@ int tl_lib_wf_execute_activity(lua_State *L)
 static int ref_call(lua_State *L)
 {
     tl_await_check(L, "the activity");
-    schedule(L, "the activity", 0, 2);
-    return tl_wf_await_top(L);
+    return call(L, "the activity", 0, 2, true);
 }
 
 /* proxy:start(...) */
@@ -202,8 +236,7 @@ static int ref_start(lua_State *L)
 {
     luaL_argexpected(L, is_ref(L, 1), 1, "activity reference");
     tl_command_check(L, "start");
-    schedule(L, "start", 0, 2);
-    return 1;
+    return call(L, "start", 0, 2, false);
 }
 
 /* Wrong options raise where they are written, not where they are used. */

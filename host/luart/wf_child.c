@@ -4,6 +4,7 @@
  * Thread: the run's. Owner: commands are the activation arena's. */
 #include <string.h>
 
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/wf.h"
 #include "proto/pb.h"
@@ -46,6 +47,7 @@ static const struct tl_opt child_opts[] = {
     ATTR("retry_policy", TL_OPT_RETRY, retry_policy),
     ATTR("cron_schedule", TL_OPT_STRING, cron_schedule),
     ATTR("priority", TL_OPT_PRIORITY, priority),
+    ATTR("headers", TL_OPT_HEADERS, header),
     CHOICE("cancellation_type", cancellation_type, cancellation_names),
     CHOICE("parent_close_policy", parent_close_policy, close_names),
     CHOICE("id_reuse_policy", id_reuse_policy, reuse_names),
@@ -184,19 +186,65 @@ static int start_and_wait(lua_State *L, const char *what, int options, int first
     return tl_wf_await_top(L);
 }
 
+/* The end of a chain. Upvalues: the name of the call, whether its end is waited for: then the start is
+ * not. */
+static int start_last(lua_State *L)
+{
+    const char *what = lua_tostring(L, lua_upvalueindex(1));
+    tl_intercept_open_outbound(L, "workflow");
+    tl_await_check(L, what);
+    if (!lua_toboolean(L, lua_upvalueindex(2))) {
+        return start_and_wait(L, what, 2, 3);
+    }
+    start(L, what, 2, 3);
+    return 1;
+}
+
+/* The same through the interceptors. */
+static int call(lua_State *L, const char *what, int options, int first, bool await)
+{
+    if (!tl_intercept_has(L, TL_HOOK_START_CHILD_WORKFLOW)) {
+        if (!await) {
+            return start_and_wait(L, what, options, first);
+        }
+        start(L, what, options, first);
+        return tl_wf_await_top(L);
+    }
+    int base = lua_gettop(L), own = 0;
+    struct tl_str name;
+    if (is_ref(L, 1)) {
+        lua_getfield(L, 1, "name");
+        name = tl_wf_type_name(L, -1, what);
+        lua_pop(L, 1); /* the reference keeps it */
+        lua_getfield(L, 1, "options");
+        lua_insert(L, 2); /* before the arguments */
+        own = 2;
+        options += options ? 1 : 0;
+        first++;
+        base++;
+    } else {
+        name = tl_wf_type_name(L, 1, what);
+    }
+    tl_intercept_push_outbound(L, "workflow", name, own, options, first);
+    lua_pushstring(L, what);
+    lua_pushboolean(L, await);
+    lua_pushcclosure(L, start_last, 2);
+    return tl_intercept_call(L, TL_HOOK_START_CHILD_WORKFLOW, TL_INTERCEPT_CTX(base, await),
+                             tl_intercept_future);
+}
+
 /* start_child_workflow(name, options, ...) -> handle, once the child has started. */
 int tl_lib_wf_start_child_workflow(lua_State *L)
 {
     tl_await_check(L, "workflow.start_child_workflow");
-    return start_and_wait(L, "workflow.start_child_workflow", 2, 3);
+    return call(L, "workflow.start_child_workflow", 2, 3, false);
 }
 
 /* execute_child_workflow(name, options, ...) -> its results. */
 int tl_lib_wf_execute_child_workflow(lua_State *L)
 {
     tl_await_check(L, "workflow.execute_child_workflow");
-    start(L, "workflow.execute_child_workflow", 2, 3);
-    return tl_wf_await_top(L);
+    return call(L, "workflow.execute_child_workflow", 2, 3, true);
 }
 
 /* --- proxies ---------------------------------------------------------------------------------- */
@@ -205,8 +253,7 @@ int tl_lib_wf_execute_child_workflow(lua_State *L)
 static int ref_call(lua_State *L)
 {
     tl_await_check(L, "the child workflow");
-    start(L, "the child workflow", 0, 2);
-    return tl_wf_await_top(L);
+    return call(L, "the child workflow", 0, 2, true);
 }
 
 /* proxy:start(...) */
@@ -214,7 +261,7 @@ static int ref_start(lua_State *L)
 {
     luaL_argexpected(L, is_ref(L, 1), 1, "child workflow reference");
     tl_await_check(L, "start");
-    return start_and_wait(L, "start", 0, 2);
+    return call(L, "start", 0, 2, false);
 }
 
 static int ref_index(lua_State *L)
@@ -254,9 +301,7 @@ int tl_lib_wf_child(lua_State *L)
 
 /* --- the handle ------------------------------------------------------------------------------- */
 
-/* handle:signal(name, ...): waits until the child has it. It reaches whatever run of the child's
- * chain is the current one. */
-static int handle_signal(lua_State *L)
+static struct tl_wf_target target_of(lua_State *L)
 {
     struct tl_future *child = tl_future_check(L, 1);
     luaL_argexpected(L, child->kind == TL_FUTURE_CHILD, 1, "child workflow handle");
@@ -264,7 +309,22 @@ static int handle_signal(lua_State *L)
     lua_getiuservalue(L, 1, 2);
     target.workflow_id.p = lua_tolstring(L, -1, &target.workflow_id.n);
     lua_pop(L, 1); /* the handle keeps it */
-    return tl_wf_signal_target(L, &target);
+    return target;
+}
+
+/* handle:signal(name, ...): waits until the child has it. It reaches whatever run of the child's
+ * chain is the current one. */
+static int handle_signal(lua_State *L)
+{
+    struct tl_wf_target target = target_of(L);
+    return tl_wf_signal_target(L, &target, false);
+}
+
+/* handle:signal_with(options, name, ...) */
+static int handle_signal_with(lua_State *L)
+{
+    struct tl_wf_target target = target_of(L);
+    return tl_wf_signal_target(L, &target, true);
 }
 
 int tl_wf_child_index(lua_State *L, const char *key)
@@ -275,10 +335,12 @@ int tl_wf_child_index(lua_State *L, const char *key)
         lua_getiuservalue(L, 1, 3);
     } else if (strcmp(key, "signal") == 0) {
         lua_pushcfunction(L, handle_signal);
+    } else if (strcmp(key, "signal_with") == 0) {
+        lua_pushcfunction(L, handle_signal_with);
     } else {
         return luaL_error(L,
                           "a child workflow's handle has no '%s' (it has id, run_id, signal, "
-                          "result, cancel, done and error)",
+                          "signal_with, result, cancel, done and error)",
                           key);
     }
     return 1;

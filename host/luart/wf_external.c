@@ -1,5 +1,6 @@
 /* Signals to other workflows and their cancellation: workflow.external_workflow. See sandbox.def.
  * Thread: the run's. Owner: commands are the activation arena's. */
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/wf.h"
 #include "proto/pb.h"
@@ -25,15 +26,31 @@ static struct tl_str namespace_of(lua_State *L, const struct tl_wf_target *targe
     return target->namespace_.n ? target->namespace_ : tl_run_of(L)->config.namespace_;
 }
 
-int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *target)
+struct signal_options {
+    TpCommon__Header *header;
+    char *child_workflow_id, *workflow_id, *workflow_run_id, *namespace_;
+};
+
+#define SIGNAL_OPT(name, member) TL_OPT(name, TL_OPT_STRING, 0, struct signal_options, member)
+
+/* What an interceptor's input has; the script's calls have the first one only. */
+static const struct tl_opt signal_opts[] = {
+    TL_OPT("headers", TL_OPT_HEADERS, 0, struct signal_options, header),
+    SIGNAL_OPT("child_workflow_id", child_workflow_id),
+    SIGNAL_OPT("workflow_id", workflow_id),
+    SIGNAL_OPT("workflow_run_id", workflow_run_id),
+    SIGNAL_OPT("namespace", namespace_),
+};
+enum { SIGNAL_OPTS_OF_CALLS = 1 };
+
+/* Sends the signal with its name at index 1 and its arguments from index 3 on. Pushes the future of its
+ * delivery. Texts are the arena's. */
+static void send_signal(lua_State *L, const struct tl_wf_target *target, TpCommon__Header *header)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
     struct tl_str name;
     int top = lua_gettop(L);
-    tl_await_check(L, "signal");
-    luaL_argexpected(L, lua_type(L, 2) == LUA_TSTRING, 2, "name of a signal");
-    name.p = lua_tolstring(L, 2, &name.n);
-    luaL_argcheck(L, name.n > 0, 2, "a signal has a name");
+    name.p = lua_tolstring(L, 1, &name.n);
     TpCommand__SignalExternalWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
         L, TL_PB_NEW(arena, TpCommand__SignalExternalWorkflowExecutionCommandAttributes,
                      tp_command__signal_external_workflow_execution_command_attributes));
@@ -43,13 +60,88 @@ int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *target)
     attrs->execution->run_id = arena_text(L, target->run_id);
     attrs->namespace_ = arena_text(L, namespace_of(L, target));
     attrs->signal_name = arena_text(L, name);
+    attrs->header = header;
     attrs->child_workflow_only = target->child_only;
     attrs->input = top > 2 ? tl_vm_payloads_encode(L, 3, top - 2, arena, "argument") : NULL;
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_SIGNAL);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SIGNAL_EXTERNAL);
     cmd->seq = future->seq;
     cmd->attrs = &attrs->base;
+}
+
+static void check_name(lua_State *L)
+{
+    luaL_argexpected(L, lua_type(L, 1) == LUA_TSTRING, 2, "name of a signal");
+    luaL_argcheck(L, lua_rawlen(L, 1) > 0, 2, "a signal has a name");
+}
+
+/* The end of a chain. Upvalue: whether the target is a child. */
+static int signal_last(lua_State *L)
+{
+    struct signal_options o = {0};
+    struct tl_wf_target target = {.child_only = lua_toboolean(L, lua_upvalueindex(1))};
+    tl_intercept_open_outbound(L, "signal");
+    check_name(L);
+    tl_await_check(L, "signal");
+    TL_OPTIONS_READ(L, 2, "signal", signal_opts, (void *[]){&o}, tl_cmd_arena(L));
+    target.workflow_id = tl_str(target.child_only ? o.child_workflow_id : o.workflow_id);
+    target.run_id = tl_str(o.workflow_run_id);
+    target.namespace_ = tl_str(o.namespace_);
+    send_signal(L, &target, o.header);
     return tl_wf_await_top(L);
+}
+
+static void set_field(lua_State *L, const char *key, struct tl_str value)
+{
+    if (value.n) {
+        lua_pushlstring(L, value.p, value.n);
+        lua_setfield(L, -2, key);
+    }
+}
+
+static int all_results(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    return lua_gettop(L) - (int)(ctx >> 1);
+}
+
+int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *given, bool with_options)
+{
+    struct tl_arena *arena = tl_cmd_arena(L);
+    struct signal_options o = {0};
+    struct tl_wf_target target = {.namespace_ = tl_arena_str(arena, given->namespace_),
+                                  .workflow_id = tl_arena_str(arena, given->workflow_id),
+                                  .run_id = tl_arena_str(arena, given->run_id),
+                                  .child_only = given->child_only};
+    enum tl_hook hook =
+        target.child_only ? TL_HOOK_SIGNAL_CHILD_WORKFLOW : TL_HOOK_SIGNAL_EXTERNAL_WORKFLOW;
+    tl_await_check(L, "signal");
+    lua_remove(L, 1);   /* the handle: index 1 is the name now, 2 the options, then the arguments */
+    if (with_options) { /* they came before the name */
+        lua_settop(L, lua_gettop(L) < 2 ? 2 : lua_gettop(L));
+        lua_pushvalue(L, 1);
+        lua_remove(L, 1);
+    } else {
+        lua_settop(L, lua_gettop(L) < 1 ? 1 : lua_gettop(L));
+        lua_pushnil(L);
+    }
+    lua_insert(L, 2);
+    check_name(L);
+    tl_options_read(L, 2, "signal", signal_opts, SIGNAL_OPTS_OF_CALLS, (void *[]){&o}, arena);
+    if (!tl_intercept_has(L, hook)) {
+        send_signal(L, &target, o.header);
+        return tl_wf_await_top(L);
+    }
+    int base = lua_gettop(L);
+    struct tl_str name;
+    name.p = lua_tolstring(L, 1, &name.n);
+    tl_intercept_push_outbound(L, "signal", name, 0, 2, 3);
+    set_field(L, target.child_only ? "child_workflow_id" : "workflow_id", target.workflow_id);
+    set_field(L, "workflow_run_id", target.run_id);
+    set_field(L, "namespace", target.namespace_);
+    lua_pushboolean(L, target.child_only);
+    lua_pushcclosure(L, signal_last, 1);
+    return tl_intercept_call(L, hook, TL_INTERCEPT_CTX(base, false), all_results);
 }
 
 /* --- handles ---------------------------------------------------------------------------------- */
@@ -83,7 +175,14 @@ static struct tl_wf_target target_of(lua_State *L)
 static int handle_signal(lua_State *L)
 {
     struct tl_wf_target target = target_of(L);
-    return tl_wf_signal_target(L, &target);
+    return tl_wf_signal_target(L, &target, false);
+}
+
+/* handle:signal_with(options, name, ...) */
+static int handle_signal_with(lua_State *L)
+{
+    struct tl_wf_target target = target_of(L);
+    return tl_wf_signal_target(L, &target, true);
 }
 
 /* handle:cancel([reason]): waits until the request was passed on. */
@@ -114,9 +213,11 @@ static int handle_cancel(lua_State *L)
 static void set_meta(lua_State *L)
 {
     if (luaL_newmetatable(L, META_EXTERNAL)) {
-        lua_createtable(L, 0, 2);
+        lua_createtable(L, 0, 3);
         lua_pushcfunction(L, handle_signal);
         lua_setfield(L, -2, "signal");
+        lua_pushcfunction(L, handle_signal_with);
+        lua_setfield(L, -2, "signal_with");
         lua_pushcfunction(L, handle_cancel);
         lua_setfield(L, -2, "cancel");
         lua_setfield(L, -2, "__index");

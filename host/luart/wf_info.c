@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/world.h"
+#include "luart/intercept.h"
 #include "luart/wf.h"
 #include "proto/pb.h"
 
@@ -296,7 +297,7 @@ static void set_current(lua_State *L, struct tl_lua_run *run)
     }
 }
 
-int tl_lib_wf_info(lua_State *L)
+static int push_info(lua_State *L)
 {
     struct tl_lua_run *run = need_run(L, "workflow.info");
     const TpHistory__WorkflowExecutionStartedEventAttributes *a = tl_run_started(L);
@@ -335,8 +336,29 @@ int tl_lib_wf_info(lua_State *L)
     set_fields(L);
     lua_pushnumber(L, (lua_Number)run->start_ns / 1e9);
     lua_setfield(L, -2, "start_time");
+    tl_intercept_push_headers(L, a->header);
+    lua_setfield(L, -2, "headers");
     set_current(L, run);
     return 1;
+}
+
+static int one_result(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    lua_settop(L, (int)(ctx >> 1) + 1);
+    return 1;
+}
+
+int tl_lib_wf_info(lua_State *L)
+{
+    need_run(L, "workflow.info");
+    if (!tl_intercept_has(L, TL_HOOK_INFO)) {
+        return push_info(L);
+    }
+    int base = lua_gettop(L);
+    lua_newtable(L);
+    lua_pushcfunction(L, push_info);
+    return tl_intercept_call(L, TL_HOOK_INFO, TL_INTERCEPT_CTX(base, false), one_result);
 }
 
 /* memo() -> table; memo_value(key [, default]) */

@@ -5,6 +5,7 @@
  * is kept, encoded, with the future. */
 #include <string.h>
 
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/run_jobs.h"
 #include "luart/wf.h"
@@ -34,6 +35,7 @@ static const struct tl_opt local_opts[] = {
      cancellation_names},
     TL_OPT("local_retry_threshold", TL_OPT_NS, 1, struct extra, retry_threshold),
     TL_OPT("summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
+    TL_OPT("headers", TL_OPT_HEADERS, 0, attributes, header),
 };
 
 /* --- scheduling ------------------------------------------------------------------------------- */
@@ -49,6 +51,7 @@ static void send_command(lua_State *L, const struct tl_future *future, const att
         .type = tl_str(attrs->activity_type->name),
         .id = tl_str(attrs->activity_id ? attrs->activity_id : ""),
         .input = attrs->input,
+        .header = attrs->header,
         .schedule_to_close_ns = tl_pb_duration_ns_or(attrs->schedule_to_close_timeout, 0),
         .schedule_to_start_ns = tl_pb_duration_ns_or(attrs->schedule_to_start_timeout, 0),
         .start_to_close_ns = tl_pb_duration_ns_or(attrs->start_to_close_timeout, 0),
@@ -76,8 +79,9 @@ static void check_timeouts(lua_State *L, const char *what, struct tl_str name,
     }
 }
 
-/* Of a reference's own options those that local activities have: it may be used both ways. */
-static void read_reference(lua_State *L, const char *what, void *const *targets)
+/* Pushes those of a reference's own options that local activities have (it may be used both ways);
+ * nil when it has none. */
+static void push_own_options(lua_State *L)
 {
     lua_pushliteral(L, "options");
     lua_rawget(L, 1);
@@ -89,10 +93,8 @@ static void read_reference(lua_State *L, const char *what, void *const *targets)
             lua_rawget(L, -4);
             lua_rawset(L, -3);
         }
-        TL_OPTIONS_READ(L, lua_gettop(L), what, local_opts, targets, tl_cmd_arena(L));
-        lua_pop(L, 1);
+        lua_remove(L, -2);
     }
-    lua_pop(L, 1);
 }
 
 /* Keeps with the future what scheduling it again needs: { attributes, threshold }. */
@@ -125,7 +127,9 @@ static void schedule(lua_State *L, const char *what, int options, int first)
                                  tp_command__schedule_activity_task_command_attributes));
     void *targets[] = {attrs, &extra};
     if (lua_istable(L, 1)) {
-        read_reference(L, what, targets);
+        push_own_options(L);
+        TL_OPTIONS_READ(L, lua_gettop(L), what, local_opts, targets, arena);
+        lua_settop(L, top);
     }
     if (options) {
         TL_OPTIONS_READ(L, options, what, local_opts, targets, arena);
@@ -145,18 +149,50 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     send_command(L, future, attrs, extra.retry_threshold, metadata, 0, 0);
 }
 
+/* The end of a chain. Upvalue: the name of the call. */
+static int schedule_last(lua_State *L)
+{
+    const char *what = lua_tostring(L, lua_upvalueindex(1));
+    tl_intercept_open_outbound(L, "activity");
+    tl_command_check(L, what);
+    schedule(L, what, 2, 3);
+    return 1;
+}
+
+/* The same through the interceptors; the future is awaited or given back. */
+static int call(lua_State *L, const char *what, int options, int first, bool await)
+{
+    if (!tl_intercept_has(L, TL_HOOK_START_LOCAL_ACTIVITY)) {
+        schedule(L, what, options, first);
+        return await ? tl_wf_await_top(L) : 1;
+    }
+    int base = lua_gettop(L), own = 0;
+    struct tl_str name = tl_wf_activity_name(L, 1, what);
+    if (lua_istable(L, 1)) {
+        push_own_options(L);
+        lua_insert(L, 2); /* before the arguments */
+        own = 2;
+        options += options ? 1 : 0;
+        first++;
+        base++;
+    }
+    tl_intercept_push_outbound(L, "activity", name, own, options, first);
+    lua_pushstring(L, what);
+    lua_pushcclosure(L, schedule_last, 1);
+    return tl_intercept_call(L, TL_HOOK_START_LOCAL_ACTIVITY, TL_INTERCEPT_CTX(base, await),
+                             tl_intercept_future);
+}
+
 int tl_lib_wf_start_local_activity(lua_State *L)
 {
     tl_command_check(L, "workflow.start_local_activity");
-    schedule(L, "workflow.start_local_activity", 2, 3);
-    return 1;
+    return call(L, "workflow.start_local_activity", 2, 3, false);
 }
 
 int tl_lib_wf_execute_local_activity(lua_State *L)
 {
     tl_await_check(L, "workflow.execute_local_activity");
-    schedule(L, "workflow.execute_local_activity", 2, 3);
-    return tl_wf_await_top(L);
+    return call(L, "workflow.execute_local_activity", 2, 3, true);
 }
 
 /* --- back-off --------------------------------------------------------------------------------- */
@@ -244,16 +280,14 @@ void tl_wf_cancel_local(lua_State *L, struct tl_lua_run *run, struct tl_future *
 static int proxy_call(lua_State *L)
 {
     tl_await_check(L, "the local activity");
-    schedule(L, "the local activity", 0, 2);
-    return tl_wf_await_top(L);
+    return call(L, "the local activity", 0, 2, true);
 }
 
 static int proxy_start(lua_State *L)
 {
     luaL_argexpected(L, lua_istable(L, 1), 1, "local activity");
     tl_command_check(L, "start");
-    schedule(L, "start", 0, 2);
-    return 1;
+    return call(L, "start", 0, 2, false);
 }
 
 static int proxy_index(lua_State *L)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/wf.h"
 #include "proto/pb.h"
@@ -416,6 +417,7 @@ static const struct tl_opt can_opts[] = {
     {"initial_versioning_behavior", TL_OPT_ENUM, 1, offsetof(struct can_extra, behavior),
      behavior_names},
     {"versioning_intent", TL_OPT_ENUM, 1, offsetof(struct can_extra, intent), intent_names},
+    TL_OPT("headers", TL_OPT_HEADERS, 0, can_attrs, header),
 };
 
 /* What is not given stays as it is in this run. */
@@ -456,16 +458,29 @@ static int never(lua_State *L, int status, lua_KContext ctx)
     return luaL_error(L, "the workflow has ended");
 }
 
-/* continue_as_new([options], ...): ends the run. Nothing of the script runs afterwards, so no pcall
- * sees it and no clean-up is called. */
-int tl_lib_wf_continue_as_new(lua_State *L)
+/* A hook that does not call next: nothing can be given back, the workflow goes on no further. */
+static int unended(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    return luaL_error(L,
+                      "an interceptor's continue_as_new returned: it must call next(input), which "
+                      "ends the run, or raise an error");
+}
+
+static void can_check(lua_State *L)
+{
+    tl_command_check(L, "workflow.continue_as_new");
+    if (!tl_run_of(L)->current || !lua_isyieldable(L)) {
+        luaL_error(L, "workflow.continue_as_new cannot be used inside a comparator, a gsub "
+                      "callback, a metamethod called from C or an init function");
+    }
+}
+
+/* Options at index 1, arguments behind. */
+static int continue_now(lua_State *L)
 {
     struct tl_lua_run *run = tl_run_of(L);
-    tl_command_check(L, "workflow.continue_as_new");
-    if (!run->current || !lua_isyieldable(L)) {
-        return luaL_error(L, "workflow.continue_as_new cannot be used inside a comparator, a gsub "
-                             "callback, a metamethod called from C or an init function");
-    }
     struct tl_arena *arena = tl_cmd_arena(L);
     int top = lua_gettop(L);
     can_attrs *attrs = tl_cmd_need(
@@ -490,4 +505,39 @@ int tl_lib_wf_continue_as_new(lua_State *L)
     run->finished = true;
     tl_handlers_warn_unfinished(L, run);
     return tl_await_yield(L, 0, never);
+}
+
+/* The end of a chain: input.workflow is option workflow_type. */
+static int continue_last(lua_State *L)
+{
+    tl_intercept_open_outbound(L, "workflow");
+    can_check(L);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, 2, "workflow_type");
+    lua_remove(L, 1);
+    return continue_now(L);
+}
+
+/* continue_as_new([options], ...): ends the run. Nothing of the script runs afterwards, so no pcall
+ * sees it and no clean-up is called. */
+int tl_lib_wf_continue_as_new(lua_State *L)
+{
+    struct tl_str type = tl_run_of(L)->workflow_type;
+    can_check(L);
+    if (!tl_intercept_has(L, TL_HOOK_CONTINUE_AS_NEW)) {
+        return continue_now(L);
+    }
+    if (lua_istable(L, 1)) {
+        lua_getfield(L, 1, "workflow_type");
+        if (!lua_isnil(L, -1)) {
+            type = tl_wf_type_name(L, -1, "workflow.continue_as_new: workflow_type");
+        }
+        lua_pop(L, 1); /* the options keep it */
+    }
+    int base = lua_gettop(L);
+    tl_intercept_push_outbound(L, "workflow", type, 0, 1, 2);
+    lua_pushnil(L);
+    lua_setfield(L, -2, "workflow_type");
+    lua_pushcfunction(L, continue_last);
+    return tl_intercept_call(L, TL_HOOK_CONTINUE_AS_NEW, TL_INTERCEPT_CTX(base, false), unended);
 }

@@ -1,12 +1,13 @@
 /* Updates: the fiber of an update looks for its handler, runs the validator, accepts or rejects, and
  * answers when the handler has ended. What goes wrong before the acceptance is a rejection.
  * Thread: the run's. Owner: what the job points to is the engine's; values are copied into Lua. */
+#include "luart/intercept.h"
 #include "luart/run_jobs.h"
 #include "luart/wf.h"
 #include "proto/pb.h"
 
 /* Stack of an update's fiber. */
-enum { AT_INFO = 1, AT_PAYLOADS, AT_VALIDATE };
+enum { AT_INFO = 1, AT_INPUT, AT_VALIDATE };
 
 static int all_results(lua_State *L, int status, lua_KContext ctx)
 {
@@ -53,22 +54,32 @@ static int unknown(lua_State *L, struct tl_lua_run *run, struct tl_str name)
                       name.p, lua_tostring(L, -1));
 }
 
-/* Pushes the handler's arguments. Returns how many. */
-static int push_arguments(lua_State *L, bool dynamic)
+/* Behind the function on top pushes its arguments; where there are hooks the function is their chain, and
+ * the argument its input. Returns how many. */
+static int push_arguments(lua_State *L, bool dynamic, enum tl_hook hook)
 {
-    TpCommon__Payloads *payloads = NULL;
+    TpUpdate__Input *input = NULL;
     struct tl_error err;
     struct tl_str bytes;
     int top = lua_gettop(L);
-    bytes.p = lua_tolstring(L, AT_PAYLOADS, &bytes.n);
-    if (tl_pb_decode(&tp_common__payloads__descriptor, bytes, tl_cmd_arena(L), &payloads, &err) !=
+    bytes.p = lua_tolstring(L, AT_INPUT, &bytes.n);
+    if (tl_pb_decode(&tp_update__input__descriptor, bytes, tl_cmd_arena(L), &input, &err) !=
         TL_OK) {
         luaL_error(L, "update arguments: %s", err.message);
+    }
+    if (tl_intercept_has(L, hook)) {
+        tl_intercept_last(L, dynamic ? "update" : NULL);
+        tl_intercept_chain(L, hook);
+        int n = tl_vm_payloads_decode(L, input->args);
+        tl_intercept_push_inbound(L, "update", info_text(L, AT_INFO, "name"), n, input->header);
+        lua_getfield(L, AT_INFO, "id");
+        lua_setfield(L, -2, "id");
+        return 1;
     }
     if (dynamic) {
         lua_getfield(L, AT_INFO, "name");
     }
-    tl_vm_payloads_decode(L, payloads);
+    tl_vm_payloads_decode(L, input->args);
     return lua_gettop(L) - top;
 }
 
@@ -83,16 +94,16 @@ static int prepare(lua_State *L)
     }
     run->current->abandon = handler.abandon;
     if (lua_toboolean(L, AT_VALIDATE) && tl_handler_push_validator(L, run, name, handler.dynamic)) {
-        int n = push_arguments(L, handler.dynamic);
+        int n = push_arguments(L, handler.dynamic, TL_HOOK_HANDLE_UPDATE_VALIDATOR);
         if (tl_run_call_apart(L, n, "an update's validator") != LUA_OK) {
             return lua_error(L);
         }
         lua_settop(L, AT_VALIDATE + 1);
     }
-    return 1 + push_arguments(L, handler.dynamic);
+    return 1 + push_arguments(L, handler.dynamic, TL_HOOK_HANDLE_UPDATE_HANDLER);
 }
 
-/* First function of an update's fiber: info, encoded arguments, whether to validate. */
+/* First function of an update's fiber: info, encoded input, whether to validate. */
 static int update_entry(lua_State *L)
 {
     struct tl_lua_run *run = tl_run_of(L);
@@ -152,8 +163,10 @@ void tl_run_apply_update(struct tl_lua_run *run, const struct tl_job *job)
     struct tl_str bytes = {NULL, 0};
     struct tl_error err;
     luaL_checkstack(L, 10, NULL);
-    if (job->u.update.input &&
-        tl_pb_encode_arena(job->u.update.input, run->activation->arena, &bytes, &err) != TL_OK) {
+    TpUpdate__Input input = TP_UPDATE__INPUT__INIT;
+    input.args = (TpCommon__Payloads *)(uintptr_t)job->u.update.input;
+    input.header = (TpCommon__Header *)(uintptr_t)job->u.update.header;
+    if (tl_pb_encode_arena(&input, run->activation->arena, &bytes, &err) != TL_OK) {
         luaL_error(L, "update arguments: %s", err.message);
     }
     lua_createtable(L, 0, 3);

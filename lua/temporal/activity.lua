@@ -1,5 +1,6 @@
 --- temporal.activity: definitions, and the context of the activity that runs.
 local core = require "temporal.core"
+local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 
 local activity = {}
@@ -77,11 +78,12 @@ function activity.in_activity()
 end
 
 --- Facts of the running activity: activity_id, activity_type, attempt, workflow_id, workflow_run_id,
---- workflow_type, namespace, task_queue, task_token, retry_policy, priority, in_workflow, is_local,
+--- workflow_type, namespace, task_queue, task_token, retry_policy, priority, in_workflow, is_local, headers,
 --- times (seconds since the epoch), timeouts (seconds).
 ---@return table
 function activity.info()
-  return context "info"
+  local info = context "info"
+  return interceptors.in_activity("info", {}, function() return info end)
 end
 
 local function raise_if_cancelled(reasons)
@@ -97,7 +99,10 @@ end
 ---@param ... any
 function activity.heartbeat(...)
   context "heartbeat"
-  raise_if_cancelled(core.activity_heartbeat(...))
+  interceptors.in_activity("heartbeat", { details = table.pack(...) }, function(input)
+    local details = input.details
+    raise_if_cancelled(core.activity_heartbeat(table.unpack(details, 1, math.max(details.n or 0, #details))))
+  end)
 end
 
 --- The details of the last heartbeat of the previous attempt.

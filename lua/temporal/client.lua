@@ -8,6 +8,7 @@ local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
 local converter = require "temporal.converter"
 local deployments = require "temporal.internal.deployments"
+local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
@@ -54,6 +55,7 @@ local start_spec = {
   static_details = string_kind,
   request_id = string_kind,
   versioning_override = table_kind,
+  headers = table_kind,
   rpc_timeout = duration,
 }
 
@@ -66,7 +68,8 @@ local retry_spec = {
 }
 
 local result_spec = { follow_runs = boolean, timeout = duration }
-local query_spec = { reject_condition = reject_condition, rpc_timeout = duration }
+local query_spec = { reject_condition = reject_condition, headers = table_kind, rpc_timeout = duration }
+local signal_spec = { headers = table_kind, rpc_timeout = duration }
 
 ---@class temporal.Client
 ---@field namespace string
@@ -155,6 +158,7 @@ local function start_request(self, name, o, ...)
     search_attributes = search_attributes.message("start_workflow", o.search_attributes),
     user_metadata = user_metadata(self, o),
     versioning_override = deployments.override("start_workflow", o.versioning_override, 4),
+    header = interceptors.header(self, o.headers),
   }
 end
 
@@ -175,6 +179,21 @@ local function type_name(workflow)
   error("the workflow must be a type name or a definition, got " .. type(workflow), 3)
 end
 
+local function start_now(self, name, o, ...)
+  local request = start_request(self, name, o, ...)
+  local method = "StartWorkflowExecution"
+  if o.start_signal then
+    method = "SignalWithStartWorkflowExecution"
+    request.signal_name = o.start_signal
+    request.signal_input = self.data:encode(table.unpack(o.start_signal_args or {}))
+  end
+  local response = self:call(method, request, o.rpc_timeout)
+  -- No run_id: what is sent to a started workflow is for its whole chain of runs, as in the other SDKs.
+  return new_handle(self, request.workflow_id, {
+    result_run_id = response.run_id, first_execution_run_id = updates.first_run_id(response),
+  })
+end
+
 --- Starts a workflow and returns a handle to it.
 --- Options: `id` (default: a random one), `task_queue` (required), timeouts, policies, `retry_policy`,
 --- `memo`, `search_attributes`, `versioning_override`, `start_delay`, `start_signal` with
@@ -189,18 +208,15 @@ function Client:start_workflow(workflow, opts, ...)
   if o.start_signal_args and not o.start_signal then
     error("start_workflow: start_signal_args without start_signal", 2)
   end
-  local request = start_request(self, name, o, ...)
-  local method = "StartWorkflowExecution"
-  if o.start_signal then
-    method = "SignalWithStartWorkflowExecution"
-    request.signal_name = o.start_signal
-    request.signal_input = self.data:encode(table.unpack(o.start_signal_args or {}))
+  if not (self.hooks and self.hooks.start_workflow) then
+    return start_now(self, name, o, ...)
   end
-  local response = self:call(method, request, o.rpc_timeout)
-  -- No run_id: what is sent to a started workflow is for its whole chain of runs, as in the other SDKs.
-  return new_handle(self, request.workflow_id, {
-    result_run_id = response.run_id, first_execution_run_id = updates.first_run_id(response),
-  })
+  local input = interceptors.input(opts, "workflow", name, ...)
+  input.id = input.id or core.uuid()
+  return interceptors.call(self.hooks, "start_workflow", input, function(changed)
+    local again = options.check("start_workflow", start_spec, interceptors.options(changed, "workflow"), 0)
+    return start_now(self, type_name(changed.workflow), again, interceptors.args(changed))
+  end)
 end
 
 --- Starts a workflow and waits for its result.
@@ -228,7 +244,6 @@ end
 
 local list_spec = { page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = duration }
 
---- The description of an execution with its search attributes as values.
 --- The handle of an activity that was left open with `activity.complete_async`.
 ---@param by { task_token: string }|{ workflow_id: string, run_id?: string, activity_id: string }
 ---@return temporal.AsyncActivityHandle
@@ -236,23 +251,13 @@ function Client:get_async_activity_handle(by)
   return async_activity(self, by)
 end
 
+--- The description of an execution with its search attributes as values.
 local function with_values(info)
   info.search_attributes = search_attributes.values(info.search_attributes)
   return info
 end
 
---- Iterates over executions: `for info in client:list_workflows("ExecutionStatus = 'Running'") do`.
---- Options: `page_size` (how many are asked for at a time), `limit` (how many at most), `rpc_timeout`.
----@param query? string list filter
----@param opts? temporal.ListOptions
----@return fun(): table?
-function Client:list_workflows(query, opts)
-  local o = options.check("list_workflows", list_spec, opts or {})
-  for _, name in ipairs { "page_size", "limit" } do
-    if o[name] and o[name] < 1 then
-      error(("list_workflows: %s wants a number from 1 up, got %d"):format(name, o[name]), 2)
-    end
-  end
+local function list_now(self, query, o)
   local token, page, at, left = "", {}, 0, o.limit or math.huge
   local done = false
   return function()
@@ -271,11 +276,34 @@ function Client:list_workflows(query, opts)
   end
 end
 
+--- Iterates over executions: `for info in client:list_workflows("ExecutionStatus = 'Running'") do`.
+--- Options: `page_size` (how many are asked for at a time), `limit` (how many at most), `rpc_timeout`.
+---@param query? string list filter
+---@param opts? temporal.ListOptions
+---@return fun(): table?
+function Client:list_workflows(query, opts)
+  local o = options.check("list_workflows", list_spec, opts or {})
+  for _, name in ipairs { "page_size", "limit" } do
+    if o[name] and o[name] < 1 then
+      error(("list_workflows: %s wants a number from 1 up, got %d"):format(name, o[name]), 2)
+    end
+  end
+  local input = { query = query }
+  for name, value in pairs(opts or {}) do
+    input[name] = value
+  end
+  return interceptors.call(self.hooks, "list_workflows", input, function(i)
+    return list_now(self, i.query, options.check("list_workflows", list_spec, interceptors.options(i, "query"), 0))
+  end)
+end
+
 --- How many executions match the filter.
 ---@param query? string
 ---@return integer
 function Client:count_workflows(query)
-  return self:call("CountWorkflowExecutions", { namespace = self.namespace, query = query or "" }).count
+  return interceptors.call(self.hooks, "count_workflows", { query = query }, function(input)
+    return self:call("CountWorkflowExecutions", { namespace = self.namespace, query = input.query or "" }).count
+  end)
 end
 
 --- Ends the connection. Optional: `local client <close> = temporal.connect{...}` does it too.
@@ -295,18 +323,45 @@ local function execution(self)
   return { workflow_id = self.id, run_id = self.run_id or "" }
 end
 
---- Sends a signal.
+--- An interceptors' input that names this execution.
+local function about(self, input)
+  input.id, input.run_id = self.id, self.run_id
+  return input
+end
+
+--- Whom an input names, after the hooks.
+local function target(input)
+  return { workflow_id = input.id, run_id = input.run_id or "" }
+end
+
+local function signal_now(client_, input)
+  local o = options.check("signal", signal_spec, { headers = input.headers, rpc_timeout = input.rpc_timeout }, 0)
+  client_:call("SignalWorkflowExecution", {
+    namespace = client_.namespace,
+    workflow_execution = target(input),
+    signal_name = input.signal,
+    input = client_.data:encode(interceptors.args(input)),
+    identity = client_.identity,
+    request_id = core.uuid(),
+    header = interceptors.header(client_, o.headers),
+  }, o.rpc_timeout)
+end
+
+--- Sends a signal; signal_with takes options.
 ---@param name string
 ---@param ... any
 function Handle:signal(name, ...)
-  self.client:call("SignalWorkflowExecution", {
-    namespace = self.client.namespace,
-    workflow_execution = execution(self),
-    signal_name = name,
-    input = self.client.data:encode(...),
-    identity = self.client.identity,
-    request_id = core.uuid(),
-  })
+  self:signal_with({}, name, ...)
+end
+
+--- As signal, with options: `headers`, `rpc_timeout`.
+---@param opts { headers?: table<string, any>, rpc_timeout?: number|string }
+---@param name string
+---@param ... any
+function Handle:signal_with(opts, name, ...)
+  options.check("signal", signal_spec, opts)
+  local input = about(self, interceptors.input(opts, "signal", name, ...))
+  interceptors.call(self.client.hooks, "signal_workflow", input, function(i) signal_now(self.client, i) end)
 end
 
 --- Asks a query and returns its answer; query_with takes options.
@@ -317,19 +372,32 @@ function Handle:query(name, ...)
   return self:query_with({}, name, ...)
 end
 
---- As query, with options: `reject_condition` ("not_open", "not_completed_cleanly"), `rpc_timeout`.
-function Handle:query_with(opts, name, ...)
-  local o = options.check("query", query_spec, opts)
-  local response = self.client:call("QueryWorkflow", {
-    namespace = self.client.namespace,
-    execution = execution(self),
-    query = { query_type = name, query_args = self.client.data:encode(...) },
+local function query_now(client_, input)
+  local o = options.check("query", query_spec, {
+    reject_condition = input.reject_condition, headers = input.headers, rpc_timeout = input.rpc_timeout,
+  }, 0)
+  local response = client_:call("QueryWorkflow", {
+    namespace = client_.namespace,
+    execution = target(input),
+    query = {
+      query_type = input.query, query_args = client_.data:encode(interceptors.args(input)),
+      header = interceptors.header(client_, o.headers),
+    },
     query_reject_condition = options.enum_name(reject_condition, o.reject_condition),
   }, o.rpc_timeout or 30 * 1000000000)
   if response.query_rejected then
-    error(core.make_failure { type = "WorkflowQueryRejectedError", message = "query rejected by its condition" }, 2)
+    error(core.make_failure { type = "WorkflowQueryRejectedError", message = "query rejected by its condition" }, 0)
   end
-  return self.client.data:decode(response.query_result or "")
+  return client_.data:decode(response.query_result or "")
+end
+
+--- As query, with options: `reject_condition` ("not_open", "not_completed_cleanly"), `headers`, `rpc_timeout`.
+function Handle:query_with(opts, name, ...)
+  options.check("query", query_spec, opts)
+  local input = about(self, interceptors.input(opts, "query", name, ...))
+  return interceptors.call(self.client.hooks, "query_workflow", input, function(i)
+    return query_now(self.client, i)
+  end)
 end
 
 --- Asks the workflow to cancel; it decides how it ends.
@@ -338,14 +406,17 @@ function Handle:cancel(reason)
   if reason ~= nil and type(reason) ~= "string" then
     error("handle:cancel: the reason must be a string, got " .. type(reason), 2)
   end
-  self.client:call("RequestCancelWorkflowExecution", {
-    namespace = self.client.namespace,
-    workflow_execution = execution(self),
-    identity = self.client.identity,
-    request_id = core.uuid(),
-    first_execution_run_id = self.first_execution_run_id,
-    reason = reason,
-  })
+  local input = about(self, { reason = reason, first_execution_run_id = self.first_execution_run_id })
+  interceptors.call(self.client.hooks, "cancel_workflow", input, function(i)
+    self.client:call("RequestCancelWorkflowExecution", {
+      namespace = self.client.namespace,
+      workflow_execution = target(i),
+      identity = self.client.identity,
+      request_id = core.uuid(),
+      first_execution_run_id = i.first_execution_run_id,
+      reason = i.reason,
+    })
+  end)
 end
 
 local function pause_request(self, where, reason)
@@ -378,13 +449,16 @@ end
 --- Ends the workflow at once, without running any of its code.
 ---@param reason? string
 function Handle:terminate(reason)
-  self.client:call("TerminateWorkflowExecution", {
-    namespace = self.client.namespace,
-    workflow_execution = execution(self),
-    reason = reason or "",
-    identity = self.client.identity,
-    first_execution_run_id = self.first_execution_run_id,
-  })
+  local input = about(self, { reason = reason, first_execution_run_id = self.first_execution_run_id })
+  interceptors.call(self.client.hooks, "terminate_workflow", input, function(i)
+    self.client:call("TerminateWorkflowExecution", {
+      namespace = self.client.namespace,
+      workflow_execution = target(i),
+      reason = i.reason or "",
+      identity = self.client.identity,
+      first_execution_run_id = i.first_execution_run_id,
+    })
+  end)
 end
 
 --- Deletes the execution and its history.
@@ -397,25 +471,29 @@ end
 --- What the server knows of the execution, as DescribeWorkflowExecution answers it.
 ---@return table
 function Handle:describe()
-  local description = self.client:call("DescribeWorkflowExecution", {
-    namespace = self.client.namespace, execution = execution(self),
-  })
-  with_values(description.workflow_execution_info)
-  return description
+  return interceptors.call(self.client.hooks, "describe_workflow", about(self, {}), function(i)
+    local description = self.client:call("DescribeWorkflowExecution", {
+      namespace = self.client.namespace, execution = target(i),
+    })
+    with_values(description.workflow_execution_info)
+    return description
+  end)
 end
 
 --- All events so far, oldest first.
 ---@return table[]
 function Handle:fetch_history()
-  local events, token = {}, ""
-  repeat
-    local response = self.client:call("GetWorkflowExecutionHistory", {
-      namespace = self.client.namespace, execution = execution(self), next_page_token = token,
-    })
-    table.move(response.history.events, 1, #response.history.events, #events + 1, events)
-    token = response.next_page_token
-  until token == ""
-  return events
+  return interceptors.call(self.client.hooks, "fetch_workflow_history_events", about(self, {}), function(i)
+    local events, token = {}, ""
+    repeat
+      local response = self.client:call("GetWorkflowExecutionHistory", {
+        namespace = self.client.namespace, execution = target(i), next_page_token = token,
+      })
+      table.move(response.history.events, 1, #response.history.events, #events + 1, events)
+      token = response.next_page_token
+    until token == ""
+    return events
+  end)
 end
 
 --- The history so far as an encoded message.
@@ -450,7 +528,8 @@ end
 ---@param opts? temporal.ListOptions
 ---@return fun(): temporal.WorkflowHistory?
 function Client:fetch_histories(query, opts)
-  local next_info = self:list_workflows(query, options.check("fetch_histories", list_spec, opts, 2))
+  options.check("fetch_histories", list_spec, opts, 2)
+  local next_info = self:list_workflows(query, opts)
   return function()
     for info in next_info do
       local id, run_id = info.execution.workflow_id, info.execution.run_id
@@ -589,6 +668,7 @@ local connect_spec = {
   search_attributes = table_kind,
   server = any,
   data_converter = any,
+  interceptors = table_kind,
 }
 for name, row in pairs(connection.spec) do
   connect_spec[name] = row
@@ -617,6 +697,7 @@ end
 ---@field search_attributes? table<string, temporal.SearchAttributeType> registered by the embedded server: name = type
 ---@field server? any
 ---@field data_converter? temporal.DataConverter
+---@field interceptors? (string|table)[] modules or tables of hooks, outermost first
 
 local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "search_attributes", "server" }
 
@@ -659,6 +740,8 @@ local function connect_address(address, o)
     address = address,
     data = o.data,
     payload_converters = o.payload_converters,
+    interceptors = o.interceptors,
+    hooks = interceptors.hooks(o.interceptors, "client"),
   }, Client)
   if not o.lazy then
     check_server(self, address, o.connect_timeout)
@@ -707,6 +790,7 @@ function client.connect(opts)
   o.data_converter = converter.check("temporal.connect", given, 2)
   o.payload_converters = converter.payload_converters(given)
   o.data = core.data(o.payload_converters)
+  o.interceptors = interceptors.entries("temporal.connect", o.interceptors)
   if address then
     return connect_address(address, o)
   end
@@ -720,6 +804,8 @@ function client.connect(opts)
     identity = o.identity,
     data = o.data,
     payload_converters = o.payload_converters,
+    interceptors = o.interceptors,
+    hooks = interceptors.hooks(o.interceptors, "client"),
   }, Client)
 end
 

@@ -21,6 +21,7 @@ local spec = {
   build_id = { kind = "string" },
   deployment_name = { kind = "string" },
   workflow_failure_error_types = { kind = "any" },
+  interceptors = { kind = "table" },
   debug_mode = { kind = "boolean" },
   data_converter = { kind = "any" },
 }
@@ -111,7 +112,7 @@ function replayer.new(given)
   local o = options.check("temporal.replayer", spec, given)
   local w = worker.new {
     task_queue = "replay", workflows = o.workflows, activities = o.activities, roots = o.roots,
-    workflow_failure_error_types = o.workflow_failure_error_types,
+    workflow_failure_error_types = o.workflow_failure_error_types, interceptors = o.interceptors,
   }
   converter.check("temporal.replayer", o.data_converter, 2)
   w.plan.converter_modules = converter.payload_converters(o.data_converter)

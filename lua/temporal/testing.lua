@@ -28,6 +28,7 @@ local env_spec = {
   db_filename = { kind = "string" },
   search_attributes = { kind = "table" },
   data_converter = { kind = "any" },
+  interceptors = { kind = "table" },
   worker = { kind = "table" },
   replay = { kind = "boolean" },
 }
@@ -101,6 +102,7 @@ function testing.environment(given)
     task_queue = o.task_queue or "test",
     client = client.connect {
       server = server, namespace = o.namespace or "default", data_converter = o.data_converter,
+      interceptors = o.interceptors,
     },
   }, Environment)
   self.client.testing = self

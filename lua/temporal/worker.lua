@@ -2,6 +2,7 @@
 --- native modules and functions.
 local core = require "temporal.core"
 local client = require "temporal.client"
+local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 local reloading = require "temporal.internal.reload"
 local tuner = require "temporal.internal.tuner"
@@ -33,6 +34,7 @@ local function build_spec()
     deployment_config = { kind = "table" },
     reload = { kind = "table" },
     tuner = { kind = "table" },
+    interceptors = { kind = "table" },
   }
   for _, row in ipairs(core.worker_options()) do
     if row.kind == "none" then
@@ -279,8 +281,15 @@ function worker.new(given)
     task_queue = o.task_queue, client = own, options = o, given = given, on_fatal_error = on_fatal_error,
   }, Worker)
   self.gate, self.given_workflows = gate, given_workflows
+  self.interceptors = interceptors.entries("temporal.worker", o.interceptors, own and own.interceptors)
+  o.interceptors = nil
+  local wrap = interceptors.activities(next(functions) and self.interceptors or {})
+  for name, run in pairs(functions) do
+    functions[name] = wrap(run)
+  end
   self.plan = {
-    roots = roots, workflow_modules = modules, workflow_texts = texts,
+    interceptors = interceptors.plan(self.interceptors, roots), roots = roots,
+    workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native,
     failure_error_types = failing, converter_modules = own and own.payload_converters or {},
   }

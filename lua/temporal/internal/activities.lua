@@ -1,5 +1,7 @@
 --- Loads activity modules in an activity state and collects what they define: name -> function.
 local activity = require "temporal.activity"
+local core = require "temporal.core"
+local interceptors = require "temporal.internal.interceptors"
 
 local function add(found, module, name, value)
   local run = activity.is_definition(value) and value.run or value
@@ -31,16 +33,22 @@ local function collect(found, module, value)
   return any
 end
 
+--- `given` is the JSON of a plan's interceptors, whose hooks stand around each activity.
 ---@param modules string[]
+---@param given string
 ---@return table<string, function>
-return function(modules)
+return function(modules, given)
   local found = {}
+  local wrap = interceptors.activities(core.json_decode(given))
   for _, module in ipairs(modules) do
     if not collect(found, module, require(module)) then
       local message = "module '%s' returns no activity: return activity.define(...), "
         .. "a list of definitions, or a table of functions"
       error(message:format(module), 0)
     end
+  end
+  for name, run in pairs(found) do
+    found[name] = wrap(run)
   end
   return found
 end

@@ -1,6 +1,7 @@
 --- Handles of activities that were left open with activity.complete_async: from any program, by task
 --- token or by ids.
 local core = require "temporal.core"
+local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 
 ---@class temporal.AsyncActivityHandle
@@ -17,21 +18,32 @@ local spec = {
 }
 
 --- The call by token or by ids, with the fields that both have.
-local function call(self, method, fields)
-  local by = self.by
-  fields.namespace, fields.identity = self.client.namespace, self.client.identity
+local function call(input, client, method, fields)
+  local by = input.id_or_token
+  fields.namespace, fields.identity = client.namespace, client.identity
   if by.task_token then
     fields.task_token = by.task_token
-    return self.client:call(method, fields)
+    return client:call(method, fields)
   end
   fields.workflow_id, fields.run_id, fields.activity_id = by.workflow_id, by.run_id, by.activity_id
-  return self.client:call(method .. "ById", fields)
+  return client:call(method .. "ById", fields)
+end
+
+--- The values of an input, encoded as the client's are.
+local function encoded(self, input)
+  return self.client.data:encode(interceptors.args(input))
+end
+
+local function intercepted(self, hook, input, last)
+  return interceptors.call(self.client.hooks, hook, input, last)
 end
 
 --- Completes the activity with these results.
 ---@param ... any
 function AsyncActivity:complete(...)
-  call(self, "RespondActivityTaskCompleted", { result = self.client.data:encode(...) })
+  intercepted(self, "complete_async_activity", interceptors.input(nil, "id_or_token", self.by, ...), function(input)
+    call(input, self.client, "RespondActivityTaskCompleted", { result = encoded(self, input) })
+  end)
 end
 
 local fail_spec = { last_heartbeat_details = { kind = "table" } }
@@ -41,24 +53,34 @@ local fail_spec = { last_heartbeat_details = { kind = "table" } }
 ---@param opts? { last_heartbeat_details?: table } a list: what the next attempt gets as heartbeat details
 function AsyncActivity:fail(err, opts)
   local o = options.check("AsyncActivityHandle:fail", fail_spec, opts)
-  local details = o.last_heartbeat_details
-  call(self, "RespondActivityTaskFailed", {
-    failure = self.client.data:encode_failure(err),
-    last_heartbeat_details = details and self.client.data:encode(table.unpack(details, 1, details.n)) or nil,
-  })
+  intercepted(self, "fail_async_activity", {
+    id_or_token = self.by, error = err, last_heartbeat_details = o.last_heartbeat_details,
+  }, function(input)
+    local details = input.last_heartbeat_details
+    call(input, self.client, "RespondActivityTaskFailed", {
+      failure = self.client.data:encode_failure(input.error),
+      last_heartbeat_details = details and self.client.data:encode(table.unpack(details, 1, details.n)) or nil,
+    })
+  end)
 end
 
 --- Ends the activity as cancelled. The server takes it only when its cancellation was asked for.
 ---@param ... any details
 function AsyncActivity:report_cancellation(...)
-  call(self, "RespondActivityTaskCanceled", { details = self.client.data:encode(...) })
+  local hook = "report_cancellation_async_activity"
+  intercepted(self, hook, interceptors.input(nil, "id_or_token", self.by, ...), function(input)
+    call(input, self.client, "RespondActivityTaskCanceled", { details = encoded(self, input) })
+  end)
 end
 
 --- Reports progress. Raises AsyncActivityCancelledError when the activity should stop; its `details`
 --- hold one table: cancel_requested, paused, reset.
 ---@param ... any
 function AsyncActivity:heartbeat(...)
-  local r = call(self, "RecordActivityTaskHeartbeat", { details = self.client.data:encode(...) })
+  local hook = "heartbeat_async_activity"
+  local r = intercepted(self, hook, interceptors.input(nil, "id_or_token", self.by, ...), function(input)
+    return call(input, self.client, "RecordActivityTaskHeartbeat", { details = encoded(self, input) })
+  end)
   if r.cancel_requested or r.activity_paused or r.activity_reset then
     error(core.make_failure {
       kind = "AsyncActivityCancelledError",

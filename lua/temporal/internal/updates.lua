@@ -1,5 +1,6 @@
 --- Updates from the client's side: start, wait for the outcome, update with start.
 local core = require "temporal.core"
+local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 local rpc_error = require "temporal.internal.rpc_error"
 
@@ -74,17 +75,6 @@ local function waiting(client)
   return env and env:unlock_while_waiting() or nil
 end
 
-local function encode_headers(client, headers)
-  if not headers then
-    return nil
-  end
-  local fields = {}
-  for name, value in pairs(headers) do
-    fields[name] = client.data:encode_one(value)
-  end
-  return { fields = fields }
-end
-
 local function update_request(client, execution, name, o, wanted, ...)
   if type(name) ~= "string" or name == "" then
     error("an update's name is expected, got a " .. type(name), 4)
@@ -95,7 +85,7 @@ local function update_request(client, execution, name, o, wanted, ...)
     wait_policy = { lifecycle_stage = stage.prefix .. wanted:upper() },
     request = {
       meta = { update_id = o.id or core.uuid(), identity = client.identity },
-      input = { name = name, args = client.data:encode(...), header = encode_headers(client, o.headers) },
+      input = { name = name, args = client.data:encode(...), header = interceptors.header(client, o.headers) },
     },
   }
 end
@@ -169,9 +159,17 @@ local function target(handle)
 end
 
 local function start_on(handle, name, o, wanted, ...)
-  local request = update_request(handle.client, target(handle), name, o, wanted, ...)
-  request.first_execution_run_id = handle.run_id == nil and handle.first_execution_run_id or nil
-  return start(handle.client, handle, request, deadline_of(o))
+  local client = handle.client
+  local input = interceptors.input({ headers = o.headers }, "update", name, ...)
+  input.id, input.run_id, input.update_id = handle.id, handle.run_id, o.id or core.uuid()
+  input.wait_for_stage = wanted
+  input.first_execution_run_id = handle.run_id == nil and handle.first_execution_run_id or nil
+  return interceptors.call(client.hooks, "start_workflow_update", input, function(i)
+    local sent = { id = i.update_id, headers = i.headers }
+    local request = update_request(client, target(i), i.update, sent, i.wait_for_stage, interceptors.args(i))
+    request.first_execution_run_id = i.first_execution_run_id
+    return start(client, handle, request, deadline_of(o))
+  end)
 end
 
 local start_op_names = { workflow = true, args = true }
@@ -224,10 +222,12 @@ function updates.first_run_id(response)
   return response.started and response.run_id or nil
 end
 
-local function start_with_start(client, where, name, o, wanted, make_start, ...)
-  local begin = start_operation(client, where, o.start_workflow, make_start)
+local function start_with_start_now(client, where, input, o, make_start)
+  local begin = start_operation(client, where, input.start_workflow_input, make_start)
   local workflow = client:get_workflow_handle(begin.workflow_id)
-  local update = update_request(client, { workflow_id = begin.workflow_id }, name, o, wanted, ...)
+  local u = input.update_workflow_input
+  local update = update_request(client, { workflow_id = begin.workflow_id }, u.update,
+    { id = u.update_id, headers = u.headers }, u.wait_for_stage, interceptors.args(u))
   local request = {
     namespace = client.namespace,
     operations = { { start_workflow = begin }, { update_workflow = update } },
@@ -246,6 +246,25 @@ local function start_with_start(client, where, name, o, wanted, make_start, ...)
       return new_handle(client, update.request.meta.update_id, workflow, first.run_id, second.outcome)
     end
   end
+end
+
+--- Through the hooks: the input holds those of the start and of the update.
+local function start_with_start(client, where, name, o, wanted, make_start, ...)
+  local given = o.start_workflow
+  local u = interceptors.input({ headers = o.headers }, "update", name, ...)
+  u.update_id, u.wait_for_stage = o.id or core.uuid(), wanted
+  local s = {}
+  for k, v in pairs(given) do
+    s[k] = v
+  end
+  s.headers = {}
+  for k, v in pairs(type(given.headers) == "table" and given.headers or {}) do
+    s.headers[k] = v
+  end
+  local input = { start_workflow_input = s, update_workflow_input = u }
+  return interceptors.call(client.hooks, "start_update_with_start_workflow", input, function(i)
+    return start_with_start_now(client, where, i, o, make_start)
+  end)
 end
 
 local function with_start(spec)

@@ -58,6 +58,7 @@ function workflow.define(name, run) end
 ---@field priority? temporal.workflow.Priority
 ---@field summary? string
 ---@field disable_eager_execution? boolean
+---@field headers? table<string, any>
 
 ---@class temporal.workflow.ActivityProxy
 ---@field name string
@@ -103,6 +104,7 @@ function workflow.activity(activity, options) end
 ---@field cancellation_type? "try_cancel"|"wait_cancellation_completed"|"abandon" default: "try_cancel"
 ---@field activity_id? string
 ---@field summary? string
+---@field headers? table<string, any>
 
 ---@class temporal.workflow.LocalActivityProxy
 ---@field name string
@@ -161,6 +163,7 @@ function workflow.local_activity(activity, options) end
 ---@field static_summary? string
 ---@field static_details? string
 ---@field priority? temporal.workflow.Priority
+---@field headers? table<string, any>
 
 ---@class temporal.workflow.ChildHandle: temporal.workflow.Future
 ---@field id string
@@ -172,6 +175,12 @@ local child = {}
 ---@param name string
 ---@param ... any
 function child:signal(name, ...) end
+
+--- As signal, with headers.
+---@param options { headers?: table<string, any> }
+---@param name string
+---@param ... any
+function child:signal_with(options, name, ...) end
 
 ---@param reason? string
 function child:cancel(reason) end
@@ -222,6 +231,12 @@ local external = {}
 ---@param name string
 ---@param ... any
 function external:signal(name, ...) end
+
+--- As signal, with headers.
+---@param options { headers?: table<string, any> }
+---@param name string
+---@param ... any
+function external:signal_with(options, name, ...) end
 
 --- Requests cancellation of the workflow; waits until the request was passed on.
 ---@async
@@ -403,134 +418,6 @@ function workflow.cancellation_reason() end
 ---@return boolean
 function workflow.is_failure_error(err) end
 
--- Channels, locks, groups ------------------------------------------------------------------------
-
----@class temporal.workflow.Channel
-local channel = {}
-
----@async
----@param value any
----@param options? temporal.workflow.ConditionOptions
----@return boolean sent false: the time is over
-function channel:send(value, options) end
-
----@async
----@param options? temporal.workflow.ConditionOptions
----@return any value
----@return boolean ok false: closed and empty, or the time is over
----@return "timeout"? why
-function channel:receive(options) end
-
----@param value any
----@return boolean
-function channel:try_send(value) end
-
----@return any value
----@return boolean ok
-function channel:try_receive() end
-
----@async
----@return fun(): any
-function channel:each() end
-
-function channel:close() end
-
----@return boolean
-function channel:closed() end
-
----@return integer
-function channel:count() end
-
----@param capacity? integer default: 0, a sender waits until its value is taken
----@return temporal.workflow.Channel
----@nodiscard
-function workflow.channel(capacity) end
-
----@class temporal.workflow.AcquireOptions: temporal.workflow.ConditionOptions
----@field count? integer default: 1
-
---- For a <close> variable: releases when the scope ends.
----@class temporal.workflow.Guard
-local guard = {}
-
-function guard:release() end
-
----@class temporal.workflow.Semaphore
-local semaphore = {}
-
----@async
----@param options? temporal.workflow.AcquireOptions
----@return temporal.workflow.Guard? nil: the time is over
-function semaphore:acquire(options) end
-
----@param count? integer
----@return temporal.workflow.Guard?
-function semaphore:try_acquire(count) end
-
----@param count? integer
-function semaphore:release(count) end
-
----@async
----@param fn fun(...): any ...
----@param ... any
----@return any ...
-function semaphore:with(fn, ...) end
-
----@return integer
-function semaphore:available() end
-
----@class temporal.workflow.Lock: temporal.workflow.Semaphore
-local lock = {}
-
----@return boolean
-function lock:locked() end
-
----@param count integer
----@return temporal.workflow.Semaphore
----@nodiscard
-function workflow.semaphore(count) end
-
----@return temporal.workflow.Lock
----@nodiscard
-function workflow.lock() end
-
----@class temporal.workflow.WaitGroup
-local wait_group = {}
-
----@param n? integer default: 1
-function wait_group:add(n) end
-
-function wait_group:done() end
-
----@async
----@param options? temporal.workflow.ConditionOptions
----@return boolean
-function wait_group:wait(options) end
-
----@return temporal.workflow.WaitGroup
----@nodiscard
-function workflow.wait_group() end
-
---- For a <close> variable: coroutines that end together; the first error cancels the others.
----@class temporal.workflow.Group
-local group = {}
-
----@param fn async fun(...): any ...
----@param ... any
----@return temporal.workflow.Future
-function group:spawn(fn, ...) end
-
----@async
-function group:wait() end
-
-function group:cancel() end
-
----@return integer
-function group:count() end
-
----@return temporal.workflow.Group
-function workflow.group() end
-
 -- Signals and queries ----------------------------------------------------------------------------
 
 ---@class temporal.workflow.HandlerOptions
@@ -677,6 +564,7 @@ function workflow.random(low, high) end
 ---@field identity? string
 ---@field attempt integer
 ---@field start_time number seconds since the epoch
+---@field headers table<string, any> of the start
 ---@field history_length integer
 ---@field history_size integer bytes
 ---@field continue_as_new_suggested boolean
@@ -786,6 +674,7 @@ function workflow.mutable_side_effect(id, fn, equals, options) end
 ---@field workflow_run_timeout? temporal.Duration
 ---@field workflow_task_timeout? temporal.Duration
 ---@field backoff_start_interval? temporal.Duration
+---@field headers? table<string, any>
 ---@field retry_policy? temporal.workflow.RetryPolicy
 ---@field memo? table<string, any>
 ---@field search_attributes? table<string, any>

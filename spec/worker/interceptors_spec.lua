@@ -1,0 +1,420 @@
+-- Interceptors: around workflows, activities and clients; what they are given, in which order, and what goes wrong.
+local core = require "temporal.core"
+local temporal = require "temporal"
+local helper = require "helper"
+
+local head = [[
+  local temporal = require "temporal"
+  local workflow = require "temporal.workflow"
+]]
+
+--- A module that notes each hook of a workflow, with its label, in a header of what goes out and in the result.
+local notes = [[
+  local workflow = require "temporal.workflow"
+  return function(config)
+    local seen = {}
+    local function note(name)
+      return function(input, next)
+        seen[#seen + 1] = config.label .. ":" .. name
+        if input.headers then input.headers[config.label] = name end
+        return next(input)
+      end
+    end
+    local hooks = {}
+    for _, name in ipairs { "handle_signal", "handle_query", "handle_update_validator", "handle_update_handler",
+        "start_activity", "start_local_activity", "start_child_workflow", "signal_child_workflow",
+        "signal_external_workflow" } do
+      hooks[name] = note(name)
+    end
+    function hooks.execute_workflow(input, next)
+      seen[#seen + 1] = config.label .. ":execute_workflow " .. input.type
+      local result = next(input)
+      return { result = result, seen = seen }
+    end
+    return { name = config.label, workflow = hooks }
+  end]]
+
+local function notes_of(label)
+  return { module = "notes", source = notes, config = { label = label } }
+end
+
+describe("interceptors of workflows", function()
+  it("stand around what comes in and what goes out, the first one outside", function()
+    local env <close> = helper.environment(head .. [[
+      local go
+      return workflow.define {
+        name = "W",
+        run = function(n)
+          local a = workflow.execute_activity("echo", { start_to_close_timeout = "10s" }, n)
+          local b = workflow.start_local_activity("echo", { start_to_close_timeout = "10s" }, n + 1):result()
+          workflow.wait_condition(function() return go end)
+          return { a, b }
+        end,
+        signals = { go = function(v) go = v end },
+        queries = { q = function(v) return v end },
+        updates = { u = { handler = function(v) return v end, validator = function() end } },
+      }]], {
+      activities = { echo = function(v) return v end },
+      worker = { interceptors = { notes_of "one", notes_of "two" } },
+    })
+    local handle = env:start_workflow("W", nil, 1)
+    assert.are.equal(5, handle:query("q", 5))
+    assert.are.equal(6, handle:execute_update("u", nil, 6))
+    handle:signal("go", true)
+    local outer = handle:result()
+    local inner = outer.result
+    assert.are.same({ 1, 2 }, inner.result)
+    local function without_queries(list)
+      local out = {}
+      for _, name in ipairs(list) do
+        if not name:find "query" then
+          out[#out + 1] = name
+        end
+      end
+      return out
+    end
+    local wanted = { "execute_workflow W", "start_activity", "start_local_activity", "handle_update_validator",
+      "handle_update_handler", "handle_signal" }
+    local function labelled(label)
+      local out = {}
+      for i, name in ipairs(wanted) do
+        out[i] = label .. ":" .. name
+      end
+      return out
+    end
+    local function sorted(list)
+      table.sort(list)
+      return list
+    end
+    assert.are.same(sorted(labelled "one"), sorted(without_queries(outer.seen)))
+    assert.are.same(sorted(labelled "two"), sorted(without_queries(inner.seen)))
+  end)
+
+  it("may change arguments, options, headers and results", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function(n)
+        local proxy = workflow.activity("told", { start_to_close_timeout = "10s", headers = { mine = 1 } })
+        return proxy(n)
+      end)]], {
+      activities = { echo = function(v)
+        local info = require "temporal.activity".info()
+        return { v, info.activity_id, info.headers }
+      end },
+      worker = { interceptors = { { module = "change", source = [[
+        return { workflow = {
+          execute_workflow = function(input, next)
+            input.args[1] = input.args[1] + 1
+            local r = next(input)
+            r[4] = "out"
+            return r
+          end,
+          start_activity = function(input, next)
+            assert(input.activity == "told" and input.start_to_close_timeout == "10s" and input.args.n == 1)
+            input.activity, input.activity_id, input.args = "echo", "renamed", { input.args[1] * 10 }
+            input.headers.theirs = { "x" }
+            return next(input)
+          end,
+        } }]] } } },
+    })
+    assert.are.same({ 20, "renamed", { mine = 1, theirs = { "x" } }, "out" }, env:execute_workflow("W", nil, 1))
+  end)
+
+  it("sees children, their signals, external signals and continue-as-new", function()
+    local env <close> = helper.environment(head .. [[
+      local child = workflow.define("Child", function()
+        local who
+        workflow.set_signal_handler("hi", function(v) who = v end)
+        workflow.wait_condition(function() return who end)
+        return who, workflow.info().headers
+      end)
+      local parent = workflow.define("W", function(again)
+        if again then workflow.continue_as_new({ headers = { own = true } }, nil) end
+        local h = workflow.start_child_workflow(child, { id = "c" })
+        h:signal("hi", "ann")
+        local who, headers = h:result()
+        local pending = workflow.start_child_workflow("Child", { id = "d", headers = { own = 2 } })
+        workflow.external_workflow("d"):signal_with({ headers = { sent = 1 } }, "hi", "bob")
+        local second, own = pending:result()
+        return { who, headers, second, own, workflow.info().headers }
+      end)
+      return { child, parent }]], {
+      worker = { interceptors = { { module = "trace", source = [[
+        return { workflow = {
+          start_child_workflow = function(input, next) input.headers.from = input.workflow return next(input) end,
+          signal_child_workflow = function(input, next)
+            assert(input.child_workflow_id == "c" and input.signal == "hi")
+            input.args[1] = input.args[1] .. "!"
+            return next(input)
+          end,
+          signal_external_workflow = function(input, next)
+            assert(input.workflow_id == "d" and input.headers.sent == 1)
+            input.args[1] = input.args[1] .. "?"
+            return next(input)
+          end,
+          continue_as_new = function(input, next)
+            assert(input.workflow == "W" and input.args.n == 1)
+            input.headers.again = 1
+            return next(input)
+          end,
+        } }]] } } },
+    })
+    assert.are.same({ "ann!", { from = "Child" }, "bob?", { from = "Child", own = 2 }, { own = true, again = 1 } },
+      env:execute_workflow("W", nil, true))
+  end)
+
+  it("may wait, refuse an update and answer a query without the handler", function()
+    local env <close> = helper.environment(head .. [[
+      local done
+      return workflow.define { name = "W",
+        run = function() workflow.wait_condition(function() return done end) return done end,
+        signals = { done = function(v) done = v end },
+        queries = { q = function() return "handler" end },
+        updates = { u = function() return "handler" end } }]], {
+      worker = { interceptors = { { module = "gate", source = [[
+        local temporal = require "temporal"
+        local workflow = require "temporal.workflow"
+        return { workflow = {
+          handle_signal = function(input, next) workflow.sleep("1h") return next(input) end,
+          handle_query = function(input, next)
+            return input.args[1] == "own" and "hook" or next(input)
+          end,
+          handle_update_handler = function(input, next)
+            if input.args[1] == "no" then error(temporal.failure { type = "Refused", message = input.update }) end
+            return next(input)
+          end,
+        } }]] } } },
+    })
+    local handle = env:start_workflow("W")
+    local began = env:now()
+    assert.are.equal("hook", handle:query("q", "own"))
+    assert.are.equal("handler", handle:query "q")
+    assert.are.equal("handler", handle:execute_update "u")
+    local ok, err = pcall(handle.execute_update, handle, "u", nil, "no")
+    assert.is_false(ok)
+    assert.are.equal("Refused", err.cause.type)
+    handle:signal("done", 7)
+    assert.are.equal(7, handle:result())
+    assert.is_true(env:now() - began >= 3600)
+  end)
+
+  it("changes what workflow.info tells", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function() return workflow.info().attempt, workflow.info().tenant end)]], {
+      worker = { interceptors = { { module = "tenant", source = [[
+        return { workflow = { info = function(input, next)
+          local info = next(input)
+          info.tenant = info.headers.tenant
+          return info
+        end } }]] } } },
+    })
+    local handle = env:start_workflow("W", { headers = { tenant = "acme" } })
+    assert.are.same({ 1, "acme" }, { handle:result() })
+  end)
+
+  local function refused(source, wanted)
+    local ok, err = pcall(helper.environment, head .. [[return workflow.define("W", function() end)]], {
+      worker = { interceptors = { { module = "bad", source = source } } } })
+    assert.is_false(ok)
+    assert.matches(wanted, tostring(err))
+  end
+
+  it("are refused when the worker is made, with what is wrong", function()
+    refused("return 1", "interceptor bad: the module gives a number")
+    refused("return { workflows = {} }", "unknown option 'workflows'.*did you mean 'workflow'")
+    refused("return { workflow = { start_activty = print } }", "unknown option 'start_activty'.*'start_activity'")
+    refused("return { workflow = { info = 1 } }", "info must be a function")
+    refused("return {", "bad")
+    local ok, err = pcall(temporal.worker, { task_queue = "q", interceptors = { { workflow = {} } } })
+    assert.is_false(ok)
+    assert.matches("section 'workflow' runs in Lua states of its own", tostring(err))
+    ok, err = pcall(temporal.worker, { task_queue = "q", interceptors = { { moduel = "x" } } })
+    assert.is_false(ok)
+    assert.matches("did you mean 'module'", tostring(err))
+    ok, err = pcall(temporal.worker, { task_queue = "q", interceptors = { 5 } })
+    assert.is_false(ok)
+    assert.matches("must be the name of a module or a table", tostring(err))
+    ok, err = pcall(helper.environment, head .. [[return workflow.define("W", function() end)]], {
+      worker = { interceptors = { "no.such.module" } } })
+    assert.is_false(ok)
+    assert.matches("no.such.module", tostring(err))
+  end)
+
+  it("that give the wrong thing back fail the workflow task", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        return workflow.execute_activity("echo", { start_to_close_timeout = "10s" }) end)]], {
+      replay = false, activities = { echo = function() end },
+      worker = { interceptors = { { module = "bad", source = [[
+        return { workflow = { start_activity = function(input, next) next(input) end } }]] } } },
+    })
+    local handle = env:start_workflow "W"
+    assert.matches("must return what next%(input%) returned", helper.task_failure(env, handle).message)
+  end)
+end)
+
+describe("interceptors of activities", function()
+  local guard = [[
+    local activity = require "temporal.activity"
+    return function(config)
+      return { activity = {
+        execute_activity = function(input, next)
+          input.args[1] = config.prefix .. input.args[1]
+          return next(input) .. "|" .. tostring(input.headers.tenant)
+        end,
+        info = function(input, next)
+          local info = next(input)
+          info.tenant = info.headers.tenant
+          return info
+        end,
+        heartbeat = function(input, next)
+          input.details[1] = "beat " .. input.details[1]
+          return next(input)
+        end,
+      } }
+    end]]
+
+  it("stand around functions and modules, with info and heartbeats", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local o = { start_to_close_timeout = "10s", headers = { tenant = "acme" },
+          retry_policy = { maximum_attempts = 2 } }
+        return workflow.execute_activity("mock", o, "a"), workflow.execute_activity("said", o, "b")
+      end)]], {
+      activities = {
+        "intercepted_activity",
+        mock = function(v)
+          local activity = require "temporal.activity"
+          if activity.info().attempt == 1 then
+            activity.heartbeat "one"
+            error "again"
+          end
+          return v .. "," .. activity.info().tenant .. "," .. activity.heartbeat_details()
+        end,
+      },
+      roots = { "spec/fixtures/lua" },
+      worker = { interceptors = { { module = "guard", source = guard, config = { prefix = ">" } } } },
+    })
+    assert.are.same({ ">a,acme,beat one|acme", ">b said|acme" }, { env:execute_workflow "W" })
+  end)
+
+  it("may fail an activity without calling it", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local ok, err = pcall(workflow.execute_activity, "mock", { start_to_close_timeout = "10s" })
+        return ok, err.cause.type
+      end)]], {
+      activities = { mock = function() error "was called" end },
+      worker = { interceptors = { { module = "deny", source = [[
+        local temporal = require "temporal"
+        return { activity = { execute_activity = function()
+          error(temporal.failure { type = "Denied", message = "no", non_retryable = true })
+        end } }]] } } },
+    })
+    assert.are.same({ false, "Denied" }, { env:execute_workflow "W" })
+  end)
+end)
+
+describe("interceptors of clients", function()
+  it("see every call with its input", function()
+    local seen = {}
+    local hooks = {}
+    for _, name in ipairs { "start_workflow", "signal_workflow", "query_workflow", "start_workflow_update",
+      "cancel_workflow", "terminate_workflow", "describe_workflow", "fetch_workflow_history_events",
+      "list_workflows", "count_workflows", "start_update_with_start_workflow" } do
+      hooks[name] = function(input, next)
+        seen[#seen + 1] = name
+        return next(input)
+      end
+    end
+    local env <close> = helper.environment(head .. [[
+      return workflow.define { name = "W", run = function() workflow.wait_condition(function() return false end) end,
+        signals = { s = function() end }, queries = { q = function() return 1 end },
+        updates = { u = function() return 2 end } }]],
+      { interceptors = { { client = hooks } }, replay = false })
+    local handle = env:start_workflow("W", { id = "w" })
+    handle:signal "s"
+    handle:query "q"
+    handle:execute_update "u"
+    handle:describe()
+    handle:fetch_history()
+    env.client:count_workflows()
+    for _ in env.client:list_workflows() do end
+    handle:cancel()
+    env:start_workflow("W", { id = "x" }):terminate "done"
+    env.client:execute_update_with_start_workflow("u", { start_workflow = {
+      workflow = "W", id = "y", task_queue = "test", id_conflict_policy = "fail" } })
+    assert.are.same({ "start_workflow", "signal_workflow", "query_workflow", "start_workflow_update",
+      "describe_workflow", "fetch_workflow_history_events", "count_workflows", "list_workflows", "cancel_workflow",
+      "start_workflow", "terminate_workflow", "start_update_with_start_workflow" }, seen)
+  end)
+
+  it("change what is sent: ids, arguments, headers", function()
+    local function stamp(field)
+      return function(input, next)
+        input.headers.by = field
+        input.args[1] = (input.args[1] or "") .. field
+        return next(input)
+      end
+    end
+    local env <close> = helper.environment(head .. [[
+      local log = {}
+      return workflow.define { name = "W",
+        run = function(v)
+          log[#log + 1] = v .. "/" .. workflow.info().headers.by
+          workflow.wait_condition(function() return #log == 3 end)
+          return log
+        end,
+        signals = { s = function(v) log[#log + 1] = v end },
+        updates = { u = function(v) log[#log + 1] = v return workflow.info().workflow_id end },
+        queries = { q = function(v) return v end } }]],
+      { interceptors = { { client = {
+          start_workflow = function(input, next)
+            input.id = "tenant-" .. input.id
+            return stamp "start" (input, next)
+          end,
+          signal_workflow = stamp "signal", query_workflow = stamp "query", start_workflow_update = stamp "update",
+        } } },
+      worker = { interceptors = { { module = "check", source = [[
+        local function check(name)
+          return function(input, next)
+            assert(input.headers.by == name, name)
+            return next(input)
+          end
+        end
+        return { workflow = { handle_signal = check "signal", handle_query = check "query",
+          handle_update_handler = check "update", execute_workflow = check "start" } }]] } } } })
+    local handle = env:start_workflow("W", { id = "w" }, "a-")
+    assert.are.equal("tenant-w", handle.id)
+    assert.are.equal("query", handle:query "q")
+    handle:signal("s", "b-")
+    assert.are.equal("tenant-w", handle:execute_update("u", nil, "c-"))
+    assert.are.same({ "a-start/start", "b-signal", "c-update" }, handle:result())
+  end)
+
+  it("are inherited by workers, first and once", function()
+    local module = notes_of "one"
+    local w = temporal.worker {
+      task_queue = "q", client = setmetatable({}, { __index = temporal.connect { interceptors = { module } } }),
+      workflows = { { name = "w", source = "return nil" } }, interceptors = { notes_of "two", module },
+    }
+    local labels = {}
+    for i, entry in ipairs(w.plan.interceptors) do
+      labels[i] = core.json_decode(entry.config).label
+    end
+    assert.are.same({ "one", "two" }, labels)
+  end)
+
+  it("check what the hooks made of an input", function()
+    local env <close> = helper.environment(head .. [[return workflow.define("W", function() end)]], {
+      interceptors = { { client = { start_workflow = function(input, next)
+        input.no_such_option = 1
+        return next(input)
+      end } } } })
+    local ok, err = pcall(env.start_workflow, env, "W")
+    assert.is_false(ok)
+    assert.matches("no_such_option", tostring(err))
+    ok, err = pcall(temporal.connect, { interceptors = { { client = { start_workflw = print } } } })
+    assert.is_false(ok)
+    assert.matches("start_workflow", tostring(err))
+  end)
+end)
