@@ -14,17 +14,20 @@ local peers = {
 }
 
 local usage = [[
-usage: bench/run.sh [options]
+usage: bench/run.sh [options] [PART[,PART...]]
+  PART               embedded, replay, cache, hogs, grpc, command or peers; without it all of them
   --runs N           runs of each figure, of which the median is shown (default 3)
   --seconds S        time of each load (default 2)
-  --only PART        embedded, grpc, command or peers (may be repeated)
+  --only PART        the same (may be repeated)
   --json             one object for each figure
   --dev-server PATH  the official command line (TEMPORAL_OFFICIAL_CLI): its development server is measured
   --python PATH      an interpreter with temporalio (TEMPORAL_LUA_PYTHON)
   --restate FOLDER   a folder with @restatedev/restate-server and restate-sdk installed (TEMPORAL_RESTATE)
 ]]
 
-local parts = { embedded = true, grpc = true, command = true, peers = true }
+local parts = {
+  embedded = true, replay = true, cache = true, hogs = true, grpc = true, command = true, peers = true,
+}
 local takes = {
   ["--runs"] = function(v) options.runs = math.tointeger(tonumber(v)) end,
   ["--seconds"] = function(v) options.seconds = tonumber(v) end,
@@ -42,10 +45,21 @@ local function die(text)
   os.exit(2)
 end
 
+local function take_parts(text)
+  for part in text:gmatch "[^,]+" do
+    if not parts[part] then
+      die(("there is no part %q"):format(part))
+    end
+    options.only[part] = true
+  end
+end
+
 local i = 1
 while i <= #arg do
   local take = takes[arg[i]]
-  if arg[i] == "--json" then
+  if not arg[i]:find "^%-" then
+    take_parts(arg[i])
+  elseif arg[i] == "--json" then
     options.json = true
   elseif arg[i] == "--help" then
     io.write(usage)
@@ -101,7 +115,7 @@ local function own_bench(prefix, words, seconds)
 end
 
 local function embedded()
-  own_bench("in process: ", { "--only", "idle", "--only", "density", "--only", "replay" })
+  own_bench("in process: ", { "--only", "idle", "--only", "density" })
   for _, n in ipairs { 1, 64, 256 } do
     local words = { "--in-flight", n }
     for _, name in ipairs { "noop", "one", "three", "ten", "start", "signal", "query" } do
@@ -189,7 +203,7 @@ local function peer_load(prefix, words)
   local found = core.json_decode(last)
   for _, row in ipairs {
     { "per_second", "workflows/s" }, { "p50_ms", "ms" }, { "p99_ms", "ms" }, { "cpu_us_each", "us each" },
-    { "ready_ms", "ms" }, { "rss_mb", "MB" },
+    { "ready_ms", "ms" }, { "rss_mb", "MB" }, { "events_per_second", "events/s" },
   } do
     if found[row[1]] then
       add(prefix .. row[1], found[row[1]], row[2])
@@ -213,6 +227,18 @@ local function dev_server(title, more)
   loads(title, address, server.pid, { "noop", "one", "start" }, { 1, 64 })
 end
 
+local function cache()
+  with_our_server(nil, function(_, address)
+    require "cache"(binary, address, add)
+  end)
+end
+
+local function hogs()
+  with_our_server(nil, function(_, address)
+    require "hogs"(binary, address, add)
+  end)
+end
+
 -- The Go program, built once; nil where go or its modules are absent.
 local function go_program()
   if not os.execute "command -v go >/dev/null" then
@@ -226,6 +252,18 @@ local function go_program()
     return nil, "the Go program cannot be built (modules?)"
   end
   return path
+end
+
+local function replay()
+  own_bench("", { "--only", "replay" })
+  local go, why = go_program()
+  absent["Go SDK"] = why
+  if go then
+    with_our_server(nil, function(_, address)
+      peer_load("Go SDK, replay of 1,000 activities: ", { go, "replay", address })
+    end)
+    os.remove(go)
+  end
 end
 
 local function sdk_loads(go, python)
@@ -277,7 +315,10 @@ local function all_peers()
 end
 
 for _ = 1, options.runs do
-  local all = { { "embedded", embedded }, { "grpc", grpc }, { "command", command }, { "peers", all_peers } }
+  local all = {
+    { "embedded", embedded }, { "replay", replay }, { "cache", cache }, { "hogs", hogs }, { "grpc", grpc },
+    { "command", command }, { "peers", all_peers },
+  }
   for _, part in ipairs(all) do
     if wanted(part[1]) then
       part[2]()

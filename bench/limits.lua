@@ -9,6 +9,7 @@ local PAIRS = {
   { "^over gRPC: (idle_rss)$", "dev server: %s" },
   { "^(workflow list)$", "%s, official CLI" },
   { "^(%-%-version)$", "%s, official CLI" },
+  { "^(replay)_from_decoded$", "Go SDK, %s of 1,000 activities: events_per_second" },
   { "^over gRPC, 64 in flight: (three)$", "Restate, 3 steps, 64 in flight: per_second" },
   { "^over gRPC, 64 in flight: (ten)$", "Restate, 10 steps, 64 in flight: per_second" },
 }
@@ -51,6 +52,31 @@ limits.all = {
     value = of "Go SDK on our server, 1 activities, 64 in flight: per_second",
     at_least = 150,
   },
+  { name = "replay from decoded events, events/s", value = of "replay_from_decoded", at_least = 500000 },
+  { name = "replay from bytes, events/s", value = of "replay_from_bytes", at_least = 300000 },
+  { name = "history of 50,000 events from bytes, ms", value = of "replay_50000_events", at_most = 200 },
+  {
+    name = "task of a cached run after 10,000 events, times the one after 10",
+    value = function(median)
+      local long, short = median "cached_task_after_10000", median "cached_task_after_10"
+      return long and short and long / short
+    end,
+    at_most = 2,
+  },
+  { name = "cached run, small script, bytes", value = of "cached run, small script", at_most = 16 * 1024 },
+  {
+    name = "cached run, 460 lines, three modules, bytes",
+    value = of "cached run, 460 lines, three modules",
+    at_most = 48 * 1024,
+  },
+  { name = "good runs beside hogs, p99 ms", value = of "hogs: good_p99", at_most = 1000 },
+  { name = "good runs' tasks that timed out beside hogs", value = of "hogs: good_timeouts", at_most = 0 },
+  {
+    name = "a hog's task until it fails, times its CPU budget (p99)",
+    value = of "hogs: cpu_hog_budgets_p99",
+    at_most = 2,
+  },
+  { name = "false deadlocks on a starved machine", value = of "hogs: starved_false_deadlocks", at_most = 0 },
   { name = "server ready, ms", value = of "over gRPC: ready", at_most = 50 },
   { name = "server idle, MB", value = of "over gRPC: idle_rss", at_most = 35 },
   { name = "binary stripped, MB", value = of "binary, stripped", at_most = 20 },

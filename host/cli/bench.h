@@ -53,6 +53,13 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
  * itself can carry. */
 tl_rc tl_bench_echo(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
 
+/* The history of a run of type `type` that executes so many activities one after the other, ended or
+ * with its last workflow task open. Owns: the arena's. */
+TpHistory__History *tl_bench_history(struct tl_arena *arena, const char *type, int activities,
+                                     bool end);
+/* A bundle of the benchmark's workflows. Owns: *bundle. */
+tl_rc tl_bench_bundle(struct tl_bundle **bundle, struct tl_error *err) TL_MUST_USE;
+
 /* Memory of blocked runs, and replay speed. */
 tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
 tl_rc tl_bench_replay(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;

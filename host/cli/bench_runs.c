@@ -1,5 +1,4 @@
-/* Two figures without a server: the memory of blocked runs and the speed of replay. Both drive core and
- * the Lua runtime with histories made here. */
+/* Histories made here, and the memory of runs that they block. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +13,6 @@
 #include "tl_enums.h"
 
 #define DENSITY_RUNS 10000
-#define REPLAY_ACTIVITIES 4000
 
 struct history {
     struct tl_arena *arena;
@@ -109,8 +107,8 @@ static void add_activities(struct history *h, int n)
     }
 }
 
-static TpHistory__History *make_history(struct tl_arena *arena, const char *type, int activities,
-                                        bool end)
+TpHistory__History *tl_bench_history(struct tl_arena *arena, const char *type, int activities,
+                                     bool end)
 {
     struct history h = {.arena = arena, .time_ns = INT64_C(1700000000) * TL_NS_PER_S};
     TpHistory__WorkflowExecutionStartedEventAttributes *s =
@@ -136,7 +134,7 @@ static TpHistory__History *make_history(struct tl_arena *arena, const char *type
     return history;
 }
 
-static tl_rc open_bench_bundle(struct tl_bundle **bundle, struct tl_error *err)
+tl_rc tl_bench_bundle(struct tl_bundle **bundle, struct tl_error *err)
 {
     struct tl_bundle_source source = {TL_STR_LIT("bench"), tl_str(tl_bench_workflows)};
     struct tl_bundle_config config = {.sources = &source, .source_count = 1};
@@ -180,10 +178,10 @@ tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err)
     struct tl_arena arena;
     struct blocked *all = TL_NEW_ARRAY(struct blocked, DENSITY_RUNS);
     tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
-    tl_rc rc = open_bench_bundle(&bundle, err);
+    tl_rc rc = tl_bench_bundle(&bundle, err);
     int made = 0;
     if (rc == TL_OK) {
-        TpHistory__History *history = make_history(&arena, "one", 0, false);
+        TpHistory__History *history = tl_bench_history(&arena, "one", 0, false);
         /* What the first run warms up is not counted. */
         rc = block_one(bundle, history, &all[made++], err);
         int64_t before = tl_bench_resident_bytes();
@@ -202,81 +200,5 @@ tl_rc tl_bench_density(struct tl_bench *b, struct tl_error *err)
     tl_mem_free(all);
     tl_bundle_close(rc == TL_OK ? bundle : NULL);
     tl_arena_deinit(&arena);
-    return rc;
-}
-
-/* --- replay ----------------------------------------------------------------------------------- */
-
-static tl_rc replay_once(struct tl_bundle *bundle, const TpHistory__History *history,
-                         struct tl_error *err)
-{
-    struct tl_lua_run *run;
-    struct tl_lua_run_config config = {0};
-    struct tl_replay_result result;
-    struct tl_arena arena;
-    tl_arena_init(&arena, (size_t)tl_limit_request_bytes * 8);
-    tl_rc rc = tl_lua_run_new(&run, bundle, TL_STR_LIT("many"), &config, err);
-    if (rc == TL_OK) {
-        struct tl_lang lang = tl_lua_run_lang(run);
-        rc = tl_replay(history, NULL, &lang, &arena, &result, err);
-        tl_lua_run_free(run);
-        if (rc == TL_OK && (!result.finished || result.event_count != history->n_events)) {
-            rc = tl_error_set(err, TL_EINTERNAL, "replay stopped after %zu of %zu events",
-                              result.event_count, history->n_events);
-        }
-    }
-    tl_arena_deinit(&arena);
-    return rc;
-}
-
-/* Median of five, each over a history of about 24,000 events. */
-static tl_rc measure_replay(struct tl_bench *b, struct tl_bundle *bundle, struct tl_error *err)
-{
-    struct tl_arena arena;
-    double rates[2][5];
-    tl_rc rc = TL_OK;
-    struct tl_str bytes;
-    tl_arena_init(&arena, (size_t)tl_limit_request_bytes * 8);
-    TpHistory__History *history = make_history(&arena, "many", REPLAY_ACTIVITIES, true);
-    rc = tl_pb_encode_arena(history, &arena, &bytes, err);
-    for (int i = 0; rc == TL_OK && i < 10; i++) {
-        int from_bytes = i & 1;
-        struct tl_arena decoded;
-        TpHistory__History *h = history;
-        tl_arena_init(&decoded, (size_t)tl_limit_request_bytes * 8);
-        int64_t began = tl_world_mono_ns(tl_world_real());
-        if (from_bytes) {
-            rc = tl_pb_decode(&tp_history__history__descriptor, bytes, &decoded, &h, err);
-        }
-        if (rc == TL_OK) {
-            rc = replay_once(bundle, h, err);
-        }
-        double seconds = (double)(tl_world_mono_ns(tl_world_real()) - began) / 1e9;
-        rates[from_bytes][i / 2] = (double)history->n_events / seconds;
-        tl_arena_deinit(&decoded);
-    }
-    for (int kind = 0; rc == TL_OK && kind < 2; kind++) {
-        double *r = rates[kind];
-        for (int i = 1; i < 5; i++) {
-            for (int j = i; j > 0 && r[j] < r[j - 1]; j--) {
-                double swap = r[j];
-                r[j] = r[j - 1];
-                r[j - 1] = swap;
-            }
-        }
-        tl_bench_figure(b, kind ? "replay_from_bytes" : "replay_from_decoded", r[2], "events/s");
-    }
-    tl_arena_deinit(&arena);
-    return rc;
-}
-
-tl_rc tl_bench_replay(struct tl_bench *b, struct tl_error *err)
-{
-    struct tl_bundle *bundle;
-    tl_rc rc = open_bench_bundle(&bundle, err);
-    if (rc == TL_OK) {
-        rc = measure_replay(b, bundle, err);
-        tl_bundle_close(bundle);
-    }
     return rc;
 }

@@ -2,6 +2,7 @@
 //
 //	go run . check TEMPORAL_LUA_BINARY     TAP: cases against our server, our worker and our replayer
 //	go run . load ADDRESS [options]        workflows per second with the SDK as client and worker, as JSON
+//	go run . replay ADDRESS [options]      events per second of the SDK's replayer, as JSON
 package main
 
 import (
@@ -19,8 +20,10 @@ func main() {
 		os.Exit(check(os.Args[2]))
 	case verb == "load" && len(os.Args) >= 3:
 		os.Exit(load(os.Args[2], os.Args[3:]))
+	case verb == "replay" && len(os.Args) >= 3:
+		os.Exit(replay(os.Args[2], os.Args[3:]))
 	default:
-		fmt.Fprintln(os.Stderr, "usage: check TEMPORAL_LUA_BINARY | load ADDRESS [options]")
+		fmt.Fprintln(os.Stderr, "usage: check TEMPORAL_LUA_BINARY | load ADDRESS [options] | replay ADDRESS [options]")
 		os.Exit(2)
 	}
 }
