@@ -13,7 +13,7 @@ local peers = {
   restate = os.getenv "TEMPORAL_RESTATE",
 }
 
-local usage = [[
+local usage = [==[
 usage: bench/run.sh [options] [PART[,PART...]]
   PART               embedded, replay, cache, hogs, grpc, command or peers; without it all of them
   --runs N           runs of each figure, of which the median is shown (default 3)
@@ -23,7 +23,7 @@ usage: bench/run.sh [options] [PART[,PART...]]
   --dev-server PATH  the official command line (TEMPORAL_OFFICIAL_CLI): its development server is measured
   --python PATH      an interpreter with temporalio (TEMPORAL_LUA_PYTHON)
   --restate FOLDER   a folder with @restatedev/restate-server and restate-sdk installed (TEMPORAL_RESTATE)
-]]
+]==]
 
 local parts = {
   embedded = true, replay = true, cache = true, hogs = true, grpc = true, command = true, peers = true,

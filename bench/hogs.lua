@@ -16,15 +16,6 @@ local function start(connection, workflow, from, to, ...)
   return handles
 end
 
-local function event(events, kind)
-  for _, e in ipairs(events) do
-    if e.event_type == "EVENT_TYPE_" .. kind then
-      return e
-    end
-  end
-end
-
---- Seconds of an event's time, which comes as a table or as text.
 local function seconds(time)
   return time.seconds + (time.nanos or 0) / 1e9
 end
@@ -42,20 +33,21 @@ local function ended(handles)
     local events = handle:fetch_history()
     took[#took + 1] = (seconds(events[#events].event_time) - seconds(events[1].event_time)) * 1e3
     for _, e in ipairs(events) do
-      timeouts = timeouts + (e.event_type == "EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT" and 1 or 0)
-      failures = failures + (e.event_type == "EVENT_TYPE_WORKFLOW_TASK_FAILED" and 1 or 0)
+      timeouts = timeouts + (e.workflow_task_timed_out_event_attributes and 1 or 0)
+      failures = failures + (e.workflow_task_failed_event_attributes and 1 or 0)
     end
   end
   return took, timeouts, failures
 end
 
---- The message with which the first task of a hog failed.
+--- The failure, encoded, with which the first task of a hog failed.
 local function first_failure(handle)
   local deadline = core.mono_ns() + 120 * 1000000000
   while core.mono_ns() < deadline do
-    local failed = event(handle:fetch_history(), "WORKFLOW_TASK_FAILED")
-    if failed then
-      return failed.workflow_task_failed_event_attributes.failure.message
+    for _, e in ipairs(handle:fetch_history()) do
+      if e.workflow_task_failed_event_attributes then
+        return e.workflow_task_failed_event_attributes.failure
+      end
     end
     os.execute "sleep 0.1"
   end
@@ -90,7 +82,7 @@ local function beside_hogs(connection, tell)
 end
 
 local function starved(connection, tell)
-  local loops, cores = {}, tonumber(processes.output { "nproc" })
+  local loops, cores = {}, tonumber((processes.output { "nproc" }))
   for i = 1, 2 * cores do
     loops[i] = processes.start { "sh", "-c", "while :; do :; done" }
   end

@@ -25,7 +25,7 @@ return {
   workflow.define("Eats", function()
     local eaten = {}
     while true do
-      eaten[#eaten + 1] = ("x"):rep(100000) .. #eaten
+      eaten[#eaten + 1] = ("x"):rep(1 << 20) .. #eaten
     end
   end),
 }
@@ -36,4 +36,5 @@ return temporal.worker {
   workflows = { { name = "hogs", source = workflows } },
   activities = { double = function(n) return 2 * n end },
   workflow_cpu_limit = "200ms",
+  max_workflow_memory = 8 << 20,
 }

@@ -139,8 +139,7 @@ static tl_rc bring(struct cached *c, size_t to, struct tl_arena *arena, struct t
     c->next = to;
     tl_rc rc = tl_run_handle_task(c->run, &task, &lang, arena, &result, err);
     return rc == TL_OK && result.command_count != 1
-               ? tl_error_set(err, TL_EINTERNAL, "the task gave %zu commands",
-                              result.command_count)
+               ? tl_error_set(err, TL_EINTERNAL, "the task gave %zu commands", result.command_count)
                : rc;
 }
 

@@ -373,6 +373,7 @@ static int worker_stats(lua_State *L)
         {"cache_hits", s.cache_hits},
         {"cache_misses", s.cache_misses},
         {"evictions", s.evictions},
+        {"quarantined_runs", s.quarantined_runs},
         {"killed_runs", s.killed_runs},
         {"cached_runs", (uint64_t)s.cached_runs},
     };

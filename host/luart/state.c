@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/world.h"
 
 enum { STEPS_PER_HOOK = 1000 };
 
@@ -108,9 +109,18 @@ lua_State *tl_state_switch(struct tl_lua_run *run, lua_State *co)
 
 /* --- entering --------------------------------------------------------------------------------- */
 
-static tl_rc abandoned(struct tl_lua_run *run, struct tl_error *err)
+/* watch is NULL where nothing measures. */
+static tl_rc abandoned(struct tl_lua_run *run, const struct tl_watch *watch, struct tl_error *err)
 {
     const char *where = run->abandon_where[0] ? run->abandon_where : "the script";
+    if (run->abandon_rc == TL_EDEADLOCK && watch) {
+        return tl_error_set(err, TL_EDEADLOCK,
+                            "%s: potential deadlock: the workflow did not yield within its CPU "
+                            "budget (it had %lld ms of a budget of %lld ms); move long "
+                            "computations into activities",
+                            where, (long long)(tl_watch_spent_ns(watch) / TL_NS_PER_MS),
+                            (long long)(run->config.cpu_budget_ns / TL_NS_PER_MS));
+    }
     if (run->abandon_rc == TL_EDEADLOCK) {
         return tl_error_set(err, TL_EDEADLOCK,
                             "%s: potential deadlock: the workflow did not yield within its CPU "
@@ -154,7 +164,7 @@ tl_rc tl_state_enter(struct tl_lua_run *run, tl_rc (*fn)(struct tl_lua_run *run,
         rc = fn(run, ud);
     } else {
         run->dead = true;
-        rc = abandoned(run, message);
+        rc = abandoned(run, watched ? &watch : NULL, message);
     }
     run->running = NULL;
     run->abandon = NULL;

@@ -150,7 +150,8 @@ void tl_watch_begin(struct tl_watchdog *w, struct tl_watch *watch, int64_t budge
 {
     watch->thread = pthread_self();
     TL_ASSERT(pthread_getcpuclockid(watch->thread, &watch->clock) == 0);
-    watch->deadline_ns = clock_ns(watch->clock) + budget_ns;
+    watch->begun_ns = clock_ns(watch->clock);
+    watch->deadline_ns = watch->begun_ns + budget_ns;
     watch->outer = tl_watch_current;
     tl_watch_current = watch;
     pthread_mutex_lock(&w->mutex);
@@ -159,6 +160,11 @@ void tl_watch_begin(struct tl_watchdog *w, struct tl_watch *watch, int64_t budge
         pthread_cond_signal(&w->cond);
     }
     pthread_mutex_unlock(&w->mutex);
+}
+
+int64_t tl_watch_spent_ns(const struct tl_watch *watch)
+{
+    return clock_ns(watch->clock) - watch->begun_ns;
 }
 
 void tl_watch_end(struct tl_watchdog *w, struct tl_watch *watch)

@@ -195,8 +195,8 @@ static void grace_over(struct tl_timer *t)
 {
     struct tl_worker *w = TL_CONTAINER(t, struct tl_worker, grace_timer);
     tl_pool_cancel_all(w, TL_CANCEL_WORKER_SHUTDOWN);
-    for (int i = 0; i <= w->wf_count; i++) {
-        struct tl_wf_actor *a = &w->wf[i];
+    TL_WF_EACH(a, w)
+    {
         a->stop_msg.kind = TL_WM_STOP_LOCALS;
         if (!a->stop_sent) {
             a->stop_sent = tl_inbox_send_always(&a->actor.inbox, &a->stop_msg);
@@ -305,8 +305,9 @@ static void begin_leaving(struct tl_worker *w)
 static bool quiet(struct tl_worker *w)
 {
     return tl_pollers_outstanding(w) == 0 && atomic_load(&w->wf_slots.used) == 0 &&
-           atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->local_slots.used) == 0 &&
-           atomic_load(&w->pool.answers) == 0 && atomic_load(&w->calls) == 0;
+           atomic_load(&w->quarantined_tasks) == 0 && atomic_load(&w->act_slots.used) == 0 &&
+           atomic_load(&w->local_slots.used) == 0 && atomic_load(&w->pool.answers) == 0 &&
+           atomic_load(&w->calls) == 0;
 }
 
 static void leave(struct tl_worker *w)
@@ -315,8 +316,9 @@ static void leave(struct tl_worker *w)
     tl_timer_clear(&w->control, &w->grace_timer);
     tl_timer_clear(&w->control, &w->give_up_timer);
     tl_timer_clear(&w->control, &w->pool.grow);
-    for (int i = 0; i <= w->wf_count; i++) {
-        tl_inbox_close(&w->wf[i].actor.inbox);
+    TL_WF_EACH(a, w)
+    {
+        tl_inbox_close(&a->actor.inbox);
     }
     tl_inbox_close(&w->pool.inbox);
     tl_inbox_close(&w->control.inbox);
@@ -366,6 +368,7 @@ static void dispatch(struct tl_worker *w, struct tl_msg *m)
     case TL_WM_ACTIVITY:
     case TL_WM_LOCAL:
     case TL_WM_LOCAL_DONE:
+    case TL_WM_MOVED:
     case TL_WM_STOP_LOCALS:
         break;
     }

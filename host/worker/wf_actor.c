@@ -1,4 +1,6 @@
 /* A workflow actor: its inbox, the table of runs, the cache. See wf_int.h. */
+#include <sys/resource.h>
+
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -8,6 +10,7 @@
 #define ARENA_FIRST_BYTES ((size_t)16 * 1024)
 #define ARENAS_SPARE 64
 #define RUN_OVERHEAD_BYTES ((int64_t)512)
+#define QUARANTINE_NICE 5
 
 /* --- Arenas ------------------------------------------------------------------------------------ */
 
@@ -123,7 +126,7 @@ void tl_wf_run_free_for_next(struct tl_wf_run *r)
 void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot)
 {
     struct tl_worker *w = t->owner->actor.worker;
-    bool eager = t->eager > 0;
+    bool eager = t->eager > 0, quarantined = t->owner->quarantine;
     tl_timer_clear(&t->owner->actor, &t->timer);
     for (; t->eager > 0; t->eager--) {
         tl_slots_give(&w->act_slots);
@@ -131,7 +134,10 @@ void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot)
     tl_build_release(t->from);
     tl_wf_arena_put(t->owner, t->memory);
     tl_mem_free(t);
-    if (!keep_slot) {
+    if (!keep_slot && quarantined) {
+        atomic_fetch_sub(&w->quarantined_tasks, 1);
+        tl_worker_tick(w);
+    } else if (!keep_slot) {
         tl_slots_give(&w->wf_slots);
         tl_pollers_fill_workflow(w);
         tl_worker_tick(w);
@@ -154,40 +160,54 @@ static uint64_t hash(struct tl_str s)
 
 struct tl_wf_actor *tl_wf_route(struct tl_worker *w, struct tl_str run_id)
 {
-    if (atomic_load(&w->killed_count)) {
-        pthread_mutex_lock(&w->killed_mutex);
-        bool killed = tl_map_get(&w->killed, run_id) != NULL;
-        pthread_mutex_unlock(&w->killed_mutex);
-        if (killed) {
-            return &w->wf[w->wf_count];
-        }
-    }
     return &w->wf[hash(run_id) % (uint64_t)w->wf_count];
 }
 
-void tl_wf_kill(struct tl_worker *w, struct tl_str run_id)
+bool tl_wf_in_quarantine(struct tl_worker *w, struct tl_str run_id)
 {
-    struct tl_wf_actor *q = &w->wf[w->wf_count];
-    TL_COUNT(w, killed_runs);
-    pthread_mutex_lock(&w->killed_mutex);
-    if (!tl_map_get(&w->killed, run_id)) {
-        if (w->killed.count >= TL_KILLED_MAX) {
-            struct tl_str oldest = tl_map_key(tl_map_first(&w->killed));
-            char *key = tl_mem_dup(oldest); /* the view dies with the entry */
-            tl_map_del(&w->killed, tl_str_n(key, oldest.n));
-            tl_mem_free(key);
-        }
-        tl_map_put(&w->killed, run_id, w);
-        atomic_store(&w->killed_count, (int)w->killed.count);
+    if (!atomic_load(&w->quarantined_count)) {
+        return false;
     }
+    pthread_mutex_lock(&w->quarantine_mutex);
+    bool in = tl_map_get(&w->quarantined, run_id) != NULL;
+    pthread_mutex_unlock(&w->quarantine_mutex);
+    return in;
+}
+
+static void forget(struct tl_worker *w, struct tl_str run_id)
+{
+    tl_map_del(&w->quarantined, run_id);
+    atomic_store(&w->quarantined_count, (int)w->quarantined.count);
+}
+
+void tl_wf_leave_quarantine(struct tl_worker *w, struct tl_str run_id)
+{
+    pthread_mutex_lock(&w->quarantine_mutex);
+    forget(w, run_id);
+    pthread_mutex_unlock(&w->quarantine_mutex);
+}
+
+bool tl_wf_quarantine(struct tl_worker *w, struct tl_str run_id)
+{
+    struct tl_wf_actor *q = tl_wf_route(w, run_id) + w->wf_count;
+    pthread_mutex_lock(&w->quarantine_mutex);
     if (!w->stepped && !q->actor.has_thread) {
         q->actor.has_thread = pthread_create(&q->actor.thread, NULL, tl_wf_thread, q) == 0;
-        if (!q->actor.has_thread) {
-            tl_map_del(&w->killed, run_id); /* stays where it is, with everybody else */
-            atomic_store(&w->killed_count, (int)w->killed.count);
-        }
     }
-    pthread_mutex_unlock(&w->killed_mutex);
+    bool served = w->stepped || q->actor.has_thread;
+    if (served && !tl_map_get(&w->quarantined, run_id)) {
+        TL_COUNT(w, quarantined_runs);
+        if (w->quarantined.count >= TL_QUARANTINE_RUNS_MAX) {
+            struct tl_str oldest = tl_map_key(tl_map_first(&w->quarantined));
+            char *key = tl_mem_dup(oldest); /* the view dies with the entry */
+            forget(w, tl_str_n(key, oldest.n));
+            tl_mem_free(key);
+        }
+        tl_map_put(&w->quarantined, run_id, w);
+        atomic_store(&w->quarantined_count, (int)w->quarantined.count);
+    }
+    pthread_mutex_unlock(&w->quarantine_mutex);
+    return served;
 }
 
 /* --- Messages ---------------------------------------------------------------------------------- */
@@ -235,6 +255,10 @@ static void dispatch(struct tl_wf_actor *a, struct tl_msg *m)
         tl_local_done(m);
         return;
     }
+    if (m->kind == TL_WM_MOVED) {
+        tl_wf_task_moved(TL_CONTAINER(m, struct tl_wf_task, msg));
+        return;
+    }
     if (m->kind == TL_WM_STOP_LOCALS) {
         a->stop_locals = true;
         abandon_held(a);
@@ -272,6 +296,11 @@ bool tl_wf_step(struct tl_wf_actor *a, int64_t deadline_mono_ns)
 void *tl_wf_thread(void *ud)
 {
     struct tl_wf_actor *a = ud;
+    if (a->quarantine) { /* of this thread alone, on Linux; elsewhere it would be of all */
+#ifdef __linux__
+        (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + QUARANTINE_NICE);
+#endif
+    }
     while (!tl_inbox_closed(&a->actor.inbox)) {
         tl_wf_step(a, tl_actor_deadline(&a->actor));
     }
@@ -285,9 +314,20 @@ void *tl_wf_thread(void *ud)
 
 /* --- Life cycle -------------------------------------------------------------------------------- */
 
-void tl_wf_init(struct tl_wf_actor *a, struct tl_worker *w, int64_t count_max, int64_t bytes_max)
+/* The cache is shared out; what is in quarantine adds an eighth. */
+static int64_t share(const struct tl_worker *w, int64_t all, bool quarantine)
 {
-    *a = (struct tl_wf_actor){.count_max = count_max, .bytes_max = bytes_max};
+    int64_t each = all / w->wf_count;
+    return quarantine && each > 0 ? each / 8 + 1 : each;
+}
+
+void tl_wf_init(struct tl_wf_actor *a, struct tl_worker *w, bool quarantine)
+{
+    *a = (struct tl_wf_actor){
+        .quarantine = quarantine,
+        .count_max = share(w, w->opt.max_cached_workflows, quarantine),
+        .bytes_max = share(w, w->opt.max_cached_bytes, quarantine),
+    };
     tl_actor_init(&a->actor, w);
     tl_map_init(&a->runs);
     tl_list_init(&a->idle);

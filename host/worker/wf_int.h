@@ -34,6 +34,7 @@ struct tl_wf_task {
     struct tl_wf_actor *owner;
     struct tl_wf_run *run;
     struct tl_list node;
+    struct tl_msg msg; /* TL_WM_MOVED */
     struct tl_task_arena *memory;
     struct tl_build *from; /* a use of the version it was polled for; NULL: unversioned */
     TpWs__PollWorkflowTaskQueueResponse *poll;
@@ -70,7 +71,10 @@ void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_build 
 /* The same for a task that came inline with the answer to r's task; r has no task now. Owns r's
  * fate: next task, idle or gone. */
 void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_build *from);
+/* Passes it on when the run is in quarantine and this actor is not. */
 void tl_wf_task_begin(struct tl_wf_task *t);
+/* A task that was passed on has arrived in the quarantine. */
+void tl_wf_task_moved(struct tl_wf_task *t);
 /* All history is there. */
 void tl_wf_task_handle(struct tl_wf_task *t);
 /* A local activity has ended while the task is held (end in the task's arena). False: it is held no

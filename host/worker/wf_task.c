@@ -8,6 +8,8 @@
 #include "worker/local.h"
 
 #define TASK_TIMEOUT_DEFAULT_NS (10 * TL_NS_PER_S)
+/* A later attempt that waited for so long is one that the server has given up by now. */
+#define QUARANTINE_WAIT_NS (10 * TL_NS_PER_S)
 
 /* --- In ---------------------------------------------------------------------------------------- */
 
@@ -85,11 +87,48 @@ void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_b
     tl_wf_run_free_for_next(r);
 }
 
+/* Hands a task over to the quarantine; its run has no task now, and is free for the next. */
+static void move(struct tl_wf_task *t)
+{
+    struct tl_wf_run *r = t->run;
+    struct tl_worker *w = t->owner->actor.worker;
+    struct tl_wf_actor *q = t->owner + w->wf_count;
+    tl_wf_drop_state(r);
+    if (atomic_fetch_add(&w->quarantined_tasks, 1) >= TL_QUARANTINE_TASKS_MAX) {
+        atomic_fetch_sub(&w->quarantined_tasks, 1);
+        tl_wf_task_free(t, false);
+    } else {
+        tl_timer_clear(&t->owner->actor, &t->timer);
+        t->owner = q;
+        t->run = NULL;
+        t->msg.kind = TL_WM_MOVED;
+        bool sent = tl_inbox_send_always(&q->actor.inbox, &t->msg);
+        TL_ASSERT(sent); /* the inbox closes when no task is in quarantine */
+        tl_slots_give(&w->wf_slots);
+        tl_pollers_fill_workflow(w);
+    }
+    tl_wf_run_free_for_next(r);
+}
+
+void tl_wf_task_moved(struct tl_wf_task *t)
+{
+    int64_t waited = tl_worker_now(t->owner->actor.worker) - t->taken_ns;
+    if (t->poll->attempt > 1 && waited > QUARANTINE_WAIT_NS) {
+        tl_wf_task_free(t, false);
+    } else {
+        place(t);
+    }
+}
+
 void tl_wf_task_begin(struct tl_wf_task *t)
 {
     struct tl_wf_run *r = t->run;
     struct tl_worker *w = t->owner->actor.worker;
     TL_ASSERT(!r->task);
+    if (!t->owner->quarantine && tl_wf_in_quarantine(w, r->run_id)) {
+        move(t);
+        return;
+    }
     r->task = t;
     tl_list_remove(&r->idle);
     if (t->from && r->build && r->build != t->from) { /* the server has moved the run */
@@ -114,6 +153,15 @@ void tl_wf_task_begin(struct tl_wf_task *t)
 
 /* --- Work -------------------------------------------------------------------------------------- */
 
+/* What a run may compute in one go: little where others wait behind it, else all of its budget. In
+ * steps nobody waits. */
+static int64_t turn_ms(const struct tl_wf_actor *a)
+{
+    const struct tl_worker *w = a->actor.worker;
+    int64_t all = w->opt.workflow_cpu_limit_ms;
+    return a->quarantine || w->stepped || all < TL_WF_TURN_MS ? all : TL_WF_TURN_MS;
+}
+
 static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
 {
     struct tl_wf_run *r = t->run;
@@ -134,7 +182,7 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
         .deployment_name = tl_str(w->deployment_name),
         .build_id = tl_str(r->build->id),
         .memory_bytes_max = w->opt.max_workflow_memory,
-        .cpu_ms_max = w->opt.debug_mode ? 0 : w->opt.workflow_cpu_limit_ms,
+        .cpu_ms_max = w->opt.debug_mode ? 0 : turn_ms(t->owner),
         .stepped = w->stepped,
     };
     struct tl_run_lang lang = {0};
@@ -177,7 +225,8 @@ static void handle_failed(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_re
     TL_COUNT(w, workflow_tasks_failed);
     log_failure(t, message);
     if (rc == TL_EDEADLOCK || rc == TL_EMEMORY) {
-        tl_wf_kill(w, t->run->run_id);
+        TL_COUNT(w, killed_runs);
+        tl_wf_quarantine(w, t->run->run_id);
     }
     if (t->poll->query) {
         if (result->direct_query) {
@@ -224,6 +273,13 @@ static bool handled(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_result *
 {
     struct tl_wf_run *r = t->run;
     struct tl_worker *w = t->owner->actor.worker;
+    if (rc == TL_EDEADLOCK && turn_ms(t->owner) < w->opt.workflow_cpu_limit_ms &&
+        tl_wf_quarantine(w, r->run_id)) {
+        t->held = false;
+        r->task = NULL;
+        move(t);
+        return false;
+    }
     tl_wf_account(r);
     tl_locals_request(r, result);
     if (rc == TL_OK && result->held && t->owner->stop_locals) {
@@ -295,6 +351,9 @@ static void close_task(struct tl_wf_task *t)
     struct tl_wf_run *r = t->run;
     bool evict = t->evict;
     TL_ASSERT(r->task == t);
+    if (t->owner->quarantine && t->finishes) {
+        tl_wf_leave_quarantine(t->owner->actor.worker, r->run_id);
+    }
     r->task = NULL;
     tl_wf_task_free(t, false);
     if (evict) {

@@ -57,7 +57,7 @@ static void init_mutexes(struct tl_worker *w)
 {
     pthread_condattr_t attr;
     pthread_mutex_init(&w->poll_mutex, NULL);
-    pthread_mutex_init(&w->killed_mutex, NULL);
+    pthread_mutex_init(&w->quarantine_mutex, NULL);
     pthread_mutex_init(&w->builds_mutex, NULL);
     pthread_mutex_init(&w->running_mutex, NULL);
     tl_locals_init(w);
@@ -72,12 +72,12 @@ static void init_actors(struct tl_worker *w)
 {
     tl_actor_init(&w->control, w);
     w->wf_count = choose_wf_count(w);
-    w->wf = TL_NEW_ARRAY(struct tl_wf_actor, (size_t)w->wf_count + 1);
-    for (int i = 0; i <= w->wf_count; i++) {
-        tl_wf_init(&w->wf[i], w, w->opt.max_cached_workflows / w->wf_count,
-                   w->opt.max_cached_bytes / w->wf_count);
+    w->wf = TL_NEW_ARRAY(struct tl_wf_actor, 2 * (size_t)w->wf_count);
+    TL_WF_EACH(a, w)
+    {
+        tl_wf_init(a, w, a >= w->wf + w->wf_count);
     }
-    tl_map_init(&w->killed);
+    tl_map_init(&w->quarantined);
     tl_pool_init(w);
 }
 
@@ -159,8 +159,9 @@ tl_rc tl_worker_start(struct tl_worker *w, struct tl_error *err)
         ok = false;
     }
     if (!ok) { /* without control nothing polls: what was started sees closed inboxes and ends */
-        for (int i = 0; i <= w->wf_count; i++) {
-            tl_inbox_close(&w->wf[i].actor.inbox);
+        TL_WF_EACH(a, w)
+        {
+            tl_inbox_close(&a->actor.inbox);
         }
         tl_inbox_close(&w->pool.inbox);
         tl_inbox_close(&w->control.inbox);
@@ -216,9 +217,10 @@ static void join(struct tl_worker *w)
     if (w->control.has_thread) {
         pthread_join(w->control.thread, NULL);
     }
-    for (int i = 0; i <= w->wf_count; i++) {
-        if (w->wf[i].actor.has_thread) {
-            pthread_join(w->wf[i].actor.thread, NULL);
+    TL_WF_EACH(a, w)
+    {
+        if (a->actor.has_thread) {
+            pthread_join(a->actor.thread, NULL);
         }
     }
     tl_pool_join(w);
@@ -265,8 +267,9 @@ void tl_worker_free(struct tl_worker *w)
         sched_yield();
     }
     (void)tl_inbox_take_all(&w->control.inbox, 0); /* a last tick */
-    for (int i = 0; i <= w->wf_count; i++) {
-        tl_wf_deinit(&w->wf[i]);
+    TL_WF_EACH(a, w)
+    {
+        tl_wf_deinit(a);
     }
     tl_mem_free(w->wf);
     tl_pool_deinit(w);
@@ -274,10 +277,10 @@ void tl_worker_free(struct tl_worker *w)
     tl_pollers_deinit(w);
     tl_builds_deinit(w);
     tl_slots_close(w);
-    tl_map_deinit(&w->killed);
+    tl_map_deinit(&w->quarantined);
     tl_actor_deinit(&w->control);
     pthread_mutex_destroy(&w->poll_mutex);
-    pthread_mutex_destroy(&w->killed_mutex);
+    pthread_mutex_destroy(&w->quarantine_mutex);
     pthread_mutex_destroy(&w->builds_mutex);
     pthread_mutex_destroy(&w->running_mutex);
     tl_locals_deinit(w);
@@ -292,8 +295,9 @@ void tl_worker_free(struct tl_worker *w)
 static int64_t next_deadline(const struct tl_worker *w)
 {
     int64_t next = tl_actor_deadline(&w->control);
-    for (int i = 0; i <= w->wf_count; i++) {
-        int64_t d = tl_actor_deadline(&w->wf[i].actor);
+    TL_WF_EACH(a, w)
+    {
+        int64_t d = tl_actor_deadline(&a->actor);
         next = d < next ? d : next;
     }
     return next;
@@ -311,8 +315,9 @@ bool tl_worker_step(struct tl_worker *w, int64_t *next_mono_ns)
     TL_ASSERT(w->stepped || atomic_load(&w->state) == TL_WORKER_STOPPED);
     if (atomic_load(&w->state) != TL_WORKER_STOPPED) {
         any = tl_control_step(w, 0) || any;
-        for (int i = 0; i <= w->wf_count; i++) {
-            any = tl_wf_step(&w->wf[i], 0) || any;
+        TL_WF_EACH(a, w)
+        {
+            any = tl_wf_step(a, 0) || any;
         }
         any = tl_pool_step(w) || any;
     }

@@ -174,7 +174,9 @@ enum tl_worker_state tl_worker_state(const struct tl_worker *w); /* any thread *
 struct tl_worker_stats {
     uint64_t workflow_tasks_completed, workflow_tasks_failed, queries_answered;
     uint64_t activities_completed, activities_failed, activities_eager;
-    uint64_t cache_hits, cache_misses, evictions, full_history_fetches, killed_runs;
+    uint64_t cache_hits, cache_misses, evictions, full_history_fetches;
+    uint64_t quarantined_runs; /* of which a task computed for longer than others should wait */
+    uint64_t killed_runs;      /* over their budget of CPU time or memory */
     int64_t cached_runs, cached_bytes;
     int64_t workflow_slots_used, activity_slots_used, activity_threads;
 };

@@ -1,7 +1,7 @@
 /* Private to worker/: the actors and what they share.
  *
  *   control   heartbeats, poll back-off, late answers of activities, start and shutdown
- *   wf[i]     workflow actors: runs by hash of the run id; the last one is the quarantine
+ *   wf[i]     workflow actors: runs by hash of the run id; then as many again, the quarantine
  *   pool      activity threads on one inbox
  *
  * Between actors only messages travel. What they share directly is in struct tl_worker under its own
@@ -30,6 +30,7 @@ enum tl_worker_msg {
     TL_WM_ACT_ENDED,   /* struct tl_act, end_msg: the last word on its heartbeats */
     TL_WM_LOCAL,       /* struct tl_local_try: an attempt of a local activity, to the pool ... */
     TL_WM_LOCAL_DONE,  /* ... and back to its actor */
+    TL_WM_MOVED,       /* struct tl_wf_task, on its way into the quarantine */
     TL_WM_STOP_LOCALS, /* actor's stop_msg: the grace of a shutdown is over */
     TL_WM_TICK,        /* worker's tick_msg: look whether the worker can stop */
 };
@@ -215,6 +216,7 @@ struct tl_str tl_wire_find(struct tl_str message, uint32_t number);
 
 struct tl_wf_actor {
     struct tl_actor actor;
+    bool quarantine;
     struct tl_map runs;    /* run id -> struct tl_wf_run */
     struct tl_list idle;   /* runs with state and no task, least recently used first */
     struct tl_list arenas; /* spare struct tl_task_arena */
@@ -226,16 +228,22 @@ struct tl_wf_actor {
     bool stop_locals; /* no task is held from here on */
 };
 
-void tl_wf_init(struct tl_wf_actor *a, struct tl_worker *w, int64_t count_max, int64_t bytes_max);
+/* All of them: one half for every run, one half for the runs in quarantine. */
+#define TL_WF_EACH(a, w) for (struct tl_wf_actor *a = (w)->wf; a < (w)->wf + 2 * (w)->wf_count; a++)
+
+void tl_wf_init(struct tl_wf_actor *a, struct tl_worker *w, bool quarantine);
 void tl_wf_deinit(struct tl_wf_actor *a);
 /* Takes all messages (waiting until the deadline for the first) and fires timers; false when there
  * was nothing. */
 bool tl_wf_step(struct tl_wf_actor *a, int64_t deadline_mono_ns);
 void *tl_wf_thread(void *ud);
-/* The actor of a run. */
+/* The actor that takes a run's tasks; it passes them on when the run is in quarantine. */
 struct tl_wf_actor *tl_wf_route(struct tl_worker *w, struct tl_str run_id);
-/* Later tasks of this run go to the quarantine. */
-void tl_wf_kill(struct tl_worker *w, struct tl_str run_id);
+/* Later tasks of this run go to the quarantine. False: it has no thread, so they do not. */
+bool tl_wf_quarantine(struct tl_worker *w, struct tl_str run_id);
+bool tl_wf_in_quarantine(struct tl_worker *w, struct tl_str run_id);
+/* It has ended, or begins anew as any other. */
+void tl_wf_leave_quarantine(struct tl_worker *w, struct tl_str run_id);
 
 /* --- Activities -------------------------------------------------------------------------------- */
 
@@ -339,7 +347,12 @@ void tl_heartbeat_ended(struct tl_act *a);
 
 /* --- Worker ------------------------------------------------------------------------------------ */
 
-enum { TL_KILLED_MAX = 1024 };
+enum {
+    TL_QUARANTINE_RUNS_MAX = 1024,  /* the oldest leaves */
+    TL_QUARANTINE_TASKS_MAX = 1024, /* beyond, a task is left to time out */
+    TL_WF_TURN_MS = 5, /* CPU time of a task before its run goes into quarantine, where it has all
+                           of its budget */
+};
 
 struct tl_worker {
     struct tl_client *client;
@@ -358,8 +371,9 @@ struct tl_worker {
     bool stepped;          /* no threads */
 
     struct tl_actor control;
-    struct tl_wf_actor *wf; /* wf_count, then the quarantine */
+    struct tl_wf_actor *wf; /* wf_count, then as many of the quarantine */
     int wf_count;
+    atomic_int quarantined_tasks; /* they hold no slot */
     struct tl_pool pool;
 
     pthread_mutex_t poll_mutex;
@@ -385,9 +399,9 @@ struct tl_worker {
     double tokens; /* of max_activities_per_second; under poll_mutex */
     int64_t tokens_ns;
 
-    pthread_mutex_t killed_mutex; /* killed runs and the quarantine's thread */
-    struct tl_map killed;
-    atomic_int killed_count;
+    pthread_mutex_t quarantine_mutex; /* the next two, and starting the quarantine's threads */
+    struct tl_map quarantined;        /* run ids */
+    atomic_int quarantined_count;     /* of them */
 
     pthread_mutex_t running_mutex; /* pool.running */
 
@@ -426,6 +440,7 @@ struct tl_worker {
     X(cache_misses)                      \
     X(evictions)                         \
     X(full_history_fetches)              \
+    X(quarantined_runs)                  \
     X(killed_runs)
 // clang-format on
 #define X(name) atomic_ullong name;

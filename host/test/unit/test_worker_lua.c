@@ -1,6 +1,6 @@
 /* Goal: the worker with real scripts against the real server in one process: results, scripts that
- * never end or eat memory are stopped without harm to others, unknown types are told with what there
- * is, a small cache loses nothing, the digest names the build.
+ * never end or eat memory are stopped and who computes for long stands in nobody's way, unknown types
+ * are told with what there is, a small cache loses nothing, the digest names the build.
  * Method: bundles from text, threads, an in-memory server. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +30,11 @@ static const char script[] =
     "    local sum = 0\n"
     "    for i = 1, n do sum = sum + workflow.execute_activity('echo', opts, i) end\n"
     "    return sum\n"
+    "  end),\n"
+    "  workflow.define('Long', function()\n"
+    "    local sum = 0\n"
+    "    for i = 1, 1.5e7 do sum = (sum * 31 + i) % 1000003 end\n"
+    "    return workflow.execute_activity('echo', opts, 'long')\n"
     "  end),\n"
     "  workflow.define('Spin', function() while true do end end),\n"
     "  workflow.define('Eat', function()\n"
@@ -253,6 +258,49 @@ static void hogs_are_stopped_and_others_go_on(void **state)
     close_whole(&w);
 }
 
+static void one_thread(struct tl_worker_options *o)
+{
+    o->workflow_cpu_limit_ms = 60000;
+    o->workflow_threads = 1;
+    o->max_concurrent_workflow_tasks = 3;
+}
+
+/* The places of the events' ends among each other tell who waited for whom. */
+static int64_t end_time_ns(struct whole *w, const char *id)
+{
+    TpHistory__History *h = NULL;
+    assert_int_equal(
+        tl_client_history(w->client, tl_str(id), (struct tl_str){0}, &w->arena, &h, &w->err),
+        TL_OK);
+    return tl_pb_timestamp_ns_or(h->events[h->n_events - 1]->event_time, 0);
+}
+
+/* More of them than there are slots, and one thread: they compute in quarantine, without a slot. */
+static void who_computes_for_long_lets_others_pass(void **state)
+{
+    (void)state;
+    struct whole w;
+    char id[16];
+    open_whole(&w, one_thread);
+    for (int i = 0; i < 4; i++) {
+        snprintf(id, sizeof id, "long%d", i);
+        start(&w, id, "Long", NULL);
+    }
+    start(&w, "good", "Echo", "1");
+    expect_result(&w, "good", "1");
+    for (int i = 0; i < 4; i++) {
+        snprintf(id, sizeof id, "long%d", i);
+        expect_result(&w, id, "\"long\"");
+    }
+    assert_true(end_time_ns(&w, "good") < end_time_ns(&w, "long3"));
+    struct tl_worker_stats s;
+    tl_worker_stats(w.worker, &s);
+    assert_int_equal(s.quarantined_runs, 4);
+    assert_int_equal(s.killed_runs, 0);
+    assert_int_equal(s.workflow_tasks_failed, 0);
+    close_whole(&w);
+}
+
 static void an_unknown_type_lists_what_there_is(void **state)
 {
     (void)state;
@@ -290,6 +338,7 @@ int main(void)
         cmocka_unit_test(scripts_run),
         cmocka_unit_test(a_small_cache_loses_nothing),
         cmocka_unit_test(hogs_are_stopped_and_others_go_on),
+        cmocka_unit_test(who_computes_for_long_lets_others_pass),
         cmocka_unit_test(an_unknown_type_lists_what_there_is),
         cmocka_unit_test(the_digest_names_the_sources),
     };
