@@ -23,27 +23,6 @@ char *tl_cli_reason(struct tl_cli_session *s)
     return text ? text : (char *)(uintptr_t) "";
 }
 
-int tl_cli_confirm(struct tl_cli_session *s, const char *question)
-{
-    char line[16] = "";
-    if (tl_cli_flag(s->cli, "yes")) {
-        tl_print_line(&s->print, "%s yes", question);
-        return 0;
-    }
-    if (s->print.mode != TL_PRINT_TEXT) {
-        return tl_cli_fail(1, "without text output there is no prompt: give --yes");
-    }
-    printf("%s ", question);
-    fflush(stdout);
-    if (fgets(line, sizeof line, stdin)) {
-        line[strcspn(line, "\r\n")] = 0;
-    }
-    if (strcasecmp(line, "y") != 0 && strcasecmp(line, "yes") != 0) {
-        return tl_cli_fail(1, "user denied confirmation");
-    }
-    return 0;
-}
-
 static int check_single(struct tl_cli_session *s, unsigned allowed)
 {
     if (tl_cli_text(s->cli, "query")) {

@@ -2,7 +2,7 @@
  * batch operation of the service). */
 #pragma once
 
-#include "cli/connect.h"
+#include "cli/confirm.h"
 
 struct tl_cli_target {
     bool batch;
@@ -22,6 +22,3 @@ int tl_cli_target(struct tl_cli_session *s, unsigned allowed, struct tl_cli_targ
 int tl_cli_batch_start(struct tl_cli_session *s, struct tl_cli_target *target);
 /* --reason, or who asked. In the arena. */
 char *tl_cli_reason(struct tl_cli_session *s);
-/* Asks; --yes is an answer, and without text output the only one. Returns 0 for yes, or an exit code
- * after the error was printed. */
-int tl_cli_confirm(struct tl_cli_session *s, const char *question);

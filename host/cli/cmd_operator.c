@@ -1,18 +1,20 @@
-/* operator namespace create, describe, list, update; operator cluster describe, health, system. */
+/* operator namespace create, delete, describe, list, update. */
 #include <stdio.h>
 #include <string.h>
 
+#include <temporal/api/operatorservice/v1/request_response.pb-c.h>
+
 #include "base/limits.h"
+#include "cli/confirm.h"
 #include "cli/connect.h"
 #include "proto/pb.h"
+#include "tl_enums.h"
 
 int tl_cmd_operator_namespace_create(struct tl_cli *cli);
+int tl_cmd_operator_namespace_delete(struct tl_cli *cli);
 int tl_cmd_operator_namespace_describe(struct tl_cli *cli);
 int tl_cmd_operator_namespace_list(struct tl_cli *cli);
 int tl_cmd_operator_namespace_update(struct tl_cli *cli);
-int tl_cmd_operator_cluster_describe(struct tl_cli *cli);
-int tl_cmd_operator_cluster_health(struct tl_cli *cli);
-int tl_cmd_operator_cluster_system(struct tl_cli *cli);
 
 /* --- namespaces ----------------------------------------------------------------------------------- */
 
@@ -50,12 +52,38 @@ static int read_data(struct tl_cli_session *s, const ProtobufCMessageDescriptor 
     return 0;
 }
 
+/* --history-archival-state and its sister: unspecified when it was not given. */
+static TpEnums__ArchivalState archival_state(struct tl_cli_session *s, const char *option)
+{
+    const char *word = tl_cli_text(s->cli, option);
+    int state = !word                          ? ARCHIVAL_STATE_UNSPECIFIED
+                : strcmp(word, "enabled") == 0 ? ARCHIVAL_STATE_ENABLED
+                                               : ARCHIVAL_STATE_DISABLED;
+    return (TpEnums__ArchivalState)state;
+}
+
+/* --cluster, repeated, as messages. Returns 0 or an exit code. */
+static int read_clusters(struct tl_cli_session *s, struct tl_pb_list *out)
+{
+    for (const char *const *name = tl_cli_texts(s->cli, "cluster"); *name; name++) {
+        TpReplication__ClusterReplicationConfig *c =
+            TL_PB_NEW(&s->arena, TpReplication__ClusterReplicationConfig,
+                      tp_replication__cluster_replication_config);
+        if (!c || !tl_pb_push(&s->arena, out, c)) {
+            return tl_cli_fail(1, "there are too many clusters");
+        }
+        c->cluster_name = (char *)(uintptr_t)*name;
+    }
+    return 0;
+}
+
 static int run_create(struct tl_cli_session *s)
 {
     TpWs__RegisterNamespaceRequest r = TP_WS__REGISTER_NAMESPACE_REQUEST__INIT;
-    struct tl_pb_list data = {0};
+    struct tl_pb_list data = {0}, clusters = {0};
     struct tl_client_error err;
     int code = read_data(s, &tp_ws__register_namespace_request__data_entry__descriptor, &data);
+    code = code ? code : read_clusters(s, &clusters);
     r.namespace_ = namespace_name(s);
     if (code || !r.namespace_) {
         return 2;
@@ -66,6 +94,14 @@ static int run_create(struct tl_cli_session *s)
         tl_pb_duration_ns(&s->arena, tl_cli_duration_ns(s->cli, "retention"));
     r.n_data = data.n;
     r.data = data.items;
+    r.n_clusters = clusters.n;
+    r.clusters = clusters.items;
+    r.active_cluster_name = tl_cli_field(s, "active-cluster");
+    r.is_global_namespace = tl_cli_flag(s->cli, "global");
+    r.history_archival_state = archival_state(s, "history-archival-state");
+    r.history_archival_uri = tl_cli_field(s, "history-uri");
+    r.visibility_archival_state = archival_state(s, "visibility-archival-state");
+    r.visibility_archival_uri = tl_cli_field(s, "visibility-uri");
     if (tl_cli_call(s, TL_M_RegisterNamespace, &r, NULL, &err) != TL_OK) {
         return tl_cli_fail(1, "unable to create namespace %s: %s", r.namespace_, err.error.message);
     }
@@ -240,10 +276,13 @@ static int run_update(struct tl_cli_session *s)
     TpWs__UpdateNamespaceResponse *resp = NULL;
     TpNamespace__UpdateNamespaceInfo info = TP_NAMESPACE__UPDATE_NAMESPACE_INFO__INIT;
     TpNamespace__NamespaceConfig config = TP_NAMESPACE__NAMESPACE_CONFIG__INIT;
-    struct tl_pb_list data = {0};
+    TpReplication__NamespaceReplicationConfig replication =
+        TP_REPLICATION__NAMESPACE_REPLICATION_CONFIG__INIT;
+    struct tl_pb_list data = {0}, clusters = {0};
     struct tl_client_error err;
     static char no_id[] = "";
     int code = read_data(s, &tp_namespace__update_namespace_info__data_entry__descriptor, &data);
+    code = code ? code : read_clusters(s, &clusters);
     r.namespace_ = namespace_name(s);
     if (code || !r.namespace_) {
         return 2;
@@ -262,8 +301,25 @@ static int run_update(struct tl_cli_session *s)
         tl_cli_text(s->cli, "retention")
             ? tl_pb_duration_ns(&s->arena, tl_cli_duration_ns(s->cli, "retention"))
             : d->config->workflow_execution_retention_ttl;
+    config.history_archival_state = archival_state(s, "history-archival-state");
+    config.history_archival_uri = tl_cli_field(s, "history-uri");
+    config.visibility_archival_state = archival_state(s, "visibility-archival-state");
+    config.visibility_archival_uri = tl_cli_field(s, "visibility-uri");
     r.update_info = &info;
     r.config = &config;
+    r.promote_namespace = tl_cli_flag(s->cli, "promote-global");
+    replication.active_cluster_name = tl_cli_field(s, "active-cluster");
+    replication.n_clusters = clusters.n;
+    replication.clusters = clusters.items;
+    const char *state = tl_cli_text(s->cli, "replication-state");
+    if (state) {
+        replication.state =
+            (TpEnums__ReplicationState)(strcmp(state, "normal") == 0 ? REPLICATION_STATE_NORMAL
+                                                                     : REPLICATION_STATE_HANDOVER);
+    }
+    if (state || clusters.n || *replication.active_cluster_name) {
+        r.replication_config = &replication;
+    }
     if (tl_cli_call(s, TL_M_UpdateNamespace, &r, &resp, &err) != TL_OK) {
         return tl_cli_call_failed("namespace update failed", &err);
     }
@@ -276,89 +332,31 @@ int tl_cmd_operator_namespace_update(struct tl_cli *cli)
     return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_update);
 }
 
-/* --- cluster -------------------------------------------------------------------------------------- */
+/* --- delete --------------------------------------------------------------------------------------- */
 
-/* NULL after an error was printed. */
-static TpWs__GetSystemInfoResponse *system_info(struct tl_cli_session *s, const char *what)
+static int run_delete(struct tl_cli_session *s)
 {
-    TpWs__GetSystemInfoRequest r = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
-    TpWs__GetSystemInfoResponse *resp = NULL;
+    TpOs__DeleteNamespaceRequest r = TP_OS__DELETE_NAMESPACE_REQUEST__INIT;
+    TpOs__DeleteNamespaceResponse *resp = NULL;
     struct tl_client_error err;
-    if (tl_cli_call(s, TL_M_GetSystemInfo, &r, &resp, &err) != TL_OK) {
-        tl_cli_call_failed(what, &err);
-        return NULL;
+    r.namespace_ = namespace_name(s);
+    if (!r.namespace_) {
+        return 2;
     }
-    return resp;
-}
-
-static int run_health(struct tl_cli_session *s)
-{
-    struct tl_print_row row = {"Status", "SERVING", false};
-    struct tl_error err = {0};
-    if (!system_info(s, "failed checking cluster health")) {
-        return 1;
+    const char *question = tl_arena_printf(
+        &s->arena, "Delete namespace %s with all its workflows? Type its name:", r.namespace_);
+    int code = tl_cli_confirm_name(s, question ? question : "Type its name:", r.namespace_);
+    if (code) {
+        return code;
     }
-    if (tl_print_is_json(&s->print)) {
-        return tl_cli_printed(tl_print_fields(&s->print, &row, 1, &err), &err);
+    if (tl_cli_call(s, TL_M_DeleteNamespace, &r, &resp, &err) != TL_OK) {
+        return tl_cli_fail(1, "unable to delete namespace %s: %s", r.namespace_, err.error.message);
     }
-    tl_print_line(&s->print, "SERVING");
-    return 0;
-}
-
-int tl_cmd_operator_cluster_health(struct tl_cli *cli)
-{
-    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_health);
-}
-
-static const char *truth(int v)
-{
-    return v ? "true" : "false";
-}
-
-static int run_system(struct tl_cli_session *s)
-{
-    static const struct tl_print_column columns[] = {{"ServerVersion", 0, false},
-                                                     {"SupportsSchedules", 0, false},
-                                                     {"UpsertMemo", 0, false},
-                                                     {"EagerWorkflowStart", 0, false}};
-    struct tl_error err = {0};
-    const TpWs__GetSystemInfoResponse *r = system_info(s, "unable to get system information");
-    if (!r) {
-        return 1;
-    }
-    const TpWs__GetSystemInfoResponse__Capabilities *c = r->capabilities;
-    const char *cells[] = {r->server_version, truth(c && c->supports_schedules),
-                           truth(c && c->upsert_memo), truth(c && c->eager_workflow_start)};
-    tl_print_table(&s->print, columns, 4, cells, 1, true, 1);
-    return tl_cli_printed(tl_print_message(&s->print, r, &err), &err);
-}
-
-int tl_cmd_operator_cluster_system(struct tl_cli *cli)
-{
-    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_system);
-}
-
-static int run_cluster(struct tl_cli_session *s)
-{
-    static const struct tl_print_column columns[] = {{"ClusterName", 0, false},
-                                                     {"PersistenceStore", 0, false},
-                                                     {"VisibilityStore", 0, false},
-                                                     {"HistoryShardCount", 0, false},
-                                                     {"VersionInfo", 0, false}};
-    TpWs__GetClusterInfoRequest r = TP_WS__GET_CLUSTER_INFO_REQUEST__INIT;
-    TpWs__GetClusterInfoResponse *resp = NULL;
-    struct tl_client_error err;
-    if (tl_cli_call(s, TL_M_GetClusterInfo, &r, &resp, &err) != TL_OK) {
-        return tl_cli_call_failed("unable to get cluster information", &err);
-    }
-    const char *cells[] = {resp->cluster_name, resp->persistence_store, resp->visibility_store,
-                           tl_print_number(&s->arena, resp->history_shard_count),
-                           tl_print_compact(&s->print, &s->arena, resp->version_info)};
-    tl_print_table(&s->print, columns, tl_cli_flag(s->cli, "detail") ? 5 : 3, cells, 1, true, 1);
+    tl_print_line(&s->print, "Namespace %s has been deleted.", r.namespace_);
     return tl_cli_printed(tl_print_message(&s->print, resp, &err.error), &err.error);
 }
 
-int tl_cmd_operator_cluster_describe(struct tl_cli *cli)
+int tl_cmd_operator_namespace_delete(struct tl_cli *cli)
 {
-    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_cluster);
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_delete);
 }

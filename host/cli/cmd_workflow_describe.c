@@ -271,6 +271,11 @@ static int run_describe(struct tl_cli_session *s)
     if (!d->workflow_execution_info) {
         return tl_cli_fail(1, "failed describing workflow: the service told nothing");
     }
+    if (tl_cli_flag(s->cli, "raw")) {
+        s->print.shorthand = false;
+        s->print.mode = s->print.mode == TL_PRINT_TEXT ? TL_PRINT_JSON : s->print.mode;
+        return tl_cli_printed(tl_print_message(&s->print, d, &err.error), &err.error);
+    }
     if (tl_cli_flag(s->cli, "reset-points") && !tl_print_is_json(&s->print)) {
         print_reset_points(s, d->workflow_execution_info->auto_reset_points);
         return 0;

@@ -135,9 +135,10 @@ static int run_metadata(struct tl_cli_session *s)
     static char type[] = QUERY_METADATA;
     TpQuery__WorkflowQuery query = TP_QUERY__WORKFLOW_QUERY__INIT;
     query.query_type = type;
-    const TpWs__QueryWorkflowResponse *resp = ask(s, &query);
+    int code = tl_cli_headers(s, &query.header);
+    const TpWs__QueryWorkflowResponse *resp = code ? NULL : ask(s, &query);
     if (!resp) {
-        return 1;
+        return code ? code : 1;
     }
     return tl_print_is_json(&s->print) ? print_answer(s, resp) : print_metadata(s, resp);
 }

@@ -286,20 +286,6 @@ local reject = choice(
   { "not_open", "not_completed_cleanly" },
   "State of the workflow in which the query is refused"
 )
-local namespace_fields = {
-  { name = "description", kind = "string", help = "What it is for" },
-  { name = "email", kind = "string", help = "Address of its owner" },
-  { name = "data", kind = "strings", help = "Data as KEY=VALUE (may be repeated)" },
-}
-local function retention(default)
-  return {
-    name = "retention",
-    kind = "duration",
-    default = default,
-    help = "Time that closed workflows are kept",
-  }
-end
-
 ---@type cli.Command[]
 local commands = {
   {
@@ -517,95 +503,6 @@ local commands = {
     options = { worker_pid },
   },
   {
-    path = "operator cluster describe",
-    summary = "Show what a server tells of itself",
-    handler = "operator_cluster_describe",
-    options = service { { name = "detail", kind = "boolean", help = "Shard count and versions too" } },
-  },
-  {
-    path = "operator cluster health",
-    summary = "Ask a server whether it serves",
-    handler = "operator_cluster_health",
-    options = service(),
-  },
-  {
-    path = "operator cluster system",
-    summary = "Show a server's version and capabilities",
-    handler = "operator_cluster_system",
-    options = service(),
-  },
-  {
-    path = "operator namespace create",
-    summary = "Register a namespace",
-    handler = "operator_namespace_create",
-    args = "[NAMESPACE]",
-    options = service(namespace_fields, { retention "72h" }),
-  },
-  {
-    path = "operator namespace describe",
-    summary = "Show a namespace",
-    handler = "operator_namespace_describe",
-    args = "[NAMESPACE]",
-    options = service { { name = "namespace-id", kind = "string", help = "Id instead of the name" } },
-  },
-  {
-    path = "operator namespace list",
-    summary = "List the namespaces",
-    handler = "operator_namespace_list",
-    options = service(),
-  },
-  {
-    path = "operator namespace update",
-    summary = "Change a namespace",
-    handler = "operator_namespace_update",
-    args = "[NAMESPACE]",
-    options = service(namespace_fields, { retention() }),
-  },
-  {
-    path = "operator search-attribute create",
-    summary = "Register search attributes in a namespace",
-    handler = "operator_search_attribute_create",
-    options = service {
-      { name = "name", kind = "strings", required = true, help = "Name (may be repeated)" },
-      {
-        name = "type",
-        kind = "strings",
-        required = true,
-        help = "Its type: Text, Keyword, Int, Double, Bool, Datetime, KeywordList (one for each name)",
-      },
-    },
-  },
-  {
-    path = "operator search-attribute list",
-    summary = "List the search attributes of a namespace",
-    handler = "operator_search_attribute_list",
-    options = service {},
-  },
-  {
-    path = "operator search-attribute remove",
-    summary = "Remove search attributes from a namespace",
-    handler = "operator_search_attribute_remove",
-    options = service {
-      { name = "name", kind = "strings", required = true, help = "Name (may be repeated)" },
-      { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
-    },
-  },
-  {
-    path = "task-queue describe",
-    summary = "Show who polls a task queue and what waits in it",
-    handler = "task_queue_describe",
-    options = service {
-      { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
-      {
-        name = "task-queue-type",
-        kind = "strings",
-        choices = { "workflow", "activity" },
-        help = "Only this type: workflow, activity (may be repeated)",
-      },
-      { name = "disable-stats", kind = "boolean", help = "Pollers only" },
-    },
-  },
-  {
     path = "workflow count",
     summary = "Count workflows",
     handler = "workflow_count",
@@ -617,6 +514,7 @@ local commands = {
     handler = "workflow_describe",
     options = service(reference, {
       { name = "reset-points", kind = "boolean", help = "Only the points it can be reset to" },
+      { name = "raw", kind = "boolean", help = "The service's answer as it is, in JSON" },
     }),
   },
   {
@@ -631,6 +529,15 @@ local commands = {
         help = "Every field of the events; in JSON, the whole history",
       },
     }),
+  },
+  {
+    path = "workflow fix-history-json",
+    summary = "Write a history in the JSON that tools write now, whatever spelling it came in",
+    handler = "workflow_fix_history_json",
+    options = {
+      { name = "source", short = "s", kind = "string", required = true, help = "File with the history" },
+      { name = "target", short = "t", kind = "string", help = "File to write; without it, or as -, stdout" },
+    },
   },
   {
     path = "workflow list",
@@ -652,7 +559,7 @@ local commands = {
     path = "workflow metadata",
     summary = "Ask a workflow for its queries, signals and current details",
     handler = "workflow_metadata",
-    options = service(reference, { reject }),
+    options = service(reference, { reject }, headers),
   },
   {
     path = "workflow result",
@@ -699,19 +606,32 @@ local commands = {
       { name = "reverse", kind = "boolean", help = "Events, the newest first" },
     },
   },
+  {
+    path = "workflow trace",
+    summary = "Draw a workflow with its activities, timers and children as a tree until it has ended",
+    handler = "workflow_trace",
+    options = service(reference, {
+      {
+        name = "fold",
+        kind = "strings",
+        help = "Children of this state are not unfolded: running, completed, failed, canceled, terminated, timedout,"
+          .. " continueasnew (may be repeated; default: completed, canceled, terminated)",
+      },
+      { name = "no-fold", kind = "boolean", help = "Unfold all children" },
+      { name = "depth", kind = "integer", default = "-1", help = "Levels of children to unfold; -1 is all" },
+    }),
+  },
 }
 
 local parts = {
-  service = service, reference = reference, headers = headers, input = input, starting = starting, run_id = run_id,
+  service = service, choice = choice, reference = reference,
+  headers = headers, input = input, starting = starting, run_id = run_id,
   reject = reject, with_address = with_address, join = join, printing = printing,
   logging = { no_log_level, log_format }, target = target,
 }
-local more_commands = {
-  "commands_activity.lua", "commands_batch.lua", "commands_deployment.lua", "commands_messages.lua",
-  "commands_settings.lua",
-}
+local more_commands = { "activity", "batch", "deployment", "messages", "operator", "settings" }
 for _, name in ipairs(more_commands) do
-  local more = dofile(folder .. name)(parts)
+  local more = dofile(folder .. "commands_" .. name .. ".lua")(parts)
   table.move(more, 1, #more, #commands + 1, commands)
 end
 

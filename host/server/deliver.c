@@ -290,7 +290,7 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
     if (rc == TL_OK) {
         struct tl_match_key key = poll_key(p, &r);
         struct tl_match_queue_info info;
-        tl_match_queue_info(&s->matcher, &key, &info);
+        tl_match_queue_info(&s->matcher, &key, tl_engine_now(s), &info);
         resp.backlog_count_hint = backlog_hint(&info, tl_engine_now(s));
         rc = tl_reply_message(s, rpc, e->seq, &resp, &d, &err);
     }

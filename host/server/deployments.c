@@ -248,7 +248,7 @@ bool tl_version_polled(struct tl_server *s, const struct tl_deployment *dep,
                                        : TL_QUEUE_WORKFLOW,
                                    false, tl_str(v->task_queue_infos[i]->name), version};
         struct tl_match_queue_info info;
-        tl_match_queue_info(&s->matcher, &key, &info);
+        tl_match_queue_info(&s->matcher, &key, tl_engine_now(s), &info);
         polled = polled || info.polls > 0 ||
                  tl_match_pollers(&s->matcher, &key, tl_engine_now(s), NULL, NULL) > 0;
     }

@@ -46,7 +46,7 @@ static bool find_namespace(struct tl_call *c, const struct tl_api_row *row,
     TpErrdetails__NamespaceNotFoundFailure d = TP_ERRDETAILS__NAMESPACE_NOT_FOUND_FAILURE__INIT;
     d.namespace_ = (char *)(uintptr_t)name;
     char *text = tl_arena_printf(c->arena, "Namespace %s is not found.", name);
-    tl_call_error(c, 0, tl_rc_grpc_status(TL_ENOTFOUND), text, &d);
+    tl_call_error(c, c->s->namespaces_deleted_seq, tl_rc_grpc_status(TL_ENOTFOUND), text, &d);
     return false;
 }
 
@@ -56,6 +56,15 @@ static void carry_out(struct tl_call *c)
     const struct tl_api_row *row = tl_api_row(c->rpc->method);
     struct tl_error err;
     void *msg = NULL;
+    if (!row->handle && row->refusal == TL_EPERMISSION) {
+        TpErrdetails__PermissionDeniedFailure d = TP_ERRDETAILS__PERMISSION_DENIED_FAILURE__INIT;
+        tl_call_error(c, 0, tl_rc_grpc_status(row->refusal), row->refusal_text, &d);
+        return;
+    }
+    if (!row->handle && row->refusal != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(row->refusal), "%s", row->refusal_text);
+        return;
+    }
     if (!row->handle) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EUNIMPLEMENTED),
                        "method %s is not supported by this server",

@@ -53,13 +53,20 @@ struct tl_due {
 
 /* --- namespaces ---------------------------------------------------------------------------------- */
 
+/* The one cluster that there is. */
+#define TL_CLUSTER_NAME "active"
+
 struct tl_namespace {
     uint64_t number;
     struct tl_str name, id; /* heap */
     struct tl_str bytes;    /* heap: encoded DescribeNamespaceResponse, what is stored */
     struct tl_attrs attrs;  /* its custom search attributes, from bytes */
     int64_t retention_ns;
-    uint64_t seq; /* commit that holds its newest write */
+    uint64_t seq;         /* commit that holds its newest write */
+    uint64_t made_seq;    /* commit that made it; 0: it was stored before */
+    bool deleted;         /* its runs are being removed; renamed, so that the name is free */
+    bool emptied;         /* and all have gone */
+    struct tl_str former; /* heap: the name before the deletion, while that may still fail */
 };
 
 /* --- runs in memory ------------------------------------------------------------------------------ */
@@ -253,9 +260,11 @@ struct tl_server {
     struct tl_map namespaces;        /* name -> struct tl_namespace */
     struct tl_map namespace_numbers; /* number -> the same */
     uint64_t namespaces_next;
-    struct tl_map runs;    /* number -> struct tl_exec */
-    struct tl_map current; /* key -> struct tl_exec */
-    struct tl_list dirty;  /* struct tl_exec, oldest dirty_log_id first */
+    uint64_t
+        namespaces_deleted_seq; /* commit of the newest deletion: until then a name may come back */
+    struct tl_map runs;         /* number -> struct tl_exec */
+    struct tl_map current;      /* key -> struct tl_exec */
+    struct tl_list dirty;       /* struct tl_exec, oldest dirty_log_id first */
     size_t dirty_count;
     int64_t dirty_since_ns; /* mono time when the list became non-empty */
     struct tl_list lru;     /* closed runs, longest unused first */
@@ -369,7 +378,14 @@ tl_rc tl_namespaces_load(struct tl_server *s, struct tl_error *err) TL_MUST_USE;
 void tl_namespaces_free(struct tl_server *s);
 /* Forgets and reads again what is stored. */
 tl_rc tl_namespaces_reload(struct tl_server *s, struct tl_error *err) TL_MUST_USE;
+/* NULL also for one that is deleted. */
 struct tl_namespace *tl_namespace_find(struct tl_server *s, struct tl_str name);
+/* Whether a namespace has the name, be it a deleted one. */
+bool tl_namespace_name_taken(struct tl_server *s, struct tl_str name);
+/* Gives it another name, under which nobody finds it; its runs are removed from now on (tl_retention_due).
+ * Errors: TL_ECORRUPT, TL_ELIMIT. */
+tl_rc tl_namespace_delete(struct tl_server *s, struct tl_namespace *ns, struct tl_arena *arena,
+                          struct tl_error *err) TL_MUST_USE;
 /* Registers or replaces; the message names it. Copies. */
 struct tl_namespace *tl_namespace_put(struct tl_server *s,
                                       const TpWs__DescribeNamespaceResponse *description);
@@ -415,7 +431,8 @@ void tl_run_trim(struct tl_server *s);
 /* Drops the events of open runs that nobody has touched for a while from memory. Returns when to look
  * again (mono). */
 int64_t tl_run_cool(struct tl_server *s);
-/* Removes runs whose retention is over, some at a time. Returns when to look again (mono). */
+/* Removes runs whose retention is over or whose namespace is deleted, some at a time. Returns when to look
+ * again (mono). */
 int64_t tl_retention_due(struct tl_server *s);
 void tl_run_touch(struct tl_server *s, struct tl_exec *e); /* moves it to the end of the LRU */
 /* For tl_history_env.new_run_id. */

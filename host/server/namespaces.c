@@ -17,13 +17,20 @@ static void namespace_free(struct tl_namespace *ns)
     tl_mem_free((void *)(uintptr_t)ns->name.p);
     tl_mem_free((void *)(uintptr_t)ns->id.p);
     tl_mem_free((void *)(uintptr_t)ns->bytes.p);
+    tl_mem_free((void *)(uintptr_t)ns->former.p);
     tl_attrs_deinit(&ns->attrs);
     tl_mem_free(ns);
 }
 
 struct tl_namespace *tl_namespace_find(struct tl_server *s, struct tl_str name)
 {
-    return tl_map_get(&s->namespaces, name);
+    struct tl_namespace *ns = tl_map_get(&s->namespaces, name);
+    return ns && !ns->deleted ? ns : NULL;
+}
+
+bool tl_namespace_name_taken(struct tl_server *s, struct tl_str name)
+{
+    return tl_map_get(&s->namespaces, name) != NULL;
 }
 
 struct tl_str tl_namespace_id_of(void *server, struct tl_str name)
@@ -71,6 +78,7 @@ static struct tl_namespace *insert(struct tl_server *s, uint64_t number, struct 
     tl_mem_free((void *)(uintptr_t)ns->bytes.p);
     ns->bytes = dup_str(bytes);
     ns->retention_ns = retention_of(d);
+    ns->deleted = (int)d->namespace_info->state == NAMESPACE_STATE_DELETED;
     tl_attrs_deinit(&ns->attrs);
     tl_attrs_init(&ns->attrs, d->config);
     if (number >= s->namespaces_next) {
@@ -106,13 +114,36 @@ void tl_namespaces_free(struct tl_server *s)
     tl_map_deinit(&s->namespace_numbers);
 }
 
+static void rename_to(struct tl_server *s, struct tl_namespace *ns, struct tl_str name)
+{
+    struct tl_str old = ns->name;
+    ns->name = dup_str(name);
+    tl_map_del(&s->namespaces, old);
+    tl_map_put(&s->namespaces, ns->name, ns);
+    tl_mem_free((void *)(uintptr_t)old.p);
+}
+
 /* Runs point at their namespace, so entries stay where they are; only those go that were never
  * stored, and with them no run can be left. */
 tl_rc tl_namespaces_reload(struct tl_server *s, struct tl_error *err)
 {
+    TL_MAP_EACH (e, &s->namespace_numbers) {
+        struct tl_namespace *ns = e->value;
+        if (ns->former.n && ns->seq > s->durable_seq) { /* the deletion failed */
+            /* Who took the name since then goes below. */
+            struct tl_namespace *taker = tl_map_get(&s->namespaces, ns->former);
+            if (taker) {
+                rename_to(s, taker, taker->id);
+            }
+            rename_to(s, ns, ns->former);
+            tl_mem_free((void *)(uintptr_t)ns->former.p);
+            ns->former = (struct tl_str){0};
+            ns->emptied = false;
+        }
+    }
     TL_MAP_EACH (e, &s->namespaces) {
         struct tl_namespace *ns = e->value;
-        if (ns->seq > s->durable_seq) {
+        if (ns->made_seq > s->durable_seq) {
             tl_map_del_num(&s->namespace_numbers, ns->number);
             tl_map_del(&s->namespaces, ns->name);
             namespace_free(ns);
@@ -127,11 +158,44 @@ struct tl_namespace *tl_namespace_put(struct tl_server *s, const TpWs__DescribeN
     if (tl_pb_encode_arena(d, &s->arena, &bytes, NULL) != TL_OK) {
         return NULL;
     }
+    bool is_new = !tl_namespace_name_taken(s, tl_str(d->namespace_info->name));
     struct tl_namespace *ns = insert(s, s->namespaces_next, tl_str(d->namespace_info->name),
                                      tl_str(d->namespace_info->id), bytes, d);
+    ns->made_seq = is_new ? s->open->seq : ns->made_seq;
     ns->seq = s->open->seq;
     tl_batch_namespace_put(&s->open->ops, (int64_t)ns->number, ns->name, ns->id, ns->bytes);
     return ns;
+}
+
+tl_rc tl_namespace_delete(struct tl_server *s, struct tl_namespace *ns, struct tl_arena *arena,
+                          struct tl_error *err)
+{
+    TpWs__DescribeNamespaceResponse *d = NULL;
+    tl_rc rc =
+        tl_pb_decode(&tp_ws__describe_namespace_response__descriptor, ns->bytes, arena, &d, err);
+    char *name = NULL;
+    for (int n = 5; rc == TL_OK && n <= (int)ns->id.n; n++) {
+        name = tl_arena_printf(arena, "%.*s-deleted-%.*s", TL_STR_FMT(ns->name), n, ns->id.p);
+        if (!name || !tl_namespace_name_taken(s, tl_str(name))) {
+            break;
+        }
+    }
+    if (rc != TL_OK || !name) {
+        return rc != TL_OK ? rc : tl_error_set(err, TL_ELIMIT, "the name is too long");
+    }
+    struct tl_str former = dup_str(ns->name);
+    d->namespace_info->name = name;
+    d->namespace_info->state = (TpEnums__NamespaceState)NAMESPACE_STATE_DELETED;
+    rename_to(s, ns, tl_str(name));
+    if (!tl_namespace_put(s, d)) {
+        rename_to(s, ns, former);
+        tl_mem_free((void *)(uintptr_t)former.p);
+        return tl_error_set(err, TL_ELIMIT, "the description of the namespace is too large");
+    }
+    ns->former = former;
+    s->namespaces_deleted_seq = ns->seq;
+    s->retention_at_ns = s->round_mono_ns;
+    return TL_OK;
 }
 
 tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name, struct tl_error *err)
@@ -251,7 +315,7 @@ tl_namespace_describe_new(struct tl_server *s, const TpWs__RegisterNamespaceRequ
     config->workflow_execution_retention_ttl = tl_pb_duration_ns(arena, retention_ns);
     config->history_archival_state = (TpEnums__ArchivalState)ARCHIVAL_STATE_DISABLED;
     config->visibility_archival_state = (TpEnums__ArchivalState)ARCHIVAL_STATE_DISABLED;
-    cluster->cluster_name = tl_pb_cstr(arena, TL_STR_LIT("active"));
+    cluster->cluster_name = tl_pb_cstr(arena, TL_STR_LIT(TL_CLUSTER_NAME));
     clusters[0] = cluster;
     repl->active_cluster_name = cluster->cluster_name;
     repl->n_clusters = 1;

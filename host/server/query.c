@@ -85,7 +85,7 @@ static void time_out(struct tl_server *s, struct tl_parked *p, struct tl_exec *e
                                .type = TL_QUEUE_WORKFLOW,
                                .name = info.task_queue,
                                .version = tl_route_workflow(s, e, info.task_queue)};
-    tl_match_queue_info(&s->matcher, &key, &queue);
+    tl_match_queue_info(&s->matcher, &key, tl_engine_now(s), &queue);
     if (!queue.polls && tl_engine_now(s) - queue.last_poll_ns > POLLER_ABSENT_NS) {
         tl_error_set(&err, TL_EPRECONDITION,
                      "no poller seen for task queue recently, worker may be down");

@@ -293,9 +293,10 @@ describe("commands on a database file", function()
     assert.matches("\nPollers:\n", text)
     assert.are.equal("Pollers:\n", ok("task-queue describe %s -t q --disable-stats", db):match "^.-\n")
     local json = ok("task-queue describe %s -t q --task-queue-type Workflow -o jsonl", db)
-    assert.matches('^{"pollers":%[%],"stats":%[{"buildId":"UNVERSIONED","taskQueueType":"workflow",' ..
-      '"approximateBacklogCount":1,', json)
-    assert.matches("workflow or activity", fails(2, "task-queue describe %s -t q --task-queue-type nexus", db))
+    assert.matches('^{"reachability":null,"pollers":null,"stats":%[{"buildId":"UNVERSIONED",' ..
+      '"taskQueueType":"workflow","approximateBacklogCount":1,', json)
+    assert.matches("nexus +0 ", ok("task-queue describe %s -t q --task-queue-type nexus", db))
+    assert.matches("activity", fails(2, "task-queue describe %s -t q --task-queue-type cheese", db))
     assert.matches("%-%-task%-queue is required", fails(2, "task-queue describe %s", db))
   end)
 

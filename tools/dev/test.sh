@@ -91,6 +91,7 @@ run_lint() {
     run_case 'lint docs/worker_options.md' lua5.4 tools/gen/worker_options.lua --check
     run_case 'lint docs/parity.md' lua5.4 tools/gen/parity.lua --check
     run_case 'lint docs/cli.md' lua5.4 tools/gen/cli_page.lua --check
+    run_case 'lint docs/cli_coverage.md' lua5.4 tools/gen/cli_coverage.lua --check
     local folder lua_folders=()
     for folder in lua samples spec tools proto bench host; do
         [[ -d $folder ]] && lua_folders+=("$folder")

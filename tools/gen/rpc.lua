@@ -18,9 +18,17 @@ local function rows(file, pattern)
   return out
 end
 
-local status = {}
+local status, refusal = {}, {}
 for _, row in ipairs(rows("host/server/api/table.def", "^(%u+)%(([%w_]+)")) do
   status[row[2]] = row[1]
+end
+for _, row in ipairs(rows("host/server/api/table.def", '^REFUSED%(([%w_]+), [%w_]+, "(.-)"%)')) do
+  refusal[row[1]] = "refused: " .. row[2]
+end
+
+--- What the page says of a method.
+local function word(method)
+  return refusal[method] or status[method] == "ABSENT" and "UNIMPLEMENTED" or "works"
 end
 
 local order, by_service, done, total = { "WORKFLOW", "OPERATOR", "TEST" }, {}, 0, 0
@@ -30,7 +38,7 @@ for _, row in ipairs(rows("host/rpc/methods.def", "^X%((%u+), ([%w_]+)")) do
   by_service[service] = by_service[service] or {}
   table.insert(by_service[service], method)
   total = total + 1
-  done = done + (status[method] ~= "ABSENT" and 1 or 0)
+  done = done + (word(method) == "works" and 1 or 0)
 end
 
 local text = {
@@ -42,7 +50,7 @@ local text = {
 for _, service in ipairs(order) do
   text[#text + 1] = ("\n## %s\n\n| RPC | |\n|---|---|"):format(services[service])
   for _, method in ipairs(by_service[service]) do
-    text[#text + 1] = ("| %s | %s |"):format(method, status[method] == "ABSENT" and "UNIMPLEMENTED" or "works")
+    text[#text + 1] = ("| %s | %s |"):format(method, word(method))
   end
 end
 local wanted = table.concat(text, "\n") .. "\n"

@@ -7,6 +7,8 @@
 struct tl_api_row {
     void (*handle)(struct tl_call *c); /* NULL: not carried out */
     size_t namespace_offset;           /* of the request's namespace; 0: none to be looked up */
+    tl_rc refusal; /* without a handler: what is answered; TL_OK: UNIMPLEMENTED */
+    const char *refusal_text;
 };
 /* Never NULL for a valid method. */
 const struct tl_api_row *tl_api_row(enum tl_method m);
@@ -15,11 +17,13 @@ const struct tl_api_row *tl_api_row(enum tl_method m);
 #define OPERATOR(method, handler) void tl_api_##handler(struct tl_call *c);
 #define GLOBAL(method, handler) void tl_api_##handler(struct tl_call *c);
 #define ABSENT(method)
+#define REFUSED(method, error, message)
 #include "server/api/table.def"
 #undef INSPACE
 #undef OPERATOR
 #undef GLOBAL
 #undef ABSENT
+#undef REFUSED
 
 /* --- common.c: what several handlers need ----------------------------------------------------------- */
 

@@ -7,11 +7,15 @@
 #include "server/api/api.h"
 
 #define INSPACE(method, handler)                                                                   \
-    [TL_M_##method] = {tl_api_##handler, offsetof(TpWs__##method##Request, namespace_)},
+    [TL_M_##method] = {.handle = tl_api_##handler,                                                 \
+                       .namespace_offset = offsetof(TpWs__##method##Request, namespace_)},
 #define OPERATOR(method, handler)                                                                  \
-    [TL_M_##method] = {tl_api_##handler, offsetof(TpOs__##method##Request, namespace_)},
-#define GLOBAL(method, handler) [TL_M_##method] = {tl_api_##handler, 0},
-#define ABSENT(method) [TL_M_##method] = {NULL, 0},
+    [TL_M_##method] = {.handle = tl_api_##handler,                                                 \
+                       .namespace_offset = offsetof(TpOs__##method##Request, namespace_)},
+#define GLOBAL(method, handler) [TL_M_##method] = {.handle = tl_api_##handler},
+#define ABSENT(method) [TL_M_##method] = {.handle = NULL},
+#define REFUSED(method, error, message)                                                            \
+    [TL_M_##method] = {.refusal = error, .refusal_text = message},
 static const struct tl_api_row rows[TL_METHOD_COUNT] = {
 #include "server/api/table.def"
 };
@@ -19,6 +23,7 @@ static const struct tl_api_row rows[TL_METHOD_COUNT] = {
 #undef OPERATOR
 #undef GLOBAL
 #undef ABSENT
+#undef REFUSED
 
 const struct tl_api_row *tl_api_row(enum tl_method m)
 {

@@ -53,9 +53,11 @@ static TpTq__TaskQueueStats *stats_of(struct tl_call *c, const tl_version_info *
         tl_version_text(c->arena, v->deployment_name, v->deployment_version->build_id)};
     TpTq__TaskQueueStats *stats =
         TL_PB_NEW(c->arena, TpTq__TaskQueueStats, tp_tq__task_queue_stats);
-    tl_match_queue_info(&c->s->matcher, &key, &info);
+    tl_match_queue_info(&c->s->matcher, &key, tl_engine_now(c->s), &info);
     if (stats) {
         stats->approximate_backlog_count = (int64_t)info.backlog;
+        stats->tasks_add_rate = (float)info.added_per_s;
+        stats->tasks_dispatch_rate = (float)info.taken_per_s;
         stats->approximate_backlog_age =
             tl_pb_duration_ns(c->arena, info.oldest_ns ? tl_engine_now(c->s) - info.oldest_ns : 0);
     }

@@ -1,5 +1,7 @@
 /* Namespaces. What is stored is the description itself; its capabilities are those of this server and
  * are filled in when it is shown. Thread: engine. */
+#include <temporal/api/operatorservice/v1/request_response.pb-c.h>
+
 #include "base/limits.h"
 #include "server/api/api.h"
 
@@ -50,7 +52,7 @@ static struct tl_namespace *find(struct tl_call *c, const char *name, const char
     if (!*name) {
         TL_MAP_EACH (e, &c->s->namespaces) {
             struct tl_namespace *other = e->value;
-            if (tl_str_eqc(other->id, id)) {
+            if (tl_str_eqc(other->id, id) && !other->deleted) {
                 ns = other;
             }
         }
@@ -59,9 +61,47 @@ static struct tl_namespace *find(struct tl_call *c, const char *name, const char
         TpErrdetails__NamespaceNotFoundFailure d = TP_ERRDETAILS__NAMESPACE_NOT_FOUND_FAILURE__INIT;
         d.namespace_ = tl_pb_cstr(c->arena, tl_str(*name ? name : id));
         char *text = tl_arena_printf(c->arena, "Namespace %s is not found.", d.namespace_);
-        tl_call_error(c, 0, tl_rc_grpc_status(TL_ENOTFOUND), text, &d);
+        tl_call_error(c, c->s->namespaces_deleted_seq, tl_rc_grpc_status(TL_ENOTFOUND), text, &d);
     }
     return ns;
+}
+
+/* False after an answer: this server is one cluster and keeps no archive. */
+static bool check_single(struct tl_call *c, bool global, int history, int visibility)
+{
+    if (global) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "global namespaces: this server replicates to no other cluster");
+        return false;
+    }
+    if (history == ARCHIVAL_STATE_ENABLED || visibility == ARCHIVAL_STATE_ENABLED) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "archival: this server keeps no archive, only what is within the retention");
+        return false;
+    }
+    return true;
+}
+
+static bool check_cluster(struct tl_call *c, const char *name)
+{
+    if (*name && strcmp(name, TL_CLUSTER_NAME) != 0) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "cluster \"%s\": this server knows itself alone, as \"" TL_CLUSTER_NAME "\"",
+                       name);
+        return false;
+    }
+    return true;
+}
+
+static bool check_clusters(struct tl_call *c, const char *active,
+                           TpReplication__ClusterReplicationConfig *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!check_cluster(c, list[i]->cluster_name)) {
+            return false;
+        }
+    }
+    return check_cluster(c, active);
 }
 
 void tl_api_register_namespace(struct tl_call *c)
@@ -69,7 +109,7 @@ void tl_api_register_namespace(struct tl_call *c)
     const TpWs__RegisterNamespaceRequest *req = c->req;
     TpWs__RegisterNamespaceResponse r = TP_WS__REGISTER_NAMESPACE_RESPONSE__INIT;
     int64_t retention = tl_pb_duration_ns_or(req->workflow_execution_retention_period, 0);
-    struct tl_namespace *old = tl_namespace_find(c->s, tl_str(req->namespace_));
+    struct tl_namespace *old = tl_map_get(&c->s->namespaces, tl_str(req->namespace_));
     if (!tl_namespace_name_ok(tl_str(req->namespace_))) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "%s",
                        *req->namespace_ ? "Invalid namespace name."
@@ -87,6 +127,11 @@ void tl_api_register_namespace(struct tl_call *c)
     if (retention < RETENTION_MIN_NS) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
                        "A valid retention period is not set on request.");
+        return;
+    }
+    if (!check_single(c, req->is_global_namespace, (int)req->history_archival_state,
+                      (int)req->visibility_archival_state) ||
+        !check_clusters(c, req->active_cluster_name, req->clusters, req->n_clusters)) {
         return;
     }
     TpWs__DescribeNamespaceResponse *d = tl_namespace_describe_new(c->s, req, retention, c->arena);
@@ -131,7 +176,9 @@ void tl_api_list_namespaces(struct tl_call *c)
     }
     TL_MAP_EACH (e, &c->s->namespaces) {
         struct tl_namespace *ns = e->value;
-        if (after && (int64_t)ns->number <= after->number) {
+        bool hidden =
+            ns->deleted && !(req->namespace_filter && req->namespace_filter->include_deleted);
+        if (hidden || (after && (int64_t)ns->number <= after->number)) {
             continue;
         }
         if (list.n == page) {
@@ -202,6 +249,19 @@ void tl_api_update_namespace(struct tl_call *c)
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "A minimal retention of 1h is needed.");
         return;
     }
+    const TpNamespace__NamespaceConfig *config = req->config;
+    const TpReplication__NamespaceReplicationConfig *replication = req->replication_config;
+    if (!check_single(c, req->promote_namespace, config ? (int)config->history_archival_state : 0,
+                      config ? (int)config->visibility_archival_state : 0) ||
+        (replication && !check_clusters(c, replication->active_cluster_name, replication->clusters,
+                                        replication->n_clusters))) {
+        return;
+    }
+    if (replication && (int)replication->state == REPLICATION_STATE_HANDOVER) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "handover: this server replicates to no other cluster");
+        return;
+    }
     struct tl_error err;
     if (req->config && tl_attrs_merge(d->config, req->config, c->arena, &err) != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
@@ -217,5 +277,37 @@ void tl_api_update_namespace(struct tl_call *c)
     r.namespace_info = d->namespace_info;
     r.config = d->config;
     r.replication_config = d->replication_config;
+    tl_call_reply(c, ns->seq, &r);
+}
+
+/* Its runs go in the background; the name is free at once. */
+void tl_api_delete_namespace(struct tl_call *c)
+{
+    const TpOs__DeleteNamespaceRequest *req = c->req;
+    TpOs__DeleteNamespaceResponse r = TP_OS__DELETE_NAMESPACE_RESPONSE__INIT;
+    struct tl_error err;
+    if (!*req->namespace_ && !*req->namespace_id) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "Namespace not set on request.");
+        return;
+    }
+    if (*req->namespace_ && *req->namespace_id) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "give the name of the namespace or its id, not both");
+        return;
+    }
+    if (tl_pb_duration_ns_or(req->namespace_delete_delay, 0) > 0) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "namespace_delete_delay: this server deletes at once");
+        return;
+    }
+    struct tl_namespace *ns = find(c, req->namespace_, req->namespace_id);
+    if (!ns) {
+        return;
+    }
+    if (tl_namespace_delete(c->s, ns, c->arena, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    r.deleted_namespace = tl_pb_cstr(c->arena, ns->name);
     tl_call_reply(c, ns->seq, &r);
 }

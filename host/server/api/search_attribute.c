@@ -152,7 +152,7 @@ void tl_api_get_search_attributes(struct tl_call *c)
     bool ok = push_system(c, &list, descriptor);
     TL_MAP_EACH (e, &c->s->namespaces) {
         const struct tl_namespace *ns = e->value;
-        ok = ok && push_custom(c, &list, descriptor, ns);
+        ok = ok && (ns->deleted || push_custom(c, &list, descriptor, ns));
         seq = ns->seq > seq ? ns->seq : seq;
     }
     if (!ok) {

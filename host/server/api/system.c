@@ -1,10 +1,13 @@
 /* What the server says of itself, and the clock of tests. Thread: engine. */
+#include <temporal/api/operatorservice/v1/request_response.pb-c.h>
 #include <temporal/api/testservice/v1/request_response.pb-c.h>
 
 #include "server/api/api.h"
 
 /* The server whose behaviour we follow; SDKs compare it with what they need. */
 #define SERVER_VERSION "1.32.0"
+#define CLUSTER_ID "temporal-lua"
+#define INITIAL_FAILOVER_VERSION 1
 
 static char *text(const char *s)
 {
@@ -32,14 +35,40 @@ void tl_api_get_cluster_info(struct tl_call *c)
 {
     TpWs__GetClusterInfoResponse r = TP_WS__GET_CLUSTER_INFO_RESPONSE__INIT;
     r.server_version = text(SERVER_VERSION);
-    r.cluster_id = text("temporal-lua");
-    r.cluster_name = text("active");
+    r.cluster_id = text(CLUSTER_ID);
+    r.cluster_name = text(TL_CLUSTER_NAME);
     r.history_shard_count = 1;
     r.persistence_store = text("sqlite");
     r.visibility_store = text("sqlite");
-    r.initial_failover_version = 1;
+    r.initial_failover_version = INITIAL_FAILOVER_VERSION;
     r.failover_version_increment = 10;
     tl_call_reply(c, 0, &r);
+}
+
+/* This server alone: it does not know under which address it is reached. */
+void tl_api_list_clusters(struct tl_call *c)
+{
+    TpOs__ListClustersResponse r = TP_OS__LIST_CLUSTERS_RESPONSE__INIT;
+    TpOs__ClusterMetadata cluster = TP_OS__CLUSTER_METADATA__INIT;
+    TpOs__ClusterMetadata *list[] = {&cluster};
+    cluster.cluster_name = text(TL_CLUSTER_NAME);
+    cluster.cluster_id = text(CLUSTER_ID);
+    cluster.initial_failover_version = INITIAL_FAILOVER_VERSION;
+    cluster.history_shard_count = 1;
+    cluster.is_connection_enabled = true;
+    r.n_clusters = 1;
+    r.clusters = list;
+    tl_call_reply(c, 0, &r);
+}
+
+void tl_api_remove_remote_cluster(struct tl_call *c)
+{
+    const TpOs__RemoveRemoteClusterRequest *req = c->req;
+    tl_call_not_found(c, 0,
+                      tl_arena_printf(c->arena,
+                                      "there is no remote cluster \"%s\": this server "
+                                      "replicates to none",
+                                      req->cluster_name));
 }
 
 /* --- TestService ----------------------------------------------------------------------------------------- */

@@ -16,6 +16,15 @@ struct poller {
     int64_t last_poll_ns;
 };
 
+/* Things in each of the last RATE_SLOTS stretches of time, the newest at slot % RATE_SLOTS. */
+#define RATE_SLOTS 6
+#define RATE_SLOT_NS (5 * TL_NS_PER_S)
+
+struct rate {
+    int64_t begun_ns, slot;
+    uint32_t counts[RATE_SLOTS];
+};
+
 struct tl_match_queue {
     struct tl_match_key key; /* name and version stand behind the struct */
     struct tl_list tasks;    /* by place */
@@ -24,7 +33,45 @@ struct tl_match_queue {
     size_t task_count, poll_count;
     int64_t last_poll_ns;
     uint64_t added, taken;
+    struct rate add_rate, take_rate;
 };
+
+static void rate_advance(struct rate *r, int64_t now_ns)
+{
+    int64_t slot = now_ns / RATE_SLOT_NS;
+    if (!r->begun_ns) {
+        r->begun_ns = now_ns;
+        r->slot = slot;
+    }
+    if (slot - r->slot >= RATE_SLOTS) {
+        memset(r->counts, 0, sizeof r->counts);
+        r->slot = slot;
+    }
+    while (r->slot < slot) {
+        r->counts[++r->slot % RATE_SLOTS] = 0;
+    }
+}
+
+static void rate_note(struct rate *r, int64_t now_ns)
+{
+    rate_advance(r, now_ns);
+    r->counts[r->slot % RATE_SLOTS]++;
+}
+
+static double rate_per_s(struct rate r, int64_t now_ns)
+{
+    uint64_t sum = 0;
+    if (!r.begun_ns) {
+        return 0;
+    }
+    rate_advance(&r, now_ns);
+    int64_t covered = now_ns - r.begun_ns, most = RATE_SLOTS * RATE_SLOT_NS;
+    for (int i = 0; i < RATE_SLOTS; i++) {
+        sum += r.counts[i];
+    }
+    covered = covered > most ? most : covered < TL_NS_PER_S ? TL_NS_PER_S : covered;
+    return (double)sum * (double)TL_NS_PER_S / (double)covered;
+}
 
 void tl_matcher_init(struct tl_matcher *m, tl_match_alive_fn alive, void *alive_ud,
                      int64_t sticky_absent_ns)
@@ -212,13 +259,19 @@ static void enqueue(struct tl_matcher *m, struct tl_match_queue *q, struct tl_ma
     m->tasks_queued++;
 }
 
+static void note_taken(struct tl_match_queue *q, int64_t now_ns)
+{
+    q->taken++;
+    rate_note(&q->take_rate, now_ns);
+}
+
 static struct tl_match_poll *place_task(struct tl_matcher *m, struct tl_match_queue *q,
-                                        struct tl_match_task *t)
+                                        struct tl_match_task *t, int64_t now_ns)
 {
     struct tl_match_poll *p = wanting(m, q);
     if (p) {
         unpark(m, p);
-        q->taken++;
+        note_taken(q, now_ns);
         return p;
     }
     enqueue(m, q, t);
@@ -233,7 +286,8 @@ struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match
     t->place = m->places++;
     t->offered_ns = now_ns;
     q->added++;
-    return place_task(m, q, t);
+    rate_note(&q->add_rate, now_ns);
+    return place_task(m, q, t, now_ns);
 }
 
 struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_match_key *key,
@@ -242,7 +296,7 @@ struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_ma
     TL_ASSERT(!tl_match_task_queued(t));
     struct tl_match_queue *q = find_or_make(m, key, now_ns);
     q->taken -= q->taken > 0;
-    return place_task(m, q, t);
+    return place_task(m, q, t, now_ns);
 }
 
 static void note_poller(struct tl_match_queue *q, struct tl_str identity, int64_t now_ns)
@@ -277,7 +331,7 @@ struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_
     if (!tl_list_empty(&q->tasks)) {
         struct tl_match_task *t = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
         tl_match_task_drop(m, t);
-        q->taken++;
+        note_taken(q, now_ns);
         return t;
     }
     p->queue = q;
@@ -310,7 +364,7 @@ bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *ke
     return q && (wanting(m, q) || now_ns - q->last_poll_ns < m->sticky_absent_ns);
 }
 
-bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key,
+bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
                          struct tl_match_queue_info *out)
 {
     struct tl_match_queue *q = find(m, key);
@@ -322,7 +376,9 @@ bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *
                                         .polls = q->poll_count,
                                         .last_poll_ns = q->last_poll_ns,
                                         .tasks_added = q->added,
-                                        .tasks_taken = q->taken};
+                                        .tasks_taken = q->taken,
+                                        .added_per_s = rate_per_s(q->add_rate, now_ns),
+                                        .taken_per_s = rate_per_s(q->take_rate, now_ns)};
     if (!tl_list_empty(&q->tasks)) {
         out->oldest_ns = TL_CONTAINER(q->tasks.next, struct tl_match_task, link)->offered_ns;
     }

@@ -98,9 +98,10 @@ struct tl_match_queue_info {
     int64_t oldest_ns;    /* first offer of the task at the head, 0 when there is none */
     int64_t last_poll_ns; /* 0: never */
     uint64_t tasks_added, tasks_taken;
+    double added_per_s, taken_per_s; /* over the last half minute */
 };
 /* False when the queue does not exist (nobody has polled it and it has no task). */
-bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key,
+bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
                          struct tl_match_queue_info *out);
 /* Pollers seen in the last five minutes, in order of their first poll. Returns their number; calls
  * fn for each when it is not NULL. */

@@ -79,7 +79,7 @@ static void test_sync_match_skips_dead_polls(void **state)
     assert_ptr_equal(tl_match_offer(m, &normal, &t[0], 1), &p[1].base);
     assert_ptr_equal(tl_match_offer(m, &normal, &t[1], 2), &p[2].base);
     struct tl_match_queue_info info;
-    assert_true(tl_match_queue_info(m, &normal, &info));
+    assert_true(tl_match_queue_info(m, &normal, 10, &info));
     assert_int_equal(info.polls, 1); /* the dead one, until its owner drops it */
     assert_int_equal(info.tasks_taken, 2);
     tl_match_poll_drop(m, &p[0].base);
@@ -167,8 +167,35 @@ static void test_idle_queues_are_forgotten(void **state)
     }
     assert_true(m->queues.count < 1000);
     struct tl_match_queue_info info;
-    assert_true(tl_match_queue_info(m, &normal, &info));
+    assert_true(tl_match_queue_info(m, &normal, 10, &info));
     assert_int_equal(info.backlog, 1);
+}
+
+/* Over half a minute that moves along with the time. */
+static void test_rates(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task t[100];
+    static struct my_poll p;
+    struct tl_match_queue_info info;
+    int64_t now = 1000 * TL_NS_PER_S;
+    for (int i = 0; i < 100; i++) {
+        tl_match_task_init(&t[i], 0);
+        assert_null(tl_match_offer(m, &normal, &t[i], now + i * TL_NS_PER_S / 10));
+    }
+    for (int i = 0; i < 50; i++) {
+        tl_match_poll_init(&p.base);
+        assert_non_null(tl_match_poll(m, &normal, &p.base, TL_STR_LIT("x"), now + 5 * TL_NS_PER_S));
+    }
+    now += 10 * TL_NS_PER_S;
+    assert_true(tl_match_queue_info(m, &normal, now, &info));
+    assert_float_equal(info.added_per_s, 10, 0.01);
+    assert_float_equal(info.taken_per_s, 10, 0.01); /* fifty since the first, five seconds ago */
+    assert_true(tl_match_queue_info(m, &normal, now + 20 * TL_NS_PER_S, &info));
+    assert_float_equal(info.added_per_s, 50.0 / 30, 0.01); /* half a minute is remembered */
+    assert_true(tl_match_queue_info(m, &normal, now + 40 * TL_NS_PER_S, &info));
+    assert_float_equal(info.added_per_s, 0, 0.01);
+    assert_int_equal(info.tasks_added, 100);
 }
 
 int main(void)
@@ -177,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fifo_backlog, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sync_match_skips_dead_polls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_put_back_keeps_its_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sticky_attended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pollers_and_each, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_queues_are_forgotten, setup, teardown),
