@@ -414,8 +414,7 @@ tl_rc tl_worker_select_build(struct tl_worker *w, struct tl_str id, struct tl_er
     pthread_mutex_unlock(&w->builds_mutex);
     drop(&gone);
     if (b && b->set && b != was) {
-        tl_poll_set_role(was->set, false);
-        tl_poll_set_role(b->set, true);
+        tl_poll_sets_settle(w);
         tl_pollers_fill_workflow(w);
         tl_pollers_fill_activity(w);
     }

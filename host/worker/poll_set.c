@@ -224,12 +224,12 @@ static void become_old(struct tl_poller *p)
     }
 }
 
-void tl_poll_set_role(struct tl_poll_set *set, bool current)
+/* Under the mutex. */
+static void set_role(struct tl_poll_set *set, bool current)
 {
     struct tl_worker *w = set->worker;
     struct tl_poller_behavior b[TL_POLL_KINDS];
     split(w, set->build, b);
-    pthread_mutex_lock(&w->poll_mutex);
     for (int k = 0; k < TL_POLL_KINDS && set->current != current; k++) {
         if (current) {
             tl_poll_scale_init(&set->pollers[k].scale, &b[k], tl_worker_now(w));
@@ -238,11 +238,23 @@ void tl_poll_set_role(struct tl_poll_set *set, bool current)
         }
     }
     set->current = current;
-    tl_list_remove(&set->node);
-    if (current) {
-        tl_list_push(&w->poll_sets, &set->node);
-    } else {
-        tl_list_push_front(&w->poll_sets, &set->node);
+}
+
+void tl_poll_sets_settle(struct tl_worker *w)
+{
+    struct tl_poll_set *last = NULL;
+    pthread_mutex_lock(&w->poll_mutex);
+    struct tl_build *now = atomic_load(&w->build_now);
+    TL_LIST_EACH (n, &w->poll_sets) {
+        struct tl_poll_set *set = TL_CONTAINER(n, struct tl_poll_set, node);
+        if (set->build) {
+            set_role(set, set->build == now);
+            last = set->build == now ? set : last;
+        }
+    }
+    if (last) { /* older ones, whose polls need no slots, come first */
+        tl_list_remove(&last->node);
+        tl_list_push(&w->poll_sets, &last->node);
     }
     pthread_mutex_unlock(&w->poll_mutex);
 }
@@ -250,13 +262,14 @@ void tl_poll_set_role(struct tl_poll_set *set, bool current)
 void tl_poll_set_close(struct tl_poll_set *set)
 {
     struct tl_worker *w = set->worker;
-    tl_poll_set_role(set, false);
     pthread_mutex_lock(&w->poll_mutex);
+    set_role(set, false);
     set->closed = true;
-    pthread_mutex_unlock(&w->poll_mutex);
     for (int k = 0; k < TL_POLL_KINDS; k++) {
+        set->pollers[k].resume_ns = 0;
         tl_timer_clear(&w->control, &set->pollers[k].timer);
     }
+    pthread_mutex_unlock(&w->poll_mutex);
 }
 
 /* --- Of the worker ----------------------------------------------------------------------------- */

@@ -175,8 +175,8 @@ tl_rc tl_poll_set_new(struct tl_build *b, bool current, struct tl_error *err);
 void tl_poll_set_free(struct tl_poll_set *set);
 /* The set that polls for this build. */
 struct tl_poll_set *tl_poll_set_of(const struct tl_build *b);
-/* From now on it polls as the current version does, or as an older one. Any thread. */
-void tl_poll_set_role(struct tl_poll_set *set, bool current);
+/* The current build's set has all polls from now on, the others few. Any thread. */
+void tl_poll_sets_settle(struct tl_worker *w);
 /* No poll of it leaves any more. On control. */
 void tl_poll_set_close(struct tl_poll_set *set);
 /* Polls that leave from now on name the current build. Errors: encoding; then they stay as they are. */

@@ -406,6 +406,23 @@ function Worker:reload(opts)
   end, gate)
 end
 
+--- Routes the deployment of a versioned worker to the build that is current here, whoever it was routed to.
+--- Returns its ID, or nil and why not.
+---@return string? build_id
+---@return string? message
+function Worker:set_current_version()
+  local handle = native(self)
+  if not versions.deployment_of(self) then
+    error("Worker:set_current_version: this worker has no versions (deployment_config.use_worker_versioning)", 2)
+  elseif not self.started then
+    error("Worker:set_current_version: start the worker first, the server learns of a version by its polls", 2)
+  end
+  local id = core.worker_builds(handle)
+  id = id[#id].id
+  local outcome, message = versions.route(self, id, self.gate, true)
+  return outcome and id, not outcome and message or nil
+end
+
 --- The server is told first: it sends no more runs to the version that is left.
 local function rollback_version(self, build_id)
   for _, build in ipairs(self:builds()) do

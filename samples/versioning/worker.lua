@@ -11,4 +11,5 @@ return temporal.worker {
     use_worker_versioning = true,
     default_versioning_behavior = "pinned",
   },
+  reload = { set_current = true }, -- without it an operator makes the first version current
 }

@@ -21,9 +21,7 @@ local function start(p, options)
   o.deployment_config = o.deployment_config or versioned()
   local w = reloads.start(p, o)
   local deployment = w.client:get_worker_deployment_handle "shop"
-  helper.eventually(pause, function()
-    return (pcall(deployment.set_current_version, deployment, { build_id = w:build().id }))
-  end)
+  assert.equal(w:build().id, w:set_current_version())
   return w, deployment
 end
 
@@ -136,6 +134,18 @@ describe("a reload of a versioned worker", function()
     assert.equal(1, #w:builds())
     assert.equal(1, #deployment:describe().version_summaries)
     assert.equal("one", reloads.finish(reloads.begin(w, "still")))
+  end)
+
+  it("says when there is nothing to route", function()
+    local p <close> = reloads.project()
+    local w <close> = reloads.start(p)
+    assert.has_error(function() w:set_current_version() end,
+      "Worker:set_current_version: this worker has no versions (deployment_config.use_worker_versioning)")
+    local idle = temporal.worker {
+      client = w.client, task_queue = "reload", workflows = { "flows.greet" }, roots = { p.root },
+      deployment_config = versioned(),
+    }
+    assert.error_matches(function() idle:set_current_version() end, "start the worker first")
   end)
 
   it("is refused when somebody else manages the deployment", function()

@@ -111,6 +111,14 @@ return function(list, connection, codec_server)
     io.stdout:write(("worker on task queue '%s' is running; stop it with Ctrl-C\n"):format(w.task_queue))
   end
   io.stdout:flush()
+  for _, w in ipairs(workers) do
+    if w.gate.set_current and w.options.use_worker_versioning then
+      local id, message = w:set_current_version()
+      if not id then
+        core.log_warn("worker.not_current", message)
+      end
+    end
+  end
   serve_requests { scripts = list, workers = workers }
   for _, w in ipairs(workers) do
     w:run()

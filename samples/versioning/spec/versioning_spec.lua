@@ -11,19 +11,6 @@ local function edit(path, from, to)
   out:write(text)
 end
 
---- The server learns of a version with its first poll.
-local function set_current(deployment, build_id)
-  local ok, err
-  for _ = 1, 200 do
-    ok, err = pcall(deployment.set_current_version, deployment, { build_id = build_id })
-    if ok then
-      return
-    end
-    os.execute "sleep 0.02"
-  end
-  error(err)
-end
-
 describe("versioning", function()
   it("keeps applications on their version and moves accounts", function()
     local copy = os.tmpname()
@@ -38,9 +25,7 @@ describe("versioning", function()
     }
     worker:start()
     local client = worker.client
-    local deployment = client:get_worker_deployment_handle "loans"
-    local first = worker:build().id
-    set_current(deployment, first)
+    local first = worker:set_current_version()
     local function apply(id)
       local handle = client:start_workflow("Application", { id = id, task_queue = "loans" }, 1500)
       return handle, handle:query "limit"
