@@ -18,11 +18,12 @@ typedef TpWs__DescribeWorkerDeploymentVersionResponse__VersionTaskQueue version_
 
 /* --- metadata ------------------------------------------------------------------------------------- */
 
-/* {"key": value, ...}, or null. */
-static tl_rc write_metadata(struct tl_cli_session *s, struct tl_jw *w,
+/* {"key": value, ...}, or null. whole: the values are payloads with their metadata. */
+static tl_rc write_metadata(struct tl_cli_session *s, struct tl_jw *w, bool whole,
                             const TpDeployment__VersionMetadata *m, struct tl_error *err)
 {
     struct tl_json_write_options options = tl_print_json_options(&s->print);
+    options.payload_shorthand = !whole;
     tl_rc rc = TL_OK;
     if (!m || m->n_entries == 0) {
         tl_jw_null(w);
@@ -48,15 +49,37 @@ static const char *metadata_text(struct tl_cli_session *s, const TpDeployment__V
     }
     tl_buf_init(&b, (size_t)1 << 20);
     tl_jw_init(&w, &b, 0, 100);
-    if (write_metadata(s, &w, m, &err) == TL_OK && tl_jw_finish(&w, &err) == TL_OK) {
+    if (write_metadata(s, &w, false, m, &err) == TL_OK && tl_jw_finish(&w, &err) == TL_OK) {
         text = tl_arena_cstr(&s->arena, tl_buf_str(&b));
     }
     tl_buf_deinit(&b);
     return text ? text : "";
 }
 
+/* All that it has now. */
+static int print_metadata(struct tl_cli_session *s, const TpDeployment__VersionMetadata *m)
+{
+    struct tl_error err;
+    struct tl_jw w;
+    if (!tl_print_is_json(&s->print)) {
+        const struct tl_print_row row = {"Metadata", metadata_text(s, m), true};
+        tl_print_line(&s->print, "Metadata:");
+        tl_print_card(&s->print, &row, 1);
+        tl_print_line(&s->print, "Successfully updating metadata for worker deployment version");
+        return 0;
+    }
+    tl_print_json_begin(&s->print, &w);
+    tl_jw_object(&w);
+    tl_jw_name(&w, TL_STR_LIT("Metadata"));
+    tl_rc rc = write_metadata(s, &w, true, m, &err);
+    tl_jw_object_end(&w);
+    rc = rc == TL_OK ? tl_print_json_end(&s->print, &w, &err) : rc;
+    return tl_cli_printed(rc, &err);
+}
+
 static int run_update_metadata(struct tl_cli_session *s)
 {
+    TpWs__UpdateWorkerDeploymentVersionMetadataResponse *resp = NULL;
     TpWs__UpdateWorkerDeploymentVersionMetadataRequest r =
         TP_WS__UPDATE_WORKER_DEPLOYMENT_VERSION_METADATA_REQUEST__INIT;
     TpDeployment__WorkerDeploymentVersion version = tl_cli_deployment_version(s);
@@ -80,11 +103,10 @@ static int run_update_metadata(struct tl_cli_session *s)
     r.n_upsert_entries = entries.n;
     r.upsert_entries = entries.items;
     r.remove_entries = (char **)(uintptr_t)gone;
-    if (tl_cli_call(s, TL_M_UpdateWorkerDeploymentVersionMetadata, &r, NULL, &err) != TL_OK) {
+    if (tl_cli_call(s, TL_M_UpdateWorkerDeploymentVersionMetadata, &r, &resp, &err) != TL_OK) {
         return tl_cli_call_failed("error updating metadata of worker deployment version", &err);
     }
-    tl_print_line(&s->print, "Successfully updated metadata of worker deployment version");
-    return 0;
+    return print_metadata(s, resp->metadata);
 }
 
 int tl_cmd_worker_deployment_update_metadata(struct tl_cli *cli)
@@ -165,7 +187,7 @@ static int print_json(struct tl_cli_session *s, const version_info *v, version_q
     tl_jw_object_end(&w);
     write_queues(s, &w, queues, n);
     tl_jw_name(&w, TL_STR_LIT("metadata"));
-    tl_rc rc = write_metadata(s, &w, v->metadata, &err);
+    tl_rc rc = write_metadata(s, &w, true, v->metadata, &err);
     tl_jw_object_end(&w);
     rc = rc == TL_OK ? tl_print_json_end(&s->print, &w, &err) : rc;
     return tl_cli_printed(rc, &err);

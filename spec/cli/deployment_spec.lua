@@ -106,10 +106,11 @@ describe("worker deployment", function()
     local server <close> = helper.start_server()
     ok(server, "worker deployment create --name dep")
     ok(server, "worker deployment set-ramping-version -y --percentage 0 --allow-no-pollers " .. version .. "b1")
-    assert.are.equal("Successfully updated metadata of worker deployment version\n",
+    assert.are.equal('Metadata:\n  Metadata  {"a":1,"b":"x"}\n'
+      .. "Successfully updating metadata for worker deployment version\n",
       ok(server, "worker deployment update-version-metadata --metadata a=1 --metadata 'b=\"x\"' " .. version .. "b1"))
     ok(server, "worker deployment update-metadata-version --remove-entries a " .. version .. "b1")
-    assert.matches('"metadata": {\n    "b": "x"\n  }\n', ok(server,
+    assert.matches('"metadata": {\n    "b": {\n      "metadata": {.-"data": "Ingi"', ok(server,
       "worker deployment describe-version -o json " .. version .. "b1"))
     assert.matches('\n  Metadata +{"b":"x"}\n', ok(server, "worker deployment describe-version " .. version .. "b1"))
     local manager = "worker deployment manager-identity "

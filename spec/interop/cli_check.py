@@ -25,7 +25,7 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
 
 # Keys whose values differ between any two runs: only their kind is compared.
-MASKED = {"identity", "lastWorkerIdentity", "taskId", "historySizeBytes", "sizeBytes", "stateTransitionCount",
+MASKED = {"identity", "lastModifierIdentity", "lastWorkerIdentity", "taskId", "historySizeBytes", "sizeBytes", "stateTransitionCount",
           "executionDuration", "stackTrace", "serverVersion", "clusterId", "buildId", "address", "runDuration",
           "durationMillis", "lastAccessTime", "nanos", "seconds", "backlogIncreaseRate", "tasksAddRate",
           "tasksDispatchRate", "ratePerSecond", "rate_per_second", "binaryChecksum", "build_id",
@@ -117,6 +117,7 @@ COMMANDS = [
     ("describe activity to fail", "workflow describe -w {p}p", "PENDING_ACTIVITY_STATE_STARTED"),
     ("activity fail", "activity fail --activity-id act -w {p}p --reason why --detail 5", None),
     ("result of failed activity", "workflow result -w {p}p", None),
+    ("start to update options", "workflow start --type Waits -t cli -w {p}q -i \"x\"", None),
     ("task queue", "task-queue describe -t cli", None),
     ("task queue, legacy", "task-queue describe -t cli --legacy-mode", None),
     ("namespace create", "operator namespace create -n {p}ns --description d --retention 72h", None),
@@ -131,6 +132,36 @@ COMMANDS = [
     ("cluster health", "operator cluster health", None),
     ("cluster system", "operator cluster system", None),
     ("cluster describe", "operator cluster describe", None),
+    ("deployment unknown", "worker deployment describe --name {q}Never", None),
+    ("deployment without target", "worker deployment set-current-version --deployment-name {q}Dep --yes", None),
+    ("deployment current", "worker deployment set-current-version --deployment-name {q}Dep --build-id b1"
+     " --allow-no-pollers --yes", None),
+    ("deployment ramping", "worker deployment set-ramping-version --deployment-name {q}Dep --build-id b2"
+     " --percentage 12.5 --allow-no-pollers --yes", None),
+    ("deployment describe", "worker deployment describe --name {q}Dep", '"rampingVersionBuildID": "b2"'),
+    ("deployment list", "worker deployment list", None),
+    ("version describe", "worker deployment describe-version --deployment-name {q}Dep --build-id b2", None),
+    ("version metadata", "worker deployment update-metadata-version --deployment-name {q}Dep --build-id b1"
+     " --metadata k=1", None),
+    ("version with metadata", "worker deployment describe-version --deployment-name {q}Dep --build-id b1",
+     '"metadata": {'),
+    ("version unknown", "worker deployment describe-version --deployment-name {q}Dep --build-id b9", None),
+    ("version delete current", "worker deployment delete-version --deployment-name {q}Dep --build-id b1", None),
+    ("deployment ramp ended", "worker deployment set-ramping-version --deployment-name {q}Dep --unversioned"
+     " --percentage 0 --yes", None),
+    ("deployment unversioned", "worker deployment set-current-version --deployment-name {q}Dep --unversioned --yes",
+     None),
+    ("manager set", "worker deployment manager-identity set --deployment-name {q}Dep --manager-identity bob --yes",
+     None),
+    ("managed by another", "worker deployment delete-version --deployment-name {q}Dep --build-id b2"
+     " --skip-drainage", None),
+    ("manager unset", "worker deployment manager-identity unset --deployment-name {q}Dep --yes", None),
+    ("version delete", "worker deployment delete-version --deployment-name {q}Dep --build-id b2 --skip-drainage", None),
+    ("deployment delete with versions", "worker deployment delete --name {q}Dep", None),
+    ("deployment in the end", "worker deployment describe --name {q}Dep", None),
+    ("update options", "workflow update-options -w {p}q --versioning-override-behavior auto_upgrade", None),
+    ("update options unknown", "workflow update-options -w {p}never --versioning-override-behavior auto_upgrade", None),
+    ("update options without version", "workflow update-options -w {p}q --versioning-override-behavior pinned", None),
     ("unknown command", "workflow dance", None),
     ("unknown option", "workflow list --nonsense", None),
 ]
@@ -158,7 +189,9 @@ class Outcome:
 
 
 def own_part(value, prefix):
-    """Of a list of namespaces those of this run."""
+    """Of a list of namespaces, or of worker deployments, those of this run."""
+    if isinstance(value, list) and value and "routingConfig" in value[0]:
+        return [one for one in value if one["name"].startswith(prefix.replace("-", "").title())]
     if isinstance(value, list) and value and "namespaceInfo" in value[0]:
         return [one for one in value if one["namespaceInfo"].get("name", "").startswith(prefix)]
     return value

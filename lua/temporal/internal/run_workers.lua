@@ -88,6 +88,16 @@ local function serve_requests(state)
   end)
 end
 
+--- The first version of a deployment is made current here only where the script asks for it.
+local function route(worker)
+  if worker.gate.set_current and worker.options.use_worker_versioning then
+    local id, message = worker:set_current_version()
+    if not id then
+      core.log_warn("worker.not_current", message)
+    end
+  end
+end
+
 ---@param list string[]
 ---@param connection temporal.ConnectOptions
 ---@param codec_server? table options of codec.remote
@@ -108,18 +118,15 @@ return function(list, connection, codec_server)
   end
   for _, w in ipairs(workers) do
     w:start()
+  end
+  for _, w in ipairs(workers) do
+    route(w)
+  end
+  serve_requests { scripts = list, workers = workers }
+  for _, w in ipairs(workers) do
     io.stdout:write(("worker on task queue '%s' is running; stop it with Ctrl-C\n"):format(w.task_queue))
   end
   io.stdout:flush()
-  for _, w in ipairs(workers) do
-    if w.gate.set_current and w.options.use_worker_versioning then
-      local id, message = w:set_current_version()
-      if not id then
-        core.log_warn("worker.not_current", message)
-      end
-    end
-  end
-  serve_requests { scripts = list, workers = workers }
   for _, w in ipairs(workers) do
     w:run()
   end
