@@ -361,7 +361,10 @@ tl_rc tl_task_activate(struct tl_run *run, bool queries, struct tl_completion *o
     task->jobs = NULL;
     task->job_count = task->job_cap = 0;
     task->activation_count++;
-    task->batch += queries ? 0 : 1;
+    if (task->batch_begun && !queries) {
+        task->batch++;
+        task->batch_begun = false;
+    }
     *out = (struct tl_completion){.arena = task->current};
     tl_rc rc = task->lang->activate(task->lang->ud, &activation, out, err);
     task->failure = rc == TL_OK ? NULL : out->task_failure;

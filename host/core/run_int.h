@@ -211,7 +211,8 @@ struct tl_task {
     size_t job_count, job_cap;
     struct tl_local_marker *ends; /* in current: of local activities, not told yet */
     size_t end_first, end_count, end_cap;
-    int64_t batch;                     /* of the next end: activations of this task so far */
+    int64_t batch;                     /* of the next end: batches of this task that were told */
+    bool batch_begun;                  /* an end of this batch was recorded */
     struct tl_local_request *requests; /* in arena */
     size_t request_count, request_cap;
     const TpWs__PollWorkflowTaskQueueResponse *poll; /* NULL: a replay */

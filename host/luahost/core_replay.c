@@ -96,30 +96,58 @@ static void set_count(lua_State *L, const char *field, size_t n)
     lua_setfield(L, -2, field);
 }
 
-/* [-0, +1, v] core.replayer_replay(replayer, history, id, run_id): a table { events, tasks,
- * activations: counts, finished, code: nil when it fits, message, report, report_json: texts }. The
- * history is encoded or JSON; "" for id and run_id: what it says. */
-static int replayer_replay(lua_State *L)
+/* What the calls of a replayer begin with. */
+struct call {
+    struct tl_bundle *bundle;
+    struct tl_lua_replay_config config;
+    struct tl_arena *arena; /* on the stack until the call ends */
+    TpHistory__History *history;
+};
+
+/* Arguments: replayer, history (encoded or JSON), id, run_id ("": what it says). */
+static tl_rc begin(lua_State *L, struct call *call, struct tl_error *err)
 {
     struct replayer *r = luaL_checkudata(L, 1, REPLAYER_TYPE);
-    struct tl_replay_result result = {0};
-    struct tl_error err = {0};
-    struct tl_str bytes, id, run_id;
-    TpHistory__History *history;
+    struct tl_str bytes;
+    call->config = r->config;
     bytes.p = luaL_checklstring(L, 2, &bytes.n);
-    id.p = luaL_checklstring(L, 3, &id.n);
-    run_id.p = luaL_checklstring(L, 4, &run_id.n);
+    call->config.workflow_id.p = luaL_checklstring(L, 3, &call->config.workflow_id.n);
+    call->config.run_id.p = luaL_checklstring(L, 4, &call->config.run_id.n);
     lua_getiuservalue(L, 1, 2);
     struct tl_host_build *build = tl_host_test_build(L, -1);
-    struct tl_bundle *bundle = build ? build->bundle : r->bundle;
-    luaL_argcheck(L, bundle, 1, "the replayer is closed, or its build was given to a worker");
-    struct tl_arena *arena = tl_core_push_arena(L);
-    struct tl_lua_replay_config config = r->config;
-    config.workflow_id = id;
-    config.run_id = run_id;
-    tl_rc rc = tl_history_read(bytes, arena, &history, &err);
+    call->bundle = build ? build->bundle : r->bundle;
+    luaL_argcheck(L, call->bundle, 1, "the replayer is closed, or its build was given to a worker");
+    call->arena = tl_core_push_arena(L);
+    return tl_history_read(bytes, call->arena, &call->history, err);
+}
+
+/* Sets code, message and report of the table on top when rc is not TL_OK. */
+static void set_failure(lua_State *L, tl_rc rc, const struct tl_error *err,
+                        const struct tl_nde_report *report, struct tl_arena *arena)
+{
     if (rc == TL_OK) {
-        rc = tl_lua_replay(bundle, history, &config, arena, &result, &err);
+        return;
+    }
+    lua_pushstring(L, tl_rc_name(rc));
+    lua_setfield(L, -2, "code");
+    lua_pushstring(L, err->message);
+    lua_setfield(L, -2, "message");
+    if (report) {
+        set_report(L, "report", report, tl_nde_report_text, arena);
+        set_report(L, "report_json", report, tl_nde_report_json, arena);
+    }
+}
+
+/* [-0, +1, v] core.replayer_replay(replayer, history, id, run_id): a table { events, tasks,
+ * activations: counts, finished, code: nil when it fits, message, report, report_json: texts }. */
+static int replayer_replay(lua_State *L)
+{
+    struct tl_replay_result result = {0};
+    struct tl_error err = {0};
+    struct call call;
+    tl_rc rc = begin(L, &call, &err);
+    if (rc == TL_OK) {
+        rc = tl_lua_replay(call.bundle, call.history, &call.config, call.arena, &result, &err);
     }
     lua_newtable(L);
     set_count(L, "events", result.event_count);
@@ -127,16 +155,73 @@ static int replayer_replay(lua_State *L)
     set_count(L, "activations", result.activation_count);
     lua_pushboolean(L, result.finished);
     lua_setfield(L, -2, "finished");
-    if (rc != TL_OK) {
-        lua_pushstring(L, tl_rc_name(rc));
-        lua_setfield(L, -2, "code");
-        lua_pushstring(L, err.message);
-        lua_setfield(L, -2, "message");
+    set_failure(L, rc, &err, result.report, call.arena);
+    return 1;
+}
+
+/* --- reruns ----------------------------------------------------------------------------------- */
+
+struct answer {
+    struct answer *next;
+    int64_t started_event_id;
+    struct tl_str bytes;
+};
+
+struct answers { /* in the call's arena: no Lua value is made while the engine runs */
+    struct tl_arena *arena;
+    struct answer *first, **end;
+};
+
+static tl_rc answered(void *ud, int64_t started_event_id, struct tl_str bytes, struct tl_error *err)
+{
+    struct answers *a = ud;
+    struct answer *answer = TL_ARENA_NEW(a->arena, struct answer);
+    struct tl_str copy = tl_arena_str(a->arena, bytes);
+    if (!answer || !copy.p) {
+        return tl_error_set(err, TL_ELIMIT, "the answers of all tasks together are too large");
     }
-    if (rc != TL_OK && result.report) {
-        set_report(L, "report", result.report, tl_nde_report_text, arena);
-        set_report(L, "report_json", result.report, tl_nde_report_json, arena);
+    *answer = (struct answer){.started_event_id = started_event_id, .bytes = copy};
+    *a->end = answer;
+    a->end = &answer->next;
+    return TL_OK;
+}
+
+/* [-0, +1, v] core.replayer_rerun(replayer, history, id, run_id, cache_size, seed): a table { answers:
+ * encoded RespondWorkflowTaskCompletedRequests, started: the ids of their tasks' started events, fresh: how
+ * many came from a new run, code: nil when all were answered, message, report, report_json }. */
+static int replayer_rerun(lua_State *L)
+{
+    struct tl_rerun_result result = {0};
+    struct tl_error err = {0};
+    struct call call;
+    lua_Integer cache_size = luaL_checkinteger(L, 5), seed = luaL_checkinteger(L, 6);
+    tl_rc rc = begin(L, &call, &err);
+    struct tl_arena *tasks = tl_core_push_arena(L);
+    struct answers answers = {.arena = call.arena, .end = &answers.first};
+    if (rc == TL_OK) {
+        struct tl_lua_rerun_config config = {
+            .replay = call.config,
+            .cache_size = cache_size < 0 ? 0 : (size_t)cache_size,
+            .seed = (uint64_t)seed,
+            .ud = &answers,
+            .answered = answered,
+        };
+        rc = tl_lua_rerun(call.bundle, call.history, &config, tasks, &result, &err);
     }
+    lua_newtable(L);
+    set_count(L, "fresh", result.fresh_count);
+    set_failure(L, rc, &err, result.report, call.arena);
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (const struct answer *a = answers.first; a; a = a->next) {
+        lua_pushinteger(L, a->started_event_id);
+        lua_rawseti(L, -3, ++n);
+        lua_pushlstring(L, a->bytes.p, a->bytes.n);
+        lua_rawseti(L, -2, n);
+    }
+    lua_setfield(L, -3, "answers");
+    lua_setfield(L, -2, "started");
     return 1;
 }
 
@@ -180,6 +265,7 @@ static int history_read(lua_State *L)
 static const luaL_Reg functions[] = {
     {"replayer_new", replayer_new},
     {"replayer_replay", replayer_replay},
+    {"replayer_rerun", replayer_rerun},
     {"history_read", history_read},
     {NULL, NULL},
 };

@@ -1,9 +1,36 @@
 /* See replay.h. */
 #include "luart/replay.h"
 
+#include "base/rng.h"
+
 static struct tl_str either(struct tl_str given, const char *otherwise)
 {
     return given.n ? given : tl_str(otherwise ? otherwise : "");
+}
+
+/* The run that the history's first event describes. */
+static struct tl_lua_run_config run_config(const TpHistory__History *history,
+                                           const struct tl_lua_replay_config *config)
+{
+    const TpHistory__WorkflowExecutionStartedEventAttributes *start =
+        history->events[0]->workflow_execution_started_event_attributes;
+    return (struct tl_lua_run_config){
+        .steps_max = config->steps_max,
+        .namespace_ = either(config->namespace_, "default"),
+        .task_queue = tl_str(start->task_queue ? start->task_queue->name : ""),
+        .workflow_id = either(config->workflow_id, start->workflow_id),
+        .run_id = either(config->run_id, start->original_execution_run_id),
+        .failure_error_types = config->failure_error_types,
+        .deployment_name = config->deployment_name,
+        .build_id = config->build_id,
+    };
+}
+
+static tl_rc no_start(struct tl_error *err)
+{
+    return tl_error_set(err, TL_EINVAL,
+                        "the history does not begin with WorkflowExecutionStarted: a part of a "
+                        "history cannot be replayed");
 }
 
 tl_rc tl_lua_replay(struct tl_bundle *bundle, const TpHistory__History *history,
@@ -15,31 +42,101 @@ tl_rc tl_lua_replay(struct tl_bundle *bundle, const TpHistory__History *history,
     *out = (struct tl_replay_result){0};
     struct tl_str type = tl_replay_workflow_type(history);
     if (!type.n) {
-        return tl_error_set(err, TL_EINVAL,
-                            "the history does not begin with WorkflowExecutionStarted: a part of a "
-                            "history cannot be replayed");
+        return no_start(err);
     }
-    const TpHistory__WorkflowExecutionStartedEventAttributes *start =
-        history->events[0]->workflow_execution_started_event_attributes;
     struct tl_lua_run *run;
-    struct tl_lua_run_config run_config = {
-        .steps_max = config->steps_max,
-        .namespace_ = either(config->namespace_, "default"),
-        .task_queue = tl_str(start->task_queue ? start->task_queue->name : ""),
-        .workflow_id = either(config->workflow_id, start->workflow_id),
-        .run_id = either(config->run_id, start->original_execution_run_id),
-        .failure_error_types = config->failure_error_types,
-        .deployment_name = config->deployment_name,
-        .build_id = config->build_id,
-    };
-    tl_rc rc = tl_lua_run_new(&run, bundle, type, &run_config, err);
+    struct tl_lua_run_config made_with = run_config(history, config);
+    tl_rc rc = tl_lua_run_new(&run, bundle, type, &made_with, err);
     if (rc != TL_OK) {
         return rc;
     }
     struct tl_lang lang = tl_lua_run_lang(run);
-    struct tl_replay_config replay_config = {.workflow_id = run_config.workflow_id,
-                                             .run_id = run_config.run_id};
+    struct tl_replay_config replay_config = {.workflow_id = made_with.workflow_id,
+                                             .run_id = made_with.run_id};
     rc = tl_replay(history, &replay_config, &lang, arena, out, err);
     tl_lua_run_free(run);
+    return rc;
+}
+
+/* --- reruns ----------------------------------------------------------------------------------- */
+
+struct cache {
+    const struct tl_lua_rerun_config *config;
+    struct tl_bundle *bundle;
+    struct tl_str type;
+    struct tl_lua_run_config run_config;
+    struct tl_lua_run *lua; /* NULL: none yet */
+    struct tl_rng rng;
+};
+
+/* What the tasks log was logged when they ran first. */
+static void no_log(void *ud, enum tl_log_level level, struct tl_str message, struct tl_str where)
+{
+    (void)ud;
+    (void)level;
+    (void)message;
+    (void)where;
+}
+
+static tl_rc open_lua(void *ud, struct tl_lang *lang, struct tl_error *err)
+{
+    struct cache *c = ud;
+    tl_lua_run_free(c->lua);
+    c->lua = NULL;
+    tl_rc rc = tl_lua_run_new(&c->lua, c->bundle, c->type, &c->run_config, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    *lang = tl_lua_run_lang(c->lua);
+    if (c->config->opened) {
+        c->config->opened(c->config->ud, c->lua);
+    }
+    return TL_OK;
+}
+
+static bool forgets(void *ud, size_t task)
+{
+    struct cache *c = ud;
+    (void)task;
+    return c->config->cache_size == 0 || (c->config->cache_size == 1 && tl_rng_next(&c->rng) & 1);
+}
+
+static const char *query(void *ud, size_t task)
+{
+    struct cache *c = ud;
+    return c->config->query ? c->config->query(c->config->ud, task) : NULL;
+}
+
+static tl_rc answered(void *ud, int64_t started_event_id, struct tl_str answer,
+                      struct tl_error *err)
+{
+    struct cache *c = ud;
+    return c->config->answered(c->config->ud, started_event_id, answer, err);
+}
+
+tl_rc tl_lua_rerun(struct tl_bundle *bundle, const TpHistory__History *history,
+                   const struct tl_lua_rerun_config *config, struct tl_arena *arena,
+                   struct tl_rerun_result *out, struct tl_error *err)
+{
+    *out = (struct tl_rerun_result){0};
+    struct cache cache = {
+        .config = config, .bundle = bundle, .type = tl_replay_workflow_type(history)};
+    if (!cache.type.n) {
+        return no_start(err);
+    }
+    cache.run_config = run_config(history, &config->replay);
+    cache.run_config.log = no_log;
+    tl_rng_seed(&cache.rng, config->seed);
+    struct tl_rerun_config rerun_config = {
+        .workflow_id = cache.run_config.workflow_id,
+        .run_id = cache.run_config.run_id,
+        .ud = &cache,
+        .open = open_lua,
+        .forgets = forgets,
+        .query = query,
+        .answered = answered,
+    };
+    tl_rc rc = tl_rerun(history, &rerun_config, arena, out, err);
+    tl_lua_run_free(cache.lua);
     return rc;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/replay.h"
+#include "core/rerun.h"
 #include "luart/luart.h"
 
 struct tl_lua_replay_config {
@@ -21,3 +22,23 @@ struct tl_lua_replay_config {
 tl_rc tl_lua_replay(struct tl_bundle *bundle, const TpHistory__History *history,
                     const struct tl_lua_replay_config *config, struct tl_arena *arena,
                     struct tl_replay_result *out, struct tl_error *err) TL_MUST_USE;
+
+/* A rerun of every completed task of a history (core/rerun.h). */
+struct tl_lua_rerun_config {
+    struct tl_lua_replay_config replay;
+    /* Runs that the worker's cache has room for. 0: each task is answered by a new run; 1: other runs
+     * push this one out now and then; more: it stays. */
+    size_t cache_size;
+    uint64_t seed; /* when it is pushed out */
+    void *ud;      /* of the functions below */
+    /* As tl_rerun_config's. */
+    tl_rc (*answered)(void *ud, int64_t started_event_id, struct tl_str answer,
+                      struct tl_error *err);
+    const char *(*query)(void *ud, size_t task);      /* may be NULL */
+    void (*opened)(void *ud, struct tl_lua_run *lua); /* may be NULL; for tests: a run was made */
+};
+
+/* Owns: nothing; the arena is reset on the way. Errors: those of tl_rerun and of tl_lua_run_new. */
+tl_rc tl_lua_rerun(struct tl_bundle *bundle, const TpHistory__History *history,
+                   const struct tl_lua_rerun_config *config, struct tl_arena *arena,
+                   struct tl_rerun_result *out, struct tl_error *err) TL_MUST_USE;

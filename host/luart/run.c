@@ -363,6 +363,11 @@ static tl_rc do_activate(struct tl_lua_run *run, void *ud)
     const struct tl_activation *a = ud;
     run->now_ns = a->now_ns;
     run->replaying = a->is_replaying;
+    bool queries = a->job_count > 0 && a->jobs[0].type == TL_JOB_QUERY;
+    if (!queries && a->history_length != run->history_length) {
+        run->history_length = a->history_length;
+        run->side_effect_seq = 0;
+    }
     if (!a->is_replaying) {
         run->out->lang_flags_used |= UINT64_C(1) << TL_LANG_FLAG_FIFO;
     }
@@ -370,7 +375,7 @@ static tl_rc do_activate(struct tl_lua_run *run, void *ud)
         tl_run_apply_job(run, &a->jobs[i]);
         lua_settop(run->main, TL_SLOT_COUNT);
     }
-    if (a->job_count == 0 || a->jobs[0].type != TL_JOB_QUERY) {
+    if (!queries) {
         tl_sched_run(run);
     }
     return run->task_rc;

@@ -219,7 +219,10 @@ struct tl_lua_run {
     uint32_t handlers_running; /* fibers of signal and update handlers */
     bool warned_unfinished;
     uint32_t id_seq, query_id_seq; /* of tostring */
-    uint32_t side_effect_seq;      /* functions called apart, for their random numbers */
+    /* Functions called apart in this workflow task, for their random numbers: counted from its start, since
+     * on replay of the tasks before they were not called. */
+    uint32_t side_effect_seq;
+    int64_t history_length; /* of the last activation; queries aside */
 };
 
 /* Flags in the low bits of each coroutine's extra space, beside the run's address. */

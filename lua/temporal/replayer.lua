@@ -67,21 +67,22 @@ local types = {
 ---@field activation_count integer
 ---@field finished boolean the history ends with the run's end
 
+--- What the failed engine call says, as an error; nil when it did not fail.
+local function failure_of(h, r)
+  return r.code and setmetatable({
+    type = types[r.code] or "ReplayError",
+    message = r.message,
+    report = r.report_json and core.json_decode(r.report_json),
+    text = r.report or r.message,
+    workflow_id = h.workflow_id,
+    run_id = h.run_id,
+  }, ReplayError) or nil
+end
+
 local function replay_one(self, h)
   local r = core.replayer_replay(self.native, h.bytes, h.workflow_id, h.run_id)
-  local failure
-  if r.code then
-    failure = setmetatable({
-      type = types[r.code] or "ReplayError",
-      message = r.message,
-      report = r.report_json and core.json_decode(r.report_json),
-      text = r.report or r.message,
-      workflow_id = h.workflow_id,
-      run_id = h.run_id,
-    }, ReplayError)
-  end
   return {
-    history = h, replay_failure = failure, event_count = r.events, task_count = r.tasks,
+    history = h, replay_failure = failure_of(h, r), event_count = r.events, task_count = r.tasks,
     activation_count = r.activations, finished = r.finished,
   }
 end
@@ -176,6 +177,50 @@ function Replayer:workflow_replay_iterator(histories)
   return function()
     local h = next_history()
     return h ~= nil and replay_one(self, check_history("workflow_replay_iterator", h, 2)) or nil
+  end
+end
+
+--- What of two answers to one task differs, as text.
+local function difference(started, usual, other)
+  local message = "temporal.api.workflowservice.v1.RespondWorkflowTaskCompletedRequest"
+  local a, b = core.decode_message(message, usual).commands or {}, core.decode_message(message, other).commands or {}
+  local function show(command)
+    local ok, text = pcall(core.json_encode, command)
+    return command == nil and "nothing" or ok and text or command.command_type
+  end
+  for i = 1, math.max(#a, #b) do
+    if show(a[i]) ~= show(b[i]) then
+      return ("event %d, command %d: %s where a cached run makes %s"):format(started, i, show(b[i]), show(a[i]))
+    end
+  end
+  return ("event %d: other messages"):format(started)
+end
+
+--- Runs the completed workflow tasks of a history again, each as a worker would whose cache has room for many
+--- runs, for one and for none, and compares the commands byte for byte: they must not depend on whether a run
+--- was cached. A stricter test than a replay, for histories made by these very scripts. Returns nil, or the
+--- first failure.
+---@param h temporal.WorkflowHistory
+---@return temporal.ReplayError?
+function Replayer:check_caches(h)
+  check_history("check_caches", h, 2)
+  local usual
+  for _, size in ipairs { math.maxinteger, 0, 1 } do
+    local r = core.replayer_rerun(self.native, h.bytes, h.workflow_id, h.run_id, size, #h.bytes)
+    local failure = failure_of(h, r)
+    if failure then
+      failure.text = ("with a cache of %s runs: %s"):format(size == math.maxinteger and "many" or size, failure.text)
+      return failure
+    end
+    usual = usual or r.answers
+    for i = 1, math.max(#usual, #r.answers) do
+      if usual[i] ~= r.answers[i] then
+        local text = ("with a cache of %d runs the task started by %s"):format(
+          size, difference(r.started[i], usual[i], r.answers[i]))
+        return setmetatable({ type = "NondeterminismError", message = text, text = text,
+          workflow_id = h.workflow_id, run_id = h.run_id }, ReplayError)
+      end
+    end
   end
 end
 

@@ -30,7 +30,7 @@ local env_spec = {
   data_converter = { kind = "any" },
   interceptors = { kind = "table" },
   worker = { kind = "table" },
-  replay = { kind = "boolean" },
+  replay = { kind = "any" },
 }
 
 -- The clock cannot know of a worker that has not polled yet, and would jump over what waits for it.
@@ -82,10 +82,21 @@ local function with_mocks(workflows, activities, mocks)
   return all, functions
 end
 
+--- true, false or "caches"; where the option is not given, TEMPORAL_LUA_TEST_REPLAY may say "caches".
+local function replay_mode(given)
+  if given == nil then
+    return os.getenv "TEMPORAL_LUA_TEST_REPLAY" == "caches" and "caches" or true
+  elseif type(given) ~= "boolean" and given ~= "caches" then
+    error('testing.environment: option \'replay\' must be true, false or "caches"', 3)
+  end
+  return given
+end
+
 --- Opens an environment. `workflows` and `activities` as for temporal.worker (functions given as
 --- activities are mocks that run in the spec itself), `worker` holds further worker options,
---- `search_attributes = { Name = "keyword" }` registers them, `replay = false` leaves out the replay at the end.
 --- `child_workflows = { Type = fn }` plays children: fn gets the arguments, returns or raises.
+--- `search_attributes = { Name = "keyword" }` registers them, `replay = false` leaves out the replay at the end,
+--- `replay = "caches"` also checks that no command depends on the worker's cache (Replayer:check_caches).
 ---@param given table
 ---@return temporal.TestEnvironment
 function testing.environment(given)
@@ -98,7 +109,7 @@ function testing.environment(given)
   local self = setmetatable({
     server = server,
     handles = {},
-    replay = o.replay ~= false,
+    replay = replay_mode(o.replay),
     task_queue = o.task_queue or "test",
     client = client.connect {
       server = server, namespace = o.namespace or "default", data_converter = o.data_converter,
@@ -202,6 +213,9 @@ local function replay_all(self)
     local ok, h = pcall(handle.history, handle)
     local result = ok and replayer_of(self):replay_workflow(h, { raise_on_replay_failure = false })
     local found = not ok and h or result.replay_failure
+    if not found and self.replay == "caches" then
+      found = replayer_of(self):check_caches(h)
+    end
     if found and not (optional and found.type == "WorkflowNotRegisteredError") then
       failure = failure or tostring(found)
     end

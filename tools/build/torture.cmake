@@ -4,5 +4,12 @@ if(sim_sources)
     tl_add_program(torture ${sim_sources})
     target_include_directories(torture PRIVATE "${PROJECT_SOURCE_DIR}/host/test")
     target_include_directories(torture SYSTEM PRIVATE
-        $<TARGET_PROPERTY:tl_pb,INTERFACE_INCLUDE_DIRECTORIES>)
+        $<TARGET_PROPERTY:tl_pb,INTERFACE_INCLUDE_DIRECTORIES>
+        $<TARGET_PROPERTY:tl_vm,INTERFACE_INCLUDE_DIRECTORIES>)
+
+    # Another malloc, for the proof of determinism.
+    add_library(other_malloc MODULE "${PROJECT_SOURCE_DIR}/host/test/sim/preload/other_malloc.c")
+    target_compile_options(other_malloc PRIVATE ${TL_WARNINGS})
+    set_target_properties(other_malloc PROPERTIES
+        LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/test" C_STANDARD 11)
 endif()

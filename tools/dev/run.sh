@@ -93,7 +93,7 @@ fuzz() {
 long() {
     local part bad=()
     local parts=('test' 'test sandbox --rows' 'asan' 'tsan' 'fuzz --seconds 300' 'lint --deep'
-        'sim --seeds 1000' 'torture --kills 200 --power 200')
+        'determinism' 'sim --seeds 1000' 'torture --kills 200 --power 200')
     for part in "${parts[@]}"; do
         # The words of a part are its verb and arguments.
         # shellcheck disable=SC2086

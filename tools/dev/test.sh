@@ -173,7 +173,8 @@ run_specs() {
         count_tap "$name"
     done
 }
-spec_environment=()
+# Histories are not only replayed at the end of each environment, but run again with caches of several sizes.
+spec_environment=(TEMPORAL_LUA_TEST_REPLAY=caches)
 
 run_short_machines() {
     if selected sim; then
@@ -375,6 +376,29 @@ test_verb() {
     esac
 }
 
+# The proof of determinism in its long form: the spec with other numbers.
+run_determinism() {
+    local processes=20 runs=1000 programs=4000
+    while [[ $# -gt 0 ]]; do
+        [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number"
+        case $1 in
+            --processes) processes=$2 ;;
+            --runs) runs=$2 ;;
+            --programs) programs=$2 ;;
+            *) die "determinism: unknown argument \"$1\"" ;;
+        esac
+        shift 2
+    done
+    filters=(spec/replay/determinism)
+    install_packages "${test_packages[@]}"
+    build release
+    open_work
+    export TEMPORAL_LUA_DETERMINISM_PROCESSES=$processes TEMPORAL_LUA_DETERMINISM_RUNS=$runs
+    export TEMPORAL_LUA_DETERMINISM_PROGRAMS=$programs TEST_TIMEOUT=3600
+    phase "$processes processes" run_specs build
+    report
+}
+
 clang_tidy() {
     local folder=build
     [[ -f $folder/compile_commands.json ]] || die 'build first: clang-tidy reads compile_commands.json'
@@ -403,7 +427,7 @@ run_asan() {
     export LSAN_OPTIONS="suppressions=$PWD/tools/dev/lsan.supp:print_suppressions=0"
     phase 'unit tests (asan)' run_units build-asan
     # The interpreter is not instrumented: the runtime has to be there before the module.
-    spec_environment=("LD_PRELOAD=$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)")
+    spec_environment+=("LD_PRELOAD=$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)")
     phase 'specs (asan)' run_specs build-asan
     report
 }

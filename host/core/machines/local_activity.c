@@ -169,7 +169,8 @@ static tl_rc record_end(struct tl_run *run, uint32_t slot, const struct tl_local
     char seq_text[16];
     end.id = tl_machine_id(run, machine, seq_text, &end.type);
     end.id = tl_arena_str(run->task->current, end.id);
-    end.batch = run->task->batch;
+    end.batch = run->task->batch; /* says nothing of the activations before: a cache saves some */
+    run->task->batch_begun = true;
     /* complete_ns comes as how long it ran; the workflow's time never goes back. */
     end.complete_ns += local->scheduled_ns;
     end.complete_ns = end.complete_ns > run->now_ns ? end.complete_ns : run->now_ns;

@@ -36,6 +36,8 @@
 
 #include "luart/vm/vm_macros.h"
 
+unsigned tl_vm_hash_seed = 0x7e3f01a5u;
+
 /* Core. */
 #include "lzio.c"
 #include "lctype.c"
@@ -53,7 +55,7 @@ static const global_State *frozen_of(const global_State *g)
 static unsigned int begin_state(global_State *g, const lua_State *frozen)
 {
     g->ud_warn = frozen ? G(frozen) : NULL;
-    return TL_VM_HASH_SEED;
+    return tl_vm_hash_seed;
 }
 
 /* lua_newstate makes strings while it runs: it is compiled with a parameter more. Asking for the

@@ -23,8 +23,9 @@
  * Part of a build ID; raised by any change after which an old history could replay differently. */
 #define TL_VM_SEMANTICS_VERSION 1
 
-/* The seed of every string hash. Constant: iteration order must never depend on the process. */
-#define TL_VM_HASH_SEED 0x7e3f01a5u
+/* The seed of every string hash: the same in every process, though nothing that a script sees depends on
+ * it. Only the proof of that (torture determinism) sets another, before the first state is made. */
+extern unsigned tl_vm_hash_seed;
 
 /* Room that tl_vm_format_number needs, with its final NUL. */
 #define TL_VM_NUMBER_TEXT_SIZE 48

@@ -3,6 +3,7 @@
  *                                         each seed twice: the trace must be the same
  *   torture --kills N --power M           N SIGKILLs of a real process, M power cuts spread over seeds
  *   torture mutants                       every mutant of fault.def must break a promise
+ *   torture determinism ...               one process of the proof of determinism (determinism.c)
  * Closing line: "N passed, N failed". Exit code 0 when nothing failed. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sim/determinism.h"
 #include "sim/kills.h"
 #include "sim/sim.h"
 
@@ -187,7 +189,7 @@ static int usage(void)
 {
     fputs("usage: torture sim [--seeds N] [--first S] [--cuts C] [--story 1] | [--kills N] "
           "[--power N] [--first S] |"
-          " mutants\n",
+          " mutants | determinism ...\n",
           stderr);
     return 2;
 }
@@ -201,6 +203,9 @@ int main(int argc, char **argv)
     tl_log_level(TL_LOG_NEVER);
     if (strcmp(verb, "child") == 0 && argc == 5) {
         return sim_kills_child(argv[2], argv[3], argv[4]);
+    }
+    if (strcmp(verb, "determinism") == 0) {
+        return sim_determinism(argc - 2, argv + 2);
     }
     if (strcmp(verb, "sim") == 0) {
         run_seeds(first, (uint64_t)number_after(argc, argv, "--seeds", 50),

@@ -189,10 +189,10 @@ static void a_task_waits_for_them(void **state)
     struct tl_local_marker first = marker(f, 0), second = marker(f, 2);
     assert_int_equal(first.seq, 2);
     assert_int_equal(first.attempt, 3);
-    assert_int_equal(first.batch, 1);
+    assert_int_equal(first.batch, 0);
     assert_int_equal(first.complete_ns, before + 77);
     assert_true(tl_str_eqc(first.id, "mine"));
-    assert_int_equal(second.batch, 2);
+    assert_int_equal(second.batch, 1);
     assert_string_equal(second.failure->message, "no");
     assert_true(f->out.finished);
 }
