@@ -147,7 +147,9 @@ struct tl_activation {
     bool target_deployment_version_changed; /* the run may move by continuing as new */
     /* Who completed the task that is replayed; empty: this worker handles it, or it is not known. */
     struct tl_str deployment_name, build_id;
-    uint64_t lang_flags; /* bit n: the language's logic flag n was recorded earlier in this run */
+    /* Bit n: the language's logic flag n was recorded earlier in this run. All, while tasks are replayed that
+     * another SDK completed. */
+    uint64_t lang_flags;
     const struct tl_job *jobs;
     size_t job_count;
     struct tl_arena *arena; /* for the completion; reset before the run's next activation */

@@ -347,6 +347,9 @@ tl_rc tl_task_activate(struct tl_run *run, bool queries, struct tl_completion *o
         .target_deployment_version_changed = run->target_deployment_version_changed,
         .lang_flags = run->lang_flags | run->lang_flags_used,
     };
+    if (run->replaying && run->other_language) {
+        activation.lang_flags = UINT64_MAX;
+    }
     if (run->replaying) {
         set_version(task, &activation);
     }

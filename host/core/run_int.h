@@ -154,6 +154,7 @@ struct tl_run {
     uint32_t core_flags, core_flags_used; /* bit n: row n of flags.def */
     uint64_t lang_flags, lang_flags_used;
     enum tl_sdk_family sdk_family;
+    bool other_language; /* completed the tasks so far: no old version of this language did */
 
     bool sdk_metadata, sdk_name_recorded, sdk_version_recorded;
     bool continue_as_new_suggested, target_deployment_version_changed;

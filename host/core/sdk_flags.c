@@ -45,6 +45,7 @@ void tl_core_read_metadata(struct tl_run *run,
     if (name.n) {
         run->sdk_name_recorded = tl_str_eq(name, run->sdk_name);
         run->sdk_version_recorded = false;
+        run->other_language = !run->sdk_name_recorded;
         run->sdk_family = is_core_sdk(name) ? TL_SDK_CORE : TL_SDK_OTHER;
     }
     if (version.n) {
@@ -126,6 +127,7 @@ TpSdk__WorkflowTaskCompletedMetadata *tl_core_write_metadata(struct tl_run *run,
         return NULL;
     }
     run->sdk_name_recorded = run->sdk_version_recorded = true;
+    run->other_language = false;
     run->sdk_family = TL_SDK_CORE;
     return m;
 }

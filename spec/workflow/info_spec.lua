@@ -152,7 +152,7 @@ describe("is_replaying", function()
         end)
         workflow.sleep "1h"
         return first
-      end)]], { worker = { max_cached_workflows = 0 } })
+      end)]], { worker = { max_cached_workflows = 0 }, replay = true }) -- its result depends on the cache
     local handle = env:start_workflow("W", { id = "w" })
     helper.eventually(env, function() return #handle:fetch_history() >= 5 end)
     -- Without a cache the query comes to a run that was made again from its history.
