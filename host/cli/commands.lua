@@ -43,14 +43,6 @@ local namespace = {
   default = "default",
   help = "Namespace to use",
 }
-local output = {
-  name = "output",
-  short = "o",
-  kind = "string",
-  default = "text",
-  choices = { "text", "json" },
-  help = "Form of the output: text, json",
-}
 local log_level = {
   name = "log-level",
   kind = "string",
@@ -155,6 +147,24 @@ local function service(...)
   end
   return all
 end
+
+--- The scripts of a replay.
+local scripts = {
+  {
+    name = "workflows",
+    short = "w",
+    kind = "strings",
+    required = true,
+    help = "Workflow module, pattern or file (may be repeated)",
+  },
+  {
+    name = "activities",
+    short = "a",
+    kind = "strings",
+    help = "Activity module that the workflows require (may be repeated)",
+  },
+  roots,
+}
 
 local worker_pid = {
   name = "pid",
@@ -325,24 +335,22 @@ local commands = {
     path = "replay",
     summary = "Replay histories against workflow scripts and report non-determinism",
     handler = "replay",
-    args = "HISTORY-FILE...",
-    options = {
+    args = "[HISTORY...]",
+    options = service(scripts, {
       {
-        name = "workflows",
-        short = "w",
-        kind = "strings",
-        required = true,
-        help = "Workflow module, pattern or file (may be repeated)",
+        name = "query",
+        short = "q",
+        kind = "string",
+        help = "Also the runs of a service that match, as in a SQL WHERE clause",
       },
+      { name = "limit", kind = "integer", default = "0", help = "At most so many of them; 0: all" },
+      choice("report", { "text", "json" }, "Form of the reports, one line each in JSON (default: as --output)"),
       {
-        name = "activities",
-        short = "a",
-        kind = "strings",
-        help = "Activity module that the workflows require (may be repeated)",
+        name = "only-determinism-failures",
+        kind = "boolean",
+        help = "Histories that fail otherwise (a script error, an unknown type) do not count as failures",
       },
-      roots,
-      output,
-    },
+    }),
   },
   {
     path = "run",

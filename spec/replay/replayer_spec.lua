@@ -157,6 +157,31 @@ describe("temporal.replayer", function()
     assert.has_error(function() env.client:fetch_histories("x", { pages = 2 }) end)
   end)
 
+  it("of a test environment replays children and later runs too", function()
+    local workflows = [[
+      local workflow = require "temporal.workflow"
+      local child = workflow.define("Child", function(n)
+        workflow.sleep(%d)
+        if n > 0 then workflow.continue_as_new({}, n - 1) end
+        return "child"
+      end)
+      return { child, workflow.define("Parent", function()
+        return workflow.execute_child_workflow("Child", { id = "kid" }, 1)
+      end) }]]
+    local function run(other)
+      local env = helper.environment(workflows:format(5))
+      assert.are.equal("child", env:execute_workflow("Parent", { id = "parent" }))
+      if other then -- what its histories are held against at the end
+        env.replayer = temporal.replayer { workflows = { { name = "spec", source = workflows:format(0) } } }
+      end
+      return pcall(env.close, env)
+    end
+    assert.is_true(run(false))
+    local ok, message = run(true)
+    assert.is_false(ok)
+    assert.matches("replay of workflow 'kid' failed: ", message)
+  end)
+
   it("tells a bug of the script from a history that does not fit", function()
     local h = record "workflow.sleep(1)"
     local result = program("workflow.sleep(1) error 'oops'"):replay_workflow(h, { raise_on_replay_failure = false })

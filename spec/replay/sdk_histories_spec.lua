@@ -1,11 +1,12 @@
--- Histories that other SDKs recorded (spec/interop/record) replay against the same workflows in Lua.
+-- Histories that other SDKs recorded (spec/interop/record, spec/interop/go/record.go) replay against the same
+-- workflows in Lua.
 local temporal = require "temporal"
 
 local folder = "spec/fixtures/histories/"
 local replayer = temporal.replayer { workflows = { "workflows" }, roots = { folder } }
 local names = { "cancelled", "chain_first", "child", "failed", "parent", "primitives", "updated" }
 
-for _, sdk in ipairs { "python", "typescript" } do
+for _, sdk in ipairs { "go", "python", "typescript" } do
   describe("a history of the " .. sdk .. " SDK", function()
     for _, name in ipairs(names) do
       it("replays: " .. name, function()

@@ -1,0 +1,142 @@
+-- temporal-lua replay: where histories come from, what is printed, and the exit codes that a build server looks at.
+local core = require "temporal.core"
+local helper = require "helper"
+local temporal = require "temporal"
+
+local histories = "spec/fixtures/histories/"
+local scripts = " replay --root spec/fixtures/histories --workflows workflows "
+
+local function replay(arguments, before)
+  return helper.run((before or "") .. helper.binary .. scripts .. arguments)
+end
+
+--- A folder with the workflow module "changed" of this text.
+local function changed(source)
+  local name = os.tmpname()
+  os.remove(name)
+  assert(os.execute("mkdir -p " .. name .. "/deep/er"))
+  local file <close> = assert(io.open(name .. "/changed.lua", "w"))
+  file:write(source)
+  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
+end
+
+local sleeps = [[
+  local workflow = require "temporal.workflow"
+  return workflow.define("%s", function() workflow.sleep(1) error "a bug" end)]]
+
+describe("temporal-lua replay", function()
+  it("takes files, and tells each", function()
+    local code, output = replay(histories .. "go/child.json " .. histories .. "python/failed.json")
+    assert.are.equal(0, code)
+    assert.matches("go/child.json: ok, %d+ events, %d+ workflow tasks\n", output)
+    assert.matches("python/failed.json: ok.*2 of 2 histories fit\n$", output)
+  end)
+
+  it("takes folders with all below them, and stdin", function()
+    local code, output = replay(histories .. "typescript " .. histories .. "go")
+    assert.are.equal(0, code, output)
+    assert.matches("14 of 14 histories fit\n$", output)
+    code, output = replay("-", "cat " .. histories .. "go/child.json | ")
+    assert.are.equal(0, code)
+    assert.matches("^stdin: ok", output)
+  end)
+
+  it("ends with 1 when one does not fit, and goes on behind it", function()
+    local code, output = replay(("%sorder_failed_old_spelling.json /no/such.json %sgo/child.json"):format(
+      histories, histories))
+    assert.are.equal(1, code)
+    assert.matches("such.json: FAILED\ncannot read '/no/such.json'", output)
+    assert.matches("child.json: ok", output)
+    assert.matches("1 of 3 histories fit\n$", output)
+  end)
+
+  it("prints reports, as text or as a line of JSON each", function()
+    local folder <close> = changed(sleeps:format "Child")
+    local call = ("%s replay --root %s -w changed %sgo/child.json"):format(helper.binary, folder.name, histories)
+    local code, output = helper.run(call)
+    assert.are.equal(1, code)
+    assert.matches("child.json: FAILED\ncommand_added: workflow Child .*changed.lua:2", output)
+    for _, option in ipairs { " --report json", " --output json" } do
+      code, output = helper.run(call .. option)
+      assert.are.equal(1, code)
+      local line = core.json_decode(output)
+      assert.are.equal("FAILED", line.verdict)
+      assert.are.equal("ENONDETERMINISM", line.code)
+      assert.are.equal("command_added", line.report.kind)
+      assert.are.equal("StartTimer", line.report.produced.type)
+      assert.are.equal("parent-target", line.report.workflow_id)
+    end
+  end)
+
+  it("can leave out failures that are not of determinism", function()
+    local folder <close> = changed(sleeps:format "Chain") -- fits the timer, and raises behind it
+    local call = ("%s replay --root %s -w changed %sgo"):format(helper.binary, folder.name, histories)
+    local code, output = helper.run(call)
+    assert.are.equal(1, code)
+    assert.matches("0 of 7 histories fit\n$", output)
+    code, output = helper.run(call .. " --only-determinism-failures")
+    assert.are.equal(0, code, output)
+    assert.matches("chain_first.json: not judged\n.*a bug", output)
+    assert.matches("child.json: not judged\n.*Child", output)
+    assert.matches("0 of 7 histories fit, 7 could not be judged\n$", output)
+    local differs <close> = changed((sleeps:format "Child"))
+    code = helper.run(("%s replay --root %s -w changed %sgo --only-determinism-failures"):format(
+      helper.binary, differs.name, histories))
+    assert.are.equal(1, code)
+  end)
+
+  it("takes the runs of a server that match a query, one by one", function()
+    local server <close> = helper.start_server()
+    local client = temporal.connect { address = server.address }
+    local worker <close> = temporal.worker {
+      client = client, task_queue = "q", workflows = { "workflows" }, roots = { histories },
+    }
+    worker:start()
+    for i = 1, 3 do
+      client:execute_workflow("Chain", { id = "chain-" .. i, task_queue = "q" }, 0)
+    end
+    local query = ([[--address %s --query "WorkflowType = 'Chain'"]]):format(server.address)
+    local code, output = replay(query)
+    assert.are.equal(0, code, output)
+    for i = 1, 3 do
+      assert.matches(("chain%%-%d %%S+: ok"):format(i), output)
+    end
+    assert.matches("3 of 3 histories fit\n$", output)
+    code, output = replay(query .. " --limit 2")
+    assert.are.equal(0, code)
+    assert.matches("2 of 2 histories fit\n$", output)
+    local folder <close> = changed [[
+      local workflow = require "temporal.workflow"
+      return workflow.define("Chain", function() workflow.execute_activity("a", { start_to_close_timeout = 1 }) end)]]
+    code, output = helper.run(("%s replay --root %s -w changed %s --report json"):format(
+      helper.binary, folder.name, query))
+    assert.are.equal(1, code)
+    local _, lines = output:gsub('"verdict":"FAILED"', "")
+    assert.are.equal(3, lines)
+    code, _, output = replay(("--address %s --query 'no such filter ='"):format(server.address))
+    assert.are.equal(1, code)
+    assert.matches("failed listing workflows", output)
+  end)
+
+  it("ends with 2 for a wrong command line, and never with 0 when nothing was checked", function()
+    local code, _, errors = replay ""
+    assert.are.equal(2, code)
+    assert.matches("HISTORY%-FILEs, folders of them, %- for stdin, or %-%-query", errors)
+    code, _, errors = replay("--limit -3 x.json")
+    assert.are.equal(2, code)
+    assert.matches("%-%-limit", errors)
+    code, _, errors = replay("--only-determinism-failure x.json")
+    assert.are.equal(2, code)
+    assert.matches("only%-determinism%-failures", errors)
+    code, _, errors = replay("--report yaml x.json")
+    assert.are.equal(2, code)
+    assert.matches("text or json", errors)
+    local folder <close> = changed ""
+    code, _, errors = replay(folder.name)
+    assert.are.equal(1, code)
+    assert.matches("there are no histories", errors)
+    code, _, errors = helper.run(helper.binary .. " replay -w no.such.module " .. histories .. "go")
+    assert.are.equal(1, code)
+    assert.matches("no.such.module", errors)
+  end)
+end)
