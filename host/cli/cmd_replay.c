@@ -195,41 +195,61 @@ static bool is_history(const char *name)
                    strcmp(dot, ".binpb") == 0 || strcmp(dot, ".bin") == 0);
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
+/* The names in a folder, without hidden ones. */
+struct names {
+    char **list;
+    size_t n, cap;
+};
+
+static int by_bytes(const void *a, const void *b)
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int not_hidden(const struct dirent *entry)
+static bool read_folder(const char *folder, struct names *out)
 {
-    return entry->d_name[0] != '.';
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    *out = (struct names){0};
+    while (dir && (entry = readdir(dir))) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        if (out->n == out->cap) {
+            out->cap = out->cap ? out->cap * 2 : 64;
+            out->list = tl_mem_realloc(out->list, out->cap * sizeof *out->list);
+        }
+        out->list[out->n++] = tl_mem_dup(tl_str(entry->d_name));
+    }
+    if (out->n) {
+        qsort(out->list, out->n, sizeof *out->list, by_bytes);
+    }
+    return dir && closedir(dir) == 0;
 }
 
 /* Every history below it, by name. */
 static void replay_folder(struct replay *r, const char *folder, int depth)
 {
-    struct dirent **entries;
-    int n = depth < FOLDER_DEPTH_MAX ? scandir(folder, &entries, not_hidden, by_bytes) : -1;
-    if (n < 0) {
+    struct names names = {0};
+    if (depth >= FOLDER_DEPTH_MAX || !read_folder(folder, &names)) {
         struct outcome o = {.file = folder, .rc = TL_EIO};
         (void)tl_error_set(&o.err, TL_EIO, "cannot read the folder '%s'", folder);
         tell(r, &o);
-        return;
     }
-    for (int i = 0; i < n; i++) {
+    for (size_t i = 0; i < names.n; i++) {
         struct tl_buf path;
         tl_buf_init(&path, 1 << 16);
-        tl_buf_printf(&path, "%s/%s", folder, entries[i]->d_name);
+        tl_buf_printf(&path, "%s/%s", folder, names.list[i]);
         (void)tl_buf_putc(&path, '\0');
         if (is_folder(path.p)) {
             replay_folder(r, path.p, depth + 1);
-        } else if (is_history(entries[i]->d_name)) {
+        } else if (is_history(names.list[i])) {
             replay_file(r, path.p);
         }
         tl_buf_deinit(&path);
-        free(entries[i]);
+        tl_mem_free(names.list[i]);
     }
-    free(entries);
+    tl_mem_free(names.list);
 }
 
 /* --- a server --------------------------------------------------------------------------------- */
