@@ -22,7 +22,7 @@ import (
 // The workflows of ../record for Go, with what only Go has: versions and side effects instead of patches. Their
 // histories are fixtures; the Lua workflows that must replay them are in spec/fixtures/histories/workflows.lua.
 
-func recorded(ctx workflow.Context) workflow.Context {
+func recordOptions(ctx workflow.Context) workflow.Context {
 	o := options(10 * time.Second)
 	o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: 10 * time.Millisecond, MaximumAttempts: 3}
 	return workflow.WithActivityOptions(ctx, o)
@@ -39,7 +39,7 @@ func goPrimitives(ctx workflow.Context, name string) (string, error) {
 	if err := workflow.UpsertTypedSearchAttributes(ctx, note.ValueSet(name)); err != nil {
 		return "", err
 	}
-	act := recorded(ctx)
+	act := recordOptions(ctx)
 	first := workflow.ExecuteActivity(act, "echo", "a")
 	second := workflow.ExecuteActivity(act, "echo", "b")
 	if err := errors.Join(first.Get(ctx, nil), second.Get(ctx, nil)); err != nil {
@@ -140,7 +140,7 @@ func goCancelled(ctx workflow.Context) error {
 	err := sleeping.Get(ctx, nil)
 	clean, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	if err := workflow.ExecuteActivity(recorded(clean), "echo", "clean up").Get(clean, nil); err != nil {
+	if err := workflow.ExecuteActivity(recordOptions(clean), "echo", "clean up").Get(clean, nil); err != nil {
 		return err
 	}
 	return err
@@ -156,7 +156,7 @@ func goFailed(ctx workflow.Context) error {
 func goUpdated(ctx workflow.Context) (int, error) {
 	sum, finished := 0, false
 	err := workflow.SetUpdateHandlerWithOptions(ctx, "add", func(ctx workflow.Context, n int) (int, error) {
-		err := workflow.ExecuteActivity(recorded(ctx), "echo", n).Get(ctx, nil)
+		err := workflow.ExecuteActivity(recordOptions(ctx), "echo", n).Get(ctx, nil)
 		sum += n
 		return sum, err
 	}, workflow.UpdateHandlerOptions{Validator: func(n int) error {
