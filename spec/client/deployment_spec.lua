@@ -163,6 +163,12 @@ describe("worker deployments", function()
     local client <close> = temporal.connect { identity = "me" }
     local deployment = client:create_worker_deployment "empty"
     assert.equal("ALREADY_EXISTS", status(client.create_worker_deployment, client, "empty"))
+    local request = { namespace = "default", deployment_name = "twice", identity = "me", request_id = "same" }
+    local made = client:call("CreateWorkerDeployment", request).conflict_token
+    assert.equal(made, client:call("CreateWorkerDeployment", request).conflict_token) -- its answer was lost
+    request.request_id = "other"
+    assert.equal("ALREADY_EXISTS", status(client.call, client, "CreateWorkerDeployment", request))
+    client:get_worker_deployment_handle("twice"):delete()
     deployment:set_ramping_version { build_id = "b", percentage = 0, allow_no_pollers = true }
     assert.same({ a = 1, b = "x" }, deployment:update_version_metadata("b", { set = { a = 1, b = "x" } }))
     assert.same({ b = "x" }, deployment:update_version_metadata("b", { remove = { "a" } }))
