@@ -9,6 +9,7 @@
 #include "crypto/digest.h"
 #include "luahost/host.h"
 #include "luahost/lua_activity.h"
+#include "luahost/lua_extern.h"
 #include "luart/bundle.h"
 #include "worker/worker.h"
 
@@ -17,9 +18,10 @@ struct tl_host_build {
     void *worker_box;       /* for the worker's release */
     struct tl_registry *registry;
     struct tl_lua_activities *activities;
-    struct tl_bundle *bundle;    /* NULL: activities only */
-    struct tl_worker_lang *lang; /* as the bundle */
-    char digest[TL_SHA256_HEX];  /* of all scripts: workflows, activities, the plan's own texts */
+    struct tl_lua_externs *externs; /* NULL: no interceptor gives functions to workflows */
+    struct tl_bundle *bundle;       /* NULL: activities only */
+    struct tl_worker_lang *lang;    /* as the bundle */
+    char digest[TL_SHA256_HEX]; /* of all scripts: workflows, activities, the plan's own texts */
 };
 
 /* [-0, +0, v] Loads everything that the plan at `plan` names. Errors: those of tl_bundle_open,

@@ -24,6 +24,10 @@ static tl_rc open_bundle(lua_State *L, int plan, struct tl_host_build *b, struct
     }
     tl_rc rc = tl_bundle_open(&b->bundle, &config, err);
     if (rc == TL_OK) {
+        rc = tl_lua_externs_new(L, plan, &b->externs, err);
+    }
+    if (rc == TL_OK) {
+        tl_bundle_set_extern(b->bundle, tl_lua_externs_view(b->externs));
         b->lang = tl_worker_lua_lang_new(b->bundle);
     }
     return rc;
@@ -102,6 +106,7 @@ void tl_host_build_free(struct tl_host_build *b)
     if (b) {
         tl_worker_lua_lang_free(b->lang);
         tl_bundle_close(b->bundle);
+        tl_lua_externs_free(b->externs);
         tl_registry_free(b->registry);
         tl_lua_activities_free(b->activities);
         tl_mem_free(b);

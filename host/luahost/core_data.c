@@ -281,6 +281,13 @@ static int data(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, m] core.time_ns(): nanoseconds since the epoch */
+static int time_ns(lua_State *L)
+{
+    lua_pushinteger(L, tl_world_wall_ns(tl_world_real()));
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"data", data},
     {"encode_search_attribute", encode_search_attribute},
@@ -295,6 +302,7 @@ static const luaL_Reg functions[] = {
     {"duration", duration},
     {"uuid", uuid},
     {"mono_ns", mono_ns},
+    {"time_ns", time_ns},
     {"history_to_json", history_to_json},
     {NULL, NULL},
 };

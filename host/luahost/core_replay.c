@@ -17,6 +17,7 @@
 
 struct replayer {
     struct tl_bundle *bundle;           /* NULL: that of the build, the second user value */
+    struct tl_lua_externs *externs;     /* of the bundle; may be NULL */
     struct tl_lua_replay_config config; /* texts borrow from the options table, the first one */
 };
 
@@ -24,7 +25,9 @@ static int replayer_gc(lua_State *L)
 {
     struct replayer *r = luaL_checkudata(L, 1, REPLAYER_TYPE);
     tl_bundle_close(r->bundle);
+    tl_lua_externs_free(r->externs);
     r->bundle = NULL;
+    r->externs = NULL;
     return 0;
 }
 
@@ -69,9 +72,11 @@ static int replayer_new(lua_State *L)
         return 1;
     }
     tl_host_bundle_plan(L, 1, &config);
-    if (tl_bundle_open(&r->bundle, &config, &err) != TL_OK) {
+    if (tl_bundle_open(&r->bundle, &config, &err) != TL_OK ||
+        tl_lua_externs_new(L, 1, &r->externs, &err) != TL_OK) {
         return luaL_error(L, "%s", err.message);
     }
+    tl_bundle_set_extern(r->bundle, tl_lua_externs_view(r->externs));
     lua_pushvalue(L, 3);
     return 1;
 }

@@ -723,6 +723,11 @@ const char *const *tl_bundle_converters(const struct tl_bundle *b)
     return (const char *const *)b->converters;
 }
 
+void tl_bundle_set_extern(struct tl_bundle *b, struct tl_bundle_extern e)
+{
+    b->extern_ = e;
+}
+
 const struct tl_bundle_interceptor *tl_bundle_interceptors(const struct tl_bundle *b, size_t *n)
 {
     *n = b->interceptor_count;

@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <temporal/api/common/v1/message.pb-c.h>
+
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -51,11 +54,22 @@ struct tl_bundle_config {
     uint64_t steps_max;      /* VM instructions of one module's evaluation; 0: 500 million */
 };
 
+/* The host's side of extern_functions. Thread: any that runs workflows; it holds the run up. */
+struct tl_bundle_extern {
+    void *ud;
+    /* Calls a function with copies of the arguments (may be NULL); *out is the arena's, NULL: no values.
+     * Errors: what it raised. */
+    tl_rc (*call)(void *ud, struct tl_str name, const TpCommon__Payloads *args,
+                  struct tl_arena *arena, TpCommon__Payloads **out, struct tl_error *err);
+};
+
 /* Owns: *out, until tl_bundle_close. Errors: TL_ESCRIPT (a module does not compile or raises: the
  * message has file and line), TL_ENOTFOUND (a module or pattern that matches nothing), TL_EEXISTS
  * (one workflow type defined by two modules), TL_ELIMIT (too large), TL_EDEADLOCK, TL_EMEMORY. */
 tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *config,
                      struct tl_error *err) TL_MUST_USE;
+/* Before the first run; e->ud outlives them. */
+void tl_bundle_set_extern(struct tl_bundle *b, struct tl_bundle_extern e);
 void tl_bundle_close(struct tl_bundle *b); /* NULL is fine; no run may be left */
 
 /* --- what is in it ---------------------------------------------------------------------------- */

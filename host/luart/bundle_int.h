@@ -13,6 +13,7 @@ struct tl_bundle {
     char **converters; /* module names, NULL-terminated */
     struct tl_bundle_interceptor *interceptors;
     size_t interceptor_count;
+    struct tl_bundle_extern extern_; /* call NULL: the host gives no functions */
     size_t bytes;
     struct tl_vm_heap code_heap;
     lua_State *code; /* frozen: all chunks on its stack; NULL while the bundle is opened */

@@ -18,11 +18,8 @@ static const char *const hook_names[] = {
 /* --- loading ----------------------------------------------------------------------------------- */
 
 static const struct tl_opt section_opts[] = {
-    TL_OPT_CHECKED("activity", TL_OPT_TABLE),
-    TL_OPT_CHECKED("client", TL_OPT_TABLE),
-    TL_OPT_CHECKED("extern_functions", TL_OPT_TABLE),
-    TL_OPT_CHECKED("name", TL_OPT_ANY),
-    TL_OPT_CHECKED("nexus", TL_OPT_TABLE),
+    TL_OPT_CHECKED("activity", TL_OPT_TABLE),         TL_OPT_CHECKED("client", TL_OPT_TABLE),
+    TL_OPT_CHECKED("extern_functions", TL_OPT_TABLE), TL_OPT_CHECKED("name", TL_OPT_ANY),
     TL_OPT_CHECKED("workflow", TL_OPT_TABLE),
 };
 
@@ -70,7 +67,7 @@ static void push_interceptor(lua_State *L, struct tl_lua_run *run,
         luaL_error(
             L,
             "interceptor %s: the module gives a %s; it returns a table with sections (client, "
-            "workflow, activity, nexus), or a function that makes one of its configuration",
+            "workflow, activity), or a function that makes one of its configuration",
             c->module.p, luaL_typename(L, -1));
     }
 }
@@ -92,6 +89,10 @@ void tl_intercept_load(lua_State *L, struct tl_lua_run *run)
         TL_OPTIONS_READ(L, top + 2, what, section_opts, NULL, tl_cmd_arena(L));
         if (lua_getfield(L, top + 2, "workflow") != LUA_TNIL) {
             add_hooks(L, what, top + 1);
+        }
+        lua_settop(L, top + 2);
+        if (lua_getfield(L, top + 2, "extern_functions") != LUA_TNIL) {
+            tl_extern_add(L, run);
         }
         lua_settop(L, top + 1);
     }

@@ -19,6 +19,8 @@ enum tl_hook {
 
 /* Loads the bundle's interceptor modules and keeps their hooks. Raises what is wrong with them. */
 void tl_intercept_load(lua_State *L, struct tl_lua_run *run);
+/* wf_extern.c: keeps proxies for the host's functions that the table on top names. */
+void tl_extern_add(lua_State *L, struct tl_lua_run *run);
 /* Whether some interceptor has the hook. */
 bool tl_intercept_has(lua_State *L, enum tl_hook hook);
 /* [-1, +1] Replaces the function on top, the last one of the chain, by the whole chain. */

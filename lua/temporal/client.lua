@@ -11,6 +11,8 @@ local converter = require "temporal.converter"
 local deployments = require "temporal.internal.deployments"
 local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
+local plugins = require "temporal.internal.plugins"
+local roots = require "temporal.internal.roots"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
 local updates = require "temporal.internal.updates"
@@ -617,6 +619,7 @@ local connect_spec = {
   server = any,
   data_converter = any,
   interceptors = table_kind,
+  plugins = table_kind,
 }
 for name, row in pairs(connection.spec) do
   connect_spec[name] = row
@@ -646,6 +649,7 @@ end
 ---@field server? any
 ---@field data_converter? temporal.DataConverter
 ---@field interceptors? (string|table)[] modules or tables of hooks, outermost first
+---@field plugins? temporal.Plugin[]
 
 local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "search_attributes", "server" }
 
@@ -723,13 +727,7 @@ function Client:set_metadata(metadata)
   core.set_metadata(remote(self, "set_metadata"), metadata or {})
 end
 
---- Connects to a Temporal server at `address` ("host:port"), with `api_key`, `tls` and `metadata`
---- where it wants them; or, without an address, opens the embedded server in this process, on `db_filename`
---- (or in memory without one), and returns a client of it. `server` takes the `embedded` field of
---- another client instead of opening one.
----@param opts? temporal.ConnectOptions
----@return temporal.Client
-function client.connect(opts)
+local function connect_now(opts)
   local o = options.check("temporal.connect", connect_spec, opts)
   local address = find_address(o)
   o.namespace = o.namespace or connection.environment "TEMPORAL_NAMESPACE" or "default"
@@ -738,6 +736,9 @@ function client.connect(opts)
   o.data_converter = converter.check("temporal.connect", given, 2)
   o.payload_converters = converter.payload_converters(given)
   o.data = core.data(o.payload_converters)
+  if o.interceptors then
+    roots.extend { roots.of_script() }
+  end
   o.interceptors = interceptors.entries("temporal.connect", o.interceptors)
   if address then
     return connect_address(address, o)
@@ -755,6 +756,23 @@ function client.connect(opts)
     interceptors = o.interceptors,
     hooks = interceptors.hooks(o.interceptors, "client"),
   }, Client)
+end
+
+--- Connects to a Temporal server at `address` ("host:port"), with `api_key`, `tls` and `metadata`
+--- where it wants them; or, without an address, opens the embedded server in this process, on `db_filename`
+--- (or in memory without one), and returns a client of it. `server` takes the `embedded` field of
+--- another client instead of opening one.
+---@param opts? temporal.ConnectOptions
+---@return temporal.Client
+function client.connect(opts)
+  local list = plugins.list("temporal.connect", type(opts) == "table" and opts.plugins or nil)
+  if #list == 0 then
+    return connect_now(opts)
+  end
+  local config = plugins.configure(list, "configure_client", opts)
+  local self = plugins.around(list, "connect_service_client", connect_now, config)
+  self.plugins = list
+  return self
 end
 
 return client

@@ -4,6 +4,7 @@ local core = require "temporal.core"
 local client = require "temporal.client"
 local converter = require "temporal.converter"
 local history = require "temporal.history"
+local plugins = require "temporal.internal.plugins"
 local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
 local tuner = require "temporal.internal.tuner"
@@ -34,6 +35,9 @@ local temporal = {
     fixed = tuner.fixed, resource_based = tuner.resource_based, composite = tuner.composite,
     supplier = tuner.supplier,
   },
+  --- What configures clients, workers and replayers and stands around their running.
+  plugin = plugins.new,
+  simple_plugin = plugins.simple,
   version = core.version,
 }
 

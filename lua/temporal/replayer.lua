@@ -4,6 +4,7 @@ local core = require "temporal.core"
 local converter = require "temporal.converter"
 local history = require "temporal.history"
 local options = require "temporal.internal.options"
+local plugins = require "temporal.internal.plugins"
 local worker = require "temporal.worker"
 
 local replayer = {}
@@ -22,6 +23,7 @@ local spec = {
   deployment_name = { kind = "string" },
   workflow_failure_error_types = { kind = "any" },
   interceptors = { kind = "table" },
+  plugins = { kind = "table" },
   debug_mode = { kind = "boolean" },
   data_converter = { kind = "any" },
 }
@@ -87,10 +89,11 @@ local function replay_one(self, h)
   }
 end
 
-local function new(o, plan)
+local function new(o, plan, list)
   local debug_env = os.getenv "TEMPORAL_DEBUG"
   return setmetatable({
     options = o,
+    plugins = list or {},
     native = core.replayer_new(plan, {
       namespace = o.namespace, build_id = o.build_id, deployment_name = o.deployment_name,
       failure_error_types = plan.failure_error_types,
@@ -110,14 +113,15 @@ function replayer.new(given)
       error(("temporal.replayer: option '%s': %s"):format(name, reasons[name]), 2)
     end
   end
-  local o = options.check("temporal.replayer", spec, given)
+  local list = plugins.list("temporal.replayer", type(given) == "table" and given.plugins or nil)
+  local o = options.check("temporal.replayer", spec, plugins.configure(list, "configure_replayer", given))
   local w = worker.new {
     task_queue = "replay", workflows = o.workflows, activities = o.activities, roots = o.roots,
     workflow_failure_error_types = o.workflow_failure_error_types, interceptors = o.interceptors,
   }
   converter.check("temporal.replayer", o.data_converter, 2)
   w.plan.converter_modules = converter.payload_converters(o.data_converter)
-  return new(o, w.plan)
+  return new(o, w.plan, list)
 end
 
 --- A replayer of what a worker runs.
@@ -137,6 +141,8 @@ local function check_history(where, h, level)
   return h
 end
 
+local results_of -- behind source_of
+
 local raise_spec = { raise_on_replay_failure = { kind = "boolean" } }
 
 --- Replays one history. Raises the failure, or gives it as `replay_failure` of the result when
@@ -146,7 +152,10 @@ local raise_spec = { raise_on_replay_failure = { kind = "boolean" } }
 ---@return temporal.WorkflowReplayResult
 function Replayer:replay_workflow(h, opts)
   local o = options.check("replay_workflow", raise_spec, opts)
-  local result = replay_one(self, check_history("replay_workflow", h, 2))
+  check_history("replay_workflow", h, 2)
+  local results = results_of(self, { h }, "replay_workflow")
+  local result = results()
+  results() -- the end of the iteration: what plugins do behind it
   if result.replay_failure and o.raise_on_replay_failure ~= false then
     error(result.replay_failure, 2)
   end
@@ -168,16 +177,23 @@ local function source_of(where, histories)
   end
 end
 
+--- Iterates over the results of histories, inside the plugins' run_replayer.
+function results_of(self, histories, where)
+  return plugins.around(self.plugins, "run_replayer", function(_, given)
+    local next_history = source_of(where, given)
+    return function()
+      local h = next_history()
+      return h ~= nil and replay_one(self, check_history(where, h, 2)) or nil
+    end
+  end, self, histories)
+end
+
 --- Iterates over results: each history is taken from the list or iterator when its turn comes, and a
 --- failure does not end the iteration.
 ---@param histories temporal.WorkflowHistory[]|fun(): temporal.WorkflowHistory?
 ---@return fun(): temporal.WorkflowReplayResult?
 function Replayer:workflow_replay_iterator(histories)
-  local next_history = source_of("workflow_replay_iterator", histories)
-  return function()
-    local h = next_history()
-    return h ~= nil and replay_one(self, check_history("workflow_replay_iterator", h, 2)) or nil
-  end
+  return results_of(self, source_of("workflow_replay_iterator", histories), "workflow_replay_iterator")
 end
 
 --- What of two answers to one task differs, as text.
@@ -248,8 +264,8 @@ function Replayer:replay_workflows(histories, opts)
   local o = options.check("replay_workflows", all_spec, opts)
   local next_history = source_of("replay_workflows", histories)
   local results = { replay_failures = {}, count = 0, failed = 0 }
-  for h in next_history do
-    local result = replay_one(self, check_history("replay_workflows", h, 2))
+  for result in results_of(self, next_history, "replay_workflows") do
+    local h = result.history
     local failure = result.replay_failure
     results.count = results.count + 1
     if o.progress then

@@ -5,6 +5,7 @@
 local core = require "temporal.core"
 local client = require "temporal.client"
 local history = require "temporal.history"
+local module_roots = require "temporal.internal.roots"
 local options = require "temporal.internal.options"
 local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
@@ -29,6 +30,7 @@ local env_spec = {
   search_attributes = { kind = "table" },
   data_converter = { kind = "any" },
   interceptors = { kind = "table" },
+  plugins = { kind = "table" },
   worker = { kind = "table" },
   replay = { kind = "any" },
 }
@@ -102,6 +104,7 @@ end
 function testing.environment(given)
   local o = options.check("testing.environment", env_spec, given)
   local workflows, activities = with_mocks(o.workflows, o.activities, o.child_workflows)
+  module_roots.extend(o.roots or { "." })
   local server = core.server_open {
     time_skipping = true, namespace = o.namespace or "default", db_filename = o.db_filename,
     search_attributes = search_attributes.declarations("testing.environment", o.search_attributes),
@@ -113,7 +116,7 @@ function testing.environment(given)
     task_queue = o.task_queue or "test",
     client = client.connect {
       server = server, namespace = o.namespace or "default", data_converter = o.data_converter,
-      interceptors = o.interceptors,
+      interceptors = o.interceptors, plugins = o.plugins,
     },
   }, Environment)
   self.client.testing = self

@@ -4,6 +4,8 @@ local core = require "temporal.core"
 local client = require "temporal.client"
 local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
+local plugins = require "temporal.internal.plugins"
+local roots_of = require "temporal.internal.roots"
 local reloading = require "temporal.internal.reload"
 local tuner = require "temporal.internal.tuner"
 local versions = require "temporal.internal.versions"
@@ -35,6 +37,7 @@ local function build_spec()
     reload = { kind = "table" },
     tuner = { kind = "table" },
     interceptors = { kind = "table" },
+    plugins = { kind = "table" },
   }
   for _, row in ipairs(core.worker_options()) do
     if row.kind == "none" then
@@ -134,11 +137,6 @@ local function reload_options(given)
   return o
 end
 
-local function script_folder()
-  local script = arg and arg[0] or ""
-  return script:match "^(.*)/[^/]*$" or "."
-end
-
 local function module_name_of(file)
   return (file:match "([^/]+)$" or file):gsub("%.lua$", "")
 end
@@ -219,16 +217,6 @@ local function native_path(roots, name)
   return name
 end
 
---- Activity modules are found where workflow modules are.
-local function extend_package_path(roots)
-  for i = #roots, 1, -1 do
-    local entry = roots[i] .. "/?.lua;" .. roots[i] .. "/?/init.lua;"
-    if not package.path:find(entry, 1, true) then
-      package.path = entry .. package.path
-    end
-  end
-end
-
 --- A list of error types as the text that the host's option is.
 local function error_types(given)
   if given == nil or type(given) == "string" then
@@ -244,19 +232,29 @@ local function error_types(given)
   return table.concat(given, ",")
 end
 
+--- The plugins of its client, then its own.
+local function plugins_of(given)
+  if type(given) ~= "table" then
+    return {}
+  end
+  return plugins.list("temporal.worker", given.plugins, given.client and given.client.plugins, 3)
+end
+
 --- Makes a worker; `worker:run()` or `temporal-lua worker run` starts it. Options: `task_queue`
 --- (required), `workflows`, `activities`, `client` (default: an embedded server in memory), `roots`
 --- (folders of modules, default: the script's), and the worker options of docs/worker_options.md.
 ---@param given table
 ---@return temporal.Worker
 function worker.new(given)
+  local list = plugins_of(given)
+  given = plugins.configure(list, "configure_worker", given)
   refuse(given)
   local o = options.check("temporal.worker", spec, given)
   for _, name in ipairs(pollers) do
     o[name] = o[name] ~= nil and poller_behavior(name, o[name]) or nil
   end
-  local roots = o.roots or { script_folder() }
-  extend_package_path(roots)
+  local roots = o.roots or { roots_of.of_script() }
+  roots_of.extend(roots)
   local modules, texts = workflow_sources(o.workflows)
   local activity_modules, functions, native = activity_sources(o.activities)
   for i, name in ipairs(native) do
@@ -280,9 +278,9 @@ function worker.new(given)
   local self = setmetatable({
     task_queue = o.task_queue, client = own, options = o, given = given, on_fatal_error = on_fatal_error,
   }, Worker)
-  self.gate, self.given_workflows = gate, given_workflows
+  self.gate, self.given_workflows, self.plugins = gate, given_workflows, list
   self.interceptors = interceptors.entries("temporal.worker", o.interceptors, own and own.interceptors)
-  o.interceptors = nil
+  o.interceptors, o.plugins = nil, nil
   local wrap = interceptors.activities(next(functions) and self.interceptors or {})
   for name, run in pairs(functions) do
     functions[name] = wrap(run)
@@ -314,7 +312,14 @@ end
 --- Starts polling in the background; functions given as activities run while this script waits inside
 --- a temporal call.
 function Worker:start()
-  core.worker_start(native(self))
+  local function start()
+    core.worker_start(native(self))
+  end
+  if self.started then
+    start()
+  else
+    self.ended = plugins.open_worker(self.plugins, self, start)
+  end
   self.started = true
   return self
 end
@@ -322,6 +327,11 @@ end
 --- Waits for the end. A fatal error is raised, by each call that waits; `on_fatal_error` hears of it once.
 local function wait(self)
   local ok, err = pcall(core.worker_wait, self.handle)
+  local ended = self.ended
+  if ended then -- what plugins do behind the worker's life comes once
+    self.ended = nil
+    ok, err = pcall(ended, ok, err)
+  end
   if not ok then
     local tell = self.on_fatal_error
     self.on_fatal_error = nil

@@ -22,7 +22,7 @@ local hooks = {
 
 local table_kind = { kind = "table" }
 local section_spec = {
-  name = { kind = "string" }, client = table_kind, workflow = table_kind, activity = table_kind, nexus = table_kind,
+  name = { kind = "string" }, client = table_kind, workflow = table_kind, activity = table_kind,
   extern_functions = table_kind,
 }
 local entry_spec = {
@@ -46,7 +46,7 @@ local function read(where, given, level)
   elseif type(given) ~= "table" then
     error(("%s must be the name of a module or a table, got a %s"):format(where, type(given)), level + 1)
   end
-  for _, section in ipairs { "workflow", "activity", "nexus", "extern_functions" } do
+  for _, section in ipairs { "workflow", "activity", "extern_functions" } do
     if given[section] ~= nil then
       error(("%s: section '%s' runs in Lua states of its own: put it into a module, and name that"):format(
         where, section), level + 1)
@@ -101,11 +101,12 @@ end
 local function sections_of(entry)
   local value = load_module(entry)
   if type(value) == "function" then
-    value = value(entry.config and core.json_decode(entry.config) or {})
+    local given = entry.config ~= nil and entry.config ~= ""
+    value = value(given and core.json_decode(entry.config) or {})
   end
   if type(value) ~= "table" then
-    error(("interceptor %s: the module gives a %s; it returns a table with sections (client, workflow, activity, "
-      .. "nexus), or a function that makes one of its configuration"):format(entry.module, type(value)), 0)
+    error(("interceptor %s: the module gives a %s; it returns a table with sections (client, workflow, activity), "
+      .. "or a function that makes one of its configuration"):format(entry.module, type(value)), 0)
   end
   return options.check("interceptor " .. entry.module, section_spec, value, 0)
 end
@@ -237,6 +238,35 @@ function interceptors.plan(entries, roots)
     end
   end
   return list
+end
+
+--- The functions that interceptors give to workflows, by name, nil when there are none; in the state of their own
+--- in which they run. `given` is the JSON of a plan's interceptors, `sources` what the first such state has loaded
+--- (empty in the first one), which is returned second.
+---@param given string
+---@param sources string
+---@return table<string, function>?
+---@return string
+function interceptors.open_extern(given, sources)
+  local build_sources = require "temporal.internal.build_sources"
+  if sources ~= "" then
+    build_sources.install(sources)
+  end
+  local functions
+  for name, list in pairs(interceptors.hooks(core.json_decode(given), "extern_functions") or {}) do
+    functions = functions or {}
+    functions[name] = list[#list]
+  end
+  if functions and sources == "" then
+    local names = {}
+    for name in pairs(functions) do
+      names[#names + 1] = name
+    end
+    table.sort(names)
+    core.log_warn("interceptors.extern_functions", "workflows can call functions of the host, which are called again "
+      .. "on replay and must not decide what a workflow does: " .. table.concat(names, ", "))
+  end
+  return functions, build_sources.collect()
 end
 
 -- The hooks of the activity that runs in this state; a state runs one at a time, or one inside another.

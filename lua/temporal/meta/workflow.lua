@@ -525,6 +525,11 @@ function workflow.new_random(name) end
 ---@return integer
 function workflow.random_seed() end
 
+--- Functions of the host that interceptors give to workflows, by name. What they return is not recorded and must not
+--- decide what the workflow does.
+---@return table<string, fun(...: any): any ...>
+function workflow.extern_functions() end
+
 ---@return boolean
 function workflow.in_workflow() end
 
