@@ -138,6 +138,27 @@ describe("client", function()
     assert.matches("not empty", err)
   end)
 
+  it("is told of a page token that is of another run, and which request started a run", function()
+    local env <close> = helper.environment(source)
+    local one = env:start_workflow("Waits", { id = "one", request_id = "the request" })
+    env:start_workflow("Waits", { id = "two" })
+    local c = env.client
+    local function page(id, token)
+      return c:call("GetWorkflowExecutionHistory", {
+        namespace = c.namespace, execution = { workflow_id = id }, maximum_page_size = 1, next_page_token = token,
+      })
+    end
+    local token = page("one").next_page_token
+    assert.is_true(#token > 0)
+    assert.is_table(page("one", token).history)
+    local ok, err = pcall(page, "two", token)
+    assert.is_false(ok)
+    assert.are.equal("NOT_FOUND", err.status)
+    assert.matches("page token", err.message)
+    local ids = one:describe().workflow_extended_info.request_id_infos
+    assert.are.equal(1, ids["the request"].event_id)
+  end)
+
   it("follows continue-as-new to the end, or not", function()
     local env <close> = helper.environment(source)
     local handle = env:start_workflow("Chain", { id = "chain" }, 3)

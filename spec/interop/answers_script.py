@@ -6,6 +6,7 @@ import base64
 
 import answers_activities
 import answers_attributes
+import answers_operator
 import answers_tasks
 
 NEVER = "00000000-0000-4000-8000-000000000000"
@@ -288,3 +289,4 @@ async def run(s):
     await answers_attributes.run(s)
     await answers_tasks.run(s)
     await answers_activities.run(s)
+    await answers_operator.run(s)  # takes the namespace away

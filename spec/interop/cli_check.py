@@ -118,7 +118,7 @@ COMMANDS = [
     ("activity fail", "activity fail --activity-id act -w {p}p --reason why --detail 5", None),
     ("result of failed activity", "workflow result -w {p}p", None),
     ("start to update options", "workflow start --type Waits -t cli -w {p}q -i \"x\"", None),
-    ("task queue", "task-queue describe -t cli", None),
+    ("task queue", "task-queue describe -t cli --task-queue-type workflow", None),
     ("task queue, legacy", "task-queue describe -t cli --legacy-mode", None),
     ("namespace create", "operator namespace create -n {p}ns --description d --retention 72h", None),
     ("namespace create twice", "operator namespace create -n {p}ns", None),
@@ -212,7 +212,7 @@ def flatten(value, path, prefix, out):
         for i, item in enumerate(value):
             flatten(item, f"{path}[{i}]", prefix, out)
     elif path.rsplit(".", 1)[-1] in MASKED:
-        out[path] = type(value).__name__
+        out[path] = "number" if isinstance(value, (int, float)) else type(value).__name__
     else:
         out[path] = plain(value, prefix) if isinstance(value, str) else value
 

@@ -174,6 +174,16 @@ static void wait_for_more(struct tl_call *c, struct read *r, bool wants_close)
 
 /* --- requests ------------------------------------------------------------------------------------------ */
 
+/* Whether a page token is of the execution that the request names; a run id may be left out. */
+static bool fits(struct tl_exec *e, const TpCommon__WorkflowExecution *execution)
+{
+    struct tl_rs_info info;
+    tl_rs_info(e->rs, &info);
+    return !execution ||
+           ((!*execution->workflow_id || tl_str_eqc(info.id.workflow_id, execution->workflow_id)) &&
+            (!*execution->run_id || tl_str_eqc(info.id.run_id, execution->run_id)));
+}
+
 /* The run, from the token, the waiting room or the execution. False after an answer. */
 static bool find_run(struct tl_call *c, struct read *r,
                      const TpCommon__WorkflowExecution *execution, ProtobufCBinaryData token_bytes,
@@ -194,6 +204,10 @@ static bool find_run(struct tl_call *c, struct read *r,
         r->e = tl_run_by_number(c->s, number, &err);
         if (!r->e || r->e->ns != c->ns) {
             tl_call_not_found(c, 0, "the run of the page token does not exist any more");
+            return false;
+        }
+        if (*token && !fits(r->e, execution)) {
+            tl_call_not_found(c, 0, "the page token is of another run than the execution");
             return false;
         }
     } else {

@@ -237,9 +237,35 @@ static void fill_config(struct out *o, const struct tl_rs *rs,
     c->user_metadata = decode(o, &rs->user_metadata, &tp_sdk__user_metadata__descriptor);
 }
 
+/* The request that started the run; those of signals are not told. */
+static void fill_request_ids(struct out *o, const struct tl_rs *rs,
+                             TpWorkflow__WorkflowExecutionExtendedInfo *x)
+{
+    struct tl_pb_list list = {0};
+    if (!tl_has_text(rs->start_request_id)) {
+        return;
+    }
+    TpWorkflow__WorkflowExecutionExtendedInfo__RequestIdInfosEntry *e =
+        check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionExtendedInfo__RequestIdInfosEntry,
+                           tp_workflow__workflow_execution_extended_info__request_id_infos_entry));
+    TpWorkflow__RequestIdInfo *info =
+        check(o, TL_PB_NEW(o->a, TpWorkflow__RequestIdInfo, tp_workflow__request_id_info));
+    if (!e || !info || !tl_pb_push(o->a, &list, e)) {
+        o->full = true;
+        return;
+    }
+    e->key = copy(o, rs->start_request_id);
+    e->value = info;
+    info->event_type = (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_STARTED;
+    info->event_id = 1;
+    x->n_request_id_infos = list.n;
+    x->request_id_infos = list.items;
+}
+
 static void fill_extended(struct out *o, const struct tl_rs *rs,
                           TpWorkflow__WorkflowExecutionExtendedInfo *x)
 {
+    fill_request_ids(o, rs, x);
     x->execution_expiration_time = time_of(o, rs->execution_expiration_ns);
     x->run_expiration_time = time_of(o, rs->run_expiration_ns);
     x->cancel_requested = rs->cancel_requested;
