@@ -81,6 +81,16 @@ static void put_lines(struct tl_buf *out, struct tl_str text)
     }
 }
 
+static void put_trace(struct tl_buf *out, const struct tl_nde_report *report)
+{
+    for (size_t i = 0; i < report->trace_count; i++) {
+        tl_buf_printf(out, "%s%.*s", i == 0 ? "  ran last: " : ", ", TL_STR_FMT(report->trace[i]));
+    }
+    if (report->trace_count) {
+        tl_buf_putc(out, '\n');
+    }
+}
+
 bool tl_nde_report_text(const struct tl_nde_report *report, struct tl_buf *out)
 {
     tl_buf_printf(out, "%s: workflow %.*s \"%.*s\" run %.*s\n", tl_nde_kind_name(report->kind),
@@ -96,6 +106,7 @@ bool tl_nde_report_text(const struct tl_nde_report *report, struct tl_buf *out)
     put_side(out, "later in code:", &report->near_command);
     put_side(out, "later in history:", &report->near_event);
     put_side(out, "last fit:", &report->previous);
+    put_trace(out, report);
     bool ok = tl_buf_printf(out, "  hint:     %.*s\n", TL_STR_FMT(report->suggestion));
     put_lines(out, report->patch);
     return ok && !tl_buf_failed(out);
@@ -150,6 +161,14 @@ bool tl_nde_report_json(const struct tl_nde_report *report, struct tl_buf *out)
     put_text(&w, "detail", report->detail);
     put_text(&w, "suggestion", report->suggestion);
     put_text(&w, "patch", report->patch);
+    if (report->trace_count) {
+        tl_jw_name(&w, TL_STR_LIT("trace"));
+        tl_jw_array(&w);
+        for (size_t i = 0; i < report->trace_count; i++) {
+            tl_jw_string(&w, report->trace[i]);
+        }
+        tl_jw_array_end(&w);
+    }
     tl_jw_object_end(&w);
     return tl_jw_finish(&w, NULL) == TL_OK;
 }

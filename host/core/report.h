@@ -40,6 +40,9 @@ struct tl_nde_report {
     struct tl_str detail;        /* one sentence: what was found */
     struct tl_str suggestion;    /* one sentence: what to do */
     struct tl_str patch;         /* the same as lines of Lua; empty when code cannot help */
+    /* "file:line" of what ran last, oldest first; none when the language did not trace. */
+    const struct tl_str *trace;
+    size_t trace_count;
 };
 
 const char *tl_nde_kind_name(enum tl_nde_kind kind); /* "command_added" */

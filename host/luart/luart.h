@@ -32,6 +32,9 @@ struct tl_lua_run_config {
      * The strings are borrowed for the call; it must not call back into the run. */
     void (*log)(void *ud, enum tl_log_level level, struct tl_str message, struct tl_str where);
     void *log_ud;
+    /* Called at every line that runs, which is slow: to tell what led to a report. NULL: never. */
+    void (*line)(void *ud, const char *source, int line);
+    void *line_ud;
 };
 
 /* Owns: *out, until tl_lua_run_free. The type must be one of the bundle's (else TL_ENOTFOUND, with

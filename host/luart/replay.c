@@ -1,6 +1,9 @@
 /* See replay.h. */
 #include "luart/replay.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/rng.h"
 
 static struct tl_str either(struct tl_str given, const char *otherwise)
@@ -33,6 +36,57 @@ static tl_rc no_start(struct tl_error *err)
                         "history cannot be replayed");
 }
 
+/* --- what ran last ---------------------------------------------------------------------------- */
+
+enum { LINES_KEPT = 24, LINE_BYTES = 80 };
+
+struct lines { /* a ring */
+    char text[LINES_KEPT][LINE_BYTES];
+    size_t count;
+};
+
+static void keep_line(void *ud, const char *source, int line)
+{
+    struct lines *lines = ud;
+    char *to = lines->text[lines->count % LINES_KEPT], text[LINE_BYTES];
+    snprintf(text, sizeof text, "%s:%d", source, line);
+    if (lines->count && strcmp(lines->text[(lines->count - 1) % LINES_KEPT], text) == 0) {
+        return; /* a line goes on */
+    }
+    memcpy(to, text, sizeof text);
+    lines->count++;
+}
+
+/* The same replay in a fresh state that notes its lines: the first one noted none, to be quick. */
+static void trace(struct tl_bundle *bundle, const TpHistory__History *history,
+                  struct tl_lua_run_config made_with, struct tl_arena *arena,
+                  struct tl_nde_report *report)
+{
+    struct lines lines = {0};
+    struct tl_lua_run *run;
+    struct tl_arena scratch;
+    struct tl_replay_result again;
+    struct tl_replay_config config = {.workflow_id = made_with.workflow_id,
+                                      .run_id = made_with.run_id};
+    made_with.line = keep_line;
+    made_with.line_ud = &lines;
+    if (tl_lua_run_new(&run, bundle, tl_replay_workflow_type(history), &made_with, NULL) != TL_OK) {
+        return;
+    }
+    tl_arena_init(&scratch, arena->bytes_max);
+    struct tl_lang lang = tl_lua_run_lang(run);
+    tl_rc rc = tl_replay(history, &config, &lang, &scratch, &again, NULL);
+    size_t n = lines.count < LINES_KEPT ? lines.count : LINES_KEPT;
+    struct tl_str *out = rc == TL_ENONDETERMINISM ? TL_ARENA_ARRAY(arena, struct tl_str, n) : NULL;
+    for (size_t i = 0; out && i < n; i++) {
+        out[i] = tl_arena_str(arena, tl_str(lines.text[(lines.count - n + i) % LINES_KEPT]));
+    }
+    report->trace = out;
+    report->trace_count = out ? n : 0;
+    tl_lua_run_free(run);
+    tl_arena_deinit(&scratch);
+}
+
 tl_rc tl_lua_replay(struct tl_bundle *bundle, const TpHistory__History *history,
                     const struct tl_lua_replay_config *config, struct tl_arena *arena,
                     struct tl_replay_result *out, struct tl_error *err)
@@ -55,6 +109,9 @@ tl_rc tl_lua_replay(struct tl_bundle *bundle, const TpHistory__History *history,
                                              .run_id = made_with.run_id};
     rc = tl_replay(history, &replay_config, &lang, arena, out, err);
     tl_lua_run_free(run);
+    if (rc == TL_ENONDETERMINISM && out->report) {
+        trace(bundle, history, made_with, arena, out->report);
+    }
     return rc;
 }
 

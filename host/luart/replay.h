@@ -17,7 +17,8 @@ struct tl_lua_replay_config {
 /* VM instructions of one activation in a replay that nobody debugs: about ten seconds. */
 #define TL_LUA_REPLAY_STEPS_MAX UINT64_C(2000000000)
 
-/* Owns: the report in the arena. Errors: those of tl_replay and of tl_lua_run_new; TL_EINVAL without a
+/* On non-determinism the history is replayed once more to collect the lines that ran last (report->trace).
+ * Owns: the report in the arena. Errors: those of tl_replay and of tl_lua_run_new; TL_EINVAL without a
  * report for a history that does not begin with the run's start. config may be NULL. */
 tl_rc tl_lua_replay(struct tl_bundle *bundle, const TpHistory__History *history,
                     const struct tl_lua_replay_config *config, struct tl_arena *arena,

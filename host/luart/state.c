@@ -50,9 +50,13 @@ static void on_exhausted(void *ud)
 static void on_hook(lua_State *L, lua_Debug *ar)
 {
     struct tl_lua_run *run = tl_run_of(L);
-    (void)ar;
     if (atomic_load_explicit(&run->expired, memory_order_relaxed)) {
         tl_state_abandon(run, L, TL_EDEADLOCK);
+    }
+    if (run->config.line && ar->event == LUA_HOOKLINE) {
+        lua_getinfo(L, "S", ar);
+        run->config.line(run->config.line_ud, ar->short_src, ar->currentline);
+        return;
     }
     if (run->config.steps_max == 0) {
         lua_sethook(L, NULL, 0, 0); /* of an activation that ended in time */
@@ -271,8 +275,9 @@ struct tl_lua_run *tl_state_new(const struct tl_lua_run_config *config, const lu
     }
     *tl_co_word(run->main) = (uintptr_t)run;
     lua_atpanic(run->main, on_panic);
-    if (config->steps_max) {
-        lua_sethook(run->main, on_hook, LUA_MASKCOUNT, STEPS_PER_HOOK);
+    if (config->steps_max || config->line) {
+        int mask = (config->steps_max ? LUA_MASKCOUNT : 0) | (config->line ? LUA_MASKLINE : 0);
+        lua_sethook(run->main, on_hook, mask, STEPS_PER_HOOK);
     }
     if (tl_state_enter(run, open_state, NULL, err) != TL_OK) {
         tl_state_free(run);

@@ -262,6 +262,17 @@ describe("the report of a history that does not fit", function()
     assert.are.equal("program.lua:4", failure.report.produced.where)
   end)
 
+  it("names the lines that ran last", function()
+    local r = program("for i = 1, 2 do\n workflow.sleep(i)\n end\n" .. charge .. "local kept = 1\n" .. ship)
+    local failure = r:replay_workflow(record("workflow.sleep(1) workflow.sleep(2)\n" .. charge .. charge),
+      { raise_on_replay_failure = false }).replay_failure
+    local trace = failure.report.trace
+    assert.are.same({ "program.lua:4", "program.lua:3", "program.lua:6", "program.lua:7", "program.lua:8" },
+      table.move(trace, #trace - 4, #trace, 1, {}))
+    assert.is_truthy(failure.text:find("ran last: ", 1, true))
+    assert.is_truthy(failure.text:find("program.lua:6, program.lua:7, program.lua:8\n", 1, true), failure.text)
+  end)
+
   it("is silent on other arguments: ids and types are what a history holds a workflow to", function()
     local h = record(act:format("charge", ", 1"))
     assert.is_nil(program(act:format("charge", ", 2")):replay_workflow(h).replay_failure)
