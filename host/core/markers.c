@@ -96,7 +96,9 @@ static bool unwrap_go(const TpCommon__Payloads *data, struct tl_arena *arena,
         rc = tl_pb_decode(&tp_common__payloads__descriptor, tl_pb_str(inner->data), arena, &value,
                           NULL);
     }
-    out->value = value;
+    if (rc == TL_OK) {
+        out->value = value;
+    }
     return rc == TL_OK;
 }
 

@@ -307,6 +307,25 @@ describe("an update", function()
   end)
 end)
 
+describe("a marker of Go whose inner values cannot be read", function()
+  it("is no end of the process", function()
+    local b = new()
+    b:task()
+    local function payload(encoding, data, message_type)
+      return { data = helper.base64(data), metadata = { encoding = helper.base64(encoding),
+        messageType = message_type and helper.base64(message_type) } }
+    end
+    b:add("MarkerRecorded", { marker_name = "MutableSideEffect", workflow_task_completed_event_id = b.done, details = {
+      ["side-effect-id"] = { payloads = { payload("json/plain", '"limit"') } },
+      data = { payloads = { payload("json/plain", '"limit"'),
+        payload("binary/protobuf", "\255\255", "temporal.api.common.v1.Payloads") } },
+    } })
+    b:ends()
+    local failure = replay(b, "workflow.mutable_side_effect('limit', function() return 1 end)").replay_failure
+    assert.is_true(failure == nil or #failure.message > 0)
+  end)
+end)
+
 describe("a history that no server writes", function()
   local function good()
     local b = new()
