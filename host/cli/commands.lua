@@ -637,7 +637,7 @@ local parts = {
   reject = reject, with_address = with_address, join = join, printing = printing,
   logging = { no_log_level, log_format }, target = target,
 }
-local more_commands = { "activity", "batch", "deployment", "messages", "operator", "settings" }
+local more_commands = { "activity", "batch", "deployment", "messages", "nexus", "operator", "settings" }
 for _, name in ipairs(more_commands) do
   local more = dofile(folder .. "commands_" .. name .. ".lua")(parts)
   table.move(more, 1, #more, #commands + 1, commands)

@@ -1,5 +1,5 @@
 /* Skipping time: while no lock is held and nothing runs, the clock jumps to the next deadline of a
- * run (or of a sleeping call). "Runs" means: a workflow task or activity that a worker has, a task
+ * run (or of a sleeping call). "Runs" means: a workflow task, activity or Nexus request that a worker has, a task
  * that a worker may fetch at any moment, a commit under way, or a request not yet handled.
  * Thread: engine; the lock counter: any. */
 #include "base/log.h"
@@ -36,7 +36,8 @@ static bool something_runs(struct tl_server *s)
             continue;
         }
         tl_rs_info(e->rs, &info);
-        if (info.wft_started || (info.pending_activities && activity_runs(s, e))) {
+        if (info.wft_started || (info.pending_activities && activity_runs(s, e)) ||
+            tl_rs_nexus_delivered(e->rs)) {
             return true;
         }
     }

@@ -21,8 +21,9 @@ struct tl_cross {
     uint64_t run_number; /* that asks */
     int64_t initiated_id;
     bool terminate;
-    /* CLOSE_CHILD: the child. TELL_PARENT: run_id of the parent, the encoded event. */
-    struct tl_str namespace_, workflow_id, run_id, event;
+    /* CLOSE_CHILD: the child. TELL_PARENT: run_id of the parent, the encoded event. CALLBACK: itself and
+     * the encoded event. */
+    struct tl_str namespace_, workflow_id, run_id, event, callback;
     char text[];
 };
 
@@ -41,8 +42,8 @@ static struct tl_str put(char **at, struct tl_str s)
 
 void tl_cross_add(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx)
 {
-    struct tl_str texts[4] = {{0}};
-    size_t bytes = 4;
+    struct tl_str texts[5] = {{0}};
+    size_t bytes = 5;
     if (fx->kind == TL_FX_CLOSE_CHILD) {
         texts[0] = fx->u.child.namespace_;
         texts[1] = fx->u.child.workflow_id;
@@ -50,8 +51,11 @@ void tl_cross_add(struct tl_server *s, struct tl_exec *e, const struct tl_effect
     } else if (fx->kind == TL_FX_TELL_PARENT) {
         texts[2] = fx->u.parent.run_id;
         texts[3] = fx->u.parent.event;
+    } else if (fx->kind == TL_FX_CALLBACK) {
+        texts[3] = fx->u.callback.event;
+        texts[4] = fx->u.callback.callback;
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         bytes += texts[i].n;
     }
     struct tl_cross *x = tl_mem_alloc(sizeof *x + bytes);
@@ -60,13 +64,15 @@ void tl_cross_add(struct tl_server *s, struct tl_exec *e, const struct tl_effect
     x->kind = fx->kind;
     x->run_number = e->number;
     x->terminate = fx->kind == TL_FX_CLOSE_CHILD && fx->u.child.terminate;
-    x->initiated_id = fx->kind == TL_FX_TELL_PARENT   ? fx->u.parent.initiated_id
-                      : fx->kind == TL_FX_CLOSE_CHILD ? 0
-                                                      : fx->u.initiated_id;
+    x->initiated_id = fx->kind == TL_FX_TELL_PARENT ? fx->u.parent.initiated_id
+                      : fx->kind == TL_FX_CLOSE_CHILD || fx->kind == TL_FX_CALLBACK
+                          ? 0
+                          : fx->u.initiated_id;
     x->namespace_ = put(&at, texts[0]);
     x->workflow_id = put(&at, texts[1]);
     x->run_id = put(&at, texts[2]);
     x->event = put(&at, texts[3]);
+    x->callback = put(&at, texts[4]);
     tl_list_push(&s->cross, &x->link);
 }
 
@@ -382,6 +388,24 @@ static void ask_other(struct tl_server *s, const struct tl_cross *x)
     (void)finish(s, from, &tx, rc, &err);
 }
 
+/* --- Nexus ------------------------------------------------------------------------------------------------ */
+
+static void carry_nexus(struct tl_server *s, const struct tl_cross *x)
+{
+    struct tl_error err;
+    if (x->kind == TL_FX_DISPATCH_NEXUS) {
+        struct tl_exec *e = open_run(s, x->run_number);
+        if (e) {
+            tl_nexus_dispatch(s, e, x->initiated_id, &s->arena);
+        }
+        return;
+    }
+    struct tl_exec *e = tl_run_by_number(s, x->run_number, &err);
+    if (e) {
+        tl_nexus_callback(s, e, x->callback, x->event);
+    }
+}
+
 /* --- all -------------------------------------------------------------------------------------------------- */
 
 void tl_cross_run(struct tl_server *s)
@@ -402,6 +426,10 @@ void tl_cross_run(struct tl_server *s)
             break;
         case TL_FX_TELL_PARENT:
             tell_parent(s, x);
+            break;
+        case TL_FX_DISPATCH_NEXUS:
+        case TL_FX_CALLBACK:
+            carry_nexus(s, x);
             break;
         default:
             TL_UNREACHABLE();

@@ -21,12 +21,18 @@ static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
     if (rc != TL_OK) {
         return rc;
     }
-    if (p->is_activity) {
+    if (p->queue_type == TL_QUEUE_ACTIVITY) {
         const TpWs__PollActivityTaskQueueRequest *a = msg;
         tq = a->task_queue;
         out->identity = a->identity;
         out->instance_key = a->worker_instance_key;
         out->deployment_options = a->deployment_options;
+    } else if (p->queue_type == TL_QUEUE_NEXUS) {
+        const TpWs__PollNexusTaskQueueRequest *n = msg;
+        tq = n->task_queue;
+        out->identity = n->identity;
+        out->instance_key = n->worker_instance_key;
+        out->deployment_options = n->deployment_options;
     } else {
         const TpWs__PollWorkflowTaskQueueRequest *w = msg;
         tq = w->task_queue;
@@ -37,7 +43,8 @@ static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
     }
     out->queue = tq ? tl_str(tq->name) : (struct tl_str){0};
     out->version = tl_version_of_worker(arena, out->deployment_options);
-    out->sticky = tq && (int)tq->kind == TASK_QUEUE_KIND_STICKY && !p->is_activity;
+    out->sticky =
+        tq && (int)tq->kind == TASK_QUEUE_KIND_STICKY && p->queue_type == TL_QUEUE_WORKFLOW;
     return TL_OK;
 }
 
@@ -50,7 +57,7 @@ tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct t
 static struct tl_match_key poll_key(const struct tl_parked *p, const struct tl_poll_request *r)
 {
     struct tl_match_key key = {.namespace_number = p->ns->number,
-                               .type = p->is_activity ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW,
+                               .type = p->queue_type,
                                .sticky = r->sticky,
                                .name = r->queue};
     if (!r->sticky) { /* a sticky queue is one worker's own */
@@ -80,7 +87,7 @@ void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *ar
         return;
     }
     const TpDeployment__WorkerDeploymentOptions *o = r.deployment_options;
-    int type = p->is_activity ? TASK_QUEUE_TYPE_ACTIVITY : TASK_QUEUE_TYPE_WORKFLOW;
+    int type = tl_task_queue_type(p->queue_type);
     if (o && (int)o->worker_versioning_mode == WORKER_VERSIONING_MODE_VERSIONED && !r.sticky &&
         tl_deployments_polled(s, p->ns, o, r.queue, type, r.identity, arena, &err) != TL_OK) {
         refuse_poll(s, p, &err);
@@ -218,7 +225,8 @@ tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e,
                                 const struct tl_wft_started *w, struct tl_arena *arena,
                                 TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
 {
-    struct tl_work_token token = {e->ns->number, e->number, false, w->ref, {0}};
+    struct tl_work_token token = {
+        .namespace_number = e->ns->number, .run_number = e->number, .ref = w->ref};
     struct tl_str bytes;
     tl_workflow_task_head(e, arena, out);
     tl_rc rc = tl_work_token_encode(&token, arena, &bytes, err);
@@ -303,8 +311,8 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
     return true;
 }
 
-static void offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
-                  struct tl_arena *arena)
+void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
+                       struct tl_arena *arena)
 {
     struct tl_match_poll *poll;
     if (s->putting_back) {
@@ -359,7 +367,7 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
     w->scheduled_id = fx->u.wft.scheduled_id;
     w->attempt = fx->u.wft.attempt;
     w->sticky = fx->u.wft.sticky;
-    offer(s, &key, &w->task, arena);
+    tl_dispatch_offer(s, &key, &w->task, arena);
 }
 
 /* --- activities -------------------------------------------------------------------------------------- */
@@ -376,7 +384,7 @@ static void offer_activity(struct tl_server *s, struct tl_activity_task *t, stru
     struct tl_str queue = {t->queue, t->queue_n};
     struct tl_match_key key = {t->exec->ns->number, TL_QUEUE_ACTIVITY, false, queue,
                                tl_route_activity(s, t->exec, queue)};
-    offer(s, &key, &t->task, arena);
+    tl_dispatch_offer(s, &key, &t->task, arena);
 }
 
 static struct tl_activity_task *find_offered(const struct tl_exec *e, int64_t scheduled_id)
@@ -497,7 +505,7 @@ static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_
 {
     struct tl_error err;
     struct tl_str token;
-    struct tl_work_token tt = {e->ns->number, e->number, true, a->ref, activity_id};
+    struct tl_work_token tt = {e->ns->number, e->number, true, a->ref, activity_id, 0};
     tl_rc rc = tl_work_token_encode(&tt, arena, &token, &err);
     if (rc == TL_OK) {
         a->response->task_token = tl_pb_bytes_view(token);
@@ -567,6 +575,9 @@ void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task
     case TL_OFFER_QUERY:
         tl_query_deliver(s, TL_CONTAINER(t, struct tl_parked, task), p, arena);
         break;
+    case TL_OFFER_NEXUS:
+        taken = tl_nexus_start_task(s, p, TL_CONTAINER(t, struct tl_nexus_task, task), arena);
+        break;
     }
     if (!taken) {
         tl_poll_enter(s, p, arena);
@@ -583,6 +594,10 @@ void tl_delivery_undo(struct tl_server *s, const struct tl_delivery *d)
         return;
     }
     if (!e || e->closed) {
+        return;
+    }
+    if (d->nexus_request) {
+        tl_nexus_undo(s, e, d);
         return;
     }
     tl_arena_reset(&s->arena);
@@ -607,5 +622,8 @@ void tl_dispatch_drop(struct tl_server *s, struct tl_exec *e)
     tl_match_task_drop(&s->matcher, &e->wft.task);
     TL_LIST_EACH (it, &e->activities) {
         tl_activity_task_free(s, TL_CONTAINER(it, struct tl_activity_task, link));
+    }
+    TL_LIST_EACH (it, &e->nexus) {
+        tl_nexus_task_free(s, TL_CONTAINER(it, struct tl_nexus_task, link));
     }
 }

@@ -243,10 +243,8 @@ bool tl_version_polled(struct tl_server *s, const struct tl_deployment *dep,
         tl_version_text(&a, dep->d->info->name, v->deployment_version->build_id);
     for (size_t i = 0; i < v->n_task_queue_infos; i++) {
         struct tl_match_key key = {dep->ns->number,
-                                   (int)v->task_queue_infos[i]->type == TASK_QUEUE_TYPE_ACTIVITY
-                                       ? TL_QUEUE_ACTIVITY
-                                       : TL_QUEUE_WORKFLOW,
-                                   false, tl_str(v->task_queue_infos[i]->name), version};
+                                   tl_queue_type_of((int)v->task_queue_infos[i]->type), false,
+                                   tl_str(v->task_queue_infos[i]->name), version};
         struct tl_match_queue_info info;
         tl_match_queue_info(&s->matcher, &key, tl_engine_now(s), &info);
         polled = polled || info.polls > 0 ||

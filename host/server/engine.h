@@ -41,7 +41,21 @@ enum tl_engine_msg {
 };
 
 /* tl_match_task.kind */
-enum tl_offer_kind { TL_OFFER_WORKFLOW, TL_OFFER_ACTIVITY, TL_OFFER_QUERY };
+enum tl_offer_kind { TL_OFFER_WORKFLOW, TL_OFFER_ACTIVITY, TL_OFFER_QUERY, TL_OFFER_NEXUS };
+
+/* TASK_QUEUE_TYPE_* as the matcher has it, and back. */
+static inline enum tl_queue_type tl_queue_type_of(int task_queue_type)
+{
+    return task_queue_type == TASK_QUEUE_TYPE_ACTIVITY ? TL_QUEUE_ACTIVITY
+           : task_queue_type == TASK_QUEUE_TYPE_NEXUS  ? TL_QUEUE_NEXUS
+                                                       : TL_QUEUE_WORKFLOW;
+}
+static inline int tl_task_queue_type(enum tl_queue_type t)
+{
+    return t == TL_QUEUE_ACTIVITY ? TASK_QUEUE_TYPE_ACTIVITY
+           : t == TL_QUEUE_NEXUS  ? TASK_QUEUE_TYPE_NEXUS
+                                  : TASK_QUEUE_TYPE_WORKFLOW;
+}
 
 /* --- deadlines ----------------------------------------------------------------------------------- */
 
@@ -85,6 +99,15 @@ struct tl_activity_task {
     char queue[];
 };
 
+/* A request to the handler of a Nexus operation that waits for a poll. Freed when it is delivered or
+ * dropped. */
+struct tl_nexus_task {
+    struct tl_match_task task;
+    struct tl_list link; /* in tl_exec.nexus */
+    struct tl_exec *exec;
+    struct tl_nexus_ref ref;
+};
+
 /* The run's pending workflow task while it waits for a poll. */
 struct tl_workflow_task {
     struct tl_match_task task;
@@ -109,6 +132,7 @@ struct tl_exec {
     uint64_t previous;    /* run that had the workflow id before; 0: none or not in memory */
     struct tl_workflow_task wft;
     struct tl_list activities; /* struct tl_activity_task */
+    struct tl_list nexus;      /* struct tl_nexus_task */
     struct tl_list waiters;    /* struct tl_parked: history long polls, queries */
     bool current;              /* it is what `current` finds under its workflow id */
     bool stored;               /* its row exists (or is in a commit) */
@@ -141,10 +165,10 @@ enum tl_operation {
 struct tl_parked {
     enum tl_parked_kind kind;
     struct tl_rpc_request *rpc;
-    struct tl_due due;           /* in tl_server.waits; sleeps: in tl_server.timers */
-    struct tl_list link;         /* in tl_exec.waiters, tl_server.woken, or none */
-    struct tl_match_poll poll;   /* POLL */
-    bool is_activity, is_sticky; /* POLL */
+    struct tl_due due;             /* in tl_server.waits; sleeps: in tl_server.timers */
+    struct tl_list link;           /* in tl_exec.waiters, tl_server.woken, or none */
+    struct tl_match_poll poll;     /* POLL */
+    enum tl_queue_type queue_type; /* POLL */
     struct tl_namespace *ns;
     uint64_t run_number;       /* WAIT, QUERY: the run */
     bool wants_close;          /* WAIT: only the end of the run matters */
@@ -180,6 +204,7 @@ struct tl_delivery {
     uint64_t run_number;
     uint64_t query_id; /* a query went out; 0: a workflow task or an activity */
     bool is_activity;
+    int nexus_request; /* enum tl_nexus_request; 0: no Nexus task */
     int64_t scheduled_id;
     int32_t attempt;
     uint64_t place; /* in the queue */
@@ -281,6 +306,7 @@ struct tl_server {
     uint64_t batches_next, batch_tickets;
     size_t batches_running;
     struct tl_map queries;         /* id -> struct tl_parked */
+    struct tl_map endpoints;       /* id -> struct tl_nexus_endpoint, in order of ids */
     struct tl_map deployments;     /* key in meta -> struct tl_deployment */
     struct tl_map routes;          /* task queue -> struct tl_route; forgotten with every change */
     struct tl_map polled_versions; /* task queue and version of polls that changed nothing */
@@ -506,6 +532,9 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
                           struct tl_arena *arena);
 /* Its waiting tasks are offered where the routing sends them now. */
 void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena);
+/* Offers a task to matching; whoever was waiting for it takes it. */
+void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
+                       struct tl_arena *arena);
 /* A parked or new poll takes a task; when the task turns out stale the poll looks for another. */
 void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task *t,
                   struct tl_arena *arena);
@@ -518,6 +547,28 @@ void tl_delivery_undo(struct tl_server *s, const struct tl_delivery *d);
 /* Drops what waits in matching for the run. */
 void tl_dispatch_drop(struct tl_server *s, struct tl_exec *e);
 void tl_activity_task_free(struct tl_server *s, struct tl_activity_task *t);
+
+/* --- nexus.c: requests to handlers, completions ------------------------------------------------------- */
+
+/* The operation has a request for its handler: offers it to whom its endpoint names. */
+void tl_nexus_dispatch(struct tl_server *s, struct tl_exec *e, int64_t scheduled_id,
+                       struct tl_arena *arena);
+/* A poll takes the request. False when it is stale; the task is freed. */
+bool tl_nexus_start_task(struct tl_server *s, struct tl_parked *p, struct tl_nexus_task *t,
+                         struct tl_arena *arena);
+void tl_nexus_task_free(struct tl_server *s, struct tl_nexus_task *t);
+/* Drops what nobody waits for any more. */
+void tl_nexus_settle(struct tl_server *s, struct tl_exec *e);
+/* The reply of the poll could not be handed over. */
+void tl_nexus_undo(struct tl_server *s, struct tl_exec *e, const struct tl_delivery *d);
+/* A handler's answer counts for its endpoint: whether it lets others through. */
+void tl_nexus_answered(struct tl_server *s, struct tl_exec *e, int64_t scheduled_id, bool good);
+/* The run has ended with this event: tells who waits for it through this callback. */
+void tl_nexus_callback(struct tl_server *s, struct tl_exec *e, struct tl_str callback,
+                       struct tl_str event);
+/* Whether this server can carry out a callback. Errors: TL_EINVAL. */
+tl_rc tl_nexus_check_callbacks(TpCommon__Callback *const *callbacks, size_t n,
+                               struct tl_error *err) TL_MUST_USE;
 
 /* --- parked.c ----------------------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "server/batch.h"
 #include "server/deployments.h"
+#include "server/nexus_endpoints.h"
 #include "server/engine.h"
 
 #define RECORD_BYTES_MAX ((size_t)1 << 30)
@@ -275,6 +276,9 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
         rc = tl_deployments_load(s, err);
     }
     if (rc == TL_OK) {
+        rc = tl_nexus_endpoints_load(s, err);
+    }
+    if (rc == TL_OK) {
         rc = tl_store_open_runs(tl_store_point_reader(s->store), open_row, &w, err);
     }
     if (rc == TL_OK) {
@@ -304,6 +308,9 @@ static tl_rc read_again(struct tl_server *s, struct walk *w, struct tl_error *er
     }
     if (rc == TL_OK) {
         rc = tl_deployments_load(s, err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_nexus_endpoints_load(s, err);
     }
     TL_MAP_EACH (e, w->only) {
         struct tl_run_row row;

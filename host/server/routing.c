@@ -81,7 +81,7 @@ static struct tl_str route_key(struct tl_server *s, const struct tl_namespace *n
 {
     tl_buf_clear(&s->scratch);
     tl_buf_put(&s->scratch, &ns->number, sizeof ns->number);
-    tl_buf_put(&s->scratch, type == TASK_QUEUE_TYPE_ACTIVITY ? "a" : "w", 1);
+    tl_buf_put(&s->scratch, &"wan"[tl_queue_type_of(type)], 1);
     tl_buf_put_str(&s->scratch, queue);
     return tl_buf_str(&s->scratch);
 }

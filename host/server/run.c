@@ -131,6 +131,7 @@ static struct tl_exec *exec_new(struct tl_server *s, struct tl_namespace *ns, st
     tl_list_init(&e->warm);
     tl_match_task_init(&e->wft.task, TL_OFFER_WORKFLOW);
     tl_list_init(&e->activities);
+    tl_list_init(&e->nexus);
     tl_list_init(&e->waiters);
     memcpy(e->key, &ns->number, sizeof ns->number);
     memcpy(e->key + sizeof ns->number, workflow_id.p, workflow_id.n);
@@ -430,6 +431,7 @@ tl_rc tl_run_end(struct tl_server *s, struct tl_exec *e, struct tl_tx *tx, struc
         return rc;
     }
     tl_run_effects(s, e, &tx->effects, tx->arena);
+    tl_nexus_settle(s, e);
     tl_run_arm(s, e);
     return TL_OK;
 }
@@ -507,6 +509,8 @@ void tl_run_effects(struct tl_server *s, struct tl_exec *e, const struct tl_effe
         case TL_FX_CANCEL_OTHER:
         case TL_FX_CLOSE_CHILD:
         case TL_FX_TELL_PARENT:
+        case TL_FX_DISPATCH_NEXUS:
+        case TL_FX_CALLBACK:
             tl_cross_add(s, e, x);
             break;
         case TL_FX_NEW_RUN:

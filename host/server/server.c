@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "server/batch.h"
 #include "server/deployments.h"
+#include "server/nexus_endpoints.h"
 #include "server/engine.h"
 
 #define GRPC_UNAVAILABLE 14
@@ -102,6 +103,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     s->env.new_run_id = tl_run_new_id;
     s->env.check_attributes = tl_namespace_check_attributes;
     s->env.namespace_id = tl_namespace_id_of;
+    s->env.nexus_endpoint_id = tl_nexus_endpoint_id_of;
     tl_inbox_init(&s->inbox, (size_t)tl_limit_engine_inbox);
     tl_inbox_init(&s->store_inbox, 4);
     tl_inbox_init(&s->reader_inbox, (size_t)tl_limit_engine_inbox);
@@ -118,6 +120,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_map_init(&s->current);
     tl_map_init(&s->queries);
     tl_deployments_init(s);
+    tl_nexus_endpoints_init(s);
     tl_map_init(&s->lost);
     tl_map_init(&s->erased);
     tl_list_init(&s->after_commit);
@@ -349,6 +352,7 @@ static void server_free(struct tl_server *s)
     tl_matcher_deinit(&s->matcher);
     tl_known_deinit(&s->known);
     tl_deployments_free(s);
+    tl_nexus_endpoints_free(s);
     tl_namespaces_free(s);
     tl_map_deinit(&s->runs);
     tl_map_deinit(&s->current);

@@ -48,8 +48,7 @@ static TpTq__TaskQueueStats *stats_of(struct tl_call *c, const tl_version_info *
 {
     struct tl_match_queue_info info;
     struct tl_match_key key = {
-        c->ns->number, type == TASK_QUEUE_TYPE_ACTIVITY ? TL_QUEUE_ACTIVITY : TL_QUEUE_WORKFLOW,
-        false, tl_str(queue),
+        c->ns->number, tl_queue_type_of(type), false, tl_str(queue),
         tl_version_text(c->arena, v->deployment_name, v->deployment_version->build_id)};
     TpTq__TaskQueueStats *stats =
         TL_PB_NEW(c->arena, TpTq__TaskQueueStats, tp_tq__task_queue_stats);

@@ -166,6 +166,11 @@ static enum verdict prepare_start(struct tl_call *c, const TpWs__StartWorkflowEx
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return ANSWERED;
     }
+    if (tl_nexus_check_callbacks(req->completion_callbacks, req->n_completion_callbacks, &err) !=
+        TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return ANSWERED;
+    }
     if (!tl_api_check_attributes(c, req->search_attributes) ||
         !resolve_policies(c, (int)req->workflow_id_reuse_policy,
                           (int)req->workflow_id_conflict_policy, conflict_default, &p)) {
@@ -189,6 +194,37 @@ static enum verdict prepare_start(struct tl_call *c, const TpWs__StartWorkflowEx
     return v;
 }
 
+/* The running workflow is to remember this start, as far as it asked for that. False after an answer. */
+static bool attach(struct tl_call *c, struct tl_exec *e,
+                   const TpWs__StartWorkflowExecutionRequest *req)
+{
+    const TpWorkflow__OnConflictOptions *o = req->on_conflict_options;
+    struct tl_attach a = {0};
+    struct tl_tx tx;
+    struct tl_error err;
+    if (o && o->attach_completion_callbacks && !o->attach_request_id) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "attaching request ID is required for attaching completion callbacks");
+        return false;
+    }
+    if (!o || (!o->attach_request_id && !o->attach_links) ||
+        tl_rs_attached(e->rs, tl_str(req->request_id))) {
+        return true;
+    }
+    a.request_id = o->attach_request_id ? req->request_id : NULL;
+    if (o->attach_completion_callbacks) {
+        a.callbacks = req->completion_callbacks;
+        a.n_callbacks = req->n_completion_callbacks;
+    }
+    if (o->attach_links) {
+        a.links = req->links;
+        a.n_links = req->n_links;
+    }
+    tl_run_begin(c->s, e, &tx, c->arena);
+    tl_rc rc = tl_tx_attach(&tx, &a, &err);
+    return tl_api_end(c, e, &tx, rc, &err);
+}
+
 void tl_api_start_workflow_execution(struct tl_call *c)
 {
     const TpWs__StartWorkflowExecutionRequest *req = c->req;
@@ -199,6 +235,9 @@ void tl_api_start_workflow_execution(struct tl_call *c)
     if (v == START) {
         e = start_run(c, req, run_id, number, (struct first){0});
         v = e ? v : ANSWERED;
+    }
+    if (v == USE_EXISTING && !attach(c, e, req)) {
+        return;
     }
     if (v != ANSWERED) {
         reply_start(c, e, v != USE_EXISTING);

@@ -26,6 +26,7 @@ void tl_api_get_system_info(struct tl_call *c)
     caps.upsert_memo = true;
     caps.sdk_metadata = true;
     caps.count_group_by_execution_status = true;
+    caps.nexus = true;
     r.server_version = text(SERVER_VERSION);
     r.capabilities = &caps;
     tl_call_reply(c, 0, &r);

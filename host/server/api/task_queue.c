@@ -100,8 +100,7 @@ static TpTq__TaskQueueStats *stats_of(const struct queue_sum *sum)
 static struct tl_match_key key_of(struct tl_call *c, const TpTq__TaskQueue *queue, int type)
 {
     return (struct tl_match_key){.namespace_number = c->ns->number,
-                                 .type = type == TASK_QUEUE_TYPE_ACTIVITY ? TL_QUEUE_ACTIVITY
-                                                                          : TL_QUEUE_WORKFLOW,
+                                 .type = tl_queue_type_of(type),
                                  .sticky = (int)queue->kind == TASK_QUEUE_KIND_STICKY,
                                  .name = tl_str(queue->name)};
 }
@@ -179,7 +178,7 @@ static bool add_type(struct tl_call *c, struct version_list *v, const version_en
     entry->value = info;
     v->sum = (struct queue_sum){.s = c->s, .arena = c->arena, .now_ns = v->sum.now_ns};
     v->build_id = tl_str(e->key);
-    if (type == TASK_QUEUE_TYPE_WORKFLOW || type == TASK_QUEUE_TYPE_ACTIVITY) {
+    if (type >= TASK_QUEUE_TYPE_WORKFLOW && type <= TASK_QUEUE_TYPE_NEXUS) {
         tl_match_each_version(&c->s->matcher, &key, add_if_of_build, v);
     }
     if (req->report_pollers) {
@@ -254,7 +253,7 @@ static void describe_enhanced(struct tl_call *c)
         add_version(&v, (struct tl_str){0});
     }
     for (int type = TASK_QUEUE_TYPE_WORKFLOW;
-         wanted && wanted->all_active && type <= TASK_QUEUE_TYPE_ACTIVITY; type++) {
+         wanted && wanted->all_active && type <= TASK_QUEUE_TYPE_NEXUS; type++) {
         struct tl_match_key key = key_of(c, req->task_queue, type);
         tl_match_each_version(&c->s->matcher, &key, add_if_active, &v);
     }
@@ -291,8 +290,7 @@ void tl_api_describe_task_queue(struct tl_call *c)
         describe_enhanced(c);
         return;
     }
-    int type = (int)req->task_queue_type == TASK_QUEUE_TYPE_ACTIVITY ? TASK_QUEUE_TYPE_ACTIVITY
-                                                                     : TASK_QUEUE_TYPE_WORKFLOW;
+    int type = tl_task_queue_type(tl_queue_type_of((int)req->task_queue_type));
     struct tl_match_key key = key_of(c, req->task_queue, type);
     tl_match_each_version(&c->s->matcher, &key, add_queue, &sum);
     r.n_pollers = sum.list.n;

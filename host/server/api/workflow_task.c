@@ -1,38 +1,38 @@
-/* The worker's side of workflow tasks. Thread: engine. */
+/* Polls, and the worker's side of workflow tasks. Thread: engine. */
 #include "server/api/api.h"
 #include "server/deliver.h"
 
-static bool check_poll(struct tl_call *c, const TpTq__TaskQueue *tq, const char *identity)
+static void enter_poll(struct tl_call *c, enum tl_queue_type type, const TpTq__TaskQueue *tq,
+                       const char *identity)
 {
     if (!tq) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "TaskQueue is not set on request.");
-        return false;
+        return;
     }
-    return tl_api_check_id(c, "TaskQueue", tq->name, true) &&
-           tl_api_check_id(c, "Identity", identity, false);
-}
-
-static void enter_poll(struct tl_call *c, bool is_activity)
-{
-    struct tl_parked *p = tl_parked_new(c->s, c, TL_PARKED_POLL);
-    p->is_activity = is_activity;
-    tl_poll_enter(c->s, p, c->arena);
+    if (tl_api_check_id(c, "TaskQueue", tq->name, true) &&
+        tl_api_check_id(c, "Identity", identity, false)) {
+        struct tl_parked *p = tl_parked_new(c->s, c, TL_PARKED_POLL);
+        p->queue_type = type;
+        tl_poll_enter(c->s, p, c->arena);
+    }
 }
 
 void tl_api_poll_workflow_task_queue(struct tl_call *c)
 {
     const TpWs__PollWorkflowTaskQueueRequest *req = c->req;
-    if (check_poll(c, req->task_queue, req->identity)) {
-        enter_poll(c, false);
-    }
+    enter_poll(c, TL_QUEUE_WORKFLOW, req->task_queue, req->identity);
 }
 
 void tl_api_poll_activity_task_queue(struct tl_call *c)
 {
     const TpWs__PollActivityTaskQueueRequest *req = c->req;
-    if (check_poll(c, req->task_queue, req->identity)) {
-        enter_poll(c, true);
-    }
+    enter_poll(c, TL_QUEUE_ACTIVITY, req->task_queue, req->identity);
+}
+
+void tl_api_poll_nexus_task_queue(struct tl_call *c)
+{
+    const TpWs__PollNexusTaskQueueRequest *req = c->req;
+    enter_poll(c, TL_QUEUE_NEXUS, req->task_queue, req->identity);
 }
 
 /* --- completion -------------------------------------------------------------------------------------- */
@@ -60,8 +60,8 @@ static tl_rc put_eager(struct tl_call *c, struct tl_exec *e, const struct tl_wft
     struct tl_pb_list list = {0};
     for (size_t i = 0; i < done->eager_count; i++) {
         struct tl_activity_started *a = &done->eager[i];
-        struct tl_work_token token = {e->ns->number, e->number, true, a->ref,
-                                      tl_str(a->response->activity_id)};
+        struct tl_work_token token = {
+            e->ns->number, e->number, true, a->ref, tl_str(a->response->activity_id), 0};
         struct tl_str bytes;
         tl_rc rc = tl_work_token_encode(&token, c->arena, &bytes, err);
         if (rc != TL_OK) {
@@ -201,6 +201,8 @@ void tl_api_shutdown_worker(struct tl_call *c)
                                       .name = tl_str(req->task_queue)};
         tl_match_each_version(&c->s->matcher, &normal, answer_version, &d);
         normal.type = TL_QUEUE_ACTIVITY;
+        tl_match_each_version(&c->s->matcher, &normal, answer_version, &d);
+        normal.type = TL_QUEUE_NEXUS;
         tl_match_each_version(&c->s->matcher, &normal, answer_version, &d);
     }
     tl_call_reply(c, 0, &r);

@@ -88,7 +88,8 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
             return encode_failed(e, err);
         }
     }
-    return TL_OK;
+    return tl_rs_callbacks_keep(rs, a->completion_callbacks, a->n_completion_callbacks, NULL,
+                                rs->start_ns, err);
 }
 
 /* --- workflow tasks -------------------------------------------------------------------------- */
@@ -430,6 +431,15 @@ static const struct {
     ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED, tl_apply_external_initiated),
     ROW(REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED, tl_apply_external_over),
     ROW(EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED, tl_apply_external_over),
+    ROW(NEXUS_OPERATION_SCHEDULED, tl_apply_nexus_scheduled),
+    ROW(NEXUS_OPERATION_STARTED, tl_apply_nexus_started),
+    ROW(NEXUS_OPERATION_COMPLETED, tl_apply_nexus_over),
+    ROW(NEXUS_OPERATION_FAILED, tl_apply_nexus_over),
+    ROW(NEXUS_OPERATION_CANCELED, tl_apply_nexus_over),
+    ROW(NEXUS_OPERATION_TIMED_OUT, tl_apply_nexus_over),
+    ROW(NEXUS_OPERATION_CANCEL_REQUESTED, tl_apply_nexus_cancel_requested),
+    ROW(NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED, tl_apply_nexus_cancel_over),
+    ROW(NEXUS_OPERATION_CANCEL_REQUEST_FAILED, tl_apply_nexus_cancel_over),
     ROW(WORKFLOW_EXECUTION_OPTIONS_UPDATED, tl_apply_options_updated),
     ROW(WORKFLOW_EXECUTION_PAUSED, tl_apply_paused),
     ROW(WORKFLOW_EXECUTION_UNPAUSED, tl_apply_unpaused),

@@ -210,6 +210,20 @@ bool tl_buffer_has_activity_close(struct tl_tx *tx, int64_t scheduled_id)
     return false;
 }
 
+bool tl_buffer_has_nexus_close(struct tl_tx *tx, int64_t scheduled_id)
+{
+    for (size_t i = 0; i < tx->rs->buffer_n; i++) {
+        if (!goes_last(tx->rs->buffer[i].type)) {
+            continue;
+        }
+        const TpHistory__HistoryEvent *e = decode(tx, i);
+        if (e && tl_nexus_ended_id(e) == scheduled_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void tl_buffer_enforce_limit(struct tl_tx *tx)
 {
     const struct tl_history_limits *limits = &tx->env->limits;

@@ -279,7 +279,8 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     }
     tl_rc rc = TL_OK;
     if (!save_batches(rs, &a, &s) || !save_activities(rs, &a, &s) || !save_timers(rs, &a, &s) ||
-        !save_children(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s) ||
+        !save_children(rs, &a, &s) || !tl_rs_nexus_save(rs, &a, &s) ||
+        !tl_rs_callbacks_save(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s) ||
         !save_updates(rs, &a, &s)) {
         rc = tl_error_set(err, TL_ELIMIT, "no memory to save the run");
     } else {
@@ -468,6 +469,12 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     }
     if (rc == TL_OK) {
         rc = load_children(rs, s, scratch, err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_rs_nexus_load(rs, s, scratch, err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_rs_callbacks_load(rs, s, err);
     }
     if (rc == TL_OK) {
         rc = load_activities(rs, s, scratch, err);

@@ -166,13 +166,11 @@ static TpWs__StartWorkflowExecutionRequest *request_again(struct tl_tx *tx)
     req->cron_schedule = a->cron_schedule;
     req->memo = a->memo;
     req->search_attributes = a->search_attributes;
-    req->completion_callbacks = a->completion_callbacks;
-    req->n_completion_callbacks = a->n_completion_callbacks;
     req->priority = a->priority;
     req->versioning_override = a->versioning_override;
     req->links = e->links;
     req->n_links = e->n_links;
-    return req->namespace_ ? req : NULL;
+    return req->namespace_ && tl_rs_callbacks_hand_on(rs, tx->arena, req) ? req : NULL;
 }
 
 void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,

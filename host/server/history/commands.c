@@ -52,15 +52,6 @@ void tl_command_decorate(struct tl_ev *ev, const TpCommand__Command *c)
     ev->e.n_event_group_markers = c->n_event_group_markers;
 }
 
-/* --- commands that are not built ------------------------------------------------------------- */
-
-static void check_unbuilt(struct tl_wft_done *d, const TpCommand__Command *c);
-
-static void run_nothing(struct tl_wft_done *d, const TpCommand__Command *c)
-{
-    (void)d, (void)c;
-}
-
 /* --- marker ---------------------------------------------------------------------------------- */
 
 static int64_t map_bytes(const TpCommand__RecordMarkerCommandAttributes *a)
@@ -217,7 +208,7 @@ static const struct command_row {
     int type;
     TpCommand__Command__AttributesCase attributes;
     const char *name;
-    int cause; /* when the attributes are missing, or the command is not built */
+    int cause; /* when the attributes are missing */
     tl_command_fn check, run;
     bool closes;
 } ROWS[] = {
@@ -266,11 +257,11 @@ static const struct command_row {
      CAUSE(BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE), tl_command_check_message, tl_command_run_message,
      false},
     {COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION, CASE(SCHEDULE_NEXUS_OPERATION),
-     "ScheduleNexusOperation", CAUSE(BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES), check_unbuilt,
-     run_nothing, false},
+     "ScheduleNexusOperation", CAUSE(BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES),
+     tl_command_check_nexus, tl_command_run_nexus, false},
     {COMMAND_TYPE_REQUEST_CANCEL_NEXUS_OPERATION, CASE(REQUEST_CANCEL_NEXUS_OPERATION),
      "RequestCancelNexusOperation", CAUSE(BAD_REQUEST_CANCEL_NEXUS_OPERATION_ATTRIBUTES),
-     check_unbuilt, run_nothing, false},
+     tl_command_check_cancel_nexus, tl_command_run_cancel_nexus, false},
 };
 
 static const struct command_row *row_of(const TpCommand__Command *c)
@@ -281,12 +272,6 @@ static const struct command_row *row_of(const TpCommand__Command *c)
         }
     }
     return NULL;
-}
-
-static void check_unbuilt(struct tl_wft_done *d, const TpCommand__Command *c)
-{
-    const struct command_row *row = row_of(c);
-    tl_refuse(d, row->cause, "this server does not carry out %sCommand.", row->name);
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */

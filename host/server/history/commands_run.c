@@ -255,7 +255,7 @@ static void fill_request(struct tl_tx *tx, struct next *n,
     req->last_completion_result = a->last_completion_result;
     req->continued_failure = a->failure;
     req->priority = tl_blob_decode(&rs->priority, &tp_common__priority__descriptor, tx->arena);
-    if (!req->workflow_id || !req->namespace_) {
+    if (!req->workflow_id || !req->namespace_ || !tl_rs_callbacks_hand_on(rs, tx->arena, req)) {
         tl_tx_break(tx, "the next run");
     }
 }

@@ -166,6 +166,29 @@ static bool build_activities(struct tl_tx *tx, TlV1__RunDelta *out)
     return true;
 }
 
+static bool build_nexus(struct tl_tx *tx, TlV1__RunDelta *out)
+{
+    const struct tl_tx_private *p = tx->p;
+    struct tl_pb_list list = {0};
+    for (size_t i = 0; i < p->dirty_nexus_n; i++) {
+        const struct tl_nexus_op *op = tl_rs_nexus(tx->rs, p->dirty_nexus[i]);
+        if (!op) { /* ended meanwhile: its events say it */
+            continue;
+        }
+        TlV1__NexusOperationState *state = TL_ARENA_NEW(tx->arena, TlV1__NexusOperationState);
+        if (!state || !tl_pb_push(tx->arena, &list, state)) {
+            return false;
+        }
+        tl_delta_from_nexus(op, tx->arena, state);
+        if (!state->start || !state->cancel) {
+            return false;
+        }
+    }
+    out->n_nexus_operations = list.n;
+    out->nexus_operations = list.items;
+    return true;
+}
+
 static bool build_buffer(struct tl_tx *tx, TlV1__RunDelta *out)
 {
     const struct tl_rs *rs = tx->rs;
@@ -190,7 +213,7 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
     const struct tl_rs *rs = tx->rs;
     const struct tl_tx_private *p = tx->p;
     *out = (TlV1__RunDelta)TL_V1__RUN_DELTA__INIT;
-    if (!build_activities(tx, out) || !build_buffer(tx, out)) {
+    if (!build_activities(tx, out) || !build_nexus(tx, out) || !build_buffer(tx, out)) {
         return false;
     }
     if (p->wft_dirty) {
@@ -216,7 +239,7 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
     out->cancel_request_id = text(p->cancel_request_dirty ? rs->cancel_request_id : NULL);
     out->reset_ns = p->reset_ns;
     *empty = !out->reset_ns && !out->workflow_task && !out->sticky && out->n_activities == 0 &&
-             out->n_buffered_events == 0 && !out->buffer_flushed &&
+             out->n_nexus_operations == 0 && out->n_buffered_events == 0 && !out->buffer_flushed &&
              !tl_has_text(out->start_request_id) && !tl_has_text(out->cancel_request_id);
     return true;
 }
@@ -276,6 +299,12 @@ tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl
             return tl_error_set(err, TL_EDECODE, "damaged options of an activity");
         }
         tl_rs_act_arm(rs, act);
+    }
+    for (size_t i = 0; i < delta->n_nexus_operations; i++) {
+        tl_rc rc = tl_rs_nexus_apply(rs, delta->nexus_operations[i], err);
+        if (rc != TL_OK) {
+            return rc;
+        }
     }
     return TL_OK;
 }

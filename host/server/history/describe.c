@@ -52,6 +52,7 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
         .pending_children = rs->children ? rs->children->count : 0,
         .pending_signals = rs->pending_signals,
         .pending_cancels = rs->pending_cancels,
+        .pending_nexus = rs->nexus_ops ? rs->nexus_ops->count : 0,
         .parent_workflow_id = view(rs->parent.workflow_id),
         .parent_run_id = view(rs->parent.run_id),
         .root_workflow_id =
@@ -87,7 +88,7 @@ size_t tl_rs_bytes(const struct tl_rs *rs)
     n += rs->timers ? rs->timers->count * (sizeof(struct tl_timer) + 120) : 0;
     n += tl_rs_updates_total(rs) * (sizeof(struct tl_update) + 160);
     n += rs->signal_ids ? rs->signal_ids->count * 110 : 0;
-    n += tl_rs_children_bytes(rs);
+    n += tl_rs_children_bytes(rs) + tl_rs_nexus_bytes(rs);
     return n;
 }
 
@@ -457,5 +458,10 @@ tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *ar
             out->pending_workflow_task = task_of(&o, rs);
         }
     }
-    return o.full ? tl_error_set(err, TL_ELIMIT, "no memory to describe the run") : TL_OK;
+    tl_rc rc = tl_rs_nexus_describe(rs, now_ns, arena, out, err);
+    if (rc == TL_OK) {
+        rc = tl_rs_callbacks_describe(rs, arena, out, err);
+    }
+    return rc == TL_OK && o.full ? tl_error_set(err, TL_ELIMIT, "no memory to describe the run")
+                                 : rc;
 }

@@ -32,6 +32,7 @@
 #include <stdint.h>
 
 #include <temporal/api/history/v1/message.pb-c.h>
+#include <temporal/api/nexus/v1/message.pb-c.h>
 #include <temporal/api/query/v1/message.pb-c.h>
 #include <temporal/api/update/v1/message.pb-c.h>
 #include <temporal/api/workflowservice/v1/request_response.pb-c.h>
@@ -55,6 +56,8 @@ struct tl_history_limits {
     int64_t history_bytes, history_count, history_bytes_suggest, history_count_suggest;
     int64_t pending_activities, pending_timers, signals_per_run;
     int64_t pending_children, pending_signals, pending_cancels;
+    int64_t pending_nexus_operations, nexus_header_bytes, nexus_token_bytes;
+    int64_t nexus_request_timeout_ms;         /* a handler's time for one request */
     int64_t updates_in_flight, updates_total; /* of one run */
     int64_t buffered_events, buffered_bytes;
     int64_t eager_activities_max;     /* per workflow task completion */
@@ -81,6 +84,8 @@ struct tl_history_env {
                               struct tl_error *err);
     /* Id of a namespace by name, empty when there is none. NULL: only the run's own is known. */
     struct tl_str (*namespace_id)(void *ud, struct tl_str name);
+    /* Id of a Nexus endpoint by name, empty when there is none. NULL: there are none. */
+    struct tl_str (*nexus_endpoint_id)(void *ud, struct tl_str name);
 };
 
 /* --- mutable state --------------------------------------------------------------------------- */
@@ -140,7 +145,7 @@ struct tl_rs_info {
     int64_t previous_started_event_id;
     bool ever_completed_wft;
     size_t pending_activities, pending_timers, buffered_events, buffered_queries;
-    size_t pending_children, pending_signals, pending_cancels;
+    size_t pending_children, pending_signals, pending_cancels, pending_nexus;
     struct tl_str parent_workflow_id, parent_run_id; /* empty when it is no child */
     struct tl_str root_workflow_id, root_run_id;     /* its own when it has no parent */
 };
@@ -203,6 +208,8 @@ enum tl_effect_kind {
     TL_FX_START_CHILD,        /* u.initiated_id: tl_rs_child_request tells what to start */
     TL_FX_SIGNAL_OTHER,       /* u.initiated_id: tl_rs_other_request tells whom */
     TL_FX_CANCEL_OTHER,       /* likewise */
+    TL_FX_DISPATCH_NEXUS,     /* u.initiated_id: the operation has a request for its handler */
+    TL_FX_CALLBACK,           /* u.callback: the run has ended */
     TL_FX_CLOSE_CHILD,        /* u.child: the parent has closed */
     TL_FX_TELL_PARENT,        /* u.parent: a child's chain has ended */
     TL_FX_NEW_RUN,            /* u.new_run: start the next run of the chain, same commit */
@@ -253,6 +260,10 @@ struct tl_effect {
             int64_t initiated_id;
             struct tl_str event; /* encoded HistoryEvent that closed the child */
         } parent;
+        struct {
+            struct tl_str callback; /* encoded Callback */
+            struct tl_str event;    /* encoded HistoryEvent that closed the run */
+        } callback;
         int status;
         struct {
             uint64_t id;
@@ -461,6 +472,87 @@ tl_rc tl_rs_other_request(const struct tl_rs *rs, int64_t initiated_id, struct t
 tl_rc tl_tx_other_done(struct tl_tx *tx, int64_t initiated_id, bool failed, int cause,
                        struct tl_error *err) TL_MUST_USE;
 bool tl_rs_is_child_of(const struct tl_rs *rs, struct tl_str workflow_id, struct tl_str run_id);
+
+/* --- Nexus operations ------------------------------------------------------------------------- */
+
+enum tl_nexus_request { TL_NEXUS_START = 1, TL_NEXUS_CANCEL = 2 };
+
+/* Which attempt of which request of an operation. */
+struct tl_nexus_ref {
+    int64_t scheduled_id;
+    enum tl_nexus_request request;
+    int32_t attempt;
+};
+/* The request that is to be made now. Views of the run. False: none. */
+struct tl_nexus_due {
+    struct tl_nexus_ref ref;
+    struct tl_str endpoint, endpoint_id;
+};
+bool tl_rs_nexus_due(const struct tl_rs *rs, int64_t scheduled_id, struct tl_nexus_due *out);
+/* The endpoint lets nobody through until then: the request waits. */
+void tl_rs_nexus_block(struct tl_rs *rs, const struct tl_nexus_ref *ref, int64_t until_ns);
+/* A worker takes the request: memory only, lost with a crash, then it is made again. `callback_token` goes
+ * with a start. Errors: TL_ENOTFOUND (it is another one by now), TL_ELIMIT. */
+tl_rc tl_rs_nexus_deliver(struct tl_rs *rs, const struct tl_history_env *env,
+                          const struct tl_nexus_ref *ref, struct tl_str callback_token,
+                          int64_t now_ns, struct tl_arena *arena, TpNexus__Request **out,
+                          struct tl_error *err) TL_MUST_USE;
+/* The delivery failed: as if it had not been. */
+void tl_rs_nexus_undeliver(struct tl_rs *rs, const struct tl_nexus_ref *ref);
+/* Of an operation: the request id of its start (a copy, NULL without memory), the name of its endpoint (a
+ * view). Empty when it has ended. */
+char *tl_rs_nexus_request_id(const struct tl_rs *rs, int64_t scheduled_id, struct tl_arena *arena);
+struct tl_str tl_rs_nexus_endpoint(const struct tl_rs *rs, int64_t scheduled_id);
+/* Whether a worker has a request of the run. */
+bool tl_rs_nexus_delivered(const struct tl_rs *rs);
+
+enum tl_nexus_outcome {
+    TL_NEXUS_STARTED,   /* token */
+    TL_NEXUS_COMPLETED, /* result */
+    TL_NEXUS_FAILED,    /* failure; of a cancellation: it is given up */
+    TL_NEXUS_CANCELED,  /* failure */
+    TL_NEXUS_RETRY,     /* failure: another attempt follows */
+    TL_NEXUS_PASSED_ON, /* a cancellation reached its handler */
+};
+struct tl_nexus_answer {
+    enum tl_nexus_outcome outcome;
+    char *token;
+    TpCommon__Payload *result; /* may be NULL */
+    TpFailure__Failure *failure;
+    TpCommon__Link **links;
+    size_t n_links;
+};
+/* What the handler said to a request. Errors: TL_ENOTFOUND (nobody waits for that answer). */
+tl_rc tl_tx_nexus_answer(struct tl_tx *tx, const struct tl_nexus_ref *ref,
+                         const struct tl_nexus_answer *answer, struct tl_error *err) TL_MUST_USE;
+/* How an operation ended that its handler carried on with: COMPLETED, FAILED or CANCELED. When the answer to
+ * its start is still on its way, `token` and the links tell what it would have said. Errors: TL_ENOTFOUND. */
+tl_rc tl_tx_nexus_complete(struct tl_tx *tx, int64_t scheduled_id, const char *request_id,
+                           const struct tl_nexus_answer *answer, int64_t started_ns,
+                           struct tl_error *err) TL_MUST_USE;
+/* What a worker answered. Errors: TL_EINVAL, TL_ELIMIT. */
+tl_rc tl_nexus_read_response(const TpNexus__Response *r, const struct tl_nexus_ref *ref,
+                             const struct tl_history_limits *limits, struct tl_arena *arena,
+                             struct tl_nexus_answer *out, struct tl_error *err) TL_MUST_USE;
+tl_rc tl_nexus_read_failed(const TpWs__RespondNexusTaskFailedRequest *r, struct tl_arena *arena,
+                           struct tl_nexus_answer *out, struct tl_error *err) TL_MUST_USE;
+/* What the end of a run is for who waits for it as an operation. Errors: TL_ELIMIT. */
+tl_rc tl_nexus_read_close(const TpHistory__HistoryEvent *e, struct tl_arena *arena,
+                          struct tl_nexus_answer *out, struct tl_error *err) TL_MUST_USE;
+
+/* A start found this run (USE_EXISTING) and wants to be remembered by it: its request id, callbacks, links.
+ * Errors: TL_ENOTFOUND (closed). */
+struct tl_attach {
+    const char *request_id; /* NULL: not */
+    TpCommon__Callback **callbacks;
+    size_t n_callbacks;
+    TpCommon__Link **links;
+    size_t n_links;
+};
+tl_rc tl_tx_attach(struct tl_tx *tx, const struct tl_attach *attach,
+                   struct tl_error *err) TL_MUST_USE;
+/* Whether a start with this request id was attached. */
+bool tl_rs_attached(const struct tl_rs *rs, struct tl_str request_id);
 
 /* --- workflow tasks -------------------------------------------------------------------------- */
 
@@ -697,6 +789,7 @@ struct tl_work_token {
     bool is_activity;
     struct tl_task_ref ref;
     struct tl_str activity_id;
+    int nexus_request; /* enum tl_nexus_request; 0: no Nexus task */
 };
 tl_rc tl_work_token_encode(const struct tl_work_token *token, struct tl_arena *arena,
                            struct tl_str *out, struct tl_error *err) TL_MUST_USE;

@@ -39,7 +39,7 @@ struct tl_wft {
     bool drops_sticky; /* memory: started on the normal queue; stickiness goes with Started */
 };
 
-enum tl_due_kind { TL_DUE_ACTIVITY, TL_DUE_TIMER };
+enum tl_due_kind { TL_DUE_ACTIVITY, TL_DUE_TIMER, TL_DUE_NEXUS };
 
 /* Base of what waits in a run's heap. */
 struct tl_due {
@@ -97,6 +97,37 @@ struct tl_external {
     int64_t initiated_id;
     bool is_signal;
     struct tl_blob event; /* encoded Initiated event */
+};
+
+/* The attempts of one request to the handler of a Nexus operation. */
+struct tl_nexus_try {
+    int32_t attempts; /* that are over */
+    int64_t next_ns;  /* when the next may begin; 0: there is none to be made */
+    int64_t last_ns;
+    struct tl_blob failure; /* encoded Failure of the last one */
+    bool offered;           /* memory: the next one was given to the engine */
+    int64_t blocked_ns;     /* memory: the endpoint's circuit is open until then; 0: it is not */
+    int64_t expires_ns;     /* memory: a worker has it until then; 0: none has */
+};
+
+/* A Nexus operation that has not ended. */
+struct tl_nexus_op {
+    struct tl_due due;
+    int64_t scheduled_id, scheduled_ns, started_ns;
+    int64_t schedule_to_close_ns, schedule_to_start_ns, start_to_close_ns;
+    char *endpoint, *endpoint_id, *service, *operation, *request_id, *token;
+    struct tl_blob event; /* encoded Scheduled event */
+    bool started;
+    struct tl_nexus_try start, cancel;
+    int64_t cancel_requested_id, cancel_requested_ns;
+    int cancel_state; /* NEXUS_OPERATION_CANCELLATION_STATE_* */
+};
+
+/* Somebody to be told when the run has ended. */
+struct tl_callback {
+    struct tl_blob callback; /* encoded Callback */
+    char *request_id;        /* of the start that attached it; NULL: the run's own */
+    int64_t registered_ns;
 };
 
 /* The run that started this one; workflow_id NULL: none. */
@@ -172,6 +203,10 @@ struct tl_rs {
     struct tl_map *acts, *act_ids, *timers, *signal_ids;
     struct tl_map *children, *externals; /* by initiated id */
     size_t pending_signals, pending_cancels;
+    struct tl_map *nexus_ops; /* by scheduled id */
+    struct tl_callback *callbacks;
+    size_t callback_n, callback_cap;
+    struct tl_map *attached_ids; /* request ids of starts that were attached to this run */
     struct tl_parent parent;
     struct tl_pause pause;
     struct tl_heap heap;
@@ -201,8 +236,11 @@ struct tl_tx_private {
     struct tl_str close_event; /* encoded: what a parent is to hear */
     struct tl_effect *orphans; /* CLOSE_CHILD for the children that the run leaves behind */
     size_t orphan_n;
-    int64_t *dirty_acts, *offer_acts, *applied_ids;
+    struct tl_effect *told; /* CALLBACK for those who want to know how the run ended */
+    size_t told_n;
+    int64_t *dirty_acts, *offer_acts, *applied_ids, *dirty_nexus;
     size_t dirty_n, dirty_cap, offer_n, offer_cap, applied_n, applied_cap;
+    size_t dirty_nexus_n, dirty_nexus_cap;
     struct tl_error error; /* the cause of `broken` */
 };
 
@@ -332,6 +370,59 @@ static inline bool tl_rs_paused(const struct tl_rs *rs)
     return rs->pause.on && tl_rs_open(rs);
 }
 
+/* --- nexus.c, callbacks.c ---------------------------------------------------------------------- */
+
+struct tl_nexus_op *tl_rs_nexus(const struct tl_rs *rs, int64_t scheduled_id);
+/* The operation that an event of its end names; 0: it is no such event. */
+int64_t tl_nexus_ended_id(const TpHistory__HistoryEvent *e);
+void tl_rs_nexus_free(struct tl_rs *rs); /* all of them */
+size_t tl_rs_nexus_bytes(const struct tl_rs *rs);
+/* Puts it where its next deadline is. */
+void tl_rs_nexus_arm(struct tl_rs *rs, struct tl_nexus_op *op);
+/* The request that is to be made, or was; NULL: none, nothing is asked of the handler now. */
+struct tl_nexus_try *tl_nexus_current(struct tl_nexus_op *op, bool *is_cancel);
+/* Something of the operation is due. */
+void tl_nexus_fire(struct tl_tx *tx, struct tl_nexus_op *op);
+void tl_tx_touch_nexus(struct tl_tx *tx, const struct tl_nexus_op *op);
+/* The attempt under way failed: another one after a while. */
+void tl_nexus_back_off(struct tl_tx *tx, struct tl_nexus_op *op, struct tl_nexus_try *t,
+                       const TpFailure__Failure *failure);
+/* What the events that end an operation say: the cause under a failure that names the operation. */
+TpFailure__Failure *tl_nexus_op_failure(struct tl_tx *tx, const struct tl_nexus_op *op,
+                                        TpFailure__Failure *cause);
+void tl_delta_from_nexus(const struct tl_nexus_op *op, struct tl_arena *arena,
+                         TlV1__NexusOperationState *out);
+/* Errors: TL_EDATALOSS (unknown operation). */
+tl_rc tl_rs_nexus_apply(struct tl_rs *rs, const TlV1__NexusOperationState *in,
+                        struct tl_error *err) TL_MUST_USE;
+/* Checkpoints. */
+bool tl_rs_nexus_save(const struct tl_rs *rs, struct tl_arena *arena, TlV1__RunState *out);
+tl_rc tl_rs_nexus_load(struct tl_rs *rs, const TlV1__RunState *s, struct tl_arena *scratch,
+                       struct tl_error *err) TL_MUST_USE;
+/* pending_nexus_operations. Errors: TL_ELIMIT. */
+tl_rc tl_rs_nexus_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *arena,
+                           TpWs__DescribeWorkflowExecutionResponse *out,
+                           struct tl_error *err) TL_MUST_USE;
+tl_apply_fn tl_apply_nexus_scheduled, tl_apply_nexus_started, tl_apply_nexus_over,
+    tl_apply_nexus_cancel_requested, tl_apply_nexus_cancel_over;
+/* Keeps the callbacks that an event names. */
+tl_rc tl_rs_callbacks_keep(struct tl_rs *rs, TpCommon__Callback *const *callbacks, size_t n,
+                           const char *request_id, int64_t now_ns,
+                           struct tl_error *err) TL_MUST_USE;
+void tl_rs_callbacks_free(struct tl_rs *rs);
+bool tl_rs_callbacks_save(const struct tl_rs *rs, struct tl_arena *arena, TlV1__RunState *out);
+tl_rc tl_rs_callbacks_load(struct tl_rs *rs, const TlV1__RunState *s,
+                           struct tl_error *err) TL_MUST_USE;
+/* All of them, for the next run of the chain. False when the arena is full. */
+bool tl_rs_callbacks_hand_on(const struct tl_rs *rs, struct tl_arena *arena,
+                             TpWs__StartWorkflowExecutionRequest *req);
+tl_rc tl_rs_callbacks_describe(const struct tl_rs *rs, struct tl_arena *arena,
+                               TpWs__DescribeWorkflowExecutionResponse *out,
+                               struct tl_error *err) TL_MUST_USE;
+/* The run is about to close with this encoded event. */
+void tl_callbacks_closing(struct tl_tx *tx, struct tl_str event);
+void tl_callbacks_close_effects(struct tl_tx *tx);
+
 /* --- reset.c --------------------------------------------------------------------------------- */
 
 void tl_rs_note_reset(struct tl_rs *rs, int64_t reset_ns); /* start and timeouts begin anew */
@@ -388,6 +479,8 @@ int tl_buffer_find_timer(struct tl_tx *tx, const char *timer_id, int64_t *starte
 void tl_buffer_drop(struct tl_rs *rs, size_t index);
 /* A close event of the activity waits in the buffer. */
 bool tl_buffer_has_activity_close(struct tl_tx *tx, int64_t scheduled_id);
+/* A close event of the Nexus operation waits in the buffer. */
+bool tl_buffer_has_nexus_close(struct tl_tx *tx, int64_t scheduled_id);
 /* Too much buffered: fails the started task (FORCE_CLOSE_COMMAND) and schedules the next. */
 void tl_buffer_enforce_limit(struct tl_tx *tx);
 
@@ -493,10 +586,12 @@ struct tl_wft_done {
     int64_t next_id;      /* while checking: id that the next event would get */
     size_t buffered;      /* events that would wait when the next command runs */
     size_t pending_acts, pending_timers, pending_children, pending_signals, pending_cancels;
-    struct tl_map child_ids; /* workflow ids of children started by this completion */
-    struct tl_map timers;    /* overlay: timer id -> enum tl_overlay */
-    struct tl_map act_ids;   /* overlay: activity id -> enum tl_overlay */
-    struct tl_map acts;      /* overlay: scheduled id -> struct tl_over_act */
+    size_t pending_nexus;
+    struct tl_map nexus_cancels; /* scheduled ids that this completion cancels */
+    struct tl_map child_ids;     /* workflow ids of children started by this completion */
+    struct tl_map timers;        /* overlay: timer id -> enum tl_overlay */
+    struct tl_map act_ids;       /* overlay: activity id -> enum tl_overlay */
+    struct tl_map acts;          /* overlay: scheduled id -> struct tl_over_act */
     struct tl_update_message *messages;
     size_t message_n;
     struct tl_map updates; /* overlay: update id -> what the messages before made of it */
@@ -549,6 +644,10 @@ void tl_command_check_signal_other(struct tl_wft_done *d, const TpCommand__Comma
 void tl_command_run_signal_other(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_check_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_run_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_check_cancel_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
+void tl_command_run_cancel_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_check_message(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_run_message(struct tl_wft_done *d, const TpCommand__Command *c);
 /* update_messages.c: the protocol messages; read decodes them (false: no memory), the rest are those

@@ -88,6 +88,10 @@ void tl_history_limits_default(struct tl_history_limits *out)
         .pending_children = tl_limit_pending_children,
         .pending_signals = tl_limit_pending_signals,
         .pending_cancels = tl_limit_pending_cancels,
+        .pending_nexus_operations = tl_limit_pending_nexus_operations,
+        .nexus_header_bytes = tl_limit_nexus_header_bytes,
+        .nexus_token_bytes = tl_limit_nexus_token_bytes,
+        .nexus_request_timeout_ms = tl_limit_nexus_request_ms,
         .signals_per_run = tl_limit_signals_per_run,
         .updates_in_flight = tl_limit_updates_in_flight,
         .updates_total = tl_limit_updates_total,
@@ -173,6 +177,7 @@ void tl_rs_clear_pending(struct tl_rs *rs)
     free_map(&rs->act_ids);
     free_map(&rs->timers);
     tl_rs_children_free(rs);
+    tl_rs_nexus_free(rs);
 }
 
 static void free_strings(struct tl_rs *rs)
@@ -231,6 +236,7 @@ void tl_rs_free(struct tl_rs *rs)
     tl_parent_free(&rs->parent);
     tl_pause_free(&rs->pause);
     tl_rs_updates_free(rs);
+    tl_rs_callbacks_free(rs);
     free_strings(rs);
     tl_mem_free(rs);
 }

@@ -147,6 +147,8 @@ static bool fire_one(struct tl_tx *tx)
             TL_CONTAINER((struct tl_heap_node *)(uintptr_t)node, struct tl_due, node);
         if (due->kind == TL_DUE_TIMER) {
             fire_timer(tx, TL_CONTAINER(due, struct tl_timer, due));
+        } else if (due->kind == TL_DUE_NEXUS) {
+            tl_nexus_fire(tx, TL_CONTAINER(due, struct tl_nexus_op, due));
         } else {
             fire_activity(tx, TL_CONTAINER(due, struct tl_act, due));
         }

@@ -10,6 +10,7 @@ tl_rc tl_work_token_encode(const struct tl_work_token *token, struct tl_arena *a
     t.namespace_number = token->namespace_number;
     t.run_number = token->run_number;
     t.is_activity = token->is_activity;
+    t.nexus_request = token->nexus_request;
     t.scheduled_event_id = token->ref.scheduled_id;
     t.started_event_id = token->ref.started_id;
     t.started_ns = token->ref.started_ns;
@@ -35,6 +36,7 @@ tl_rc tl_work_token_decode(struct tl_str bytes, struct tl_arena *arena, struct t
         .namespace_number = t->namespace_number,
         .run_number = t->run_number,
         .is_activity = t->is_activity,
+        .nexus_request = t->nexus_request,
         .ref = {t->scheduled_event_id, t->started_event_id, t->started_ns, t->attempt},
         .activity_id = tl_str(t->activity_id),
     };

@@ -127,6 +127,15 @@ void tl_tx_touch_act(struct tl_tx *tx, const struct tl_act *act)
     }
 }
 
+void tl_tx_touch_nexus(struct tl_tx *tx, const struct tl_nexus_op *op)
+{
+    struct tl_tx_private *p = tx->p;
+    tx->touched = true;
+    if (!has_id(p->dirty_nexus, p->dirty_nexus_n, op->scheduled_id)) {
+        push_id(tx, &p->dirty_nexus, &p->dirty_nexus_n, &p->dirty_nexus_cap, op->scheduled_id);
+    }
+}
+
 void tl_tx_offer_act(struct tl_tx *tx, const struct tl_act *act)
 {
     struct tl_tx_private *p = tx->p;
@@ -164,7 +173,7 @@ static void note_what_changed(struct tl_tx *tx, int type)
     }
 }
 
-/* Parents hear how a child ended, children that their parent has. */
+/* Parents hear how a child ended, children that their parent has, callbacks how the run has. */
 static void keep_for_family(struct tl_tx *tx, const TpHistory__HistoryEvent *e)
 {
     struct tl_str bytes;
@@ -173,6 +182,7 @@ static void keep_for_family(struct tl_tx *tx, const TpHistory__HistoryEvent *e)
         return;
     }
     tl_children_closing(tx, bytes);
+    tl_callbacks_closing(tx, bytes);
 }
 
 /* Whatever is written makes a speculative task a normal one, in front of it; one that was not started
@@ -349,6 +359,7 @@ static void closing_effects(struct tl_tx *tx)
     }
     if (p->closed) {
         tl_children_close_effects(tx);
+        tl_callbacks_close_effects(tx);
         struct tl_effect *f = add_effect(tx, TL_FX_CLOSED);
         if (f) {
             f->u.status = tx->rs->status;

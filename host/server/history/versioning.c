@@ -140,8 +140,12 @@ tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *
     if (a->unset_versioning_override || a->versioning_override) {
         ok = tl_rs_change_override(rs, a->versioning_override, scratch);
     }
-    return ok ? TL_OK
-              : tl_error_set(err, TL_EDECODE, "event %lld cannot be kept", (long long)e->event_id);
+    if (!ok) {
+        return tl_error_set(err, TL_EDECODE, "event %lld cannot be kept", (long long)e->event_id);
+    }
+    return tl_rs_callbacks_keep(rs, a->attached_completion_callbacks,
+                                a->n_attached_completion_callbacks, a->attached_request_id,
+                                tl_pb_timestamp_ns_or(e->event_time, 0), err);
 }
 
 tl_rc tl_tx_set_versioning_override(struct tl_tx *tx, const TpWorkflow__VersioningOverride *o,

@@ -22,6 +22,8 @@ static bool done_init(struct tl_wft_done *d, struct tl_tx *tx,
     d->pending_children = rs->children ? rs->children->count : 0;
     d->pending_signals = rs->pending_signals;
     d->pending_cancels = rs->pending_cancels;
+    d->pending_nexus = rs->nexus_ops ? rs->nexus_ops->count : 0;
+    tl_map_init(&d->nexus_cancels);
     tl_map_init(&d->child_ids);
     tl_map_init(&d->timers);
     tl_map_init(&d->act_ids);
@@ -37,6 +39,7 @@ static void done_deinit(struct tl_wft_done *d)
     tl_map_deinit(&d->act_ids);
     tl_map_deinit(&d->acts);
     tl_map_deinit(&d->child_ids);
+    tl_map_deinit(&d->nexus_cancels);
     tl_map_deinit(&d->updates);
 }
 

@@ -19,7 +19,7 @@
 #include "base/map.h"
 #include "base/str.h"
 
-enum tl_queue_type { TL_QUEUE_WORKFLOW, TL_QUEUE_ACTIVITY };
+enum tl_queue_type { TL_QUEUE_WORKFLOW, TL_QUEUE_ACTIVITY, TL_QUEUE_NEXUS };
 
 struct tl_match_key {
     uint64_t namespace_number;
