@@ -10,6 +10,7 @@ local connection = require "temporal.internal.connection"
 local converter = require "temporal.converter"
 local deployments = require "temporal.internal.deployments"
 local interceptors = require "temporal.internal.interceptors"
+local nexus_endpoints = require "temporal.internal.nexus_endpoints"
 local options = require "temporal.internal.options"
 local plugins = require "temporal.internal.plugins"
 local roots = require "temporal.internal.roots"
@@ -607,6 +608,7 @@ updates.install(Client, Handle, function(self, workflow, opts, args)
 end)
 
 deployments.install(Client, Handle)
+nexus_endpoints.install(Client)
 
 local connect_spec = {
   address = string_kind,
