@@ -207,6 +207,12 @@ run_codec_suite() {
     count_tap codecs
 }
 
+# Nexus operations that the Python SDK handles, called by workflows of both languages.
+run_nexus_suite() {
+    run_tap nexus "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_nexus_check.py build/temporal-lua
+    count_tap nexus
+}
+
 # Reflection and health checking, asked by grpcio's own packages.
 run_reflection_suite() {
     run_tap reflection "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/reflection_check.py build/temporal-lua
@@ -285,6 +291,7 @@ run_peers() {
     selected interop || return 0
     run_interop_suite
     run_codec_suite
+    run_nexus_suite
     run_reflection_suite
     run_api_key_suite
     run_parity_suite

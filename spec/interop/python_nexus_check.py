@@ -1,0 +1,245 @@
+"""Nexus between the Python SDK and this server: a Python handler, called by workflows of Python and of Lua.
+Both callers are told the same. Prints TAP; every case is skipped when temporalio or nexusrpc cannot be imported.
+
+usage: python_nexus_check.py TEMPORAL_LUA_BINARY
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from datetime import timedelta
+
+CASES = []
+
+try:
+    import python_check
+    import nexusrpc
+    import nexusrpc.handler
+    from temporalio import nexus, workflow
+    from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
+    from temporalio.api.operatorservice.v1 import CreateNexusEndpointRequest
+    from temporalio.client import Client
+    from temporalio.exceptions import ApplicationError
+    from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+except ImportError as missing:
+    MISSING = str(missing)
+else:
+    MISSING = None
+
+ENDPOINT, QUEUE, LUA_QUEUE = "shipping-endpoint", "python-nexus", "lua-nexus"
+
+LUA_SERVE = """
+local temporal = require "temporal"
+return temporal.worker {
+  task_queue = os.getenv "SPEC_QUEUE",
+  workflows = { { name = "caller", source = [[
+    local workflow = require "temporal.workflow"
+    local shipping = workflow.nexus_client { endpoint = "shipping-endpoint", service = "Shipping" }
+    local function texts(err)
+      local list = {}
+      while err do
+        list[#list + 1] = err.message
+        err = err.cause
+      end
+      return list[#list]
+    end
+    return workflow.define("Caller", function(operation, input)
+      if operation == "cancel" then
+        local handle = shipping:start_operation("ship", nil, "wait")
+        assert(#handle.operation_token > 0)
+        handle:cancel()
+        local ok, err = pcall(handle.result, handle)
+        return ok and "no" or err.cause.kind
+      end
+      local ok, result = pcall(shipping.execute_operation, shipping, operation,
+        { schedule_to_close_timeout = "40s" }, input)
+      return ok and result or "failed: " .. texts(result)
+    end)]] } },
+}
+"""
+
+
+def case(fn):
+    CASES.append(fn)
+    return fn
+
+
+if MISSING is None:
+
+    @nexusrpc.service
+    class Shipping:
+        price: nexusrpc.Operation[str, str]
+        ship: nexusrpc.Operation[str, str]
+        refuse: nexusrpc.Operation[str, str]
+        decline: nexusrpc.Operation[str, str]
+        recover: nexusrpc.Operation[str, str]
+
+    @workflow.defn
+    class Ship:
+        @workflow.run
+        async def run(self, where: str) -> str:
+            if where == "wait":
+                await asyncio.sleep(1000)
+            if where == "nowhere":
+                raise ApplicationError("no ship goes there", type="Sunk")
+            return "shipped to " + where
+
+    @nexusrpc.handler.service_handler(service=Shipping)
+    class Handler:
+        def __init__(self):
+            self.tries = {}
+
+        @nexusrpc.handler.sync_operation
+        async def price(self, ctx, where: str) -> str:
+            return f"{where} by {nexus.info().endpoint}"
+
+        @nexus.workflow_run_operation
+        async def ship(
+            self, ctx: nexus.WorkflowRunOperationContext, where: str
+        ) -> nexus.WorkflowHandle[str]:
+            return await ctx.start_workflow(Ship.run, where, id="ship-" + str(uuid.uuid4()))
+
+        @nexusrpc.handler.sync_operation
+        async def refuse(self, ctx, where: str) -> str:
+            raise nexusrpc.HandlerError("not there", type=nexusrpc.HandlerErrorType.BAD_REQUEST)
+
+        @nexusrpc.handler.sync_operation
+        async def decline(self, ctx, where: str) -> str:
+            raise nexusrpc.OperationError("declined", state=nexusrpc.OperationErrorState.FAILED)
+
+        @nexusrpc.handler.sync_operation
+        async def recover(self, ctx, where: str) -> str:
+            self.tries[where] = self.tries.get(where, 0) + 1
+            if self.tries[where] < 3:
+                raise RuntimeError("not yet")
+            return f"after {self.tries[where]}"
+
+    @workflow.defn(name="Caller")
+    class Caller:
+        @workflow.run
+        async def run(self, operation: str, where: str) -> str:
+            shipping = workflow.create_nexus_client(service=Shipping, endpoint=ENDPOINT)
+            try:
+                if operation == "cancel":
+                    handle = await shipping.start_operation(Shipping.ship, "wait")
+                    assert handle.operation_token
+                    handle.cancel()
+                    return await handle
+                return await shipping.execute_operation(
+                    getattr(Shipping, operation),
+                    where,
+                    schedule_to_close_timeout=timedelta(seconds=40),
+                )
+            except BaseException as error:
+                if operation == "cancel":
+                    return type(error.__cause__).__name__
+                while error.__cause__:
+                    error = error.__cause__
+                return f"failed: {error.message if hasattr(error, 'message') else error}"
+
+
+async def check(client, operation, where, expected):
+    """The same answer for the callers in both languages."""
+    for queue in (QUEUE, LUA_QUEUE):
+        result = await client.execute_workflow(
+            "Caller",
+            args=[operation, where + queue if operation == "recover" else where],
+            id=f"{operation}-{uuid.uuid4()}",
+            task_queue=queue,
+        )
+        assert result == expected, (queue, result)
+
+
+@case
+async def an_operation_is_answered_at_once(client):
+    await check(client, "price", "Rome", "Rome by " + ENDPOINT)
+
+
+@case
+async def a_workflow_is_the_operation(client):
+    await check(client, "ship", "Rome", "shipped to Rome")
+
+
+@case
+async def the_workflow_behind_it_fails(client):
+    await check(client, "ship", "nowhere", "failed: no ship goes there")
+
+
+@case
+async def a_request_is_refused(client):
+    await check(client, "refuse", "Rome", "failed: not there")
+
+
+@case
+async def an_operation_fails_at_once(client):
+    await check(client, "decline", "Rome", "failed: declined")
+
+
+@case
+async def an_operation_is_tried_again(client):
+    await check(client, "recover", "Rome", "after 3")
+
+
+@case
+async def an_operation_is_cancelled(client):
+    for queue, name in ((QUEUE, "CancelledError"), (LUA_QUEUE, "CancelledError")):
+        result = await client.execute_workflow(
+            "Caller", args=["cancel", ""], id=f"cancel-{uuid.uuid4()}", task_queue=queue
+        )
+        assert result == name, (queue, result)
+
+
+async def run_cases(binary, address, folder):
+    client = await Client.connect(address)
+    target = EndpointTarget(worker=EndpointTarget.Worker(namespace="default", task_queue=QUEUE))
+    await client.operator_service.create_nexus_endpoint(
+        CreateNexusEndpointRequest(spec=EndpointSpec(name=ENDPOINT, target=target))
+    )
+    with open(os.path.join(folder, "serve.lua"), "w", encoding="utf-8") as file:
+        file.write(LUA_SERVE)
+    lua = await asyncio.create_subprocess_exec(
+        os.path.abspath(binary),
+        *("worker", "run", "serve.lua"),
+        cwd=folder,
+        env=dict(os.environ, TEMPORAL_ADDRESS=address, SPEC_QUEUE=LUA_QUEUE),
+    )
+    failed = 0
+    try:
+        async with Worker(
+            client,
+            task_queue=QUEUE,
+            workflows=[Caller, Ship],
+            nexus_service_handlers=[Handler()],
+            # Its sandbox would import this file once more.
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ):
+            for i, fn in enumerate(CASES):
+                error = None
+                try:
+                    await asyncio.wait_for(fn(client), 60)
+                except Exception as caught:  # a case may fail in any way
+                    error = caught
+                python_check.report(i + 1, fn.__name__, error)
+                failed += error is not None
+    finally:
+        lua.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(lua.wait(), 15)
+    return failed
+
+
+def main():
+    print(f"1..{len(CASES)}", flush=True)
+    if MISSING:
+        for i, fn in enumerate(CASES):
+            print(f"ok {i + 1} - {fn.__name__} # SKIP {MISSING}")
+        return 0
+    with python_check.running_server(sys.argv[1]) as (_, address):
+        with tempfile.TemporaryDirectory() as folder:
+            return 1 if asyncio.run(run_cases(sys.argv[1], address, folder)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
