@@ -125,7 +125,9 @@ describe("docs/lua.md and the annotations", function()
   for _, name in ipairs { "temporal", "workflow", "activity" } do
     meta[name] = read(("lua/temporal/meta/%s.lua"):format(name))
   end
-  meta.workflow = read "lua/temporal/meta/workflow_sync.lua" .. meta.workflow
+  for _, name in ipairs { "workflow_sync", "nexus" } do
+    meta.workflow = read(("lua/temporal/meta/%s.lua"):format(name)) .. meta.workflow
+  end
 
   --- Results of a workflow with this body.
   local function ask(body, ...)

@@ -3,8 +3,8 @@
  *
  * Invariants: jobs are in the order init, what markers say (patches, versions, side effects), random
  * seed, signals and updates, other resolutions; ends of local activities and queries are in an activation of their
- * own. Commands are in call order. Timers, activities, children, and signals and cancellations of other
- * runs are numbered by the language, each kind from 1 upwards without reuse.
+ * own. Commands are in call order. Timers, activities, children, Nexus operations, and signals and
+ * cancellations of other runs are numbered by the language, each kind from 1 upwards without reuse.
  * Ownership: everything an activation points to, and everything a completion holds, lives in
  * activation->arena (or in the task's decoded history) and is gone when the next activation of the
  * run begins; whoever needs it longer copies it.
@@ -45,6 +45,8 @@ enum tl_job_type {
     TL_JOB_CHILD_RESOLVED, /* may come without CHILD_STARTED: cancelled while it was being started */
     TL_JOB_SIGNAL_EXTERNAL_RESOLVED,
     TL_JOB_CANCEL_EXTERNAL_RESOLVED,
+    TL_JOB_NEXUS_STARTED,  /* its handler carries on with it */
+    TL_JOB_NEXUS_RESOLVED, /* may come without NEXUS_STARTED: ended at once, or never started */
     TL_JOB_QUERY,
 };
 
@@ -130,6 +132,16 @@ struct tl_job {
             const TpFailure__Failure *failure; /* NULL: delivered */
         } external;                            /* both kinds */
         struct {
+            uint32_t seq;
+            struct tl_str token;
+        } nexus_started;
+        struct {
+            uint32_t seq;
+            const TpCommon__Payload *result; /* may be NULL */
+            const TpFailure__Failure
+                *failure; /* NULL when completed; else NexusOperationFailureInfo */
+        } nexus;
+        struct {
             struct tl_str id; /* "" = the task's direct query */
             const TpQuery__WorkflowQuery *query;
         } query;
@@ -167,6 +179,8 @@ enum tl_cmd_type {
     TL_CMD_SIGNAL_EXTERNAL,         /* attrs: SignalExternalWorkflowExecution; seq */
     TL_CMD_CANCEL_SIGNAL,   /* seq: of a signal; one that was sent already is not called back */
     TL_CMD_CANCEL_EXTERNAL, /* attrs: RequestCancelExternalWorkflowExecution; seq */
+    TL_CMD_SCHEDULE_NEXUS,  /* attrs: ScheduleNexusOperation; seq; cancellation */
+    TL_CMD_CANCEL_NEXUS,    /* seq */
     TL_CMD_COMPLETE,        /* attrs: CompleteWorkflowExecution */
     TL_CMD_FAIL,            /* attrs: FailWorkflowExecution */
     TL_CMD_CANCEL,          /* attrs: CancelWorkflowExecution */
@@ -182,12 +196,12 @@ enum tl_cmd_type {
     TL_CMD_COUNT,
 };
 
-/* What happens when an activity or a child is cancelled by the workflow. */
+/* What happens when an activity, a child or a Nexus operation is cancelled by the workflow. */
 enum tl_cancellation_type {
     TL_CANCEL_TRY,            /* request it and resolve as canceled at once */
     TL_CANCEL_WAIT,           /* request it and wait for the end */
     TL_CANCEL_ABANDON,        /* request nothing, resolve as canceled at once */
-    TL_CANCEL_WAIT_REQUESTED, /* children: request it, resolve when the server has passed it on */
+    TL_CANCEL_WAIT_REQUESTED, /* not activities: request it, resolve when it was passed on */
 };
 
 /* A local activity: run by the worker of the workflow task, recorded as a marker when it has ended.

@@ -43,6 +43,6 @@ const struct tl_fsm *tl_fsm_at(unsigned index)
         &tl_task_fsm,   &tl_timer_fsm,           &tl_activity_fsm,
         &tl_oneway_fsm, &tl_patch_fsm,           &tl_close_fsm,
         &tl_child_fsm,  &tl_signal_external_fsm, &tl_cancel_external_fsm,
-        &tl_local_fsm,  &tl_update_fsm};
+        &tl_local_fsm,  &tl_update_fsm,          &tl_nexus_fsm};
     return index < sizeof(all) / sizeof(all[0]) ? all[index] : NULL;
 }

@@ -124,6 +124,10 @@ static struct tl_nde_side event_side(const TpHistory__HistoryEvent *event, struc
         side.id = tl_str(a->workflow_execution ? a->workflow_execution->workflow_id : "");
         break;
     }
+    case EVENT_TYPE_NEXUS_OPERATION_SCHEDULED:
+        side.id = tl_str(event->nexus_operation_scheduled_event_attributes->service);
+        side.name = tl_str(event->nexus_operation_scheduled_event_attributes->operation);
+        break;
     case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
     case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
         side.id = update_of(event);

@@ -113,6 +113,7 @@ void tl_run_free(struct tl_run *run)
     tl_mem_free(run->locals.entries);
     tl_mem_free(run->children.entries);
     tl_mem_free(run->signals.entries);
+    tl_mem_free(run->nexus.entries);
     tl_mem_free(run->by_event.entries);
     tl_mem_free(run->outgoing);
     tl_mem_free(run->bodies);
@@ -162,7 +163,7 @@ int64_t tl_run_task_timeout_ns(const struct tl_run *run)
 size_t tl_run_pending_count(const struct tl_run *run)
 {
     return run->timers.live + run->activities.live + run->locals.live + run->children.live +
-           run->signals.live;
+           run->signals.live + run->nexus.live;
 }
 
 size_t tl_run_bytes(const struct tl_run *run)
@@ -171,7 +172,7 @@ size_t tl_run_bytes(const struct tl_run *run)
                    run->sdk_name.n + run->sdk_version.n + 1;
     bytes += run->machine_cap * sizeof(*run->machines);
     bytes += (run->timers.cap + run->activities.cap + run->locals.cap + run->children.cap +
-              run->signals.cap + run->by_event.cap) *
+              run->signals.cap + run->nexus.cap + run->by_event.cap) *
              sizeof(struct tl_slot_entry);
     bytes += run->outgoing_cap * sizeof(*run->outgoing) + run->patch_cap * sizeof(*run->patches);
     bytes +=
@@ -287,6 +288,8 @@ static unsigned rank(enum tl_job_type type)
     case TL_JOB_CHILD_RESOLVED:
     case TL_JOB_SIGNAL_EXTERNAL_RESOLVED:
     case TL_JOB_CANCEL_EXTERNAL_RESOLVED:
+    case TL_JOB_NEXUS_STARTED:
+    case TL_JOB_NEXUS_RESOLVED:
         return 4;
     case TL_JOB_LOCAL_ACTIVITY_RESOLVED:
         return 5;

@@ -40,6 +40,7 @@ static tl_rc machine_event(struct tl_run *run, struct tl_machine *machine,
         [TL_MACHINE_SIGNAL_EXTERNAL] = tl_signal_external_event,
         [TL_MACHINE_CANCEL_EXTERNAL] = tl_cancel_external_event,
         [TL_MACHINE_UPDATE] = tl_update_event,
+        [TL_MACHINE_NEXUS] = tl_nexus_event,
     };
     return apply[machine->kind](run, machine, event, err);
 }
@@ -58,6 +59,9 @@ static tl_rc apply_follow(struct tl_run *run, const TpHistory__HistoryEvent *eve
     uint32_t slot;
     int64_t link = tl_event_link(event);
     struct tl_machine *machine = tl_core_find_event(run, link, &slot);
+    if (!machine && event->worker_may_ignore) {
+        return TL_OK; /* it has ended: how its cancellation fared is of no use any more */
+    }
     if (!machine || machine->kind != tl_event_info(type_of(event))->machine) {
         return tl_core_mismatch(run, event, false, err,
                                 "it answers event %lld, which no command of the code began",

@@ -72,6 +72,8 @@ static tl_rc take_command(struct tl_run *run, const struct tl_cmd *cmd, struct t
         [TL_CMD_SIGNAL_EXTERNAL] = tl_signal_external_send,
         [TL_CMD_CANCEL_SIGNAL] = tl_signal_external_cancel,
         [TL_CMD_CANCEL_EXTERNAL] = tl_cancel_external_send,
+        [TL_CMD_SCHEDULE_NEXUS] = tl_nexus_schedule,
+        [TL_CMD_CANCEL_NEXUS] = tl_nexus_cancel,
         [TL_CMD_COMPLETE] = tl_close_run,
         [TL_CMD_FAIL] = tl_close_run,
         [TL_CMD_CANCEL] = tl_close_run,

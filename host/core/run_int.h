@@ -28,21 +28,22 @@ enum tl_machine_kind {
     TL_MACHINE_SIGNAL_EXTERNAL,
     TL_MACHINE_CANCEL_EXTERNAL,
     TL_MACHINE_UPDATE,
+    TL_MACHINE_NEXUS,
     TL_MACHINE_COUNT,
 };
 
 struct tl_machine {
     uint8_t kind;         /* enum tl_machine_kind; NONE: a free slot */
     uint8_t state;        /* written by tl_fsm_apply only */
-    uint8_t cancellation; /* activity, child: enum tl_cancellation_type */
+    uint8_t cancellation; /* activity, child, Nexus: enum tl_cancellation_type */
     bool dropped;         /* cancelled before its command was sent: the command goes too */
     bool of_child;        /* cancellation of an external run: seq is a child's, who asked for it */
     uint32_t seq;         /* the language's number; patch: index in run->patches; next free slot */
     int64_t event_id;     /* of the initiating event; 0: not recorded yet */
-    int64_t started_id;   /* child: of its started event; 0: none yet */
+    int64_t started_id;   /* child: of its started event; 0: none yet. Nexus: not 0: end was told */
     /* Owned, or NULL: tl_machine_text_count strings with their zeros: (local) activity type and id,
      * timer id, marker name, child's type, id, namespace and run id, signal name and target, target,
-     * update id and its client's identity. */
+     * update id and its client's identity, Nexus operation, service, endpoint and token. */
     char *text;
 };
 
@@ -54,7 +55,7 @@ struct tl_fsm_input {
 
 extern const struct tl_fsm tl_task_fsm, tl_timer_fsm, tl_activity_fsm, tl_oneway_fsm, tl_patch_fsm,
     tl_close_fsm, tl_local_fsm, tl_child_fsm, tl_signal_external_fsm, tl_cancel_external_fsm,
-    tl_update_fsm;
+    tl_update_fsm, tl_nexus_fsm;
 
 /* Ordered by key, keys only ever appended in rising order: binary search, lazy deletion. */
 struct tl_slot_index {
@@ -169,8 +170,9 @@ struct tl_run {
     struct tl_machine workflow_task;
     struct tl_machine *machines; /* slots */
     uint32_t machine_cap, machine_live, machine_free;
-    struct tl_slot_index timers, activities, locals, children, signals, by_event;
-    uint32_t timer_seq, activity_seq, child_seq, signal_seq, cancel_seq; /* highest seen */
+    struct tl_slot_index timers, activities, locals, children, signals, nexus, by_event;
+    uint32_t timer_seq, activity_seq, child_seq, signal_seq, cancel_seq,
+        nexus_seq;          /* highest seen */
     uint32_t dropped_count; /* machines whose unsent commands are to be swept */
 
     struct tl_outgoing *outgoing;
@@ -348,6 +350,8 @@ tl_rc tl_child_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_er
 tl_rc tl_signal_external_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_signal_external_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_cancel_external_send(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_nexus_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
+tl_rc tl_nexus_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_patch_set(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_local_schedule(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
 tl_rc tl_local_cancel(struct tl_run *run, const struct tl_cmd *cmd, struct tl_error *err);
@@ -397,6 +401,8 @@ tl_rc tl_signal_external_event(struct tl_run *run, struct tl_machine *machine,
                                const TpHistory__HistoryEvent *event, struct tl_error *err);
 tl_rc tl_cancel_external_event(struct tl_run *run, struct tl_machine *machine,
                                const TpHistory__HistoryEvent *event, struct tl_error *err);
+tl_rc tl_nexus_event(struct tl_run *run, struct tl_machine *machine,
+                     const TpHistory__HistoryEvent *event, struct tl_error *err);
 
 tl_rc tl_update_event(struct tl_run *run, struct tl_machine *machine,
                       const TpHistory__HistoryEvent *event, struct tl_error *err);

@@ -94,6 +94,7 @@ static struct tl_slot_index *index_of(struct tl_run *run, enum tl_machine_kind k
            : kind == TL_MACHINE_LOCAL           ? &run->locals
            : kind == TL_MACHINE_CHILD           ? &run->children
            : kind == TL_MACHINE_SIGNAL_EXTERNAL ? &run->signals
+           : kind == TL_MACHINE_NEXUS           ? &run->nexus
                                                 : NULL;
 }
 
@@ -187,6 +188,7 @@ const struct tl_fsm *tl_machine_fsm(const struct tl_machine *machine)
         [TL_MACHINE_SIGNAL_EXTERNAL] = &tl_signal_external_fsm,
         [TL_MACHINE_CANCEL_EXTERNAL] = &tl_cancel_external_fsm,
         [TL_MACHINE_UPDATE] = &tl_update_fsm,
+        [TL_MACHINE_NEXUS] = &tl_nexus_fsm,
     };
     return fsms[machine->kind];
 }
@@ -203,6 +205,7 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
     case TL_MACHINE_LOCAL:
     case TL_MACHINE_CHILD:
     case TL_MACHINE_SIGNAL_EXTERNAL:
+    case TL_MACHINE_NEXUS:
         *name = tl_machine_text(machine, 0);
         id = tl_machine_text(machine, 1);
         break;
@@ -220,7 +223,7 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
 
 unsigned tl_machine_text_count(const struct tl_machine *machine)
 {
-    return machine->kind == TL_MACHINE_CHILD ? 4 : 2;
+    return machine->kind == TL_MACHINE_CHILD || machine->kind == TL_MACHINE_NEXUS ? 4 : 2;
 }
 
 struct tl_str tl_machine_text(const struct tl_machine *machine, unsigned index)
@@ -340,6 +343,7 @@ void tl_core_trim(struct tl_run *run)
     index_trim(&run->activities);
     index_trim(&run->locals);
     index_trim(&run->children);
+    index_trim(&run->nexus);
     index_trim(&run->signals);
     index_trim(&run->by_event);
     if (run->machine_live == 0 && run->machine_cap > 4) {

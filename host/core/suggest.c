@@ -63,6 +63,9 @@ static void put_statement(struct tl_buf *out, const struct tl_nde_side *side)
     case EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
         put_call(out, "workflow.execute_child_workflow", side->name, ", options, ...");
         break;
+    case EVENT_TYPE_NEXUS_OPERATION_SCHEDULED:
+        put_call(out, "client:execute_operation", side->name, ", options, input");
+        break;
     case EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED:
         put_call(out, "workflow.external_workflow", side->id, "");
         put_call(out, ":signal", side->name, ", ...");

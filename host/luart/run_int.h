@@ -58,6 +58,8 @@ enum tl_future_kind {
     TL_FUTURE_CHILD_START, /* the same number; its value is the future of the end */
     TL_FUTURE_SIGNAL,      /* delivery to another run */
     TL_FUTURE_CANCEL,      /* of another run, likewise */
+    TL_FUTURE_NEXUS,       /* end of a Nexus operation; user value 2 is its token once started */
+    TL_FUTURE_NEXUS_START, /* the same number; its value is the future of the end */
     TL_FUTURE_FIBER,
     TL_FUTURE_USER, /* workflow.future, and the waiters of sync.h */
     TL_FUTURE_KIND_COUNT
@@ -80,7 +82,7 @@ struct tl_future {
     uint8_t kind, state;
     bool cancel_requested;
     bool several;         /* the result is a table.pack */
-    uint8_t cancellation; /* enum tl_cancellation_type, of activities and children */
+    uint8_t cancellation; /* enum tl_cancellation_type, of activities, children, Nexus operations */
     bool local;           /* a local activity; a timer: its pause between two attempts */
     uint32_t attempt;     /* local, in a pause: the next one */
     uint32_t timer_seq;   /* local: the timer of its pause; 0: none */

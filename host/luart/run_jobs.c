@@ -310,6 +310,12 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
     case TL_JOB_CANCEL_EXTERNAL_RESOLVED:
         apply_external(run, job);
         break;
+    case TL_JOB_NEXUS_STARTED:
+        tl_run_apply_nexus_started(run, job);
+        break;
+    case TL_JOB_NEXUS_RESOLVED:
+        tl_run_apply_nexus(run, job);
+        break;
     case TL_JOB_QUERY:
         tl_run_apply_query(run, job);
         break;

@@ -24,5 +24,8 @@ void tl_run_apply_version(struct tl_lua_run *run, struct tl_str id, int32_t vers
  * of the main thread's stack). */
 void tl_run_apply_local(struct tl_lua_run *run, const struct tl_job *job);
 void tl_run_local_again(struct tl_lua_run *run, struct tl_future *timer);
+/* wf_nexus.c */
+void tl_run_apply_nexus_started(struct tl_lua_run *run, const struct tl_job *job);
+void tl_run_apply_nexus(struct tl_lua_run *run, const struct tl_job *job);
 /* Adds the answer of the query under way: values, or the error, from `first` on. */
 void tl_run_answer_query(lua_State *L, struct tl_lua_run *run, bool failed, int first);

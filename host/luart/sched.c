@@ -174,6 +174,9 @@ static int future_index(lua_State *L)
     if (tl_future_check(L, 1)->kind == TL_FUTURE_CHILD) {
         return tl_wf_child_index(L, key);
     }
+    if (tl_future_check(L, 1)->kind == TL_FUTURE_NEXUS) {
+        return tl_wf_nexus_index(L, key);
+    }
     return luaL_error(L,
                       "a future has no '%s' (it has result, cancel, done, error, resolve and fail)",
                       tl_sandbox_tostring(L, 2, NULL));
@@ -211,8 +214,10 @@ struct tl_future *tl_future_check(lua_State *L, int index)
 
 struct tl_future *tl_future_new(lua_State *L, struct tl_lua_run *run, enum tl_future_kind kind)
 {
-    struct tl_future *future =
-        lua_newuserdatauv(L, sizeof *future, kind == TL_FUTURE_CHILD ? 3 : 1);
+    struct tl_future *future = lua_newuserdatauv(L, sizeof *future,
+                                                 kind == TL_FUTURE_CHILD   ? 3
+                                                 : kind == TL_FUTURE_NEXUS ? 2
+                                                                           : 1);
     memset(future, 0, sizeof *future);
     future->kind = (uint8_t)kind;
     future->seq = ++run->future_seq[kind];
@@ -374,6 +379,16 @@ void tl_future_cancel_because(lua_State *L, struct tl_lua_run *run, struct tl_fu
         future = tl_future_find(L, run, TL_FUTURE_CHILD, future->seq);
         if (future) {
             cancel_by_command(L, future, TL_CMD_CANCEL_CHILD, reason);
+            lua_pop(L, 1);
+        }
+        break;
+    case TL_FUTURE_NEXUS:
+        cancel_by_command(L, future, TL_CMD_CANCEL_NEXUS, reason);
+        break;
+    case TL_FUTURE_NEXUS_START:
+        future = tl_future_find(L, run, TL_FUTURE_NEXUS, future->seq);
+        if (future) {
+            cancel_by_command(L, future, TL_CMD_CANCEL_NEXUS, reason);
             lua_pop(L, 1);
         }
         break;

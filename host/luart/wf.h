@@ -31,6 +31,8 @@ TpCommon__SearchAttributes *tl_wf_option_search_attributes(lua_State *L, int ind
 void tl_wf_uuid4(lua_State *L, char text[static 37]);
 /* A child's handle has more than other futures: pushes field or method `key`. */
 int tl_wf_child_index(lua_State *L, const char *key);
+/* Likewise of a Nexus operation. */
+int tl_wf_nexus_index(lua_State *L, const char *key);
 /* What a signal or a cancellation is sent to. Empty namespace: the workflow's own. */
 struct tl_wf_target {
     struct tl_str namespace_, workflow_id, run_id;

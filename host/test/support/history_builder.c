@@ -254,6 +254,43 @@ int64_t tl_hb_cancel_initiated(struct tl_hb *hb, const char *id)
     return e->event_id;
 }
 
+int64_t tl_hb_nexus_scheduled(struct tl_hb *hb, const char *operation)
+{
+    TpHistory__HistoryEvent *e = tl_hb_add(hb, EVENT_TYPE_NEXUS_OPERATION_SCHEDULED);
+    TpHistory__NexusOperationScheduledEventAttributes *a =
+        e->nexus_operation_scheduled_event_attributes;
+    a->endpoint = text(hb, "pay");
+    a->service = text(hb, "payments");
+    a->operation = text(hb, operation);
+    return e->event_id;
+}
+
+/* How a Nexus operation ended, or its cancellation. */
+static void nexus_with(struct tl_hb *hb, TpHistory__HistoryEvent *e, const char *with)
+{
+    TpFailure__Failure *f = TL_PB_NEW(hb->arena, TpFailure__Failure, tp_failure__failure);
+    f->message = text(hb, with);
+    switch ((int)e->event_type) {
+    case EVENT_TYPE_NEXUS_OPERATION_COMPLETED:
+        e->nexus_operation_completed_event_attributes->result = payloads(hb, with)->payloads[0];
+        break;
+    case EVENT_TYPE_NEXUS_OPERATION_FAILED:
+        e->nexus_operation_failed_event_attributes->failure = f;
+        break;
+    case EVENT_TYPE_NEXUS_OPERATION_CANCELED:
+        e->nexus_operation_canceled_event_attributes->failure = f;
+        break;
+    case EVENT_TYPE_NEXUS_OPERATION_TIMED_OUT:
+        e->nexus_operation_timed_out_event_attributes->failure = f;
+        break;
+    case EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUEST_FAILED:
+        e->nexus_operation_cancel_request_failed_event_attributes->failure = f;
+        break;
+    default:
+        break;
+    }
+}
+
 void tl_hb_follow(struct tl_hb *hb, int event_type, int64_t initiated_event_id, const char *with)
 {
     TpHistory__HistoryEvent *e = tl_hb_add(hb, event_type);
@@ -275,7 +312,13 @@ void tl_hb_follow(struct tl_hb *hb, int event_type, int64_t initiated_event_id, 
         e->child_workflow_execution_failed_event_attributes->failure = with ? f : NULL;
         break;
     }
+    case EVENT_TYPE_NEXUS_OPERATION_STARTED:
+        e->nexus_operation_started_event_attributes->operation_token = text(hb, "token");
+        break;
     default:
+        if (with) {
+            nexus_with(hb, e, with);
+        }
         break;
     }
 }

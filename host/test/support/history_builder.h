@@ -54,8 +54,9 @@ void tl_hb_activity_canceled(struct tl_hb *hb, int64_t scheduled_event_id);
 int64_t tl_hb_child_initiated(struct tl_hb *hb, const char *id, const char *type);
 int64_t tl_hb_signal_initiated(struct tl_hb *hb, const char *id, const char *signal_name);
 int64_t tl_hb_cancel_initiated(struct tl_hb *hb, const char *id);
-/* Any event that names its initiating event; for children also run id "child-run", result, failure
- * with message `with` (NULL: none of them). */
+int64_t tl_hb_nexus_scheduled(struct tl_hb *hb, const char *operation); /* at pay/payments */
+/* Any event that names its initiating event; for children and Nexus operations also run id "child-run",
+ * token "token", result, failure with message `with` (NULL: none of them). */
 void tl_hb_follow(struct tl_hb *hb, int event_type, int64_t initiated_event_id, const char *with);
 void tl_hb_signaled(struct tl_hb *hb, const char *name);
 void tl_hb_cancel_requested(struct tl_hb *hb, const char *cause);

@@ -97,6 +97,23 @@ static void take_external(struct tl_script *s, const struct tl_job *job)
     note_failure(s, job->u.external.failure);
 }
 
+static void take_nexus(struct tl_script *s, const struct tl_job *job)
+{
+    if (job->type == TL_JOB_NEXUS_STARTED) {
+        note(s, "nexus %u started %.*s", job->u.nexus_started.seq,
+             TL_STR_FMT(job->u.nexus_started.token));
+        return;
+    }
+    TL_ASSERT(job->u.nexus.seq < TL_SCRIPT_MAX);
+    s->nexus_over[job->u.nexus.seq] = true;
+    note(s, "nexus %u %s", job->u.nexus.seq, job->u.nexus.failure ? "failed" : "completed");
+    if (job->u.nexus.result) {
+        note(s, " %.*s", (int)job->u.nexus.result->data.len,
+             (const char *)job->u.nexus.result->data.data);
+    }
+    note_failure(s, job->u.nexus.failure);
+}
+
 /* The instance id must outlive the activation only where the engine copies it. */
 static void respond(struct tl_completion *out, struct tl_str id, enum tl_update_answer answer)
 {
@@ -177,6 +194,10 @@ static void take_job(struct tl_script *s, const struct tl_job *job)
     case TL_JOB_CANCEL_EXTERNAL_RESOLVED:
         take_external(s, job);
         break;
+    case TL_JOB_NEXUS_STARTED:
+    case TL_JOB_NEXUS_RESOLVED:
+        take_nexus(s, job);
+        break;
     case TL_JOB_QUERY:
         note(s, "query %s", job->u.query.query->query_type);
         break;
@@ -226,6 +247,18 @@ static void do_child(struct tl_script *s, const struct tl_step *step, struct tl_
     a->workflow_type = TL_PB_NEW(out->arena, TpCommon__WorkflowType, tp_common__workflow_type);
     a->workflow_type->name = tl_pb_cstr(out->arena, tl_str(step->name));
     a->workflow_id = tl_pb_cstr(out->arena, tl_str(step->id));
+}
+
+static void do_nexus(struct tl_script *s, const struct tl_step *step, struct tl_completion *out)
+{
+    struct tl_cmd *cmd = tl_completion_add(out, TL_CMD_SCHEDULE_NEXUS);
+    cmd->seq = ++s->nexus_seq;
+    cmd->cancellation = (enum tl_cancellation_type)step->n;
+    TpCommand__ScheduleNexusOperationCommandAttributes *a =
+        attributes(out, cmd, &tp_command__schedule_nexus_operation_command_attributes__descriptor);
+    a->endpoint = tl_pb_cstr(out->arena, tl_str("pay"));
+    a->service = tl_pb_cstr(out->arena, tl_str("payments"));
+    a->operation = tl_pb_cstr(out->arena, tl_str(step->name));
 }
 
 static void do_signal(struct tl_script *s, const struct tl_step *step, struct tl_completion *out)
@@ -377,6 +410,12 @@ static void do_command(struct tl_script *s, const struct tl_step *step, struct t
     case TL_DO_CANCEL_CHILD:
         do_simple(TL_CMD_CANCEL_CHILD, step->n, out, NULL);
         break;
+    case TL_DO_NEXUS:
+        do_nexus(s, step, out);
+        break;
+    case TL_DO_CANCEL_NEXUS:
+        do_simple(TL_CMD_CANCEL_NEXUS, step->n, out, NULL);
+        break;
     case TL_DO_SIGNAL:
         do_signal(s, step, out);
         break;
@@ -421,6 +460,8 @@ static bool waits(const struct tl_script *s, const struct tl_step *step)
         return !s->resolved[step->n];
     case TL_DO_WAIT_CHILD:
         return !s->child_over[step->n];
+    case TL_DO_WAIT_NEXUS:
+        return !s->nexus_over[step->n];
     case TL_DO_WAIT_SIGNAL:
         return !s->signal_over[step->n];
     case TL_DO_WAIT_SIGNALS:

@@ -21,6 +21,9 @@ enum tl_step_op {
     TL_DO_WAIT_SIGNAL,     /* n */
     TL_DO_CANCEL_SIGNAL,   /* n */
     TL_DO_CANCEL_OTHER,    /* id: the target's workflow id */
+    TL_DO_NEXUS,           /* name: the operation, at "pay"/"payments"; n: cancellation */
+    TL_DO_WAIT_NEXUS,      /* n */
+    TL_DO_CANCEL_NEXUS,    /* n */
     TL_DO_WAIT_SIGNALS,    /* until n have come */
     TL_DO_WAIT_UPDATES,    /* until n have come; see take_update for what is done with them */
     TL_DO_ANSWER,          /* name: id of an update; completes it */
@@ -57,9 +60,10 @@ struct tl_step {
 struct tl_script {
     const struct tl_step *steps; /* ends with op 0 */
     unsigned at;
-    uint32_t timer_seq, activity_seq, child_seq, signal_seq, cancel_seq;
+    uint32_t timer_seq, activity_seq, child_seq, signal_seq, cancel_seq, nexus_seq;
     bool child_over[TL_SCRIPT_MAX];
     bool signal_over[TL_SCRIPT_MAX];
+    bool nexus_over[TL_SCRIPT_MAX];
     bool fired[TL_SCRIPT_MAX];
     bool resolved[TL_SCRIPT_MAX];
     char patches[TL_SCRIPT_MAX][32];

@@ -390,7 +390,8 @@ static void updates(void **state)
 static bool is_mine(const char *machine)
 {
     bool family = strcmp(machine, "child workflow") == 0 || strncmp(machine, "external", 8) == 0;
-    return !family && strcmp(machine, tl_local_fsm.name) != 0;
+    return !family && strcmp(machine, tl_local_fsm.name) != 0 &&
+           strcmp(machine, tl_nexus_fsm.name) != 0;
 }
 
 static void all_edges_are_taken(void **state)
