@@ -635,9 +635,9 @@ local parts = {
   service = service, choice = choice, reference = reference,
   headers = headers, input = input, starting = starting, run_id = run_id,
   reject = reject, with_address = with_address, join = join, printing = printing,
-  logging = { no_log_level, log_format }, target = target,
+  logging = { no_log_level, log_format }, target = target, query = query,
 }
-local more_commands = { "activity", "batch", "deployment", "messages", "nexus", "operator", "settings" }
+local more_commands = { "activity", "batch", "deployment", "messages", "nexus", "operator", "settings", "worker" }
 for _, name in ipairs(more_commands) do
   local more = dofile(folder .. "commands_" .. name .. ".lua")(parts)
   table.move(more, 1, #more, #commands + 1, commands)

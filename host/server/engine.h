@@ -309,6 +309,8 @@ struct tl_server {
     struct tl_map endpoints;       /* id -> struct tl_nexus_endpoint, in order of ids */
     struct tl_map deployments;     /* key in meta -> struct tl_deployment */
     struct tl_map routes;          /* task queue -> struct tl_route; forgotten with every change */
+    struct tl_map workers;         /* namespace and instance key -> what it told, workers.c */
+    struct tl_list workers_by_age; /* the longest silent first */
     struct tl_map polled_versions; /* task queue and version of polls that changed nothing */
     uint64_t query_ids;
     struct tl_undo *undos; /* deliveries to be taken back in this round */

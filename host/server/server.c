@@ -1,5 +1,6 @@
 /* Life of the server: open, threads, steps, close. Thread: the caller's; the loops at the end run on
  * the server's own threads. */
+#include "server/workers.h"
 #include "server/server.h"
 
 #include "base/assert.h"
@@ -121,6 +122,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_map_init(&s->queries);
     tl_deployments_init(s);
     tl_nexus_endpoints_init(s);
+    tl_map_init(&s->workers);
     tl_map_init(&s->lost);
     tl_map_init(&s->erased);
     tl_list_init(&s->after_commit);
@@ -130,6 +132,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_list_init(&s->cross);
     tl_list_init(&s->woken);
     tl_list_init(&s->batches);
+    tl_list_init(&s->workers_by_age);
     s->batches_next = 1;
     tl_matcher_init(&s->matcher, poll_alive, s, o->sticky_absent_ns);
     tl_known_init(&s->known, false);
@@ -348,6 +351,7 @@ static void server_free(struct tl_server *s)
     }
     tl_cross_clear(s);
     tl_batches_free(s);
+    tl_workers_free(s);
     tl_commit_deinit(s);
     tl_matcher_deinit(&s->matcher);
     tl_known_deinit(&s->known);

@@ -41,6 +41,7 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     caps->sync_update = true;
     caps->async_update = true;
     caps->workflow_pause = true;
+    caps->worker_heartbeats = true;
     d->namespace_info->capabilities = caps;
     d->namespace_info->limits = limits;
     return d;

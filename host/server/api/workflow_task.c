@@ -1,5 +1,6 @@
 /* Polls, and the worker's side of workflow tasks. Thread: engine. */
 #include "server/api/api.h"
+#include "server/workers.h"
 #include "server/deliver.h"
 
 static void enter_poll(struct tl_call *c, enum tl_queue_type type, const TpTq__TaskQueue *tq,
@@ -192,6 +193,9 @@ void tl_api_shutdown_worker(struct tl_call *c)
                                   .type = TL_QUEUE_WORKFLOW,
                                   .sticky = true,
                                   .name = tl_str(req->sticky_task_queue)};
+    if (req->worker_heartbeat) {
+        tl_workers_record(c->s, c->ns, &req->worker_heartbeat, 1);
+    }
     if (*req->sticky_task_queue) {
         tl_match_each_poll(&c->s->matcher, &sticky, answer_worker, &d);
     }
