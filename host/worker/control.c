@@ -115,6 +115,8 @@ static void open_polls(struct tl_worker *w)
     tl_build_release(b);
     tl_pollers_fill_workflow(w);
     tl_pollers_fill_activity(w);
+    w->started_wall_ns = tl_world_wall_ns(w->world);
+    tl_report_start(w);
 }
 
 static void start_again(struct tl_timer *t)
@@ -177,6 +179,8 @@ static void namespace_came(struct tl_reply_to *to, struct tl_rpc_result *res)
             w->poll_complete_on_shutdown =
                 ns->namespace_info && ns->namespace_info->capabilities &&
                 ns->namespace_info->capabilities->worker_poll_complete_on_shutdown;
+            w->reports = ns->namespace_info && ns->namespace_info->capabilities &&
+                         ns->namespace_info->capabilities->worker_heartbeats;
         }
         tl_arena_deinit(&scratch);
         open_polls(w);
@@ -236,6 +240,8 @@ void tl_control_leave(struct tl_poll_set *set, const char *reason)
     struct tl_worker *w = set->worker;
     TpWs__ShutdownWorkerRequest req = TP_WS__SHUTDOWN_WORKER_REQUEST__INIT;
     TpEnums__TaskQueueType types[2];
+    struct tl_build *now_on = NULL;
+    struct tl_arena arena;
     req.namespace_ = w->namespace_name;
     req.identity = w->identity;
     req.sticky_task_queue =
@@ -253,8 +259,17 @@ void tl_control_leave(struct tl_poll_set *set, const char *reason)
     if (set->build) {
         tl_build_retain(set->build);
     }
+    if (w->reports && w->opt.worker_heartbeat_interval_ms > 0) {
+        now_on = tl_build_current(w);
+        tl_arena_init(&arena, SCRATCH_BYTES_MAX);
+        req.worker_heartbeat = tl_report_of(set, now_on, WORKER_STATUS_SHUTTING_DOWN, &arena);
+    }
     set->leave_to.on_result = leave_came;
     tl_control_call(w, TL_M_ShutdownWorker, &req, leave_done, &set->leave_to);
+    if (now_on) {
+        tl_build_release(now_on);
+        tl_arena_deinit(&arena);
+    }
 }
 
 /* Sets that are closed have said so already. */
@@ -287,6 +302,7 @@ static void begin_leaving(struct tl_worker *w)
     pthread_mutex_unlock(&w->poll_mutex);
     tl_timer_clear(&w->control, &w->start_timer);
     tl_timer_clear(&w->control, &w->probe_timer);
+    tl_timer_clear(&w->control, &w->report_timer);
     tl_drain_stop(w);
     tl_pollers_stop(w, !w->poll_complete_on_shutdown);
     tl_pool_shutdown_began(w);

@@ -172,6 +172,15 @@ void tl_resource_deinit(struct tl_resource *r)
     pthread_mutex_destroy(&r->mutex);
 }
 
+void tl_resource_shares(struct tl_resource *r, int64_t now_mono_ns, double *memory, double *cpu)
+{
+    pthread_mutex_lock(&r->mutex);
+    look(r, now_mono_ns);
+    *memory = r->memory;
+    *cpu = r->cpu;
+    pthread_mutex_unlock(&r->mutex);
+}
+
 bool tl_resource_allows(struct tl_resource *r, int64_t now_mono_ns)
 {
     pthread_mutex_lock(&r->mutex);

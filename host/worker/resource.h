@@ -32,5 +32,7 @@ struct tl_resource {
 tl_rc tl_resource_init(struct tl_resource *r, const char *root, double target_memory,
                        double target_cpu, struct tl_error *err) TL_MUST_USE;
 void tl_resource_deinit(struct tl_resource *r);
+/* Memory and CPU in use, 0 to 1 each. */
+void tl_resource_shares(struct tl_resource *r, int64_t now_mono_ns, double *memory, double *cpu);
 /* Whether one more task may start now. What cannot be read stands for a full machine. */
 bool tl_resource_allows(struct tl_resource *r, int64_t now_mono_ns);

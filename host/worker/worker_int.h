@@ -133,6 +133,11 @@ struct tl_poller {
     struct tl_poll_set *set;
 };
 
+/* What the last heartbeat of the worker told; report.c. */
+struct tl_report_counts {
+    uint64_t processed, failed;
+};
+
 /* The polls that name one version, with a sticky queue and an instance key of their own. An unversioned
  * worker has one set, whose polls name the current build; a versioned one has a set for each build. The
  * polls of the current version each hold a slot; those of an older one are few and hold none: a task
@@ -145,8 +150,10 @@ struct tl_poll_set {
     struct tl_build *build; /* NULL: polls name the current one */
     struct tl_poller pollers[TL_POLL_KINDS];
     char *sticky_queue, *instance_key;
-    bool current;                /* under poll_mutex */
-    bool closed;                 /* no poll leaves any more; under poll_mutex */
+    bool current;        /* under poll_mutex */
+    bool closed;         /* no poll leaves any more; under poll_mutex */
+    int64_t reported_ns; /* wall time of its last heartbeat; report.c */
+    struct tl_report_counts reported_tasks, reported_activities;
     struct tl_reply_to leave_to; /* control's */
 };
 
@@ -341,6 +348,13 @@ void tl_act_shutdown_began(struct tl_act *a);              /* any thread */
 /* Encodes and sends the answer; sending again after a failure is control's. */
 void tl_act_answer(struct tl_act *a);
 
+/* report.c, on control. `now_on`: the current build. The heartbeat borrows from the worker; NULL when the
+ * arena is full. */
+TpWorker__WorkerHeartbeat *tl_report_of(struct tl_poll_set *set, const struct tl_build *now_on,
+                                        int status, struct tl_arena *a);
+/* Begins to tell the service of the worker, if it wants to hear. */
+void tl_report_start(struct tl_worker *w);
+
 /* heartbeat.c, on control */
 void tl_heartbeat_wanted(struct tl_act *a);
 void tl_heartbeat_ended(struct tl_act *a);
@@ -406,7 +420,10 @@ struct tl_worker {
     pthread_mutex_t running_mutex; /* pool.running */
 
     /* control's */
-    struct tl_reply_to info_to, namespace_to, probe_to, drain_to;
+    struct tl_reply_to info_to, namespace_to, probe_to, drain_to, report_to;
+    struct tl_timer report_timer;
+    int64_t started_wall_ns;
+    bool reports;              /* the service takes heartbeats of workers */
     struct tl_build *draining; /* a use of the build that drain_to asks about */
     struct tl_list retired;    /* of struct tl_retired: versions to delete */
     struct tl_timer drain_timer;

@@ -144,14 +144,14 @@ static void lists_come_in_pages(void **state)
 {
     struct fx *f = *state;
     struct tl_str token = {0};
-    char seen[8] = "";
+    char seen[4] = "";
     three_workers(f);
     for (int page = 0; page < 3; page++) {
         const TpWs__ListWorkersResponse *r = list(f, "", 1, token);
         assert_int_equal(r->n_workers, 1);
         assert_int_equal(r->n_workers_info, 1);
         assert_string_equal(r->workers[0]->host_name, "box");
-        strcat(seen, r->workers[0]->worker_instance_key);
+        seen[page] = r->workers[0]->worker_instance_key[0];
         token = tl_pb_str(r->next_page_token);
     }
     assert_string_equal(seen, "abc");
