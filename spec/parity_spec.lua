@@ -109,6 +109,7 @@ local function found_names()
     ["worker:"] = getmetatable(env.worker), ["worker."] = env.worker,
     ["env:"] = getmetatable(env), ["env."] = env,
     ["replayer:"] = getmetatable(temporal.replayer { workflows = {} }),
+    ["async:"] = getmetatable(env.client:get_async_activity_handle { task_token = "x" }),
     ["history:"] = getmetatable(handle:history()),
     ["update:"] = getmetatable(update), ["update."] = update,
   }

@@ -50,6 +50,9 @@ void tl_lua_run_free(struct tl_lua_run *run);
 struct tl_lang tl_lua_run_lang(struct tl_lua_run *run);
 
 size_t tl_lua_run_bytes(const struct tl_lua_run *run); /* memory held now */
-bool tl_lua_run_dead(const struct tl_lua_run *run);    /* an activation failed: only free it */
+/* Whether an error of this type fails the workflow and not its task, by the worker's list or the
+ * definition's. False for a run that is dead. */
+bool tl_lua_run_fails_on(struct tl_lua_run *run, struct tl_str type);
+bool tl_lua_run_dead(const struct tl_lua_run *run); /* an activation failed: only free it */
 /* A thread that ran workflow code calls this before it ends (frees per-thread caches). */
 void tl_lua_thread_end(void);

@@ -271,6 +271,35 @@ bool tl_run_is_failure(lua_State *L, struct tl_lua_run *run, int index)
     return in_definition_types(L, run, index) || in_worker_types(L, run, index);
 }
 
+struct fails_on {
+    struct tl_str type;
+    bool yes;
+};
+
+static tl_rc find_type(struct tl_lua_run *run, void *ud)
+{
+    struct fails_on *f = ud;
+    lua_State *L = tl_state_aux(run);
+    int top = lua_gettop(L);
+    char name[64];
+    TpFailure__ApplicationFailureInfo info = TP_FAILURE__APPLICATION_FAILURE_INFO__INIT;
+    TpFailure__Failure failure = TP_FAILURE__FAILURE__INIT;
+    snprintf(name, sizeof name, "%.*s", TL_STR_FMT(f->type));
+    info.type = name;
+    failure.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO;
+    failure.application_failure_info = &info;
+    tl_vm_failure_decode(L, &failure);
+    f->yes = in_definition_types(L, run, top + 1) || in_worker_types(L, run, top + 1);
+    lua_settop(L, top);
+    return TL_OK;
+}
+
+bool tl_lua_run_fails_on(struct tl_lua_run *run, struct tl_str type)
+{
+    struct fails_on f = {type, false};
+    return !run->dead && tl_state_enter(run, find_type, &f, NULL) == TL_OK && f.yes;
+}
+
 /* The error at index lets the workflow fail, end cancelled, or fails the task: a plain Lua error is
  * a bug to be mended, after which the run goes on. */
 static void end_with_error(lua_State *L, struct tl_lua_run *run, int index)

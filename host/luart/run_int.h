@@ -43,9 +43,10 @@ enum tl_slot {
     TL_SLOT_MUTABLE,      /* id -> what is known of a mutable side effect, see wf_marker.c */
     TL_SLOT_VERSIONS,     /* change id -> version; text: in history, not called yet */
     TL_SLOT_CANCEL_REASON,
-    TL_SLOT_INTERCEPTORS, /* hooks by name, see intercept.c; nil: there are none */
-    TL_SLOT_EXTERN,       /* name -> function of the host, see wf_extern.c; nil: there are none */
-    TL_SLOT_AUX,          /* the coroutine for calls outside of fibers */
+    TL_SLOT_INTERCEPTORS,   /* hooks by name, see intercept.c; nil: there are none */
+    TL_SLOT_EXTERN,         /* name -> function of the host, see wf_extern.c; nil: there are none */
+    TL_SLOT_SEED_CALLBACKS, /* list of functions */
+    TL_SLOT_AUX,            /* the coroutine for calls outside of fibers */
     TL_SLOT_COUNT = TL_SLOT_AUX
 };
 

@@ -262,6 +262,33 @@ static void apply_patch(struct tl_lua_run *run, struct tl_str id)
 
 /* --- all -------------------------------------------------------------------------------------- */
 
+/* The seed of a run that was reset, and who wanted to hear of it. They can neither
+ * wait nor make commands. */
+static void apply_seed(struct tl_lua_run *run, uint64_t seed)
+{
+    lua_State *L = tl_state_aux(run);
+    int top = lua_gettop(L);
+    run->seed = seed;
+    tl_rng_seed(&run->rng, seed);
+    lua_pushcfunction(L, tl_run_traceback);
+    tl_slot_push(L, run, TL_SLOT_SEED_CALLBACKS);
+    for (lua_Integer i = 1; lua_istable(L, top + 2) && run->task_rc == TL_OK &&
+                            lua_rawgeti(L, top + 2, i) == LUA_TFUNCTION;
+         i++) {
+        lua_pushinteger(L, (lua_Integer)seed);
+        lua_State *before = tl_state_switch(run, L);
+        run->read_only = "a callback for the random seed";
+        int status = lua_pcall(L, 1, 0, top + 1);
+        run->read_only = NULL;
+        tl_state_switch(run, before);
+        if (status != LUA_OK) {
+            tl_run_fail_task(L, run, -1);
+        }
+        lua_settop(L, top + 2);
+    }
+    lua_settop(L, top);
+}
+
 void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
 {
     switch (job->type) {
@@ -279,8 +306,7 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
                                  job->u.side_effect.value);
         break;
     case TL_JOB_RANDOM_SEED:
-        run->seed = job->u.random_seed.seed;
-        tl_rng_seed(&run->rng, run->seed);
+        apply_seed(run, job->u.random_seed.seed);
         break;
     case TL_JOB_SIGNAL:
         tl_run_apply_signal(run, job->u.signal);

@@ -99,6 +99,26 @@ int tl_lib_wf_in_workflow(lua_State *L)
     return 1;
 }
 
+/* register_random_seed_callback(fn): fn(seed) is called when a reset has given the run another seed. */
+int tl_lib_wf_register_random_seed_callback(lua_State *L)
+{
+    struct tl_lua_run *run = need_run(L, "workflow.register_random_seed_callback");
+    tl_command_check(L, "workflow.register_random_seed_callback");
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    tl_slot_table(L, run, TL_SLOT_SEED_CALLBACKS);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, 2, (lua_Integer)lua_rawlen(L, 2) + 1);
+    return 0;
+}
+
+/* What init returned; nil without one. */
+int tl_lib_wf_instance(lua_State *L)
+{
+    tl_slot_push(L, need_run(L, "workflow.instance"), TL_SLOT_SELF);
+    return 1;
+}
+
 /* is_failure_error(err): whether it would fail the workflow, and not its task. */
 int tl_lib_wf_is_failure_error(lua_State *L)
 {

@@ -10,6 +10,8 @@
 #include "proto/pb.h"
 
 #define META_SEARCH "temporal.search_attribute"
+#define META_KEY "temporal.search_attribute_key"
+#define META_UPDATE "temporal.search_attribute_update"
 
 /* --- patches ---------------------------------------------------------------------------------- */
 
@@ -180,23 +182,155 @@ static const char *const search_types[] = {
     "keyword", "int",     "double", "bool",   "datetime", "keyword_list", NULL};
 #define SEARCH_TYPES 7
 
+static bool has_meta(lua_State *L, int index, const char *name)
+{
+    if (!lua_istable(L, index) || !lua_getmetatable(L, index)) {
+        return false;
+    }
+    luaL_getmetatable(L, name);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
+/* Gives the table on top a metatable of this name, which scripts do not see. */
+static void set_meta(lua_State *L, const char *name)
+{
+    if (luaL_newmetatable(L, name)) {
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+}
+
+/* Pushes { type =, value = } for the value at index. */
+static void push_typed(lua_State *L, int type, int index)
+{
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, search_types[type]);
+    lua_setfield(L, -2, "type");
+    lua_pushvalue(L, index);
+    lua_setfield(L, -2, "value");
+    set_meta(L, META_SEARCH);
+}
+
 /* temporal.search_attribute(type, value): for types that a Lua value does not tell. */
 int tl_lib_search_attribute(lua_State *L)
 {
     int type = luaL_checkoption(L, 1, NULL, search_types) % SEARCH_TYPES;
     luaL_checkany(L, 2);
     lua_settop(L, 2);
-    lua_createtable(L, 0, 2);
-    lua_pushstring(L, search_types[type]);
-    lua_setfield(L, -2, "type");
-    lua_pushvalue(L, 2);
-    lua_setfield(L, -2, "value");
-    if (luaL_newmetatable(L, META_SEARCH)) {
-        lua_pushboolean(L, 0);
-        lua_setfield(L, -2, "__metatable");
-    }
-    lua_setmetatable(L, -2);
+    push_typed(L, type, 2);
     return 1;
+}
+
+/* --- keys of search attributes ---------------------------------------------------------------- */
+
+/* The type of the key at index 1. */
+static int key_type(lua_State *L, const char *method)
+{
+    if (!has_meta(L, 1, META_KEY)) {
+        luaL_error(L, "key:%s: call it with a colon, on what temporal.search_attribute_key gave",
+                   method);
+    }
+    lua_getfield(L, 1, "type");
+    int type = luaL_checkoption(L, -1, NULL, search_types) % SEARCH_TYPES;
+    lua_pop(L, 1);
+    return type;
+}
+
+/* Pushes what changes the attribute of the key at index 1 to the value on top (popped). */
+static int push_update(lua_State *L)
+{
+    lua_createtable(L, 0, 2);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "value");
+    lua_getfield(L, 1, "name");
+    lua_setfield(L, -2, "name");
+    set_meta(L, META_UPDATE);
+    return 1;
+}
+
+static bool value_fits(lua_State *L, int type)
+{
+    switch (type) {
+    case 2: /* Int */
+        return lua_isinteger(L, 2);
+    case 3: /* Double */
+        return lua_type(L, 2) == LUA_TNUMBER;
+    case 4: /* Bool */
+        return lua_isboolean(L, 2);
+    case 6: /* KeywordList */
+        return lua_istable(L, 2);
+    default:
+        return lua_type(L, 2) == LUA_TSTRING;
+    }
+}
+
+static int key_value_set(lua_State *L)
+{
+    int type = key_type(L, "value_set");
+    lua_settop(L, 2);
+    if (!value_fits(L, type)) {
+        lua_getfield(L, 1, "name");
+        return luaL_error(L, "search attribute %s is of type %s, got a %s", lua_tostring(L, -1),
+                          search_types[type + SEARCH_TYPES], luaL_typename(L, 2));
+    }
+    push_typed(L, type, 2);
+    return push_update(L);
+}
+
+static int key_value_unset(lua_State *L)
+{
+    key_type(L, "value_unset");
+    lua_settop(L, 1);
+    tl_vm_push_null(L);
+    return push_update(L);
+}
+
+/* key:get(search_attributes [, default]) */
+static int key_get(lua_State *L)
+{
+    key_type(L, "get");
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 3);
+    lua_getfield(L, 1, "name");
+    if (lua_rawget(L, 2) == LUA_TNIL) {
+        lua_pushvalue(L, 3);
+    }
+    return 1;
+}
+
+/* temporal.search_attribute_key(name, type) */
+int tl_lib_search_attribute_key(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"value_set", key_value_set}, {"value_unset", key_value_unset}, {"get", key_get}};
+    luaL_checkstring(L, 1);
+    int type = luaL_checkoption(L, 2, NULL, search_types) % SEARCH_TYPES;
+    lua_settop(L, 1);
+    lua_createtable(L, 0, 5);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, search_types[type + SEARCH_TYPES]);
+    lua_setfield(L, -2, "type");
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        lua_pushcfunction(L, methods[i].func);
+        lua_setfield(L, -2, methods[i].name);
+    }
+    set_meta(L, META_KEY);
+    return 1;
+}
+
+/* Key and value on top: a list item that a key made becomes its name and its value. */
+static void open_update(lua_State *L)
+{
+    if (lua_isinteger(L, -2) && has_meta(L, -1, META_UPDATE)) {
+        lua_getfield(L, -1, "name");
+        lua_getfield(L, -2, "value");
+        lua_replace(L, -3);
+        lua_replace(L, -3);
+    }
 }
 
 /* The type that the value on top has by itself. */
@@ -225,16 +359,11 @@ static TpCommon__Payload *search_payload(lua_State *L, const char *key)
     const char *type = NULL;
     int top = lua_gettop(L);
     lua_pushvalue(L, -1);
-    if (lua_istable(L, -1) && lua_getmetatable(L, -1)) {
-        luaL_getmetatable(L, META_SEARCH);
-        bool typed = lua_rawequal(L, -1, -2);
-        lua_pop(L, 2);
-        if (typed) {
-            lua_getfield(L, -1, "type");
-            type = lua_tostring(L, -1);
-            lua_pop(L, 1); /* the table keeps it */
-            lua_getfield(L, -1, "value");
-        }
+    if (has_meta(L, -1, META_SEARCH)) {
+        lua_getfield(L, -1, "type");
+        type = lua_tostring(L, -1);
+        lua_pop(L, 1); /* the table keeps it */
+        lua_getfield(L, -1, "value");
     }
     TpCommon__Payload *p;
     if (tl_vm_is_null(L, -1)) {
@@ -278,6 +407,9 @@ static void take_fields(lua_State *L, const char *what, struct fields *f, enum t
         struct tl_str key, bytes;
         struct tl_error err;
         TpCommon__Payload *p;
+        if (search) {
+            open_update(L);
+        }
         if (lua_type(L, 3) != LUA_TSTRING) {
             luaL_error(L, "%s: names must be strings, got a %s", what, luaL_typename(L, 3));
         }
@@ -349,13 +481,18 @@ static bool option_fields(lua_State *L, int index, const char *what, const char 
     lua_pushnil(L);
     while (lua_next(L, top + 1)) {
         struct tl_str name;
+        lua_pushvalue(L, -2); /* the key below stays for lua_next */
+        lua_pushvalue(L, -2);
+        if (search) {
+            open_update(L);
+        }
         if (lua_type(L, -2) != LUA_TSTRING) {
             luaL_error(L, "%s: %s: names must be strings", what, key);
         }
         name.p = lua_tolstring(L, -2, &name.n);
         add_field(L, f, name,
                   search ? search_payload(L, name.p) : tl_vm_payload_encode(L, -1, arena, name.p));
-        lua_pop(L, 1);
+        lua_pop(L, 3);
     }
     if (f->list.n) {
         qsort(f->list.items, f->list.n, sizeof(void *), field_cmp);

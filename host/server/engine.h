@@ -422,6 +422,8 @@ tl_rc tl_namespace_ensure(struct tl_server *s, struct tl_str name,
                           struct tl_error *err) TL_MUST_USE;
 /* For tl_history_env.namespace_id. */
 struct tl_str tl_namespace_id_of(void *server, struct tl_str name);
+/* For tl_history_env.namespace_number. */
+uint64_t tl_namespace_number_of(void *server, struct tl_str name);
 bool tl_namespace_name_ok(struct tl_str name);
 /* Registers a search attribute, "Name=Type", in the namespace when it has none of that name.
  * Errors: TL_EINVAL. */

@@ -39,6 +39,12 @@ struct tl_str tl_namespace_id_of(void *server, struct tl_str name)
     return ns ? ns->id : (struct tl_str){0};
 }
 
+uint64_t tl_namespace_number_of(void *server, struct tl_str name)
+{
+    const struct tl_namespace *ns = tl_namespace_find(server, name);
+    return ns ? ns->number : 0;
+}
+
 bool tl_namespace_name_ok(struct tl_str name)
 {
     if (!name.n || name.n > NAME_MAX_BYTES) {

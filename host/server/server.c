@@ -105,6 +105,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     s->env.check_attributes = tl_namespace_check_attributes;
     s->env.namespace_id = tl_namespace_id_of;
     s->env.nexus_endpoint_id = tl_nexus_endpoint_id_of;
+    s->env.namespace_number = tl_namespace_number_of;
     tl_inbox_init(&s->inbox, (size_t)tl_limit_engine_inbox);
     tl_inbox_init(&s->store_inbox, 4);
     tl_inbox_init(&s->reader_inbox, (size_t)tl_limit_engine_inbox);

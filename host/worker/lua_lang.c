@@ -25,6 +25,11 @@ static void run_free(void *ud)
     tl_lua_run_free(ud);
 }
 
+static bool run_fails_on(void *ud, struct tl_str type)
+{
+    return tl_lua_run_fails_on(ud, type);
+}
+
 static tl_rc open(void *ud, const struct tl_run_info *info, struct tl_run_lang *out,
                   struct tl_error *err)
 {
@@ -56,6 +61,7 @@ static tl_rc open(void *ud, const struct tl_run_info *info, struct tl_run_lang *
         .run = run,
         .bytes = run_bytes,
         .free = run_free,
+        .fails_on = run_fails_on,
         .versioning_behavior = wf ? wf->versioning_behavior : (struct tl_str){0},
     };
     return TL_OK;

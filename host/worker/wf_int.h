@@ -96,6 +96,8 @@ void tl_wf_fetch(struct tl_wf_task *t, bool from_start);
 /* wf_respond.c */
 void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *result);
 void tl_wf_respond_query(struct tl_wf_task *t, const TpQuery__WorkflowQueryResult *result);
+/* Completes the task with a command that fails the workflow with an error of this type. */
+void tl_wf_respond_failure(struct tl_wf_task *t, const char *type, const char *message);
 void tl_wf_respond_failed(struct tl_wf_task *t, TpEnums__WorkflowTaskFailedCause cause,
                           const TpFailure__Failure *failure);
 /* A plain failure with this text; answers the direct query when the task is one. */

@@ -107,6 +107,27 @@ void tl_wf_respond_query(struct tl_wf_task *t, const TpQuery__WorkflowQueryResul
     }
 }
 
+void tl_wf_respond_failure(struct tl_wf_task *t, const char *type, const char *message)
+{
+    TpFailure__ApplicationFailureInfo info = TP_FAILURE__APPLICATION_FAILURE_INFO__INIT;
+    TpFailure__Failure failure = TP_FAILURE__FAILURE__INIT;
+    TpCommand__FailWorkflowExecutionCommandAttributes attrs =
+        TP_COMMAND__FAIL_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES__INIT;
+    TpCommand__Command command = TP_COMMAND__COMMAND__INIT, *commands[] = {&command};
+    const struct tl_wft_result result = {.commands = commands, .command_count = 1};
+    info.type = (char *)(uintptr_t)type;
+    failure.message = (char *)(uintptr_t)message;
+    failure.source = (char *)(uintptr_t) "temporal-lua";
+    failure.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO;
+    failure.application_failure_info = &info;
+    attrs.failure = &failure;
+    command.command_type = (TpEnums__CommandType)COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION;
+    command.attributes_case =
+        TP_COMMAND__COMMAND__ATTRIBUTES_FAIL_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES;
+    command.fail_workflow_execution_command_attributes = &attrs;
+    tl_wf_respond_completed(t, &result);
+}
+
 void tl_wf_respond_failed(struct tl_wf_task *t, TpEnums__WorkflowTaskFailedCause cause,
                           const TpFailure__Failure *failure)
 {

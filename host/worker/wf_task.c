@@ -7,6 +7,9 @@
 #include "base/version.h"
 #include "worker/local.h"
 
+/* The type by which workflows say that they fail when they do not fit their history. */
+#define NONDETERMINISM "NondeterminismError"
+
 #define TASK_TIMEOUT_DEFAULT_NS (10 * TL_NS_PER_S)
 /* A later attempt that waited for so long is one that the server has given up by now. */
 #define QUARANTINE_WAIT_NS (10 * TL_NS_PER_S)
@@ -228,7 +231,12 @@ static void handle_failed(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_re
         TL_COUNT(w, killed_runs);
         tl_wf_quarantine(w, t->run->run_id);
     }
-    if (t->poll->query) {
+    const struct tl_run_lang *lang = &t->run->lang;
+    if (rc == TL_ENONDETERMINISM && !t->poll->query && lang->fails_on &&
+        lang->fails_on(lang->run, TL_STR_LIT(NONDETERMINISM))) {
+        t->finishes = true;
+        tl_wf_respond_failure(t, NONDETERMINISM, message);
+    } else if (t->poll->query) {
         if (result->direct_query) {
             tl_wf_respond_query(t, result->direct_query);
         } else {

@@ -108,9 +108,11 @@ struct tl_run_info {
  * time; one run is only ever used by one thread at a time. */
 struct tl_run_lang {
     struct tl_lang lang;
-    void *run;                         /* the language's own */
-    size_t (*bytes)(void *run);        /* memory held now */
-    void (*free)(void *run);           /* runs no user code */
+    void *run;                  /* the language's own */
+    size_t (*bytes)(void *run); /* memory held now */
+    void (*free)(void *run);    /* runs no user code */
+    /* Whether an error of this type fails the workflow and not its task. NULL: none does. */
+    bool (*fails_on)(void *run, struct tl_str type);
     struct tl_str versioning_behavior; /* "pinned", "auto_upgrade" or empty; as long as the run */
 };
 struct tl_worker_lang {

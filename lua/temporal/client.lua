@@ -50,6 +50,8 @@ local start_spec = {
   id_reuse_policy = reuse_policy,
   id_conflict_policy = conflict_policy,
   retry_policy = table_kind,
+  cron_schedule = string_kind,
+  priority = table_kind,
   memo = table_kind,
   search_attributes = table_kind,
   start_delay = duration,
@@ -61,6 +63,12 @@ local start_spec = {
   versioning_override = table_kind,
   headers = table_kind,
   rpc_timeout = duration,
+}
+
+local priority_spec = {
+  priority_key = { kind = "integer" },
+  fairness_key = string_kind,
+  fairness_weight = { kind = "number" },
 }
 
 local retry_spec = {
@@ -142,6 +150,10 @@ local function user_metadata(self, o)
   end
 end
 
+local function priority(where, given)
+  return given and options.check(where .. ": priority", priority_spec, given, 4)
+end
+
 local function start_request(self, name, o, ...)
   return {
     namespace = self.namespace,
@@ -158,6 +170,8 @@ local function start_request(self, name, o, ...)
     workflow_id_reuse_policy = options.enum_name(reuse_policy, o.id_reuse_policy),
     workflow_id_conflict_policy = options.enum_name(conflict_policy, o.id_conflict_policy),
     retry_policy = retry_policy("start_workflow", o.retry_policy),
+    cron_schedule = o.cron_schedule,
+    priority = priority("start_workflow", o.priority),
     memo = memo_message(self, o.memo),
     search_attributes = search_attributes.message("start_workflow", o.search_attributes),
     user_metadata = user_metadata(self, o),

@@ -21,6 +21,8 @@ local temporal = {
   int = core.int,
   --- A search attribute's value with its type.
   search_attribute = search_attributes.typed,
+  --- A search attribute's name with its type.
+  search_attribute_key = search_attributes.key,
   connect = client.connect,
   --- What happens to values between the program and the service.
   data_converter = converter.data_converter,

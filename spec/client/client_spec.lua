@@ -226,6 +226,28 @@ describe("client", function()
     assert.are.equal("WorkflowQueryRejectedError", err.type)
   end)
 
+  it("starts a workflow on a schedule, with a priority", function()
+    local env <close> = helper.environment(source)
+    local handle = env:start_workflow("Echo", { id = "cron", cron_schedule = "*/5 * * * *",
+      priority = { priority_key = 2, fairness_key = "k", fairness_weight = 1.5 } }, "x")
+    local started = helper.event(handle, "workflow_execution_started")
+    assert.are.equal("*/5 * * * *", started.cron_schedule)
+    assert.are.same({ 2, "k", 1.5 },
+      { started.priority.priority_key, started.priority.fairness_key, started.priority.fairness_weight })
+    local run = handle.first_execution_run_id
+    helper.eventually(env, function() -- the next run of the chain
+      return handle:describe().workflow_execution_info.execution.run_id ~= run
+    end)
+    handle:terminate()
+    for wrong, message in pairs { [{ priority = { key = 1 } }] = "unknown option 'key'",
+      [{ cron_schedule = 5 }] = "'cron_schedule' wants a string" } do
+      assert.error_matches(function() env:start_workflow("Echo", wrong) end, message)
+    end
+    assert.error_matches(function()
+      env:start_workflow("Echo", { cron_schedule = "nonsense" })
+    end, "invalid CronSchedule")
+  end)
+
   it("starts a workflow later, when start_delay says so", function()
     local env <close> = helper.environment(source)
     local began = env:now()

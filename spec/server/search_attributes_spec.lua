@@ -274,3 +274,54 @@ describe("list filters", function()
     other.client:get_workflow_handle("x"):terminate()
   end)
 end)
+
+describe("search attribute keys", function()
+  local keys_source = [[
+    local temporal = require "temporal"
+    local workflow = require "temporal.workflow"
+    local count, note = temporal.search_attribute_key("Count", "int"), temporal.search_attribute_key("Note", "text")
+    return {
+      workflow.define("W", function()
+        local before = count:get(workflow.info().search_attributes)
+        workflow.upsert_search_attributes { count:value_set(before + 1), note:value_unset(), Price = 1.5 }
+        local after = workflow.info().search_attributes
+        return before, count:get(after), note:get(after, "none"), after.Price, count.name, count.type
+      end),
+      workflow.define("Refuses", function()
+        local list = {}
+        for i, fn in ipairs {
+          function() count:value_set "x" end, function() count:value_set(1.5) end, function() note:value_set(5) end,
+          function() temporal.search_attribute_key("X", "nonsense") end, function() count.value_set(5) end,
+          function() workflow.upsert_search_attributes { 5 } end,
+        } do
+          list[i] = select(2, pcall(fn))
+        end
+        return table.unpack(list)
+      end),
+    }]]
+
+  it("set, unset and read attributes by their type, in workflows and host scripts", function()
+    local env <close> = helper.environment(keys_source, {
+      search_attributes = { Count = "int", Note = "text", Price = "double" } })
+    local count, note = temporal.search_attribute_key("Count", "int"), temporal.search_attribute_key("Note", "Text")
+    local handle = env:start_workflow("W", { id = "w",
+      search_attributes = { count:value_set(4), note:value_set "fragile" } })
+    assert.are.same({ 4, 5, "none", 1.5, "Count", "int" }, { handle:result() })
+    local info = env.client:list_workflows "Count = 5"()
+    assert.are.equal(5, count:get(info.search_attributes))
+    assert.are.equal("none", note:get(info.search_attributes, "none"))
+  end)
+
+  it("refuse values and types that do not fit, and say so", function()
+    local env <close> = helper.environment(keys_source)
+    local wanted = { "Count is of type int, got a string", "Count is of type int, got a number",
+      "Note is of type text, got a number", "nonsense", "call it with a colon", "names must be strings" }
+    for i, message in ipairs { env:execute_workflow "Refuses" } do
+      assert.matches(wanted[i], message)
+    end
+    local key = temporal.search_attribute_key("Count", "int")
+    assert.error_matches(function() key:value_set "x" end, "Count is of type int, got a string")
+    assert.error_matches(function() temporal.search_attribute_key("X", "intt") end, "did you mean 'int'")
+    assert.error_matches(function() temporal.search_attribute_key(5, "int") end, "the name must be a string")
+  end)
+end)

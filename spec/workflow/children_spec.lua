@@ -247,6 +247,25 @@ describe("options of a child", function()
       env:execute_workflow("Parent", nil, "type"))
   end)
 
+  it("with search attributes that its namespace does not know fail the workflow task", function()
+    local env <close> = helper.environment([[
+      local workflow = require "temporal.workflow"
+      return {
+        workflow.define("Parent", function(fields)
+          return workflow.execute_child_workflow("Child", { search_attributes = fields })
+        end),
+        workflow.define("Child", function() return workflow.info().search_attributes.Known end),
+      }]], { search_attributes = { Known = "keyword" }, replay = false })
+    assert.are.equal("yes", env:execute_workflow("Parent", {}, { Known = "yes" }))
+    for wrong, message in pairs { Unknown = "search attribute Unknown", Known = "search attribute Known" } do
+      local handle = env:start_workflow("Parent", {}, { [wrong] = wrong == "Known" and 5 or "x" })
+      local failure, attributes = helper.task_failure(env, handle)
+      assert.matches(message, failure.message)
+      assert.are.equal(23, attributes.cause) -- BAD_SEARCH_ATTRIBUTES
+      handle:terminate()
+    end
+  end)
+
   it("that the server refuses fail the workflow task, not the workflow", function()
     local env <close> = helper.environment(head .. children .. [[
       return { echo, workflow.define("Parent", function()

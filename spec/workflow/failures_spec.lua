@@ -1,6 +1,7 @@
 -- How workflows fail: which errors, with what, and what of it arrives.
 local helper = require "helper"
 local temporal = require "temporal"
+local testing = require "temporal.testing"
 
 local head = [[
   local temporal = require "temporal"
@@ -128,5 +129,57 @@ describe("activity options", function()
     assert.are.same({ 2, "tenant", 1.5 }, {
       attributes.priority.priority_key, attributes.priority.fairness_key, attributes.priority.fairness_weight })
     assert.matches("what it does", event.user_metadata.summary)
+  end)
+end)
+
+describe("code that does not fit the history", function()
+  local function source(call, types)
+    return { name = "spec", source = head .. ([[
+      return workflow.define { name = "W", failure_error_types = %s, run = function() %s end }]]):format(types, call) }
+  end
+
+  --- Begins a run with a timer, goes on with code that starts an activity instead; returns the handle.
+  local function changed(name, types, worker)
+    do
+      local env <close> = testing.environment { workflows = { source("workflow.sleep(3600)", "{}") },
+        db_filename = name, replay = false }
+      env:start_workflow("W", { id = "w" })
+      helper.eventually(env, function()
+        return #env.client:get_workflow_handle "w":fetch_history() >= 5
+      end)
+    end
+    local env = testing.environment { workflows = { source("workflow.execute_activity('a', opts)", types) },
+      db_filename = name, replay = false, worker = worker }
+    local handle = env.client:get_workflow_handle "w"
+    handle:signal "anything" -- the next task meets the other code
+    return handle, env
+  end
+
+  for place, given in pairs {
+    ["its definition"] = { "{ 'NondeterminismError' }", nil },
+    ["the worker"] = { "{}", { workflow_failure_error_types = { "Other", "NondeterminismError" } } },
+  } do
+    it("fails the workflow when " .. place .. " says so", function()
+      local name = os.tmpname()
+      os.remove(name)
+      local handle, env = changed(name, table.unpack(given, 1, 2))
+      local ok, err = pcall(handle.result, handle)
+      assert.is_false(ok)
+      assert.are.equal("NondeterminismError", err.cause.type)
+      assert.matches("event 5 TimerStarted.*the code made ScheduleActivityTask here", err.cause.message)
+      env:close()
+      os.execute(("rm -f '%s' '%s-wal' '%s-shm'"):format(name, name, name))
+    end)
+  end
+
+  it("fails its task otherwise", function()
+    local name = os.tmpname()
+    os.remove(name)
+    local handle, env = changed(name, "{ 'LuaError' }")
+    local _, attributes = helper.task_failure(env, handle)
+    assert.are.equal(24, attributes.cause) -- NON_DETERMINISTIC_ERROR
+    handle:terminate()
+    env:close()
+    os.execute(("rm -f '%s' '%s-wal' '%s-shm'"):format(name, name, name))
   end)
 end)

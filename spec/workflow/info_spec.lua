@@ -1,6 +1,7 @@
 -- What a workflow knows of itself.
 local helper = require "helper"
 local temporal = require "temporal"
+local core = require "temporal.core"
 
 local head = [[
   local temporal = require "temporal"
@@ -158,5 +159,75 @@ describe("is_replaying", function()
     -- Without a cache the query comes to a run that was made again from its history.
     assert.are.same({ true, true, false }, { handle:query "replaying" })
     assert.is_true(handle:result())
+  end)
+end)
+
+describe("workflow.instance", function()
+  it("is what init returned, and nil without one", function()
+    local env <close> = helper.environment(head .. [[
+      return {
+        workflow.define { name = "Has", init = function(x) return { x = x } end,
+          run = function(self) return workflow.instance() == self, workflow.instance().x end },
+        workflow.define("Has not", function() return workflow.instance() == nil end),
+      }]])
+    assert.are.same({ true, 7 }, { env:execute_workflow("Has", {}, 7) })
+    assert.is_true(env:execute_workflow "Has not")
+  end)
+end)
+
+describe("a callback for the random seed", function()
+  --- Runs the last workflow task again: what was before it keeps the old seed.
+  local function reset(env, handle)
+    local completed
+    for _, event in ipairs(handle:fetch_history()) do
+      completed = event.workflow_task_completed_event_attributes and event.event_id or completed
+    end
+    env.client:call("ResetWorkflowExecution", {
+      namespace = "default", workflow_execution = { workflow_id = handle.id, run_id = handle.first_execution_run_id },
+      reason = "again", workflow_task_finish_event_id = completed, request_id = "reset",
+    })
+  end
+
+  local body = [[
+    return workflow.define("W", function()
+      local first, heard = workflow.random_seed(), {}
+      workflow.register_random_seed_callback(function(seed) heard[#heard + 1] = seed %s end)
+      workflow.register_random_seed_callback(function() heard.second = true end)
+      workflow.sleep(1)
+      return first, heard[1], heard.second or false, workflow.random_seed()
+    end)]]
+
+  it("is called after a reset, with the new seed", function()
+    local env <close> = helper.environment(head .. body:format "")
+    local handle = env:start_workflow("W", { id = "w" })
+    local first, none, second, same = handle:result()
+    assert.is_nil(none)
+    assert.is_false(second)
+    assert.are.equal(first, same)
+    reset(env, handle)
+    local old, heard, again, now = env.client:get_workflow_handle "w":result()
+    assert.are.equal(first, old)
+    assert.are.equal("integer", math.type(heard))
+    assert.is_true(again)
+    assert.are.equal(heard, now)
+    assert.are_not.equal(old, now)
+  end)
+
+  it("fails the task when it raises, and when it is no function", function()
+    local env <close> = helper.environment(head .. body:format "error 'not today'", { replay = false })
+    local handle = env:start_workflow("W", { id = "w" })
+    handle:result()
+    reset(env, handle)
+    local failed = helper.eventually(env, function()
+      for _, event in ipairs(env.client:get_workflow_handle "w":fetch_history()) do
+        local a = event.workflow_task_failed_event_attributes
+        if a and a.failure and tostring(core.decode_failure(a.failure).message):find "not today" then return true end
+      end
+    end)
+    assert.is_true(failed)
+    env.client:get_workflow_handle "w":terminate()
+    local other <close> = helper.environment(head .. [[
+      return workflow.define("N", function() return pcall(workflow.register_random_seed_callback, 5) end)]])
+    assert.is_false((other:execute_workflow "N"))
   end)
 end)

@@ -111,7 +111,8 @@ void tl_command_run_marker(struct tl_wft_done *d, const TpCommand__Command *c)
 
 /* --- search attributes and memo -------------------------------------------------------------- */
 
-bool tl_command_check_attributes(struct tl_wft_done *d, const TpCommon__SearchAttributes *sa,
+bool tl_command_check_attributes(struct tl_wft_done *d, uint64_t namespace_number,
+                                 const TpCommon__SearchAttributes *sa,
                                  const TpCommon__SearchAttributes *merged)
 {
     const int cause = WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES;
@@ -120,8 +121,7 @@ bool tl_command_check_attributes(struct tl_wft_done *d, const TpCommon__SearchAt
     if (!sa || !env->check_attributes) {
         return true;
     }
-    tl_rc rc =
-        env->check_attributes(env->ud, d->tx->rs->namespace_number, sa, merged, d->tx->arena, &err);
+    tl_rc rc = env->check_attributes(env->ud, namespace_number, sa, merged, d->tx->arena, &err);
     if (rc == TL_EINVAL) {
         tl_refuse(d, cause, "%s", err.message);
     } else if (rc != TL_OK) {
@@ -152,7 +152,7 @@ void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__
     } else if (tl_message_bytes(s) > d->tx->env->limits.memo_bytes) {
         tl_refuse_terminate(d, cause, "Search attributes size exceeds limit.");
     } else {
-        tl_command_check_attributes(d, s, after_upsert(d, s));
+        tl_command_check_attributes(d, d->tx->rs->namespace_number, s, after_upsert(d, s));
     }
     d->next_id++;
 }

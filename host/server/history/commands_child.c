@@ -166,13 +166,23 @@ static bool check_child_sizes(struct tl_wft_done *d, const child_attrs *a)
     return !d->no.cause;
 }
 
+/* They belong to the child's namespace, which may know other names. */
+static bool check_child_attributes(struct tl_wft_done *d, const child_attrs *a)
+{
+    const struct tl_history_env *env = d->tx->env;
+    bool elsewhere = tl_has_text(a->namespace_) && env->namespace_number;
+    uint64_t number = elsewhere ? env->namespace_number(env->ud, tl_str(a->namespace_))
+                                : d->tx->rs->namespace_number;
+    return tl_command_check_attributes(d, number, a->search_attributes, a->search_attributes);
+}
+
 void tl_command_check_child(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     const child_attrs *a = c->start_child_workflow_execution_command_attributes;
     long long limit = (long long)d->tx->env->limits.pending_children;
     d->next_id++;
     if (!check_child_names(d, a) || !check_child_times(d, a) || !check_child_policies(d, a) ||
-        !check_child_sizes(d, a)) {
+        !check_child_sizes(d, a) || !check_child_attributes(d, a)) {
         return;
     }
     if ((long long)d->pending_children >= limit) {

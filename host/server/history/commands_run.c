@@ -199,7 +199,8 @@ void tl_command_check_continue(struct tl_wft_done *d, const TpCommand__Command *
         return;
     }
     if (!check_continue_times(d, a) || !check_continue_policies(d, a) ||
-        !tl_command_check_attributes(d, a->search_attributes, a->search_attributes)) {
+        !tl_command_check_attributes(d, d->tx->rs->namespace_number, a->search_attributes,
+                                     a->search_attributes)) {
         return;
     }
     if (check_bytes(d, a->input, limits->blob_bytes, cause,

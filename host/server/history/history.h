@@ -86,6 +86,8 @@ struct tl_history_env {
     struct tl_str (*namespace_id)(void *ud, struct tl_str name);
     /* Id of a Nexus endpoint by name, empty when there is none. NULL: there are none. */
     struct tl_str (*nexus_endpoint_id)(void *ud, struct tl_str name);
+    /* The number of a namespace, as check_attributes takes it; 0 when there is none. NULL: likewise. */
+    uint64_t (*namespace_number)(void *ud, struct tl_str name);
 };
 
 /* --- mutable state --------------------------------------------------------------------------- */

@@ -63,6 +63,66 @@ function search_attributes.typed(type_name, value)
   return setmetatable({ type = known, value = value }, Typed)
 end
 
+local Update = { __name = "temporal.SearchAttributeUpdate", __metatable = false }
+
+---@class temporal.SearchAttributeKey
+---@field name string
+---@field type temporal.SearchAttributeType
+local Key = { __name = "temporal.SearchAttributeKey", __metatable = false }
+Key.__index = Key
+
+local function fits(type_name, value)
+  if type_name == "Int" then
+    return math.type(value) == "integer"
+  elseif type_name == "Double" then
+    return type(value) == "number"
+  end
+  return type(value) == ({ Bool = "boolean", KeywordList = "table" })[type_name] or
+    (type_name ~= "Bool" and type_name ~= "KeywordList" and type(value) == "string")
+end
+
+--- A change of the attribute, for lists in `search_attributes` and upserts.
+---@param value any of the key's type
+function Key:value_set(value)
+  local type_name = search_attributes.types[self.type]
+  if not fits(type_name, value) then
+    error(("search attribute %s is of type %s, got a %s"):format(self.name, self.type, type(value)), 2)
+  end
+  return setmetatable({ name = self.name, value = setmetatable({ type = type_name, value = value }, Typed) }, Update)
+end
+
+--- Removes the attribute.
+function Key:value_unset()
+  return setmetatable({ name = self.name, value = core.null }, Update)
+end
+
+--- The attribute's value among others; the default when it is not there.
+---@param attributes table<string, any>
+---@param default? any
+function Key:get(attributes, default)
+  local value = attributes[self.name]
+  if value == nil then
+    return default
+  end
+  return value
+end
+
+--- A name with its type.
+---@param name string
+---@param type_name temporal.SearchAttributeType
+---@return temporal.SearchAttributeKey
+function search_attributes.key(name, type_name)
+  if type(name) ~= "string" then
+    error("temporal.search_attribute_key: the name must be a string, got " .. type(name), 2)
+  end
+  local wire = search_attributes.type_name("temporal.search_attribute_key", type_name, 2)
+  for lua_name, wire_name in pairs(search_attributes.types) do
+    if wire_name == wire then
+      return setmetatable({ name = name, type = lua_name }, Key)
+    end
+  end
+end
+
 local inferred = { boolean = "Bool", string = "Keyword", table = "KeywordList" }
 
 --- The message for { Name = value }; nil for nil.
@@ -74,6 +134,9 @@ function search_attributes.message(where, given)
   end
   local fields = {}
   for name, value in pairs(given) do
+    if math.type(name) == "integer" and debug.getmetatable(value) == Update then
+      name, value = value.name, value.value
+    end
     if type(name) ~= "string" then
       error(where .. ": search_attributes wants { Name = value }", 3)
     end

@@ -94,6 +94,19 @@ function temporal.int(number) end
 ---@return temporal.SearchAttribute
 function temporal.search_attribute(type, value) end
 
+---@class temporal.SearchAttributeKey
+---@field name string
+---@field type temporal.SearchAttributeType
+---@field value_set fun(self: temporal.SearchAttributeKey, value: any): table an item for lists of changes
+---@field value_unset fun(self: temporal.SearchAttributeKey): table
+---@field get fun(self: temporal.SearchAttributeKey, attributes: table<string, any>, default?: any): any
+
+--- A search attribute's name with its type.
+---@param name string
+---@param type temporal.SearchAttributeType
+---@return temporal.SearchAttributeKey
+function temporal.search_attribute_key(name, type) end
+
 ---@class temporal.json
 local json = {}
 

@@ -533,6 +533,14 @@ function workflow.extern_functions() end
 ---@return boolean
 function workflow.in_workflow() end
 
+--- Calls fn(seed) when a reset has given the run another seed. fn cannot wait.
+---@param fn fun(seed: integer)
+function workflow.register_random_seed_callback(fn) end
+
+--- What init returned; nil without one.
+---@return any
+function workflow.instance() end
+
 --- math.random, seeded by the run.
 ---@param low? integer
 ---@param high? integer
