@@ -99,7 +99,7 @@ local function found_names()
   handle:result()
   local parts = {
     ["temporal."] = temporal,
-    ["temporal.tuner."] = temporal.tuner,
+    ["temporal.tuner."] = temporal.tuner, ["temporal.codec."] = temporal.codec,
     ["temporal.history."] = { from_json = temporal.history.from_json, from_protobuf = temporal.history.from_protobuf },
     ["activity."] = require "temporal.activity",
     ["testing."] = testing,

@@ -257,6 +257,20 @@ describe("client", function()
     assert.are.equal(3600, helper.event(handle, "workflow_execution_started").first_workflow_task_backoff.seconds)
   end)
 
+  it("counts by group", function()
+    local env <close> = helper.environment(source)
+    for i = 1, 3 do
+      env:execute_workflow("Echo", { id = "e" .. i })
+    end
+    local open = env:start_workflow("Waits", { id = "w" })
+    local total, groups = env.client:count_workflows "GROUP BY ExecutionStatus"
+    table.sort(groups, function(a, b) return a.count > b.count end)
+    assert.are.equal(4, total)
+    assert.are.same({ { count = 3, values = { "Completed" } }, { count = 1, values = { "Running" } } }, groups)
+    assert.are.equal(1, select("#", env.client:count_workflows "WorkflowType = 'Waits'"))
+    open:terminate()
+  end)
+
   it("lists, counts, describes and deletes", function()
     local env <close> = helper.environment(source, { replay = false })
     for i = 1, 5 do
