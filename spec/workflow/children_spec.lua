@@ -26,8 +26,8 @@ local children = [[
   end)
 ]]
 
-local function environment(body)
-  return helper.environment(head .. children .. body)
+local function environment(body, options)
+  return helper.environment(head .. children .. body, options)
 end
 
 local function run(body, ...)
@@ -188,7 +188,7 @@ end)
 
 describe("options of a child", function()
   it("reach it", function()
-    local env <close> = environment [[
+    local env <close> = environment([[
       local show = workflow.define("Show", function()
         local i = workflow.info()
         return { queue = i.task_queue, execution = i.workflow_execution_timeout,
@@ -203,7 +203,7 @@ describe("options of a child", function()
           static_details = "at length", priority = { priority_key = 2 },
           parent_close_policy = "abandon", id_reuse_policy = "reject_duplicate",
           versioning_intent = "default" })
-      end) }]]
+      end) }]], { search_attributes = { CustomKeywordField = "keyword" } })
     local handle = env:start_workflow("Parent")
     local shown = handle:result()
     assert.are.equal(3600, shown.execution)
