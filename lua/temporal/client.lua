@@ -315,19 +315,6 @@ function Client:list_workflows(query, opts)
   end)
 end
 
---- The groups of a count: how many each has, and the values that it stands for.
-local function groups_of(response)
-  local groups = {}
-  for i, group in ipairs(response.groups or {}) do
-    local values = {}
-    for j, bytes in ipairs(group.group_values) do
-      values[j] = core.decode_one(bytes)
-    end
-    groups[i] = { count = group.count, values = values }
-  end
-  return groups
-end
-
 --- How many executions match the filter; with `GROUP BY` in it, the groups too.
 ---@param query? string
 ---@return integer
@@ -335,7 +322,7 @@ end
 function Client:count_workflows(query)
   return interceptors.call(self.hooks, "count_workflows", { query = query }, function(input)
     local response = self:call("CountWorkflowExecutions", { namespace = self.namespace, query = input.query or "" })
-    local groups = groups_of(response)
+    local groups = search_attributes.groups(response)
     if #groups > 0 then
       return response.count, groups
     end

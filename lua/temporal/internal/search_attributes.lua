@@ -165,4 +165,19 @@ function search_attributes.values(message)
   return values
 end
 
+--- The groups of a count: how many each has, and the values that it stands for.
+---@param response table
+---@return { count: integer, values: any[] }[]
+function search_attributes.groups(response)
+  local groups = {}
+  for i, group in ipairs(response.groups or {}) do
+    local values = {}
+    for j, bytes in ipairs(group.group_values) do
+      values[j] = core.decode_one(bytes)
+    end
+    groups[i] = { count = group.count, values = values }
+  end
+  return groups
+end
+
 return search_attributes
