@@ -8,7 +8,7 @@
 
 #include "proto/payload_walk.h"
 
-#define TL_CODECS_MAX 16
+#define TL_CODECS_MAX 17 /* external storage and 16 others */
 
 enum tl_codec_way { TL_CODEC_ENCODE, TL_CODEC_DECODE };
 

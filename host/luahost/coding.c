@@ -7,6 +7,7 @@
 #include "codec/channel.h"
 #include "luahost/coding_lua.h"
 #include "luahost/host.h"
+#include "luahost/storage_lua.h"
 
 #define KEYS_MAX 64
 #define HEADERS_MAX 60
@@ -85,6 +86,67 @@ static const char *package_text(lua_State *L, const char *field)
     return text; /* package holds it */
 }
 
+/* The storage driver that the table on top describes. */
+static tl_rc make_driver(lua_State *L, const char *ns, struct tl_storage_driver **out,
+                         struct tl_error *err)
+{
+    size_t n, bucket_n;
+    int index = lua_gettop(L);
+    const char *headers[HEADERS_MAX + 1];
+    struct tl_str kind = tl_str(field_text(L, index, "kind", &n));
+    if (tl_str_eqc(kind, "file")) {
+        return tl_storage_file(out, field_text(L, index, "folder", &n), err);
+    }
+    if (tl_str_eqc(kind, "lua")) {
+        return tl_storage_lua(out, field_text(L, index, "module", &n), package_text(L, "path"),
+                              package_text(L, "cpath"), err);
+    }
+    const char *endpoint = field_text(L, index, "endpoint", &n);
+    const char *bucket = field_text(L, index, "bucket", &bucket_n);
+    field_texts(L, index, "headers", headers, HEADERS_MAX);
+    struct tl_storage_http_options o = {.endpoint = tl_str_n(endpoint, n),
+                                        .bucket = tl_str_n(bucket, bucket_n),
+                                        .namespace_name = tl_str(ns),
+                                        .headers = headers,
+                                        .timeout_ms = field_integer(L, index, "timeout_ms")};
+    return tl_storage_http(out, &o, err);
+}
+
+static tl_rc make_storage(lua_State *L, int index, const char *ns, struct tl_codec **out,
+                          struct tl_error *err)
+{
+    struct tl_storage_options o = {.threshold_bytes = (size_t)field_integer(L, index, "threshold")};
+    size_t selector_n;
+    const char *selector = field_text(L, index, "selector", &selector_n);
+    lua_getfield(L, index, "drivers");
+    size_t n = (size_t)lua_rawlen(L, -1);
+    luaL_argcheck(L, n >= 1 && n <= TL_STORAGE_DRIVERS_MAX, index, "1 to 16 storage drivers");
+    tl_rc rc = TL_OK;
+    for (size_t i = 0; i < n && rc == TL_OK; i++) {
+        size_t name_n;
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        o.names[i] = field_text(L, lua_gettop(L), "name", &name_n);
+        rc = make_driver(L, ns, &o.drivers[i], err);
+        lua_pop(L, 1);
+        if (rc == TL_OK) {
+            o.n++;
+        } else {
+            tl_error_wrap(err, rc, "external_storage: driver '%s'", o.names[i]);
+        }
+    }
+    if (rc == TL_OK && selector_n) {
+        rc = tl_storage_selector_lua(&o.selector, selector, package_text(L, "path"),
+                                     package_text(L, "cpath"), o.names, n, err);
+    }
+    lua_pop(L, 1);
+    if (rc == TL_OK) {
+        *out = tl_codec_storage(&o);
+    } else {
+        tl_storage_options_free(&o);
+    }
+    return rc;
+}
+
 /* The codec that the table on top describes. */
 static tl_rc make_codec(lua_State *L, const char *ns, struct tl_codec **out, struct tl_error *err)
 {
@@ -105,6 +167,22 @@ static tl_rc make_codec(lua_State *L, const char *ns, struct tl_codec **out, str
                         package_text(L, "cpath"), err);
 }
 
+/* External storage, when there is some: before all codecs, so that it gets what they have encoded. */
+static tl_rc add_storage(lua_State *L, int index, const char *ns, struct tl_codec_chain *chain,
+                         struct tl_error *err)
+{
+    tl_rc rc = TL_OK;
+    if (lua_getfield(L, index, "storage") == LUA_TTABLE) {
+        struct tl_codec *codec;
+        rc = make_storage(L, lua_gettop(L), ns, &codec, err);
+        if (rc == TL_OK) {
+            (void)tl_codec_chain_add(chain, codec); /* the first one fits */
+        }
+    }
+    lua_pop(L, 1);
+    return rc;
+}
+
 /* The list of codecs on top. */
 static tl_rc make_chain(lua_State *L, const char *ns, struct tl_codec_chain *chain,
                         struct tl_error *err)
@@ -119,7 +197,7 @@ static tl_rc make_chain(lua_State *L, const char *ns, struct tl_codec_chain *cha
             return tl_error_wrap(err, rc, "payload_codecs[%zu]", i + 1);
         }
         if (!tl_codec_chain_add(chain, codec)) {
-            return tl_error_set(err, TL_EINVAL, "payload_codecs: at most %d", TL_CODECS_MAX);
+            return tl_error_set(err, TL_EINVAL, "payload_codecs: at most %d", TL_CODECS_MAX - 1);
         }
     }
     return TL_OK;
@@ -147,7 +225,8 @@ tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_cha
     lua_getfield(L, index, "codecs");
     tl_rc rc = TL_OK;
     for (size_t i = 0; i < o.thread_count && rc == TL_OK; i++) {
-        rc = make_chain(L, ns, &chains[i], err);
+        rc = add_storage(L, index, ns, &chains[i], err);
+        rc = rc == TL_OK ? make_chain(L, ns, &chains[i], err) : rc;
     }
     if (rc == TL_OK) {
         rc = tl_coding_channel_open(out, inner, &o, err);

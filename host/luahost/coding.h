@@ -8,8 +8,9 @@
 #include "rpc/rpc.h"
 
 /* [-0, +0, v] Wraps the channel as the table at `index` says; nil: *out is NULL, nothing is wrapped.
- * The table: { codecs = { { kind = "aes_gcm" | "zlib" | "remote" | "lua", ... } }, threads, headers,
- * encode_common_attributes }; ns is the namespace of the connection. Modules of Lua codecs are loaded
+ * The table: { codecs = { { kind = "aes_gcm" | "zlib" | "remote" | "lua", ... } }, storage = nil or
+ * { drivers = { { kind = "file" | "http" | "lua", name, ... } }, selector, threshold }, threads,
+ * headers, encode_common_attributes }; ns is the namespace of the connection. Modules of Lua codecs are loaded
  * now, once per coding thread, each into a stock state of its own with this state's package paths.
  * Errors: those of a codec's options, TL_ESCRIPT (a module does not load). */
 tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_channel *inner,

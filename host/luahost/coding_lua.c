@@ -2,11 +2,10 @@
 #include "luahost/coding_lua.h"
 
 #include <lauxlib.h>
-#include <lualib.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "luahost/host.h"
+#include "luahost/hook_module.h"
 #include "proto/payload.h"
 #include "proto/pb.h"
 
@@ -26,7 +25,7 @@ struct lua_job {
     const char *module;
 };
 
-static const char *const function_names[] = {"encode", "decode"};
+static const char *const function_names[] = {"encode", "decode", NULL};
 
 /* [-0, +1, m] */
 static void push_payload(lua_State *L, const TpCommon__Payload *p)
@@ -107,14 +106,6 @@ static int run_job(lua_State *L)
     return 0;
 }
 
-static tl_rc script_error(lua_State *L, const char *module, struct tl_error *err)
-{
-    const char *text = lua_tostring(L, -1); /* in place: no metamethod, nothing that raises */
-    tl_error_set(err, TL_ESCRIPT, "%s: %s", module, text ? text : "an error that is not a text");
-    lua_settop(L, 1);
-    return TL_ESCRIPT;
-}
-
 static tl_rc apply(struct tl_codec *codec, enum tl_codec_way way, struct tl_payload_span *span,
                    struct tl_arena *arena, struct tl_error *err)
 {
@@ -124,7 +115,7 @@ static tl_rc apply(struct tl_codec *codec, enum tl_codec_way way, struct tl_payl
     lua_pushvalue(c->L, 1);
     lua_pushlightuserdata(c->L, &job);
     if (lua_pcall(c->L, 2, 0, 0) != LUA_OK) {
-        return script_error(c->L, c->module, err);
+        return tl_hook_error(c->L, c->module, err);
     }
     return TL_OK;
 }
@@ -139,37 +130,14 @@ static void free_codec(struct tl_codec *codec)
 
 static const struct tl_codec_ops ops = {"lua", apply, free_codec};
 
-/* [-1, +1, e] (name): the module, checked */
-static int load_module(lua_State *L)
-{
-    lua_getglobal(L, "require");
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 1);
-    if (!lua_istable(L, -1)) {
-        return luaL_error(L, "a codec module returns a table, got %s", luaL_typename(L, -1));
-    }
-    for (size_t i = 0; i < 2; i++) {
-        if (lua_getfield(L, -1, function_names[i]) != LUA_TFUNCTION) {
-            return luaL_error(L, "the codec module has no function '%s'", function_names[i]);
-        }
-        lua_pop(L, 1);
-    }
-    return 1;
-}
-
 tl_rc tl_codec_lua(struct tl_codec **out, const char *module, const char *path, const char *cpath,
                    struct tl_error *err)
 {
-    lua_State *L = tl_host_state_new(path, cpath);
+    struct tl_error own;
+    err = err ? err : &own;
+    lua_State *L = tl_hook_open("codec", module, path, cpath, function_names, err);
     if (!L) {
-        return tl_error_set(err, TL_ELIMIT, "no memory for a Lua state");
-    }
-    lua_pushcfunction(L, load_module);
-    lua_pushstring(L, module);
-    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
-        tl_rc rc = script_error(L, module, err);
-        lua_close(L);
-        return rc;
+        return err->code;
     }
     struct lua_codec *c = TL_NEW(struct lua_codec);
     *c = (struct lua_codec){{&ops}, L, tl_mem_dup(tl_str(module))};

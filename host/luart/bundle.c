@@ -527,6 +527,9 @@ static tl_rc scan_all(struct tl_lua_run *run, void *ud)
         if (m->kind == TL_MODULE_CODE) {
             tl_bundle_scan_requires(m->text, add_required, s);
         }
+        if (m->kind == TL_MODULE_CODE && mentions(m->text, ".model")) { /* perhaps temporal.model */
+            add_required(s, TL_STR_LIT("temporal.model"));
+        }
     }
     return s->rc;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "luart/shared.h"
 
 enum { PATH_BYTES = 4096, NAME_BYTES = 300 };
 
@@ -95,6 +96,14 @@ tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_s
             relative_path(name, ".lua", relative, sizeof relative);
             *file = own(tl_str(relative));
             *text = own(c->sources[i].text);
+            return TL_OK;
+        }
+    }
+    for (const struct tl_shared_file *f = tl_shared_files; f->module; f++) {
+        if (tl_str_eqc(name, f->module)) {
+            relative_path(name, ".lua", relative, sizeof relative);
+            *file = own(tl_str(relative));
+            *text = own(tl_str_n(f->text, f->n));
             return TL_OK;
         }
     }

@@ -52,3 +52,7 @@ bool tl_wf_definition_name(lua_State *L, int index, struct tl_str *name);
 /* Memo and search attributes as they are now: the started ones and what was upserted since. */
 TpCommon__Memo *tl_wf_memo(lua_State *L);
 TpCommon__SearchAttributes *tl_wf_search_attributes(lua_State *L);
+
+/* Puts a function in the place of the one at index `fn` that checks arguments and result by the fields
+ * args and result of the definition, when it has them. Raises what is wrong with them. */
+void tl_wf_bind_models(lua_State *L, int definition, int fn, struct tl_str type);

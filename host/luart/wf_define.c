@@ -28,6 +28,8 @@ static const struct tl_opt define_opts[] = {
     TL_OPT_CHECKED("dynamic_query", TL_OPT_ANY),
     TL_OPT("dynamic", TL_OPT_BOOL, 0, struct define_options, dynamic),
     TL_OPT_CHECKED("failure_error_types", TL_OPT_TABLE),
+    TL_OPT_CHECKED("args", TL_OPT_TABLE),
+    TL_OPT_CHECKED("result", TL_OPT_ANY),
     {"versioning_behavior", TL_OPT_ENUM, 0, offsetof(struct define_options, versioning),
      versioning_names},
 };
@@ -152,6 +154,7 @@ int tl_lib_wf_define(lua_State *L)
     }
     if (lua_istable(L, 1)) {
         name = read_definition(L, &options);
+        tl_wf_bind_models(L, 1, 2, name);
     } else {
         luaL_checktype(L, 1, LUA_TSTRING);
         luaL_checktype(L, 2, LUA_TFUNCTION);

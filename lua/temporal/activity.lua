@@ -1,6 +1,7 @@
 --- temporal.activity: definitions, and the context of the activity that runs.
 local core = require "temporal.core"
 local interceptors = require "temporal.internal.interceptors"
+local model = require "temporal.model"
 local options = require "temporal.internal.options"
 
 local activity = {}
@@ -22,6 +23,8 @@ local spec = {
   heartbeat_timeout = { kind = "any" },
   retry_policy = { kind = "table" },
   task_queue = { kind = "string" },
+  args = { kind = "table" },
+  result = { kind = "any" },
 }
 
 local dynamic_spec = { dynamic = { kind = "boolean", required = true }, run = { kind = "function", required = true } }
@@ -54,8 +57,12 @@ function activity.define(name, run, opts)
   elseif type(run) ~= "function" then
     error(("activity.define: '%s' wants a function, got %s"):format(name, type(run)), 2)
   end
-  options.check("activity.define", spec, opts)
-  return setmetatable({ name = name, run = run, options = opts }, Definition)
+  local o = options.check("activity.define", spec, opts)
+  local ok, bound = pcall(model.bind, ("activity '%s'"):format(name), run, o.args, o.result)
+  if not ok then
+    error(bound, 2)
+  end
+  return setmetatable({ name = name, run = bound, options = opts }, Definition)
 end
 
 --- Whether `value` was made by activity.define.

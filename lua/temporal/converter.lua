@@ -3,7 +3,7 @@
 --- send and get.
 local options = require "temporal.internal.options"
 
-local converter = { codec = {} }
+local converter = { codec = {}, storage = {} }
 
 ---@class temporal.Codec
 ---@field kind string
@@ -71,6 +71,37 @@ local remote_spec = {
   timeout = { kind = "duration" },
 }
 
+local function check_endpoint(where, endpoint)
+  if not endpoint:find "^https?://." then
+    error(("%s: endpoint begins with http:// or https://, got '%s'"):format(where, endpoint), 3)
+  end
+  return endpoint
+end
+
+--- Headers as a sorted list of lines.
+local function header_lines(where, headers)
+  local lines = {}
+  for name, value in pairs(headers or {}) do
+    if type(name) ~= "string" or type(value) ~= "string" or (name .. value):find "[\r\n]" or name:find ":" then
+      error(("%s: headers holds lines of text under names, got a %s under %s"):format(
+        where, type(value), tostring(name)), 3)
+    end
+    lines[#lines + 1] = name .. ": " .. value
+  end
+  if #lines > 60 then
+    error(("%s: at most 60 headers, got %d"):format(where, #lines), 3)
+  end
+  table.sort(lines)
+  return lines
+end
+
+local function timeout_ms(where, ns)
+  if ns and ns < 1000000 then
+    error(where .. ": timeout is at least a millisecond", 3)
+  end
+  return (ns or 30 * 1000000000) // 1000000
+end
+
 --- A codec server that other programs use too: payloads are posted to `endpoint`/encode and `endpoint`/decode
 --- as JSON. "{namespace}" in the endpoint is replaced; the namespace also goes as X-Namespace, `auth` as
 --- Authorization, `headers` as they are. `timeout` of a request: default 30 s.
@@ -78,31 +109,111 @@ local remote_spec = {
 ---@return temporal.Codec
 function converter.codec.remote(opts)
   local o = options.check("codec.remote", remote_spec, opts)
-  local headers = {}
-  for name, value in pairs(o.headers or {}) do
-    if type(name) ~= "string" or type(value) ~= "string" or (name .. value):find "[\r\n]" or name:find ":" then
-      error(("codec.remote: headers holds lines of text under names, got a %s under %s"):format(
-        type(value), tostring(name)), 2)
-    end
-    headers[#headers + 1] = name .. ": " .. value
-  end
-  table.sort(headers)
-  if not o.endpoint:find "^https?://." then
-    error(("codec.remote: endpoint begins with http:// or https://, got '%s'"):format(o.endpoint), 2)
-  elseif #headers > 60 then
-    error(("codec.remote: at most 60 headers, got %d"):format(#headers), 2)
-  elseif o.timeout and o.timeout < 1000000 then
-    error("codec.remote: timeout is at least a millisecond", 2)
-  elseif o.auth and o.auth:find "[\r\n]" then
+  if o.auth and o.auth:find "[\r\n]" then
     error("codec.remote: auth is one line", 2)
   end
   return setmetatable({
-    kind = "remote", endpoint = o.endpoint, auth = o.auth or "", headers = headers,
-    timeout_ms = (o.timeout or 30 * 1000000000) // 1000000,
+    kind = "remote", endpoint = check_endpoint("codec.remote", o.endpoint), auth = o.auth or "",
+    headers = header_lines("codec.remote", o.headers), timeout_ms = timeout_ms("codec.remote", o.timeout),
   }, Codec)
 end
 
+---@class temporal.StorageDriver
+---@field kind string
+---@field name string
+local Driver = {}
+Driver.__name = "temporal.StorageDriver"
+
+local function driver(where, kind, name, fields)
+  if not name:find "^[%w%._%-]+$" or #name > 100 then
+    error(("%s: a driver's name is made of letters, digits, '.', '_' and '-', got '%s'"):format(where, name), 3)
+  end
+  fields.kind, fields.name = kind, name
+  return setmetatable(fields, Driver)
+end
+
+local file_spec = { folder = { kind = "string", required = true }, name = { kind = "string" } }
+
+--- Files in a folder that all programs share, named by the SHA-256 of their content.
+---@param opts { folder: string, name?: string }
+---@return temporal.StorageDriver
+function converter.storage.file(opts)
+  local o = options.check("storage.file", file_spec, opts)
+  return driver("storage.file", "file", o.name or "file", { folder = o.folder })
+end
+
+local http_spec = {
+  endpoint = { kind = "string", required = true },
+  bucket = { kind = "string", required = true },
+  name = { kind = "string" },
+  headers = { kind = "table" },
+  timeout = { kind = "duration" },
+}
+
+--- An object store over HTTP: HEAD, PUT and GET of endpoint/bucket/key. The default name and the claims are those
+--- of the Python SDK's driver for S3.
+---@param opts { endpoint: string, bucket: string, name?: string, headers?: table<string, string>, timeout?: number }
+---@return temporal.StorageDriver
+function converter.storage.http(opts)
+  local o = options.check("storage.http", http_spec, opts)
+  return driver("storage.http", "http", o.name or "aws.s3driver", {
+    endpoint = check_endpoint("storage.http", o.endpoint), bucket = o.bucket,
+    headers = header_lines("storage.http", o.headers), timeout_ms = timeout_ms("storage.http", o.timeout),
+  })
+end
+
+local module_spec = { module = { kind = "string", required = true }, name = { kind = "string", required = true } }
+
+--- A driver written in Lua: a module with `store(bytes)`, which returns a claim (a table of texts), and
+--- `retrieve(claim)`, which returns the bytes.
+---@param opts { module: string, name: string }
+---@return temporal.StorageDriver
+function converter.storage.module(opts)
+  local o = options.check("storage.module", module_spec, opts)
+  return driver("storage.module", "lua", o.name, { module = o.module })
+end
+
+---@class temporal.ExternalStorage
+local ExternalStorage = {}
+ExternalStorage.__name = "temporal.ExternalStorage"
+
+local storage_spec = {
+  drivers = { kind = "table", required = true },
+  driver_selector = { kind = "string" },
+  payload_size_threshold = { kind = "integer" },
+}
+
+--- Keeps payloads from `payload_size_threshold` bytes up (default 256 KiB, after codecs) in external storage
+--- and sends references in their place. With several drivers `driver_selector` names a module with
+--- `select{ size =, metadata = }`, which returns a driver's name, or nil to leave the payload where it is.
+---@param opts { drivers: temporal.StorageDriver[], driver_selector?: string, payload_size_threshold?: integer }
+---@return temporal.ExternalStorage
+function converter.external_storage(opts)
+  local where = "temporal.external_storage"
+  local o = options.check(where, storage_spec, opts)
+  local seen, drivers = {}, {}
+  for i, entry in ipairs(o.drivers) do
+    if getmetatable(entry) ~= Driver then
+      error(("%s: drivers[%d] is one of temporal.storage, got %s"):format(where, i, type(entry)), 2)
+    elseif seen[entry.name] then
+      error(("%s: two drivers have the name '%s'"):format(where, entry.name), 2)
+    end
+    seen[entry.name], drivers[i] = true, entry
+  end
+  local threshold = o.payload_size_threshold or 262144
+  if #drivers == 0 or #drivers > 16 then
+    error(("%s: drivers is a list of 1 to 16, got %d"):format(where, #drivers), 2)
+  elseif #drivers > 1 and not o.driver_selector then
+    error(where .. ": several drivers need a driver_selector", 2)
+  elseif threshold < 0 then
+    error(("%s: payload_size_threshold is not negative, got %d"):format(where, threshold), 2)
+  end
+  return setmetatable({ drivers = drivers, selector = o.driver_selector or "", threshold = threshold },
+    ExternalStorage)
+end
+
 local converter_spec = {
+  external_storage = { kind = "any" },
   payload_converters = { kind = "table" },
   payload_codecs = { kind = "table" },
   failure_converter = { kind = "table" },
@@ -151,8 +262,8 @@ end
 
 --- A data converter for temporal.connect. Options: `payload_converters`, a list of names of modules that
 --- return a table of `encoding`, `to_payload` and `from_payload`, asked in this order before the converters
---- that are built in; `payload_codecs`, a list of built-in codecs
---- (temporal.codec) and names of modules with functions `encode` and `decode`, applied last to first
+--- that are built in; `external_storage`, made by temporal.external_storage; `payload_codecs`, a list of
+--- built-in codecs (temporal.codec) and names of modules with functions `encode` and `decode`, applied last to first
 --- when payloads are sent; `failure_converter = { encode_common_attributes = true }` to send messages
 --- and stack traces of failures as payloads; `header_codec_behavior`; `codec_threads` (default 2).
 ---@param opts? temporal.DataConverterOptions
@@ -162,12 +273,17 @@ function converter.data_converter(opts)
   local failure = options.check("temporal.data_converter: failure_converter", failure_spec, o.failure_converter)
   local codecs = list_of("payload_codecs", o.payload_codecs, 16, codec_of)
   local threads = o.codec_threads or 2
+  if o.external_storage ~= nil and getmetatable(o.external_storage) ~= ExternalStorage then
+    error("temporal.data_converter: external_storage is made by temporal.external_storage, got "
+      .. type(o.external_storage), 2)
+  end
   if threads < 1 or threads > 64 then
     error(("temporal.data_converter: codec_threads is from 1 to 64, got %d"):format(threads), 2)
   end
   return setmetatable({
     payload_converters = list_of("payload_converters", o.payload_converters, 64, converter_of),
     codecs = codecs,
+    storage = o.external_storage,
     threads = threads,
     headers = o.header_codec_behavior or "no_codec",
     encode_common_attributes = failure.encode_common_attributes or false,
@@ -183,7 +299,7 @@ function converter.check(where, given, level)
   if given ~= nil and getmetatable(given) ~= DataConverter then
     error(("%s: data_converter is made by temporal.data_converter, got %s"):format(where, type(given)), level + 1)
   end
-  local plain = given and #given.codecs == 0 and not given.encode_common_attributes
+  local plain = given and #given.codecs == 0 and not given.storage and not given.encode_common_attributes
   return not plain and given or nil
 end
 
@@ -196,6 +312,7 @@ end
 
 ---@class temporal.DataConverterOptions
 ---@field payload_converters? string[]
+---@field external_storage? temporal.ExternalStorage
 ---@field payload_codecs? (temporal.Codec|string)[]
 ---@field failure_converter? { encode_common_attributes?: boolean }
 ---@field header_codec_behavior? "no_codec"|"codec"|"workflow_only_codec"

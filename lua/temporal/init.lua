@@ -5,6 +5,7 @@ local client = require "temporal.client"
 local converter = require "temporal.converter"
 local history = require "temporal.history"
 local plugins = require "temporal.internal.plugins"
+local model = require "temporal.model"
 local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
 local tuner = require "temporal.internal.tuner"
@@ -28,6 +29,11 @@ local temporal = {
   data_converter = converter.data_converter,
   --- The built-in payload codecs.
   codec = converter.codec,
+  --- Large payloads kept elsewhere, and the built-in drivers for it.
+  external_storage = converter.external_storage,
+  storage = converter.storage,
+  --- Tables with declared fields, for arguments and results.
+  model = model.new,
   worker = worker,
   --- Histories as values: from_json, from_protobuf, from_file.
   history = history,

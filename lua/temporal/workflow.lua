@@ -22,6 +22,8 @@ local spec = {
   dynamic_update = { kind = "any" },
   dynamic_query = { kind = "any" },
   failure_error_types = { kind = "table" },
+  args = { kind = "table" },
+  result = { kind = "any" },
   versioning_behavior = { kind = "string" },
 }
 

@@ -9,11 +9,25 @@ if(TARGET tl_luahost)
     add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/embedded_lua.c"
         COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
         COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/embed.lua"
-            "${PROJECT_BINARY_DIR}/generated/embedded_lua.c" "${PROJECT_SOURCE_DIR}/lua" ${embedded}
+            "${PROJECT_BINARY_DIR}/generated/embedded_lua.c" luahost/embedded.h embedded
+            "${PROJECT_SOURCE_DIR}/lua" ${embedded}
         DEPENDS ${embedded_paths} "${PROJECT_SOURCE_DIR}/tools/gen/embed.lua" VERBATIM)
     target_sources(tl_luahost PRIVATE "${PROJECT_BINARY_DIR}/generated/embedded_lua.c")
     # The converter is the same source for both Luas; this copy must not see the sandbox VM.
     target_compile_definitions(tl_luahost PRIVATE TL_STOCK_LUA)
+endif()
+
+# What workflows can require of lua/.
+if(TARGET tl_luart)
+    set(shared temporal/model.lua)
+    list(TRANSFORM shared PREPEND "${PROJECT_SOURCE_DIR}/lua/" OUTPUT_VARIABLE shared_paths)
+    add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/shared_lua.c"
+        COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
+        COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/embed.lua"
+            "${PROJECT_BINARY_DIR}/generated/shared_lua.c" luart/shared.h shared
+            "${PROJECT_SOURCE_DIR}/lua" ${shared}
+        DEPENDS ${shared_paths} "${PROJECT_SOURCE_DIR}/tools/gen/embed.lua" VERBATIM)
+    target_sources(tl_luart PRIVATE "${PROJECT_BINARY_DIR}/generated/shared_lua.c")
 endif()
 
 if(TARGET tl_cli)

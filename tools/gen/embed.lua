@@ -1,7 +1,8 @@
--- Writes the Lua files below a folder as a C table (luahost/embedded.h).
--- usage: lua5.4 embed.lua OUTPUT.c FOLDER FILE...   (files relative to the folder)
-local output, folder = arg[1], arg[2]
-local files = table.move(arg, 3, #arg, 1, {})
+-- Writes Lua files below a folder as a C table (luahost/embedded.h, luart/shared.h).
+-- usage: lua5.4 embed.lua OUTPUT.c HEADER NAME FOLDER FILE...   (files relative to the folder); the table is
+-- tl_NAME_files, of struct tl_NAME_file
+local output, header, name, folder = arg[1], arg[2], arg[3], arg[4]
+local files = table.move(arg, 5, #arg, 1, {})
 table.sort(files)
 
 local function bytes_of(text)
@@ -18,7 +19,7 @@ end
 
 local out = {
   "/* generated from lua/ by tools/gen/embed.lua - do not edit */",
-  '#include "luahost/embedded.h"',
+  ('#include "%s"'):format(header),
   "",
 }
 local rows = {}
@@ -32,7 +33,7 @@ for i, file in ipairs(files) do
 end
 rows[#rows + 1] = "    {NULL, NULL, NULL, 0},"
 rows[#rows + 1] = "};\n"
-out[#out + 1] = "const struct tl_embedded_file tl_embedded_files[] = {\n" .. table.concat(rows, "\n")
+out[#out + 1] = ("const struct tl_%s_file tl_%s_files[] = {\n"):format(name, name) .. table.concat(rows, "\n")
 local handle = assert(io.open(output, "wb"))
 handle:write(table.concat(out, "\n"))
 handle:close()

@@ -106,6 +106,18 @@ function temporal.search_attribute(type, value) end
 ---@param type temporal.SearchAttributeType
 ---@return temporal.SearchAttributeKey
 function temporal.search_attribute_key(name, type) end
+---@alias temporal.ModelType string|table
+
+---@class temporal.ModelOptions
+---@field name string
+---@field fields table<string, temporal.ModelType>
+---@field check? fun(instance: table): boolean, string?
+---@field additional_fields? boolean
+
+--- A model: tables with declared fields, for arguments and results. Calling it with a table gives an instance.
+---@param options temporal.ModelOptions
+---@return temporal.Model
+function temporal.model(options) end
 
 ---@class temporal.json
 local json = {}

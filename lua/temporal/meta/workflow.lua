@@ -7,7 +7,6 @@
 local workflow = {}
 
 -- Definitions ------------------------------------------------------------------------------------
-
 ---@class temporal.workflow.DefineOptions
 ---@field name? string the workflow type; this or dynamic
 ---@field dynamic? boolean takes every type without a definition: init and run get the type first
@@ -21,7 +20,8 @@ local workflow = {}
 ---@field dynamic_query? temporal.workflow.QueryHandler gets the name first
 ---@field failure_error_types? string[] errors that fail the workflow instead of its task
 ---@field versioning_behavior? "pinned"|"auto_upgrade"
-
+---@field args? temporal.ModelType[]
+---@field result? temporal.ModelType
 ---@class temporal.workflow.Definition
 ---@field name string
 

@@ -1,0 +1,57 @@
+/* See hook_module.h. What may raise runs inside a pcall. */
+#include "luahost/hook_module.h"
+
+#include <lauxlib.h>
+
+#include "luahost/host.h"
+
+struct loading {
+    const char *what, *module;
+    const char *const *functions;
+};
+
+tl_rc tl_hook_error(lua_State *L, const char *module, struct tl_error *err)
+{
+    const char *text = lua_tostring(L, -1); /* in place: no metamethod, nothing that raises */
+    tl_error_set(err, TL_ESCRIPT, "%s: %s", module, text ? text : "an error that is not a text");
+    lua_settop(L, 1);
+    return TL_ESCRIPT;
+}
+
+/* [-1, +1, e] (loading): the module, checked */
+static int load_module(lua_State *L)
+{
+    const struct loading *m = lua_touserdata(L, 1);
+    lua_getglobal(L, "require");
+    lua_pushstring(L, m->module);
+    lua_call(L, 1, 1);
+    if (!lua_istable(L, -1)) {
+        return luaL_error(L, "a %s module returns a table, got %s", m->what, luaL_typename(L, -1));
+    }
+    for (size_t i = 0; m->functions[i]; i++) {
+        if (lua_getfield(L, -1, m->functions[i]) != LUA_TFUNCTION) {
+            return luaL_error(L, "the %s module has no function '%s'", m->what, m->functions[i]);
+        }
+        lua_pop(L, 1);
+    }
+    return 1;
+}
+
+lua_State *tl_hook_open(const char *what, const char *module, const char *path, const char *cpath,
+                        const char *const *functions, struct tl_error *err)
+{
+    struct loading m = {what, module, functions};
+    lua_State *L = tl_host_state_new(path, cpath);
+    if (!L) {
+        tl_error_set(err, TL_ELIMIT, "no memory for a Lua state");
+        return NULL;
+    }
+    lua_pushcfunction(L, load_module);
+    lua_pushlightuserdata(L, &m);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+        tl_hook_error(L, module, err);
+        lua_close(L);
+        return NULL;
+    }
+    return L;
+}
