@@ -3,6 +3,7 @@
 #include "luahost/coding.h"
 
 #include <lauxlib.h>
+#include <string.h>
 
 #include "codec/channel.h"
 #include "luahost/coding_lua.h"
@@ -235,6 +236,44 @@ tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_cha
             tl_codec_chain_deinit(&chains[i]);
         }
     }
+    lua_settop(L, top);
+    return rc;
+}
+
+/* --- recorded histories ----------------------------------------------------------------------- */
+
+struct history_decoder {
+    struct tl_codec_chain *chain;
+};
+
+static tl_rc decode_payloads(void *ud, struct tl_payload_span *span, struct tl_arena *arena,
+                             struct tl_error *err)
+{
+    struct history_decoder *d = ud;
+    return tl_codec_chain_apply(d->chain, TL_CODEC_DECODE, span, arena, err);
+}
+
+tl_rc tl_host_coding_decode(lua_State *L, int index, const char *ns, void *msg,
+                            struct tl_arena *arena, struct tl_error *err)
+{
+    int top = lua_gettop(L);
+    struct tl_codec_chain chain = {0};
+    struct history_decoder decoder = {&chain};
+    size_t n;
+    struct tl_payload_visitor v = {
+        .ud = &decoder,
+        .headers = strcmp(field_text(L, index, "headers", &n), "no_codec") != 0,
+        .payloads = decode_payloads,
+    };
+    tl_rc rc = add_storage(L, index, ns, &chain, err);
+    if (rc == TL_OK) {
+        lua_getfield(L, index, "codecs");
+        rc = make_chain(L, ns, &chain, err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_payload_walk(msg, &v, arena, err);
+    }
+    tl_codec_chain_deinit(&chain);
     lua_settop(L, top);
     return rc;
 }

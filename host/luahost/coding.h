@@ -4,6 +4,7 @@
 
 #include <lua.h>
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "rpc/rpc.h"
 
@@ -15,3 +16,7 @@
  * Errors: those of a codec's options, TL_ESCRIPT (a module does not load). */
 tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_channel *inner,
                           struct tl_channel **out, struct tl_error *err) TL_MUST_USE;
+/* [-0, +0, v] Decodes the payloads of a message that was recorded, with the codecs of such a table, in
+ * place; new parts come from the arena. May wait. Errors: as above, those of the codecs. */
+tl_rc tl_host_coding_decode(lua_State *L, int index, const char *ns, void *msg,
+                            struct tl_arena *arena, struct tl_error *err) TL_MUST_USE;

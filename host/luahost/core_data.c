@@ -1,6 +1,7 @@
 /* temporal.core, part: payloads, failures, messages and small tools. Values cross between Lua and the
  * rest as strings of encoded bytes. Thread: the state's. */
 #include <lauxlib.h>
+#include <string.h>
 
 #include "base/duration.h"
 #include "base/limits.h"
@@ -254,10 +255,19 @@ void tl_host_push_converters(lua_State *L, int names)
     }
     lua_newtable(L);
     for (size_t i = 1; i <= n; i++) {
-        lua_getglobal(L, "require");
         lua_rawgeti(L, names, (lua_Integer)i);
         const char *name = luaL_checkstring(L, -1);
+        bool proto = strncmp(name, "proto:", 6) == 0; /* a file of descriptors, no module */
+        lua_getglobal(L, "require");
+        lua_pushstring(L, proto ? "temporal.proto" : name);
         lua_call(L, 1, 1);
+        if (proto) {
+            lua_getfield(L, -1, "of_name");
+            lua_replace(L, -2);
+            lua_pushstring(L, name);
+            lua_call(L, 1, 1);
+        }
+        lua_remove(L, -2);
         tl_stock_converters_add(L, -2, -1, name);
         lua_pop(L, 1);
     }

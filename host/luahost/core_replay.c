@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "luahost/build.h"
+#include "luahost/coding.h"
 #include "luahost/core_arena.h"
 #include "luahost/host.h"
 #include "luahost/plan.h"
@@ -99,6 +100,32 @@ static void set_count(lua_State *L, const char *field, size_t n)
 {
     lua_pushinteger(L, (lua_Integer)n);
     lua_setfield(L, -2, field);
+}
+
+/* [-0, +1, v] core.history_decode(history, coding, namespace): the encoded History with its payloads as
+ * they were before the codecs of the table (coding.h) */
+static int history_decode(lua_State *L)
+{
+    struct tl_str bytes, out;
+    struct tl_error err;
+    TpHistory__History *history;
+    bytes.p = luaL_checklstring(L, 1, &bytes.n);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    const char *ns = luaL_checkstring(L, 3);
+    lua_settop(L, 3);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_rc rc = tl_history_read(bytes, arena, &history, &err);
+    if (rc == TL_OK) {
+        rc = tl_host_coding_decode(L, 2, ns, history, arena, &err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_pb_encode_arena(history, arena, &out, &err);
+    }
+    if (rc != TL_OK) {
+        return luaL_error(L, "%s", err.message);
+    }
+    lua_pushlstring(L, out.p, out.n);
+    return 1;
 }
 
 /* What the calls of a replayer begin with. */
@@ -272,6 +299,7 @@ static const luaL_Reg functions[] = {
     {"replayer_replay", replayer_replay},
     {"replayer_rerun", replayer_rerun},
     {"history_read", history_read},
+    {"history_decode", history_decode},
     {NULL, NULL},
 };
 

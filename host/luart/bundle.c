@@ -530,6 +530,9 @@ static tl_rc scan_all(struct tl_lua_run *run, void *ud)
         if (m->kind == TL_MODULE_CODE && mentions(m->text, ".model")) { /* perhaps temporal.model */
             add_required(s, TL_STR_LIT("temporal.model"));
         }
+        if (m->kind == TL_MODULE_CODE && mentions(m->text, ".proto")) {
+            add_required(s, TL_STR_LIT("temporal.proto"));
+        }
     }
     return s->rc;
 }

@@ -81,6 +81,35 @@ static void relative_path(struct tl_str name, const char *ending, char *out, siz
     }
 }
 
+/* A module made of a file of descriptors, "proto:json:PATH" or "proto:binary:PATH": its bytes as a text of
+ * Lua that gives their converters. */
+static tl_rc read_descriptors(struct tl_bundle *b, struct tl_str name, struct tl_str *file,
+                              struct tl_str *text, struct tl_error *err)
+{
+    char path[PATH_BYTES], escaped[5];
+    struct tl_str bytes;
+    struct tl_buf out;
+    bool binary = name.n > 13 && memcmp(name.p, "proto:binary:", 13) == 0;
+    snprintf(path, sizeof path, "%.*s", (int)(name.n - (binary ? 13 : 11)),
+             name.p + (binary ? 13 : 11));
+    tl_rc rc = tl_bundle_read_file(b, path, &bytes, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    tl_buf_init(&out, b->source_bytes_max * 4 + 200);
+    tl_buf_put(&out, "return require 'temporal.proto'.converters('", 44);
+    for (size_t i = 0; i < bytes.n; i++) {
+        snprintf(escaped, sizeof escaped, "\\%03u", (unsigned)(unsigned char)bytes.p[i]);
+        tl_buf_put(&out, escaped, 4);
+    }
+    tl_buf_put(&out, binary ? "', true)" : "', false)", binary ? 8 : 9);
+    *text = own(tl_buf_str(&out));
+    *file = own(TL_STR_LIT("proto_types.lua"));
+    tl_buf_deinit(&out);
+    tl_mem_free((void *)(uintptr_t)bytes.p);
+    return TL_OK;
+}
+
 tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_str *file,
                             struct tl_str *text, struct tl_error *err)
 {
@@ -106,6 +135,9 @@ tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_s
             *text = own(tl_str_n(f->text, f->n));
             return TL_OK;
         }
+    }
+    if (name.n > 11 && memcmp(name.p, "proto:", 6) == 0) {
+        return read_descriptors(b, name, file, text, err);
     }
     if (!good_name(name)) {
         return tl_error_set(err, TL_ENOTFOUND, "\"%.*s\" is not a module name",

@@ -324,14 +324,12 @@ TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct t
     if (lua_istable(L, index) && has_meta(L, index, META_RAW)) {
         return encode_raw(L, index, arena);
     }
-    if (lua_istable(L, index) && push_stand_in(L, index)) {
-        bool raw = lua_istable(L, -1) && has_meta(L, -1, META_RAW);
-        TpCommon__Payload *made =
-            raw ? encode_raw(L, -1, arena) : TL_LUA_NAME(payload_encode_own)(L, -1, arena, what);
-        lua_pop(L, 1);
-        return made;
-    }
     TpCommon__Payload *p = lua_isnil(L, index) ? NULL : encode_custom(L, index, arena);
+    if (!p && lua_istable(L, index) && push_stand_in(L, index)) {
+        bool raw = lua_istable(L, -1) && has_meta(L, -1, META_RAW);
+        p = raw ? encode_raw(L, -1, arena) : TL_LUA_NAME(payload_encode_own)(L, -1, arena, what);
+        lua_pop(L, 1);
+    }
     return p ? p : TL_LUA_NAME(payload_encode_own)(L, index, arena, what);
 }
 

@@ -215,6 +215,8 @@ end
 local converter_spec = {
   external_storage = { kind = "any" },
   payload_converters = { kind = "table" },
+  proto_types = { kind = "string" },
+  proto_encoding = { kind = "enum", prefix = "", values = { "json", "binary" } },
   payload_codecs = { kind = "table" },
   failure_converter = { kind = "table" },
   header_codec_behavior = { kind = "enum", prefix = "", values = { "no_codec", "codec", "workflow_only_codec" } },
@@ -260,6 +262,22 @@ local function converter_of(i, entry)
   error(message:format(i, type(entry)), 4)
 end
 
+--- The names of the converters, with one for the descriptors in proto_types.
+local function all_converters(o)
+  local names = list_of("payload_converters", o.payload_converters, 63, converter_of)
+  if o.proto_encoding and not o.proto_types then
+    error("temporal.data_converter: proto_encoding without proto_types", 3)
+  elseif o.proto_types then
+    local file, message = io.open(o.proto_types, "rb")
+    if not file then
+      error("temporal.data_converter: proto_types: " .. message, 3)
+    end
+    file:close()
+    names[#names + 1] = ("proto:%s:%s"):format(o.proto_encoding or "json", o.proto_types)
+  end
+  return names
+end
+
 --- A data converter for temporal.connect. Options: `payload_converters`, a list of names of modules that
 --- return a table of `encoding`, `to_payload` and `from_payload`, asked in this order before the converters
 --- that are built in; `external_storage`, made by temporal.external_storage; `payload_codecs`, a list of
@@ -281,7 +299,7 @@ function converter.data_converter(opts)
     error(("temporal.data_converter: codec_threads is from 1 to 64, got %d"):format(threads), 2)
   end
   return setmetatable({
-    payload_converters = list_of("payload_converters", o.payload_converters, 64, converter_of),
+    payload_converters = all_converters(o),
     codecs = codecs,
     storage = o.external_storage,
     threads = threads,
@@ -312,6 +330,8 @@ end
 
 ---@class temporal.DataConverterOptions
 ---@field payload_converters? string[]
+---@field proto_types? string
+---@field proto_encoding? "json"|"binary"
 ---@field external_storage? temporal.ExternalStorage
 ---@field payload_codecs? (temporal.Codec|string)[]
 ---@field failure_converter? { encode_common_attributes?: boolean }

@@ -6,6 +6,7 @@ local converter = require "temporal.converter"
 local history = require "temporal.history"
 local plugins = require "temporal.internal.plugins"
 local model = require "temporal.model"
+local proto = require "temporal.proto"
 local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
 local tuner = require "temporal.internal.tuner"
@@ -35,6 +36,10 @@ local temporal = {
   --- Tables with declared fields, for arguments and results.
   model = model.new,
   worker = worker,
+  --- JSON text of a value, as payloads have it, and back.
+  json = { encode = core.json_encode, decode = core.json_decode },
+  --- Protobuf values of the user's messages.
+  proto = proto.new,
   --- Histories as values: from_json, from_protobuf, from_file.
   history = history,
   replayer = replayer.new,

@@ -81,8 +81,15 @@ local function failure_of(h, r)
   }, ReplayError) or nil
 end
 
+--- The history as the scripts see it: a file has its payloads as the server kept them.
+local function decoded(self, h)
+  return self.coding and core.history_decode(h.bytes, self.coding, self.options.namespace or "default") or h.bytes
+end
+
 local function replay_one(self, h)
-  local r = core.replayer_replay(self.native, h.bytes, h.workflow_id, h.run_id)
+  local readable, bytes = pcall(decoded, self, h)
+  local r = readable and core.replayer_replay(self.native, bytes, h.workflow_id, h.run_id)
+    or { code = "EINVAL", message = tostring(bytes), events = 0, tasks = 0, activations = 0, finished = false }
   return {
     history = h, replay_failure = failure_of(h, r), event_count = r.events, task_count = r.tasks,
     activation_count = r.activations, finished = r.finished,
@@ -104,7 +111,8 @@ end
 
 --- Makes a replayer; the scripts are loaded once. Options: `workflows` (required), `activities`, `roots`,
 --- `workflow_failure_error_types` as for temporal.worker, `namespace`, `build_id`, `deployment_name` (what
---- workflow.info tells), `debug_mode` (no activation is cut off; also TEMPORAL_DEBUG).
+--- workflow.info tells), `data_converter` (payload converters; codecs are undone in histories from files),
+--- `debug_mode` (no activation is cut off; also TEMPORAL_DEBUG).
 ---@param given table
 ---@return temporal.Replayer
 function replayer.new(given)
@@ -119,9 +127,11 @@ function replayer.new(given)
     task_queue = "replay", workflows = o.workflows, activities = o.activities, roots = o.roots,
     workflow_failure_error_types = o.workflow_failure_error_types, interceptors = o.interceptors,
   }
-  converter.check("temporal.replayer", o.data_converter, 2)
+  local coding = converter.check("temporal.replayer", o.data_converter, 2)
   w.plan.converter_modules = converter.payload_converters(o.data_converter)
-  return new(o, w.plan, list)
+  local self = new(o, w.plan, list)
+  self.coding = coding
+  return self
 end
 
 --- A replayer of what a worker runs.

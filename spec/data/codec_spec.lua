@@ -310,3 +310,28 @@ describe("temporal.data_converter", function()
     assert.error_matches(function() temporal.connect { data_converter = {} } end, "made by temporal.data_converter")
   end)
 end)
+
+describe("temporal.replayer", function()
+  it("undoes the codecs of a history from a file", function()
+    local source = head .. [[
+      return workflow.define("W", function(v)
+        if v ~= "in" then workflow.sleep(1) end
+        return v
+      end)]]
+    local env <close> = helper.environment(source, { data_converter = encrypted() })
+    local handle = env:start_workflow("W", nil, "in")
+    assert.are.equal("in", handle:result())
+    local recorded = temporal.history.from_json(nil, raw_history(env, handle))
+    local function replay(given)
+      return temporal.replayer { workflows = { { name = "spec", source = source } }, data_converter = given }
+        :replay_workflow(recorded, { raise_on_replay_failure = false })
+    end
+    assert.is_nil(replay(encrypted()).replay_failure)
+    assert.are.equal("NondeterminismError", replay(nil).replay_failure.type) -- it sees ciphertext
+    local other = converter { payload_codecs = {
+      temporal.codec.aes_gcm { keys = { two = other_key }, active = "two" } } }
+    local failure = replay(other).replay_failure
+    assert.are.equal("InvalidHistoryError", failure.type)
+    assert.matches("encrypted with the key 'one'", failure.message)
+  end)
+end)

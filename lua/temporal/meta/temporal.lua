@@ -119,6 +119,12 @@ function temporal.search_attribute_key(name, type) end
 ---@return temporal.Model
 function temporal.model(options) end
 
+--- A value of one of the messages in proto_types of the data converter.
+---@param name string full name: "shop.v1.Order"
+---@param fields? table
+---@return table
+function temporal.proto(name, fields) end
+
 ---@class temporal.json
 local json = {}
 
