@@ -295,12 +295,9 @@ static int history_read(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"replayer_new", replayer_new},
-    {"replayer_replay", replayer_replay},
-    {"replayer_rerun", replayer_rerun},
-    {"history_read", history_read},
-    {"history_decode", history_decode},
-    {NULL, NULL},
+    {"replayer_new", replayer_new},     {"replayer_replay", replayer_replay},
+    {"replayer_rerun", replayer_rerun}, {"history_read", history_read},
+    {"history_decode", history_decode}, {NULL, NULL},
 };
 
 void tl_core_replay(lua_State *L)

@@ -232,7 +232,8 @@ function Replayer:check_caches(h)
   check_history("check_caches", h, 2)
   local usual
   for _, size in ipairs { math.maxinteger, 0, 1 } do
-    local r = core.replayer_rerun(self.native, h.bytes, h.workflow_id, h.run_id, size, #h.bytes)
+    local bytes = decoded(self, h)
+    local r = core.replayer_rerun(self.native, bytes, h.workflow_id, h.run_id, size, #bytes)
     local failure = failure_of(h, r)
     if failure then
       failure.text = ("with a cache of %s runs: %s"):format(size == math.maxinteger and "many" or size, failure.text)

@@ -1,4 +1,5 @@
-"""Payload codecs and encoded failures between the Python SDK and Lua: each reads what the other wrote.
+"""Payload codecs, external storage and encoded failures between the Python SDK and Lua: each reads what the other
+wrote.
 Prints TAP; every case is skipped when temporalio or cryptography cannot be imported.
 
 usage: python_codec_check.py TEMPORAL_LUA_BINARY
@@ -6,6 +7,7 @@ usage: python_codec_check.py TEMPORAL_LUA_BINARY
 
 import asyncio
 import dataclasses
+import hashlib
 import os
 import signal
 import sys
@@ -37,9 +39,13 @@ local converters = {
   aes = { temporal.codec.aes_gcm { keys = { ["key-1"] = "an AES-256 key of thirty-two by." }, active = "key-1" } },
   zlib = { temporal.codec.zlib { min_size = 0 } },
 }
+local storage = temporal.external_storage {
+  drivers = { temporal.storage.file { folder = os.getenv "SPEC_STORE" } }, payload_size_threshold = 0,
+}
 return function(name)
   return temporal.connect { data_converter = temporal.data_converter {
-    payload_codecs = converters[name], failure_converter = { encode_common_attributes = true } } }
+    payload_codecs = converters[name], failure_converter = { encode_common_attributes = true },
+    external_storage = name == "storage" and storage or nil } }
 end
 """
 
@@ -120,6 +126,40 @@ if MISSING is None:
                 for p in payloads
             ]
 
+    class FileDriver(converter.StorageDriver):
+        """The files of Lua's driver."""
+
+        def __init__(self, folder):
+            self.folder = folder
+
+        def name(self):
+            return "file"
+
+        def path(self, digest):
+            return os.path.join(self.folder, digest[:2], digest)
+
+        async def store(self, context, payloads):
+            claims = []
+            for p in payloads:
+                data = p.SerializeToString()
+                digest = hashlib.sha256(data).hexdigest()
+                os.makedirs(os.path.dirname(self.path(digest)), exist_ok=True)
+                with open(self.path(digest), "wb") as file:
+                    file.write(data)
+                claims.append(
+                    converter.StorageDriverClaim(
+                        {"hash_algorithm": "sha256", "hash_value": digest}
+                    )
+                )
+            return claims
+
+        async def retrieve(self, context, claims):
+            payloads = []
+            for claim in claims:
+                with open(self.path(claim.claim_data["hash_value"]), "rb") as file:
+                    payloads.append(Payload.FromString(file.read()))
+            return payloads
+
     # Its sandbox would import this file, and with it the encryption, once more.
     RUNNER = UnsandboxedWorkflowRunner()
     CODECS = {"aes": Encryption, "zlib": Compression}
@@ -133,12 +173,17 @@ if MISSING is None:
             return value
 
 
-def data_converter(name):
-    return dataclasses.replace(
+def data_converter(name, folder):
+    plain = dataclasses.replace(
         converter.default(),
-        payload_codec=CODECS[name](),
         failure_converter_class=converter.DefaultFailureConverterWithEncodedAttributes,
     )
+    if name == "storage":
+        storage = converter.ExternalStorage(
+            drivers=[FileDriver(folder)], payload_size_threshold=0
+        )
+        return dataclasses.replace(plain, external_storage=storage)
+    return dataclasses.replace(plain, payload_codec=CODECS[name]())
 
 
 class Scripts:
@@ -147,7 +192,7 @@ class Scripts:
     def __init__(self, binary, address, folder):
         self.binary = os.path.abspath(binary)
         self.folder = folder
-        self.environment = dict(os.environ, TEMPORAL_ADDRESS=address)
+        self.environment = dict(os.environ, TEMPORAL_ADDRESS=address, SPEC_STORE=folder)
         self.environment["LUA_PATH"] = os.path.join(folder, "?.lua") + ";;"
         texts = {"converters": LUA_CONVERTERS, "serve": LUA_SERVE, "call": LUA_CALL}
         for name, text in texts.items():
@@ -174,13 +219,15 @@ async def stored(address, workflow_id):
 def check_stored(name, history):
     if name == "aes":
         assert b"binary/encrypted" in history and b"secret" not in history
+    elif name == "storage":
+        assert b"ExternalStorageReference" in history and b"secret" not in history
     else:
         assert b"binary/zlib" in history and VALUE.encode() not in history
 
 
 async def python_reads_lua(scripts, address, name):
     queue = f"lua-{name}"
-    client = await Client.connect(address, data_converter=data_converter(name))
+    client = await Client.connect(address, data_converter=data_converter(name, scripts.folder))
     process = await scripts.start(
         "worker", "run", "serve.lua", SPEC_CODEC=name, SPEC_QUEUE=queue
     )
@@ -209,7 +256,7 @@ async def python_reads_lua(scripts, address, name):
 
 async def lua_reads_python(scripts, address, name):
     queue = f"python-{name}"
-    client = await Client.connect(address, data_converter=data_converter(name))
+    client = await Client.connect(address, data_converter=data_converter(name, scripts.folder))
     async with Worker(client, task_queue=queue, workflows=[PythonMirror], workflow_runner=RUNNER):
         workflow_id = str(uuid.uuid4())
         process = await scripts.start("run", "call.lua", name, queue, workflow_id)
@@ -219,7 +266,7 @@ async def lua_reads_python(scripts, address, name):
     history = await client.get_workflow_handle(workflow_id).fetch_history()
     replayer = Replayer(
         workflows=[PythonMirror],
-        data_converter=data_converter(name),
+        data_converter=data_converter(name, scripts.folder),
         workflow_runner=RUNNER,
     )
     await replayer.replay_workflow(history)
@@ -243,6 +290,16 @@ async def python_reads_what_lua_compressed(scripts, address):
 @case
 async def lua_reads_what_python_compressed(scripts, address):
     await lua_reads_python(scripts, address, "zlib")
+
+
+@case
+async def python_reads_what_lua_stored_elsewhere(scripts, address):
+    await python_reads_lua(scripts, address, "storage")
+
+
+@case
+async def lua_reads_what_python_stored_elsewhere(scripts, address):
+    await lua_reads_python(scripts, address, "storage")
 
 
 async def run_cases(binary, address, folder):

@@ -106,6 +106,7 @@ function temporal.search_attribute(type, value) end
 ---@param type temporal.SearchAttributeType
 ---@return temporal.SearchAttributeKey
 function temporal.search_attribute_key(name, type) end
+
 ---@alias temporal.ModelType string|table
 
 ---@class temporal.ModelOptions
