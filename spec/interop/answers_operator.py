@@ -62,8 +62,8 @@ async def end_of_namespace(s):
         "namespaceId": "00000000-0000-4000-8000-000000000000"})
     await s.call("system namespace deleted", "DeleteNamespace", {"namespace": "temporal-system"})
     await s.call("namespace deleted", "DeleteNamespace")
+    # Not deleted again: what the real server says to that depends on how old its cache of namespaces is.
     await s.call("deleted namespace described", "DescribeNamespace")
-    await s.call("namespace deleted again", "DeleteNamespace")
 
 
 async def run(s):

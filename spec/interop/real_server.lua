@@ -191,7 +191,13 @@ local function versioned_reload()
   expect(first, table.concat(reloads.builds_of(old), " "), "builds of the pinned run")
   expect(second, table.concat(reloads.builds_of(new), " "), "builds of the new run")
   expect(first, worker:rollback(), "rollback")
-  expect("one", reloads.finish(patiently(reloads.begin, worker, "again")), "result after the rollback")
+  -- The real server's task queues learn of a new routing a moment after it was set.
+  local tries = 0
+  repeat
+    tries = tries + 1
+    local result = reloads.finish(patiently(reloads.begin, worker, "again-" .. tries))
+  until result == "one" or tries == 20
+  expect(true, tries < 20, "new runs are on the first version after the rollback")
   expect(0, worker:stats().workflow_tasks_failed, "failed workflow tasks")
 end
 
