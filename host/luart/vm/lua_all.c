@@ -197,7 +197,8 @@ void tl_vm_set_names(tl_vm_push_name fn)
 
 static int get_registry_field(lua_State *L, int index, const char *name)
 {
-    lua_CFunction f = index == LUA_REGISTRYINDEX ? lua_tocfunction(L, -1) : NULL;
+    bool on_top = index == LUA_REGISTRYINDEX && lua_gettop(L) > 0;
+    lua_CFunction f = on_top ? lua_tocfunction(L, -1) : NULL;
     if (!f || !push_name || strcmp(name, LUA_LOADED_TABLE) != 0) {
         return lua_getfield(L, index, name);
     }
