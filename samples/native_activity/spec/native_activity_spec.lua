@@ -4,27 +4,38 @@ local testing = require "temporal.testing"
 
 local root = debug.getinfo(1, "S").source:match "^@(.*)/spec/[^/]*$"
 
+--- The path of a module that the build made.
+local function made(name)
+  return ("%s/samples/%s"):format(helper.build, name)
+end
+
 local function environment(...)
-  local modules = {}
-  for i, name in ipairs { ... } do
-    modules[i] = name:find "/" and name or ("%s/samples/%s"):format(helper.build, name)
-  end
-  return testing.environment { roots = { root }, workflows = { "workflows.texts" }, activities = { native = modules } }
+  return testing.environment { roots = { root }, workflows = { "workflows.texts" }, activities = { native = { ... } } }
 end
 
 describe("native_activity", function()
   it("sums bytes in C and counts words in C++", function()
-    local env <close> = environment("libchecksum.so", "libwords.so")
+    local env <close> = environment(made "libchecksum.so", made "libwords.so")
     assert.are.same({ checksum = 97 + 32 + 98, words = 2 }, env:execute_workflow("Measure", nil, "a b"))
     local long = ("x"):rep(200000)
     assert.are.same({ checksum = 200000 * 120, words = 1 }, env:execute_workflow("Measure", nil, long))
   end)
 
   it("turns what goes wrong into failures", function()
-    local env <close> = environment("libchecksum.so", "libwords.so")
-    local ok, err = pcall(env.execute_workflow, env, "Measure", nil, 12)
-    assert.is_false(ok)
-    assert.is_true(temporal.is_failure(err, "BadRequest") or tostring(err):find "bytes" ~= nil)
+    local source = [[
+      local workflow = require "temporal.workflow"
+      return workflow.define("Asks", function(name, value)
+        return workflow.execute_activity(name, { start_to_close_timeout = "10s" }, value)
+      end)]]
+    local env <close> = helper.environment(source, {
+      activities = { native = { made "libchecksum.so", made "libwords.so" } },
+    })
+    for name, message in pairs { checksum = "checksum wants bytes", words = "words wants one text" } do
+      local ok, err = pcall(env.execute_workflow, env, "Asks", nil, name, 12)
+      assert.is_false(ok)
+      assert.is_true(temporal.is_failure(err, "BadRequest"))
+      assert.matches(message, err.cause.cause.message)
+    end
   end)
 
   it("runs Rust", function()
