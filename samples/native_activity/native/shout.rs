@@ -62,5 +62,5 @@ pub extern "C" fn tlua_module_v1(api: *const c_void, m: *mut Module) -> c_int {
         return EINTERNAL;
     }
     HOST.store(api, Ordering::Release);
-    unsafe { ((*api).register_activity)(m, c"shout".as_ptr(), shout, std::ptr::null_mut()) }
+    unsafe { ((*api).register_activity)(m, b"shout\0".as_ptr() as *const c_char, shout, std::ptr::null_mut()) }
 }
