@@ -193,6 +193,7 @@ bool sim_worker_open(struct sim *s, int which)
     struct tl_worker_config config = {.client = s->client, .world = &s->world};
     tl_worker_options_init(&config.options);
     config.options.task_queue = TL_STR_LIT("sim");
+    config.options.worker_heartbeat_interval_ms = 0; /* they would only fill the walks */
     config.options.identity = which ? TL_STR_LIT("sim-worker-1") : TL_STR_LIT("sim-worker-0");
     config.options.max_cached_workflows = (int64_t[]){0, 1, 3, 1000}[tl_rng_below(&s->rng, 4)];
     config.options.debug_mode = true; /* real CPU time has no place here */
