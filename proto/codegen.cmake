@@ -7,7 +7,6 @@ find_program(TL_PROTOC protoc REQUIRED)
 find_program(TL_PROTOC_GEN_C protoc-gen-c REQUIRED)
 find_program(TL_LUA lua5.4 REQUIRED)
 find_path(TL_PROTOBUF_C_INCLUDE protobuf-c/protobuf-c.proto REQUIRED)
-find_library(TL_PROTOBUF_C_LIBRARY protobuf-c REQUIRED)
 
 set(TL_PROTO_DIR ${CMAKE_CURRENT_LIST_DIR})
 set(TL_PB_DIR ${CMAKE_BINARY_DIR}/generated/proto)
@@ -46,4 +45,4 @@ set_target_properties(tl_pb PROPERTIES
     C_CLANG_TIDY "" C_CPPCHECK "")
 target_compile_options(tl_pb PRIVATE -w -O2)
 target_include_directories(tl_pb SYSTEM PUBLIC ${TL_PB_DIR} ${TL_PROTOBUF_C_INCLUDE})
-target_link_libraries(tl_pb PUBLIC ${TL_PROTOBUF_C_LIBRARY})
+target_link_libraries(tl_pb PUBLIC tl_protobuf_c)
