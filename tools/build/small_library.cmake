@@ -7,4 +7,6 @@ function(tl_small_library target name)
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE
         "$<IF:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>,${${target}_STATIC},${${target}_SHARED}>")
+    # Nothing of it belongs to what the program shows to native modules.
+    target_link_options(${target} INTERFACE "-Wl,--exclude-libs,lib${name}.a")
 endfunction()
