@@ -44,10 +44,19 @@ static void write_log(gpr_log_func_args *args)
            TL_I("suppressed", atomic_exchange(&suppressed, 0)));
 }
 
+/* Abseil, which gRPC locks with, searches for cycles at each lock when it was compiled without NDEBUG, as
+ * Debian's is: some hundredths of a server's time. 0 is OnDeadlockCycle::kIgnore. Absent where Abseil is
+ * another version or comes with a shared gRPC. */
+void tl_absl_deadlock_detection(int mode) __asm__(
+    "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE") __attribute__((weak));
+
 tl_rc tl_grpc_start(struct tl_error *err)
 {
     tl_rc rc = tl_grpc_library_load(err);
     if (rc == TL_OK) {
+        if (tl_absl_deadlock_detection) {
+            tl_absl_deadlock_detection(0);
+        }
         gpr_set_log_function(write_log);
         grpc_init();
     }
