@@ -52,11 +52,6 @@ static Google__Protobuf__Duration *duration(struct tl_cli_session *s, const char
                : NULL;
 }
 
-static char *identity(struct tl_cli_session *s)
-{
-    return tl_pb_cstr(&s->arena, tl_client_identity(s->client));
-}
-
 /* --- pause --------------------------------------------------------------------------------------- */
 
 static int run_pause(struct tl_cli_session *s)
@@ -98,7 +93,7 @@ static int unpause_all(struct tl_cli_session *s, struct tl_cli_target *target,
 {
     TpBatch__BatchOperationUnpauseActivities op =
         TP_BATCH__BATCH_OPERATION_UNPAUSE_ACTIVITIES__INIT;
-    op.identity = identity(s);
+    op.identity = tl_cli_identity(s);
     op.activity_case = which->all ? TP_BATCH__BATCH_OPERATION_UNPAUSE_ACTIVITIES__ACTIVITY_MATCH_ALL
                                   : TP_BATCH__BATCH_OPERATION_UNPAUSE_ACTIVITIES__ACTIVITY_TYPE;
     if (which->all) {
@@ -156,7 +151,7 @@ static int reset_all(struct tl_cli_session *s, struct tl_cli_target *target,
                      const struct which *which)
 {
     TpBatch__BatchOperationResetActivities op = TP_BATCH__BATCH_OPERATION_RESET_ACTIVITIES__INIT;
-    op.identity = identity(s);
+    op.identity = tl_cli_identity(s);
     op.activity_case = which->all ? TP_BATCH__BATCH_OPERATION_RESET_ACTIVITIES__ACTIVITY_MATCH_ALL
                                   : TP_BATCH__BATCH_OPERATION_RESET_ACTIVITIES__ACTIVITY_TYPE;
     if (which->all) {
@@ -318,7 +313,7 @@ static int change_all(struct tl_cli_session *s, struct tl_cli_target *target,
 {
     TpBatch__BatchOperationUpdateActivityOptions op =
         TP_BATCH__BATCH_OPERATION_UPDATE_ACTIVITY_OPTIONS__INIT;
-    op.identity = identity(s);
+    op.identity = tl_cli_identity(s);
     op.activity_case = which->all
                            ? TP_BATCH__BATCH_OPERATION_UPDATE_ACTIVITY_OPTIONS__ACTIVITY_MATCH_ALL
                            : TP_BATCH__BATCH_OPERATION_UPDATE_ACTIVITY_OPTIONS__ACTIVITY_TYPE;

@@ -360,7 +360,7 @@ static int update_all(struct tl_cli_session *s, struct tl_cli_target *target, st
 {
     TpBatch__BatchOperationUpdateWorkflowExecutionOptions op =
         TP_BATCH__BATCH_OPERATION_UPDATE_WORKFLOW_EXECUTION_OPTIONS__INIT;
-    op.identity = tl_pb_cstr(&s->arena, tl_client_identity(s->client));
+    op.identity = tl_cli_identity(s);
     op.workflow_execution_options = &o->options;
     op.update_mask = &o->mask;
     target->request.operation_case =

@@ -105,7 +105,7 @@ static int reset_all(struct tl_cli_session *s, struct tl_cli_target *target, con
     options.n_reset_reapply_exclude_types = excluded->n;
     options.reset_reapply_exclude_types = excluded->types;
     op.options = &options;
-    op.identity = tl_pb_cstr(&s->arena, tl_client_identity(s->client));
+    op.identity = tl_cli_identity(s);
     if (strcmp(type, "FirstWorkflowTask") == 0) {
         options.target_case = TP_COMMON__RESET_OPTIONS__TARGET_FIRST_WORKFLOW_TASK;
         options.first_workflow_task = &empty;

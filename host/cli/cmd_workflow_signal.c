@@ -8,12 +8,6 @@ int tl_cmd_workflow_cancel(struct tl_cli *cli);
 int tl_cmd_workflow_terminate(struct tl_cli *cli);
 int tl_cmd_workflow_delete(struct tl_cli *cli);
 
-/* Operations of a batch carry the identity themselves. */
-static char *identity(struct tl_cli_session *s)
-{
-    return tl_pb_cstr(&s->arena, tl_client_identity(s->client));
-}
-
 /* --- signal -------------------------------------------------------------------------------------- */
 
 static int signal_all(struct tl_cli_session *s, struct tl_cli_target *target,
@@ -23,7 +17,7 @@ static int signal_all(struct tl_cli_session *s, struct tl_cli_target *target,
     op.signal = r->signal_name;
     op.input = r->input;
     op.header = r->header;
-    op.identity = identity(s);
+    op.identity = tl_cli_identity(s);
     target->request.operation_case =
         TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_SIGNAL_OPERATION;
     target->request.signal_operation = &op;
@@ -63,7 +57,7 @@ int tl_cmd_workflow_signal(struct tl_cli *cli)
 static int cancel_all(struct tl_cli_session *s, struct tl_cli_target *target)
 {
     TpBatch__BatchOperationCancellation op = TP_BATCH__BATCH_OPERATION_CANCELLATION__INIT;
-    op.identity = identity(s);
+    op.identity = tl_cli_identity(s);
     target->request.operation_case =
         TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_CANCELLATION_OPERATION;
     target->request.cancellation_operation = &op;
@@ -98,7 +92,7 @@ int tl_cmd_workflow_cancel(struct tl_cli *cli)
 static int terminate_all(struct tl_cli_session *s, struct tl_cli_target *target)
 {
     TpBatch__BatchOperationTermination op = TP_BATCH__BATCH_OPERATION_TERMINATION__INIT;
-    op.identity = identity(s);
+    op.identity = tl_cli_identity(s);
     target->request.operation_case =
         TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_TERMINATION_OPERATION;
     target->request.termination_operation = &op;
@@ -133,7 +127,7 @@ int tl_cmd_workflow_terminate(struct tl_cli *cli)
 static int delete_all(struct tl_cli_session *s, struct tl_cli_target *target)
 {
     TpBatch__BatchOperationDeletion op = TP_BATCH__BATCH_OPERATION_DELETION__INIT;
-    op.identity = identity(s);
+    op.identity = tl_cli_identity(s);
     target->request.operation_case =
         TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_DELETION_OPERATION;
     target->request.deletion_operation = &op;

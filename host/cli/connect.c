@@ -105,6 +105,11 @@ char *tl_cli_field(struct tl_cli_session *s, const char *name)
     return (char *)(uintptr_t)(text ? text : "");
 }
 
+char *tl_cli_identity(struct tl_cli_session *s)
+{
+    return tl_pb_cstr(&s->arena, tl_client_identity(s->client));
+}
+
 TpCommon__WorkflowExecution tl_cli_execution(struct tl_cli_session *s)
 {
     TpCommon__WorkflowExecution e = TP_COMMON__WORKFLOW_EXECUTION__INIT;

@@ -34,6 +34,8 @@ int64_t tl_cli_time_left_ns(const struct tl_cli_session *s);
 
 /* Text of an option as a protobuf string; "" when it was not given. Borrowed from argv. */
 char *tl_cli_field(struct tl_cli_session *s, const char *name);
+/* Who asks, for the requests inside requests (batches); the arena's. */
+char *tl_cli_identity(struct tl_cli_session *s);
 /* --workflow-id and --run-id. Borrowed from argv. */
 TpCommon__WorkflowExecution tl_cli_execution(struct tl_cli_session *s);
 /* Prints "what: message" and returns 1. */

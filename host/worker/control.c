@@ -21,28 +21,15 @@
 
 /* --- Calls of control -------------------------------------------------------------------------- */
 
-#define CONTROL_DONE(member)                                                                       \
-    static void member##_done(void *ud, struct tl_rpc_result *res)                                 \
-    {                                                                                              \
-        struct tl_worker *w = TL_CONTAINER(ud, struct tl_worker, member);                          \
-        tl_worker_enter(w);                                                                        \
-        res->msg.kind = TL_WM_RESULT;                                                              \
-        tl_actor_post_result(&w->control, res);                                                    \
-        tl_worker_exit(w);                                                                         \
-    }
-CONTROL_DONE(info_to)
-CONTROL_DONE(namespace_to)
-CONTROL_DONE(probe_to)
-
-void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_done_fn done,
-                     struct tl_reply_to *to)
+void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req, struct tl_reply_to *to)
 {
     struct tl_buf b;
     struct tl_error err = {0};
     tl_buf_init(&b, REQUEST_BYTES_MAX);
     if (tl_pb_encode(req, &b, &err) == TL_OK) {
         atomic_fetch_add(&w->calls, 1);
-        tl_worker_call(w, m, tl_buf_str(&b), CALL_TIMEOUT_NS, done, to);
+        to->actor = &w->control;
+        tl_worker_call(w, m, tl_buf_str(&b), CALL_TIMEOUT_NS, tl_worker_result, to);
     } else {
         tl_worker_fatal(w, TL_EINVAL, tl_method_info(m)->name, err.message);
     }
@@ -54,14 +41,14 @@ void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req, tl_
 static void ask_info(struct tl_worker *w)
 {
     TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
-    tl_control_call(w, TL_M_GetSystemInfo, &req, info_to_done, &w->info_to);
+    tl_control_call(w, TL_M_GetSystemInfo, &req, &w->info_to);
 }
 
 static void ask_namespace(struct tl_worker *w)
 {
     TpWs__DescribeNamespaceRequest req = TP_WS__DESCRIBE_NAMESPACE_REQUEST__INIT;
     req.namespace_ = w->namespace_name;
-    tl_control_call(w, TL_M_DescribeNamespace, &req, namespace_to_done, &w->namespace_to);
+    tl_control_call(w, TL_M_DescribeNamespace, &req, &w->namespace_to);
 }
 
 /* Polls go out again only when this is answered: polls themselves tell nothing for a minute when there
@@ -71,7 +58,7 @@ void tl_control_probe(struct tl_worker *w)
     TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
     if (w->away && !w->probing && !tl_worker_stopping(w)) {
         w->probing = true;
-        tl_control_call(w, TL_M_GetSystemInfo, &req, probe_to_done, &w->probe_to);
+        tl_control_call(w, TL_M_GetSystemInfo, &req, &w->probe_to);
     }
 }
 
@@ -214,15 +201,6 @@ static void give_up(struct tl_timer *t)
     atomic_store(&w->giving_up, true);
 }
 
-static void leave_done(void *ud, struct tl_rpc_result *res)
-{
-    struct tl_worker *w = TL_CONTAINER(ud, struct tl_poll_set, leave_to)->worker;
-    tl_worker_enter(w);
-    res->msg.kind = TL_WM_RESULT;
-    tl_actor_post_result(&w->control, res);
-    tl_worker_exit(w);
-}
-
 static void leave_came(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_poll_set *set = TL_CONTAINER(to, struct tl_poll_set, leave_to);
@@ -265,7 +243,7 @@ void tl_control_leave(struct tl_poll_set *set, const char *reason)
         req.worker_heartbeat = tl_report_of(set, now_on, WORKER_STATUS_SHUTTING_DOWN, &arena);
     }
     set->leave_to.on_result = leave_came;
-    tl_control_call(w, TL_M_ShutdownWorker, &req, leave_done, &set->leave_to);
+    tl_control_call(w, TL_M_ShutdownWorker, &req, &set->leave_to);
     if (now_on) {
         tl_build_release(now_on);
         tl_arena_deinit(&arena);

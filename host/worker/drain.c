@@ -32,15 +32,6 @@ static TpDeployment__WorkerDeploymentVersion version_of(const struct tl_worker *
     return v;
 }
 
-static void drain_done(void *ud, struct tl_rpc_result *res)
-{
-    struct tl_worker *w = TL_CONTAINER(ud, struct tl_worker, drain_to);
-    tl_worker_enter(w);
-    res->msg.kind = TL_WM_RESULT;
-    tl_actor_post_result(&w->control, res);
-    tl_worker_exit(w);
-}
-
 /* --- Retiring ---------------------------------------------------------------------------------- */
 
 static void remember(struct tl_worker *w, const char *build_id)
@@ -136,7 +127,7 @@ static void ask(struct tl_worker *w, struct tl_build *b)
     b->checked_ns = tl_worker_now(w);
     w->draining = b;
     w->drain_to.on_result = drain_came;
-    tl_control_call(w, TL_M_DescribeWorkerDeploymentVersion, &req, drain_done, &w->drain_to);
+    tl_control_call(w, TL_M_DescribeWorkerDeploymentVersion, &req, &w->drain_to);
 }
 
 /* --- Deleting ---------------------------------------------------------------------------------- */
@@ -178,7 +169,7 @@ static void delete (struct tl_worker *w, struct tl_retired *r)
     tl_list_remove(&r->node);
     tl_list_push(&w->retired, &r->node);
     w->drain_to.on_result = delete_came;
-    tl_control_call(w, TL_M_DeleteWorkerDeploymentVersion, &req, drain_done, &w->drain_to);
+    tl_control_call(w, TL_M_DeleteWorkerDeploymentVersion, &req, &w->drain_to);
 }
 
 /* --- Life cycle -------------------------------------------------------------------------------- */

@@ -19,15 +19,6 @@ static int64_t interval_ns(const struct tl_act *a)
     return interval < most ? interval : most;
 }
 
-static void heartbeat_done(void *ud, struct tl_rpc_result *res)
-{
-    struct tl_worker *w = TL_CONTAINER(ud, struct tl_act, hb_to)->worker;
-    tl_worker_enter(w);
-    res->msg.kind = TL_WM_RESULT;
-    tl_actor_post_result(&w->control, res);
-    tl_worker_exit(w);
-}
-
 static void throttle_over(struct tl_timer *t)
 {
     tl_heartbeat_wanted(TL_CONTAINER(t, struct tl_act, hb_timer));
@@ -107,11 +98,11 @@ static void send_heartbeat(struct tl_act *a)
     tl_pb_put_field(&b, 4, tl_str(w->namespace_name));
     a->hb_in_flight = true;
     a->hb_next_ns = tl_worker_now(w) + interval_ns(a);
-    a->hb_to.on_result = heartbeat_answered;
+    a->hb_to = (struct tl_reply_to){&w->control, heartbeat_answered};
     atomic_fetch_add(&a->holds, 1);
     atomic_fetch_add(&w->calls, 1);
     tl_worker_call(w, TL_M_RecordActivityTaskHeartbeat, tl_buf_str(&b), HEARTBEAT_TIMEOUT_NS,
-                   heartbeat_done, &a->hb_to);
+                   tl_worker_result, &a->hb_to);
     tl_buf_deinit(&b);
 }
 

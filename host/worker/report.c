@@ -125,15 +125,6 @@ TpWorker__WorkerHeartbeat *tl_report_of(struct tl_poll_set *set, const struct tl
     return h;
 }
 
-static void report_done(void *ud, struct tl_rpc_result *res)
-{
-    struct tl_worker *w = TL_CONTAINER(ud, struct tl_worker, report_to);
-    tl_worker_enter(w);
-    res->msg.kind = TL_WM_RESULT;
-    tl_actor_post_result(&w->control, res);
-    tl_worker_exit(w);
-}
-
 static void report_again(struct tl_timer *t);
 
 static void report_came(struct tl_reply_to *to, struct tl_rpc_result *res)
@@ -172,7 +163,7 @@ static void send_report(struct tl_worker *w)
     }
     pthread_mutex_unlock(&w->poll_mutex);
     w->report_to.on_result = report_came;
-    tl_control_call(w, TL_M_RecordWorkerHeartbeat, &req, report_done, &w->report_to);
+    tl_control_call(w, TL_M_RecordWorkerHeartbeat, &req, &w->report_to);
     tl_build_release(now_on);
     tl_arena_deinit(&arena);
 }

@@ -377,16 +377,6 @@ void tl_wf_task_abandon(struct tl_wf_task *t)
     close_task(t);
 }
 
-static void task_done(void *ud, struct tl_rpc_result *res)
-{
-    struct tl_wf_actor *a = TL_CONTAINER(ud, struct tl_wf_task, to)->owner;
-    struct tl_worker *w = a->actor.worker;
-    tl_worker_enter(w);
-    res->msg.kind = TL_WM_RESULT;
-    tl_actor_post_result(&a->actor, res);
-    tl_worker_exit(w);
-}
-
 static void send_again(struct tl_timer *timer)
 {
     tl_wf_task_send(TL_CONTAINER(timer, struct tl_wf_task, timer));
@@ -510,6 +500,7 @@ void tl_wf_task_send(struct tl_wf_task *t)
     if (!t->fetching) {
         t->to.on_result = task_answered;
     }
-    tl_worker_call(t->owner->actor.worker, t->method, t->request, 30 * TL_NS_PER_S, task_done,
+    t->to.actor = &t->owner->actor;
+    tl_worker_call(t->to.actor->worker, t->method, t->request, 30 * TL_NS_PER_S, tl_worker_result,
                    &t->to);
 }

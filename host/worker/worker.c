@@ -397,3 +397,13 @@ void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request
 {
     tl_rpc_call_release(tl_channel_call(w->channel, m, request, timeout_ns, done, to));
 }
+
+void tl_worker_result(void *ud, struct tl_rpc_result *res)
+{
+    struct tl_actor *a = ((struct tl_reply_to *)ud)->actor;
+    struct tl_worker *w = a->worker;
+    tl_worker_enter(w);
+    res->msg.kind = TL_WM_RESULT;
+    tl_actor_post_result(a, res);
+    tl_worker_exit(w);
+}

@@ -37,7 +37,9 @@ enum tl_worker_msg {
 
 /* What every call of ours carries as ud: who gets the result and what it is for. The first member of
  * the object that made the call. */
+struct tl_actor;
 struct tl_reply_to {
+    struct tl_actor *actor;
     void (*on_result)(struct tl_reply_to *to,
                       struct tl_rpc_result *res); /* on the actor's thread */
 };
@@ -505,6 +507,8 @@ void tl_control_probe(struct tl_worker *w);
 /* Starts one call of a worker actor. The handle is released at once: such calls are not cancelled. */
 void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
                     int64_t timeout_ns, tl_rpc_done_fn done, struct tl_reply_to *to);
+/* The `done` of calls whose whole answer is for to->actor. Thread: the transport's. */
+void tl_worker_result(void *ud, struct tl_rpc_result *res);
 
 /* version.c: which build it is, in requests. Fields stay borrowed from the build. */
 void tl_version_poll_workflow(struct tl_build *b, TpWs__PollWorkflowTaskQueueRequest *req,
@@ -523,8 +527,8 @@ void tl_drain_stop(struct tl_worker *w);
 void tl_drain_deinit(struct tl_worker *w);
 
 /* control.c */
-/* A call of control: counted until its answer, which `done` posts, is taken. */
-void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req, tl_rpc_done_fn done,
+/* A call of control: counted until its answer is taken. */
+void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req,
                      struct tl_reply_to *to);
 /* Asks the server to answer the polls of a set, which hears no more of it. */
 void tl_control_leave(struct tl_poll_set *set, const char *reason);
