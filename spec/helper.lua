@@ -1,4 +1,5 @@
 --- What several specs need.
+local luassert = require "luassert"
 local testing = require "temporal.testing"
 
 local helper = {}
@@ -68,6 +69,55 @@ function helper.run(command)
   file:close()
   os.remove(errors)
   return code, output, text
+end
+
+--- Three ways to call the binary. `words(...)` makes the words of the command: the first returns exit code, output
+--- and errors, the second the output of one that must succeed without a complaint, the third the one line of
+--- complaint of one that must end with the code given before the words.
+---@param words fun(...): string
+function helper.commands(words)
+  local function cli(...)
+    return helper.run(("timeout 60 %s %s"):format(helper.binary, words(...)))
+  end
+  local function ok(...)
+    local code, output, errors = cli(...)
+    luassert.are.equal("", errors)
+    luassert.are.equal(0, code)
+    return output
+  end
+  local function fails(expected, ...)
+    local code, output, errors = cli(...)
+    luassert.are.equal(expected, code, output)
+    luassert.matches("^temporal%-lua: [^\n]+\n$", errors)
+    return errors
+  end
+  return cli, ok, fails
+end
+
+--- A new, empty folder, gone with its contents when it is closed.
+function helper.folder()
+  local name = os.tmpname()
+  os.remove(name)
+  assert(os.execute("mkdir " .. name))
+  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
+end
+
+--- A new folder for modules, which `require` finds until `:close` takes it away. `.module(name, text)` writes
+--- one and returns its name.
+function helper.module_folder()
+  local path, name = package.path, helper.folder().name
+  package.path = name .. "/?.lua;" .. path
+  local folder = { name = name }
+  function folder.module(module, text)
+    local file <close> = assert(io.open(name .. "/" .. module .. ".lua", "w"))
+    file:write(text)
+    return module
+  end
+  function folder:close()
+    package.path = path
+    os.execute("rm -r " .. self.name)
+  end
+  return folder
 end
 
 --- Text as base64.

@@ -5,23 +5,9 @@ local temporal = require "temporal"
 
 local server, client, worker
 
-local function cli(text, ...)
-  return helper.run(("timeout 60 %s %s --address %s"):format(helper.binary, text:format(...), server.address))
-end
-
-local function ok(...)
-  local code, output, errors = cli(...)
-  assert.are.equal("", errors)
-  assert.are.equal(0, code)
-  return output
-end
-
-local function fails(expected, ...)
-  local code, _, errors = cli(...)
-  assert.are.equal(expected, code)
-  assert.matches("^temporal%-lua: [^\n]+\n$", errors)
-  return errors
-end
+local _, ok, fails = helper.commands(function(text, ...)
+  return ("%s --address %s"):format(text:format(...), server.address)
+end)
 
 setup(function()
   server = helper.start_server()

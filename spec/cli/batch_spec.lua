@@ -1,28 +1,9 @@
 -- Commands on all workflows that a query finds, and the batch commands, on a database file.
 local helper = require "helper"
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p " .. folder))
+local folder = helper.folder().name
 
---- Runs a command of the binary; returns exit code, output, errors. `before` feeds its input.
-local function cli(before, text, ...)
-  return helper.run(("%stimeout 60 %s %s"):format(before, helper.binary, text:format(...)))
-end
-
-local function ok(...)
-  local code, output, errors = cli("", ...)
-  assert.are.equal("", errors)
-  assert.are.equal(0, code)
-  return output
-end
-
-local function fails(expected, ...)
-  local code, _, errors = cli("", ...)
-  assert.are.equal(expected, code)
-  assert.matches("^temporal%-lua: [^\n]+\n$", errors)
-  return errors
-end
+local _, ok, fails = helper.commands(string.format)
 
 teardown(function() os.execute("rm -rf " .. folder) end)
 
@@ -74,13 +55,13 @@ describe("commands with --query", function()
 
   it("ask first", function()
     local query = ("-q \"WorkflowType = 'Hello'\" %s"):format(db)
-    local code, output, errors = cli("echo n | ", "workflow terminate " .. query)
+    local code, output, errors = helper.run(("echo n | %s workflow terminate %s"):format(helper.binary, query))
     assert.are.equal(1, code)
     assert.are.equal("Start batch against approximately 3 workflow(s)? y/N ", output)
     assert.are.equal("temporal-lua: user denied confirmation\n", errors)
     assert.are.equal("Total: 3\n", ok("workflow count %s -q \"ExecutionStatus = 'Running'\"", db))
     assert.matches("give %-%-yes", fails(1, "workflow terminate %s -o json", query))
-    assert.are.equal(0, (cli("echo YES | ", "workflow terminate " .. query)))
+    assert.are.equal(0, (helper.run(("echo YES | %s workflow terminate %s"):format(helper.binary, query))))
     assert.are.equal("Total: 0\n", ok("workflow count %s -q \"ExecutionStatus = 'Running'\"", db))
   end)
 

@@ -1,9 +1,7 @@
 -- The commands on worker deployments, against a server with two versioned workers.
 local helper = require "helper"
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p " .. folder))
+local folder = helper.folder().name
 local script = folder .. "/main.lua"
 local file <close> = assert(io.open(script, "wb"))
 file:write [[
@@ -19,21 +17,12 @@ file:flush()
 
 teardown(function() os.execute("rm -rf " .. folder) end)
 
-local function cli(server, text)
-  return helper.run(("timeout 60 %s %s --address %s"):format(helper.binary, text, server.address))
-end
-
-local function ok(server, text)
-  local code, output, errors = cli(server, text)
-  assert.are.equal("", errors)
-  assert.are.equal(0, code)
-  return output
-end
+local cli, ok, refused = helper.commands(function(server, text)
+  return ("%s --address %s"):format(text, server.address)
+end)
 
 local function fails(server, code, pattern, text)
-  local got, _, errors = cli(server, text)
-  assert.are.equal(code, got)
-  assert.matches(pattern, errors)
+  assert.matches(pattern, refused(code, server, text))
 end
 
 local function worker(server, build_id)

@@ -1,29 +1,12 @@
 -- The commands on Nexus endpoints, on a database file.
 local helper = require "helper"
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p " .. folder))
+local folder = helper.folder().name
 teardown(function() os.execute("rm -rf " .. folder) end)
 
---- Runs a command on endpoints; returns exit code, output, errors.
-local function endpoint(words)
-  local command = "timeout 60 %s operator nexus endpoint %s --db-filename %s/n.db"
-  return helper.run(command:format(helper.binary, words, folder))
-end
-
-local function ok(words)
-  local code, output, errors = endpoint(words)
-  assert.are.equal("", errors)
-  assert.are.equal(0, code)
-  return output
-end
-
-local function fails(expected, words)
-  local code, _, errors = endpoint(words)
-  assert.are.equal(expected, code)
-  return errors
-end
+local _, ok, fails = helper.commands(function(words)
+  return ("operator nexus endpoint %s --db-filename %s/n.db"):format(words, folder)
+end)
 
 describe("operator nexus endpoint", function()
   it("creates, shows, changes, lists and deletes", function()

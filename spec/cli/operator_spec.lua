@@ -4,26 +4,9 @@ local client = require "temporal.client"
 
 local server
 
---- Exit code, output and errors of a command on the server.
-local function cli(...)
-  return helper.run(("timeout 60 %s %s --address %s"):format(
-    helper.binary, (...):format(select(2, ...)), server.address))
-end
-
-local function ok(...)
-  local code, output, errors = cli(...)
-  assert.are.equal("", errors)
-  assert.are.equal(0, code)
-  return output
-end
-
---- What a command that must fail with this code says.
-local function fails(expected, ...)
-  local code, output, errors = cli(...)
-  assert.are.equal(expected, code, output)
-  assert.matches("^temporal%-lua: [^\n]+\n$", errors)
-  return errors
-end
+local _, ok, fails = helper.commands(function(text, ...)
+  return ("%s --address %s"):format(text:format(...), server.address)
+end)
 
 setup(function() server = helper.start_server() end)
 teardown(function() getmetatable(server).__close(server) end)
@@ -278,9 +261,7 @@ describe("workflow trace", function()
   end
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir " .. folder))
+    folder = helper.folder().name
     write("trees.lua", workflows)
     write("worker.lua", worker)
     run = helper.spawn(("worker run --address %s %s/worker.lua"):format(server.address, folder),

@@ -12,12 +12,11 @@ end
 
 --- A folder with the workflow module "changed" of this text.
 local function changed(source)
-  local name = os.tmpname()
-  os.remove(name)
-  assert(os.execute("mkdir -p " .. name .. "/deep/er"))
-  local file <close> = assert(io.open(name .. "/changed.lua", "w"))
+  local folder = helper.folder()
+  assert(os.execute("mkdir -p " .. folder.name .. "/deep/er"))
+  local file <close> = assert(io.open(folder.name .. "/changed.lua", "w"))
   file:write(source)
-  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
+  return folder
 end
 
 local sleeps = [[

@@ -27,13 +27,6 @@ local function write(path, text)
   file:write(text)
 end
 
-local function folder()
-  local name = os.tmpname()
-  os.remove(name)
-  assert(os.execute("mkdir " .. name))
-  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
-end
-
 describe("server start-dev", function()
   it("serves until it is told to stop", function()
     for _, signal in ipairs { "INT", "TERM" } do
@@ -46,7 +39,7 @@ describe("server start-dev", function()
   end)
 
   it("makes the namespaces, keeps the file and takes SQLite pragmas", function()
-    local place <close> = folder()
+    local place <close> = helper.folder()
     local options = "--db-filename %s/a.db --namespace one -n two --sqlite-pragma synchronous=normal"
     local arguments = options:format(place.name)
     do
@@ -107,7 +100,7 @@ end)
 
 describe("a server in another process", function()
   it("runs workflows of a worker of a third one", function()
-    local place <close> = folder()
+    local place <close> = helper.folder()
     write(place.name .. "/greet.lua", workflows)
     write(place.name .. "/worker.lua", worker)
     local server <close> = start_server()
@@ -122,7 +115,7 @@ describe("a server in another process", function()
   end)
 
   it("is outlived by a worker, which goes on when the server is back", function()
-    local place <close> = folder()
+    local place <close> = helper.folder()
     write(place.name .. "/greet.lua", workflows)
     write(place.name .. "/worker.lua", worker)
     local db = "--db-filename " .. place.name .. "/a.db"

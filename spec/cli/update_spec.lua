@@ -36,24 +36,9 @@ describe("updates on the command line", function()
     os.remove(script.name)
   end)
 
-  --- Exit code, output and errors of a command against the server.
-  local function cli(...)
-    local command = (...):format(select(2, ...))
-    return helper.run(("timeout 60 %s %s --address %s"):format(helper.binary, command, server.address))
-  end
-
-  local function ok(...)
-    local code, output, errors = cli(...)
-    assert.are.equal("", errors)
-    assert.are.equal(0, code)
-    return output
-  end
-
-  local function fails(expected, ...)
-    local code, _, errors = cli(...)
-    assert.are.equal(expected, code)
-    return errors
-  end
+  local _, ok, fails = helper.commands(function(text, ...)
+    return ("%s --address %s"):format(text:format(...), server.address)
+  end)
 
   it("execute, start, describe and result", function()
     ok "workflow start -w s -t q --type Sum -i 1"

@@ -1,36 +1,15 @@
 -- The commands that talk to a service: on a database file, and against `server start-dev` with a worker.
 local helper = require "helper"
 
-local folder = os.tmpname()
-os.remove(folder)
-assert(os.execute("mkdir -p " .. folder))
+local folder = helper.folder().name
 
---- Runs a command of the binary; returns exit code, output, errors.
-local function cli(...)
-  return helper.run(("timeout 60 %s %s"):format(helper.binary, (...):format(select(2, ...))))
-end
+local cli, ok, fails = helper.commands(string.format)
 
 local function write(name, text)
   local file = assert(io.open(folder .. "/" .. name, "wb"))
   file:write(text)
   file:close()
   return folder .. "/" .. name
-end
-
---- One output, which must be a success.
-local function ok(...)
-  local code, output, errors = cli(...)
-  assert.are.equal("", errors)
-  assert.are.equal(0, code)
-  return output
-end
-
---- The errors of a command that must end with this code.
-local function fails(expected, ...)
-  local code, _, errors = cli(...)
-  assert.are.equal(expected, code)
-  assert.matches("^temporal%-lua: [^\n]+\n$", errors)
-  return errors
 end
 
 teardown(function() os.execute("rm -rf " .. folder) end)

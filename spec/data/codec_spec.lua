@@ -192,27 +192,14 @@ describe("codec.zlib", function()
 end)
 
 describe("a codec in Lua", function()
-  local folder, path
+  local modules, module
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir " .. folder))
-    path = package.path
-    package.path = folder .. "/?.lua;" .. path
+    modules = helper.module_folder()
+    module = modules.module
   end)
 
-  teardown(function()
-    package.path = path
-    os.execute("rm -r " .. folder)
-  end)
-
-  local function module(name, text)
-    local file = assert(io.open(folder .. "/" .. name .. ".lua", "w"))
-    file:write(text)
-    file:close()
-    return name
-  end
+  teardown(function() modules:close() end)
 
   local reverse = [[
     local function each(payloads, change)

@@ -28,27 +28,14 @@ local money = [[
   }]]
 
 describe("a payload converter", function()
-  local folder, path
+  local modules, folder, module
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir " .. folder))
-    path = package.path
-    package.path = folder .. "/?.lua;" .. path
+    modules = helper.module_folder()
+    folder, module = modules.name, modules.module
   end)
 
-  teardown(function()
-    package.path = path
-    os.execute("rm -r " .. folder)
-  end)
-
-  local function module(name, text)
-    local file = assert(io.open(folder .. "/" .. name .. ".lua", "w"))
-    file:write(text)
-    file:close()
-    return name
-  end
+  teardown(function() modules:close() end)
 
   local function environment(source, converters, more)
     local o = {

@@ -10,30 +10,20 @@ local echo = [[
   end)]]
 
 describe("external storage", function()
-  local folder, path, server, base
+  local modules, folder, module, server, base
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(os.execute(("mkdir %s %s/kept"):format(folder, folder)))
-    path = package.path
-    package.path = folder .. "/?.lua;" .. path
+    modules = helper.module_folder()
+    folder, module = modules.name, modules.module
+    assert(os.execute(("mkdir %s/kept"):format(folder)))
     server = helper.spawn "run spec/fixtures/http_server.lua"
     base = "http://127.0.0.1:" .. assert(server.pipe:read "l", server:errors())
   end)
 
   teardown(function()
     server:stop "KILL"
-    package.path = path
-    os.execute("rm -r " .. folder)
+    modules:close()
   end)
-
-  local function module(name, text)
-    local file = assert(io.open(folder .. "/" .. name .. ".lua", "w"))
-    file:write(text)
-    file:close()
-    return name
-  end
 
   local function storing(drivers, more)
     local o = { drivers = drivers, payload_size_threshold = 1000 }

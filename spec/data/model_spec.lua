@@ -22,24 +22,14 @@ local models = [[
   return { Item = Item, Order = Order }]]
 
 describe("temporal.model", function()
-  local folder, path, m
+  local modules, m
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir " .. folder))
-    path = package.path
-    package.path = folder .. "/?.lua;" .. path
-    local file = assert(io.open(folder .. "/models.lua", "w"))
-    file:write(models)
-    file:close()
-    m = require "models"
+    modules = helper.module_folder()
+    m = require(modules.module("models", models))
   end)
 
-  teardown(function()
-    package.path = path
-    os.execute("rm -r " .. folder)
-  end)
+  teardown(function() modules:close() end)
 
   it("checks values, fills in defaults and gives methods", function()
     local order = m.Order { id = "o", items = { { sku = "a" }, { sku = "b", count = 2.0 } }, note = temporal.null }
@@ -96,7 +86,7 @@ describe("temporal.model", function()
           if way == "large" then return 100 end
           return counted + order:count(), way
         end,
-      }]], { roots = { folder }, replay = true, activities = { count = activity.define("count", function(order)
+      }]], { roots = { modules.name }, replay = true, activities = { count = activity.define("count", function(order)
         return order:count()
       end, { args = { m.Order }, result = "integer" }).run } })
     local good = { id = "o", items = { { sku = "a", count = 2 } } }

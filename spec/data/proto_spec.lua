@@ -39,9 +39,7 @@ describe("protobuf values", function()
   local folder, file, schema, order
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir " .. folder))
+    folder = helper.folder().name
     local text = assert(io.open(folder .. "/shop.proto", "w"))
     text:write(source)
     text:close()

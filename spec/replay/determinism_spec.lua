@@ -61,13 +61,6 @@ local function write(folder, handle, name)
   return path
 end
 
-local function folder()
-  local name = os.tmpname()
-  os.remove(name)
-  assert(os.execute("mkdir " .. name))
-  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
-end
-
 --- Runs everything once on a worker and writes the histories into a folder.
 local function record_programs(to)
   local unstable = 0
@@ -132,7 +125,7 @@ end
 
 describe("commands", function()
   it("are the same in every process: the samples", function()
-    local to <close> = folder()
+    local to <close> = helper.folder()
     local files = {
       record_sample(to.name, "greeting", "workflows.greeting", { "activities.greet" }, "Greeting", { "Ann" }),
       record_sample(to.name, "hot_reload", "workflows.count", { "activities.say" }, "Count", { 4 }),
@@ -147,7 +140,7 @@ describe("commands", function()
   end)
 
   it("are the same in every process: programs over every primitive", function()
-    local to <close> = folder()
+    local to <close> = helper.folder()
     local files = record_programs(to.name)
     local output = compare(("--root spec/fixtures/determinism --module programs --runs %d"):format(
       runs // processes), files)
@@ -156,7 +149,7 @@ describe("commands", function()
   end)
 
   it("are the same in every process: programs of table operations", function()
-    local to <close> = folder()
+    local to <close> = helper.folder()
     local env <close> = testing.environment { workflows = { "tables" }, roots = { "spec/fixtures/determinism" } }
     local handle = env:start_workflow("Tables", { id = "tables" }, 1)
     handle:result()
@@ -166,7 +159,7 @@ describe("commands", function()
   end)
 
   it("that are not the same are noticed: one other random seed", function()
-    local to <close> = folder()
+    local to <close> = helper.folder()
     local env <close> = testing.environment { workflows = { "tables" }, roots = { "spec/fixtures/determinism" } }
     local handle = env:start_workflow("Tables", { id = "tables" }, 1)
     handle:result()

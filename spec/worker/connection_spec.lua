@@ -31,13 +31,6 @@ local function write(path, text)
   file:write(text)
 end
 
-local function folder()
-  local name = os.tmpname()
-  os.remove(name)
-  assert(os.execute("mkdir " .. name))
-  return setmetatable({ name = name }, { __close = function() os.execute("rm -r " .. name) end })
-end
-
 local function now()
   return core.mono_ns() / 1e9
 end
@@ -83,7 +76,7 @@ end
 
 describe("a worker", function()
   it("goes on within two seconds after its server was killed and started again", function()
-    local place <close> = folder()
+    local place <close> = helper.folder()
     local db = place.name .. "/a.db"
     local pair <close> = start(place, db)
     local server, run = pair.server, pair.run
@@ -116,7 +109,7 @@ describe("a worker", function()
   end)
 
   it("goes on within two seconds after its server was frozen", function()
-    local place <close> = folder()
+    local place <close> = helper.folder()
     local pair <close> = start(place, place.name .. "/a.db")
     local server, run = pair.server, pair.run
     local before = cpu_seconds(run.id)
@@ -142,7 +135,7 @@ describe("a worker", function()
   -- keepalive of the other SDKs (30 s) the connection outlives it; with a short one it is made anew.
   for name, environment in pairs { ["kept its connection"] = "", ["lost its connection"] = "SPEC_KEEPALIVE=1" } do
     it("goes on within two seconds after ten seconds beside a frozen server, having " .. name, function()
-      local place <close> = folder()
+      local place <close> = helper.folder()
       local pair <close> = start(place, place.name .. "/a.db", environment)
       local server, run = pair.server, pair.run
       local lost = environment ~= "" and 1 or 0

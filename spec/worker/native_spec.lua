@@ -52,9 +52,7 @@ describe("a native activity", function()
   local folder
 
   setup(function()
-    folder = os.tmpname()
-    os.remove(folder)
-    os.execute("mkdir " .. folder)
+    folder = helper.folder().name
     local file <close> = assert(io.open(folder .. "/hears.c", "w"))
     file:write(module)
     file:close()
