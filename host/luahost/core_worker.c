@@ -123,6 +123,7 @@ static void read_tuner(lua_State *L, int index, struct tl_tuner_options *t)
         read_slots(L, "workflow", &t->workflow);
         read_slots(L, "activity", &t->activity);
         read_slots(L, "local_activity", &t->local_activity);
+        read_slots(L, "nexus", &t->nexus);
         lua_getfield(L, -1, "target_memory_usage");
         t->target_memory_usage = luaL_optnumber(L, -1, 0);
         lua_getfield(L, -2, "target_cpu_usage");
@@ -370,6 +371,8 @@ static int worker_stats(lua_State *L)
         {"queries_answered", s.queries_answered},
         {"activities_completed", s.activities_completed},
         {"activities_failed", s.activities_failed},
+        {"nexus_tasks_completed", s.nexus_tasks_completed},
+        {"nexus_tasks_failed", s.nexus_tasks_failed},
         {"cache_hits", s.cache_hits},
         {"cache_misses", s.cache_misses},
         {"evictions", s.evictions},

@@ -359,6 +359,59 @@ tl_rc tl_nexus_handler_error_read(const TpNexus__HandlerError *in, struct tl_are
     return rc;
 }
 
+/* Takes what a payload codec should have seen out of the chain. */
+static void strip_payloads(TpFailure__Failure *f)
+{
+    for (; f; f = f->cause) {
+        f->encoded_attributes = NULL;
+        switch (f->failure_info_case) {
+        case TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO:
+            f->application_failure_info->details = NULL;
+            break;
+        case TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO:
+            f->canceled_failure_info->details = NULL;
+            break;
+        case TP_FAILURE__FAILURE__FAILURE_INFO_TIMEOUT_FAILURE_INFO:
+            f->timeout_failure_info->last_heartbeat_details = NULL;
+            break;
+        case TP_FAILURE__FAILURE__FAILURE_INFO_RESET_WORKFLOW_FAILURE_INFO:
+            f->reset_workflow_failure_info->last_heartbeat_details = NULL;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+TpNexus__Failure *tl_nexus_failure_write(struct tl_arena *arena, const TpFailure__Failure *failure)
+{
+    TpFailure__Failure *copy = tl_pb_clone(failure, arena);
+    TpNexus__Failure *out = TL_PB_NEW(arena, TpNexus__Failure, tp_nexus__failure);
+    TpNexus__Failure__MetadataEntry *type =
+        TL_PB_NEW(arena, TpNexus__Failure__MetadataEntry, tp_nexus__failure__metadata_entry);
+    struct tl_pb_list metadata = {0};
+    struct tl_buf text;
+    bool ok = copy && out && type && tl_pb_push(arena, &metadata, type);
+    if (!ok) {
+        return NULL;
+    }
+    strip_payloads(copy);
+    out->message = copy->message;
+    out->stack_trace = copy->stack_trace;
+    copy->message = (char *)(uintptr_t) "";
+    type->key = (char *)(uintptr_t) "type";
+    type->value = (char *)(uintptr_t)FAILURE_TYPE;
+    out->metadata = metadata.items;
+    out->n_metadata = metadata.n;
+    tl_buf_init(&text, (size_t)1 << 24);
+    ok = tl_json_write(copy, NULL, &text, NULL) == TL_OK;
+    if (ok) {
+        out->details = tl_pb_bytes(arena, tl_buf_str(&text), &ok);
+    }
+    tl_buf_deinit(&text);
+    return ok ? out : NULL;
+}
+
 /* --- headers ---------------------------------------------------------------------------------- */
 
 bool tl_nexus_timeout_read(struct tl_str text, int64_t *ms)

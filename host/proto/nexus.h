@@ -42,5 +42,9 @@ tl_rc tl_nexus_failure_read(const TpNexus__Failure *in, struct tl_arena *arena,
 /* A handler error of older workers as a failure. Errors: as above. */
 tl_rc tl_nexus_handler_error_read(const TpNexus__HandlerError *in, struct tl_arena *arena,
                                   TpFailure__Failure **out, struct tl_error *err) TL_MUST_USE;
+/* The way back, for servers that know no other form: Temporal's failure as the protocol's, with the text,
+ * the stack trace and the kinds of the whole chain of causes, without payloads: no codec would find them
+ * there. NULL when the arena is full. */
+TpNexus__Failure *tl_nexus_failure_write(struct tl_arena *arena, const TpFailure__Failure *failure);
 /* Milliseconds of a header "9.5s", "250ms", "2m"; false when it is none. */
 bool tl_nexus_timeout_read(struct tl_str text, int64_t *ms);

@@ -458,6 +458,7 @@ void tl_pool_shutdown_began(struct tl_worker *w)
         tl_act_shutdown_began(TL_CONTAINER(n, struct tl_act, running));
     }
     pthread_mutex_unlock(&w->running_mutex);
+    tl_ops_tell(w, 0);
 }
 
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons)
@@ -467,4 +468,5 @@ void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons)
         tl_act_cancelled(TL_CONTAINER(n, struct tl_act, running), reasons);
     }
     pthread_mutex_unlock(&w->running_mutex);
+    tl_ops_tell(w, reasons);
 }

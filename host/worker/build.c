@@ -252,19 +252,48 @@ struct tl_build *tl_build_of_history(struct tl_worker *w, struct tl_str run_id,
     return b;
 }
 
-struct tl_build *tl_build_of_activity(struct tl_worker *w, struct tl_str type)
+/* What a registry is asked for: an activity, or an operation of a Nexus service. */
+struct wanted {
+    struct tl_str service; /* p NULL: an activity */
+    struct tl_str name;
+};
+
+static bool has(const struct tl_build *b, const struct wanted *what)
+{
+    if (!b->registry) {
+        return false;
+    }
+    return what->service.p
+               ? tl_registry_find_operation(b->registry, what->service, what->name) != NULL
+               : tl_registry_find(b->registry, what->name) != NULL;
+}
+
+static struct tl_build *newest_with(struct tl_worker *w, const struct wanted *what)
 {
     pthread_mutex_lock(&w->builds_mutex);
     struct tl_build *now = atomic_load(&w->build_now), *b = now;
-    if (!now->registry || !tl_registry_find(now->registry, type)) {
+    if (!has(now, what)) {
         TL_LIST_EACH (n, &w->builds) { /* the newest comes last */
             struct tl_build *old = TL_CONTAINER(n, struct tl_build, node);
-            b = old->registry && tl_registry_find(old->registry, type) ? old : b;
+            b = has(old, what) ? old : b;
         }
     }
     b->users++;
     pthread_mutex_unlock(&w->builds_mutex);
     return b;
+}
+
+struct tl_build *tl_build_of_activity(struct tl_worker *w, struct tl_str type)
+{
+    const struct wanted what = {.name = type};
+    return newest_with(w, &what);
+}
+
+struct tl_build *tl_build_of_operation(struct tl_worker *w, struct tl_str service,
+                                       struct tl_str operation)
+{
+    const struct wanted what = {service.p ? service : TL_STR_LIT(""), operation};
+    return newest_with(w, &what);
 }
 
 void tl_build_park(struct tl_build *b, struct tl_str run_id)
@@ -289,10 +318,13 @@ static tl_rc check_kinds(const struct tl_worker *w, const struct tl_worker_build
     bool runs_workflows = w->polls_max[TL_POLL_NORMAL] > 0;
     bool runs_activities = w->polls_max[TL_POLL_ACTIVITY] > 0;
     bool activities = from->registry && tl_registry_count(from->registry) > 0;
+    bool serves_nexus = w->polls_max[TL_POLL_NEXUS] > 0;
+    bool operations = from->registry && tl_registry_operation_count(from->registry) > 0;
     const char *what = runs_workflows != (from->lang != NULL) ? "workflows"
                        : !w->opt.no_remote_activities && runs_activities != activities
                            ? "activities"
-                           : NULL;
+                       : serves_nexus != operations ? "Nexus services"
+                                                    : NULL;
     if (what) {
         return tl_error_set(err, TL_EPRECONDITION,
                             "a reload cannot give a worker its first %s nor take the last: "
@@ -351,8 +383,7 @@ static void announce(struct tl_worker *w, const char *id)
 {
     TL_LOG(TL_LOG_INFO, "worker.version_loaded", TL_C("task_queue", w->task_queue),
            TL_C("deployment", w->deployment_name), TL_C("build_id", id));
-    tl_pollers_fill_workflow(w);
-    tl_pollers_fill_activity(w);
+    tl_pollers_fill(w);
 }
 
 tl_rc tl_worker_promote(struct tl_worker *w, const struct tl_worker_build *from,
@@ -415,8 +446,7 @@ tl_rc tl_worker_select_build(struct tl_worker *w, struct tl_str id, struct tl_er
     drop(&gone);
     if (b && b->set && b != was) {
         tl_poll_sets_settle(w);
-        tl_pollers_fill_workflow(w);
-        tl_pollers_fill_activity(w);
+        tl_pollers_fill(w);
     }
     if (b) {
         rc = switched(w, "worker.build_selected", b->id);

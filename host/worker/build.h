@@ -54,6 +54,9 @@ struct tl_build *tl_build_of_history(struct tl_worker *w, struct tl_str run_id,
                                      const TpHistory__History *history, bool *named);
 /* The newest that has this activity; the current one when none has. */
 struct tl_build *tl_build_of_activity(struct tl_worker *w, struct tl_str type);
+/* The same for an operation of a Nexus service. */
+struct tl_build *tl_build_of_operation(struct tl_worker *w, struct tl_str service,
+                                       struct tl_str operation);
 struct tl_build *tl_build_retain(struct tl_build *b);
 void tl_build_release(struct tl_build *b); /* NULL is fine */
 /* The run's state goes while the run is open. */

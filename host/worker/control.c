@@ -100,8 +100,7 @@ static void open_polls(struct tl_worker *w)
            TL_C("namespace", w->namespace_name), TL_C("build_id", b->id),
            TL_C("identity", w->identity));
     tl_build_release(b);
-    tl_pollers_fill_workflow(w);
-    tl_pollers_fill_activity(w);
+    tl_pollers_fill(w);
     w->started_wall_ns = tl_world_wall_ns(w->world);
     tl_report_start(w);
 }
@@ -217,7 +216,7 @@ void tl_control_leave(struct tl_poll_set *set, const char *reason)
 {
     struct tl_worker *w = set->worker;
     TpWs__ShutdownWorkerRequest req = TP_WS__SHUTDOWN_WORKER_REQUEST__INIT;
-    TpEnums__TaskQueueType types[2];
+    TpEnums__TaskQueueType types[3];
     struct tl_build *now_on = NULL;
     struct tl_arena arena;
     req.namespace_ = w->namespace_name;
@@ -233,6 +232,9 @@ void tl_control_leave(struct tl_poll_set *set, const char *reason)
     }
     if (w->polls_max[TL_POLL_ACTIVITY]) {
         types[req.n_task_queue_types++] = (TpEnums__TaskQueueType)TASK_QUEUE_TYPE_ACTIVITY;
+    }
+    if (w->polls_max[TL_POLL_NEXUS]) {
+        types[req.n_task_queue_types++] = (TpEnums__TaskQueueType)TASK_QUEUE_TYPE_NEXUS;
     }
     if (set->build) {
         tl_build_retain(set->build);
@@ -300,8 +302,8 @@ static bool quiet(struct tl_worker *w)
 {
     return tl_pollers_outstanding(w) == 0 && atomic_load(&w->wf_slots.used) == 0 &&
            atomic_load(&w->quarantined_tasks) == 0 && atomic_load(&w->act_slots.used) == 0 &&
-           atomic_load(&w->local_slots.used) == 0 && atomic_load(&w->pool.answers) == 0 &&
-           atomic_load(&w->calls) == 0;
+           atomic_load(&w->local_slots.used) == 0 && atomic_load(&w->nexus_slots.used) == 0 &&
+           atomic_load(&w->pool.answers) == 0 && atomic_load(&w->calls) == 0;
 }
 
 static void leave(struct tl_worker *w)

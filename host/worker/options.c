@@ -178,6 +178,7 @@ static tl_rc check_tuner(const struct tl_worker_options *o, struct tl_error *err
         {"workflow tasks", &t->workflow, o->max_cached_workflows > 0},
         {"activities", &t->activity, false},
         {"local activities", &t->local_activity, false},
+        {"Nexus tasks", &t->nexus, false},
     };
     bool based = false;
     tl_rc rc = TL_OK;

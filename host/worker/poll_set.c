@@ -7,12 +7,13 @@
 #include "temporal/api/taskqueue/v1/message.pb-c.h"
 #include "tl_enums.h"
 #include "worker/build.h"
+#include "worker/operation.h"
 
 #define REQUEST_BYTES_MAX ((size_t)1 << 20)
 
 /* Polls of an older version: it has few tasks left, and most of them on the sticky queue. */
 static const int old_polls[TL_POLL_KINDS] = {
-    [TL_POLL_NORMAL] = 1, [TL_POLL_STICKY] = 4, [TL_POLL_ACTIVITY] = 2};
+    [TL_POLL_NORMAL] = 1, [TL_POLL_STICKY] = 4, [TL_POLL_ACTIVITY] = 2, [TL_POLL_NEXUS] = 2};
 
 /* --- Requests ---------------------------------------------------------------------------------- */
 
@@ -73,6 +74,23 @@ static tl_rc activity_request(struct tl_build *b, struct tl_poller *p, struct tl
     return keep_request(p, &req, err);
 }
 
+static tl_rc nexus_request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
+{
+    struct tl_worker *w = b->worker;
+    TpWs__PollNexusTaskQueueRequest req = TP_WS__POLL_NEXUS_TASK_QUEUE_REQUEST__INIT;
+    TpCommon__WorkerVersionCapabilities caps;
+    TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
+    queue.name = w->task_queue;
+    queue.kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
+    req.namespace_ = w->namespace_name;
+    req.task_queue = &queue;
+    req.identity = w->identity;
+    req.worker_instance_key = p->set->instance_key;
+    tl_version_poll_nexus(b, &req, &caps);
+    p->method = TL_M_PollNexusTaskQueue;
+    return keep_request(p, &req, err);
+}
+
 /* The common queue gets its share, at least one; the sticky queue the rest, at least one. */
 static void split(const struct tl_worker *w, const struct tl_build *build,
                   struct tl_poller_behavior out[TL_POLL_KINDS])
@@ -92,11 +110,23 @@ static void split(const struct tl_worker *w, const struct tl_build *build,
     bool activities =
         build->registry && tl_registry_count(build->registry) && !w->opt.no_remote_activities;
     out[TL_POLL_ACTIVITY] = activities ? tl_worker_activity_polls(&w->opt) : none;
+    bool operations = build->registry && tl_registry_operation_count(build->registry);
+    out[TL_POLL_NEXUS] = operations ? w->opt.nexus_task_poller_behavior : none;
 }
 
 static tl_rc request(struct tl_build *b, struct tl_poller *p, struct tl_error *err)
 {
-    return p->kind == TL_POLL_ACTIVITY ? activity_request(b, p, err) : workflow_request(b, p, err);
+    switch (p->kind) {
+    case TL_POLL_ACTIVITY:
+        return activity_request(b, p, err);
+    case TL_POLL_NEXUS:
+        return nexus_request(b, p, err);
+    case TL_POLL_NORMAL:
+    case TL_POLL_STICKY:
+    case TL_POLL_KINDS:
+        break;
+    }
+    return workflow_request(b, p, err);
 }
 
 static tl_rc set_requests(struct tl_poll_set *set, struct tl_build *b, struct tl_error *err)

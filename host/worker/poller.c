@@ -59,9 +59,18 @@ static struct tl_poller *choose_workflow(struct tl_poll_set *set)
     return may_poll(normal) ? normal : NULL;
 }
 
+static struct tl_poller *choose(struct tl_poll_set *set, enum tl_poll_kind kind)
+{
+    struct tl_poller *p = &set->pollers[kind];
+    return kind == TL_POLL_NORMAL ? choose_workflow(set) : may_poll(p) ? p : NULL;
+}
+
 struct tl_slots *tl_poller_slots(struct tl_poller *p)
 {
-    return p->kind == TL_POLL_ACTIVITY ? &p->worker->act_slots : &p->worker->wf_slots;
+    struct tl_worker *w = p->worker;
+    return p->kind == TL_POLL_ACTIVITY ? &w->act_slots
+           : p->kind == TL_POLL_NEXUS  ? &w->nexus_slots
+                                       : &w->wf_slots;
 }
 
 static void poll_done(void *ud, struct tl_rpc_result *res);
@@ -127,17 +136,18 @@ static struct tl_poll *new_poll(struct tl_poller *p)
     return poll;
 }
 
-/* One poll that is missing, of the first set that may send one; false when none may go out. */
-static bool fill_one(struct tl_worker *w, bool activity)
+/* One poll that is missing, of the first set that may send one; false when none may go out.
+ * TL_POLL_NORMAL stands for both kinds of workflow task polls. */
+static bool fill_one(struct tl_worker *w, enum tl_poll_kind kind)
 {
     struct tl_poll *poll = NULL;
     bool look = false;
     pthread_mutex_lock(&w->poll_mutex);
     TL_LIST_EACH (n, &w->poll_sets) {
         struct tl_poll_set *set = TL_CONTAINER(n, struct tl_poll_set, node);
-        struct tl_poller *a = &set->pollers[TL_POLL_ACTIVITY], *p = NULL;
+        struct tl_poller *p = NULL;
         if (w->polls_open && !set->closed && !poll) {
-            p = activity ? (may_poll(a) ? a : NULL) : choose_workflow(set);
+            p = choose(set, kind);
         }
         poll = p && take_place(p, &look) ? new_poll(p) : poll;
     }
@@ -156,21 +166,38 @@ void tl_pollers_fill_workflow(struct tl_worker *w)
     struct tl_poll_set *only = w->poll_set;
     while (
         !(only && full(&only->pollers[TL_POLL_NORMAL]) && full(&only->pollers[TL_POLL_STICKY])) &&
-        fill_one(w, false)) {
+        fill_one(w, TL_POLL_NORMAL)) {
+    }
+}
+
+static void fill_kind(struct tl_worker *w, enum tl_poll_kind kind)
+{
+    struct tl_poll_set *only = w->poll_set;
+    while (!(only && full(&only->pollers[kind])) && fill_one(w, kind)) {
     }
 }
 
 void tl_pollers_fill_activity(struct tl_worker *w)
 {
-    struct tl_poll_set *only = w->poll_set;
-    while (!(only && full(&only->pollers[TL_POLL_ACTIVITY])) && fill_one(w, true)) {
-    }
+    fill_kind(w, TL_POLL_ACTIVITY);
+}
+
+void tl_pollers_fill_nexus(struct tl_worker *w)
+{
+    fill_kind(w, TL_POLL_NEXUS);
+}
+
+void tl_pollers_fill(struct tl_worker *w)
+{
+    tl_pollers_fill_workflow(w);
+    tl_pollers_fill_activity(w);
+    tl_pollers_fill_nexus(w);
 }
 
 static void fill_same(struct tl_poller *p)
 {
-    if (p->kind == TL_POLL_ACTIVITY) {
-        tl_pollers_fill_activity(p->worker);
+    if (p->kind == TL_POLL_ACTIVITY || p->kind == TL_POLL_NEXUS) {
+        fill_kind(p->worker, p->kind);
     } else {
         tl_pollers_fill_workflow(p->worker);
     }
@@ -181,10 +208,11 @@ static void fill_same(struct tl_poller *p)
 /* What the server says about the number of polls: a message in a field of the response. */
 static struct tl_str scaling_decision(enum tl_poll_kind kind, struct tl_str body)
 {
+    static const uint32_t numbers[TL_POLL_KINDS] = {
+        [TL_POLL_NORMAL] = 16, [TL_POLL_STICKY] = 16, [TL_POLL_ACTIVITY] = 18, [TL_POLL_NEXUS] = 3};
     struct tl_wire_field f;
-    uint32_t number = kind == TL_POLL_ACTIVITY ? 18 : 16;
     while (tl_wire_next(&body, &f)) {
-        if (f.number == number && f.type == 2) {
+        if (f.number == numbers[kind] && f.type == 2) {
             return f.bytes.p ? f.bytes : TL_STR_LIT("");
         }
     }
@@ -207,7 +235,7 @@ static void poll_done(void *ud, struct tl_rpc_result *res)
     res->msg.kind = task ? TL_WM_POLL : TL_WM_RESULT;
     if (!task) {
         tl_actor_post_result(&w->control, res);
-    } else if (kind == TL_POLL_ACTIVITY) {
+    } else if (kind == TL_POLL_ACTIVITY || kind == TL_POLL_NEXUS) {
         tl_pool_post(w, &res->msg);
     } else {
         struct tl_str run_id = tl_wire_find(tl_wire_find(res->body, 2), 2);
@@ -294,8 +322,7 @@ void tl_pollers_resume(struct tl_worker *w)
     pthread_mutex_lock(&w->poll_mutex);
     each_poller(w, resume);
     pthread_mutex_unlock(&w->poll_mutex);
-    tl_pollers_fill_workflow(w);
-    tl_pollers_fill_activity(w);
+    tl_pollers_fill(w);
 }
 
 /* A timer belongs to control's heap, which nobody else touches. */

@@ -12,6 +12,9 @@
 #define LOOK_NS (5 * TL_NS_PER_MS)
 #define STEP_DEPTH_MAX 16
 #define ACTIVITY_TYPE_FIELD 5 /* of PollActivityTaskQueueResponse */
+#define NEXUS_REQUEST_FIELD 2 /* of PollNexusTaskQueueResponse */
+#define NEXUS_START_FIELD 3   /* of Request: service and operation are 1 and 2 of both */
+#define NEXUS_CANCEL_FIELD 4
 #define INBOX_MAX ((size_t)1 << 20)
 
 /* --- Tasks ------------------------------------------------------------------------------------- */
@@ -69,14 +72,37 @@ static void run_remote(struct tl_worker *w, struct tl_str body, struct tl_build 
     tl_act_run(w, body, s);
 }
 
+/* of: as for run_remote */
+static void run_nexus(struct tl_worker *w, struct tl_str body, struct tl_build *of,
+                      struct tl_act_state *s)
+{
+    struct tl_str request = tl_wire_find(body, NEXUS_REQUEST_FIELD);
+    struct tl_str about = tl_wire_find(request, NEXUS_START_FIELD);
+    about = about.n ? about : tl_wire_find(request, NEXUS_CANCEL_FIELD);
+    state_use(s,
+              of ? of : tl_build_of_operation(w, tl_wire_find(about, 1), tl_wire_find(about, 2)));
+    tl_op_run(w, body, s);
+}
+
+static void take_polled(struct tl_worker *w, struct tl_rpc_result *res, struct tl_act_state *s)
+{
+    struct tl_poll *poll = TL_CONTAINER(res->ud, struct tl_poll, to);
+    bool nexus = poll->poller->kind == TL_POLL_NEXUS;
+    struct tl_build *of = tl_poll_finished(poll, true);
+    if (nexus) {
+        tl_pollers_fill_nexus(w);
+        run_nexus(w, res->body, of, s);
+    } else {
+        tl_pollers_fill_activity(w);
+        run_remote(w, res->body, of, s);
+    }
+    tl_rpc_result_free(res);
+}
+
 static void take(struct tl_worker *w, struct tl_msg *m, struct tl_act_state *s)
 {
     if (m->kind == TL_WM_POLL) {
-        struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
-        struct tl_build *of = tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
-        tl_pollers_fill_activity(w);
-        run_remote(w, res->body, of, s);
-        tl_rpc_result_free(res);
+        take_polled(w, TL_CONTAINER(m, struct tl_rpc_result, msg), s);
     } else if (m->kind == TL_WM_LOCAL) {
         state_use(s, tl_build_retain(tl_local_build(m)));
         tl_local_run(w, m, s);
@@ -204,17 +230,21 @@ void tl_pool_init(struct tl_worker *w)
     struct tl_pool *p = &w->pool;
     tl_inbox_init(&p->inbox, INBOX_MAX);
     tl_list_init(&p->running);
+    tl_list_init(&p->operations);
     p->grow.fire = look_again;
-    p->thread_max =
-        w->opt.tuner.given
-            ? (int)(w->opt.tuner.activity.maximum + w->opt.tuner.local_activity.maximum)
-            : (int)(w->opt.max_concurrent_activities + w->opt.max_concurrent_local_activities);
+    const struct tl_worker_options *o = &w->opt;
+    p->thread_max = o->tuner.given
+                        ? (int)(o->tuner.activity.maximum + o->tuner.local_activity.maximum +
+                                o->tuner.nexus.maximum)
+                        : (int)(o->max_concurrent_activities + o->max_concurrent_local_activities +
+                                o->max_concurrent_nexus_tasks);
     p->threads = TL_NEW_ARRAY(pthread_t, (size_t)p->thread_max);
 }
 
 tl_rc tl_pool_start(struct tl_worker *w, struct tl_error *err)
 {
-    if (w->polls_max[TL_POLL_ACTIVITY] > 0 && !spawn(w)) {
+    bool needed = w->polls_max[TL_POLL_ACTIVITY] > 0 || w->polls_max[TL_POLL_NEXUS] > 0;
+    if (needed && !spawn(w)) {
         return tl_error_set(err, TL_EUNAVAILABLE, "no thread for activities can be started");
     }
     return TL_OK;

@@ -1,8 +1,9 @@
-/* Names of activities and what runs them. Filled before a worker starts, read-only afterwards. */
+/* Names of activities and of Nexus operations, and what runs them. Filled before a worker starts, read-only
+ * afterwards. */
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "worker/activity.h"
+#include "worker/operation.h"
 #include "worker/registry_int.h"
 
 struct entry {
@@ -10,10 +11,17 @@ struct entry {
     struct tl_activity_impl impl;
 };
 
+struct operation {
+    char *service, *name;
+    struct tl_operation_impl impl;
+};
+
 struct tl_registry {
     struct tl_map names;
     struct entry **list;
     size_t count;
+    struct operation *operations; /* few: looked through */
+    size_t operation_count;
     struct tl_thread_hooks hooks;
     struct tl_list modules; /* of struct tl_registry_module */
 };
@@ -36,6 +44,11 @@ void tl_registry_free(struct tl_registry *r)
         tl_mem_free(r->list[i]);
     }
     tl_mem_free(r->list);
+    for (size_t i = 0; i < r->operation_count; i++) {
+        tl_mem_free(r->operations[i].service);
+        tl_mem_free(r->operations[i].name);
+    }
+    tl_mem_free(r->operations);
     tl_map_deinit(&r->names);
     while (!tl_list_empty(&r->modules)) { /* functions before the object they live in */
         struct tl_registry_module *m =
@@ -105,4 +118,48 @@ struct tl_str tl_registry_name(const struct tl_registry *r, size_t index)
 {
     TL_ASSERT(index < r->count);
     return r->list[index]->name;
+}
+
+/* --- Nexus operations -------------------------------------------------------------------------- */
+
+tl_rc tl_registry_add_operation(struct tl_registry *r, struct tl_str service,
+                                struct tl_str operation, const struct tl_operation_impl *impl,
+                                struct tl_error *err)
+{
+    TL_ASSERT(impl->run != NULL);
+    if (tl_registry_find_operation(r, service, operation)) {
+        return tl_error_set(err, TL_EEXISTS,
+                            "operation '%.*s' of service '%.*s' is registered twice",
+                            TL_STR_FMT(operation), TL_STR_FMT(service));
+    }
+    r->operations = tl_mem_realloc(r->operations, (r->operation_count + 1) * sizeof *r->operations);
+    r->operations[r->operation_count++] =
+        (struct operation){tl_mem_dup(service), tl_mem_dup(operation), *impl};
+    return TL_OK;
+}
+
+const struct tl_operation_impl *tl_registry_find_operation(const struct tl_registry *r,
+                                                           struct tl_str service,
+                                                           struct tl_str operation)
+{
+    for (size_t i = 0; i < r->operation_count; i++) {
+        const struct operation *o = &r->operations[i];
+        if (tl_str_eqc(service, o->service) && tl_str_eqc(operation, o->name)) {
+            return &o->impl;
+        }
+    }
+    return NULL;
+}
+
+size_t tl_registry_operation_count(const struct tl_registry *r)
+{
+    return r->operation_count;
+}
+
+void tl_registry_operation_at(const struct tl_registry *r, size_t index, struct tl_str *service,
+                              struct tl_str *operation)
+{
+    TL_ASSERT(index < r->operation_count);
+    *service = tl_str(r->operations[index].service);
+    *operation = tl_str(r->operations[index].name);
 }

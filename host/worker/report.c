@@ -115,6 +115,12 @@ TpWorker__WorkerHeartbeat *tl_report_of(struct tl_poll_set *set, const struct tl
     h->activity_task_slots_info =
         slots_info(a, &w->act_slots, polls_of(set, TL_POLL_ACTIVITY), s.activities_completed,
                    s.activities_failed, &set->reported_activities);
+    if (w->polls_max[TL_POLL_NEXUS]) {
+        h->nexus_task_slots_info =
+            slots_info(a, &w->nexus_slots, polls_of(set, TL_POLL_NEXUS), s.nexus_tasks_completed,
+                       s.nexus_tasks_failed, &set->reported_nexus);
+        h->nexus_poller_info = poller_info(a, &set->pollers[TL_POLL_NEXUS]);
+    }
     h->workflow_poller_info = poller_info(a, &set->pollers[TL_POLL_NORMAL]);
     h->workflow_sticky_poller_info = poller_info(a, &set->pollers[TL_POLL_STICKY]);
     h->activity_poller_info = poller_info(a, &set->pollers[TL_POLL_ACTIVITY]);

@@ -22,7 +22,9 @@ tl_rc tl_slots_open(struct tl_worker *w, struct tl_error *err)
     init(w, &w->wf_slots, &t->workflow, w->opt.max_concurrent_workflow_tasks);
     init(w, &w->act_slots, &t->activity, w->opt.max_concurrent_activities);
     init(w, &w->local_slots, &t->local_activity, w->opt.max_concurrent_local_activities);
-    if (!w->wf_slots.resource && !w->act_slots.resource && !w->local_slots.resource) {
+    init(w, &w->nexus_slots, &t->nexus, w->opt.max_concurrent_nexus_tasks);
+    if (!w->wf_slots.resource && !w->act_slots.resource && !w->local_slots.resource &&
+        !w->nexus_slots.resource) {
         return TL_OK;
     }
     tl_rc rc = tl_resource_init(&w->resource, "", t->target_memory_usage, t->target_cpu_usage, err);

@@ -32,6 +32,17 @@ void tl_version_poll_activity(struct tl_build *b, TpWs__PollActivityTaskQueueReq
     }
 }
 
+void tl_version_poll_nexus(struct tl_build *b, TpWs__PollNexusTaskQueueRequest *req,
+                           TpCommon__WorkerVersionCapabilities *caps)
+{
+    if (b->worker->opt.use_worker_versioning) {
+        req->deployment_options = &b->deployment;
+    } else {
+        capabilities(b, caps);
+        req->worker_version_capabilities = caps;
+    }
+}
+
 static int behavior_number(struct tl_str text)
 {
     if (tl_str_eqc(text, "pinned")) {

@@ -98,8 +98,10 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
         return rc;
     }
     bool activities = config->registry && tl_registry_count(config->registry);
-    if (!config->lang && (!activities || config->options.no_remote_activities)) {
-        return tl_error_set(err, TL_EINVAL, "a worker needs workflows or activities");
+    bool operations = config->registry && tl_registry_operation_count(config->registry);
+    if (!config->lang && !operations && (!activities || config->options.no_remote_activities)) {
+        return tl_error_set(err, TL_EINVAL,
+                            "a worker needs workflows, activities or Nexus services");
     }
     struct tl_worker *w = TL_NEW(struct tl_worker);
     w->client = config->client;
@@ -342,6 +344,7 @@ void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out)
     out->cached_bytes = atomic_load(&w->cached_bytes);
     out->workflow_slots_used = atomic_load(&w->wf_slots.used);
     out->activity_slots_used = atomic_load(&w->act_slots.used);
+    out->nexus_slots_used = atomic_load(&w->nexus_slots.used);
     out->activity_threads = atomic_load(&w->pool.thread_count);
 }
 

@@ -1,5 +1,5 @@
-/* Worker: polls one task queue, runs workflows through core and a language, and activities on a pool
- * of threads.
+/* Worker: polls one task queue, runs workflows through core and a language, and activities and Nexus
+ * operation handlers on a pool of threads.
  *
  *   polls (async calls) --> workflow threads (run -> thread by hash of the run id; each owns its
  *        |                  runs and language states)  --> completions
@@ -23,6 +23,7 @@
 #include "client/client.h"
 #include "core/activation.h"
 #include "worker/activity.h"
+#include "worker/operation.h"
 
 /* --- Options ----------------------------------------------------------------------------------- */
 
@@ -43,7 +44,7 @@ struct tl_slot_config {
 struct tl_tuner_options {
     bool given;
     double target_memory_usage, target_cpu_usage; /* shares of the machine or container, 0 to 1 */
-    struct tl_slot_config workflow, activity, local_activity;
+    struct tl_slot_config workflow, activity, local_activity, nexus;
 };
 
 struct tl_worker_options {
@@ -176,11 +177,12 @@ enum tl_worker_state tl_worker_state(const struct tl_worker *w); /* any thread *
 struct tl_worker_stats {
     uint64_t workflow_tasks_completed, workflow_tasks_failed, queries_answered;
     uint64_t activities_completed, activities_failed, activities_eager;
+    uint64_t nexus_tasks_completed, nexus_tasks_failed;
     uint64_t cache_hits, cache_misses, evictions, full_history_fetches;
     uint64_t quarantined_runs; /* of which a task computed for longer than others should wait */
     uint64_t killed_runs;      /* over their budget of CPU time or memory */
     int64_t cached_runs, cached_bytes;
-    int64_t workflow_slots_used, activity_slots_used, activity_threads;
+    int64_t workflow_slots_used, activity_slots_used, nexus_slots_used, activity_threads;
 };
 void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out);
 

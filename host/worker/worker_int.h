@@ -99,7 +99,13 @@ void tl_slots_give(struct tl_slots *s);
 #define STATUS_DEADLINE_EXCEEDED 4
 #define STATUS_UNAVAILABLE 14
 
-enum tl_poll_kind { TL_POLL_NORMAL, TL_POLL_STICKY, TL_POLL_ACTIVITY, TL_POLL_KINDS };
+enum tl_poll_kind {
+    TL_POLL_NORMAL,
+    TL_POLL_STICKY,
+    TL_POLL_ACTIVITY,
+    TL_POLL_NEXUS,
+    TL_POLL_KINDS
+};
 
 /* The number of polls of one kind, poll_scale.c. Guarded by worker->poll_mutex but for target. */
 struct tl_poll_scale {
@@ -155,7 +161,7 @@ struct tl_poll_set {
     bool current;        /* under poll_mutex */
     bool closed;         /* no poll leaves any more; under poll_mutex */
     int64_t reported_ns; /* wall time of its last heartbeat; report.c */
-    struct tl_report_counts reported_tasks, reported_activities;
+    struct tl_report_counts reported_tasks, reported_activities, reported_nexus;
     struct tl_reply_to leave_to; /* control's */
 };
 
@@ -193,6 +199,8 @@ tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err);
 /* Issues polls while there are slots. Any thread; cheap when all polls are out. */
 void tl_pollers_fill_workflow(struct tl_worker *w);
 void tl_pollers_fill_activity(struct tl_worker *w);
+void tl_pollers_fill_nexus(struct tl_worker *w);
+void tl_pollers_fill(struct tl_worker *w); /* all kinds */
 /* A poll's result has arrived: its place is free, the poll is gone. task: it brought a task, for which
  * the caller has a slot now. Returns the version it was for, a use; NULL: unversioned. */
 struct tl_build *tl_poll_finished(struct tl_poll *poll, bool task) TL_MUST_USE;
@@ -324,8 +332,9 @@ struct tl_pool {
     atomic_bool grow_wanted;
     struct tl_act_state state; /* of a stepped worker */
     int depth;                 /* of nested steps */
-    struct tl_list running;
-    atomic_int answers; /* sent, not answered */
+    struct tl_list running;    /* of struct tl_act */
+    struct tl_list operations; /* of struct tl_op */
+    atomic_int answers;        /* sent, not answered */
 };
 
 void tl_pool_init(struct tl_worker *w);
@@ -349,6 +358,13 @@ void tl_act_cancelled(struct tl_act *a, unsigned reasons); /* any thread */
 void tl_act_shutdown_began(struct tl_act *a);              /* any thread */
 /* Encodes and sends the answer; sending again after a failure is control's. */
 void tl_act_answer(struct tl_act *a);
+
+/* --- Nexus operations, op_run.c ---------------------------------------------------------------- */
+
+/* Runs the handler of one Nexus task from its bytes to its answer; gives its slot back. */
+void tl_op_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state);
+/* The worker's shutdown has begun (reasons 0), or its grace is over. Any thread. */
+void tl_ops_tell(struct tl_worker *w, unsigned reasons);
 
 /* report.c, on control. `now_on`: the current build. The heartbeat borrows from the worker; NULL when the
  * arena is full. */
@@ -399,7 +415,7 @@ struct tl_worker {
     bool polls_open;              /* under poll_mutex */
     bool polls_cancel;            /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;             /* the service does not answer polls */
-    struct tl_slots wf_slots, act_slots, local_slots;
+    struct tl_slots wf_slots, act_slots, local_slots, nexus_slots;
     struct tl_resource resource; /* of the slots that follow it */
     bool resource_open;
 
@@ -419,7 +435,7 @@ struct tl_worker {
     struct tl_map quarantined;        /* run ids */
     atomic_int quarantined_count;     /* of them */
 
-    pthread_mutex_t running_mutex; /* pool.running */
+    pthread_mutex_t running_mutex; /* pool.running, pool.operations */
 
     /* control's */
     struct tl_reply_to info_to, namespace_to, probe_to, drain_to, report_to;
@@ -455,6 +471,8 @@ struct tl_worker {
     X(activities_completed)              \
     X(activities_failed)                 \
     X(activities_eager)                  \
+    X(nexus_tasks_completed)             \
+    X(nexus_tasks_failed)                \
     X(cache_hits)                        \
     X(cache_misses)                      \
     X(evictions)                         \
@@ -515,6 +533,8 @@ void tl_version_poll_workflow(struct tl_build *b, TpWs__PollWorkflowTaskQueueReq
                               TpCommon__WorkerVersionCapabilities *caps);
 void tl_version_poll_activity(struct tl_build *b, TpWs__PollActivityTaskQueueRequest *req,
                               TpCommon__WorkerVersionCapabilities *caps);
+void tl_version_poll_nexus(struct tl_build *b, TpWs__PollNexusTaskQueueRequest *req,
+                           TpCommon__WorkerVersionCapabilities *caps);
 void tl_version_completed(struct tl_build *b, TpWs__RespondWorkflowTaskCompletedRequest *req,
                           struct tl_str behavior);
 void tl_version_failed(struct tl_build *b, TpWs__RespondWorkflowTaskFailedRequest *req);

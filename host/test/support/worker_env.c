@@ -159,6 +159,7 @@ void env_end(struct env *e)
     struct tl_worker_stats s = env_stats(e);
     assert_int_equal(s.workflow_slots_used, 0);
     assert_int_equal(s.activity_slots_used, 0);
+    assert_int_equal(s.nexus_slots_used, 0);
     tl_worker_free(e->worker);
     assert_int_equal(atomic_load(&e->open_runs), 0);
     tl_registry_free(e->registry);

@@ -185,6 +185,7 @@ static void a_worker_asks_again(void **state)
         .workflow = {.maximum = 5},
         .activity = {true, 1, 3, 1000},
         .local_activity = {.maximum = 1},
+        .nexus = {.maximum = 1},
     };
     env_start(&e);
     int before = fake_waiting(&e.fake, TL_M_PollActivityTaskQueue);
@@ -208,7 +209,8 @@ static void a_tuner_is_checked(void **state)
                                         .target_cpu_usage = 0.5,
                                         .workflow = {.maximum = 5},
                                         .activity = {true, 1, 3, 1000},
-                                        .local_activity = {.maximum = 1}};
+                                        .local_activity = {.maximum = 1},
+                                        .nexus = {.maximum = 1}};
     const struct tl_tuner_options good = o.tuner;
     assert_int_equal(tl_worker_options_check(&o, &err), TL_OK);
     o.tuner.workflow.maximum = 1;
@@ -221,6 +223,10 @@ static void a_tuner_is_checked(void **state)
     o.tuner = good;
     o.tuner.activity.ramp_throttle_ms = -1;
     assert_int_equal(tl_worker_options_check(&o, &err), TL_EINVAL);
+    o.tuner = good;
+    o.tuner.nexus.maximum = 0;
+    assert_int_equal(tl_worker_options_check(&o, &err), TL_EINVAL);
+    assert_non_null(strstr(err.message, "slots of Nexus tasks"));
     o.tuner = good;
     o.tuner.target_cpu_usage = 0.0 / 0.0;
     assert_int_equal(tl_worker_options_check(&o, &err), TL_EINVAL);

@@ -5,15 +5,19 @@ local options = require "temporal.internal.options"
 local tuner = {}
 
 --- Options of a worker that a tuner stands for.
-tuner.replaces = { "max_concurrent_workflow_tasks", "max_concurrent_activities", "max_concurrent_local_activities" }
+tuner.replaces = {
+  "max_concurrent_workflow_tasks", "max_concurrent_activities", "max_concurrent_local_activities",
+  "max_concurrent_nexus_tasks",
+}
 
-local kinds = { "workflow", "activity", "local_activity" }
+local kinds = { "workflow", "activity", "local_activity", "nexus" }
 
 --- Defaults of the other SDKs.
 local defaults = {
   workflow = { minimum = 5, maximum = 500, ramp_throttle = 0 },
   activity = { minimum = 1, maximum = 500, ramp_throttle = 50000000 },
   local_activity = { minimum = 1, maximum = 500, ramp_throttle = 50000000 },
+  nexus = { minimum = 1, maximum = 500, ramp_throttle = 50000000 },
 }
 
 local Tuner = { __name = "temporal.Tuner" }
@@ -24,19 +28,22 @@ local required = { kind = "number", required = true }
 local slots_spec = { minimum_slots = integer, maximum_slots = integer, ramp_throttle = duration }
 local based_spec = {
   target_memory_usage = required, target_cpu_usage = required, workflow_config = { kind = "table" },
-  activity_config = { kind = "table" }, local_activity_config = { kind = "table" },
+  activity_config = { kind = "table" }, local_activity_config = { kind = "table" }, nexus_config = { kind = "table" },
 }
-local fixed_spec = { workflow_slots = integer, activity_slots = integer, local_activity_slots = integer }
+local fixed_spec = {
+  workflow_slots = integer, activity_slots = integer, local_activity_slots = integer, nexus_slots = integer,
+}
 local supplier_spec = {
   slots = integer, target_memory_usage = number, target_cpu_usage = number, minimum_slots = integer,
   maximum_slots = integer, ramp_throttle = duration,
 }
 local composite_spec = {}
 for _, kind in ipairs(kinds) do
-  composite_spec[kind .. "_supplier"] = { kind = "table", required = true }
+  composite_spec[kind .. "_supplier"] = { kind = "table", required = kind ~= "nexus" }
 end
 
---- A tuner with fixed numbers of slots: `workflow_slots`, `activity_slots`, `local_activity_slots`, 100 each.
+--- A tuner with fixed numbers of slots: `workflow_slots`, `activity_slots`, `local_activity_slots`, `nexus_slots`,
+--- 100 each.
 function tuner.fixed(given)
   local o = options.check("temporal.tuner.fixed", fixed_spec, given)
   local self = {}
@@ -55,8 +62,8 @@ local function based(kind, o)
 end
 
 --- A tuner that gives slots while less than `target_memory_usage` and `target_cpu_usage` (shares from 0 to
---- 1) of the machine or the container are in use. `workflow_config`, `activity_config` and
---- `local_activity_config` are tables with `minimum_slots`, `maximum_slots` and `ramp_throttle`.
+--- 1) of the machine or the container are in use. `workflow_config`, `activity_config`,
+--- `local_activity_config` and `nexus_config` are tables with `minimum_slots`, `maximum_slots` and `ramp_throttle`.
 function tuner.resource_based(given)
   local where = "temporal.tuner.resource_based"
   local o = options.check(where, based_spec, given)
@@ -85,14 +92,15 @@ function tuner.supplier(given)
   return setmetatable(o, Supplier)
 end
 
---- A tuner of one supplier per kind. Those that follow resources share their targets.
+--- A tuner of one supplier per kind; 100 slots of Nexus tasks when it has none for them. Those that follow
+--- resources share their targets.
 function tuner.composite(given)
   local where = "temporal.tuner.composite"
   local o = options.check(where, composite_spec, given)
   local self = {}
   for _, kind in ipairs(kinds) do
     local name = kind .. "_supplier"
-    local s = o[name]
+    local s = o[name] or tuner.supplier { slots = 100 }
     if getmetatable(s) ~= Supplier then
       error(("%s: %s wants a temporal.tuner.supplier"):format(where, name), 2)
     end
