@@ -36,6 +36,11 @@ static tl_rc open_bundle(lua_State *L, int plan, struct tl_host_build *b, struct
 static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b,
                                  struct tl_error *err)
 {
+    /* What activity states are told of the plan, under which name. */
+    static const char *const fields[][2] = {{"interceptors", "interceptors"},
+                                            {"roots", "roots"},
+                                            {"activity_config", "config"},
+                                            {"default_kind", "default_kind"}};
     b->registry = tl_registry_new();
     const char **native = tl_host_plan_list(L, plan, "native");
     for (size_t i = 0; native[i]; i++) {
@@ -50,10 +55,14 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
     int top = lua_gettop(L);
     size_t n;
     lua_pushcfunction(L, tl_stock_lib_json_encode);
-    lua_getfield(L, plan, "interceptors");
+    lua_createtable(L, 0, 4);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        lua_getfield(L, plan, fields[i][0]);
+        lua_setfield(L, -2, fields[i][1]);
+    }
     lua_call(L, 1, 1);
-    const char *interceptors = lua_tolstring(L, -1, &n);
-    const struct tl_lua_activity_sources from = {top - 2, top - 1, top, tl_str_n(interceptors, n)};
+    const char *text = lua_tolstring(L, -1, &n);
+    const struct tl_lua_activity_sources from = {top - 2, top - 1, top, tl_str_n(text, n)};
     return tl_lua_activities_new(L, &from, b->registry, &b->activities, err);
 }
 
@@ -242,6 +251,40 @@ static int on_request(lua_State *L)
     return 0;
 }
 
+/* --- modules of a folder ---------------------------------------------------------------------- */
+
+static void add_module(void *ud, const char *name)
+{
+    lua_State *L = ud;
+    lua_pushstring(L, name);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+/* [-0, +1|+2, v] core.find_modules(roots, pattern): names, sorted; or nil and why there are none */
+static int find_modules(lua_State *L)
+{
+    struct tl_error err;
+    const char *pattern = luaL_checkstring(L, 2);
+    const char **roots = tl_host_text_list(L, 1);
+    lua_newtable(L);
+    if (tl_bundle_find_modules(roots, pattern, add_module, L, &err) != TL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    return 1;
+}
+
+/* [-0, +1, v] core.missing_module(roots, name): the message for a module that is in none of them */
+static int missing_module(lua_State *L)
+{
+    struct tl_error err = {0};
+    const char *name = luaL_checkstring(L, 2);
+    (void)tl_bundle_missing_module(tl_host_text_list(L, 1), name, &err);
+    lua_pushstring(L, err.message);
+    return 1;
+}
+
 /* [-0, +0, v] core.log_info(event, text) and core.log_warn: a line in the process's log */
 static int log_info(lua_State *L)
 {
@@ -259,6 +302,8 @@ static const luaL_Reg functions[] = {
     // clang-format off
     {"build_open", build_open},
     {"build_id", build_id},
+    {"find_modules", find_modules},
+    {"missing_module", missing_module},
     {"on_request", on_request},
     {"log_info", log_info},
     {"log_warn", log_warn},

@@ -15,7 +15,8 @@ struct worker_box {
     struct tl_host *host;
     bool watched, fatal; /* under the host's workers_mutex */
     pthread_mutex_t garbage_mutex;
-    struct tl_list garbage; /* of struct tl_host_build: builds that the worker has let go of */
+    struct tl_list garbage;      /* of struct tl_host_build: builds that the worker has let go of */
+    struct tl_host_build *first; /* until the worker starts or another is promoted; the worker's */
 };
 
 static struct worker_box *check_worker(lua_State *L, int index)
@@ -263,6 +264,7 @@ static int worker_new(lua_State *L)
         config.digest = tl_str(build->digest);
         config.release = release_build;
         config.release_ud = build;
+        b->first = build;
         rc = tl_worker_new(&b->worker, &config, &err);
     }
     if (rc != TL_OK) {
@@ -283,9 +285,14 @@ static int worker_start(lua_State *L)
 {
     struct tl_error err;
     struct worker_box *b = check_worker(L, 1);
-    if (tl_worker_start(b->worker, &err) != TL_OK) {
+    tl_rc rc = b->first ? tl_lua_activities_prepare(b->first->activities, &err) : TL_OK;
+    if (rc == TL_OK) {
+        rc = tl_worker_start(b->worker, &err);
+    }
+    if (rc != TL_OK) {
         return luaL_error(L, "%s", err.message);
     }
+    b->first = NULL;
     list_worker(b, true);
     pthread_mutex_lock(&b->host->workers_mutex);
     bool stopping = b->host->stopping; /* the signal came while the script was being loaded */
@@ -401,7 +408,11 @@ static int worker_promote(lua_State *L)
     build->worker_box = b;
     view.release = release_build;
     view.release_ud = build;
-    tl_rc rc = tl_worker_promote(b->worker, &view, &err);
+    tl_rc rc = tl_lua_activities_prepare(build->activities, &err);
+    if (rc == TL_OK) {
+        b->first = NULL;
+        rc = tl_worker_promote(b->worker, &view, &err);
+    }
     if (rc != TL_OK) {
         lua_pushnil(L);
         lua_pushstring(L, err.message);

@@ -1,138 +1,16 @@
 /* See lua_activity.h. Threads: tl_lua_activities_new/free on the host script's; run_module on activity
  * threads; run_function posts to the host script's thread and waits for it. */
-#include "luahost/lua_activity.h"
+#include "luahost/lua_activity_int.h"
 
 #include <lauxlib.h>
-#include <pthread.h>
 
 #include "base/mem.h"
 #include "luart/convert.h"
 
-struct entry {
-    struct tl_lua_activities *owner;
-    char *name;
-    int function_ref; /* in the host's registry; LUA_NOREF for an activity of a module */
-};
-
-struct tl_lua_activities {
-    struct tl_host *host;
-    char *path, *cpath;
-    char **modules;
-    size_t module_count;
-    char *
-        *converters; /* modules with payload converters; each state keeps what they gave under this
-                        * struct's address in its registry */
-    size_t converter_count;
-    char *interceptors; /* JSON */
-    struct entry **entries;
-    size_t entry_count;
-    struct tl_str sources; /* of the modules, from the first state; owned */
-};
-
-/* --- calling ---------------------------------------------------------------------------------- */
-
-struct call_frame {
-    struct tl_activity *activity;
-    TpFailure__Failure *failure; /* set when the function raised */
-    bool cancelled;
-};
-
-/* [-1, +1, e] message handler: a text becomes an error with that message and a stack trace; error
- * tables keep their own */
-static int add_traceback(lua_State *L)
+const char *tl_lua_kind_name(enum tl_lua_kind kind)
 {
-    if (lua_type(L, 1) == LUA_TSTRING) {
-        tl_stock_push_error(L, "ApplicationError", lua_tostring(L, 1));
-        lua_pushliteral(L, "LuaError");
-        lua_setfield(L, -2, "type");
-        luaL_traceback(L, L, NULL, 1);
-        lua_setfield(L, -2, "stack_trace");
-    }
-    return 1;
-}
-
-/* [-0, +0, e] The function is at 1, the frame at 2: decodes, calls, encodes, completes. */
-static int call_and_complete(lua_State *L)
-{
-    struct call_frame *f = lua_touserdata(L, 2);
-    lua_settop(L, 1);
-    tl_host_use_activity_data(L);
-    int n = tl_stock_payloads_decode(L, f->activity->task->input);
-    lua_call(L, n, LUA_MULTRET);
-    int results = lua_gettop(L);
-    if (!tl_activity_ended(f->activity)) {
-        tl_host_use_activity_data(L); /* the function may have used clients */
-        TpCommon__Payloads *out =
-            tl_stock_payloads_encode(L, 1, results, f->activity->arena, "result");
-        tl_activity_complete(f->activity, out);
-    }
-    return 0;
-}
-
-/* [-1, +0, e] The error value is at 1, the frame at 2. */
-static int describe_error(lua_State *L)
-{
-    struct call_frame *f = lua_touserdata(L, 2);
-    f->cancelled = tl_stock_error_has(L, 1, "CancelledError");
-    tl_host_use_activity_data(L);
-    f->failure = tl_stock_failure_encode(L, 1, f->activity->arena);
-    return 0;
-}
-
-static void end_with_error(lua_State *L, struct tl_activity *a)
-{
-    struct call_frame f = {a, NULL, false};
-    lua_pushcfunction(L, describe_error);
-    lua_insert(L, -2);
-    lua_pushlightuserdata(L, &f);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-        lua_pop(L, 1);
-    }
-    if (tl_activity_ended(a)) {
-        return;
-    }
-    if (f.cancelled && tl_activity_cancel_reasons(a)) {
-        tl_activity_end_canceled(a, NULL);
-        return;
-    }
-    if (!f.failure) {
-        f.failure = tl_activity_failure(
-            a->arena, TL_STR_LIT("LuaError"),
-            TL_STR_LIT("the activity raised an error that cannot be sent"), false);
-    }
-    tl_activity_fail(a, f.failure);
-}
-
-void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a,
-                          const struct tl_lua_activities *of)
-{
-    lua_State *L = h->L;
-    int base = lua_gettop(L) - 1;
-    struct call_frame f = {a, NULL, false};
-    struct tl_activity *outer = h->current;
-    int outer_shields = h->shields;
-    h->current = a;
-    h->shields = 0;
-    const void *outer_data = h->current_data;
-    h->current_data = of;
-    lua_pushcfunction(L, add_traceback);
-    lua_insert(L, base + 1);
-    lua_pushcfunction(L, call_and_complete);
-    lua_insert(L, base + 2);
-    lua_pushlightuserdata(L, &f);
-    if (lua_pcall(L, 2, 0, base + 1) != LUA_OK) {
-        end_with_error(L, a);
-    }
-    lua_settop(L, base);
-    h->current = outer;
-    h->shields = outer_shields;
-    h->current_data = outer_data;
-}
-
-static void fail_plainly(struct tl_activity *a, const char *message)
-{
-    tl_activity_fail(
-        a, tl_activity_failure(a->arena, TL_STR_LIT("WorkerError"), tl_str(message), false));
+    static const char *const names[TL_LUA_KINDS] = {"thread", "coroutine", "process"};
+    return names[kind];
 }
 
 /* --- activities of modules -------------------------------------------------------------------- */
@@ -156,9 +34,9 @@ static void push_names(lua_State *L, char *const *names, size_t n)
     }
 }
 
-/* [-0, +1, e] Pushes the table name -> function of everything the modules define. Modules are required
- * in the order given; a module returns a definition, a list of them, or a table name -> function. */
-static int collect_modules(lua_State *L)
+/* [-0, +1, e] Pushes what temporal.internal.activities makes of the modules, which are loaded in the order
+ * given. */
+static int load_modules(lua_State *L)
 {
     struct tl_lua_activities *a = lua_touserdata(L, 1);
     lua_settop(L, 0);
@@ -176,40 +54,85 @@ static int collect_modules(lua_State *L)
     lua_pushliteral(L, "temporal.internal.activities");
     lua_call(L, 1, 1);
     push_names(L, a->modules, a->module_count);
-    lua_pushstring(L, a->interceptors);
+    lua_pushstring(L, a->plan);
     lua_call(L, 2, 1);
     return 1;
 }
 
-/* A state with all modules loaded; their functions are on its stack at 1. */
-static tl_rc open_state(struct tl_lua_activities *a, lua_State **out, struct tl_error *err)
+static int message_handler(lua_State *L)
+{
+    lua_settop(L, 1);
+    tl_lua_call_describe(L, L, 1);
+    return 1;
+}
+
+/* A state with all modules loaded: their functions are on its stack at 1, what loading gave at 2. */
+static tl_rc load_state(struct tl_lua_activities *a, lua_State **out, struct tl_error *err)
 {
     lua_State *L = tl_host_state_new(a->path, a->cpath);
     if (!L) {
         return tl_error_set(err, TL_EMEMORY, "no memory for a Lua state");
     }
-    lua_pushcfunction(L, add_traceback);
-    lua_pushcfunction(L, collect_modules);
+    lua_pushcfunction(L, message_handler);
+    lua_pushcfunction(L, load_modules);
     lua_pushlightuserdata(L, a);
     if (lua_pcall(L, 1, 1, 1) != LUA_OK) {
         tl_rc rc = tl_error_set(err, TL_ESCRIPT, "%s", luaL_tolstring(L, -1, NULL));
         lua_close(L);
         return rc;
     }
-    lua_remove(L, 1);
+    lua_getfield(L, 2, "functions");
+    lua_replace(L, 1);
     *out = L;
     return TL_OK;
+}
+
+/* [-0, +0, -] Calls a method of what loading gave; the error text is on top when it is false. */
+static bool call_loaded(lua_State *L, const char *method, const char *argument)
+{
+    lua_getfield(L, 2, method);
+    lua_pushvalue(L, 2);
+    lua_pushstring(L, argument);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
+        return true;
+    }
+    luaL_tolstring(L, -1, NULL);
+    return false;
+}
+
+tl_rc tl_lua_state_open(struct tl_lua_activities *a, enum tl_lua_kind kind, lua_State **out,
+                        struct tl_error *err)
+{
+    lua_State *L;
+    tl_rc rc = load_state(a, &L, err);
+    if (rc == TL_OK && !call_loaded(L, "setup", tl_lua_kind_name(kind))) {
+        rc = tl_error_set(err, TL_ESCRIPT, "%s", lua_tostring(L, -1));
+        lua_close(L);
+    }
+    *out = rc == TL_OK ? L : NULL;
+    return rc;
+}
+
+void tl_lua_state_close(lua_State *L)
+{
+    if (L) {
+        (void)call_loaded(L, "teardown", NULL); /* logs what fails */
+        lua_close(L);
+    }
 }
 
 static tl_rc thread_open(void *ud, void **state, struct tl_error *err)
 {
     struct tl_lua_activities *a = ud;
-    lua_State *L = NULL;
     *state = NULL;
-    if (a->module_count == 0) {
+    if (a->kind_counts[TL_LUA_THREAD] == 0) {
         return TL_OK;
     }
-    tl_rc rc = open_state(a, &L, err);
+    pthread_mutex_lock(&a->mutex);
+    lua_State *L = a->spare;
+    a->spare = NULL;
+    pthread_mutex_unlock(&a->mutex);
+    tl_rc rc = L ? TL_OK : tl_lua_state_open(a, TL_LUA_THREAD, &L, err);
     *state = L;
     return rc;
 }
@@ -217,20 +140,32 @@ static tl_rc thread_open(void *ud, void **state, struct tl_error *err)
 static void thread_close(void *ud, void *state)
 {
     (void)ud;
-    if (state) {
-        lua_close(state);
+    tl_lua_state_close(state);
+}
+
+tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *err)
+{
+    tl_rc rc = TL_OK;
+    if (!a) {
+        return TL_OK;
     }
+    pthread_mutex_lock(&a->mutex);
+    if (a->kind_counts[TL_LUA_THREAD] && !a->spare) {
+        rc = tl_lua_state_open(a, TL_LUA_THREAD, &a->spare, err);
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return rc;
 }
 
 static void run_module(void *thread_state, void *ud, struct tl_activity *a)
 {
-    struct entry *e = ud;
+    struct tl_lua_entry *e = ud;
     lua_State *L = thread_state;
     if (!L || lua_getfield(L, 1, e->name) != LUA_TFUNCTION) {
         if (L) {
             lua_pop(L, 1);
         }
-        fail_plainly(a, "the activity's module is not loaded in this thread");
+        tl_lua_fail_plainly(a, "the activity's module is not loaded in this thread");
         return;
     }
     tl_lua_activity_call(tl_host_get(L), a, e->owner);
@@ -240,7 +175,7 @@ static void run_module(void *thread_state, void *ud, struct tl_activity *a)
 
 struct function_job {
     struct tl_host_job job;
-    struct entry *entry;
+    struct tl_lua_entry *entry;
     struct tl_activity *activity;
     pthread_mutex_t mutex;
     pthread_cond_t cond;
@@ -261,12 +196,12 @@ static void serve_function(struct tl_host *h, struct tl_host_job *job)
 static void run_function(void *thread_state, void *ud, struct tl_activity *a)
 {
     (void)thread_state;
-    struct entry *e = ud;
+    struct tl_lua_entry *e = ud;
     struct function_job j = {.job = {.run = serve_function}, .entry = e, .activity = a};
     pthread_mutex_init(&j.mutex, NULL);
     pthread_cond_init(&j.cond, NULL);
     if (!tl_inbox_send_always(&e->owner->host->inbox, &j.job.msg)) {
-        fail_plainly(a, "the script that gave this activity as a function has ended");
+        tl_lua_fail_plainly(a, "the script that gave this activity as a function has ended");
         j.done = true;
     }
     pthread_mutex_lock(&j.mutex);
@@ -278,16 +213,27 @@ static void run_function(void *thread_state, void *ud, struct tl_activity *a)
     pthread_mutex_destroy(&j.mutex);
 }
 
+/* What runs the activities of modules. */
+static void (*const run_of_kind[TL_LUA_KINDS])(void *thread_state, void *ud,
+                                               struct tl_activity *a) = {
+    [TL_LUA_THREAD] = run_module,
+};
+
 /* --- making ----------------------------------------------------------------------------------- */
 
+/* kind: of an activity of a module; function_ref LUA_NOREF then. */
 static tl_rc add_entry(struct tl_lua_activities *a, struct tl_registry *registry, const char *name,
-                       int function_ref, struct tl_error *err)
+                       enum tl_lua_kind kind, int function_ref, struct tl_error *err)
 {
-    struct entry *e = TL_NEW(struct entry);
-    *e = (struct entry){a, tl_mem_dup(tl_str(name)), function_ref};
+    struct tl_lua_entry *e = TL_NEW(struct tl_lua_entry);
+    *e = (struct tl_lua_entry){a, tl_mem_dup(tl_str(name)), kind, function_ref};
     a->entries = tl_mem_realloc(a->entries, (a->entry_count + 1) * sizeof *a->entries);
     a->entries[a->entry_count++] = e;
-    struct tl_activity_impl impl = {function_ref == LUA_NOREF ? run_module : run_function, e};
+    struct tl_activity_impl impl = {run_function, e};
+    if (function_ref == LUA_NOREF) {
+        a->kind_counts[kind]++;
+        impl.run = run_of_kind[kind];
+    }
     return tl_registry_add(registry, tl_str(name), &impl, err);
 }
 
@@ -312,17 +258,31 @@ static tl_rc keep_sources(struct tl_lua_activities *a, lua_State *L, struct tl_e
     return TL_OK;
 }
 
+static enum tl_lua_kind kind_of(const char *name)
+{
+    enum tl_lua_kind kind = TL_LUA_THREAD;
+    for (int k = 0; name && k < TL_LUA_KINDS; k++) {
+        if (strcmp(name, tl_lua_kind_name((enum tl_lua_kind)k)) == 0) {
+            kind = (enum tl_lua_kind)k;
+        }
+    }
+    return kind;
+}
+
 static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *registry,
                          struct tl_error *err)
 {
     lua_State *probe;
-    tl_rc rc = open_state(a, &probe, err);
+    tl_rc rc = load_state(a, &probe, err);
     if (rc != TL_OK) {
         return rc;
     }
     rc = keep_sources(a, probe, err);
-    for (lua_pushnil(probe); rc == TL_OK && lua_next(probe, 1); lua_pop(probe, 1)) {
-        rc = add_entry(a, registry, lua_tostring(probe, -2), LUA_NOREF, err);
+    lua_getfield(probe, 2, "kinds");
+    for (lua_pushnil(probe); rc == TL_OK && lua_next(probe, 1); lua_pop(probe, 2)) {
+        const char *name = lua_tostring(probe, -2);
+        lua_getfield(probe, 3, name);
+        rc = add_entry(a, registry, name, kind_of(lua_tostring(probe, -1)), LUA_NOREF, err);
     }
     lua_close(probe);
     return rc;
@@ -388,7 +348,8 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
     a->host = tl_host_get(L);
     a->path = package_field(L, "path");
     a->cpath = package_field(L, "cpath");
-    a->interceptors = tl_mem_dup(from->interceptors);
+    a->plan = tl_mem_dup(from->plan);
+    pthread_mutex_init(&a->mutex, NULL);
     a->modules = read_names(L, from->modules, &a->module_count);
     tl_rc rc = load_converters(L, from->converters, a, err);
     if (rc == TL_OK && a->module_count) {
@@ -398,7 +359,7 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
         lua_pushvalue(L, -1);
         int ref = luaL_ref(L, LUA_REGISTRYINDEX);
         lua_pop(L, 1);
-        rc = add_entry(a, registry, lua_tostring(L, -1), ref, err);
+        rc = add_entry(a, registry, lua_tostring(L, -1), TL_LUA_THREAD, ref, err);
         if (rc != TL_OK) {
             lua_pop(L, 1);
         }
@@ -423,6 +384,8 @@ void tl_lua_activities_free(struct tl_lua_activities *a)
     if (!a) {
         return;
     }
+    tl_lua_state_close(a->spare);
+    pthread_mutex_destroy(&a->mutex);
     for (size_t i = 0; i < a->entry_count; i++) {
         luaL_unref(a->host->L, LUA_REGISTRYINDEX, a->entries[i]->function_ref);
         tl_mem_free(a->entries[i]->name);
@@ -432,7 +395,7 @@ void tl_lua_activities_free(struct tl_lua_activities *a)
     lua_rawsetp(a->host->L, LUA_REGISTRYINDEX, a);
     free_names(a->modules, a->module_count);
     free_names(a->converters, a->converter_count);
-    tl_mem_free(a->interceptors);
+    tl_mem_free(a->plan);
     tl_mem_free((char *)(uintptr_t)a->sources.p);
     tl_mem_free(a->entries);
     tl_mem_free(a->path);

@@ -21,7 +21,7 @@ struct tl_lua_activity_sources {
     int functions;  /* table name -> function of the host script */
     int converters; /* list of names of modules with payload converters */
     struct tl_str
-        interceptors; /* JSON of the plan's, whose hooks stand around the modules' activities */
+        plan; /* JSON of what activity states are told: see temporal.internal.activities */
 };
 
 /* Reads the activities of a worker and registers them. Modules are loaded once, in a state of their
@@ -34,6 +34,9 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
  * Borrowed. a may be NULL. */
 struct tl_str tl_lua_activities_sources(const struct tl_lua_activities *a);
 void tl_lua_activities_free(struct tl_lua_activities *a);
+/* Makes a first state of each kind that is wanted and runs the `setup` of the modules in it, so that what is
+ * wrong is told before the worker takes tasks. a may be NULL. Errors: TL_ESCRIPT naming the module. */
+tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *err) TL_MUST_USE;
 
 /* Runs the function on top of the stack (which is popped) with the task's input on this state's
  * thread and ends the task. `of` has loaded its payload converters into this state. */

@@ -4,20 +4,27 @@
 #include <lauxlib.h>
 #include <string.h>
 
-const char **tl_host_plan_list(lua_State *L, int plan, const char *name)
+const char **tl_host_text_list(lua_State *L, int index)
 {
+    index = lua_absindex(L, index);
     luaL_checkstack(L, 4, NULL);
-    lua_getfield(L, plan, name);
-    luaL_checktype(L, -1, LUA_TTABLE);
-    size_t n = (size_t)lua_rawlen(L, -1);
+    luaL_checktype(L, index, LUA_TTABLE);
+    size_t n = (size_t)lua_rawlen(L, index);
     const char **list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
     for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, -2, (lua_Integer)i + 1);
+        lua_rawgeti(L, index, (lua_Integer)i + 1);
         list[i] = luaL_checkstring(L, -1);
         lua_pop(L, 1);
     }
     list[n] = NULL;
     return list;
+}
+
+const char **tl_host_plan_list(lua_State *L, int plan, const char *name)
+{
+    luaL_checkstack(L, 4, NULL);
+    lua_getfield(L, plan, name);
+    return tl_host_text_list(L, -1);
 }
 
 static void read_sources(lua_State *L, int plan, struct tl_bundle_config *config)

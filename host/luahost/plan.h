@@ -11,3 +11,5 @@
 void tl_host_bundle_plan(lua_State *L, int plan, struct tl_bundle_config *config);
 /* [-0, +2, v] A NULL-terminated array of the texts in the list field `name`; as above. */
 const char **tl_host_plan_list(lua_State *L, int plan, const char *name);
+/* [-0, +1, v] The same of the list at `index`. */
+const char **tl_host_text_list(lua_State *L, int index);

@@ -327,7 +327,34 @@ static void keep_activity(struct tl_bundle_module *m, struct tl_str key,
     m->activity_count++;
 }
 
-/* What the module's value has under one key: a reference made by define, or a function. */
+/* by_type: its key is its type. */
+static void keep_ref(lua_State *L, struct tl_probe *p, struct tl_str key, int value, bool by_type)
+{
+    struct tl_str name;
+    lua_pushliteral(L, "name");
+    lua_rawget(L, value);
+    name.p = lua_tolstring(L, -1, &name.n);
+    for (size_t i = 0; i < p->activity_count; i++) {
+        if (tl_str_eq(p->activities[i].name, name)) {
+            keep_activity(p->activity, by_type ? name : key, &p->activities[i]);
+            break;
+        }
+    }
+    lua_pop(L, 1);
+}
+
+/* What activity.object made, as an entry of a table. */
+static void look_into(lua_State *L, struct tl_probe *p, int value)
+{
+    for (lua_pushnil(L); lua_next(L, value); lua_pop(L, 1)) {
+        int entry = lua_gettop(L);
+        if (tl_wf_is_activity(L, entry)) {
+            keep_ref(L, p, (struct tl_str){NULL, 0}, entry, true);
+        }
+    }
+}
+
+/* What the module's value has under one key: a reference made by define, a function, an object. */
 static void look_at(lua_State *L, struct tl_probe *p, int key, int value)
 {
     struct tl_str k = {NULL, 0};
@@ -335,23 +362,14 @@ static void look_at(lua_State *L, struct tl_probe *p, int key, int value)
         k.p = lua_tolstring(L, key, &k.n);
     }
     if (lua_isfunction(L, value) && k.n) {
-        keep_activity(p->activity, k, &(struct tl_bundle_activity){.name = k});
-        return;
-    }
-    if (!tl_wf_is_activity(L, value)) {
-        return;
-    }
-    struct tl_str name;
-    lua_pushliteral(L, "name");
-    lua_rawget(L, value);
-    name.p = lua_tolstring(L, -1, &name.n);
-    for (size_t i = 0; i < p->activity_count; i++) {
-        if (tl_str_eq(p->activities[i].name, name)) {
-            keep_activity(p->activity, k, &p->activities[i]);
-            break;
+        if (!tl_wf_is_hook(k)) {
+            keep_activity(p->activity, k, &(struct tl_bundle_activity){.name = k});
         }
+    } else if (tl_wf_is_activity(L, value)) {
+        keep_ref(L, p, k, value, false);
+    } else if (lua_istable(L, value)) {
+        look_into(L, p, value);
     }
-    lua_pop(L, 1);
 }
 
 static int load_activities(lua_State *L)

@@ -72,6 +72,14 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
 void tl_bundle_set_extern(struct tl_bundle *b, struct tl_bundle_extern e);
 void tl_bundle_close(struct tl_bundle *b); /* NULL is fine; no run may be left */
 
+/* Calls fn for each module that a pattern ("activities.*") finds in the roots, sorted, each once.
+ * Errors: TL_EINVAL (not a pattern), TL_ENOTFOUND with the near folder. */
+tl_rc tl_bundle_find_modules(const char *const *roots, const char *what,
+                             void (*fn)(void *ud, const char *name), void *ud,
+                             struct tl_error *err);
+/* The error of a module that is in none of the roots: TL_ENOTFOUND with the near name. */
+tl_rc tl_bundle_missing_module(const char *const *roots, const char *name, struct tl_error *err);
+
 /* --- what is in it ---------------------------------------------------------------------------- */
 
 struct tl_bundle_workflow {

@@ -10,9 +10,12 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "base/near.h"
 #include "luart/shared.h"
 
-enum { PATH_BYTES = 4096, NAME_BYTES = 300 };
+enum { PATH_BYTES = 4096, NAME_BYTES = 300, NEAR_MAX = 2 };
+
+static tl_rc not_found(const char *const *roots, struct tl_str name, struct tl_error *err);
 
 static struct tl_str own(struct tl_str s)
 {
@@ -158,8 +161,7 @@ tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_s
             }
         }
     }
-    return tl_error_set(err, TL_ENOTFOUND, "module \"%.*s\" is in none of the roots",
-                        TL_STR_FMT(name));
+    return not_found(c->roots, name, err);
 }
 
 /* --- names, paths and patterns ---------------------------------------------------------------- */
@@ -232,8 +234,28 @@ static int name_cmp(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Adds the modules one level below the prefix of a pattern in one root. */
-static void list_folder(const char *root, const char *what, struct names *names)
+/* The module that an entry of a folder is, or the folder that one could lie in; false: neither. */
+static bool entry_name(const char *folder, const char *entry, bool folders, char *out, size_t cap)
+{
+    char path[PATH_BYTES + 300];
+    struct stat st;
+    size_t n = strlen(entry);
+    bool file = n > 4 && strcmp(entry + n - 4, ".lua") == 0;
+    if (entry[0] == '.' || (file && (folders || strcmp(entry, "init.lua") == 0))) {
+        return false;
+    }
+    if (!file) {
+        snprintf(path, sizeof path, "%s/%s%s", folder, entry, folders ? "" : "/init.lua");
+        if (stat(path, &st) != 0 || (folders && !S_ISDIR(st.st_mode))) {
+            return false;
+        }
+    }
+    snprintf(out, cap, "%.*s", (int)(file ? n - 4 : n), entry);
+    return true;
+}
+
+/* Adds the modules, or the folders, one level below the prefix of a pattern in one root. */
+static void list_folder(const char *root, const char *what, bool folders, struct names *names)
 {
     char prefix[NAME_BYTES], folder[PATH_BYTES];
     size_t n = strlen(what);
@@ -243,24 +265,11 @@ static void list_folder(const char *root, const char *what, struct names *names)
     snprintf(folder, sizeof folder, "%s/%s", root, relative);
     DIR *d = opendir(folder);
     for (struct dirent *e; d && (e = readdir(d));) {
-        char module[NAME_BYTES + 300], path[PATH_BYTES + 300];
-        struct stat st;
-        size_t en = strlen(e->d_name);
-        if (e->d_name[0] == '.') {
+        char module[NAME_BYTES + 300], name[300];
+        if (!entry_name(folder, e->d_name, folders, name, sizeof name)) {
             continue;
         }
-        if (en > 4 && strcmp(e->d_name + en - 4, ".lua") == 0) {
-            if (strcmp(e->d_name, "init.lua") == 0) {
-                continue;
-            }
-            en -= 4;
-        } else {
-            snprintf(path, sizeof path, "%s/%s/init.lua", folder, e->d_name);
-            if (stat(path, &st) != 0) {
-                continue;
-            }
-        }
-        snprintf(module, sizeof module, "%s%s%.*s", prefix, *prefix ? "." : "", (int)en, e->d_name);
+        snprintf(module, sizeof module, "%s%s%s", prefix, *prefix ? "." : "", name);
         if (good_name(tl_str(module))) {
             add_name(names, module);
         }
@@ -268,6 +277,90 @@ static void list_folder(const char *root, const char *what, struct names *names)
     if (d) {
         closedir(d);
     }
+}
+
+static void list_roots(const char *const *roots, const char *pattern, bool folders,
+                       struct names *names)
+{
+    for (size_t i = 0; roots && roots[i]; i++) {
+        list_folder(roots[i], pattern, folders, names);
+    }
+}
+
+static void free_names(struct names *names)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        tl_mem_free(names->items[i]);
+    }
+    tl_mem_free(names->items);
+}
+
+/* Ends a message about a name that means nothing with one that lies beside it. */
+static tl_rc suggest(const char *const *roots, struct tl_str name, bool folders, const char *end,
+                     tl_rc rc, struct tl_error *err)
+{
+    char beside[NAME_BYTES];
+    struct names names = {0};
+    const char *best = NULL;
+    size_t distance = NEAR_MAX + 1, dot = name.n;
+    while (dot > 0 && name.p[dot - 1] != '.') {
+        dot--;
+    }
+    snprintf(beside, sizeof beside, "%.*s*", (int)dot, name.p);
+    list_roots(roots, beside, folders, &names);
+    for (size_t i = 0; i < names.n; i++) {
+        size_t d = tl_edit_distance(tl_str(names.items[i]), name, true);
+        if (d < distance) {
+            distance = d;
+            best = names.items[i];
+        }
+    }
+    if (best) {
+        struct tl_error before = *err;
+        rc = tl_error_set(err, rc, "%s: did you mean \"%s%s\"?", before.message, best, end);
+    }
+    free_names(&names);
+    return rc;
+}
+
+static tl_rc not_found(const char *const *roots, struct tl_str name, struct tl_error *err)
+{
+    struct tl_error own_err;
+    tl_rc rc = tl_error_set(err ? err : &own_err, TL_ENOTFOUND,
+                            "module \"%.*s\" is in none of the roots", TL_STR_FMT(name));
+    return suggest(roots, name, false, "", rc, err ? err : &own_err);
+}
+
+static tl_rc matches_none(const char *const *roots, const char *what, struct tl_error *err)
+{
+    struct tl_error own_err;
+    size_t n = strlen(what);
+    tl_rc rc = tl_error_set(err ? err : &own_err, TL_ENOTFOUND, "no module matches \"%s\"", what);
+    return n < 2 ? rc : suggest(roots, tl_str_n(what, n - 2), true, ".*", rc, err ? err : &own_err);
+}
+
+tl_rc tl_bundle_find_modules(const char *const *roots, const char *what,
+                             void (*fn)(void *ud, const char *name), void *ud, struct tl_error *err)
+{
+    struct names names = {0};
+    if (!is_pattern(what)) {
+        return tl_error_set(err, TL_EINVAL, "\"%s\" is not a pattern: end it with \".*\"", what);
+    }
+    list_roots(roots, what, false, &names);
+    if (names.n == 0) {
+        return matches_none(roots, what, err);
+    }
+    qsort(names.items, names.n, sizeof *names.items, name_cmp);
+    for (size_t i = 0; i < names.n; i++) {
+        fn(ud, names.items[i]);
+    }
+    free_names(&names);
+    return TL_OK;
+}
+
+tl_rc tl_bundle_missing_module(const char *const *roots, const char *name, struct tl_error *err)
+{
+    return not_found(roots, tl_str(name), err);
 }
 
 tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
@@ -285,9 +378,7 @@ tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
                   err);
     }
     struct names names = {0};
-    for (size_t i = 0; b->config->roots && b->config->roots[i]; i++) {
-        list_folder(b->config->roots[i], what, &names);
-    }
+    list_roots(b->config->roots, what, false, &names);
     for (size_t i = 0; i < b->config->source_count; i++) {
         char name[NAME_BYTES];
         snprintf(name, sizeof name, "%.*s", TL_STR_FMT(b->config->sources[i].name));
@@ -297,7 +388,7 @@ tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
     }
     tl_rc rc = TL_OK;
     if (names.n == 0) {
-        rc = tl_error_set(err, TL_ENOTFOUND, "no module matches \"%s\"", what);
+        rc = matches_none(b->config->roots, what, err);
     } else {
         qsort(names.items, names.n, sizeof *names.items, name_cmp);
     }
@@ -305,9 +396,8 @@ tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
         if (rc == TL_OK) {
             rc = fn(ud, tl_str(names.items[i]), NULL, err);
         }
-        tl_mem_free(names.items[i]);
     }
-    tl_mem_free(names.items);
+    free_names(&names);
     return rc;
 }
 

@@ -10,6 +10,8 @@
  * options: stack index of a table, 0: none. */
 void tl_wf_push_activity(lua_State *L, struct tl_str name, int options);
 bool tl_wf_is_activity(lua_State *L, int index);
+/* Whether a function under this key of an activity module is no activity but its set-up or tear-down. */
+bool tl_wf_is_hook(struct tl_str key);
 /* The activity type that the value at index names: text, a reference, or a proxy; raises else. */
 struct tl_str tl_wf_activity_name(lua_State *L, int index, const char *what);
 /* Whether the value is what workflow.local_activity gives. */

@@ -319,6 +319,45 @@ int tl_lib_activity_define(lua_State *L)
     return 1;
 }
 
+/* activity.object(name, object): here a table method -> reference to the activity "name.method". */
+int tl_lib_activity_object(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TSTRING);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    lua_newtable(L);
+    lua_pushcfunction(L, tl_lib_pairs);
+    lua_pushvalue(L, 2);
+    lua_call(L, 1, 1);
+    while (lua_pushvalue(L, 4), lua_call(L, 0, 2), !lua_isnil(L, 5)) {
+        const char *key = lua_type(L, 5) == LUA_TSTRING ? lua_tostring(L, 5) : "_";
+        bool activity = lua_isfunction(L, 6) || is_ref(L, 6);
+        if (activity && key[0] != '_' && !tl_wf_is_hook(tl_str(key))) {
+            struct tl_str name;
+            lua_pushfstring(L, "%s.%s", lua_tostring(L, 1), key);
+            name.p = lua_tolstring(L, -1, &name.n);
+            if (is_ref(L, 6)) {
+                lua_getfield(L, 6, "options");
+            } else {
+                lua_pushnil(L);
+            }
+            tl_bundle_record_activity(L, tl_run_of(L), name, 8);
+            tl_wf_push_activity(L, name, 8);
+            lua_pushvalue(L, 5);
+            lua_insert(L, -2);
+            lua_rawset(L, 3);
+        }
+        lua_settop(L, 4);
+    }
+    lua_settop(L, 3);
+    return 1;
+}
+
+bool tl_wf_is_hook(struct tl_str key)
+{
+    return tl_str_eqc(key, "setup") || tl_str_eqc(key, "teardown");
+}
+
 bool tl_wf_is_activity(lua_State *L, int index)
 {
     return is_ref(L, index);

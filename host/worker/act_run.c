@@ -280,8 +280,9 @@ static void invoke(struct tl_act *a, const struct tl_act_state *state)
     } else if (state->error) {
         fail_with(a, "WorkerError", state->error);
     } else {
+        a->build = state->build;
         impl->run(state->open ? state->state : NULL, impl->ud, &a->pub);
-        if (a->end == TL_ACT_OPEN) {
+        if (!a->detached && a->end == TL_ACT_OPEN) {
             fail_with(a, "WorkerError", "the activity returned without an end");
         }
     }
@@ -347,6 +348,67 @@ static void report(struct tl_act *a)
     tl_act_answer(a);
 }
 
+/* The task is over: its answer goes out, its slot is free. */
+static void finish_remote(struct tl_act *a)
+{
+    set_running(a, false);
+    atomic_fetch_add(&a->holds, 1); /* report may let go while we still close */
+    close_heartbeats(a);
+    report(a);
+    tl_act_release(a);
+}
+
+static void slot_free(struct tl_worker *w)
+{
+    tl_slots_give(&w->act_slots);
+    tl_pollers_fill_activity(w);
+    tl_worker_tick(w);
+}
+
+void tl_activity_detach(struct tl_activity *activity)
+{
+    struct tl_act *a = TL_CONTAINER(activity, struct tl_act, pub);
+    TL_ASSERT(!a->detached && a->build);
+    a->detached = true;
+    tl_build_retain(a->build);
+    atomic_store(&a->parts, 2);
+}
+
+/* Whether this was the last of the two parts of a detached task. */
+static bool part_done(struct tl_act *a)
+{
+    return atomic_fetch_sub(&a->parts, 1) == 1;
+}
+
+static void finish_local(struct tl_act *a);
+
+static void finish_detached(struct tl_act *a)
+{
+    struct tl_worker *w = a->worker;
+    struct tl_build *b = a->build;
+    tl_worker_enter(w); /* with the slot given back, nothing else holds the worker */
+    if (a->local_to) {
+        finish_local(a);
+    } else {
+        finish_remote(a);
+        slot_free(w);
+    }
+    tl_build_release(b);
+    tl_worker_exit(w);
+}
+
+void tl_activity_finish(struct tl_activity *activity)
+{
+    struct tl_act *a = TL_CONTAINER(activity, struct tl_act, pub);
+    TL_ASSERT(a->detached);
+    if (a->end == TL_ACT_OPEN) {
+        fail_with(a, "WorkerError", "the activity returned without an end");
+    }
+    if (part_done(a)) {
+        finish_detached(a);
+    }
+}
+
 void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state)
 {
     struct tl_act *a = act_new(w);
@@ -360,19 +422,18 @@ void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_sta
     if (rc != TL_OK) {
         TL_LOG(TL_LOG_ERROR, "activity.dropped", TL_C("error", err.message));
         tl_act_release(a);
-    } else {
-        a->pub.task = task;
-        set_running(a, true);
-        invoke(a, state);
-        set_running(a, false);
-        atomic_fetch_add(&a->holds, 1); /* report may let go while we still close */
-        close_heartbeats(a);
-        report(a);
-        tl_act_release(a);
+        slot_free(w);
+        return;
     }
-    tl_slots_give(&w->act_slots);
-    tl_pollers_fill_activity(w);
-    tl_worker_tick(w);
+    a->pub.task = task;
+    set_running(a, true);
+    invoke(a, state);
+    if (!a->detached) {
+        finish_remote(a);
+        slot_free(w);
+    } else if (part_done(a)) {
+        finish_detached(a);
+    }
 }
 
 /* --- Local activities -------------------------------------------------------------------------- */
@@ -415,30 +476,20 @@ static tl_rc encode_local(struct tl_act *a, struct tl_buf *answer, struct tl_err
     return rc == TL_OK ? check_size(a, answer->n, err) : rc;
 }
 
-enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_act **slot,
-                                 const unsigned *reasons, struct tl_buf *answer,
-                                 const struct tl_act_state *state)
+static void finish_local(struct tl_act *a)
 {
-    struct tl_act *a = act_new(w);
+    struct tl_worker *w = a->worker;
+    struct tl_local_end_to *to = a->local_to;
     struct tl_error err = {0};
-    TpWs__PollActivityTaskQueueResponse *task = NULL;
-    tl_rc rc = tl_pb_decode(&tp_ws__poll_activity_task_queue_response__descriptor, body, &a->arena,
-                            &task, &err);
-    TL_ASSERT(rc == TL_OK && task->activity_type); /* our own bytes */
-    a->pub.task = task;
-    a->pub.is_local = true;
-    set_running(a, true);
-    set_slot(a, slot, reasons);
-    invoke(a, state);
-    set_slot(a, slot, NULL);
+    set_slot(a, to->slot, NULL);
     set_running(a, false);
-    rc = encode_local(a, answer, &err);
+    tl_rc rc = encode_local(a, to->answer, &err);
     if (rc != TL_OK) {
         a->end = TL_ACT_FAILED;
-        tl_buf_clear(answer);
+        tl_buf_clear(to->answer);
         rc = tl_pb_encode(
             tl_activity_failure(&a->arena, TL_STR_LIT("ResultTooLarge"), tl_str(err.message), true),
-            answer, &err);
+            to->answer, &err);
         TL_ASSERT(rc == TL_OK);
     }
     enum tl_act_end end = a->end;
@@ -448,7 +499,29 @@ enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct
         TL_COUNT(w, activities_failed);
     }
     tl_act_release(a);
-    return end;
+    to->ended(to, end);
+}
+
+void tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_local_end_to *to,
+                      const struct tl_act_state *state)
+{
+    struct tl_act *a = act_new(w);
+    struct tl_error err = {0};
+    TpWs__PollActivityTaskQueueResponse *task = NULL;
+    tl_rc rc = tl_pb_decode(&tp_ws__poll_activity_task_queue_response__descriptor, body, &a->arena,
+                            &task, &err);
+    TL_ASSERT(rc == TL_OK && task->activity_type); /* our own bytes */
+    a->pub.task = task;
+    a->pub.is_local = true;
+    a->local_to = to;
+    set_running(a, true);
+    set_slot(a, to->slot, to->reasons);
+    invoke(a, state);
+    if (!a->detached) {
+        finish_local(a);
+    } else if (part_done(a)) {
+        finish_detached(a);
+    }
 }
 
 void tl_pool_shutdown_began(struct tl_worker *w)

@@ -3,7 +3,7 @@
  * Invariants: an implementation ends a task exactly once: complete, fail, cancel or async; heartbeats
  * are throttled by the worker, the last details are never lost while the activity lives.
  * Ownership: struct tl_activity and its arena belong to the worker and live until run returns (async
- * activities too: only their token lives on).
+ * activities too: only their token lives on), or, of a detached one, until tl_activity_finish.
  * Thread: run is called on an activity thread. Functions marked (any) may be called from other
  * threads while run has not returned. */
 #pragma once
@@ -75,6 +75,15 @@ bool tl_activity_ended(const struct tl_activity *a);
 /* A failure in the arena: message, type; NULL when the arena is full. */
 TpFailure__Failure *tl_activity_failure(struct tl_arena *arena, struct tl_str type,
                                         struct tl_str message, bool non_retryable);
+
+/* --- Tasks that outlive run --------------------------------------------------------------------- */
+
+/* In run: the task goes on after run has returned. Somebody ends it (with one of the four) and then calls
+ * tl_activity_finish. Until then the activity's memory and the registry that runs it stay. */
+void tl_activity_detach(struct tl_activity *a);
+/* The end of a detached task, which has been ended: it is reported, its slot given back, `a` is gone. Once;
+ * also before run has returned. Thread: any, one that ends only after the worker's threads have. */
+void tl_activity_finish(struct tl_activity *a);
 
 /* --- Registry ---------------------------------------------------------------------------------- */
 

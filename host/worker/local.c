@@ -28,6 +28,7 @@ struct tl_local_try {
     unsigned reasons;        /* asked to stop; under running_mutex */
     struct tl_build *build;  /* a use: the run's */
     struct tl_buf body;      /* encoded task */
+    struct tl_local_end_to to;
     enum tl_act_end end;
     struct tl_buf answer;
 };
@@ -109,22 +110,30 @@ struct tl_build *tl_local_build(struct tl_msg *m)
     return TL_CONTAINER(m, struct tl_local_try, msg)->build;
 }
 
+static void run_ended(struct tl_local_end_to *to, enum tl_act_end end)
+{
+    struct tl_local_try *t = TL_CONTAINER(to, struct tl_local_try, to);
+    struct tl_worker *w = t->worker;
+    t->end = end;
+    t->msg.kind = TL_WM_LOCAL_DONE;
+    /* The actor's hold goes with the message; while the slot is used its inbox is open. */
+    bool sent = tl_inbox_send_always(&t->actor->actor.inbox, &t->msg);
+    TL_ASSERT(sent);
+    give_slot(w);
+}
+
 void tl_local_run(struct tl_worker *w, struct tl_msg *m, const struct tl_act_state *state)
 {
     struct tl_local_try *t = TL_CONTAINER(m, struct tl_local_try, msg);
     int expected = TRY_QUEUED;
-    bool wanted = atomic_compare_exchange_strong(&t->state, &expected, TRY_RUNNING);
-    if (wanted) {
+    if (atomic_compare_exchange_strong(&t->state, &expected, TRY_RUNNING)) {
         atomic_store(&t->started_ns, tl_worker_now(w));
-        t->end = tl_act_run_local(w, tl_buf_str(&t->body), &t->act, &t->reasons, &t->answer, state);
-        t->msg.kind = TL_WM_LOCAL_DONE;
-        /* The actor's hold goes with the message; while the slot is used its inbox is open. */
-        bool sent = tl_inbox_send_always(&t->actor->actor.inbox, &t->msg);
-        TL_ASSERT(sent);
+        t->to = (struct tl_local_end_to){&t->act, &t->reasons, &t->answer, run_ended};
+        tl_act_run_local(w, tl_buf_str(&t->body), &t->to, state);
     } else {
         try_release(t);
+        give_slot(w);
     }
-    give_slot(w);
 }
 
 /* --- attempts --------------------------------------------------------------------------------- */

@@ -26,9 +26,15 @@ struct tl_build *tl_local_build(struct tl_msg *m);
 void tl_locals_init(struct tl_worker *w);
 void tl_locals_deinit(struct tl_worker *w);
 
-/* act_run.c, on an activity thread: one attempt from its bytes to its end, which is encoded into
- * `answer` (Payloads or Failure). *slot is the running activity for tl_act_cancelled, set and cleared
- * under running_mutex; `reasons` asked before are applied. */
-enum tl_act_end tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_act **slot,
-                                 const unsigned *reasons, struct tl_buf *answer,
-                                 const struct tl_act_state *state);
+/* Who is told how an attempt has ended. Lives until then. */
+struct tl_local_end_to {
+    struct tl_act **slot;    /* the running activity for tl_act_cancelled, under running_mutex */
+    const unsigned *reasons; /* asked before it was there */
+    struct tl_buf *answer;   /* Payloads or Failure, encoded */
+    void (*ended)(struct tl_local_end_to *to, enum tl_act_end end); /* thread: any */
+};
+
+/* act_run.c, on an activity thread: one attempt from its bytes to its end; `to` is told, perhaps after this
+ * has returned. */
+void tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_local_end_to *to,
+                      const struct tl_act_state *state);

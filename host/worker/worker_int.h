@@ -308,7 +308,12 @@ struct tl_act {
     const void *end_body; /* TpCommon__Payloads or TpFailure__Failure, in the arena */
     struct tl_str answer; /* encoded, in the arena */
     enum tl_method answer_method;
-    bool shortened; /* control's: the answer stands for one that was too large */
+
+    struct tl_build *build; /* borrowed in run; a use when detached */
+    bool detached;    /* it is over when run has returned and tl_activity_finish was called: */
+    atomic_int parts; /* how many of the two are to come */
+    struct tl_local_end_to *local_to; /* of a local activity: who is told of the end */
+    bool shortened;                   /* control's: the answer stands for one that was too large */
 };
 
 /* What a thread runs activities with: the language state of one build. */

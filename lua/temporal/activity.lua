@@ -9,6 +9,7 @@ local activity = {}
 ---@class temporal.ActivityDefinition
 ---@field name string
 ---@field run function
+---@field kind? string what runs it: "thread", "coroutine" or "process"
 local Definition = { __name = "temporal.ActivityDefinition" }
 Definition.__index = Definition
 
@@ -25,9 +26,14 @@ local spec = {
   task_queue = { kind = "string" },
   args = { kind = "table" },
   result = { kind = "any" },
+  kind = { kind = "enum", values = { "thread", "coroutine", "process" }, prefix = "" },
 }
 
-local dynamic_spec = { dynamic = { kind = "boolean", required = true }, run = { kind = "function", required = true } }
+local dynamic_spec = {
+  dynamic = { kind = "boolean", required = true },
+  run = { kind = "function", required = true },
+  kind = spec.kind,
+}
 
 --- activity.define { dynamic = true, run = fn }: takes every type that no other takes; fn gets the type,
 --- then the arguments.
@@ -39,10 +45,11 @@ local function define_dynamic(given)
   local function run(...)
     return checked.run(activity.info().activity_type, ...)
   end
-  return setmetatable({ name = "", run = run }, Definition)
+  return setmetatable({ name = "", run = run, kind = checked.kind }, Definition)
 end
 
---- Defines an activity. Options become the defaults of the proxies that workflows get.
+--- Defines an activity. Options become the defaults of the proxies that workflows get; `kind` says what runs it: a
+--- thread of the worker's pool, a coroutine on its event loop, or a child process.
 ---@param name string
 ---@param run function
 ---@param opts? table
@@ -62,7 +69,78 @@ function activity.define(name, run, opts)
   if not ok then
     error(bound, 2)
   end
-  return setmetatable({ name = name, run = bound, options = opts }, Definition)
+  return setmetatable({
+    name = name, run = bound, options = opts, kind = o.kind, method = run, args = o.args, result = o.result,
+  }, Definition)
+end
+
+---@class temporal.ActivityObject
+---@field name string
+---@field self table
+---@field activities table<string, temporal.ActivityDefinition> by type
+local Object = { __name = "temporal.ActivityObject" }
+
+function Object:__index(key)
+  return self.activities[self.name .. "." .. tostring(key)]
+end
+
+local function methods_of(object)
+  local methods, class = {}, object
+  for _ = 1, 16 do -- own methods first, then those of the classes above
+    for key, value in pairs(class) do
+      if type(key) == "string" and key:sub(1, 1) ~= "_" and methods[key] == nil then
+        methods[key] = value
+      end
+    end
+    local meta = getmetatable(class)
+    class = type(meta) == "table" and rawget(meta, "__index") or nil
+    if type(class) ~= "table" then
+      break
+    end
+  end
+  return methods
+end
+
+--- Makes activities of an object's methods: `object.charge` becomes the activity "<name>.charge", called with the
+--- object first. Names that begin with "_" are left out. `setup(self, config)` and `teardown(self)` are called once
+--- in each state that runs activities of the object: what they put into it is shared by the activities of that
+--- state, and by no others.
+---@param name string
+---@param object table methods are functions, or definitions where they have options
+---@return temporal.ActivityObject
+function activity.object(name, object)
+  if type(name) ~= "string" or name == "" then
+    error("activity.object: the name must be a non-empty string", 2)
+  elseif type(object) ~= "table" then
+    error(("activity.object: '%s' wants a table with methods, got %s"):format(name, type(object)), 2)
+  end
+  local activities, methods, any = {}, methods_of(object), false
+  for key, value in pairs(methods) do
+    local given = getmetatable(value) == Definition and value or { method = value }
+    local method = given.method
+    if type(method) == "function" and key ~= "setup" and key ~= "teardown" then
+      local full = name .. "." .. key
+      local function run(...)
+        return method(object, ...)
+      end
+      activities[full] = setmetatable({
+        name = full, options = given.options, kind = given.kind,
+        run = model.bind(("activity '%s'"):format(full), run, given.args, given.result),
+      }, Definition)
+      any = true
+    end
+  end
+  if not any then
+    error(("activity.object: '%s' has no methods"):format(name), 2)
+  end
+  return setmetatable({
+    name = name, self = object, activities = activities, setup = methods.setup, teardown = methods.teardown,
+  }, Object)
+end
+
+--- Whether `value` was made by activity.object.
+function activity.is_object(value)
+  return getmetatable(value) == Object
 end
 
 --- Whether `value` was made by activity.define.

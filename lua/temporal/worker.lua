@@ -2,6 +2,7 @@
 --- native modules and functions.
 local core = require "temporal.core"
 local client = require "temporal.client"
+local discovery = require "temporal.internal.discovery"
 local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 local plugins = require "temporal.internal.plugins"
@@ -31,6 +32,7 @@ local function build_spec()
     client = { kind = "table" },
     workflows = { kind = "table" },
     activities = { kind = "table" },
+    activity_config = { kind = "any" },
     roots = { kind = "table" },
     on_fatal_error = { kind = "function" },
     deployment_config = { kind = "table" },
@@ -178,8 +180,16 @@ local function add_function(functions, name, fn)
   functions[name] = fn
 end
 
---- activities = { "activities.payment", definition, native = { "libpay.so" }, name = function }.
-local function activity_sources(given)
+local function add_definition(functions, definition)
+  if definition.kind and definition.kind ~= "thread" then
+    error(("temporal.worker: activity '%s' has kind = '%s', which runs in a Lua state of its own: put it into a module "
+      .. "and name the module"):format(definition.name, definition.kind), 6)
+  end
+  add_function(functions, definition.name, definition.run)
+end
+
+--- activities = { "activities.payment", "activities.*", definition, native = { "libpay.so" }, name = function }.
+local function activity_sources(given, roots)
   local modules, functions = {}, {}
   for key, entry in pairs(given or {}) do
     if key == "native" then
@@ -187,7 +197,15 @@ local function activity_sources(given)
     elseif type(key) == "number" and type(entry) == "string" then
       modules[#modules + 1] = entry
     elseif type(entry) == "table" and type(entry.run) == "function" and entry.name then
-      add_function(functions, entry.name, entry.run)
+      add_definition(functions, entry)
+    elseif type(entry) == "table" and type(entry.activities) == "table" and entry.self then
+      if entry.setup or entry.teardown then
+        error(("temporal.worker: object '%s' has a setup or teardown, which belong to the states of a module: put it "
+          .. "into a module and name the module"):format(entry.name), 4)
+      end
+      for _, definition in pairs(entry.activities) do
+        add_definition(functions, definition)
+      end
     elseif type(key) == "string" and type(entry) == "function" then
       add_function(functions, key, entry)
     else
@@ -196,12 +214,11 @@ local function activity_sources(given)
     end
     ::continue::
   end
-  table.sort(modules)
   local native = given and given.native or {}
   if type(native) == "string" then
     native = { native }
   end
-  return modules, functions, native
+  return discovery.expand("temporal.worker: activities", modules, roots), functions, native
 end
 
 --- A native module is looked for beside the script first, then by the dynamic loader.
@@ -232,6 +249,15 @@ local function error_types(given)
   return table.concat(given, ",")
 end
 
+--- What `setup` of activity modules gets: plain values, for it goes to other Lua states.
+local function activity_config(given)
+  local ok, text = pcall(core.json_encode, given)
+  if not ok then
+    error("temporal.worker: activity_config must be plain values (it goes to other Lua states): " .. text, 3)
+  end
+  return given ~= nil and core.json_decode(text) or nil
+end
+
 --- The plugins of its client, then its own.
 local function plugins_of(given)
   if type(given) ~= "table" then
@@ -256,7 +282,7 @@ function worker.new(given)
   local roots = o.roots or { roots_of.of_script() }
   roots_of.extend(roots)
   local modules, texts = workflow_sources(o.workflows)
-  local activity_modules, functions, native = activity_sources(o.activities)
+  local activity_modules, functions, native = activity_sources(o.activities, roots)
   for i, name in ipairs(native) do
     native[i] = native_path(roots, name)
   end
@@ -271,14 +297,15 @@ function worker.new(given)
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing
   apply_deployment(o)
-  local gate, given_workflows = reload_options(o.reload), o.workflows
-  o.reload = nil
+  local gate, given_workflows, given_activities = reload_options(o.reload), o.workflows, o.activities
+  local config = activity_config(o.activity_config)
+  o.reload, o.activity_config = nil, nil
   local own, on_fatal_error = o.client, o.on_fatal_error
   o.client, o.workflows, o.activities, o.roots, o.on_fatal_error = nil, nil, nil, nil, nil
   local self = setmetatable({
     task_queue = o.task_queue, client = own, options = o, given = given, on_fatal_error = on_fatal_error,
   }, Worker)
-  self.gate, self.given_workflows, self.plugins = gate, given_workflows, list
+  self.gate, self.given_workflows, self.given_activities, self.plugins = gate, given_workflows, given_activities, list
   self.interceptors = interceptors.entries("temporal.worker", o.interceptors, own and own.interceptors)
   o.interceptors, o.plugins = nil, nil
   local wrap = interceptors.activities(next(functions) and self.interceptors or {})
@@ -288,7 +315,7 @@ function worker.new(given)
   self.plan = {
     interceptors = interceptors.plan(self.interceptors, roots), roots = roots,
     workflow_modules = modules, workflow_texts = texts,
-    activity_modules = activity_modules, functions = functions, native = native,
+    activity_modules = activity_modules, functions = functions, native = native, activity_config = config,
     failure_error_types = failing, converter_modules = own and own.payload_converters or {},
   }
   return self
@@ -412,6 +439,7 @@ function Worker:reload(opts)
       plan[name] = value
     end
     plan.workflow_modules, plan.workflow_texts = workflow_sources(self.given_workflows)
+    plan.activity_modules = activity_sources(self.given_activities, plan.roots)
     return plan
   end, gate)
 end

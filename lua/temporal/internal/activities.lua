@@ -1,54 +1,129 @@
---- Loads activity modules in an activity state and collects what they define: name -> function.
+--- Loads activity modules in an activity state and collects what they define: their functions, what runs
+--- them, and what is set up and torn down around them.
 local activity = require "temporal.activity"
 local core = require "temporal.core"
+local discovery = require "temporal.internal.discovery"
 local interceptors = require "temporal.internal.interceptors"
 
-local function add(found, module, name, value)
-  local run = activity.is_definition(value) and value.run or value
-  if type(run) ~= "function" then
-    return false
+---@class temporal.LoadedActivities
+---@field functions table<string, function> by activity type
+---@field kinds table<string, string> those that say what runs them: "thread", "coroutine" or "process"
+---@field private modules table[] in the order of loading: name, kinds of its activities, hooks
+---@field private config any
+---@field private ready table[] hooks that have been set up
+local Loaded = {}
+Loaded.__index = Loaded
+
+local hook_names = { setup = true, teardown = true }
+
+local function add(self, module, name, value)
+  local given = activity.is_definition(value)
+  local run = given and value.run or value
+  local owner = self.owners[name]
+  if owner == module.name then
+    error(("activity '%s' of module '%s' is defined twice"):format(name, owner), 0)
+  elseif owner then
+    error(("activity '%s' is defined by two modules: %s and %s"):format(name, owner, module.name), 0)
   end
-  if found[name] then
-    error(("activity '%s' of module '%s' is defined twice"):format(name, module), 0)
-  end
-  found[name] = run
-  return true
+  local kind = given and value.kind or self.default_kind
+  self.owners[name], self.functions[name], self.kinds[name] = module.name, run, kind
+  module.kinds[kind], module.any = true, true
 end
 
---- A module returns one definition, a list of definitions, or a table name -> function or definition.
-local function collect(found, module, value)
-  if activity.is_definition(value) then
-    return add(found, module, value.name, value)
-  elseif type(value) ~= "table" then
-    return false
+local function add_object(self, module, object)
+  for name, definition in pairs(object.activities) do
+    add(self, module, name, definition)
   end
-  local any = false
-  for key, entry in pairs(value) do
-    if activity.is_definition(entry) then
-      any = add(found, module, entry.name, entry) or any
-    elseif type(key) == "string" and type(entry) == "function" then
-      any = add(found, module, key, entry) or any
+  module.hooks[#module.hooks + 1] = object
+end
+
+--- A module returns one definition, an object, a list of them, or a table name -> function, definition or object;
+--- its functions `setup` and `teardown` are no activities.
+local function collect(self, module, value)
+  if activity.is_definition(value) then
+    add(self, module, value.name, value)
+  elseif activity.is_object(value) then
+    add_object(self, module, value)
+  elseif type(value) == "table" then
+    for key, entry in pairs(value) do
+      if activity.is_definition(entry) then
+        add(self, module, entry.name, entry)
+      elseif activity.is_object(entry) then
+        add_object(self, module, entry)
+      elseif type(key) == "string" and type(entry) == "function" and not hook_names[key] then
+        add(self, module, key, entry)
+      end
+    end
+    if type(value.setup) == "function" or type(value.teardown) == "function" then
+      local own = { setup = value.setup, teardown = value.teardown }
+      table.insert(module.hooks, 1, { -- before its objects
+        setup = own.setup and function(_, config) return own.setup(config) end,
+        teardown = own.teardown and function() return own.teardown() end,
+      })
     end
   end
-  return any
 end
 
---- `given` is the JSON of a plan's interceptors, whose hooks stand around each activity.
+--- Runs the `setup` of the modules that have activities of this kind. When one fails, what has been set up is
+--- torn down again and the error names the module.
+---@param kind string
+function Loaded:setup(kind)
+  for _, module in ipairs(self.modules) do
+    for _, hook in ipairs(module.kinds[kind] and module.hooks or {}) do
+      local ok, message = true, nil
+      if hook.setup then
+        ok, message = pcall(hook.setup, hook.self, self.config)
+      end
+      if not ok then
+        self:teardown()
+        error(("setup of activity module '%s': %s"):format(module.name, tostring(message)), 0)
+      end
+      self.ready[#self.ready + 1] = { hook = hook, module = module.name }
+    end
+  end
+end
+
+--- Tears down what has been set up, last first. What fails is logged and does not stop the others.
+function Loaded:teardown()
+  for i = #self.ready, 1, -1 do
+    local hook, module = self.ready[i].hook, self.ready[i].module
+    self.ready[i] = nil
+    if hook.teardown then
+      local ok, message = pcall(hook.teardown, hook.self)
+      if not ok then
+        core.log_warn("activity_module.teardown_failed", ("%s: %s"):format(module, tostring(message)))
+      end
+    end
+  end
+end
+
+--- `plan` is JSON: interceptors whose hooks stand around each activity, config for setup, roots, default_kind.
 ---@param modules string[]
----@param given string
----@return table<string, function>
-return function(modules, given)
-  local found = {}
-  local wrap = interceptors.activities(core.json_decode(given))
-  for _, module in ipairs(modules) do
-    if not collect(found, module, require(module)) then
+---@param plan string
+---@return temporal.LoadedActivities
+return function(modules, plan)
+  plan = core.json_decode(plan)
+  local self = setmetatable({
+    functions = {}, kinds = {}, owners = {}, modules = {}, ready = {}, config = plan.config,
+    default_kind = plan.default_kind or "thread",
+  }, Loaded)
+  local wrap = interceptors.activities(plan.interceptors, true)
+  for _, name in ipairs(modules) do
+    local missing = discovery.missing(name, plan.roots)
+    if missing then
+      error("activities: " .. missing, 0)
+    end
+    local module = { name = name, kinds = {}, hooks = {} }
+    self.modules[#self.modules + 1] = module
+    collect(self, module, require(name))
+    if not module.any then
       local message = "module '%s' returns no activity: return activity.define(...), "
         .. "a list of definitions, or a table of functions"
-      error(message:format(module), 0)
+      error(message:format(name), 0)
     end
   end
-  for name, run in pairs(found) do
-    found[name] = wrap(run)
+  for name, run in pairs(self.functions) do
+    self.functions[name] = wrap(run)
   end
-  return found
+  return self
 end

@@ -272,11 +272,14 @@ end
 -- The hooks of the activity that runs in this state; a state runs one at a time, or one inside another.
 local current
 
---- Wraps the functions of activities in their hooks.
+--- Wraps the functions of activities in their hooks. `own_state`: no others run in this state, so that it need not
+--- be told whose hooks count, even where the activities are coroutines that take turns.
 ---@param entries temporal.InterceptorEntry[]
+---@param own_state? boolean
 ---@return fun(run: function): function
-function interceptors.activities(entries)
+function interceptors.activities(entries, own_state)
   local all = interceptors.hooks(entries, "activity")
+  current = own_state and all or current
   return function(run)
     if not all then
       return run
@@ -286,7 +289,7 @@ function interceptors.activities(entries)
     end
     return function(...)
       local before = current
-      local _ <close> = setmetatable({}, { __close = function() current = before end })
+      local _ <close> = setmetatable({}, { __close = function() current = own_state and all or before end })
       current = all
       local info = core.activity_info()
       return interceptors.call(all, "execute_activity", {

@@ -11,4 +11,10 @@ local activity = {}
 ---@return temporal.workflow.ActivityProxy
 function activity.define(name, run, options) end
 
+--- In a workflow: proxies of the activities "name.method", by method.
+---@param name string
+---@param object table
+---@return table<string, temporal.workflow.ActivityProxy>
+function activity.object(name, object) end
+
 return activity
