@@ -227,6 +227,28 @@ void tl_handlers_push_list(lua_State *L, struct tl_lua_run *run, enum tl_slot sl
     lua_settop(L, list);
 }
 
+int tl_handlers_unknown(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, const char *name)
+{
+    bool query = slot == TL_SLOT_QUERIES;
+    luaL_Buffer b;
+    tl_handlers_push_list(L, run, slot);
+    int list = lua_gettop(L);
+    luaL_buffinit(L, &b);
+    for (lua_Integer i = 1; lua_rawgeti(L, list, i) != LUA_TNIL; i++) {
+        lua_getfield(L, -1, "name");
+        lua_remove(L, -2);
+        if (i > 1) {
+            luaL_addstring(&b, ", ");
+        }
+        luaL_addvalue(&b);
+    }
+    lua_pop(L, 1);
+    luaL_pushresult(&b);
+    return luaL_error(L, "%s handler for \"%s\" expected but not found; known %s: [%s]",
+                      query ? "query" : "update", name, query ? "queries" : "updates",
+                      lua_tostring(L, -1));
+}
+
 /* --- counting --------------------------------------------------------------------------------- */
 
 struct tl_fiber *tl_handler_start(lua_State *L, struct tl_lua_run *run, enum tl_fiber_kind kind,

@@ -202,26 +202,6 @@ static void mark_message(lua_State *L, TpCommon__Payloads *result, const char *t
 
 /* --- all -------------------------------------------------------------------------------------- */
 
-static int unknown_query(lua_State *L, struct tl_lua_run *run, const char *name)
-{
-    luaL_Buffer b;
-    tl_handlers_push_list(L, run, TL_SLOT_QUERIES);
-    int list = lua_gettop(L);
-    luaL_buffinit(L, &b);
-    for (lua_Integer i = 1; lua_rawgeti(L, list, i) != LUA_TNIL; i++) {
-        lua_getfield(L, -1, "name");
-        lua_remove(L, -2);
-        if (i > 1) {
-            luaL_addstring(&b, ", ");
-        }
-        luaL_addvalue(&b);
-    }
-    lua_pop(L, 1);
-    luaL_pushresult(&b);
-    return luaL_error(L, "query handler for \"%s\" expected but not found; known queries: [%s]",
-                      name, lua_tostring(L, -1));
-}
-
 /* First function of a query's fiber. */
 static int query_entry(lua_State *L)
 {
@@ -241,7 +221,7 @@ static int query_entry(lua_State *L)
         return 1;
     }
     if (!tl_handler_push(L, run, TL_SLOT_QUERIES, name, &handler)) {
-        return unknown_query(L, run, name.p);
+        return tl_handlers_unknown(L, run, TL_SLOT_QUERIES, name.p);
     }
     if (tl_intercept_has(L, TL_HOOK_HANDLE_QUERY)) {
         int args = tl_vm_payloads_decode(L, run->query->query_args);

@@ -423,6 +423,8 @@ bool tl_handler_push_validator(lua_State *L, struct tl_lua_run *run, struct tl_s
                                bool dynamic);
 /* Pushes the sorted list of { name, description } of a slot; the dynamic handler has no name. */
 void tl_handlers_push_list(lua_State *L, struct tl_lua_run *run, enum tl_slot slot);
+/* [-0, +0, e] Raises what a caller of a query or update that has no handler is told: which ones there are. */
+int tl_handlers_unknown(lua_State *L, struct tl_lua_run *run, enum tl_slot slot, const char *name);
 /* Logs which handlers the end of the workflow leaves unfinished, unless their policy allows it. */
 void tl_handlers_warn_unfinished(lua_State *L, struct tl_lua_run *run);
 /* Starts the handlers of signals that came before they had one. */

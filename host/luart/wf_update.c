@@ -34,26 +34,6 @@ static struct tl_cmd *respond(lua_State *L, int info, enum tl_update_answer answ
     return cmd;
 }
 
-static int unknown(lua_State *L, struct tl_lua_run *run, struct tl_str name)
-{
-    luaL_Buffer b;
-    tl_handlers_push_list(L, run, TL_SLOT_UPDATES);
-    int list = lua_gettop(L);
-    luaL_buffinit(L, &b);
-    for (lua_Integer i = 1; lua_rawgeti(L, list, i) != LUA_TNIL; i++) {
-        lua_getfield(L, -1, "name");
-        lua_remove(L, -2);
-        if (i > 1) {
-            luaL_addstring(&b, ", ");
-        }
-        luaL_addvalue(&b);
-    }
-    lua_pop(L, 1);
-    luaL_pushresult(&b);
-    return luaL_error(L, "update handler for \"%s\" expected but not found; known updates: [%s]",
-                      name.p, lua_tostring(L, -1));
-}
-
 /* Behind the function on top pushes its arguments; where there are hooks the function is their chain, and
  * the argument its input. Returns how many. */
 static int push_arguments(lua_State *L, bool dynamic, enum tl_hook hook)
@@ -90,7 +70,7 @@ static int prepare(lua_State *L)
     struct tl_str name = info_text(L, AT_INFO, "name");
     struct tl_handler handler;
     if (!tl_handler_push(L, run, TL_SLOT_UPDATES, name, &handler)) {
-        return unknown(L, run, name);
+        return tl_handlers_unknown(L, run, TL_SLOT_UPDATES, name.p);
     }
     run->current->abandon = handler.abandon;
     if (lua_toboolean(L, AT_VALIDATE) && tl_handler_push_validator(L, run, name, handler.dynamic)) {

@@ -343,19 +343,41 @@ static struct tl_deployment *to_change(struct tl_call *c, const char *name, cons
     return dep && check_token(c, dep, token) && tl_api_check_manager(c, dep, identity) ? dep : NULL;
 }
 
+/* What the two requests that change routing have in common. */
+struct wanted_route {
+    const char *deployment_name, *build_id, *version, *identity;
+    ProtobufCBinaryData conflict_token;
+    bool allow_no_pollers, ignore_missing_task_queues;
+};
+#define WANTED_ROUTE(req)                                                                          \
+    (&(struct wanted_route){(req)->deployment_name, (req)->build_id, (req)->version,               \
+                            (req)->identity, (req)->conflict_token, (req)->allow_no_pollers,       \
+                            (req)->ignore_missing_task_queues})
+
+/* The deployment whose routing changes, *v the version it goes to (NULL: unversioned). NULL after an answer. */
+static struct tl_deployment *to_route(struct tl_call *c, const struct wanted_route *r,
+                                      tl_version_info **v)
+{
+    const char *build_id = wanted_build(c, r->deployment_name, r->build_id, r->version);
+    if (!build_id) {
+        return NULL;
+    }
+    struct tl_deployment *dep = to_change(c, r->deployment_name, r->identity, r->conflict_token,
+                                          *build_id && r->allow_no_pollers);
+    return dep && target(c, dep, build_id, r->identity, r->allow_no_pollers,
+                         r->ignore_missing_task_queues, v)
+               ? dep
+               : NULL;
+}
+
 void tl_api_set_worker_deployment_current_version(struct tl_call *c)
 {
     const TpWs__SetWorkerDeploymentCurrentVersionRequest *req = c->req;
     TpWs__SetWorkerDeploymentCurrentVersionResponse r =
         TP_WS__SET_WORKER_DEPLOYMENT_CURRENT_VERSION_RESPONSE__INIT;
     tl_version_info *v;
-    const char *build_id = wanted_build(c, req->deployment_name, req->build_id, req->version);
-    struct tl_deployment *dep =
-        build_id ? to_change(c, req->deployment_name, req->identity, req->conflict_token,
-                             *build_id && req->allow_no_pollers)
-                 : NULL;
-    if (!dep || !target(c, dep, build_id, req->identity, req->allow_no_pollers,
-                        req->ignore_missing_task_queues, &v)) {
+    struct tl_deployment *dep = to_route(c, WANTED_ROUTE(req), &v);
+    if (!dep) {
         return;
     }
     TpDeployment__RoutingConfig *routing = dep->d->info->routing_config;
@@ -403,13 +425,8 @@ void tl_api_set_worker_deployment_ramping_version(struct tl_call *c)
     TpWs__SetWorkerDeploymentRampingVersionResponse r =
         TP_WS__SET_WORKER_DEPLOYMENT_RAMPING_VERSION_RESPONSE__INIT;
     tl_version_info *v;
-    const char *build_id = wanted_build(c, req->deployment_name, req->build_id, req->version);
-    struct tl_deployment *dep =
-        build_id ? to_change(c, req->deployment_name, req->identity, req->conflict_token,
-                             *build_id && req->allow_no_pollers)
-                 : NULL;
-    if (!dep || !target(c, dep, build_id, req->identity, req->allow_no_pollers,
-                        req->ignore_missing_task_queues, &v)) {
+    struct tl_deployment *dep = to_route(c, WANTED_ROUTE(req), &v);
+    if (!dep) {
         return;
     }
     if (!check_ramp(c, dep, v, req->percentage)) {

@@ -619,6 +619,17 @@ tl_rc tl_tx_child_closed(struct tl_tx *tx, const struct tl_child_closed *closed,
     return told(tx, err);
 }
 
+/* The events of a signal and of a cancellation differ by their generated types alone. */
+#define FILL_FAILED(failed, in, initiated)                                                         \
+    ((failed).workflow_task_completed_event_id = (in)->workflow_task_completed_event_id,           \
+     (failed).namespace_ = (in)->namespace_, (failed).namespace_id = (in)->namespace_id,           \
+     (failed).workflow_execution = (in)->workflow_execution,                                       \
+     (failed).initiated_event_id = (initiated)->event_id, (failed).control = (in)->control)
+#define FILL_DONE(done, in, initiated)                                                             \
+    ((done).initiated_event_id = (initiated)->event_id, (done).namespace_ = (in)->namespace_,      \
+     (done).namespace_id = (in)->namespace_id,                                                     \
+     (done).workflow_execution = (in)->workflow_execution)
+
 static void add_signal_answer(struct tl_tx *tx, const TpHistory__HistoryEvent *initiated,
                               bool has_failed, int cause)
 {
@@ -632,19 +643,11 @@ static void add_signal_answer(struct tl_tx *tx, const TpHistory__HistoryEvent *i
     tl_ev_init(&ev, tx->now_ns);
     if (has_failed) {
         failed.cause = (TpEnums__SignalExternalWorkflowExecutionFailedCause)cause;
-        failed.workflow_task_completed_event_id = in->workflow_task_completed_event_id;
-        failed.namespace_ = in->namespace_;
-        failed.namespace_id = in->namespace_id;
-        failed.workflow_execution = in->workflow_execution;
-        failed.initiated_event_id = initiated->event_id;
-        failed.control = in->control;
+        FILL_FAILED(failed, in, initiated);
         TL_EV_SET(&ev, SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
                   signal_external_workflow_execution_failed, &failed);
     } else {
-        done.initiated_event_id = initiated->event_id;
-        done.namespace_ = in->namespace_;
-        done.namespace_id = in->namespace_id;
-        done.workflow_execution = in->workflow_execution;
+        FILL_DONE(done, in, initiated);
         done.control = in->control;
         TL_EV_SET(&ev, EXTERNAL_WORKFLOW_EXECUTION_SIGNALED, external_workflow_execution_signaled,
                   &done);
@@ -665,19 +668,11 @@ static void add_cancel_answer(struct tl_tx *tx, const TpHistory__HistoryEvent *i
     tl_ev_init(&ev, tx->now_ns);
     if (has_failed) {
         failed.cause = (TpEnums__CancelExternalWorkflowExecutionFailedCause)cause;
-        failed.workflow_task_completed_event_id = in->workflow_task_completed_event_id;
-        failed.namespace_ = in->namespace_;
-        failed.namespace_id = in->namespace_id;
-        failed.workflow_execution = in->workflow_execution;
-        failed.initiated_event_id = initiated->event_id;
-        failed.control = in->control;
+        FILL_FAILED(failed, in, initiated);
         TL_EV_SET(&ev, REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED,
                   request_cancel_external_workflow_execution_failed, &failed);
     } else {
-        done.initiated_event_id = initiated->event_id;
-        done.namespace_ = in->namespace_;
-        done.namespace_id = in->namespace_id;
-        done.workflow_execution = in->workflow_execution;
+        FILL_DONE(done, in, initiated);
         TL_EV_SET(&ev, EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
                   external_workflow_execution_cancel_requested, &done);
     }

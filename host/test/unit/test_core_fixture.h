@@ -56,7 +56,7 @@ static tl_rc replay(struct fixture *f, const struct tl_step *steps)
 {
     tl_script_init(&f->script, steps);
     struct tl_lang lang = tl_script_lang(&f->script);
-    f->err.message[0] = '\0';
+    f->err = (struct tl_error){0};
     return tl_replay(tl_hb_history(&f->hb), NULL, &lang, &f->arena, &f->result, &f->err);
 }
 
@@ -68,8 +68,8 @@ static void agrees(struct fixture *f, const struct tl_step *steps, const char *l
     assert_string_equal(f->script.log, log);
 }
 
-/* Runs last: all that ran before must have taken all edges of the machines that the file is about. */
-static void assert_edges_taken(bool (*is_mine)(const char *machine))
+/* Runs last, where a file is about machines: all that ran before must have taken all edges of them. */
+static inline void assert_edges_taken(bool (*is_mine)(const char *machine))
 {
     unsigned missing = 0;
     const struct tl_fsm *fsm;

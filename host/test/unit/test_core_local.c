@@ -2,64 +2,9 @@
  * worker, markers ahead on replay, heartbeats of the task, back-off, cancellation.
  * Method: as test_core_task: polls from canned histories, a scripted language, the test plays the
  * worker that runs the local activities. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "test/unit/test_core_run_fixture.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <tl_enums.h>
-
-#include "core/replay.h"
 #include "core/run_int.h"
-#include "test/support/history_builder.h"
-#include "test/support/script_lang.h"
-
-struct fixture {
-    struct tl_arena arena, task;
-    struct tl_hb hb;
-    struct tl_script script;
-    struct tl_lang lang;
-    struct tl_run *run;
-    struct tl_wft_result out;
-    struct tl_error err;
-};
-
-static void new_run(struct fixture *f, const struct tl_step *steps)
-{
-    tl_run_free(f->run);
-    f->run = tl_run_new(&(struct tl_run_config){.run_id = TL_STR_LIT("run-1"),
-                                                .workflow_id = TL_STR_LIT("wf-1"),
-                                                .workflow_type = TL_STR_LIT("order"),
-                                                .sdk_name = TL_STR_LIT("temporal-lua"),
-                                                .sdk_version = TL_STR_LIT("0.1"),
-                                                .sdk_metadata = true});
-    tl_script_init(&f->script, steps);
-    f->lang = tl_script_lang(&f->script);
-}
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    memset(&f, 0, sizeof(f));
-    tl_arena_init(&f.arena, (size_t)64 << 20);
-    tl_arena_init(&f.task, (size_t)64 << 20);
-    tl_hb_init(&f.hb, &f.arena);
-    tl_hb_start(&f.hb, "order");
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tl_run_free(f->run);
-    tl_arena_deinit(&f->arena);
-    tl_arena_deinit(&f->task);
-    return 0;
-}
 
 /* What is sent: "RECORD_MARKER START_TIMER". Every byte of it outlives the core's task. */
 static void sends(struct fixture *f, const char *commands)
@@ -100,19 +45,12 @@ static void said(struct fixture *f, tl_rc rc, const char *log, bool held)
 
 static void task(struct fixture *f, int64_t first_id, const char *log, bool held)
 {
-    tl_arena_reset(&f->task);
-    f->script.log[0] = '\0';
-    f->script.activations = 0;
-    f->err = (struct tl_error){0};
-    const struct tl_wft wft = {tl_hb_poll(&f->hb, first_id)};
-    said(f, tl_run_handle_task(f->run, &wft, &f->lang, &f->task, &f->out, &f->err), log, held);
+    said(f, handle(f, tl_hb_poll(&f->hb, first_id)), log, held);
 }
 
 static void ends(struct fixture *f, const struct tl_local_end *end, const char *log, bool held)
 {
-    f->script.log[0] = '\0';
-    f->script.activations = 0;
-    f->err = (struct tl_error){0};
+    forget_task(f);
     said(f, tl_run_local_ended(f->run, end, &f->out, &f->err), log, held);
 }
 

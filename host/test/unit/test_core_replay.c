@@ -1,61 +1,10 @@
 /* Goal: replay agrees with histories it should agree with, names what differs when it does not, and
  * returns an error value for any history whatsoever.
  * Method: canned histories (their event lists are the comments) through a scripted language. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <string.h>
-#include <tl_enums.h>
+#include "test/unit/test_core_fixture.h"
 
 #include "base/buf.h"
 #include "base/rng.h"
-#include "core/replay.h"
-#include "test/support/history_builder.h"
-#include "test/support/script_lang.h"
-
-struct fixture {
-    struct tl_arena arena;
-    struct tl_hb hb;
-    struct tl_script script;
-    struct tl_replay_result result;
-    struct tl_error err;
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    memset(&f, 0, sizeof(f));
-    tl_arena_init(&f.arena, (size_t)64 << 20);
-    tl_hb_init(&f.hb, &f.arena);
-    tl_hb_start(&f.hb, "order");
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    tl_arena_deinit(&((struct fixture *)*state)->arena);
-    return 0;
-}
-
-static tl_rc replay(struct fixture *f, const struct tl_step *steps)
-{
-    tl_script_init(&f->script, steps);
-    struct tl_lang lang = tl_script_lang(&f->script);
-    f->err = (struct tl_error){0};
-    return tl_replay(tl_hb_history(&f->hb), NULL, &lang, &f->arena, &f->result, &f->err);
-}
-
-static void agrees(struct fixture *f, const struct tl_step *steps, const char *log)
-{
-    tl_rc rc = replay(f, steps);
-    assert_string_equal(f->err.message, "");
-    assert_int_equal(rc, TL_OK);
-    assert_string_equal(f->script.log, log);
-}
 
 static struct tl_nde_report *differs(struct fixture *f, const struct tl_step *steps,
                                      enum tl_nde_kind kind)

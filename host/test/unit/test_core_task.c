@@ -1,73 +1,9 @@
 /* Goal: workflow tasks of a run from the first to the last: what is sent, what is asked of queries,
  * when a cached run fits, what a failed task says, and how little an idle run keeps.
  * Method: polls made from canned histories, a scripted language. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <string.h>
-#include <tl_enums.h>
+#include "test/unit/test_core_run_fixture.h"
 
 #include "base/mem.h"
-#include "core/run.h"
-#include "test/support/history_builder.h"
-#include "test/support/script_lang.h"
-
-struct fixture {
-    struct tl_arena arena; /* histories */
-    struct tl_arena task;  /* one task */
-    struct tl_hb hb;
-    struct tl_script script;
-    struct tl_run *run;
-    struct tl_wft_result out;
-    struct tl_error err;
-};
-
-static void new_run(struct fixture *f, const struct tl_step *steps)
-{
-    tl_run_free(f->run);
-    f->run = tl_run_new(&(struct tl_run_config){.run_id = TL_STR_LIT("run-1"),
-                                                .workflow_id = TL_STR_LIT("wf-1"),
-                                                .workflow_type = TL_STR_LIT("order"),
-                                                .sdk_name = TL_STR_LIT("temporal-lua"),
-                                                .sdk_version = TL_STR_LIT("0.1"),
-                                                .sdk_metadata = true});
-    tl_script_init(&f->script, steps);
-}
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    memset(&f, 0, sizeof(f));
-    tl_arena_init(&f.arena, (size_t)64 << 20);
-    tl_arena_init(&f.task, (size_t)64 << 20);
-    tl_hb_init(&f.hb, &f.arena);
-    tl_hb_start(&f.hb, "order");
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tl_run_free(f->run);
-    tl_arena_deinit(&f->arena);
-    tl_arena_deinit(&f->task);
-    return 0;
-}
-
-static tl_rc handle(struct fixture *f, const TpWs__PollWorkflowTaskQueueResponse *poll)
-{
-    struct tl_lang lang = tl_script_lang(&f->script);
-    tl_arena_reset(&f->task);
-    f->script.log[0] = '\0';
-    f->script.activations = 0;
-    f->err = (struct tl_error){0};
-    return tl_run_handle_task(f->run, &(struct tl_wft){poll}, &lang, &f->task, &f->out, &f->err);
-}
 
 /* Handles the task that begins at event first_id and checks the commands by name. */
 static void answers(struct fixture *f, int64_t first_id, const char *log, const char *commands)
