@@ -1,22 +1,6 @@
 /* The server end to end, in one thread: workflows, activities, policies, clients' reads. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, false);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 static void test_one_activity_workflow(void **state)
 {
     struct fx *f = *state;
@@ -554,7 +538,7 @@ static void test_timer_and_timeouts(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup_memory, fx_teardown)
     const struct CMUnitTest tests[] = {
         T(test_one_activity_workflow),
         T(test_reverse_history),

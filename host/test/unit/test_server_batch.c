@@ -2,23 +2,6 @@
  * runs, and that a crash in the middle does nothing twice and leaves nothing out. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = TL_NEW(struct fx);
-    fx_init(f, true);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 static void start_many(struct fx *f, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -193,8 +176,7 @@ static void test_delete(void **state)
     fx_must(f, TL_M_StartBatchOperation, &r);
     assert_counts(wait_until_closed(f, "job"), 200, 200, 0);
     assert_int_equal(count(f, ""), 0);
-    fx_close(f, true);
-    fx_open(f);
+    fx_crash(f);
     assert_int_equal(count(f, ""), 0);
     assert_counts(describe(f, "job"), 200, 200, 0);
 }
@@ -286,8 +268,7 @@ static void test_list(void **state)
     f->now_ns += INT64_C(25) * 3600 * TL_NS_PER_S;
     TpWs__StartBatchOperationRequest r = termination("d", "WorkflowType = 'None'");
     fx_must(f, TL_M_StartBatchOperation, &r);
-    fx_close(f, true);
-    fx_open(f);
+    fx_crash(f);
     l.next_page_token = (ProtobufCBinaryData){0};
     p = fx_must(f, TL_M_ListBatchOperations, &l);
     assert_int_equal(p->n_operation_info, 1);
@@ -359,8 +340,7 @@ static void test_crashes(void **state)
             tl_server_commit_step(f->s);
         }
         tl_server_step(f->s);
-        fx_close(f, true);
-        fx_open(f);
+        fx_crash(f);
         f->now_ns += 100 * TL_NS_PER_MS;
         fx_pump(f);
         assert_true(crashes++ < 500);
@@ -398,7 +378,7 @@ static void test_failed_commits(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup_file, fx_teardown)
     const struct CMUnitTest tests[] = {
         T(test_terminate_by_query),
         T(test_many_pages),

@@ -12,13 +12,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 static int64_t server_time(struct fx *f)
 {
     TpTs__GetCurrentTimeResponse *r =
@@ -104,7 +97,7 @@ static void test_sleep(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fx_teardown)
     const struct CMUnitTest tests[] = {T(test_month_long_timer), T(test_activity_holds_time),
                                        T(test_sleep)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,23 +2,6 @@
  * when the deletion could not be stored. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = TL_NEW(struct fx);
-    fx_init(f, true);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 static void start_and_terminate(struct fx *f, const char *id)
 {
     TpWs__TerminateWorkflowExecutionRequest r = TP_WS__TERMINATE_WORKFLOW_EXECUTION_REQUEST__INIT;
@@ -94,8 +77,7 @@ static void test_failed_deletion(void **state)
         assert_string_equal(fx_history(f, id, run_id, 0), old);
         /* Rows and log are as if nothing had been: another crash finds it, too. */
         fx_start_workflow(f, "other");
-        fx_close(f, true);
-        fx_open(f);
+        fx_crash(f);
         assert_string_equal(fx_history(f, id, run_id, 0), old);
         fx_must(f, TL_M_DeleteWorkflowExecution, &d);
         fx_try(f, TL_M_DescribeWorkflowExecution, &q, &seen, &message, NULL);
@@ -107,7 +89,7 @@ static void test_failed_deletion(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup_file, fx_teardown)
     const struct CMUnitTest tests[] = {
         T(test_absence_is_durable),
         T(test_failed_deletion),

@@ -2,28 +2,6 @@
  * pinned runs and what follows them, overrides, drainage, deletion; all of it after a crash too. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, true);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
-static void crash(struct fx *f)
-{
-    fx_close(f, true);
-    fx_open(f);
-}
-
 /* --- requests ----------------------------------------------------------------------------------------- */
 
 static TpDeployment__WorkerDeploymentOptions *options(struct fx *f, const char *build)
@@ -166,7 +144,7 @@ static void test_polls_make_versions_known(void **state)
     assert_null(poll(f, "1"));
     assert_null(poll_activity(f, "1"));
     assert_null(poll(f, "2"));
-    crash(f);
+    fx_crash(f);
     const TpDeployment__WorkerDeploymentInfo *info = describe(f)->worker_deployment_info;
     assert_int_equal(info->n_version_summaries, 2);
     assert_string_equal(info->version_summaries[0]->deployment_version->build_id, "2");
@@ -204,7 +182,7 @@ static void test_current_version_gets_new_runs(void **state)
     assert_null(poll(f, "2"));
     assert_int_equal(set_current(f, "9", &message), tl_rc_grpc_status(TL_ENOTFOUND));
     assert_int_equal(set_current(f, "1", NULL), 0); /* what waits is offered again */
-    crash(f);
+    fx_crash(f);
     assert_null(poll(f, "2"));
     assert_null(poll(f, NULL));
     TpWs__PollWorkflowTaskQueueResponse *w = poll(f, "1");
@@ -278,7 +256,7 @@ static void test_pinned_runs_stay(void **state)
     assert_int_equal(set_current(f, "1", NULL), 0);
     begin(f, "p-1", "1", PINNED, NULL);
     assert_int_equal(set_current(f, "2", NULL), 0);
-    crash(f);
+    fx_crash(f);
     fx_signal(f, "p-1", "s");
     assert_null(poll(f, "2"));
     TpWs__PollWorkflowTaskQueueResponse *w = poll(f, "1");
@@ -297,7 +275,7 @@ static void test_pinned_runs_stay(void **state)
         TL_PB_NEW(&f->arena, TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes,
                   tp_command__continue_as_new_workflow_execution_command_attributes);
     complete(f, w, "1", PINNED, c, NULL);
-    crash(f);
+    fx_crash(f);
     assert_null(poll(f, "2"));
     w = poll(f, "1");
     assert_non_null(w);
@@ -382,7 +360,7 @@ static void test_overrides(void **state)
     assert_int_equal(status, tl_rc_grpc_status(TL_EINVAL));
     r->versioning_override = pin_to(f, "1");
     fx_must(f, TL_M_StartWorkflowExecution, r);
-    crash(f);
+    fx_crash(f);
     assert_null(poll(f, "2"));
     TpWs__PollWorkflowTaskQueueResponse *w = poll(f, "1");
     assert_non_null(w);
@@ -393,7 +371,7 @@ static void test_overrides(void **state)
     assert_null(poll(f, "2"));
     assert_int_equal(set_override(f, "v-1", NULL, "versioning_override"), 0);
     assert_int_equal(set_override(f, "v-1", NULL, "versioning_override"), 0); /* nothing to do */
-    crash(f);
+    fx_crash(f);
     assert_null(poll(f, "1"));
     w = poll(f, "2"); /* the waiting task moved with the change */
     assert_non_null(w);
@@ -434,7 +412,7 @@ static void test_drainage_and_deletion(void **state)
     assert_int_equal(status_of(f, "1"), WORKER_DEPLOYMENT_VERSION_STATUS_DRAINED);
     assert_int_equal(delete_version(f, "1", false), tl_rc_grpc_status(TL_EPRECONDITION));
     f->now_ns += 301 * TL_NS_PER_S;
-    crash(f);
+    fx_crash(f);
     assert_int_equal(status_of(f, "1"), WORKER_DEPLOYMENT_VERSION_STATUS_DRAINED);
     assert_int_equal(delete_version(f, "1", false), 0);
     assert_int_equal(delete_version(f, "1", false), tl_rc_grpc_status(TL_ENOTFOUND));
@@ -444,7 +422,7 @@ static void test_drainage_and_deletion(void **state)
     assert_int_equal(delete_version(f, "2", false), tl_rc_grpc_status(TL_EPRECONDITION));
     assert_int_equal(delete_version(f, "2", true), 0);
     fx_must(f, TL_M_DeleteWorkerDeployment, &d);
-    crash(f);
+    fx_crash(f);
     fx_try(f, TL_M_DeleteWorkerDeployment, &d, &status, NULL, NULL);
     assert_int_equal(status, tl_rc_grpc_status(TL_ENOTFOUND));
 }
@@ -494,7 +472,7 @@ static void test_conflict_tokens_and_managers(void **state)
     assert_int_equal(status, tl_rc_grpc_status(TL_EINVAL));
     m.identity = S("bob");
     fx_must(f, TL_M_SetWorkerDeploymentManager, &m);
-    crash(f);
+    fx_crash(f);
     assert_int_equal(set_current(f, "", &message), tl_rc_grpc_status(TL_EPRECONDITION));
     assert_non_null(strstr(message, "bob"));
     m.new_manager_identity_case =
@@ -535,17 +513,21 @@ static void test_missing_task_queues(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_polls_make_versions_known, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_names_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_current_version_gets_new_runs, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ramp, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pinned_runs_stay, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_activities_wait_for_the_transition, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_overrides, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_drainage_and_deletion, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_as_many_versions_as_allowed, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_conflict_tokens_and_managers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_missing_task_queues, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_polls_make_versions_known, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_names_are_refused, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_current_version_gets_new_runs, fx_setup_file,
+                                        fx_teardown),
+        cmocka_unit_test_setup_teardown(test_ramp, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_pinned_runs_stay, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_activities_wait_for_the_transition, fx_setup_file,
+                                        fx_teardown),
+        cmocka_unit_test_setup_teardown(test_overrides, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_drainage_and_deletion, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_as_many_versions_as_allowed, fx_setup_file,
+                                        fx_teardown),
+        cmocka_unit_test_setup_teardown(test_conflict_tokens_and_managers, fx_setup_file,
+                                        fx_teardown),
+        cmocka_unit_test_setup_teardown(test_missing_task_queues, fx_setup_file, fx_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -462,3 +462,40 @@ UNUSED_OK static void fx_signal(struct fx *f, const char *id, const char *name)
     r.signal_name = S(name);
     fx_must(f, TL_M_SignalWorkflowExecution, &r);
 }
+
+/* --- cmocka's set-up and teardown ----------------------------------------------------------------- */
+
+static UNUSED_OK int fx_setup(void **state, bool file)
+{
+    struct fx *f = TL_NEW(struct fx);
+    fx_init(f, file);
+    fx_open(f);
+    *state = f;
+    return 0;
+}
+
+/* A server on a database file, which a crash leaves behind. */
+static UNUSED_OK int fx_setup_file(void **state)
+{
+    return fx_setup(state, true);
+}
+
+static UNUSED_OK int fx_setup_memory(void **state)
+{
+    return fx_setup(state, false);
+}
+
+static UNUSED_OK int fx_teardown(void **state)
+{
+    tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
+    fx_free(*state);
+    tl_mem_free(*state);
+    return 0;
+}
+
+/* The process is gone without a word; another one opens the file. */
+static UNUSED_OK void fx_crash(struct fx *f)
+{
+    fx_close(f, true);
+    fx_open(f);
+}

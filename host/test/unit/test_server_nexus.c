@@ -4,28 +4,6 @@
 
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, true);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
-static void crash(struct fx *f)
-{
-    fx_close(f, true);
-    fx_open(f);
-}
-
 /* --- endpoints ------------------------------------------------------------------------------------------ */
 
 static TpNexus__EndpointSpec *spec(struct fx *f, const char *name, const char *namespace_,
@@ -70,7 +48,7 @@ static void endpoints_are_made_changed_and_deleted(void **state)
     TpOs__CreateNexusEndpointRequest again = TP_OS__CREATE_NEXUS_ENDPOINT_REQUEST__INIT;
     again.spec = spec(f, "pay", "default", "other");
     refused(f, TL_M_CreateNexusEndpoint, &again, TL_EEXISTS, "pay already registered");
-    crash(f);
+    fx_crash(f);
     TpOs__UpdateNexusEndpointRequest u = TP_OS__UPDATE_NEXUS_ENDPOINT_REQUEST__INIT;
     u.id = e->id;
     u.version = 7;
@@ -79,7 +57,7 @@ static void endpoints_are_made_changed_and_deleted(void **state)
     u.version = 1;
     TpOs__UpdateNexusEndpointResponse *changed = fx_must(f, TL_M_UpdateNexusEndpoint, &u);
     assert_int_equal(changed->endpoint->version, 2);
-    crash(f);
+    fx_crash(f);
     TpOs__GetNexusEndpointRequest g = TP_OS__GET_NEXUS_ENDPOINT_REQUEST__INIT;
     g.id = e->id;
     TpOs__GetNexusEndpointResponse *got = fx_must(f, TL_M_GetNexusEndpoint, &g);
@@ -92,7 +70,7 @@ static void endpoints_are_made_changed_and_deleted(void **state)
     refused(f, TL_M_DeleteNexusEndpoint, &d, TL_EPRECONDITION, "expected 2");
     d.version = 2;
     fx_must(f, TL_M_DeleteNexusEndpoint, &d);
-    crash(f);
+    fx_crash(f);
     refused(f, TL_M_GetNexusEndpoint, &g, TL_ENOTFOUND, e->id);
 }
 
@@ -357,7 +335,7 @@ static void what_a_crash_loses_is_asked_again(void **state)
     begin(f, 0, 0, 0);
     TpWs__PollNexusTaskQueueResponse *t = poll(f);
     assert_null(poll_for(f, 1));
-    crash(f);
+    fx_crash(f);
     TpWs__PollNexusTaskQueueResponse *again = poll(f);
     assert_string_equal(again->request->start_operation->request_id,
                         t->request->start_operation->request_id);
@@ -365,7 +343,7 @@ static void what_a_crash_loses_is_asked_again(void **state)
     fx_must(f, TL_M_RespondNexusTaskCompleted, sync_answer(f, t->task_token));
     refused(f, TL_M_RespondNexusTaskCompleted, sync_answer(f, again->task_token), TL_ENOTFOUND,
             "already expired");
-    crash(f);
+    fx_crash(f);
     assert_string_equal(fx_history(f, "w", "", 0), "1 5 6 7 48 50 5");
 }
 
@@ -379,7 +357,7 @@ static void a_handler_that_fails_is_asked_again_later(void **state)
     assert_int_equal(p->attempt, 1);
     assert_string_equal(p->last_attempt_failure->message, "no luck");
     assert_non_null(p->next_attempt_schedule_time);
-    crash(f);
+    fx_crash(f);
     p = pending(f);
     assert_int_equal((int)p->state, PENDING_NEXUS_OPERATION_STATE_BACKING_OFF);
     assert_int_equal(p->attempt, 1);
@@ -455,7 +433,7 @@ static void an_operation_that_nobody_takes_times_out(void **state)
 {
     struct fx *f = *state;
     begin(f, 60000, 2000, 0);
-    crash(f);
+    fx_crash(f);
     f->now_ns += 2 * TL_NS_PER_S;
     fx_pump(f);
     time_out(f, TIMEOUT_TYPE_SCHEDULE_TO_START);
@@ -469,7 +447,7 @@ static void an_operation_that_does_not_end_times_out(void **state)
     answer_async(f, poll(f)->task_token);
     assert_int_equal((int)pending(f)->state, PENDING_NEXUS_OPERATION_STATE_STARTED);
     assert_string_equal(pending(f)->operation_token, "op-1");
-    crash(f);
+    fx_crash(f);
     assert_string_equal(pending(f)->operation_token, "op-1");
     f->now_ns += 3 * TL_NS_PER_S;
     fx_pump(f);
@@ -504,7 +482,7 @@ static void a_cancellation_reaches_the_handler_once_it_has_started(void **state)
     answer_failed(f, t->task_token, "INTERNAL");
     assert_int_equal((int)pending(f)->cancellation_info->state,
                      NEXUS_OPERATION_CANCELLATION_STATE_BACKING_OFF);
-    crash(f);
+    fx_crash(f);
     assert_int_equal(pending(f)->cancellation_info->attempt, 1);
     t = poll_for(f, 1100);
     assert_non_null(t);
@@ -538,7 +516,7 @@ static void a_cancellation_may_cross_the_end(void **state)
     fx_signal(f, "w", "stop");
     TpWs__PollWorkflowTaskQueueResponse *w = fx_poll(f);
     fx_must(f, TL_M_RespondNexusTaskCompleted, sync_answer(f, t->task_token)); /* buffered */
-    crash(f);
+    fx_crash(f);
     /* The task's start was written with the buffered event: it goes on. */
     fx_complete(f, w->task_token, cancel_command(f, 5), NULL);
     assert_string_equal(fx_history(f, "w", "", 0), "1 5 6 7 48 26 5 6 7 54 50 5");
@@ -653,7 +631,7 @@ static void the_end_of_a_workflow_is_the_operations(void **state)
     TpWs__DescribeWorkflowExecutionResponse *d = fx_describe(f, "h", "");
     assert_int_equal(d->n_callbacks, 1);
     assert_int_equal((int)d->callbacks[0]->state, CALLBACK_STATE_STANDBY);
-    crash(f);
+    fx_crash(f);
     TpCommand__Command *c = fx_complete_command(f);
     struct tl_pb_list list = {0};
     TpCommon__Payload *p = TL_PB_NEW(&f->arena, TpCommon__Payload, tp_common__payload);
@@ -665,7 +643,7 @@ static void the_end_of_a_workflow_is_the_operations(void **state)
     c->complete_workflow_execution_command_attributes->result->payloads = list.items;
     fx_complete(f, poll_handler(f)->task_token, c, NULL);
     assert_int_equal((int)fx_describe(f, "h", "")->callbacks[0]->state, CALLBACK_STATE_SUCCEEDED);
-    crash(f);
+    fx_crash(f);
     const TpCommon__Payload *r = last_event(f, EVENT_TYPE_NEXUS_OPERATION_COMPLETED)
                                      ->nexus_operation_completed_event_attributes->result;
     assert_true(tl_str_eqc(tl_pb_str(r->data), "shipped"));
@@ -716,7 +694,7 @@ static void a_running_workflow_takes_another_callback(void **state)
     fx_must(f, TL_M_StartWorkflowExecution, r); /* once more: the same request */
     assert_int_equal(fx_describe(f, "h", "")->n_callbacks, 1);
     answer_async(f, t->task_token);
-    crash(f);
+    fx_crash(f);
     fx_complete(f, poll_handler(f)->task_token, fx_complete_command(f), NULL);
     assert_string_equal(fx_history(f, "w", "", 0), "1 5 6 7 48 49 5 50");
 }
@@ -733,7 +711,7 @@ static void callbacks_to_elsewhere_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fx_setup_file, fx_teardown)
         T(endpoints_are_made_changed_and_deleted),
         T(bad_endpoints_are_refused),
         T(endpoints_are_listed_by_pages_and_by_name),

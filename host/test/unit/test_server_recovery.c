@@ -1,23 +1,6 @@
 /* What survives: closing with and without a checkpoint, failed commits, and a seeded walk over both. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, true);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    tl_fault_arm(TL_FAULT_sometimes_fail_commit, false);
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 static void reopen(struct fx *f, bool abandon)
 {
     fx_pump(f);
@@ -212,8 +195,7 @@ static void test_failed_checkpoint(void **state)
             assert_non_null(fx_end(&starts[n], NULL, NULL, NULL));
         }
         if (st.commits_failed) {
-            fx_close(f, true);
-            fx_open(f);
+            fx_crash(f);
             for (int n = 0; n < RUNS; n++) {
                 snprintf(id, sizeof id, "c-%d-%d", i, n);
                 assert_string_equal(fx_history(f, id, "", 0), "1 5");
@@ -413,7 +395,7 @@ static void test_stale_query_answer(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup_file, fx_teardown)
     const struct CMUnitTest tests[] = {
         T(test_without_checkpoint), T(test_with_checkpoint_in_the_middle),
         T(test_clean_close),        T(test_activity_token_survives),

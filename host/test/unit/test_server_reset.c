@@ -1,22 +1,6 @@
 /* Reset: what the new run keeps, what it does again, what is refused, and that it survives a crash. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = TL_NEW(struct fx);
-    fx_init(f, true);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 static TpWs__ResetWorkflowExecutionRequest *request(struct fx *f, const char *id, int64_t finish)
 {
     TpWs__ResetWorkflowExecutionRequest *r = TL_PB_NEW(
@@ -107,8 +91,7 @@ static void test_pending_work(void **state)
                        &message, NULL));
     assert_int_equal(status, 5);
     /* in memory and after a crash */
-    fx_close(f, true);
-    fx_open(f);
+    fx_crash(f);
     assert_string_equal(fx_history(f, "w", run, 0), "1 5 6 7 10 17 26 5 6 9 5");
     TpWs__PollActivityTaskQueueResponse *act = fx_poll_activity(f);
     assert_string_equal(act->workflow_execution->run_id, run);
@@ -170,8 +153,7 @@ static void test_closed_and_repeated(void **state)
     assert_string_equal(fx_history(f, "w", a->run_id, 0), "1 5 6 7 10 17 11 12 5 6 9 26 5 18");
     TpWs__ResetWorkflowExecutionResponse *b = fx_must(f, TL_M_ResetWorkflowExecution, r);
     assert_string_equal(a->run_id, b->run_id);
-    fx_close(f, true);
-    fx_open(f);
+    fx_crash(f);
     b = fx_must(f, TL_M_ResetWorkflowExecution, r);
     assert_string_equal(a->run_id, b->run_id);
 }
@@ -188,8 +170,7 @@ static void test_timeouts(void **state)
     fx_pump(f); /* rows are written now, so that the reset is in the log alone */
     char *run = reset(f, "w", 4);
     fx_complete(f, fx_poll(f)->task_token, NULL, NULL);
-    fx_close(f, true);
-    fx_open(f);
+    fx_crash(f);
     f->now_ns += 90 * TL_NS_PER_S;
     fx_pump(f);
     assert_string_equal(fx_history(f, "w", run, 0), "1 5 6 9 5 6 7");
@@ -267,7 +248,7 @@ static void test_batch(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup_file, fx_teardown)
     const struct CMUnitTest tests[] = {
         T(test_keeps_and_does_again),
         T(test_pending_work),

@@ -2,22 +2,6 @@
  * tasks in replies, stale tokens; namespaces that change, retention. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, false);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 /* A task with more events than one page holds: the rest comes by the token, the started event last. */
 static void test_paged_task(void **state)
 {
@@ -276,7 +260,7 @@ static void test_retention(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup_memory, fx_teardown)
     const struct CMUnitTest tests[] = {
         T(test_paged_task),
         T(test_failed_task),

@@ -3,22 +3,6 @@
  * that starts its workflow. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, true);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 /* --- requests and answers ------------------------------------------------------------------------------ */
 
 enum { ADMITTED = 1, ACCEPTED, COMPLETED };
@@ -588,7 +572,7 @@ static void test_update_with_start(void **state)
     assert_non_null(strstr(d->statuses[1]->details[0]->type_url, "MultiOperationExecutionAborted"));
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fx_setup_file, fx_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
