@@ -5,6 +5,14 @@
 ---@return cli.Command[]
 return function(parts)
   local service, choice = parts.service, parts.choice
+  local function config_target(options)
+    local types = { "workflow", "activity", "nexus" }
+    table.move({
+      { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
+      choice("task-queue-type", types, "Its type", { required = true }),
+    }, 1, 2, 1, table.move(options, 1, #options, 3))
+    return options
+  end
   local namespace_fields = {
     { name = "description", kind = "string", help = "What it is for" },
     { name = "email", kind = "string", help = "Address of its owner" },
@@ -142,6 +150,33 @@ return function(parts)
         { name = "name", kind = "strings", required = true, help = "Name (may be repeated)" },
         { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
       },
+    },
+    {
+      path = "task-queue config get",
+      summary = "Show what is set for a task queue",
+      handler = "task_queue_config_get",
+      options = service(config_target {}),
+    },
+    {
+      path = "task-queue config set",
+      summary = "Limit how many tasks a second leave a task queue",
+      handler = "task_queue_config_set",
+      options = service(config_target {
+        { name = "queue-rps-limit", kind = "string", help = "Tasks a second at most; 'default' takes the limit away" },
+        { name = "queue-rps-limit-reason", kind = "string", help = "Why" },
+        {
+          name = "fairness-key-rps-limit-default",
+          kind = "string",
+          help = "Tasks a second of one fairness key, where the service knows them; 'default' takes the limit away",
+        },
+        { name = "fairness-key-rps-limit-reason", kind = "string", help = "Why" },
+        {
+          name = "fairness-key-weight",
+          kind = "strings",
+          help = "KEY=WEIGHT, or KEY=default to take the weight away (may be repeated)",
+        },
+        { name = "fairness-key-weight-clear-all", kind = "boolean", help = "Take all weights away" },
+      }),
     },
     {
       path = "task-queue describe",

@@ -7,6 +7,7 @@
 #include "server/deliver.h"
 #include "server/deployments.h"
 #include "server/page.h"
+#include "server/task_queues.h"
 
 /* --- polls --------------------------------------------------------------------------------------- */
 
@@ -14,7 +15,7 @@ static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
                          struct tl_poll_request *out, struct tl_error *err)
 {
     const TpTq__TaskQueue *tq;
-    *out = (struct tl_poll_request){0};
+    *out = (struct tl_poll_request){.tasks_per_s = -1};
     const struct tl_method_info *m = tl_method_info(p->rpc->method);
     void *msg = NULL;
     tl_rc rc = tl_pb_decode(m->input, p->rpc->body, arena, &msg, err);
@@ -27,6 +28,9 @@ static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
         out->identity = a->identity;
         out->instance_key = a->worker_instance_key;
         out->deployment_options = a->deployment_options;
+        if (a->task_queue_metadata && a->task_queue_metadata->max_tasks_per_second) {
+            out->tasks_per_s = a->task_queue_metadata->max_tasks_per_second->value;
+        }
     } else if (p->queue_type == TL_QUEUE_NEXUS) {
         const TpWs__PollNexusTaskQueueRequest *n = msg;
         tq = n->task_queue;
@@ -101,13 +105,31 @@ void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *ar
         refuse_poll(s, p, &err);
         return;
     }
+    if (p->queue_type == TL_QUEUE_ACTIVITY) {
+        tl_task_queue_polled(s, p->ns, r.queue, type, r.tasks_per_s);
+    }
     struct tl_match_task *t =
         tl_match_poll(&s->matcher, &key, &p->poll, tl_str(r.identity), tl_engine_now(s));
+    tl_task_queues_look(s);
     if (t) {
         tl_poll_take(s, p, t, arena);
     } else if (!tl_heap_has(&p->due.node)) {
         tl_due_set(&s->waits, &p->due, tl_parked_deadline(s, p->rpc, s->o.poll_expiry_ns));
     }
+}
+
+TpTq__PollerScalingDecision *tl_poll_advice(struct tl_server *s, const struct tl_parked *p,
+                                            const struct tl_poll_request *r, struct tl_arena *arena)
+{
+    struct tl_match_key key = poll_key(p, r);
+    int delta = tl_match_advice(&s->matcher, &key, &p->poll, tl_engine_now(s));
+    TpTq__PollerScalingDecision *d =
+        delta ? TL_PB_NEW(arena, TpTq__PollerScalingDecision, tp_tq__poller_scaling_decision)
+              : NULL;
+    if (d) {
+        d->poll_request_delta_suggestion = delta;
+    }
+    return d;
 }
 
 /* --- workflow tasks ------------------------------------------------------------------------------- */
@@ -300,6 +322,7 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
         struct tl_match_queue_info info;
         tl_match_queue_info(&s->matcher, &key, tl_engine_now(s), &info);
         resp.backlog_count_hint = backlog_hint(&info, tl_engine_now(s));
+        resp.poller_scaling_decision = tl_poll_advice(s, p, &r, arena);
         rc = tl_reply_message(s, rpc, e->seq, &resp, &d, &err);
     }
     if (rc != TL_OK) {
@@ -323,6 +346,7 @@ void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, stru
     } else {
         poll = tl_match_offer(&s->matcher, key, t, tl_engine_now(s));
     }
+    tl_task_queues_look(s);
     if (poll) {
         tl_poll_take(s, TL_CONTAINER(poll, struct tl_parked, poll), t, arena);
     }
@@ -553,6 +577,7 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
         return false;
     }
     d.ref = started.ref;
+    started.response->poller_scaling_decision = tl_poll_advice(s, p, &r, arena);
     bool wait = started.durable_first && !TL_FAULT(deliver_activity_twice);
     answer_activity(s, p, e, wait ? e->seq : before, &started,
                     tl_str(started.response->activity_id), &d, arena);

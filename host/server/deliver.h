@@ -12,9 +12,15 @@ struct tl_poll_request {
     const TpDeployment__WorkerDeploymentOptions *deployment_options;
     const TpCommon__WorkerVersionCapabilities *version_capabilities;
     struct tl_str version; /* "deployment:build"; empty: unversioned */
+    double tasks_per_s;    /* limit for the queue; negative: none */
 };
 tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
                      struct tl_error *err) TL_MUST_USE;
+
+/* What a poll that got a task is told about the number of polls, in the arena; NULL: nothing. */
+TpTq__PollerScalingDecision *tl_poll_advice(struct tl_server *s, const struct tl_parked *p,
+                                            const struct tl_poll_request *r,
+                                            struct tl_arena *arena);
 
 /* Execution, type and normal task queue. */
 void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,

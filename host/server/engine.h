@@ -306,6 +306,8 @@ struct tl_server {
     uint64_t batches_next, batch_tickets;
     size_t batches_running;
     struct tl_map queries;         /* id -> struct tl_parked */
+    struct tl_map task_queues;     /* key in meta -> struct tl_queue_settings */
+    struct tl_due limits_due;      /* in timers: a limit of theirs lets a task go */
     struct tl_map endpoints;       /* id -> struct tl_nexus_endpoint, in order of ids */
     struct tl_map deployments;     /* key in meta -> struct tl_deployment */
     struct tl_map routes;          /* task queue -> struct tl_route; forgotten with every change */

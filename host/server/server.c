@@ -10,6 +10,7 @@
 #include "server/batch.h"
 #include "server/deployments.h"
 #include "server/nexus_endpoints.h"
+#include "server/task_queues.h"
 #include "server/engine.h"
 
 #define GRPC_UNAVAILABLE 14
@@ -123,6 +124,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_map_init(&s->queries);
     tl_deployments_init(s);
     tl_nexus_endpoints_init(s);
+    tl_task_queues_init(s);
     tl_map_init(&s->workers);
     tl_map_init(&s->lost);
     tl_map_init(&s->erased);
@@ -358,6 +360,7 @@ static void server_free(struct tl_server *s)
     tl_known_deinit(&s->known);
     tl_deployments_free(s);
     tl_nexus_endpoints_free(s);
+    tl_task_queues_free(s);
     tl_namespaces_free(s);
     tl_map_deinit(&s->runs);
     tl_map_deinit(&s->current);

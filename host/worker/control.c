@@ -162,11 +162,13 @@ static void namespace_came(struct tl_reply_to *to, struct tl_rpc_result *res)
         tl_arena_init(&scratch, SCRATCH_BYTES_MAX);
         if (res->status == 0 && tl_pb_decode(&tp_ws__describe_namespace_response__descriptor,
                                              res->body, &scratch, &ns, NULL) == TL_OK) {
-            w->poll_complete_on_shutdown =
-                ns->namespace_info && ns->namespace_info->capabilities &&
-                ns->namespace_info->capabilities->worker_poll_complete_on_shutdown;
-            w->reports = ns->namespace_info && ns->namespace_info->capabilities &&
-                         ns->namespace_info->capabilities->worker_heartbeats;
+            const TpNamespace__NamespaceInfo__Capabilities *caps =
+                ns->namespace_info ? ns->namespace_info->capabilities : NULL;
+            w->poll_complete_on_shutdown = caps && caps->worker_poll_complete_on_shutdown;
+            w->reports = caps && caps->worker_heartbeats;
+            if (caps && caps->poller_autoscaling) {
+                tl_pollers_advised(w);
+            }
         }
         tl_arena_deinit(&scratch);
         open_polls(w);

@@ -2,8 +2,8 @@
  * by parameter, the caller locks (worker->poll_mutex); only `target` is read without.
  *
  * The server sends advice with tasks: more polls while its backlog grows, fewer when a poll waited
- * long. An empty poll takes one away, but only once the server has given advice: from one that never
- * does we should never come up again. For the same reason errors count only then. */
+ * long. An empty poll takes one away, but only where the server gives advice (it has, or its namespace says
+ * so): from one that never does we should never come up again. For the same reason errors count only then. */
 #include "worker/worker_int.h"
 
 #define STATUS_RESOURCE_EXHAUSTED 8

@@ -156,6 +156,7 @@ static void init_poller(struct tl_poller *p, struct tl_poll_set *set, enum tl_po
     struct tl_worker *w = set->worker;
     *p = (struct tl_poller){.kind = kind, .max = (int)b->maximum, .worker = w, .set = set};
     tl_poll_scale_init(&p->scale, b, tl_worker_now(w));
+    p->scale.advised = w->polls_advised;
     if (!set->current) {
         p->scale.on = false;
         atomic_store(&p->scale.target, polls_of_old(p));
@@ -263,6 +264,7 @@ static void set_role(struct tl_poll_set *set, bool current)
     for (int k = 0; k < TL_POLL_KINDS && set->current != current; k++) {
         if (current) {
             tl_poll_scale_init(&set->pollers[k].scale, &b[k], tl_worker_now(w));
+            set->pollers[k].scale.advised = w->polls_advised;
         } else {
             become_old(&set->pollers[k]);
         }
@@ -328,6 +330,19 @@ tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err)
 void tl_pollers_deinit(struct tl_worker *w)
 {
     tl_poll_set_free(w->poll_set);
+}
+
+void tl_pollers_advised(struct tl_worker *w)
+{
+    pthread_mutex_lock(&w->poll_mutex);
+    w->polls_advised = true;
+    TL_LIST_EACH (n, &w->poll_sets) {
+        struct tl_poll_set *set = TL_CONTAINER(n, struct tl_poll_set, node);
+        for (int k = 0; k < TL_POLL_KINDS; k++) {
+            set->pollers[k].scale.advised = true;
+        }
+    }
+    pthread_mutex_unlock(&w->poll_mutex);
 }
 
 tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err)

@@ -110,7 +110,7 @@ enum tl_poll_kind {
 /* The number of polls of one kind, poll_scale.c. Guarded by worker->poll_mutex but for target. */
 struct tl_poll_scale {
     bool on;
-    bool advised;  /* the server has given advice */
+    bool advised;  /* the server has given advice, or says that it does */
     bool may_grow; /* the last period brought more tasks than the one before */
     int min, max;
     atomic_int target; /* polls that should be out */
@@ -196,6 +196,8 @@ void tl_poll_sets_settle(struct tl_worker *w);
 void tl_poll_set_close(struct tl_poll_set *set);
 /* Polls that leave from now on name the current build. Errors: encoding; then they stay as they are. */
 tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err);
+/* The server says that it gives advice on the number of polls. */
+void tl_pollers_advised(struct tl_worker *w);
 /* Issues polls while there are slots. Any thread; cheap when all polls are out. */
 void tl_pollers_fill_workflow(struct tl_worker *w);
 void tl_pollers_fill_activity(struct tl_worker *w);
@@ -418,6 +420,7 @@ struct tl_worker {
     struct tl_poll_set *poll_set; /* of an unversioned worker; else NULL */
     int polls_max[TL_POLL_KINDS]; /* what it polls for was decided when it started; 0: not at all */
     bool polls_open;              /* under poll_mutex */
+    bool polls_advised;           /* the server says so; under poll_mutex */
     bool polls_cancel;            /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;             /* the service does not answer polls */
     struct tl_slots wf_slots, act_slots, local_slots, nexus_slots;

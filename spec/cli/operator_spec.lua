@@ -4,7 +4,7 @@ local client = require "temporal.client"
 
 local server
 
-local _, ok, fails = helper.commands(function(text, ...)
+local cli, ok, fails = helper.commands(function(text, ...)
   return ("%s --address %s"):format(text:format(...), server.address)
 end)
 
@@ -142,6 +142,36 @@ describe("task-queue", function()
     assert.matches("UNVERSIONED +activity +0 ", text)
     text = ok "task-queue describe -t waiting --task-queue-type activity --disable-stats -o json"
     assert.matches('"reachability": null.*"pollers": null.*"stats": null', text)
+  end)
+
+  it("config set limits a queue, config get tells of it", function()
+    local set = "task-queue config set -t limited --task-queue-type activity "
+    assert.matches("No configuration found", ok "task-queue config get -t limited --task-queue-type activity")
+    local text = ok(set .. "--queue-rps-limit 2.5 --queue-rps-limit-reason busy --identity me")
+    assert.matches("Successfully updated.*Queue Rate Limit:.*Requests Per Second +2.5.*Reason +busy", text)
+    text = ok "task-queue config get -t limited --task-queue-type activity -o json"
+    assert.matches('"requestsPerSecond": 2.5.*"reason": "busy"', text)
+    assert.matches('"updateIdentity": "me"', text)
+    assert.matches('requestsPerSecond":2.5',
+      ok "task-queue describe -t limited --legacy-mode --task-queue-type-legacy activity --report-config")
+    local code, _, errors = cli(set .. "--queue-rps-limit 0")
+    assert.are.equal(0, code)
+    assert.matches("WARNING: .*STOP ALL TRAFFIC", errors)
+    assert.matches("Requests Per Second +Not set", ok(set .. "--queue-rps-limit default"))
+  end)
+
+  it("config set names what is wrong", function()
+    local set = "task-queue config set -t limited --task-queue-type "
+    assert.matches("nothing to set", fails(2, set .. "activity"))
+    assert.matches("'fast'", fails(2, set .. "activity --queue-rps-limit fast"))
+    assert.matches("'%-1'", fails(2, set .. "activity --queue-rps-limit=-1"))
+    assert.matches("workflow task queues", fails(2, set .. "workflow --queue-rps-limit 1"))
+    assert.matches("KEY=WEIGHT", fails(2, set .. "activity --fairness-key-weight heavy"))
+    assert.matches("above 0", fails(2, set .. "activity --fairness-key-weight heavy=0"))
+    assert.matches("exclude", fails(2, set .. "activity --fairness-key-weight a=1 --fairness-key-weight-clear-all"))
+    assert.matches("fairness keys", fails(1, set .. "activity --fairness-key-rps-limit-default 5"))
+    assert.matches("fairness keys", fails(1, set .. "activity --fairness-key-weight heavy=5"))
+    assert.matches("%-%-task%-queue%-type", fails(2, "task-queue config set -t limited --queue-rps-limit 1"))
   end)
 
   it("describe selects builds", function()

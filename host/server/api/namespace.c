@@ -42,6 +42,7 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     caps->async_update = true;
     caps->workflow_pause = true;
     caps->worker_heartbeats = true;
+    caps->poller_autoscaling = true;
     d->namespace_info->capabilities = caps;
     d->namespace_info->limits = limits;
     return d;

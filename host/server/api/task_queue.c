@@ -2,8 +2,7 @@
  * build ids). Thread: engine. */
 #include "server/api/api.h"
 #include "server/deployments.h"
-
-#define POLLS_PER_S_MAX 100000
+#include "server/task_queues.h"
 
 /* Versions of one queue added up. */
 struct queue_sum {
@@ -13,6 +12,7 @@ struct queue_sum {
     size_t backlog;
     double added_per_s, taken_per_s;
     int64_t oldest_ns, now_ns;
+    double worker_per_s;                            /* what its polls ask for; negative: no limit */
     TpDeployment__WorkerDeploymentOptions *options; /* of the pollers being added */
 };
 
@@ -23,7 +23,7 @@ static void add_poller(void *ud, struct tl_str identity, int64_t last_poll_ns)
     if (info && tl_pb_push(p->arena, &p->list, info)) {
         info->identity = tl_pb_cstr(p->arena, identity);
         info->last_access_time = tl_pb_timestamp(p->arena, last_poll_ns);
-        info->rate_per_second = POLLS_PER_S_MAX;
+        info->rate_per_second = p->worker_per_s >= 0 ? p->worker_per_s : TL_QUEUE_TASKS_PER_S;
         info->deployment_options = p->options;
     }
 }
@@ -105,6 +105,16 @@ static struct tl_match_key key_of(struct tl_call *c, const TpTq__TaskQueue *queu
                                  .name = tl_str(queue->name)};
 }
 
+static struct queue_sum sum_begin(struct tl_call *c, const struct tl_match_key *key, int type,
+                                  int64_t now_ns)
+{
+    const struct tl_queue_settings *set = tl_task_queue_settings(c->s, c->ns, key->name, type);
+    return (struct queue_sum){.s = c->s,
+                              .arena = c->arena,
+                              .now_ns = now_ns,
+                              .worker_per_s = set ? set->worker_per_s : -1};
+}
+
 /* --- enhanced -------------------------------------------------------------------------------------------- */
 
 typedef TpWs__DescribeTaskQueueResponse__VersionsInfoEntry version_entry;
@@ -176,7 +186,7 @@ static bool add_type(struct tl_call *c, struct version_list *v, const version_en
     }
     entry->key = type;
     entry->value = info;
-    v->sum = (struct queue_sum){.s = c->s, .arena = c->arena, .now_ns = v->sum.now_ns};
+    v->sum = sum_begin(c, &key, type, v->sum.now_ns);
     v->build_id = tl_str(e->key);
     if (type >= TASK_QUEUE_TYPE_WORKFLOW && type <= TASK_QUEUE_TYPE_NEXUS) {
         tl_match_each_version(&c->s->matcher, &key, add_if_of_build, v);
@@ -282,7 +292,8 @@ void tl_api_describe_task_queue(struct tl_call *c)
     const TpWs__DescribeTaskQueueRequest *req = c->req;
     TpWs__DescribeTaskQueueResponse r = TP_WS__DESCRIBE_TASK_QUEUE_RESPONSE__INIT;
     TpTq__TaskQueueStatus status = TP_TQ__TASK_QUEUE_STATUS__INIT;
-    struct queue_sum sum = {.s = c->s, .arena = c->arena, .now_ns = tl_engine_now(c->s)};
+    TpWs__DescribeTaskQueueResponse__EffectiveRateLimit effective =
+        TP_WS__DESCRIBE_TASK_QUEUE_RESPONSE__EFFECTIVE_RATE_LIMIT__INIT;
     if (!check_queue(c, req->task_queue)) {
         return;
     }
@@ -292,7 +303,15 @@ void tl_api_describe_task_queue(struct tl_call *c)
     }
     int type = tl_task_queue_type(tl_queue_type_of((int)req->task_queue_type));
     struct tl_match_key key = key_of(c, req->task_queue, type);
+    struct queue_sum sum = sum_begin(c, &key, type, tl_engine_now(c->s));
+    const struct tl_queue_settings *set = tl_task_queue_settings(c->s, c->ns, key.name, type);
+    int source;
+    double per_s = tl_task_queue_per_s(set, &source);
     tl_match_each_version(&c->s->matcher, &key, add_queue, &sum);
+    effective.requests_per_second = (float)per_s;
+    effective.rate_limit_source = (TpEnums__RateLimitSource)source;
+    r.effective_rate_limit = &effective;
+    r.config = req->report_config && set ? set->config : NULL;
     r.n_pollers = sum.list.n;
     r.pollers = sum.list.items;
     r.versioning_info = versioning_of(c, key.name, type);
@@ -301,10 +320,10 @@ void tl_api_describe_task_queue(struct tl_call *c)
     }
     if (req->include_task_queue_status) {
         status.backlog_count_hint = (int64_t)sum.backlog;
-        status.rate_per_second = POLLS_PER_S_MAX;
+        status.rate_per_second = per_s;
         r.task_queue_status = &status;
     }
-    tl_call_reply(c, 0, &r);
+    tl_call_reply(c, set ? set->seq : 0, &r);
 }
 
 /* A task queue is one here: its root partition. */

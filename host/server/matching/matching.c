@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/world.h"
+#include "server/matching/rate.h"
 
 /* A poller is forgotten this long after its last poll. */
 #define POLLER_KEPT_NS (300 * TL_NS_PER_S)
@@ -16,13 +17,16 @@ struct poller {
     int64_t last_poll_ns;
 };
 
-/* Things in each of the last RATE_SLOTS stretches of time, the newest at slot % RATE_SLOTS. */
-#define RATE_SLOTS 6
-#define RATE_SLOT_NS (5 * TL_NS_PER_S)
+/* Advice, as the service gives it. */
+#define IDLE_NS TL_NS_PER_S                 /* a poll that waited so long is one too many */
+#define BACKLOG_AGE_NS (200 * TL_NS_PER_MS) /* a task that waits so long wants another poll */
+#define ADDED_TO_TAKEN 1.2
+#define ADVICE_PER_S 10 /* for each poller */
 
-struct rate {
-    int64_t begun_ns, slot;
-    uint32_t counts[RATE_SLOTS];
+/* Of all versions of a queue. */
+struct tl_match_limit {
+    struct tl_limiter limiter;
+    struct tl_list queues; /* of struct tl_match_queue */
 };
 
 struct tl_match_queue {
@@ -33,45 +37,11 @@ struct tl_match_queue {
     size_t task_count, poll_count;
     int64_t last_poll_ns;
     uint64_t added, taken;
-    struct rate add_rate, take_rate;
+    struct tl_rate add_rate, take_rate;
+    struct tl_limiter advice;
+    struct tl_match_limit *limit; /* NULL: none */
+    struct tl_list limited;       /* in the limit's list */
 };
-
-static void rate_advance(struct rate *r, int64_t now_ns)
-{
-    int64_t slot = now_ns / RATE_SLOT_NS;
-    if (!r->begun_ns) {
-        r->begun_ns = now_ns;
-        r->slot = slot;
-    }
-    if (slot - r->slot >= RATE_SLOTS) {
-        memset(r->counts, 0, sizeof r->counts);
-        r->slot = slot;
-    }
-    while (r->slot < slot) {
-        r->counts[++r->slot % RATE_SLOTS] = 0;
-    }
-}
-
-static void rate_note(struct rate *r, int64_t now_ns)
-{
-    rate_advance(r, now_ns);
-    r->counts[r->slot % RATE_SLOTS]++;
-}
-
-static double rate_per_s(struct rate r, int64_t now_ns)
-{
-    uint64_t sum = 0;
-    if (!r.begun_ns) {
-        return 0;
-    }
-    rate_advance(&r, now_ns);
-    int64_t covered = now_ns - r.begun_ns, most = RATE_SLOTS * RATE_SLOT_NS;
-    for (int i = 0; i < RATE_SLOTS; i++) {
-        sum += r.counts[i];
-    }
-    covered = covered > most ? most : covered < TL_NS_PER_S ? TL_NS_PER_S : covered;
-    return (double)sum * (double)TL_NS_PER_S / (double)covered;
-}
 
 void tl_matcher_init(struct tl_matcher *m, tl_match_alive_fn alive, void *alive_ud,
                      int64_t sticky_absent_ns)
@@ -82,14 +52,17 @@ void tl_matcher_init(struct tl_matcher *m, tl_match_alive_fn alive, void *alive_
                              .places = 1,
                              .sweep_at = SWEEP_FLOOR};
     tl_map_init(&m->queues);
+    tl_map_init(&m->limits);
 }
 
-static void free_pollers(struct tl_match_queue *q)
+static void free_queue(struct tl_match_queue *q)
 {
     TL_MAP_EACH (e, &q->pollers) {
         tl_mem_free(e->value);
     }
     tl_map_deinit(&q->pollers);
+    tl_list_remove(&q->limited);
+    tl_mem_free(q);
 }
 
 static void unpark(struct tl_matcher *m, struct tl_match_poll *p);
@@ -104,10 +77,13 @@ void tl_matcher_deinit(struct tl_matcher *m)
         TL_LIST_EACH (p, &q->polls) {
             unpark(m, TL_CONTAINER(p, struct tl_match_poll, link));
         }
-        free_pollers(q);
-        tl_mem_free(q);
+        free_queue(q);
     }
     tl_map_deinit(&m->queues);
+    TL_MAP_EACH (e, &m->limits) {
+        tl_mem_free(e->value);
+    }
+    tl_map_deinit(&m->limits);
 }
 
 void tl_match_task_init(struct tl_match_task *t, int kind)
@@ -169,6 +145,26 @@ static struct tl_match_queue *find(const struct tl_matcher *m, const struct tl_m
     return q;
 }
 
+static struct tl_match_limit *find_limit(const struct tl_matcher *m, const struct tl_match_key *key)
+{
+    struct tl_match_key all = *key;
+    struct tl_buf b;
+    all.version = (struct tl_str){0};
+    tl_buf_init(&b, SIZE_MAX / 2);
+    struct tl_match_limit *l = tl_map_get(&m->limits, encode_key(&all, &b));
+    tl_buf_deinit(&b);
+    return l;
+}
+
+static void come_under(struct tl_match_queue *q, struct tl_match_limit *l)
+{
+    tl_list_remove(&q->limited);
+    q->limit = l;
+    if (l) {
+        tl_list_push(&l->queues, &q->limited);
+    }
+}
+
 /* Queues that hold nothing and that nobody has polled for a while go; the threshold doubles with what
  * stays, so that the cost per new queue is constant. */
 static void sweep(struct tl_matcher *m, int64_t now_ns)
@@ -179,9 +175,8 @@ static void sweep(struct tl_matcher *m, int64_t now_ns)
     TL_MAP_EACH (e, &m->queues) {
         struct tl_match_queue *q = e->value;
         if (q->task_count == 0 && q->poll_count == 0 && now_ns - q->last_poll_ns > POLLER_KEPT_NS) {
-            free_pollers(q);
             tl_map_del(&m->queues, tl_map_key(e));
-            tl_mem_free(q);
+            free_queue(q);
         }
     }
     m->sweep_at = m->queues.count * 2 > SWEEP_FLOOR ? m->queues.count * 2 : SWEEP_FLOOR;
@@ -209,11 +204,15 @@ static struct tl_match_queue *find_or_make(struct tl_matcher *m, const struct tl
     q->last_poll_ns = key->sticky ? now_ns : 0;
     tl_list_init(&q->tasks);
     tl_list_init(&q->polls);
+    tl_list_init(&q->limited);
     tl_map_init(&q->pollers);
     struct tl_buf b;
     tl_buf_init(&b, SIZE_MAX / 2);
     tl_map_put(&m->queues, encode_key(key, &b), q);
     tl_buf_deinit(&b);
+    if (m->limits.count && !key->sticky) {
+        come_under(q, find_limit(m, key));
+    }
     return q;
 }
 
@@ -261,14 +260,24 @@ static void enqueue(struct tl_matcher *m, struct tl_match_queue *q, struct tl_ma
 
 static void note_taken(struct tl_match_queue *q, int64_t now_ns)
 {
+    if (q->limit) {
+        tl_limiter_take(&q->limit->limiter, 1, now_ns);
+    }
     q->taken++;
-    rate_note(&q->take_rate, now_ns);
+    tl_rate_note(&q->take_rate, now_ns);
+}
+
+static bool may_go(const struct tl_match_queue *q, int64_t now_ns)
+{
+    return !q->limit || tl_limiter_ready_ns(&q->limit->limiter) <= now_ns;
 }
 
 static struct tl_match_poll *place_task(struct tl_matcher *m, struct tl_match_queue *q,
                                         struct tl_match_task *t, int64_t now_ns)
 {
-    struct tl_match_poll *p = wanting(m, q);
+    /* Under a limit others may wait although polls do. */
+    bool first = tl_list_empty(&q->tasks) || !q->limit;
+    struct tl_match_poll *p = first && may_go(q, now_ns) ? wanting(m, q) : NULL;
     if (p) {
         unpark(m, p);
         note_taken(q, now_ns);
@@ -286,7 +295,7 @@ struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match
     t->place = m->places++;
     t->offered_ns = now_ns;
     q->added++;
-    rate_note(&q->add_rate, now_ns);
+    tl_rate_note(&q->add_rate, now_ns);
     return place_task(m, q, t, now_ns);
 }
 
@@ -327,8 +336,9 @@ struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_
     TL_ASSERT(!tl_list_linked(&p->link));
     struct tl_match_queue *q = find_or_make(m, key, now_ns);
     q->last_poll_ns = now_ns;
+    p->since_ns = p->since_ns ? p->since_ns : now_ns;
     note_poller(q, identity, now_ns);
-    if (!tl_list_empty(&q->tasks)) {
+    if (!tl_list_empty(&q->tasks) && may_go(q, now_ns)) {
         struct tl_match_task *t = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
         tl_match_task_drop(m, t);
         note_taken(q, now_ns);
@@ -358,6 +368,137 @@ void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p)
     }
 }
 
+/* --- limits -------------------------------------------------------------------------------------- */
+
+static void attach(void *ud, const struct tl_match_key *key)
+{
+    struct tl_matcher *m = ud;
+    come_under(find(m, key), find_limit(m, key));
+}
+
+void tl_match_limit(struct tl_matcher *m, const struct tl_match_key *key, double per_second,
+                    int64_t now_ns)
+{
+    struct tl_match_key all = *key;
+    struct tl_match_limit *l = find_limit(m, key), *old = l;
+    struct tl_buf b;
+    if (!l && per_second < 0) {
+        return;
+    }
+    all.version = (struct tl_str){0};
+    tl_buf_init(&b, SIZE_MAX / 2);
+    if (per_second < 0) {
+        m->lifted = true;
+        tl_map_del(&m->limits, encode_key(&all, &b));
+    } else if (!l) {
+        l = TL_NEW(struct tl_match_limit);
+        tl_list_init(&l->queues);
+        tl_map_put(&m->limits, encode_key(&all, &b), l);
+    }
+    tl_buf_deinit(&b);
+    if (per_second >= 0) {
+        tl_limiter_set(&l->limiter, per_second, now_ns);
+    }
+    tl_match_each_version(m, &all, attach, m);
+    if (per_second < 0) {
+        tl_mem_free(old);
+    }
+}
+
+static bool kept_apart(const struct tl_matcher *m, struct tl_match_queue *q)
+{
+    return !tl_list_empty(&q->tasks) && wanting(m, q);
+}
+
+static struct tl_match_queue *limited_queue(const struct tl_matcher *m, struct tl_match_limit *l)
+{
+    TL_LIST_EACH (n, &l->queues) {
+        struct tl_match_queue *q = TL_CONTAINER(n, struct tl_match_queue, limited);
+        if (kept_apart(m, q)) {
+            return q;
+        }
+    }
+    return NULL;
+}
+
+int64_t tl_match_limited_until(const struct tl_matcher *m)
+{
+    int64_t until = m->lifted ? 0 : INT64_MAX;
+    TL_MAP_EACH (e, &m->limits) {
+        struct tl_match_limit *l = e->value;
+        int64_t ready = tl_limiter_ready_ns(&l->limiter);
+        if (ready < until && limited_queue(m, l)) {
+            until = ready;
+        }
+    }
+    return until;
+}
+
+/* The first task of the queue and the first poll that can be answered. */
+static struct tl_match_task *bring_together(struct tl_matcher *m, struct tl_match_queue *q,
+                                            struct tl_match_poll **p, int64_t now_ns)
+{
+    struct tl_match_task *t = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
+    *p = wanting(m, q);
+    unpark(m, *p);
+    tl_match_task_drop(m, t);
+    note_taken(q, now_ns);
+    return t;
+}
+
+struct tl_match_task *tl_match_released(struct tl_matcher *m, struct tl_match_poll **p,
+                                        int64_t now_ns)
+{
+    TL_MAP_EACH (e, &m->limits) {
+        struct tl_match_limit *l = e->value;
+        struct tl_match_queue *q =
+            tl_limiter_ready_ns(&l->limiter) <= now_ns ? limited_queue(m, l) : NULL;
+        if (q) {
+            struct tl_match_task *t = bring_together(m, q, p, now_ns);
+            come_under(q, l); /* to the end: versions take turns */
+            return t;
+        }
+    }
+    TL_MAP_EACH (e, &m->queues) {
+        struct tl_match_queue *q = e->value;
+        if (m->lifted && !q->limit && kept_apart(m, q)) {
+            return bring_together(m, q, p, now_ns);
+        }
+    }
+    m->lifted = false;
+    return NULL;
+}
+
+/* --- advice -------------------------------------------------------------------------------------- */
+
+int tl_match_advice(struct tl_matcher *m, const struct tl_match_key *key,
+                    const struct tl_match_poll *p, int64_t now_ns)
+{
+    struct tl_match_queue *q = find(m, key);
+    if (now_ns - p->since_ns >= IDLE_NS) {
+        return -1;
+    }
+    if (!q) {
+        return 0;
+    }
+    if (!q->advice.interval_ns) {
+        tl_limiter_set(&q->advice, ADVICE_PER_S, now_ns);
+    }
+    if (tl_limiter_ready_ns(&q->advice) > now_ns) {
+        return 0;
+    }
+    /* Looking costs, too: with more pollers less. */
+    tl_limiter_take(&q->advice, 1.0 / (double)(q->pollers.count ? q->pollers.count : 1), now_ns);
+    if (!tl_list_empty(&q->tasks)) {
+        int64_t since = TL_CONTAINER(q->tasks.next, struct tl_match_task, link)->offered_ns;
+        if (now_ns - since > BACKLOG_AGE_NS) {
+            return 1;
+        }
+    }
+    double added = tl_rate_per_s(q->add_rate, now_ns), taken = tl_rate_per_s(q->take_rate, now_ns);
+    return added > ADDED_TO_TAKEN * taken ? 1 : 0;
+}
+
 bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns)
 {
     struct tl_match_queue *q = find(m, key);
@@ -377,8 +518,8 @@ bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *
                                         .last_poll_ns = q->last_poll_ns,
                                         .tasks_added = q->added,
                                         .tasks_taken = q->taken,
-                                        .added_per_s = rate_per_s(q->add_rate, now_ns),
-                                        .taken_per_s = rate_per_s(q->take_rate, now_ns)};
+                                        .added_per_s = tl_rate_per_s(q->add_rate, now_ns),
+                                        .taken_per_s = tl_rate_per_s(q->take_rate, now_ns)};
     if (!tl_list_empty(&q->tasks)) {
         out->oldest_ns = TL_CONTAINER(q->tasks.next, struct tl_match_task, link)->offered_ns;
     }

@@ -42,6 +42,7 @@ struct tl_match_task {
 struct tl_match_poll {
     struct tl_list link;          /* private */
     struct tl_match_queue *queue; /* read-only: NULL while not parked */
+    int64_t since_ns;             /* private: when it came first */
 };
 
 /* Tells whether a parked poll can still be answered. */
@@ -49,8 +50,10 @@ typedef bool (*tl_match_alive_fn)(void *ud, struct tl_match_poll *p);
 
 struct tl_matcher {
     struct tl_map queues;    /* encoded key -> struct tl_match_queue */
+    struct tl_map limits;    /* encoded key without version -> struct tl_match_limit */
     tl_match_alive_fn alive; /* NULL: every poll is */
     void *alive_ud;
+    bool lifted; /* private: a limit has gone that may have kept some apart */
     int64_t sticky_absent_ns;
     uint64_t places;
     size_t polls_parked; /* read-only */
@@ -85,9 +88,24 @@ struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_ma
 struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_key *key,
                                     struct tl_match_poll *p, struct tl_str identity, int64_t now_ns)
     __attribute__((warn_unused_result));
+/* What the server advises the worker of a poll on this queue that has just taken a task: one poll more (1),
+ * one fewer (-1), or nothing (0). Counts as given. */
+int tl_match_advice(struct tl_matcher *m, const struct tl_match_key *key,
+                    const struct tl_match_poll *p, int64_t now_ns);
 /* Takes a task out of its queue / a poll out of the parking; fine when it is in none. */
 void tl_match_task_drop(struct tl_matcher *m, struct tl_match_task *t);
 void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p);
+
+/* At most so many tasks a second leave the queues of this name and type, all versions together, and as many
+ * at once as that gives in a second; 0: none leaves; negative: no limit. What a limit holds back waits in
+ * the queue, beside polls. */
+void tl_match_limit(struct tl_matcher *m, const struct tl_match_key *key, double per_second,
+                    int64_t now_ns);
+/* When a task and a poll that a limit keeps apart may meet next; INT64_MAX: never, or there are none. */
+int64_t tl_match_limited_until(const struct tl_matcher *m);
+/* Such a task with its poll in *p, as tl_match_poll returns it; NULL when none may go now. */
+struct tl_match_task *tl_match_released(struct tl_matcher *m, struct tl_match_poll **p,
+                                        int64_t now_ns) __attribute__((warn_unused_result));
 
 /* False when nobody has polled the (sticky) queue for sticky_absent_ns and nobody is parked there. */
 bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns);

@@ -198,6 +198,115 @@ static void test_rates(void **state)
     assert_int_equal(info.tasks_added, 100);
 }
 
+static const struct tl_match_key act = {1, TL_QUEUE_ACTIVITY, false, {"orders", 6}, {NULL, 0}};
+static const struct tl_match_key act_v2 = {
+    1, TL_QUEUE_ACTIVITY, false, {"orders", 6}, {"dep:2", 5}};
+
+static struct tl_match_task *poll_at(struct tl_matcher *m, const struct tl_match_key *k,
+                                     struct my_poll *p, int64_t now)
+{
+    tl_match_poll_init(&p->base);
+    p->dead = false;
+    return tl_match_poll(m, k, &p->base, TL_STR_LIT("me"), now);
+}
+
+/* A limit holds tasks back though polls wait, for all versions together, and lets them go in order. */
+static void test_limit(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task t[8];
+    static struct my_poll p[8];
+    struct tl_match_poll *got;
+    int64_t now = 1000 * TL_NS_PER_S, half = TL_NS_PER_S / 2;
+    tl_match_limit(m, &act, 2, now);
+    for (int i = 0; i < 8; i++) {
+        assert_null(poll_at(m, i < 5 ? &act : &act_v2, &p[i], now));
+        tl_match_task_init(&t[i], i);
+    }
+    for (int i = 0; i < 3; i++) { /* a second's worth, and the one that is due */
+        assert_ptr_equal(tl_match_offer(m, &act, &t[i], now), &p[i].base);
+    }
+    for (int i = 3; i < 5; i++) {
+        assert_null(tl_match_offer(m, &act, &t[i], now));
+    }
+    assert_null(tl_match_offer(m, &act_v2, &t[5], now)); /* the limit is not each version's own */
+    assert_int_equal(tl_match_limited_until(m), now + half);
+    assert_null(tl_match_released(m, &got, now + half - 1));
+    assert_ptr_equal(tl_match_released(m, &got, now + half), &t[3]);
+    assert_ptr_equal(got, &p[3].base);
+    assert_null(tl_match_released(m, &got, now + half));
+    /* A task that comes when one might go stands behind those that wait. */
+    assert_null(tl_match_offer(m, &act, &t[6], now + 2 * half));
+    assert_ptr_equal(tl_match_released(m, &got, now + 2 * half), &t[5]); /* versions take turns */
+    assert_ptr_equal(got, &p[5].base);
+    p[4].dead = true;
+    assert_int_equal(tl_match_limited_until(m), INT64_MAX); /* nobody is there for it */
+    tl_match_poll_drop(m, &p[4].base);
+    assert_null(poll_at(m, &act, &p[0], now + 2 * half));
+    assert_int_equal(tl_match_limited_until(m), now + 3 * half);
+}
+
+static void test_limit_none_and_zero(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task t[2];
+    static struct my_poll p[2];
+    struct tl_match_poll *got;
+    int64_t now = 1000 * TL_NS_PER_S;
+    tl_match_limit(m, &act, 0, now);
+    for (int i = 0; i < 2; i++) {
+        tl_match_task_init(&t[i], i);
+        assert_null(poll_at(m, &act, &p[i], now));
+        assert_null(tl_match_offer(m, &act, &t[i], now));
+    }
+    assert_int_equal(tl_match_limited_until(m), INT64_MAX);
+    assert_null(tl_match_released(m, &got, now + 3600 * TL_NS_PER_S));
+    tl_match_limit(m, &act, -1, now);
+    assert_true(tl_match_limited_until(m) <= now);
+    assert_ptr_equal(tl_match_released(m, &got, now), &t[0]);
+    assert_ptr_equal(got, &p[0].base);
+    assert_ptr_equal(tl_match_released(m, &got, now), &t[1]);
+    assert_null(tl_match_released(m, &got, now));
+    assert_int_equal(tl_match_limited_until(m), INT64_MAX);
+    assert_int_equal(m->tasks_queued, 0);
+    assert_int_equal(m->polls_parked, 0);
+}
+
+/* A poll that waited for a second is one too many; a task that waited for 200 ms wants another. */
+static void test_advice(void **state)
+{
+    struct tl_matcher *m = *state;
+    static struct tl_match_task t[64];
+    static struct my_poll p;
+    int64_t now = 1000 * TL_NS_PER_S, ms = TL_NS_PER_MS;
+    assert_null(poll_at(m, &normal, &p, now));
+    for (int i = 0; i < 64; i++) {
+        tl_match_task_init(&t[i], i);
+    }
+    assert_ptr_equal(tl_match_offer(m, &normal, &t[0], now + 999 * ms), &p.base);
+    assert_int_equal(tl_match_advice(m, &normal, &p.base, now + 999 * ms), 0);
+    assert_int_equal(tl_match_advice(m, &normal, &p.base, now + 1000 * ms), -1);
+    now += 100 * TL_NS_PER_S;
+    for (int i = 1; i < 64; i++) {
+        assert_null(tl_match_offer(m, &normal, &t[i], now));
+    }
+    now += 200 * ms;
+    int more = 0;
+    for (int i = 1; i < 40; i++) { /* no more than a burst of advice at one time */
+        now += i == 1;
+        assert_ptr_equal(poll_at(m, &normal, &p, now), &t[i]);
+        int advice = tl_match_advice(m, &normal, &p.base, now);
+        assert_true(advice >= 0);
+        more += advice;
+    }
+    assert_in_range(more, 10, 11);
+    now += 100 * ms;
+    assert_ptr_equal(poll_at(m, &normal, &p, now), &t[40]);
+    assert_int_equal(tl_match_advice(m, &normal, &p.base, now),
+                     1); /* ten a second for one poller */
+    assert_int_equal(tl_match_advice(m, &normal, &p.base, now), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +317,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sticky_attended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pollers_and_each, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_queues_are_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit_none_and_zero, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_advice, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

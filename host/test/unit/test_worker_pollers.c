@@ -158,6 +158,43 @@ static void a_worker_follows(void **state)
     env_end(&e);
 }
 
+/* Where the namespace says that its server gives advice, the first empty poll counts. */
+static void a_capability_stands_for_advice(void **state)
+{
+    (void)state;
+    for (int says = 0; says < 2; says++) {
+        struct env e;
+        struct tl_activity_impl impl = {completes, NULL};
+        struct tl_rpc_request *req;
+        TpWs__DescribeNamespaceResponse r = TP_WS__DESCRIBE_NAMESPACE_RESPONSE__INIT;
+        TpNamespace__NamespaceInfo info = TP_NAMESPACE__NAMESPACE_INFO__INIT;
+        TpNamespace__NamespaceInfo__Capabilities caps =
+            TP_NAMESPACE__NAMESPACE_INFO__CAPABILITIES__INIT;
+        env_init(&e, NULL);
+        e.fake.manual_start = true;
+        assert_int_equal(tl_registry_add(e.registry, TL_STR_LIT("act"), &impl, NULL), TL_OK);
+        e.config.options.activity_task_poller_behavior = autoscaling;
+        env_start(&e);
+        env_expect(&e, TL_M_GetSystemInfo, &req);
+        fake_reply_empty(req);
+        env_settle(&e);
+        env_expect(&e, TL_M_DescribeNamespace, &req);
+        caps.poller_autoscaling = says == 1;
+        caps.worker_poll_complete_on_shutdown = true;
+        info.capabilities = &caps;
+        r.namespace_info = &info;
+        fake_reply(req, &r);
+        env_settle(&e);
+        assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), 5);
+        env_expect(&e, TL_M_PollActivityTaskQueue, &req);
+        e.fake.now_ns += 60 * TL_NS_PER_S;
+        fake_reply_empty(req);
+        env_settle(&e);
+        assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), says ? 4 : 5);
+        env_end(&e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +203,7 @@ int main(void)
         cmocka_unit_test(empty_polls_and_errors_count_once_there_was_advice),
         cmocka_unit_test(more_polls_that_bring_no_more_tasks_are_not_asked_for),
         cmocka_unit_test(a_worker_follows),
+        cmocka_unit_test(a_capability_stands_for_advice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
