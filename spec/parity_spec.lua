@@ -43,6 +43,10 @@ local source = [[
     ["retry_policy"] = function() workflow.execute_activity("echo", { retry_policy = wrong }) end,
     ["priority"] = function() workflow.execute_activity("echo", { priority = wrong }) end,
     ["workflow.sleep"] = function() workflow.sleep(1, wrong) end,
+    ["workflow.upsert_memo"] = function() workflow.upsert_memo({ a = 1 }, wrong) end,
+    ["workflow.upsert_search_attributes"] = function() workflow.upsert_search_attributes({ a = 1 }, wrong) end,
+    ["workflow.patched"] = function() workflow.patched("p", wrong) end,
+    ["workflow.deprecate_patch"] = function() workflow.deprecate_patch("p", wrong) end,
     ["workflow.start_timer"] = function() workflow.start_timer(1, wrong) end,
     ["workflow.wait_condition"] = function() workflow.wait_condition(print, wrong) end,
     ["workflow.wait_any"] = function() workflow.wait_any({}, wrong) end,
@@ -64,10 +68,10 @@ local source = [[
     look("temporal", temporal)
     local objects = {
       future = workflow.future(), external = workflow.external_workflow "x",
-      child = workflow.start_child_workflow "Child",
+      child = workflow.start_child_workflow "Child", group = workflow.create_event_group "g",
     }
     for prefix, object in pairs(objects) do
-      for _, name in ipairs { "result", "done", "cancel", "error", "signal" } do
+      for _, name in ipairs { "result", "done", "cancel", "error", "signal", "signal_with", "scope" } do
         local ok, method = pcall(function() return object[name] end)
         names[prefix .. ":" .. name] = ok and type(method) == "function" or nil
       end

@@ -20,6 +20,7 @@
 #include <temporal/api/failure/v1/message.pb-c.h>
 #include <temporal/api/history/v1/message.pb-c.h>
 #include <temporal/api/query/v1/message.pb-c.h>
+#include <temporal/api/sdk/v1/event_group_marker.pb-c.h>
 #include <temporal/api/sdk/v1/user_metadata.pb-c.h>
 #include <temporal/api/update/v1/message.pb-c.h>
 
@@ -92,7 +93,10 @@ struct tl_job {
         struct {
             uint64_t seed;
         } random_seed;
-        const TpHistory__WorkflowExecutionSignaledEventAttributes *signal;
+        struct {
+            const TpHistory__WorkflowExecutionSignaledEventAttributes *attrs;
+            int64_t event_id;
+        } signal;
         struct {
             struct tl_str instance_id; /* names it in the answers */
             struct tl_str id, name;
@@ -217,6 +221,14 @@ struct tl_local_activity {
     uint32_t attempt;       /* after a back-off, else 0 */
     int64_t original_schedule_ns; /* likewise */
 };
+
+/* Groups that a command's event belongs to, for those who look at the history; nothing is decided by
+ * them, and replay does not compare them. */
+struct tl_event_groups {
+    size_t n;
+    TpSdk__EventGroupMarker **items;
+};
+
 /* What the language says of an update: accept or reject first, one of the others later. */
 enum tl_update_answer { TL_UPDATE_ACCEPT, TL_UPDATE_REJECT, TL_UPDATE_COMPLETE, TL_UPDATE_FAILED };
 
@@ -227,6 +239,7 @@ struct tl_cmd {
      * engine with seq as text. */
     ProtobufCMessage *attrs;
     TpSdk__UserMetadata *metadata; /* may be NULL */
+    struct tl_event_groups groups;
     enum tl_cancellation_type cancellation;
     union {
         struct {

@@ -32,6 +32,24 @@ static void drop_task(struct tl_local *local)
     local->task = (struct tl_str){0};
 }
 
+tl_rc tl_local_dress(struct tl_run *run, const struct tl_local *local, struct tl_cmd *out,
+                     struct tl_error *err)
+{
+    TpCommand__Command *dressed = NULL;
+    *out = (struct tl_cmd){0};
+    if (!local->dress.n) {
+        return TL_OK;
+    }
+    tl_rc rc = tl_pb_decode(&tp_command__command__descriptor, local->dress, run->task->current,
+                            &dressed, err);
+    if (rc == TL_OK) {
+        out->metadata = dressed->user_metadata;
+        out->groups =
+            (struct tl_event_groups){dressed->n_event_group_markers, dressed->event_group_markers};
+    }
+    return rc;
+}
+
 void tl_local_forget(struct tl_run *run, uint32_t seq)
 {
     struct tl_local *local = tl_local_find(run, seq);
@@ -39,7 +57,7 @@ void tl_local_forget(struct tl_run *run, uint32_t seq)
         return;
     }
     drop_task(local);
-    tl_mem_free((char *)(uintptr_t)local->metadata.p);
+    tl_mem_free((char *)(uintptr_t)local->dress.p);
     size_t behind = (size_t)(run->local_list + run->local_count - (local + 1));
     memmove(local, local + 1, behind * sizeof(*local));
     run->local_count--;
@@ -54,7 +72,7 @@ void tl_locals_free(struct tl_run *run)
 {
     for (uint32_t i = 0; i < run->local_count; i++) {
         drop_task(&run->local_list[i]);
-        tl_mem_free((char *)(uintptr_t)run->local_list[i].metadata.p);
+        tl_mem_free((char *)(uintptr_t)run->local_list[i].dress.p);
     }
     tl_mem_free(run->local_list);
     run->local_list = NULL;
@@ -114,14 +132,18 @@ tl_rc tl_local_add(struct tl_run *run, const struct tl_machine *machine, const s
 {
     const struct tl_local_activity *la = cmd->u.local;
     TpWs__PollActivityTaskQueueResponse *task = make_task(run, machine, la);
-    struct tl_str metadata = {0};
+    struct tl_str dress = {0};
     struct tl_buf bytes;
     tl_buf_init(&bytes, TASK_BYTES_MAX);
     tl_rc rc = task
                    ? tl_pb_encode(task, &bytes, err)
                    : tl_error_set(err, TL_ELIMIT, "local activity %u: the arena is full", cmd->seq);
-    if (rc == TL_OK && cmd->metadata) {
-        rc = tl_pb_encode_arena(cmd->metadata, run->task->current, &metadata, err);
+    if (rc == TL_OK && (cmd->metadata || cmd->groups.n)) {
+        TpCommand__Command dressed = TP_COMMAND__COMMAND__INIT;
+        dressed.user_metadata = cmd->metadata;
+        dressed.n_event_group_markers = cmd->groups.n;
+        dressed.event_group_markers = cmd->groups.items;
+        rc = tl_pb_encode_arena(&dressed, run->task->current, &dress, err);
     }
     if (rc == TL_OK) {
         run->local_seq = cmd->seq;
@@ -138,7 +160,7 @@ tl_rc tl_local_add(struct tl_run *run, const struct tl_machine *machine, const s
             .schedule_to_start_ns = la->schedule_to_start_ns,
             .retry_threshold_ns = la->retry_threshold_ns,
             .scheduled_ns = run->now_ns,
-            .metadata = {metadata.n ? tl_mem_dup(metadata) : NULL, metadata.n},
+            .dress = {dress.n ? tl_mem_dup(dress) : NULL, dress.n},
             .task = {tl_mem_dup(tl_buf_str(&bytes)), bytes.n},
         };
     }

@@ -189,7 +189,8 @@ static tl_rc apply_job(struct tl_run *run, const TpHistory__HistoryEvent *event,
         return TL_ELIMIT;
     }
     if (signal) {
-        job->u.signal = event->workflow_execution_signaled_event_attributes;
+        job->u.signal.attrs = event->workflow_execution_signaled_event_attributes;
+        job->u.signal.event_id = event->event_id;
     } else {
         job->u.cancel.cause =
             tl_str(event->workflow_execution_cancel_requested_event_attributes->cause);

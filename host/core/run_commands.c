@@ -141,6 +141,8 @@ tl_rc tl_core_encode_commands(struct tl_run *run, struct tl_wft_result *out, str
         int type = run->outgoing[at].command;
         command->command_type = (TpEnums__CommandType)type;
         command->user_metadata = body->metadata;
+        command->n_event_group_markers = body->groups.n;
+        command->event_group_markers = body->groups.items;
         command->attributes_case =
             (TpCommand__Command__AttributesCase)tl_command_info(type)->attributes_case;
         /* All members of the union are pointers to attributes messages. */

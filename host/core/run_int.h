@@ -83,6 +83,7 @@ bool tl_outgoing_initiates(const struct tl_outgoing *out);
 struct tl_outgoing_body {
     ProtobufCMessage *attrs;
     TpSdk__UserMetadata *metadata;
+    struct tl_event_groups groups;
     struct tl_str where;
 };
 
@@ -512,7 +513,8 @@ struct tl_local {
     int64_t schedule_to_start_ns, retry_threshold_ns;
     int64_t scheduled_ns;    /* the workflow's time then */
     int64_t marker_event_id; /* told from this marker, ahead of it */
-    struct tl_str metadata;  /* owned: encoded UserMetadata of the marker; empty: none */
+    struct tl_str
+        dress; /* owned: encoded Command with metadata and groups of the marker's; or empty */
     struct tl_str task; /* owned: encoded PollActivityTaskQueueResponse, until it is requested */
 };
 
@@ -520,6 +522,9 @@ tl_rc tl_local_add(struct tl_run *run, const struct tl_machine *machine, const s
                    struct tl_error *err);
 /* NULL when there is none (any more). Valid until the next local activity is scheduled. */
 struct tl_local *tl_local_find(struct tl_run *run, uint32_t seq);
+/* Metadata and groups for the marker's command, in the group's arena. */
+tl_rc tl_local_dress(struct tl_run *run, const struct tl_local *local, struct tl_cmd *out,
+                     struct tl_error *err);
 void tl_local_forget(struct tl_run *run, uint32_t seq);
 void tl_locals_free(struct tl_run *run);
 /* The worker is to cancel it. */

@@ -292,6 +292,7 @@ void tl_core_push_command(struct tl_run *run, uint32_t slot, int command_type,
     run->bodies[run->outgoing_count] = (struct tl_outgoing_body){
         .attrs = attrs,
         .metadata = cmd ? cmd->metadata : NULL,
+        .groups = cmd ? cmd->groups : (struct tl_event_groups){0},
         .where = cmd ? cmd->where : (struct tl_str){0},
     };
     run->outgoing_count++;

@@ -359,7 +359,7 @@ static int signal_entry(lua_State *L)
 
 /* Starts the handler of a signal whose encoded event is on top (popped). False: there is no
  * handler, nothing popped. */
-static bool dispatch(lua_State *L, struct tl_lua_run *run, struct tl_str name)
+static bool dispatch(lua_State *L, struct tl_lua_run *run, struct tl_str name, int64_t event_id)
 {
     struct tl_handler handler;
     luaL_checkstack(L, 8, NULL);
@@ -371,7 +371,8 @@ static bool dispatch(lua_State *L, struct tl_lua_run *run, struct tl_str name)
     lua_pushboolean(L, handler.dynamic);
     lua_pushlstring(L, name.p, name.n);
     lua_pushvalue(L, -5);
-    tl_handler_start(L, run, TL_FIBER_SIGNAL, 4, "signal", name, handler.abandon);
+    tl_handler_start(L, run, TL_FIBER_SIGNAL, 4, "signal", name, handler.abandon)->signal_event_id =
+        event_id;
     lua_pop(L, 2);
     return true;
 }
@@ -391,8 +392,11 @@ void tl_run_flush_signals(lua_State *L, struct tl_lua_run *run)
         lua_rawgeti(L, list, i);
         lua_rawgeti(L, -1, 1);
         name.p = lua_tolstring(L, -1, &name.n);
+        lua_rawgeti(L, -2, 3);
+        int64_t event_id = lua_tointeger(L, -1);
+        lua_pop(L, 1);
         lua_rawgeti(L, -2, 2);
-        if (!dispatch(L, run, name)) {
+        if (!dispatch(L, run, name, event_id)) {
             lua_pushvalue(L, list + 1);
             lua_rawseti(L, list, ++kept);
         }
@@ -409,10 +413,10 @@ void tl_run_flush_signals(lua_State *L, struct tl_lua_run *run)
     lua_settop(L, top);
 }
 
-void tl_run_apply_signal(struct tl_lua_run *run,
-                         const TpHistory__WorkflowExecutionSignaledEventAttributes *signal)
+void tl_run_apply_signal(struct tl_lua_run *run, const struct tl_job *job)
 {
     lua_State *L = run->main;
+    const TpHistory__WorkflowExecutionSignaledEventAttributes *signal = job->u.signal.attrs;
     struct tl_str bytes = {NULL, 0}, name = tl_str(signal->signal_name);
     struct tl_error err;
     TpHistory__WorkflowExecutionSignaledEventAttributes kept =
@@ -423,15 +427,17 @@ void tl_run_apply_signal(struct tl_lua_run *run,
         luaL_error(L, "signal arguments: %s", err.message);
     }
     lua_pushlstring(L, bytes.p, bytes.n);
-    if (dispatch(L, run, name)) {
+    if (dispatch(L, run, name, job->u.signal.event_id)) {
         return;
     }
     tl_slot_table(L, run, TL_SLOT_BUFFERED);
-    lua_createtable(L, 2, 0);
+    lua_createtable(L, 3, 0);
     lua_pushlstring(L, name.p, name.n);
     lua_rawseti(L, -2, 1);
     lua_pushvalue(L, -3);
     lua_rawseti(L, -2, 2);
+    lua_pushinteger(L, job->u.signal.event_id);
+    lua_rawseti(L, -2, 3);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 

@@ -11,7 +11,7 @@
 #include "base/near.h"
 #include "base/world.h"
 #include "luart/convert.h"
-#include "luart/run_int.h"
+#include "luart/wf.h"
 #include "proto/pb.h"
 #include "proto/utf8.h"
 
@@ -96,7 +96,7 @@ int64_t tl_options_duration(lua_State *L, int index, const char *what)
     return (int64_t)(seconds * 1e9);
 }
 
-static char *read_text(lua_State *L, int index, const char *what, struct tl_arena *arena)
+char *tl_options_text(lua_State *L, int index, const char *what, struct tl_arena *arena)
 {
     struct tl_str s;
     if (lua_type(L, index) != LUA_TSTRING) {
@@ -181,7 +181,7 @@ static struct strings read_strings(lua_State *L, int index, const char *what,
     out.items = tl_cmd_need(L, TL_ARENA_ARRAY(arena, char *, n ? n : 1));
     for (; out.n < n; out.n++) {
         lua_rawgeti(L, index, (lua_Integer)out.n + 1);
-        out.items[out.n] = read_text(L, -1, what, arena);
+        out.items[out.n] = tl_options_text(L, -1, what, arena);
         lua_pop(L, 1);
     }
     return out;
@@ -249,7 +249,7 @@ static TpTq__TaskQueue *read_task_queue(lua_State *L, int index, const char *wha
                                         struct tl_arena *arena)
 {
     TpTq__TaskQueue *queue = tl_cmd_need(L, TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue));
-    queue->name = read_text(L, index, what, arena);
+    queue->name = tl_options_text(L, index, what, arena);
     return queue;
 }
 
@@ -274,7 +274,7 @@ static TpCommon__Header *read_headers(lua_State *L, int index, const char *what,
         snprintf(path, sizeof path, "%.160s.%.60s", what, lua_tostring(L, next + 1));
         TpCommon__Header__FieldsEntry *entry = tl_cmd_need(
             L, TL_PB_NEW(arena, TpCommon__Header__FieldsEntry, tp_common__header__fields_entry));
-        entry->key = read_text(L, next + 1, what, arena);
+        entry->key = tl_options_text(L, next + 1, what, arena);
         entry->value = tl_vm_payload_encode(L, next + 2, arena, path);
         if (!tl_pb_push(arena, &list, entry)) {
             tl_cmd_need(L, NULL);
@@ -294,7 +294,7 @@ static void read_value(lua_State *L, int index, const char *what, const struct t
 {
     switch (o->kind) {
     case TL_OPT_STRING:
-        STORE(char *, read_text(L, index, what, arena));
+        STORE(char *, tl_options_text(L, index, what, arena));
         break;
     case TL_OPT_DURATION:
         STORE(Google__Protobuf__Duration *,
@@ -338,6 +338,9 @@ static void read_value(lua_State *L, int index, const char *what, const struct t
         break;
     case TL_OPT_HEADERS:
         STORE(TpCommon__Header *, read_headers(L, index, what, arena));
+        break;
+    case TL_OPT_GROUPS:
+        STORE(struct tl_event_groups, tl_event_groups_read(L, index, what));
         break;
     case TL_OPT_FUNCTION:
         if (!lua_isfunction(L, index)) {

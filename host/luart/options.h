@@ -23,6 +23,7 @@ enum tl_opt_kind {
     TL_OPT_PAYLOAD,    /* TpCommon__Payload *: any value */
     TL_OPT_STRINGS,    /* struct { size_t n; char **items; } in protobuf's layout: n first */
     TL_OPT_HEADERS,    /* TpCommon__Header *: a table name -> value */
+    TL_OPT_GROUPS,     /* struct tl_event_groups: a list of event groups */
     TL_OPT_FUNCTION,   /* checked only; the caller reads it from the table */
     TL_OPT_TABLE,      /* likewise */
     TL_OPT_ANY,        /* likewise */
@@ -52,5 +53,7 @@ void tl_options_read(lua_State *L, int index, const char *what, const struct tl_
 #define TL_OPTIONS_READ(L, index, what, opts, targets, arena)                                      \
     tl_options_read((L), (index), (what), (opts), sizeof(opts) / sizeof *(opts), (targets), (arena))
 
+/* The text at index: UTF-8 without zero bytes. Errors: Lua errors that begin with `what`. */
+char *tl_options_text(lua_State *L, int index, const char *what, struct tl_arena *arena);
 /* A number of seconds or text ("90s") at index as nanoseconds. Errors: Lua errors. */
 int64_t tl_options_duration(lua_State *L, int index, const char *what);

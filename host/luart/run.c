@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "luart/run_jobs.h"
+#include "luart/wf.h"
 #include "proto/pb.h"
 
 /* --- life cycle ------------------------------------------------------------------------------- */
@@ -106,8 +107,10 @@ struct tl_cmd *tl_cmd_new(lua_State *L, enum tl_cmd_type type)
         place = tl_arena_str(arena, tl_str(where));
         tl_cmd_need(L, (void *)(uintptr_t)place.p);
     }
+    struct tl_event_groups groups = tl_event_groups_now(L, type);
     struct tl_cmd *cmd = tl_cmd_need(L, tl_completion_add(run->out, type));
     cmd->where = place;
+    cmd->groups = groups;
     return cmd;
 }
 

@@ -27,7 +27,7 @@ enum tl_slot {
     TL_SLOT_SIGNALS,  /* name (true: dynamic) -> handler, see handlers.c */
     TL_SLOT_QUERIES,
     TL_SLOT_UPDATES,
-    TL_SLOT_BUFFERED,     /* list of { name, encoded event: input and header } */
+    TL_SLOT_BUFFERED,     /* list of { name, encoded event: input and header, event id } */
     TL_SLOT_RUN,          /* the workflow function */
     TL_SLOT_DEFINITION,   /* its definition table, when it had one */
     TL_SLOT_SELF,         /* what init returned */
@@ -44,6 +44,7 @@ enum tl_slot {
     TL_SLOT_VERSIONS,     /* change id -> version; text: in history, not called yet */
     TL_SLOT_CANCEL_REASON,
     TL_SLOT_INTERCEPTORS,   /* hooks by name, see intercept.c; nil: there are none */
+    TL_SLOT_GROUPS,         /* coroutine or future -> its event groups, see wf_event_group.c */
     TL_SLOT_EXTERN,         /* name -> function of the host, see wf_extern.c; nil: there are none */
     TL_SLOT_SEED_CALLBACKS, /* list of functions */
     TL_SLOT_AUX,            /* the coroutine for calls outside of fibers */
@@ -123,8 +124,9 @@ struct tl_fiber {
     bool in_cond;
     bool forwards; /* blocked in future:result(): cancelling goes on */
     uint16_t shield;
-    int nargs;      /* values for its first resume */
-    int cond_index; /* of the predicate on await_co's stack; 0: cond_fn */
+    int64_t signal_event_id; /* of the signal that it, or who spawned it, handles; 0: none */
+    int nargs;               /* values for its first resume */
+    int cond_index;          /* of the predicate on await_co's stack; 0: cond_fn */
     bool (*cond_fn)(struct tl_lua_run *run, struct tl_fiber *f);
     void *cond_ud;
     struct tl_wait *waits; /* what it waits for: wait_two or a userdata's */

@@ -309,7 +309,7 @@ void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job)
         apply_seed(run, job->u.random_seed.seed);
         break;
     case TL_JOB_SIGNAL:
-        tl_run_apply_signal(run, job->u.signal);
+        tl_run_apply_signal(run, job);
         break;
     case TL_JOB_UPDATE:
         tl_run_apply_update(run, job);

@@ -5,8 +5,7 @@
 
 /* Applies one job: makes fibers, resolves futures, answers queries. May raise (which ends the run). */
 void tl_run_apply_job(struct tl_lua_run *run, const struct tl_job *job);
-void tl_run_apply_signal(struct tl_lua_run *run,
-                         const TpHistory__WorkflowExecutionSignaledEventAttributes *signal);
+void tl_run_apply_signal(struct tl_lua_run *run, const struct tl_job *job);
 void tl_run_apply_update(struct tl_lua_run *run, const struct tl_job *job);
 /* The fiber of an update has ended: its values, or its error, are on its stack from `first` on. */
 void tl_run_update_ended(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f, bool failed,

@@ -1,7 +1,7 @@
 /* Coroutines of the script, through wrappers: an await inside one is passed up to the fiber that
  * resumed it, and comes back the same way; a plain yield stays private.
  * Thread: the run's. Owner: Lua memory. */
-#include "luart/run_int.h"
+#include "luart/wf.h"
 
 static lua_State *get_co(lua_State *L)
 {
@@ -18,6 +18,7 @@ int tl_lib_co_create(lua_State *L)
     if (TL_WITHOUT(26)) {
         lua_sethook(co, NULL, 0, 0);
     }
+    tl_event_groups_inherit(L, co);
     lua_pushvalue(L, 1);
     lua_xmove(L, co, 1);
     return 1;

@@ -339,7 +339,9 @@ static void cancel_by_command(lua_State *L, struct tl_future *future, enum tl_cm
             kept = tl_arena_str(tl_cmd_arena(L), reason);
             tl_cmd_need(L, (void *)(uintptr_t)kept.p);
         }
+        struct tl_event_groups groups = tl_event_groups_kept(L, future);
         struct tl_cmd *cmd = tl_cmd_new(L, type);
+        cmd->groups = groups;
         cmd->seq = future->seq;
         cmd->cancellation = (enum tl_cancellation_type)future->cancellation;
         cmd->u.reason = kept;
@@ -357,7 +359,7 @@ void tl_future_cancel_because(lua_State *L, struct tl_lua_run *run, struct tl_fu
         tl_fiber_cancel(L, run, (struct tl_fiber *)future);
         break;
     case TL_FUTURE_TIMER:
-        tl_cmd_new(L, TL_CMD_CANCEL_TIMER)->seq = future->seq;
+        cancel_by_command(L, future, TL_CMD_CANCEL_TIMER, reason);
         tl_vm_push_error(L, "CancelledError", "the timer was cancelled");
         tl_future_resolve(L, run, future, true, 1);
         break;
@@ -448,6 +450,8 @@ struct tl_fiber *tl_fiber_new(lua_State *L, struct tl_lua_run *run, enum tl_fibe
         lua_getiuservalue(L, -1, TL_FIBER_UPDATE_INFO);
         lua_setiuservalue(L, -3, TL_FIBER_UPDATE_INFO);
         lua_pop(L, 1);
+        f->signal_event_id = run->current->signal_event_id;
+        tl_event_groups_inherit(L, f->co);
     }
     tl_slot_table(L, run, TL_SLOT_FIBERS);
     lua_pushvalue(L, -2);

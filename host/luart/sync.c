@@ -122,7 +122,7 @@ struct tl_wait_options tl_wait_options_read(lua_State *L, int index, const char 
 void tl_wait_timer(lua_State *L, const struct tl_wait_options *o)
 {
     if (o->timeout_ns > 0) {
-        tl_wf_start_timer(L, o->timeout_ns, o->summary);
+        tl_wf_start_timer(L, o->timeout_ns, o->summary, NULL);
     } else {
         lua_pushnil(L);
     }

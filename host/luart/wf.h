@@ -43,10 +43,23 @@ struct tl_wf_target {
 /* signal(self, name, ...), or with options signal_with(self, options, name, ...): sends the signal and
  * waits for its delivery. */
 int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *target, bool with_options);
+/* Event groups (wf_event_group.c). Those in the list at index; raises what is none. */
+struct tl_event_groups tl_event_groups_read(lua_State *L, int index, const char *what);
+/* Those of a command of this type that the running code makes. */
+struct tl_event_groups tl_event_groups_now(lua_State *L, enum tl_cmd_type type);
+/* The command belongs to these, too. NULL is fine. */
+void tl_event_groups_add(lua_State *L, struct tl_cmd *cmd, const struct tl_event_groups *direct);
+/* The future on top (stays) was made by the command: what cancels it will belong to the same. */
+void tl_event_groups_keep(lua_State *L, const struct tl_cmd *cmd);
+/* What was kept for a pending future. */
+struct tl_event_groups tl_event_groups_kept(lua_State *L, const struct tl_future *future);
+/* The coroutine co, made now, is in the scopes that the running one is in. */
+void tl_event_groups_inherit(lua_State *L, lua_State *co);
 /* User metadata with a summary; NULL for NULL. */
 TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary);
-/* Starts a timer and pushes its future. summary may be NULL. */
-struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload *summary);
+/* Starts a timer and pushes its future. summary and groups may be NULL. */
+struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload *summary,
+                                    const struct tl_event_groups *groups);
 /* The name a workflow type argument gives: text or a definition. */
 struct tl_str tl_wf_type_name(lua_State *L, int index, const char *what);
 /* Whether the value is a definition made by workflow.define; its name. */

@@ -16,6 +16,7 @@ struct extra {
     int cancellation_type;
     TpCommon__Payload *summary;
     protobuf_c_boolean disable_eager_execution;
+    struct tl_event_groups groups;
 };
 
 static const char *const cancellation_names[] = {"try_cancel", "wait_cancellation_completed",
@@ -37,6 +38,7 @@ static const struct tl_opt activity_opts[] = {
     {"cancellation_type", TL_OPT_ENUM, 1, offsetof(struct extra, cancellation_type),
      cancellation_names},
     TL_OPT("summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct extra, groups),
     TL_OPT("disable_eager_execution", TL_OPT_BOOL, 1, struct extra, disable_eager_execution),
 };
 
@@ -173,6 +175,8 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     cmd->attrs = &attrs->base;
     cmd->metadata = metadata;
     cmd->cancellation = (enum tl_cancellation_type)extra.cancellation_type;
+    tl_event_groups_add(L, cmd, &extra.groups);
+    tl_event_groups_keep(L, cmd);
 }
 
 /* The end of a chain. Upvalue: the name of the call. */

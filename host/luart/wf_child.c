@@ -17,6 +17,7 @@ typedef TpCommand__StartChildWorkflowExecutionCommandAttributes child_attrs;
 struct extra {
     int cancellation_type, parent_close_policy, id_reuse_policy, versioning_intent;
     TpCommon__Payload *summary, *details;
+    struct tl_event_groups groups;
 };
 
 /* In the order of enum tl_cancellation_type. */
@@ -54,6 +55,7 @@ static const struct tl_opt child_opts[] = {
     CHOICE("versioning_intent", versioning_intent, intent_names),
     TL_OPT("static_summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
     TL_OPT("static_details", TL_OPT_PAYLOAD, 1, struct extra, details),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct extra, groups),
     TL_OPT_CHECKED("memo", TL_OPT_TABLE),
     TL_OPT_CHECKED("search_attributes", TL_OPT_TABLE),
 };
@@ -172,6 +174,8 @@ static struct tl_future *start(lua_State *L, const char *what, int options, int 
     cmd->attrs = &attrs->base;
     cmd->metadata = metadata;
     cmd->cancellation = (enum tl_cancellation_type)extra.cancellation_type;
+    tl_event_groups_add(L, cmd, &extra.groups);
+    tl_event_groups_keep(L, cmd);
     return child;
 }
 

@@ -28,24 +28,27 @@ static struct tl_str namespace_of(lua_State *L, const struct tl_wf_target *targe
 
 struct signal_options {
     TpCommon__Header *header;
+    struct tl_event_groups groups;
     char *child_workflow_id, *workflow_id, *workflow_run_id, *namespace_;
 };
 
 #define SIGNAL_OPT(name, member) TL_OPT(name, TL_OPT_STRING, 0, struct signal_options, member)
 
-/* What an interceptor's input has; the script's calls have the first one only. */
+/* What an interceptor's input has; the script's calls have the first two only. */
 static const struct tl_opt signal_opts[] = {
     TL_OPT("headers", TL_OPT_HEADERS, 0, struct signal_options, header),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 0, struct signal_options, groups),
     SIGNAL_OPT("child_workflow_id", child_workflow_id),
     SIGNAL_OPT("workflow_id", workflow_id),
     SIGNAL_OPT("workflow_run_id", workflow_run_id),
     SIGNAL_OPT("namespace", namespace_),
 };
-enum { SIGNAL_OPTS_OF_CALLS = 1 };
+enum { SIGNAL_OPTS_OF_CALLS = 2 };
 
 /* Sends the signal with its name at index 1 and its arguments from index 3 on. Pushes the future of its
  * delivery. Texts are the arena's. */
-static void send_signal(lua_State *L, const struct tl_wf_target *target, TpCommon__Header *header)
+static void send_signal(lua_State *L, const struct tl_wf_target *target,
+                        const struct signal_options *o)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
     struct tl_str name;
@@ -60,13 +63,14 @@ static void send_signal(lua_State *L, const struct tl_wf_target *target, TpCommo
     attrs->execution->run_id = arena_text(L, target->run_id);
     attrs->namespace_ = arena_text(L, namespace_of(L, target));
     attrs->signal_name = arena_text(L, name);
-    attrs->header = header;
+    attrs->header = o->header;
     attrs->child_workflow_only = target->child_only;
     attrs->input = top > 2 ? tl_vm_payloads_encode(L, 3, top - 2, arena, "argument") : NULL;
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_SIGNAL);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SIGNAL_EXTERNAL);
     cmd->seq = future->seq;
     cmd->attrs = &attrs->base;
+    tl_event_groups_add(L, cmd, &o->groups);
 }
 
 static void check_name(lua_State *L)
@@ -87,7 +91,7 @@ static int signal_last(lua_State *L)
     target.workflow_id = tl_str(target.child_only ? o.child_workflow_id : o.workflow_id);
     target.run_id = tl_str(o.workflow_run_id);
     target.namespace_ = tl_str(o.namespace_);
-    send_signal(L, &target, o.header);
+    send_signal(L, &target, &o);
     return tl_wf_await_top(L);
 }
 
@@ -129,7 +133,7 @@ int tl_wf_signal_target(lua_State *L, const struct tl_wf_target *given, bool wit
     check_name(L);
     tl_options_read(L, 2, "signal", signal_opts, SIGNAL_OPTS_OF_CALLS, (void *[]){&o}, arena);
     if (!tl_intercept_has(L, hook)) {
-        send_signal(L, &target, o.header);
+        send_signal(L, &target, &o);
         return tl_wf_await_top(L);
     }
     int base = lua_gettop(L);
@@ -185,29 +189,81 @@ static int handle_signal_with(lua_State *L)
     return tl_wf_signal_target(L, &target, true);
 }
 
-/* handle:cancel([reason]): waits until the request was passed on. */
-static int handle_cancel(lua_State *L)
+struct cancel_options {
+    struct tl_event_groups groups;
+    char *reason, *workflow_run_id, *namespace_;
+};
+
+/* What an interceptor's input has; the script's calls have the first one only. */
+static const struct tl_opt cancel_opts[] = {
+    TL_OPT("event_groups", TL_OPT_GROUPS, 0, struct cancel_options, groups),
+    TL_OPT("reason", TL_OPT_STRING, 0, struct cancel_options, reason),
+    TL_OPT("workflow_run_id", TL_OPT_STRING, 0, struct cancel_options, workflow_run_id),
+    TL_OPT("namespace", TL_OPT_STRING, 0, struct cancel_options, namespace_),
+};
+enum { CANCEL_OPTS_OF_CALLS = 1 };
+
+/* Asks for the cancellation and pushes the future of its delivery. Texts are the arena's. */
+static void send_cancel(lua_State *L, const struct tl_wf_target *target, struct tl_str reason,
+                        const struct tl_event_groups *groups)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
-    struct tl_str reason = {NULL, 0};
-    struct tl_wf_target target = target_of(L);
-    tl_await_check(L, "cancel");
-    lua_settop(L, 2);
-    if (!lua_isnil(L, 2)) {
-        reason.p = luaL_checklstring(L, 2, &reason.n);
-    }
     TpCommand__RequestCancelExternalWorkflowExecutionCommandAttributes *attrs = tl_cmd_need(
         L, TL_PB_NEW(arena, TpCommand__RequestCancelExternalWorkflowExecutionCommandAttributes,
                      tp_command__request_cancel_external_workflow_execution_command_attributes));
-    attrs->workflow_id = arena_text(L, target.workflow_id);
-    attrs->run_id = arena_text(L, target.run_id);
-    attrs->namespace_ = arena_text(L, namespace_of(L, &target));
+    attrs->workflow_id = arena_text(L, target->workflow_id);
+    attrs->run_id = arena_text(L, target->run_id);
+    attrs->namespace_ = arena_text(L, namespace_of(L, target));
     attrs->reason = arena_text(L, reason);
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_CANCEL);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_CANCEL_EXTERNAL);
     cmd->seq = future->seq;
     cmd->attrs = &attrs->base;
+    tl_event_groups_add(L, cmd, groups);
+}
+
+/* The end of a chain. */
+static int cancel_last(lua_State *L)
+{
+    struct cancel_options o = {0};
+    struct tl_wf_target target = {.child_only = false};
+    tl_intercept_open_outbound(L, "workflow_id");
+    luaL_argexpected(L, lua_type(L, 1) == LUA_TSTRING, 1, "input with a workflow_id");
+    tl_await_check(L, "cancel");
+    TL_OPTIONS_READ(L, 2, "cancel", cancel_opts, (void *[]){&o}, tl_cmd_arena(L));
+    target.workflow_id = tl_str(tl_options_text(L, 1, "workflow_id", tl_cmd_arena(L)));
+    target.run_id = tl_str(o.workflow_run_id);
+    target.namespace_ = tl_str(o.namespace_);
+    send_cancel(L, &target, tl_str(o.reason), &o.groups);
     return tl_wf_await_top(L);
+}
+
+/* handle:cancel([reason [, { event_groups = }]]): waits until the request was passed on. */
+static int handle_cancel(lua_State *L)
+{
+    struct tl_str reason = {NULL, 0};
+    struct cancel_options o = {0};
+    struct tl_wf_target target = target_of(L);
+    tl_await_check(L, "cancel");
+    lua_settop(L, 3);
+    if (!lua_isnil(L, 2)) {
+        reason.p = luaL_checklstring(L, 2, &reason.n);
+    }
+    tl_options_read(L, 3, "cancel", cancel_opts, CANCEL_OPTS_OF_CALLS, (void *[]){&o},
+                    tl_cmd_arena(L));
+    if (!tl_intercept_has(L, TL_HOOK_CANCEL_EXTERNAL_WORKFLOW)) {
+        send_cancel(L, &target, reason, &o.groups);
+        return tl_wf_await_top(L);
+    }
+    tl_intercept_push_outbound(L, "workflow_id", target.workflow_id, 0, 3, 4);
+    set_field(L, "workflow_run_id", target.run_id);
+    set_field(L, "namespace", target.namespace_);
+    set_field(L, "reason", reason);
+    lua_pushnil(L);
+    lua_setfield(L, -2, "headers"); /* a cancellation has none */
+    lua_pushcfunction(L, cancel_last);
+    return tl_intercept_call(L, TL_HOOK_CANCEL_EXTERNAL_WORKFLOW, TL_INTERCEPT_CTX(3, false),
+                             all_results);
 }
 
 static void set_meta(lua_State *L)

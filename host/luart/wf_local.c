@@ -20,6 +20,7 @@ struct extra {
     int cancellation_type;
     int64_t retry_threshold;
     TpCommon__Payload *summary;
+    struct tl_event_groups groups;
 };
 
 static const char *const cancellation_names[] = {"try_cancel", "wait_cancellation_completed",
@@ -36,14 +37,16 @@ static const struct tl_opt local_opts[] = {
     TL_OPT("local_retry_threshold", TL_OPT_NS, 1, struct extra, retry_threshold),
     TL_OPT("summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
     TL_OPT("headers", TL_OPT_HEADERS, 0, attributes, header),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct extra, groups),
 };
 
 /* --- scheduling ------------------------------------------------------------------------------- */
 
 /* Adds the command. Everything in attrs is the arena's. */
-static void send_command(lua_State *L, const struct tl_future *future, const attributes *attrs,
-                         int64_t retry_threshold, TpSdk__UserMetadata *metadata, uint32_t attempt,
-                         int64_t original_schedule_ns)
+static struct tl_cmd *send_command(lua_State *L, const struct tl_future *future,
+                                   const attributes *attrs, int64_t retry_threshold,
+                                   TpSdk__UserMetadata *metadata, uint32_t attempt,
+                                   int64_t original_schedule_ns)
 {
     struct tl_local_activity *la =
         tl_cmd_need(L, TL_ARENA_NEW(tl_cmd_arena(L), struct tl_local_activity));
@@ -65,6 +68,7 @@ static void send_command(lua_State *L, const struct tl_future *future, const att
     cmd->u.local = la;
     cmd->metadata = metadata;
     cmd->cancellation = (enum tl_cancellation_type)future->cancellation;
+    return cmd;
 }
 
 static void check_timeouts(lua_State *L, const char *what, struct tl_str name,
@@ -97,12 +101,18 @@ static void push_own_options(lua_State *L)
     }
 }
 
-/* Keeps with the future what scheduling it again needs: { attributes, threshold }. */
-static void keep(lua_State *L, int future, const attributes *attrs, int64_t retry_threshold)
+/* Keeps with the future what scheduling it again needs: { the ordinary command, threshold }. */
+static void keep(lua_State *L, int future, attributes *attrs, TpSdk__UserMetadata *metadata,
+                 int64_t retry_threshold)
 {
     struct tl_str bytes;
     struct tl_error err;
-    if (tl_pb_encode_arena(attrs, tl_cmd_arena(L), &bytes, &err) != TL_OK) {
+    TpCommand__Command kept = TP_COMMAND__COMMAND__INIT;
+    kept.attributes_case =
+        TP_COMMAND__COMMAND__ATTRIBUTES_SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES;
+    kept.schedule_activity_task_command_attributes = attrs;
+    kept.user_metadata = metadata;
+    if (tl_pb_encode_arena(&kept, tl_cmd_arena(L), &bytes, &err) != TL_OK) {
         luaL_error(L, "local activity: %s", err.message);
     }
     future = lua_absindex(L, future);
@@ -145,8 +155,10 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_ACTIVITY);
     future->local = true;
     future->cancellation = (uint8_t)extra.cancellation_type;
-    keep(L, -1, attrs, extra.retry_threshold);
-    send_command(L, future, attrs, extra.retry_threshold, metadata, 0, 0);
+    keep(L, -1, attrs, metadata, extra.retry_threshold);
+    struct tl_cmd *cmd = send_command(L, future, attrs, extra.retry_threshold, metadata, 0, 0);
+    tl_event_groups_add(L, cmd, &extra.groups);
+    tl_event_groups_keep(L, cmd);
 }
 
 /* The end of a chain. Upvalue: the name of the call. */
@@ -202,10 +214,11 @@ static void back_off(lua_State *L, struct tl_lua_run *run, struct tl_future *fut
                      const struct tl_job *job)
 {
     int local = lua_gettop(L); /* its userdata */
+    struct tl_event_groups groups = tl_event_groups_kept(L, future);
     tl_future_unlist(L, run, future);
     future->attempt = job->u.activity.attempt;
     future->original_schedule_ns = job->u.activity.original_schedule_ns;
-    struct tl_future *timer = tl_wf_start_timer(L, job->u.activity.backoff_ns, NULL);
+    struct tl_future *timer = tl_wf_start_timer(L, job->u.activity.backoff_ns, NULL, &groups);
     timer->local = true;
     future->timer_seq = timer->seq;
     lua_pushvalue(L, local);
@@ -235,7 +248,7 @@ void tl_run_local_again(struct tl_lua_run *run, struct tl_future *timer)
     lua_State *L = run->main;
     struct tl_error err;
     struct tl_str bytes;
-    attributes *attrs = NULL;
+    TpCommand__Command *kept = NULL;
     lua_getiuservalue(L, -1, 1);
     struct tl_future *future = lua_touserdata(L, -1);
     int local = lua_gettop(L);
@@ -245,15 +258,17 @@ void tl_run_local_again(struct tl_lua_run *run, struct tl_future *timer)
     int64_t retry_threshold = lua_tointeger(L, -1);
     lua_rawgeti(L, -2, 1);
     bytes.p = lua_tolstring(L, -1, &bytes.n);
-    if (tl_pb_decode(&tp_command__schedule_activity_task_command_attributes__descriptor, bytes,
-                     tl_cmd_arena(L), &attrs, &err) != TL_OK) {
+    if (tl_pb_decode(&tp_command__command__descriptor, bytes, tl_cmd_arena(L), &kept, &err) !=
+        TL_OK) {
         luaL_error(L, "local activity: %s", err.message);
     }
     lua_pushvalue(L, local);
     tl_future_relist(L, run, future);
     future->timer_seq = 0;
-    send_command(L, future, attrs, retry_threshold, NULL, future->attempt,
-                 future->original_schedule_ns);
+    struct tl_event_groups groups = tl_event_groups_kept(L, future);
+    send_command(L, future, kept->schedule_activity_task_command_attributes, retry_threshold,
+                 kept->user_metadata, future->attempt, future->original_schedule_ns)
+        ->groups = groups;
     lua_settop(L, local);
 }
 
@@ -262,7 +277,10 @@ void tl_wf_cancel_local(lua_State *L, struct tl_lua_run *run, struct tl_future *
     if (future->timer_seq) { /* nothing runs: the pause ends and the future with it */
         struct tl_future *timer = tl_future_find(L, run, TL_FUTURE_TIMER, future->timer_seq);
         lua_getiuservalue(L, -1, 1); /* keeps the future while the timer goes */
-        tl_cmd_new(L, TL_CMD_CANCEL_TIMER)->seq = future->timer_seq;
+        struct tl_event_groups groups = tl_event_groups_kept(L, timer);
+        struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_CANCEL_TIMER);
+        cmd->seq = timer->seq;
+        cmd->groups = groups;
         tl_future_unlist(L, run, timer);
         tl_future_relist(L, run, future);
         future->timer_seq = 0;

@@ -18,6 +18,7 @@ typedef TpCommand__ScheduleNexusOperationCommandAttributes nexus_attrs;
 struct extra {
     int cancellation_type;
     TpCommon__Payload *summary;
+    struct tl_event_groups groups;
 };
 
 /* In the order of enum tl_cancellation_type. */
@@ -31,6 +32,7 @@ static const struct tl_opt operation_opts[] = {
     {"cancellation_type", TL_OPT_ENUM, 1, offsetof(struct extra, cancellation_type),
      cancellation_names},
     TL_OPT("summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct extra, groups),
     TL_OPT_CHECKED("headers", TL_OPT_TABLE),
 };
 
@@ -127,6 +129,8 @@ static struct tl_future *schedule(lua_State *L, const char *what)
     cmd->attrs = &attrs->base;
     cmd->metadata = metadata;
     cmd->cancellation = (enum tl_cancellation_type)extra.cancellation_type;
+    tl_event_groups_add(L, cmd, &extra.groups);
+    tl_event_groups_keep(L, cmd);
     return future;
 }
 

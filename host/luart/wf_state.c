@@ -15,12 +15,30 @@
 
 /* --- patches ---------------------------------------------------------------------------------- */
 
-static void set_patch(lua_State *L, struct tl_str id, bool deprecated)
+struct group_options {
+    struct tl_event_groups groups;
+};
+
+/* The options of calls that have no others. */
+static const struct tl_opt group_opts[] = {
+    TL_OPT("event_groups", TL_OPT_GROUPS, 0, struct group_options, groups),
+};
+
+static struct tl_event_groups read_groups(lua_State *L, int index, const char *what)
+{
+    struct group_options o = {0};
+    TL_OPTIONS_READ(L, index, what, group_opts, (void *[]){&o}, tl_cmd_arena(L));
+    return o.groups;
+}
+
+static void set_patch(lua_State *L, struct tl_str id, bool deprecated,
+                      const struct tl_event_groups *groups)
 {
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SET_PATCH);
     cmd->u.patch.id = tl_arena_str(tl_cmd_arena(L), id);
     cmd->u.patch.deprecated = deprecated;
     tl_cmd_need(L, (void *)(uintptr_t)cmd->u.patch.id.p);
+    tl_event_groups_add(L, cmd, groups);
 }
 
 /* patched(id): true when the run is, or was, past this change. The first answer stays. */
@@ -32,6 +50,7 @@ static int use_patch(lua_State *L, const char *what, bool deprecated)
     luaL_checktype(L, 1, LUA_TSTRING);
     id.p = lua_tolstring(L, 1, &id.n);
     luaL_argcheck(L, id.n > 0, 1, "a patch has an id");
+    struct tl_event_groups groups = read_groups(L, 2, what);
     lua_settop(L, 1);
     tl_slot_table(L, run, TL_SLOT_PATCHES);
     lua_pushvalue(L, 1);
@@ -43,7 +62,7 @@ static int use_patch(lua_State *L, const char *what, bool deprecated)
     lua_pushboolean(L, use);
     lua_rawset(L, 2);
     if (use) {
-        set_patch(L, id, deprecated);
+        set_patch(L, id, deprecated, &groups);
     }
     lua_pushboolean(L, use);
     return 1;
@@ -440,6 +459,7 @@ int tl_lib_wf_upsert_memo(lua_State *L)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
     struct fields f = {&tp_common__memo__fields_entry__descriptor, {0}};
+    struct tl_event_groups groups = read_groups(L, 2, "workflow.upsert_memo");
     take_fields(L, "workflow.upsert_memo", &f, TL_SLOT_MEMO, false);
     TpCommand__ModifyWorkflowPropertiesCommandAttributes *attrs =
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__ModifyWorkflowPropertiesCommandAttributes,
@@ -447,7 +467,9 @@ int tl_lib_wf_upsert_memo(lua_State *L)
     attrs->upserted_memo = tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Memo, tp_common__memo));
     attrs->upserted_memo->n_fields = f.list.n;
     attrs->upserted_memo->fields = f.list.items;
-    tl_cmd_new(L, TL_CMD_MODIFY_PROPERTIES)->attrs = &attrs->base;
+    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_MODIFY_PROPERTIES);
+    cmd->attrs = &attrs->base;
+    tl_event_groups_add(L, cmd, &groups);
     return 0;
 }
 
@@ -455,6 +477,7 @@ int tl_lib_wf_upsert_search_attributes(lua_State *L)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
     struct fields f = {&tp_common__search_attributes__indexed_fields_entry__descriptor, {0}};
+    struct tl_event_groups groups = read_groups(L, 2, "workflow.upsert_search_attributes");
     take_fields(L, "workflow.upsert_search_attributes", &f, TL_SLOT_SEARCH, true);
     TpCommand__UpsertWorkflowSearchAttributesCommandAttributes *attrs =
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__UpsertWorkflowSearchAttributesCommandAttributes,
@@ -463,7 +486,9 @@ int tl_lib_wf_upsert_search_attributes(lua_State *L)
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__SearchAttributes, tp_common__search_attributes));
     attrs->search_attributes->n_indexed_fields = f.list.n;
     attrs->search_attributes->indexed_fields = f.list.items;
-    tl_cmd_new(L, TL_CMD_UPSERT_SEARCH_ATTRIBUTES)->attrs = &attrs->base;
+    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_UPSERT_SEARCH_ATTRIBUTES);
+    cmd->attrs = &attrs->base;
+    tl_event_groups_add(L, cmd, &groups);
     return 0;
 }
 
@@ -535,6 +560,7 @@ typedef TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes can_attrs;
 /* Options that are no field of the command's attributes. */
 struct can_extra {
     int behavior, intent;
+    struct tl_event_groups groups;
 };
 
 /* By the numbers of TpEnums__ContinueAsNewVersioningBehavior. */
@@ -555,6 +581,7 @@ static const struct tl_opt can_opts[] = {
      behavior_names},
     {"versioning_intent", TL_OPT_ENUM, 1, offsetof(struct can_extra, intent), intent_names},
     TL_OPT("headers", TL_OPT_HEADERS, 0, can_attrs, header),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct can_extra, groups),
 };
 
 /* What is not given stays as it is in this run. */
@@ -623,7 +650,7 @@ static int continue_now(lua_State *L)
     can_attrs *attrs = tl_cmd_need(
         L, TL_PB_NEW(arena, TpCommand__ContinueAsNewWorkflowExecutionCommandAttributes,
                      tp_command__continue_as_new_workflow_execution_command_attributes));
-    struct can_extra extra = {0, 0};
+    struct can_extra extra = {0};
     void *targets[] = {attrs, &extra};
     TL_OPTIONS_READ(L, 1, "workflow.continue_as_new", can_opts, targets, arena);
     attrs->initial_versioning_behavior = (TpEnums__ContinueAsNewVersioningBehavior)extra.behavior;
@@ -638,7 +665,9 @@ static int continue_now(lua_State *L)
     lua_settop(L, top);
     can_defaults(L, attrs);
     attrs->input = top > 1 ? tl_vm_payloads_encode(L, 2, top - 1, arena, "argument") : NULL;
-    tl_cmd_new(L, TL_CMD_CONTINUE_AS_NEW)->attrs = &attrs->base;
+    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_CONTINUE_AS_NEW);
+    cmd->attrs = &attrs->base;
+    tl_event_groups_add(L, cmd, &extra.groups);
     run->finished = true;
     tl_handlers_warn_unfinished(L, run);
     return tl_await_yield(L, 0, never);

@@ -1,18 +1,22 @@
 /* workflow.sleep, start_timer, wait_condition. See sandbox.def.
  * Thread: the run's. Owner: commands are the activation arena's. */
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/wf.h"
 #include "proto/pb.h"
 
 struct timer_options {
     TpCommon__Payload *summary;
+    struct tl_event_groups groups;
 };
 
 static const struct tl_opt timer_opts[] = {
     TL_OPT("summary", TL_OPT_PAYLOAD, 0, struct timer_options, summary),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 0, struct timer_options, groups),
 };
 
-struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload *summary)
+struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload *summary,
+                                    const struct tl_event_groups *groups)
 {
     struct tl_arena *arena = tl_cmd_arena(L);
     TpCommand__StartTimerCommandAttributes *attrs =
@@ -25,6 +29,8 @@ struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload 
     cmd->seq = future->seq;
     cmd->attrs = &attrs->base;
     cmd->metadata = metadata;
+    tl_event_groups_add(L, cmd, groups);
+    tl_event_groups_keep(L, cmd);
     return future;
 }
 
@@ -38,33 +44,69 @@ static int slept(lua_State *L, int status, lua_KContext ctx)
     return 0;
 }
 
+/* Starts the timer of the duration at index 1 with the options at index 2; pushes its future. */
+static void start(lua_State *L, const char *what)
+{
+    struct timer_options options = {0};
+    int64_t ns = tl_options_duration(L, 1, what);
+    TL_OPTIONS_READ(L, 2, what, timer_opts, (void *[]){&options}, tl_cmd_arena(L));
+    tl_wf_start_timer(L, ns, options.summary, &options.groups);
+}
+
+/* The end of a chain. */
+static int start_last(lua_State *L)
+{
+    tl_intercept_open_outbound(L, "call");
+    tl_command_check(L, "start_timer");
+    lua_getfield(L, 2, "duration");
+    lua_replace(L, 1);
+    lua_pushnil(L);
+    lua_setfield(L, 2, "duration");
+    luaL_argexpected(L, !lua_isnil(L, 1), 1, "input with a duration");
+    start(L, "start_timer");
+    return 1;
+}
+
+/* The duration is at index 1, the options are at 2 (the top): starts the timer, through the
+ * interceptors, and gives its future or waits for it. */
+static int call(lua_State *L, const char *name, const char *what, bool await)
+{
+    if (!tl_intercept_has(L, TL_HOOK_START_TIMER)) {
+        start(L, what);
+        return await ? tl_wf_await_top(L) : 1;
+    }
+    tl_intercept_push_outbound(L, "call", tl_str(name), 0, 2, 3);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "duration");
+    lua_pushnil(L);
+    lua_setfield(L, -2, "headers"); /* a timer has none */
+    lua_pushcfunction(L, start_last);
+    return tl_intercept_call(L, TL_HOOK_START_TIMER, TL_INTERCEPT_CTX(2, await),
+                             tl_intercept_future);
+}
+
 int tl_lib_wf_sleep(lua_State *L)
 {
-    struct timer_options options = {NULL};
+    struct timer_options options = {0};
     tl_await_check(L, "workflow.sleep");
     luaL_checkany(L, 1);
-    int64_t ns = tl_options_duration(L, 1, "workflow.sleep");
     lua_settop(L, 2);
-    TL_OPTIONS_READ(L, 2, "workflow.sleep", timer_opts, (void *[]){&options}, tl_cmd_arena(L));
-    if (ns == 0) { /* no timer: the others get their turn */
+    if (tl_options_duration(L, 1, "workflow.sleep") ==
+        0) { /* no timer: the others get their turn */
+        TL_OPTIONS_READ(L, 2, "workflow.sleep", timer_opts, (void *[]){&options}, tl_cmd_arena(L));
         tl_await_turn(L);
         return tl_await_yield(L, 0, slept);
     }
-    tl_wf_start_timer(L, ns, options.summary);
-    lua_replace(L, 1);
-    return tl_future_await(L);
+    return call(L, "sleep", "workflow.sleep", true);
 }
 
 int tl_lib_wf_start_timer(lua_State *L)
 {
-    struct timer_options options = {NULL};
     tl_command_check(L, "workflow.start_timer");
     luaL_checkany(L, 1);
-    int64_t ns = tl_options_duration(L, 1, "workflow.start_timer");
-    TL_OPTIONS_READ(L, 2, "workflow.start_timer", timer_opts, (void *[]){&options},
-                    tl_cmd_arena(L));
-    tl_wf_start_timer(L, ns, options.summary);
-    return 1;
+    tl_options_duration(L, 1, "workflow.start_timer");
+    lua_settop(L, 2);
+    return call(L, "start_timer", "workflow.start_timer", false);
 }
 
 /* --- wait_condition --------------------------------------------------------------------------- */
@@ -72,11 +114,13 @@ int tl_lib_wf_start_timer(lua_State *L)
 struct condition_options {
     int64_t timeout;
     TpCommon__Payload *summary;
+    struct tl_event_groups groups;
 };
 
 static const struct tl_opt condition_opts[] = {
     TL_OPT("timeout", TL_OPT_NS, 0, struct condition_options, timeout),
     TL_OPT("timeout_summary", TL_OPT_PAYLOAD, 0, struct condition_options, summary),
+    TL_OPT("event_groups", TL_OPT_GROUPS, 0, struct condition_options, groups),
 };
 
 /* Calls the predicate at index 1; raises its error. */
@@ -125,7 +169,7 @@ static int condition_woken(lua_State *L, int status, lua_KContext ctx)
 
 int tl_lib_wf_wait_condition(lua_State *L)
 {
-    struct condition_options options = {-1, NULL};
+    struct condition_options options = {.timeout = -1};
     luaL_checktype(L, 1, LUA_TFUNCTION);
     tl_await_check(L, "workflow.wait_condition");
     lua_settop(L, 2);
@@ -142,7 +186,7 @@ int tl_lib_wf_wait_condition(lua_State *L)
     }
     struct tl_future *timer = NULL;
     if (options.timeout > 0) {
-        timer = tl_wf_start_timer(L, options.timeout, options.summary);
+        timer = tl_wf_start_timer(L, options.timeout, options.summary, &options.groups);
     } else {
         lua_pushnil(L);
     }

@@ -154,6 +154,66 @@ describe("interceptors of workflows", function()
       env:execute_workflow("W", nil, true))
   end)
 
+  it("see timers and the cancellation of other workflows, and change them", function()
+    local env <close> = helper.environment(head .. [[
+      local target = workflow.define("Target", function()
+        pcall(workflow.wait_condition, function() return false end)
+        return workflow.cancellation_reason()
+      end)
+      return { target, workflow.define("W", function()
+        local began = workflow.now()
+        workflow.sleep("1h", { summary = "nap" })
+        workflow.start_timer(7200):result()
+        local slept = workflow.now() - began
+        workflow.sleep(0)
+        local child = workflow.start_child_workflow("Target", { id = "target" })
+        workflow.external_workflow("elsewhere", { run_id = "r" }):cancel("mine")
+        return slept, child:result()
+      end) }]], {
+      worker = { interceptors = { { module = "timers", source = [[
+        local seen = {}
+        return { workflow = {
+          start_timer = function(input, next)
+            assert(input.headers == nil and input.args.n == 0)
+            seen[#seen + 1] = input.call .. " " .. input.duration .. " " .. tostring(input.summary)
+            input.duration = input.call == "sleep" and "1m" or input.duration
+            return next(input)
+          end,
+          cancel_external_workflow = function(input, next)
+            assert(input.workflow_id == "elsewhere" and input.workflow_run_id == "r", "target")
+            input.workflow_id, input.workflow_run_id, input.reason = "target", nil, input.reason .. ", changed"
+            return next(input)
+          end,
+          execute_workflow = function(input, next)
+            local result = table.pack(next(input))
+            if input.type ~= "W" then return table.unpack(result, 1, result.n) end
+            return result[1], result[2], seen
+          end,
+        } }]] } } },
+    })
+    local slept, reason, seen = env:execute_workflow("W")
+    assert.are.equal(7260, slept // 1)
+    assert.are.equal("mine, changed", reason)
+    assert.are.same({ "sleep 1h nap", "start_timer 7200 nil" }, seen)
+  end)
+
+  it("of timers that give nothing back, or a wrong duration, fail the workflow task", function()
+    for source, message in pairs {
+      ["function() end"] = "must return what next(input) returned",
+      ['function(input, next) input.duration = "soon" return next(input) end'] = "duration",
+      ["function(input, next) input.duration = nil return next(input) end"] = "input with a duration expected",
+    } do
+      local env <close> = helper.environment(head .. [[
+        return workflow.define("W", function() workflow.sleep(60) end)]], {
+        replay = false,
+        worker = { interceptors = { { module = "bad",
+          source = "return { workflow = { start_timer = " .. source .. " } }" } } },
+      })
+      local failure = helper.task_failure(env, env:start_workflow("W"))
+      assert.is_truthy(failure.message:find(message, 1, true), failure.message)
+    end
+  end)
+
   it("may wait, refuse an update and answer a query without the handler", function()
     local env <close> = helper.environment(head .. [[
       local done

@@ -179,9 +179,13 @@ static tl_rc record_end(struct tl_run *run, uint32_t slot, const struct tl_local
     if (!attrs || !end.id.p) {
         return tl_error_set(err, TL_ELIMIT, "local activity %u: the arena is full", end.seq);
     }
-    tl_core_push_command(run, slot, COMMAND_TYPE_RECORD_MARKER, &attrs->base, NULL);
-    tl_rc rc =
-        tl_fsm_apply(&tl_local_fsm, run, machine, LOCAL_E_RESOLVE, &(struct tl_fsm_input){0}, err);
+    struct tl_cmd dress;
+    tl_rc rc = tl_local_dress(run, local, &dress, err);
+    if (rc != TL_OK) {
+        return rc;
+    }
+    tl_core_push_command(run, slot, COMMAND_TYPE_RECORD_MARKER, &attrs->base, &dress);
+    rc = tl_fsm_apply(&tl_local_fsm, run, machine, LOCAL_E_RESOLVE, &(struct tl_fsm_input){0}, err);
     return rc == TL_OK ? tl_local_push(run, &end, err) : rc;
 }
 

@@ -319,4 +319,7 @@ void tl_commands_run(struct tl_wft_done *d)
         row_of(d->req->commands[i])->run(d, d->req->commands[i]);
     }
     tl_updates_run_rest(d);
+    if (!tl_rs_open(d->tx->rs)) { /* activities cancelled by the task that ended the run */
+        tl_rs_buffer_clear(d->tx->rs);
+    }
 }

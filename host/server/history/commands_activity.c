@@ -285,10 +285,10 @@ void tl_command_check_cancel_activity(struct tl_wft_done *d, const TpCommand__Co
     if (!started) { /* nobody has it: it is cancelled at once */
         tl_map_put(&d->act_ids, tl_str(seen.activity_id), tl_over(TL_OVER_GONE));
         d->pending_acts--;
-        d->next_id++;
     }
 }
 
+/* Its event waits until all commands have theirs, which a worker that replays expects in one row. */
 static void cancel_unstarted(struct tl_wft_done *d, struct tl_act *act, int64_t request_event_id)
 {
     TpCommon__Payload__MetadataEntry encoding = TP_COMMON__PAYLOAD__METADATA_ENTRY__INIT;
@@ -312,8 +312,7 @@ static void cancel_unstarted(struct tl_wft_done *d, struct tl_act *act, int64_t 
     a.scheduled_event_id = act->scheduled_id;
     a.identity = d->req->identity;
     TL_EV_SET(&ev, ACTIVITY_TASK_CANCELED, activity_task_canceled, &a);
-    tl_tx_add(d->tx, &ev);
-    d->act_cancelled_unstarted = true;
+    tl_tx_buffer(d->tx, &ev);
 }
 
 void tl_command_run_cancel_activity(struct tl_wft_done *d, const TpCommand__Command *c)

@@ -446,6 +446,9 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty);
 /* --- tx.c ------------------------------------------------------------------------------------ */
 
 void tl_ev_init(struct tl_ev *ev, int64_t time_ns);
+/* Buffers the event though no workflow task is started: it goes behind what else this transaction
+ * adds. */
+void tl_tx_buffer(struct tl_tx *tx, struct tl_ev *ev);
 /* Adds the event: buffers it or gives it an id, encodes it, applies it. Returns its id, 0 when
  * buffered. Trouble is kept in p->broken. */
 int64_t tl_tx_add(struct tl_tx *tx, struct tl_ev *ev);
@@ -595,8 +598,7 @@ struct tl_wft_done {
     struct tl_update_message *messages;
     size_t message_n;
     struct tl_map updates; /* overlay: update id -> what the messages before made of it */
-    bool act_cancelled_unstarted;
-    int64_t *eager; /* scheduled ids, eager_activities_max at most */
+    int64_t *eager;        /* scheduled ids, eager_activities_max at most */
     size_t eager_n;
     struct tl_refusal no;
 };

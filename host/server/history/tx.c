@@ -248,6 +248,11 @@ static void buffer_event(struct tl_tx *tx, TpHistory__HistoryEvent *e)
     tl_buf_deinit(&bytes);
 }
 
+void tl_tx_buffer(struct tl_tx *tx, struct tl_ev *ev)
+{
+    buffer_event(tx, &ev->e);
+}
+
 int64_t tl_tx_add(struct tl_tx *tx, struct tl_ev *ev)
 {
     if (tx->rs->wft.started_id && tl_event_is_buffered_type((int)ev->e.event_type)) {

@@ -214,8 +214,7 @@ static tl_rc accept(struct tl_wft_done *d, struct tl_wft_completed *out, struct 
     }
     tl_commands_run(d);
     tl_rc rc = start_eager(d, out, err);
-    if (rc == TL_OK && (d->req->force_create_new_workflow_task || rs->buffer_n > 0 ||
-                        d->act_cancelled_unstarted || moving)) {
+    if (rc == TL_OK && (d->req->force_create_new_workflow_task || rs->buffer_n > 0 || moving)) {
         tl_wft_schedule(tx, original_ns);
         out->deliver_next_inline =
             rs->wft.scheduled_id && d->req->return_new_workflow_task && !moving;

@@ -146,7 +146,9 @@ void lua_rig_signal(struct lua_rig *r, const char *name, ...)
     va_start(ap, name);
     s->input = json_payloads(r, ap);
     va_end(ap);
-    add_job(r, TL_JOB_SIGNAL)->u.signal = s;
+    struct tl_job *job = add_job(r, TL_JOB_SIGNAL);
+    job->u.signal.attrs = s;
+    job->u.signal.event_id = ++r->signal_event_id;
 }
 
 void lua_rig_timer(struct lua_rig *r, uint32_t seq)

@@ -16,9 +16,10 @@ struct lua_rig {
     struct tl_error err;
     int64_t now_ns;
     bool replaying;
-    uint64_t lang_flags; /* recorded in the history that is replayed */
-    char text[8192];     /* commands of the last step */
-    char log[8192];      /* lines logged so far */
+    int64_t signal_event_id; /* of the last signal */
+    uint64_t lang_flags;     /* recorded in the history that is replayed */
+    char text[8192];         /* commands of the last step */
+    char log[8192];          /* lines logged so far */
 };
 
 /* Opens a bundle of one module "main" with this text. Fails the test when it does not open. */

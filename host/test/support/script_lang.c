@@ -166,7 +166,7 @@ static void take_job(struct tl_script *s, const struct tl_job *job)
         break;
     case TL_JOB_SIGNAL:
         s->signals++;
-        note(s, "signal %s", job->u.signal->signal_name);
+        note(s, "signal %s", job->u.signal.attrs->signal_name);
         break;
     case TL_JOB_UPDATE:
         s->updates++;

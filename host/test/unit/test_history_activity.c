@@ -529,6 +529,37 @@ static void an_unstarted_activity_is_cancelled_at_once(void **state)
     assert_int_equal(rig_info(r).pending_activities, 0);
 }
 
+/* A worker that replays expects the events of a task's commands in one row. */
+static void its_end_comes_behind_the_other_commands(void **state)
+{
+    struct history_rig *r = *state;
+    schedule(r, rig_cmd_activity(r, "a"));
+    assert_int_equal(rig_signal(r, "s", ""), TL_OK);
+    rig_poll(r);
+    TpWs__RespondWorkflowTaskCompletedRequest *req = rig_completion(r);
+    rig_add_command(r, req, rig_cmd_cancel_activity(r, SCHEDULED_ID));
+    rig_add_command(r, req, rig_cmd_timer(r, "t", RIG_S));
+    assert_int_equal(rig_send(r, req), TL_OK);
+    assert_string_equal(rig_types(r, 9),
+                        "WorkflowTaskCompleted ActivityTaskCancelRequested TimerStarted "
+                        "ActivityTaskCanceled WorkflowTaskScheduled");
+}
+
+static void its_end_is_lost_with_the_run(void **state)
+{
+    struct history_rig *r = *state;
+    schedule(r, rig_cmd_activity(r, "a"));
+    assert_int_equal(rig_signal(r, "s", ""), TL_OK);
+    rig_poll(r);
+    TpWs__RespondWorkflowTaskCompletedRequest *req = rig_completion(r);
+    rig_add_command(r, req, rig_cmd_cancel_activity(r, SCHEDULED_ID));
+    rig_add_command(r, req, rig_cmd_complete(r));
+    assert_int_equal(rig_send(r, req), TL_OK);
+    assert_string_equal(
+        rig_types(r, 9),
+        "WorkflowTaskCompleted ActivityTaskCancelRequested WorkflowExecutionCompleted");
+}
+
 static void a_started_activity_hears_by_heartbeat(void **state)
 {
     struct history_rig *r = *state;
@@ -655,6 +686,8 @@ int main(void)
         CASE(a_heartbeat_buys_time_from_the_later_of_start_and_beat),
         CASE(the_next_attempt_gets_the_last_heartbeat),
         CASE(an_unstarted_activity_is_cancelled_at_once),
+        CASE(its_end_comes_behind_the_other_commands),
+        CASE(its_end_is_lost_with_the_run),
         CASE(a_started_activity_hears_by_heartbeat),
         CASE(a_cancelled_activity_is_not_retried),
         CASE(cancelling_an_activity_that_just_closed_is_fine),

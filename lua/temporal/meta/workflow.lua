@@ -57,6 +57,7 @@ function workflow.define(name, run) end
 ---@field activity_id? string
 ---@field priority? temporal.workflow.Priority
 ---@field summary? string
+---@field event_groups? temporal.workflow.EventGroup[]
 ---@field disable_eager_execution? boolean
 ---@field headers? table<string, any>
 
@@ -104,6 +105,7 @@ function workflow.activity(activity, options) end
 ---@field cancellation_type? "try_cancel"|"wait_cancellation_completed"|"abandon" default: "try_cancel"
 ---@field activity_id? string
 ---@field summary? string
+---@field event_groups? temporal.workflow.EventGroup[]
 ---@field headers? table<string, any>
 
 ---@class temporal.workflow.LocalActivityProxy
@@ -161,6 +163,7 @@ function workflow.local_activity(activity, options) end
 ---@field cancellation_type? temporal.workflow.ChildCancellationType default: "wait_cancellation_completed"
 ---@field versioning_intent? "compatible"|"default"
 ---@field static_summary? string
+---@field event_groups? temporal.workflow.EventGroup[]
 ---@field static_details? string
 ---@field priority? temporal.workflow.Priority
 ---@field headers? table<string, any>
@@ -176,8 +179,8 @@ local child = {}
 ---@param ... any
 function child:signal(name, ...) end
 
---- As signal, with headers.
----@param options { headers?: table<string, any> }
+--- As signal, with headers or event groups.
+---@param options { headers?: table<string, any>, event_groups?: temporal.workflow.EventGroup[] }
 ---@param name string
 ---@param ... any
 function child:signal_with(options, name, ...) end
@@ -232,8 +235,8 @@ local external = {}
 ---@param ... any
 function external:signal(name, ...) end
 
---- As signal, with headers.
----@param options { headers?: table<string, any> }
+--- As signal, with headers or event groups.
+---@param options { headers?: table<string, any>, event_groups?: temporal.workflow.EventGroup[] }
 ---@param name string
 ---@param ... any
 function external:signal_with(options, name, ...) end
@@ -241,7 +244,8 @@ function external:signal_with(options, name, ...) end
 --- Requests cancellation of the workflow; waits until the request was passed on.
 ---@async
 ---@param reason? string
-function external:cancel(reason) end
+---@param options? temporal.workflow.GroupOptions
+function external:cancel(reason, options) end
 
 --- A handle of any workflow. Nothing is looked up.
 ---@param id string
@@ -261,10 +265,12 @@ function workflow.get_external_workflow_handle(id, options) end
 
 ---@class temporal.workflow.TimerOptions
 ---@field summary? string
+---@field event_groups? temporal.workflow.EventGroup[]
 
 ---@class temporal.workflow.ConditionOptions
 ---@field timeout? temporal.Duration
 ---@field timeout_summary? string
+---@field event_groups? temporal.workflow.EventGroup[]
 
 ---@class temporal.workflow.WaitOptions
 ---@field timeout? temporal.Duration
@@ -638,20 +644,46 @@ function workflow.set_current_details(text) end
 
 --- temporal.null removes a field.
 ---@param fields table<string, any>
-function workflow.upsert_memo(fields) end
+---@param options? temporal.workflow.GroupOptions
+function workflow.upsert_memo(fields, options) end
 
 --- temporal.null removes an attribute; temporal.search_attribute names the type.
 ---@param fields table<string, any>
-function workflow.upsert_search_attributes(fields) end
+---@param options? temporal.workflow.GroupOptions
+function workflow.upsert_search_attributes(fields, options) end
+
+-- Event groups -------------------------------------------------------------------------------------
+
+---@class temporal.workflow.EventGroup
+local event_group = {}
+
+---@class temporal.workflow.GroupOptions
+---@field event_groups? temporal.workflow.EventGroup[]
+
+--- Calls the function; what it asks for belongs to the group.
+---@async
+---@param fn fun(...): any ...
+---@param ... any
+---@return any ...
+function event_group:scope(fn, ...) end
+
+--- A group of events that belong together, for whoever looks at the history.
+---@param id string stands in the history as it is
+---@param options? { label?: string }
+---@return temporal.workflow.EventGroup
+---@nodiscard
+function workflow.create_event_group(id, options) end
 
 -- Versions of the code, continue as new ----------------------------------------------------------
 
 ---@param id string
+---@param options? temporal.workflow.GroupOptions
 ---@return boolean
-function workflow.patched(id) end
+function workflow.patched(id, options) end
 
 ---@param id string
-function workflow.deprecate_patch(id) end
+---@param options? temporal.workflow.GroupOptions
+function workflow.deprecate_patch(id, options) end
 
 --- The version of this change that the run began with; max for a run that gets here first. A recorded
 --- version outside min..max fails the workflow task.
@@ -682,6 +714,7 @@ function workflow.side_effect(fn, options) end
 function workflow.mutable_side_effect(id, fn, equals, options) end
 
 ---@class temporal.workflow.ContinueAsNewOptions
+---@field event_groups? temporal.workflow.EventGroup[]
 ---@field workflow_type? string|temporal.workflow.Definition default: this workflow
 ---@field task_queue? string
 ---@field workflow_run_timeout? temporal.Duration
