@@ -125,7 +125,7 @@ describe("task-queue", function()
   setup(function()
     c = client.connect { address = server.address }
     for i = 1, 20 do
-      c:start_workflow("Never", { id = "queued" .. i, task_queue = "waiting" })
+      c:start_workflow("Never", { id = "queued" .. i, task_queue = "waiting", task_timeout = 100 })
     end
     pcall(c.call, c, "PollWorkflowTaskQueue", { task_queue = { name = "waiting" }, identity = "a-poller" }, 5e9)
   end)

@@ -99,7 +99,7 @@ describe("channels", function()
   end)
 
   it("stop waiting at the timeout, and leave nothing of it behind", function()
-    assert.are.same({ "timeout", 60, false, "x", true }, { run [[
+    assert.are.same({ "timeout", true, false, "x", true }, { run [[
       return workflow.define("W", function()
         local ch = workflow.channel()
         local began = workflow.time()
@@ -109,7 +109,7 @@ describe("channels", function()
         workflow.spawn(function() ch:send "x" end)
         local v = ch:receive()
         local _, ok = ch:receive { timeout = 0 }
-        return why, took, sent, v, not ok
+        return why, took >= 60, sent, v, not ok
       end)]] })
   end)
 

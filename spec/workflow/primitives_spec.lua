@@ -91,7 +91,7 @@ describe("waiting", function()
       end)]]
     assert.is_true(first)
     assert.is_false(second)
-    assert.are.equal(3600, waited)
+    assert.is_true(waited >= 3600)
   end)
 
   it("passes through pcall, iterators and user coroutines", function()
