@@ -650,6 +650,18 @@ def report(number, name, error=None):
         print(f"# {type(error).__name__}: {error}", flush=True)
 
 
+def run_suite(cases, missing, run):
+    """The main function of a check on a server of its own: run(binary, address, folder) gives the number that failed."""
+    print(f"1..{len(cases)}", flush=True)
+    if missing:
+        for i, fn in enumerate(cases):
+            print(f"ok {i + 1} - {fn.__name__} # SKIP {missing}")
+        return 0
+    with running_server(sys.argv[1]) as (_, address):
+        with tempfile.TemporaryDirectory() as folder:
+            return 1 if asyncio.run(run(sys.argv[1], address, folder)) else 0
+
+
 async def run_cases(binary, address):
     from temporalio.api.operatorservice import v1 as operator
     from temporalio.api.workflowservice import v1 as api

@@ -11,7 +11,6 @@ import hashlib
 import os
 import signal
 import sys
-import tempfile
 import uuid
 import zlib
 
@@ -317,14 +316,7 @@ async def run_cases(binary, address, folder):
 
 
 def main():
-    print(f"1..{len(CASES)}", flush=True)
-    if MISSING:
-        for i, fn in enumerate(CASES):
-            print(f"ok {i + 1} - {fn.__name__} # SKIP {MISSING}")
-        return 0
-    with python_check.running_server(sys.argv[1]) as (_, address):
-        with tempfile.TemporaryDirectory() as folder:
-            return 1 if asyncio.run(run_cases(sys.argv[1], address, folder)) else 0
+    return python_check.run_suite(CASES, MISSING, run_cases)
 
 
 if __name__ == "__main__":

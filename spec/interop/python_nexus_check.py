@@ -8,7 +8,6 @@ import asyncio
 import os
 import signal
 import sys
-import tempfile
 import uuid
 from datetime import timedelta
 
@@ -231,14 +230,7 @@ async def run_cases(binary, address, folder):
 
 
 def main():
-    print(f"1..{len(CASES)}", flush=True)
-    if MISSING:
-        for i, fn in enumerate(CASES):
-            print(f"ok {i + 1} - {fn.__name__} # SKIP {MISSING}")
-        return 0
-    with python_check.running_server(sys.argv[1]) as (_, address):
-        with tempfile.TemporaryDirectory() as folder:
-            return 1 if asyncio.run(run_cases(sys.argv[1], address, folder)) else 0
+    return python_check.run_suite(CASES, MISSING, run_cases)
 
 
 if __name__ == "__main__":
