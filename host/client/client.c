@@ -267,8 +267,7 @@ static struct tl_rpc_result *call_with_retry(struct tl_client *c, enum tl_method
             tl_client_error_local(err, TL_ECANCELLED, "%s was interrupted", info->name);
             break;
         }
-        if (res->status == 0 || !tl_retry_allowed(method, res->status) ||
-            tl_rpc_result_is_too_large(res) ||
+        if (res->status == 0 || !tl_retry_allowed(res) || tl_rpc_result_is_too_large(res) ||
             (c->retry.limited && retry.attempt >= c->retry.retries_max)) {
             break;
         }

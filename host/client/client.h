@@ -123,8 +123,8 @@ tl_rc tl_client_error_from_result(const struct tl_rpc_result *res, struct tl_are
 
 /* --- Retry ------------------------------------------------------------------------------------- */
 
-/* Whether a call of this method with this status may be tried again. */
-bool tl_retry_allowed(enum tl_method method, int grpc_status);
+/* Whether the call that ended so may be made again: its status is one that passes, by its method. */
+bool tl_retry_allowed(const struct tl_rpc_result *res);
 /* Counts a failure and returns the pause: exponential (factor 1.7), +-20 % of jitter from the world;
  * RESOURCE_EXHAUSTED starts at one second. */
 int64_t tl_retry_next_ns(struct tl_retry *r, int grpc_status, const struct tl_world *world);

@@ -19,9 +19,12 @@ enum {
     DATA_LOSS = 15
 };
 
-bool tl_retry_allowed(enum tl_method method, int grpc_status)
+bool tl_retry_allowed(const struct tl_rpc_result *res)
 {
-    switch (grpc_status) {
+    if (res->final) {
+        return false;
+    }
+    switch (res->status) {
     case UNKNOWN:
     case RESOURCE_EXHAUSTED:
     case ABORTED:
@@ -32,9 +35,10 @@ bool tl_retry_allowed(enum tl_method method, int grpc_status)
         return true;
     case CANCELLED:
     case DEADLINE_EXCEEDED: /* of one attempt: a long poll simply goes on */
-        return tl_method_info(method)->class == TL_METHOD_LONG &&
-               (method == TL_M_GetWorkflowExecutionHistory ||
-                method == TL_M_PollWorkflowTaskQueue || method == TL_M_PollActivityTaskQueue);
+        return tl_method_info(res->method)->class == TL_METHOD_LONG &&
+               (res->method == TL_M_GetWorkflowExecutionHistory ||
+                res->method == TL_M_PollWorkflowTaskQueue ||
+                res->method == TL_M_PollActivityTaskQueue);
     default:
         return false;
     }

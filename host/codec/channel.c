@@ -19,7 +19,6 @@
 
 /* Memory that the coding of one message may take. */
 #define CODING_BYTES_MAX ((size_t)tl_limit_request_bytes * 8)
-#define ERROR_TYPE "PayloadCodecError"
 
 struct coding_channel;
 
@@ -97,13 +96,28 @@ static void end_call(struct coding_channel *ch, struct coding_call *c, struct tl
     let_go(ch, c);
 }
 
+static struct tl_rpc_result *error_result(const struct coding_call *c, const struct tl_error *err)
+{
+    const struct tl_str none = {NULL, 0};
+    return tl_rpc_result_new(c->method, c->ud, tl_rc_grpc_status(err->code), tl_str(err->message),
+                             none, none);
+}
+
 static void end_with_error(struct coding_channel *ch, struct coding_call *c,
                            const struct tl_error *err)
 {
-    const struct tl_str none = {NULL, 0};
-    end_call(ch, c,
-             tl_rpc_result_new(c->method, c->ud, tl_rc_grpc_status(err->code), tl_str(err->message),
-                               none, none));
+    end_call(ch, c, error_result(c, err));
+}
+
+/* What the codecs say of these bytes they will say again, whatever their status means between client and
+ * server, unless something that they need was away. */
+static void end_uncoded(struct coding_channel *ch, struct coding_call *c,
+                        const struct tl_error *err)
+{
+    struct tl_rpc_result *res = error_result(c, err);
+    tl_rc rc = tl_rc_from_grpc_status(res->status);
+    res->final = rc != TL_EUNAVAILABLE && rc != TL_EDEADLINE;
+    end_call(ch, c, res);
 }
 
 static void inner_done(void *ud, struct tl_rpc_result *res)
@@ -155,7 +169,7 @@ static void encode_job(struct coding_channel *ch, struct coding_call *c, struct 
     } else {
         TL_LOG(TL_LOG_WARN, "codec.encode_failed", TL_C("method", tl_method_info(c->method)->name),
                TL_C("error", err.message));
-        end_with_error(ch, c, &err);
+        end_uncoded(ch, c, &err);
     }
     tl_arena_deinit(&arena);
 }
@@ -180,7 +194,7 @@ static void send_and_forget(struct coding_channel *ch, enum tl_method method, co
 static TpFailure__Failure *undecodable(struct tl_arena *arena, const struct tl_error *err)
 {
     const struct tl_failure_application o = {.message = tl_str(err->message),
-                                             .type = TL_STR_LIT(ERROR_TYPE)};
+                                             .type = TL_STR_LIT(TL_FAILURE_CODEC)};
     return tl_failure_application(arena, &o);
 }
 
@@ -269,7 +283,7 @@ static void decode_job(struct coding_channel *ch, struct coding_call *c, struct 
     if (out) {
         end_call(ch, c, out);
     } else {
-        end_with_error(ch, c, &err);
+        end_uncoded(ch, c, &err);
     }
 }
 

@@ -13,6 +13,8 @@
 
 /* The `source` of failures made here. */
 #define TL_FAILURE_SOURCE "TemporalLua"
+/* The type of a failure for payloads that the codecs could not code. */
+#define TL_FAILURE_CODEC "PayloadCodecError"
 
 struct tl_failure_application {
     struct tl_str message;

@@ -24,6 +24,7 @@ struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int sta
     r->method = method;
     r->ud = ud;
     r->status = status;
+    r->final = false;
     r->message = place(&at, message);
     r->details = place(&at, details);
     r->body = place(&at, body);

@@ -59,6 +59,7 @@ struct tl_rpc_result {
     void *ud;              /* the caller's */
     enum tl_method method; /* of the call */
     int status;            /* gRPC status, 0 = OK */
+    bool final; /* made on the way, not by the server: the same call would end the same way */
     struct tl_str message; /* status message */
     struct tl_str details; /* google.rpc.Status bytes, may be empty */
     struct tl_str body;    /* encoded response when status is 0 */

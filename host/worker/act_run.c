@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/failure.h"
 #include "proto/pb.h"
 #include "tl_enums.h"
 #include "worker/local.h"
@@ -199,14 +200,35 @@ static bool answer_smaller(struct tl_act *a, struct tl_str words)
     return f && encode_failed(a, f, ACTIVITY_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE, &err) == TL_OK;
 }
 
-/* On control: the server did not take the answer. */
+/* On control: the codecs cannot code the answer. A failure that says so in its place, without the heartbeat
+ * details, which they might not code either; false: there is none. */
+static bool answer_uncoded(struct tl_act *a, struct tl_str words)
+{
+    struct tl_error err = {0};
+    const char *text = tl_arena_printf(&a->arena, "%.*s", TL_STR_FMT(words));
+    TpFailure__Failure *f =
+        a->shortened || !text
+            ? NULL
+            : tl_activity_failure(&a->arena, TL_STR_LIT(TL_FAILURE_CODEC), tl_str(text), false);
+    a->shortened = true;
+    a->answer_retry.attempt = 0;
+    pthread_mutex_lock(&a->mutex);
+    a->details_new = a->details_unsure = false;
+    pthread_mutex_unlock(&a->mutex);
+    a->end = TL_ACT_FAILED;
+    a->end_body = f;
+    return f && encode_failed(a, f, ACTIVITY_TASK_FAILED_CAUSE_UNSPECIFIED, &err) == TL_OK;
+}
+
+/* On control: the server did not take the answer, or never got it. */
 static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
 {
     struct tl_act *a = TL_CONTAINER(to, struct tl_act, to);
     struct tl_worker *w = a->worker;
     bool too_large = tl_rpc_result_is_too_large(res);
-    bool again = !too_large && (res->status == 4 || tl_retry_allowed(res->method, res->status));
-    if (too_large && answer_smaller(a, res->message)) {
+    bool again = !too_large && !res->final && (res->status == 4 || tl_retry_allowed(res));
+    if ((too_large && answer_smaller(a, res->message)) ||
+        (res->final && answer_uncoded(a, res->message))) {
         tl_act_answer(a);
     } else if (again && !atomic_load(&w->giving_up)) {
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);

@@ -122,7 +122,7 @@ static bool start_step_ok(struct tl_worker *w, const struct tl_rpc_result *res)
         w->start_retry.attempt = 0;
         return true;
     }
-    if (res->status == 4 || tl_retry_allowed(res->method, res->status)) {
+    if (res->status == 4 || tl_retry_allowed(res)) {
         tl_worker_lost(w, method, res->status, res->message);
         tl_timer_set(&w->control, &w->start_timer,
                      tl_worker_retry_ns(w, &w->start_retry, res->status));

@@ -68,7 +68,7 @@ static void heartbeat_answered(struct tl_reply_to *to, struct tl_rpc_result *res
         learn(a, res->body);
     } else if (res->status == 5) {
         tl_act_cancelled(a, TL_CANCEL_NOT_FOUND);
-    } else if (res->status == 4 || tl_retry_allowed(res->method, res->status)) {
+    } else if (res->status == 4 || tl_retry_allowed(res)) {
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
         mark_unsent(a);
         a->hb_next_ns = tl_worker_now(w) + tl_worker_retry_ns(w, &a->hb_retry, res->status);

@@ -24,6 +24,7 @@ struct tlua_activity {
     tlua_activity_info info;
     struct tl_pb_list values[TARGET_COUNT];
     enum native_end end;
+    bool listens; /* has asked to be called on cancellation */
     TpFailure__Failure *failure;
 };
 
@@ -212,6 +213,7 @@ static unsigned api_wait_cancelled(tlua_activity *x, int64_t timeout_ms)
 
 static int api_on_cancel(tlua_activity *x, void (*fn)(void *ud), void *ud)
 {
+    x->listens = fn != NULL;
     tl_activity_on_cancel(x->a, fn, ud);
     return TLUA_OK;
 }
@@ -305,7 +307,9 @@ static void run_native(void *thread_state, void *ud, struct tl_activity *a)
     (void)thread_state;
     fill_info(&x);
     f->fn(&x, f->ud);
-    tl_activity_on_cancel(a, NULL, NULL); /* what it points to may be gone */
+    if (x.listens) {
+        tl_activity_on_cancel(a, NULL, NULL); /* what it points to may be gone */
+    }
     switch (x.end) {
     case END_RESULT:
         tl_activity_complete(a, payloads_of(&x, TLUA_RESULT));

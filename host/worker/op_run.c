@@ -216,8 +216,7 @@ static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
     struct tl_op *op = TL_CONTAINER(to, struct tl_op, to);
     struct tl_worker *w = op->worker;
     bool too_large = tl_rpc_result_is_too_large(res);
-    bool again = !too_large && (res->status == STATUS_DEADLINE_EXCEEDED ||
-                                tl_retry_allowed(res->method, res->status));
+    bool again = !too_large && (res->status == STATUS_DEADLINE_EXCEEDED || tl_retry_allowed(res));
     bool in_time = tl_worker_now(w) < op->deadline_mono_ns; /* later nobody waits for it */
     if (too_large && answer_smaller(op, res->message)) {
         send_answer(op);

@@ -366,7 +366,7 @@ static void handle_failed(struct tl_poller *p, const struct tl_rpc_result *res)
 {
     struct tl_worker *w = p->worker;
     const char *method = tl_method_info(res->method)->name;
-    if (!tl_retry_allowed(res->method, res->status)) {
+    if (!tl_retry_allowed(res)) {
         char *text = tl_mem_dup(res->message);
         tl_worker_fatal(w, tl_rc_from_grpc_status(res->status), method, text);
         tl_mem_free(text);

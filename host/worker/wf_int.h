@@ -45,7 +45,7 @@ struct tl_wf_task {
     struct tl_pb_list events; /* while fetching */
     bool fetching;
     bool evict;     /* drop the run's state after the answer */
-    bool shortened; /* the answer stands for one that was too large */
+    bool shortened; /* the answer stands for one that could not be sent */
     bool finishes;  /* its answer ends the run */
     bool held;      /* waits for local activities; `timer` is its heartbeat */
     int eager;      /* activity slots reserved */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "proto/failure.h"
 #include "worker/local.h"
 
 /* The type by which workflows say that they fail when they do not fit their history. */
@@ -386,7 +387,7 @@ bool tl_wf_task_retry(struct tl_wf_task *t, const struct tl_rpc_result *res)
 {
     struct tl_worker *w = t->owner->actor.worker;
     bool deadline = res->status == 4; /* nobody knows whether it arrived: the same bytes again */
-    if (atomic_load(&w->giving_up) || (!deadline && !tl_retry_allowed(t->method, res->status))) {
+    if (atomic_load(&w->giving_up) || (!deadline && !tl_retry_allowed(res))) {
         return false;
     }
     tl_worker_lost(w, tl_method_info(t->method)->name, res->status, res->message);
@@ -466,6 +467,16 @@ static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
            TL_S("run_id", t->run->run_id), TL_I("status", res->status),
            TL_S("error", res->message));
     t->evict = t->evict || t->method != TL_M_RespondQueryTaskCompleted;
+    if (res->final && !t->shortened && (t->poll->query || t->poll->attempt <= 1)) {
+        char text[600];
+        snprintf(text, sizeof text, "%.*s", TL_STR_FMT(res->message));
+        t->shortened = true;
+        tl_wf_respond_error(t,
+                            (TpEnums__WorkflowTaskFailedCause)
+                                WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                            TL_FAILURE_CODEC, text);
+        return;
+    }
     if (too_large) {
         char text[600];
         const char *what = t->method == TL_M_RespondQueryTaskCompleted ? "query's answer"

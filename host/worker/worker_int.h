@@ -315,7 +315,7 @@ struct tl_act {
     bool detached;    /* it is over when run has returned and tl_activity_finish was called: */
     atomic_int parts; /* how many of the two are to come */
     struct tl_local_end_to *local_to; /* of a local activity: who is told of the end */
-    bool shortened;                   /* control's: the answer stands for one that was too large */
+    bool shortened; /* control's: the answer stands for one that could not be sent */
 };
 
 /* What a thread runs activities with: the language state of one build. */

@@ -123,6 +123,17 @@ describe("command line", function()
     assert.matches("worker run: unknown option", message)
   end)
 
+  it("loads the worker of every sample, with the modules beside it", function()
+    -- That of mtls wants certificates; its own spec starts it.
+    local _, list = helper.run "ls samples/*/worker.lua | grep -v mtls"
+    for script in list:gmatch "%S+" do
+      local code, output, errors = helper.run(("LD_LIBRARY_PATH=%s/samples SHOP_SPANS=/dev/null %s worker build-id %s")
+        :format(helper.build, helper.binary, script))
+      assert.are.equal(0, code, script .. ": " .. errors)
+      assert.matches("^%w+\t[%w+]+\n$", output)
+    end
+  end)
+
   it("runs a worker until SIGTERM and leaves in order", function()
     local script <close> = helper.file [[
       local temporal = require "temporal"

@@ -263,11 +263,48 @@ describe("a codec in Lua", function()
       n = n + 1
       local name = module("bad" .. n, ("return { encode = function(p) %s end, decode = print }"):format(body))
       local client = temporal.connect { data_converter = converter { payload_codecs = { name } } }
-      local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q", rpc_timeout = "1s" }, 1)
+      local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q" }, 1)
       assert.is_false(ok)
       assert.is_truthy(tostring(err.message):find(message, 1, true), tostring(err.message))
       client:close()
     end
+  end)
+
+  it("that refuses a worker's answers fails what they answer", function()
+    local name = module("picky", [[
+      local function same(payloads) return payloads end
+      return { decode = same, encode = function(payloads)
+        for _, p in ipairs(payloads) do
+          if p.data:find "poison" then error "no poison" end
+        end
+        return payloads
+      end }]])
+    local env <close> = helper.environment(head .. [[
+      local once = { start_to_close_timeout = "60s", retry_policy = { maximum_attempts = 1 } }
+      return {
+        workflow.define("Result", function() return "poi" .. "son" end),
+        workflow.define("Activity", function() return workflow.execute_activity("brew", once) end),
+        workflow.define("Query", function()
+          workflow.set_query_handler("cup", function() return "poi" .. "son" end)
+          workflow.wait_condition(function() return false end)
+        end),
+      }]], {
+      replay = false, activities = { brew = function() return "poison" end },
+      data_converter = converter { payload_codecs = { name } },
+    })
+    local began = core.mono_ns()
+    local ok, err = pcall(env.execute_workflow, env, "Activity")
+    assert.is_false(ok)
+    assert.are.equal("PayloadCodecError", err.cause.cause.type)
+    assert.matches("payload codec lua: picky: .*no poison", err.cause.cause.message)
+    local failure = helper.task_failure(env, env:start_workflow "Result")
+    assert.are.equal("PayloadCodecError", failure.type)
+    assert.matches("no poison", failure.message)
+    local handle = env:start_workflow "Query"
+    ok, err = pcall(handle.query, handle, "cup")
+    assert.is_false(ok)
+    assert.matches("no poison", tostring(err.message))
+    assert.is_true(core.mono_ns() - began < 25e9) -- nothing of it was tried again until its time was over
   end)
 
   it("is refused when it is given as functions", function()

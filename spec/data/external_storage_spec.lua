@@ -119,7 +119,7 @@ describe("external storage", function()
     -- a store that refuses
     local client = temporal.connect { server = env.server, data_converter = temporal.data_converter {
       external_storage = storing { temporal.storage.http { endpoint = base .. "/forbidden", bucket = "b" } } } }
-    local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q", rpc_timeout = "1s" }, long)
+    local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q" }, long)
     assert.is_false(ok)
     assert.matches("storage driver 'aws.s3driver': .*answered 403", err.message)
     client:close()
@@ -177,7 +177,7 @@ describe("external storage", function()
       local name = module("bad_driver" .. n, ("return { store = function() %s end, retrieve = print }"):format(body))
       local client = temporal.connect { data_converter = temporal.data_converter {
         external_storage = storing { temporal.storage.module { module = name, name = "d" } } } }
-      local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q", rpc_timeout = "1s" }, long)
+      local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q" }, long)
       assert.is_false(ok)
       assert.is_truthy(err.message:find(message, 1, true), err.message)
       client:close()

@@ -359,10 +359,27 @@ static void pauses_grow_and_stay_bounded(void **state)
     }
     assert_true(last >= 4 * TL_NS_PER_S);
     assert_true(tl_retry_next_ns(&exhausted, 8, &f.world) >= 800 * TL_NS_PER_MS);
-    assert_false(tl_retry_allowed(TL_M_StartWorkflowExecution, 3));
-    assert_false(tl_retry_allowed(TL_M_StartWorkflowExecution, 4));
-    assert_true(tl_retry_allowed(TL_M_PollWorkflowTaskQueue, 4));
     fake_service_deinit(&f);
+}
+
+static void what_may_be_tried_again(void **state)
+{
+    (void)state;
+    static const struct {
+        struct tl_rpc_result res;
+        bool again;
+    } rows[] = {
+        {{.method = TL_M_StartWorkflowExecution, .status = 14}, true},
+        {{.method = TL_M_StartWorkflowExecution, .status = 15}, true},
+        {{.method = TL_M_StartWorkflowExecution, .status = 3}, false},
+        {{.method = TL_M_StartWorkflowExecution, .status = 4}, false},
+        {{.method = TL_M_PollWorkflowTaskQueue, .status = 4}, true},
+        {{.method = TL_M_StartWorkflowExecution, .status = 15, .final = true}, false},
+        {{.method = TL_M_PollWorkflowTaskQueue, .status = 13, .final = true}, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(tl_retry_allowed(&rows[i].res), rows[i].again);
+    }
 }
 
 int main(void)
@@ -378,6 +395,7 @@ int main(void)
         cmocka_unit_test(results_follow_the_chain_of_runs),
         cmocka_unit_test(a_pump_may_give_up),
         cmocka_unit_test(pauses_grow_and_stay_bounded),
+        cmocka_unit_test(what_may_be_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,9 +111,12 @@ return function(list, connection, codec_server)
       workers[#workers + 1] = w
     end
   end
-  local own = client.connect(connection)
+  local shared -- no connection that no worker wants: it could be refused
   for _, w in ipairs(workers) do
-    w.client = w.client or own
+    if not w.client then
+      shared = shared or client.connect(connection)
+      w.client = shared
+    end
     w:prepare()
   end
   for _, w in ipairs(workers) do

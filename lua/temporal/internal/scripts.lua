@@ -1,16 +1,19 @@
 --- Worker scripts: running them, and running them again when they have changed.
+local roots = require "temporal.internal.roots"
+
 local scripts = {}
 
 local function is_worker(value)
   return type(value) == "table" and type(value.start) == "function" and type(value.task_queue) == "string"
 end
 
---- A script returns a worker or a list of workers. Where it gives functions as activities its own text is
---- part of the build.
+--- A script returns a worker or a list of workers; modules beside it are found. Where it gives functions as
+--- activities its own text is part of the build.
 ---@param script string
 ---@return temporal.Worker[]
 function scripts.load(script)
   arg[0] = script -- luacheck: ignore 122
+  roots.extend { roots.of_script() }
   local file, problem = io.open(script, "rb")
   if not file then
     error("cannot open " .. tostring(problem), 0)
