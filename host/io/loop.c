@@ -3,12 +3,13 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
-
-#include <uv.h>
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "io/loop_int.h"
 
 struct tl_loop {
     uv_loop_t uv;
@@ -251,4 +252,45 @@ void tl_loop_post_stop(struct tl_loop *l)
 {
     atomic_store(&l->stop, true);
     uv_async_send(&l->async);
+}
+
+/* --- sharing ---------------------------------------------------------------------------------- */
+
+uv_loop_t *tl_loop_uv(struct tl_loop *l)
+{
+    return &l->uv;
+}
+
+void *tl_loop_native(struct tl_loop *l)
+{
+    return &l->uv;
+}
+
+const void *tl_loop_library(void)
+{
+    unsigned (*version)(void) = uv_version;
+    const void *address;
+    memcpy(&address, &version, sizeof address);
+    return address;
+}
+
+/* Handles of ours carry nothing, or the loop. */
+static void close_foreign(uv_handle_t *handle, void *ud)
+{
+    if (handle->data && handle->data != ud && !uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+bool tl_loop_drain(struct tl_loop *l, int64_t wait_ms)
+{
+    const struct timespec ms = {0, 1000000};
+    uv_walk(&l->uv, close_foreign, l);
+    uv_unref((uv_handle_t *)&l->async);
+    while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0 && wait_ms-- > 0) {
+        nanosleep(&ms, NULL);
+    }
+    bool done = !uv_loop_alive(&l->uv);
+    uv_ref((uv_handle_t *)&l->async);
+    return done;
 }

@@ -49,3 +49,11 @@ void tl_loop_wake(struct tl_loop *l); /* any thread, also a signal handler */
 void tl_loop_run(struct tl_loop *l);
 void tl_loop_post_stop(
     struct tl_loop *l); /* any thread; remembered when the loop does not run yet */
+
+/* For libraries that work on the loop, too: its uv_loop_t. What they put there carries a `data` of theirs. */
+void *tl_loop_native(struct tl_loop *l);
+/* Tells one libuv from another: the address of its uv_version. */
+const void *tl_loop_library(void);
+/* Closes what such libraries have open and serves callbacks until nothing is under way; false: something still
+ * is after wait_ms, so the loop cannot be closed. Thread: the loop's, outside of tl_loop_run. */
+bool tl_loop_drain(struct tl_loop *l, int64_t wait_ms);

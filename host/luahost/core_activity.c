@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "luahost/core_arena.h"
 #include "luahost/host.h"
+#include "luahost/lua_loop.h"
 #include "luart/convert.h"
 #include "proto/pb.h"
 
@@ -173,27 +174,96 @@ static int64_t deadline_of(lua_State *L)
     return span < INT64_MAX - now ? now + span : INT64_MAX;
 }
 
+/* What one of the waits below waits for: whether it has come, and then pushes its result. */
+typedef bool (*come_fn)(lua_State *L, struct tl_activity *a, bool over);
+
+static bool cancellation_came(lua_State *L, struct tl_activity *a, bool over)
+{
+    unsigned reasons = tl_activity_cancel_reasons(a);
+    if (reasons || over) {
+        lua_pushinteger(L, (lua_Integer)reasons);
+        return true;
+    }
+    return false;
+}
+
+static bool shutdown_came(lua_State *L, struct tl_activity *a, bool over)
+{
+    bool begun = tl_activity_worker_shutting_down(a);
+    if (begun || over) {
+        lua_pushboolean(L, begun);
+        return true;
+    }
+    return false;
+}
+
+static bool end_came(lua_State *L, struct tl_activity *a, bool over)
+{
+    (void)a;
+    if (over) {
+        lua_pushnil(L);
+    }
+    return over;
+}
+
+/* A wait of a coroutine activity: looks, and lets the others run as long as it has not come. ctx: the deadline. */
+static int wait_on(lua_State *L, lua_KContext ctx, come_fn come, lua_KFunction again)
+{
+    bool over = ctx != INT64_MAX && tl_world_mono_ns(tl_world_real()) >= ctx;
+    if (come(L, running(L), over)) {
+        return 1;
+    }
+    return tl_lua_task_wait(L, tl_lua_task_of(L), ctx, ctx, again);
+}
+
+static int wait_cancelled_on(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    return wait_on(L, ctx, cancellation_came, wait_cancelled_on);
+}
+
 /* [-0, +1, v] core.activity_wait_cancelled(ns or nil): the cancel reasons */
 static int wait_cancelled(lua_State *L)
 {
     struct tl_activity *a = running(L);
+    if (tl_lua_task_of(L)) {
+        return wait_cancelled_on(L, LUA_OK, deadline_of(L));
+    }
     lua_pushinteger(L, (lua_Integer)tl_activity_wait_cancelled(a, deadline_of(L)));
     return 1;
+}
+
+static int wait_shutdown_on(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    return wait_on(L, ctx, shutdown_came, wait_shutdown_on);
 }
 
 /* [-0, +1, v] core.activity_wait_shutdown(ns or nil): whether the worker is shutting down */
 static int wait_shutdown(lua_State *L)
 {
     struct tl_activity *a = running(L);
+    if (tl_lua_task_of(L)) {
+        return wait_shutdown_on(L, LUA_OK, deadline_of(L));
+    }
     lua_pushboolean(L, tl_activity_wait_shutdown(a, deadline_of(L)));
     return 1;
 }
 
-/* [-0, +0, v] core.activity_sleep(ns): to its end, whatever happens */
+static int sleep_on(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    return wait_on(L, ctx, end_came, sleep_on);
+}
+
+/* [-0, +1, v] core.activity_sleep(ns): to its end, whatever happens */
 static int sleep_through(lua_State *L)
 {
     int64_t ns = luaL_checkinteger(L, 1);
     struct timespec left = {ns / TL_NS_PER_S, ns % TL_NS_PER_S};
+    if (tl_lua_task_of(L)) {
+        return sleep_on(L, LUA_OK, deadline_of(L));
+    }
     while (ns > 0 && nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
     return 0;

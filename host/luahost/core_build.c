@@ -62,7 +62,12 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
     }
     lua_call(L, 1, 1);
     const char *text = lua_tolstring(L, -1, &n);
-    const struct tl_lua_activity_sources from = {top - 2, top - 1, top, tl_str_n(text, n)};
+    lua_getfield(L, plan, "activity_block_limit");
+    const struct tl_lua_activity_sources from = {.modules = top - 2,
+                                                 .functions = top - 1,
+                                                 .converters = top,
+                                                 .block_limit_ns = luaL_checkinteger(L, -1),
+                                                 .plan = tl_str_n(text, n)};
     return tl_lua_activities_new(L, &from, b->registry, &b->activities, err);
 }
 

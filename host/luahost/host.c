@@ -163,6 +163,7 @@ int luaopen_temporal_core(lua_State *L)
     tl_core_client(L);
     tl_core_worker(L);
     tl_core_activity(L);
+    tl_core_net(L);
     tl_core_profile(L);
     tl_core_testing(L);
     tl_core_replay(L);

@@ -16,6 +16,8 @@
 #include "client/client.h"
 #include "worker/activity.h"
 
+struct tl_lua_task;
+
 struct tl_host {
     lua_State *L;          /* main thread of the state */
     struct tl_inbox inbox; /* of struct tl_host_job and the wake message */
@@ -24,6 +26,7 @@ struct tl_host {
     struct tl_activity *current; /* the activity this state runs now, or NULL */
     int shields;                 /* of `current`: while > 0 its calls raise no cancellation */
     const void *current_data;    /* registry key of its payload converters */
+    struct tl_lua_task *task;    /* of a coroutine activity that runs now; else NULL (lua_loop.h) */
     pthread_mutex_t workers_mutex;
     struct tl_list workers; /* started workers of this state; guarded */
     bool stopping;          /* all were told to shut down: later ones are too; guarded */
@@ -74,6 +77,7 @@ void tl_core_data(lua_State *L);     /* [-0, +0, m] payloads, failures, messages
 void tl_core_client(lua_State *L);   /* [-0, +0, m] embedded server, connection, calls */
 void tl_core_worker(lua_State *L);   /* [-0, +0, m] workers */
 void tl_core_activity(lua_State *L); /* [-0, +0, m] the running activity */
+void tl_core_net(lua_State *L);      /* [-0, +0, m] what coroutine activities wait for */
 void tl_core_profile(lua_State *L);  /* [-0, +0, m] settings from files and the environment */
 void tl_core_testing(lua_State *L);  /* [-0, +0, m] time skipping */
 void tl_core_replay(lua_State *L);   /* [-0, +0, m] histories, replay */

@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 
 #include "base/mem.h"
+#include "luahost/lua_loop.h"
 #include "luart/convert.h"
 
 const char *tl_lua_kind_name(enum tl_lua_kind kind)
@@ -66,8 +67,7 @@ static int message_handler(lua_State *L)
     return 1;
 }
 
-/* A state with all modules loaded: their functions are on its stack at 1, what loading gave at 2. */
-static tl_rc load_state(struct tl_lua_activities *a, lua_State **out, struct tl_error *err)
+tl_rc tl_lua_state_load(struct tl_lua_activities *a, lua_State **out, struct tl_error *err)
 {
     lua_State *L = tl_host_state_new(a->path, a->cpath);
     if (!L) {
@@ -100,23 +100,37 @@ static bool call_loaded(lua_State *L, const char *method, const char *argument)
     return false;
 }
 
+tl_rc tl_lua_state_setup(lua_State *L, enum tl_lua_kind kind, struct tl_error *err)
+{
+    return call_loaded(L, "setup", tl_lua_kind_name(kind))
+               ? TL_OK
+               : tl_error_set(err, TL_ESCRIPT, "%s", lua_tostring(L, -1));
+}
+
 tl_rc tl_lua_state_open(struct tl_lua_activities *a, enum tl_lua_kind kind, lua_State **out,
                         struct tl_error *err)
 {
     lua_State *L;
-    tl_rc rc = load_state(a, &L, err);
-    if (rc == TL_OK && !call_loaded(L, "setup", tl_lua_kind_name(kind))) {
-        rc = tl_error_set(err, TL_ESCRIPT, "%s", lua_tostring(L, -1));
-        lua_close(L);
+    tl_rc rc = tl_lua_state_load(a, &L, err);
+    if (rc == TL_OK) {
+        rc = tl_lua_state_setup(L, kind, err);
+        if (rc != TL_OK) {
+            lua_close(L);
+        }
     }
     *out = rc == TL_OK ? L : NULL;
     return rc;
 }
 
+void tl_lua_state_teardown(lua_State *L)
+{
+    (void)call_loaded(L, "teardown", NULL); /* logs what fails */
+}
+
 void tl_lua_state_close(lua_State *L)
 {
     if (L) {
-        (void)call_loaded(L, "teardown", NULL); /* logs what fails */
+        tl_lua_state_teardown(L);
         lua_close(L);
     }
 }
@@ -143,6 +157,27 @@ static void thread_close(void *ud, void *state)
     tl_lua_state_close(state);
 }
 
+/* The loop is started once; when that fails, the next task tries again. */
+static tl_rc need_loop(struct tl_lua_activities *a, struct tl_error *err)
+{
+    pthread_mutex_lock(&a->mutex);
+    tl_rc rc = a->loop ? TL_OK : tl_lua_loop_start(a, a->block_limit_ns, &a->loop, err);
+    pthread_mutex_unlock(&a->mutex);
+    return rc;
+}
+
+static void run_coroutine(void *thread_state, void *ud, struct tl_activity *a)
+{
+    struct tl_lua_entry *e = ud;
+    struct tl_error err;
+    (void)thread_state;
+    if (need_loop(e->owner, &err) != TL_OK) {
+        tl_lua_fail_plainly(a, err.message);
+    } else {
+        tl_lua_loop_post(e->owner->loop, e, a);
+    }
+}
+
 tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *err)
 {
     tl_rc rc = TL_OK;
@@ -154,7 +189,7 @@ tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *er
         rc = tl_lua_state_open(a, TL_LUA_THREAD, &a->spare, err);
     }
     pthread_mutex_unlock(&a->mutex);
-    return rc;
+    return rc == TL_OK && a->kind_counts[TL_LUA_COROUTINE] ? need_loop(a, err) : rc;
 }
 
 static void run_module(void *thread_state, void *ud, struct tl_activity *a)
@@ -217,6 +252,7 @@ static void run_function(void *thread_state, void *ud, struct tl_activity *a)
 static void (*const run_of_kind[TL_LUA_KINDS])(void *thread_state, void *ud,
                                                struct tl_activity *a) = {
     [TL_LUA_THREAD] = run_module,
+    [TL_LUA_COROUTINE] = run_coroutine,
 };
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -273,7 +309,7 @@ static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *regist
                          struct tl_error *err)
 {
     lua_State *probe;
-    tl_rc rc = load_state(a, &probe, err);
+    tl_rc rc = tl_lua_state_load(a, &probe, err);
     if (rc != TL_OK) {
         return rc;
     }
@@ -349,6 +385,7 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
     a->path = package_field(L, "path");
     a->cpath = package_field(L, "cpath");
     a->plan = tl_mem_dup(from->plan);
+    a->block_limit_ns = from->block_limit_ns;
     pthread_mutex_init(&a->mutex, NULL);
     a->modules = read_names(L, from->modules, &a->module_count);
     tl_rc rc = load_converters(L, from->converters, a, err);
@@ -384,6 +421,7 @@ void tl_lua_activities_free(struct tl_lua_activities *a)
     if (!a) {
         return;
     }
+    tl_lua_loop_stop(a->loop);
     tl_lua_state_close(a->spare);
     pthread_mutex_destroy(&a->mutex);
     for (size_t i = 0; i < a->entry_count; i++) {

@@ -20,6 +20,8 @@ struct tl_lua_activity_sources {
     int modules;    /* list of module names */
     int functions;  /* table name -> function of the host script */
     int converters; /* list of names of modules with payload converters */
+    int64_t
+        block_limit_ns; /* of a coroutine activity, before it is reported that it holds its loop */
     struct tl_str
         plan; /* JSON of what activity states are told: see temporal.internal.activities */
 };

@@ -33,7 +33,9 @@ struct tl_lua_activities {
     struct tl_str sources; /* of the modules, from the first state; owned */
 
     pthread_mutex_t mutex;
-    lua_State *spare; /* set up for the first thread that wants one; guarded */
+    lua_State *spare;         /* set up for the first thread that wants one; guarded */
+    struct tl_lua_loop *loop; /* of coroutine activities, from the first use on; guarded */
+    int64_t block_limit_ns;
 };
 
 /* --- states ----------------------------------------------------------------------------------- */
@@ -43,6 +45,10 @@ struct tl_lua_activities {
 tl_rc tl_lua_state_open(struct tl_lua_activities *a, enum tl_lua_kind kind, lua_State **out,
                         struct tl_error *err);
 void tl_lua_state_close(lua_State *L); /* tears down; NULL is fine */
+/* The parts of it. Loading leaves the functions at 1 and more at 2. */
+tl_rc tl_lua_state_load(struct tl_lua_activities *a, lua_State **out, struct tl_error *err);
+tl_rc tl_lua_state_setup(lua_State *L, enum tl_lua_kind kind, struct tl_error *err);
+void tl_lua_state_teardown(lua_State *L);
 
 /* --- calls (lua_call.c) ----------------------------------------------------------------------- */
 

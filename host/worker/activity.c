@@ -125,10 +125,31 @@ const struct tl_client *tl_activity_client(const struct tl_activity *activity)
     return act_of(activity)->worker->client;
 }
 
+/* Holds the mutex. */
+static void tell_change(struct tl_act *a)
+{
+    pthread_cond_broadcast(&a->cond);
+    if (a->on_change) {
+        a->on_change(a->on_change_ud);
+    }
+}
+
 void tl_act_shutdown_began(struct tl_act *a)
 {
     pthread_mutex_lock(&a->mutex);
-    pthread_cond_broadcast(&a->cond);
+    tell_change(a);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+void tl_activity_on_change(struct tl_activity *activity, void (*fn)(void *ud), void *ud)
+{
+    struct tl_act *a = act_of(activity);
+    pthread_mutex_lock(&a->mutex);
+    a->on_change = fn;
+    a->on_change_ud = ud;
+    if (fn && (is_cancelled(a) || is_shutting_down(a))) {
+        fn(ud);
+    }
     pthread_mutex_unlock(&a->mutex);
 }
 
@@ -151,7 +172,7 @@ void tl_act_cancelled(struct tl_act *a, unsigned reasons)
     if (!before && a->on_cancel) {
         a->on_cancel(a->on_cancel_ud);
     }
-    pthread_cond_broadcast(&a->cond);
+    tell_change(a);
     pthread_mutex_unlock(&a->mutex);
 }
 

@@ -60,6 +60,11 @@ const struct tl_client *tl_activity_client(const struct tl_activity *a);
  * actor's thread, must only post. NULL removes it (and waits for a call under way). */
 void tl_activity_on_cancel(struct tl_activity *a, void (*fn)(void *ud), void *ud);
 
+/* fn(ud) is called, on whatever thread, when something has changed that an implementation may wait for: the
+ * activity was cancelled, or the worker's shutdown began; at once if either has. It must only post. NULL
+ * removes it (and waits for a call under way). */
+void tl_activity_on_change(struct tl_activity *a, void (*fn)(void *ud), void *ud);
+
 /* --- Ends -------------------------------------------------------------------------------------- */
 
 /* result may be NULL. A result that is too large becomes a failure. */

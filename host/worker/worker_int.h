@@ -295,6 +295,8 @@ struct tl_act {
     bool ended;            /* no more heartbeats */
     void (*on_cancel)(void *ud);
     void *on_cancel_ud;
+    void (*on_change)(void *ud);
+    void *on_change_ud;
     atomic_uint reasons; /* written under the mutex */
 
     struct tl_msg hb_msg, end_msg;

@@ -179,6 +179,39 @@ local function raise_if_cancelled(reasons)
   end
 end
 
+--- Raises CancelledError when the activity should stop.
+function activity.check_cancelled()
+  context "check_cancelled"
+  raise_if_cancelled(core.activity_cancel_reasons())
+end
+
+--- Waits, in a coroutine activity, for something that calls back: `start(done)` begins it and may return a function
+--- that gives it up; what `done(...)` is called with is returned. A cancellation gives it up and raises CancelledError.
+---@param start fun(done: fun(...)): function?
+---@return any ...
+function activity.await(start)
+  context "await"
+  if type(start) ~= "function" then
+    error("activity.await: it wants a function that begins what is waited for, got " .. type(start), 2)
+  end
+  local parker, results = core.activity_parker(), nil
+  local give_up = start(function(...)
+    results = results or table.pack(...)
+    core.activity_unpark(parker)
+  end)
+  while not results do
+    local ok, problem = pcall(activity.check_cancelled)
+    if not ok then
+      if give_up then
+        give_up()
+      end
+      error(problem, 0)
+    end
+    core.activity_park()
+  end
+  return table.unpack(results, 1, results.n)
+end
+
 --- Reports progress; the details are given to the next attempt. Raises CancelledError when the
 --- activity should stop.
 ---@param ... any

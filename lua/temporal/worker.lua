@@ -33,6 +33,7 @@ local function build_spec()
     workflows = { kind = "table" },
     activities = { kind = "table" },
     activity_config = { kind = "any" },
+    activity_block_limit = { kind = "duration" },
     roots = { kind = "table" },
     on_fatal_error = { kind = "function" },
     deployment_config = { kind = "table" },
@@ -299,7 +300,11 @@ function worker.new(given)
   apply_deployment(o)
   local gate, given_workflows, given_activities = reload_options(o.reload), o.workflows, o.activities
   local config = activity_config(o.activity_config)
-  o.reload, o.activity_config = nil, nil
+  local block_limit = o.activity_block_limit or 500 * 1000000
+  if block_limit <= 0 then
+    error("temporal.worker: activity_block_limit wants more than 0", 2)
+  end
+  o.reload, o.activity_config, o.activity_block_limit = nil, nil, nil
   local own, on_fatal_error = o.client, o.on_fatal_error
   o.client, o.workflows, o.activities, o.roots, o.on_fatal_error = nil, nil, nil, nil, nil
   local self = setmetatable({
@@ -316,6 +321,7 @@ function worker.new(given)
     interceptors = interceptors.plan(self.interceptors, roots), roots = roots,
     workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native, activity_config = config,
+    activity_block_limit = block_limit,
     failure_error_types = failing, converter_modules = own and own.payload_converters or {},
   }
   return self
