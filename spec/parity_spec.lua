@@ -107,6 +107,8 @@ local function found_names()
     ["temporal.history."] = { from_json = temporal.history.from_json, from_protobuf = temporal.history.from_protobuf },
     ["activity."] = require "temporal.activity",
     ["testing."] = testing,
+    ["environment:"] = getmetatable(testing.activity_environment()),
+    ["temporal.deployment_version."] = temporal.deployment_version,
     ["envconfig."] = require "temporal.envconfig",
     ["client:"] = getmetatable(env.client), ["client."] = env.client,
     ["handle:"] = getmetatable(handle), ["handle."] = handle,

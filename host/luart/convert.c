@@ -395,6 +395,17 @@ void TL_LUA_NAME(payload_decode)(lua_State *L, const TpCommon__Payload *payload)
     }
 }
 
+void TL_LUA_NAME(push_payload)(lua_State *L, const TpCommon__Payload *payload)
+{
+    luaL_checkstack(L, 8, "a payload");
+    push_raw(L, payload);
+}
+
+TpCommon__Payload *TL_LUA_NAME(read_payload)(lua_State *L, int index, struct tl_arena *arena)
+{
+    return encode_raw(L, index, arena);
+}
+
 int TL_LUA_NAME(payloads_decode)(lua_State *L, const TpCommon__Payloads *payloads)
 {
     size_t n = payloads ? payloads->n_payloads : 0;

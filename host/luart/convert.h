@@ -76,6 +76,10 @@ void TL_LUA_NAME(payload_decode)(lua_State *L, const TpCommon__Payload *payload)
 TpCommon__Payload *TL_LUA_NAME(payload_encode_own)(lua_State *L, int index, struct tl_arena *arena,
                                                    const char *what);
 void TL_LUA_NAME(payload_decode_own)(lua_State *L, const TpCommon__Payload *payload);
+/* Pushes the payload itself as a raw payload object: { metadata = { encoding = ... }, data = ... }. */
+void TL_LUA_NAME(push_payload)(lua_State *L, const TpCommon__Payload *payload);
+/* The payload that such a table at index stands for, which anybody may have made. */
+TpCommon__Payload *TL_LUA_NAME(read_payload)(lua_State *L, int index, struct tl_arena *arena);
 /* Pushes all values (NULL: none) and returns their number. */
 int TL_LUA_NAME(payloads_decode)(lua_State *L, const TpCommon__Payloads *payloads);
 

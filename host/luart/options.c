@@ -245,6 +245,72 @@ static TpCommon__Priority *read_priority(lua_State *L, int index, const char *wh
     return priority;
 }
 
+struct override_options {
+    int behavior;
+    char *deployment_name, *build_id;
+};
+enum { OVERRIDE_NONE, OVERRIDE_PINNED, OVERRIDE_AUTO_UPGRADE, OVERRIDE_ONE_TIME };
+static const char *const override_names[] = {"unspecified", "pinned", "auto_upgrade", "one_time",
+                                             NULL};
+static const struct tl_opt override_opts[] = {
+    {"behavior", TL_OPT_ENUM, 0, offsetof(struct override_options, behavior), override_names},
+    TL_OPT("deployment_name", TL_OPT_STRING, 0, struct override_options, deployment_name),
+    TL_OPT("build_id", TL_OPT_STRING, 0, struct override_options, build_id),
+};
+
+static TpDeployment__WorkerDeploymentVersion *version_of(lua_State *L, struct tl_arena *arena,
+                                                         const struct override_options *o)
+{
+    TpDeployment__WorkerDeploymentVersion *v =
+        tl_cmd_need(L, TL_PB_NEW(arena, TpDeployment__WorkerDeploymentVersion,
+                                 tp_deployment__worker_deployment_version));
+    v->deployment_name = o->deployment_name;
+    v->build_id = o->build_id;
+    return v;
+}
+
+static TpWorkflow__VersioningOverride *read_override(lua_State *L, int index, const char *what,
+                                                     struct tl_arena *arena)
+{
+    struct override_options o = {0};
+    need_table(L, index, what);
+    TL_OPTIONS_READ(L, index, what, override_opts, (void *[]){&o}, arena);
+    TpWorkflow__VersioningOverride *out = tl_cmd_need(
+        L, TL_PB_NEW(arena, TpWorkflow__VersioningOverride, tp_workflow__versioning_override));
+    bool named = o.deployment_name && *o.deployment_name && o.build_id && *o.build_id;
+    if (o.behavior == OVERRIDE_NONE) {
+        luaL_error(L, "%s: behavior is required: \"pinned\", \"auto_upgrade\" or \"one_time\"",
+                   what);
+    }
+    if (o.behavior == OVERRIDE_AUTO_UPGRADE) {
+        if (o.deployment_name || o.build_id) {
+            luaL_error(L, "%s: auto_upgrade goes without deployment_name and build_id", what);
+        }
+        out->override_case = TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_AUTO_UPGRADE;
+        out->auto_upgrade = true;
+        return out;
+    }
+    if (!named) {
+        luaL_error(L, "%s: %s needs deployment_name and build_id", what,
+                   override_names[o.behavior]);
+    }
+    if (o.behavior == OVERRIDE_ONE_TIME) {
+        out->override_case = TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_ONE_TIME;
+        out->one_time =
+            tl_cmd_need(L, TL_PB_NEW(arena, TpWorkflow__VersioningOverride__OneTimeOverride,
+                                     tp_workflow__versioning_override__one_time_override));
+        out->one_time->target_deployment_version = version_of(L, arena, &o);
+        return out;
+    }
+    out->override_case = TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_PINNED;
+    out->pinned = tl_cmd_need(L, TL_PB_NEW(arena, TpWorkflow__VersioningOverride__PinnedOverride,
+                                           tp_workflow__versioning_override__pinned_override));
+    out->pinned->behavior =
+        TP_WORKFLOW__VERSIONING_OVERRIDE__PINNED_OVERRIDE_BEHAVIOR__PINNED_OVERRIDE_BEHAVIOR_PINNED;
+    out->pinned->version = version_of(L, arena, &o);
+    return out;
+}
+
 static TpTq__TaskQueue *read_task_queue(lua_State *L, int index, const char *what,
                                         struct tl_arena *arena)
 {
@@ -338,6 +404,9 @@ static void read_value(lua_State *L, int index, const char *what, const struct t
         break;
     case TL_OPT_HEADERS:
         STORE(TpCommon__Header *, read_headers(L, index, what, arena));
+        break;
+    case TL_OPT_OVERRIDE:
+        STORE(TpWorkflow__VersioningOverride *, read_override(L, index, what, arena));
         break;
     case TL_OPT_GROUPS:
         STORE(struct tl_event_groups, tl_event_groups_read(L, index, what));

@@ -23,6 +23,7 @@ enum tl_opt_kind {
     TL_OPT_PAYLOAD,    /* TpCommon__Payload *: any value */
     TL_OPT_STRINGS,    /* struct { size_t n; char **items; } in protobuf's layout: n first */
     TL_OPT_HEADERS,    /* TpCommon__Header *: a table name -> value */
+    TL_OPT_OVERRIDE,   /* TpWorkflow__VersioningOverride * */
     TL_OPT_GROUPS,     /* struct tl_event_groups: a list of event groups */
     TL_OPT_FUNCTION,   /* checked only; the caller reads it from the table */
     TL_OPT_TABLE,      /* likewise */

@@ -56,6 +56,7 @@ static const struct tl_opt child_opts[] = {
     TL_OPT("static_summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
     TL_OPT("static_details", TL_OPT_PAYLOAD, 1, struct extra, details),
     TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct extra, groups),
+    TL_OPT("versioning_override", TL_OPT_OVERRIDE, 0, child_attrs, versioning_override),
     TL_OPT_CHECKED("memo", TL_OPT_TABLE),
     TL_OPT_CHECKED("search_attributes", TL_OPT_TABLE),
 };

@@ -1,5 +1,5 @@
 --- temporal.activity: definitions, and the context of the activity that runs.
-local core = require "temporal.core"
+local core = require "temporal.internal.activity_core"
 local interceptors = require "temporal.internal.interceptors"
 local model = require "temporal.model"
 local options = require "temporal.internal.options"
@@ -236,8 +236,6 @@ function activity.is_cancelled()
   return core.activity_cancel_reasons() ~= 0
 end
 
-local reasons = { cancel_requested = 1, not_found = 2, paused = 4, reset = 8, timed_out = 16, worker_shutdown = 32 }
-
 ---@class temporal.ActivityCancellationDetails
 ---@field cancel_requested boolean by the workflow
 ---@field not_found boolean the server does not know the task any more
@@ -255,7 +253,7 @@ function activity.cancellation_details()
     return nil
   end
   local details = {}
-  for name, bit in pairs(reasons) do
+  for name, bit in pairs(core.reasons) do
     details[name] = set & bit ~= 0
   end
   return details
@@ -325,6 +323,9 @@ end
 ---@return temporal.Client
 function activity.client()
   context "client"
+  if core.played_client then
+    return core.played_client
+  end
   return require "temporal.client".of_connection(core.activity_client())
 end
 

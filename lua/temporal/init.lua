@@ -3,6 +3,7 @@
 local core = require "temporal.core"
 local client = require "temporal.client"
 local converter = require "temporal.converter"
+local deployments = require "temporal.internal.deployments"
 local history = require "temporal.history"
 local plugins = require "temporal.internal.plugins"
 local model = require "temporal.model"
@@ -26,6 +27,8 @@ local temporal = {
   --- A search attribute's name with its type.
   search_attribute_key = search_attributes.key,
   connect = client.connect,
+  --- Versions of worker deployments as text and back.
+  deployment_version = deployments.version,
   --- What happens to values between the program and the service.
   data_converter = converter.data_converter,
   --- The built-in payload codecs.

@@ -3,6 +3,7 @@
 --- deadline, so that days pass in milliseconds. When an environment is closed, the history of every
 --- workflow that was started through it is replayed against the same scripts.
 local core = require "temporal.core"
+local activity_environment = require "temporal.internal.activity_environment"
 local client = require "temporal.client"
 local history = require "temporal.history"
 local module_roots = require "temporal.internal.roots"
@@ -373,5 +374,10 @@ local has_luassert, luassert = pcall(require, "luassert")
 if has_luassert then
   rawset(luassert, "workflow", testing.check)
 end
+
+--- An environment that plays worker and server for single activities: see temporal.ActivityEnvironment.
+testing.activity_environment = activity_environment.new
+--- What activity.info() gives there, to be changed and given as its `info`.
+testing.default_activity_info = activity_environment.default_info
 
 return testing

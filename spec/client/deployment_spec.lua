@@ -51,6 +51,12 @@ local function status(fn, ...)
   return err.status or err
 end
 
+local function refused(pattern, fn, ...)
+  local ok, message = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.matches(pattern, tostring(message))
+end
+
 describe("worker deployments", function()
   it("are described, listed and routed", function()
     local client <close> = temporal.connect {}
@@ -116,6 +122,74 @@ describe("worker deployments", function()
       found = found + 1
     end
     assert.equal(2, found)
+  end)
+
+  it("are left by a one-time override, which the first task on the other version takes away", function()
+    local client <close> = temporal.connect {}
+    local deployment = client:get_worker_deployment_handle "dep"
+    local _ <close> = worker(client, "one")
+    local _ <close> = worker(client, "two")
+    known(deployment, "one")
+    known(deployment, "two")
+    deployment:set_current_version { build_id = "one" }
+    local run = begin(client, "once")
+    local override = { behavior = "one_time", deployment_name = "dep", build_id = "two" }
+    run:update_options { versioning_override = override }
+    local function versioning() return run:describe().workflow_execution_info.versioning_info end
+    assert.equal("two", versioning().versioning_override.one_time.target_deployment_version.build_id)
+    run:signal "nothing" -- its task is the first one there
+    helper.eventually(pause, function() return not versioning().versioning_override end)
+    assert.equal("two", versioning().deployment_version.build_id)
+    assert.equal("two", finish(run))
+    assert.equal("one", finish(begin(client, "new")))
+    assert.equal("two", finish(begin(client, "started", { versioning_override = override })))
+  end)
+
+  it("are chosen for a child by its option versioning_override", function()
+    local client <close> = temporal.connect {}
+    local deployment = client:get_worker_deployment_handle "dep"
+    local _ <close> = worker(client, "one")
+    local _ <close> = worker(client, "two")
+    known(deployment, "one")
+    known(deployment, "two")
+    deployment:set_current_version { build_id = "one" }
+    local parent <close> = temporal.worker { client = client, task_queue = "parents", workflows = { { name = "parents",
+      source = [[
+        local workflow = require "temporal.workflow"
+        return workflow.define("Starts", function(options)
+          local child = workflow.start_child_workflow("Wait", options)
+          return child.id
+        end)]] } } }
+    parent:start()
+    local function child_of(override)
+      local id = client:execute_workflow("Starts", { task_queue = "parents" },
+        { task_queue = "dq", parent_close_policy = "abandon", versioning_override = override })
+      return client:get_workflow_handle(id)
+    end
+    local pinned = child_of { behavior = "pinned", deployment_name = "dep", build_id = "two" }
+    assert.equal("two", finish(pinned))
+    assert.equal("one", finish(child_of { behavior = "auto_upgrade" }))
+    for message, override in pairs {
+      ["behavior is required"] = { deployment_name = "dep", build_id = "two" },
+      ["one_time needs deployment_name and build_id"] = { behavior = "one_time", build_id = "x" },
+      ["goes without deployment_name"] = { behavior = "auto_upgrade", build_id = "y" },
+      ["did you mean 'build_id'"] = { behavior = "pinned", buildid = "two" },
+    } do
+      local run = client:start_workflow("Starts", { task_queue = "parents" }, { versioning_override = override })
+      local failed = helper.eventually(pause, function() return (helper.event(run, "workflow_task_failed")) end)
+      assert.is_truthy(failed.failure:find(message, 1, true), message)
+      run:terminate "tried"
+    end
+  end)
+
+  it("have one text, and are read from it", function()
+    local version = temporal.deployment_version
+    assert.same({ deployment_name = "dep", build_id = "1.2" }, version.from_canonical_string "dep.1.2")
+    assert.equal("dep.1.2", version.to_canonical_string { deployment_name = "dep", build_id = "1.2" })
+    refused("'dep' is not <deployment_name>", version.from_canonical_string, "dep")
+    refused("'7' is not", version.from_canonical_string, 7)
+    refused("has a dot", version.to_canonical_string, { deployment_name = "a.b", build_id = "1" })
+    refused("'build_id' is required", version.to_canonical_string, { deployment_name = "a" })
   end)
 
   it("give children of pinned runs their version, where it serves the task queue", function()
@@ -189,11 +263,6 @@ describe("worker deployments", function()
     local deployment = client:get_worker_deployment_handle "dep"
     assert.has_error(function() client:get_worker_deployment_handle "" end,
       "get_worker_deployment_handle wants the name of a worker deployment, got ")
-    local function refused(pattern, fn, ...)
-      local ok, message = pcall(fn, ...)
-      assert.is_false(ok)
-      assert.matches(pattern, tostring(message))
-    end
     refused("exactly one of build_id, unversioned", deployment.set_current_version, deployment, {})
     refused("exactly one of build_id, unversioned", deployment.set_current_version, deployment,
       { build_id = "a", unversioned = true })

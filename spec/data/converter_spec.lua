@@ -27,6 +27,34 @@ local money = [[
     end,
   }]]
 
+describe("the payload converter of a workflow", function()
+  it("makes payloads as arguments have them, which may be arguments themselves", function()
+    local env <close> = helper.environment([[
+      local temporal = require "temporal"
+      local workflow = require "temporal.workflow"
+      return workflow.define("W", function()
+        local converter = workflow.payload_converter()
+        local p = converter:to_payload({ 1, "two" })
+        local null, bytes = converter:to_payload(nil), converter:to_payload(temporal.bytes "x")
+        local echoed = workflow.execute_activity("echo", { start_to_close_timeout = 10 }, p)
+        local made = converter:from_payload { metadata = { encoding = "json/plain" }, data = "[3]" }
+        local messages = {}
+        for i, bad in ipairs { {}, { data = "x" }, { data = 1, metadata = {} } } do
+          messages[i] = select(2, pcall(converter.from_payload, converter, bad))
+        end
+        return p.metadata.encoding, p.data, null.metadata.encoding, bytes.metadata.encoding, echoed,
+          converter:from_payload(p), made, messages
+      end)]], { activities = { echo = function(v) return v end } })
+    local encoding, data, null, bytes, echoed, back, made, messages = env:execute_workflow "W"
+    assert.are.same({ "json/plain", '[1,"two"]', "binary/null", "binary/plain" }, { encoding, data, null, bytes })
+    assert.are.same({ { 1, "two" }, { 1, "two" }, { 3 } }, { echoed, back, made })
+    assert.are.equal(3, #messages)
+    for _, message in ipairs(messages) do
+      assert.matches("a payload is a table with the text 'data'", message)
+    end
+  end)
+end)
+
 describe("a payload converter", function()
   local modules, folder, module
 

@@ -167,7 +167,8 @@ static TpWs__StartWorkflowExecutionRequest *request_again(struct tl_tx *tx)
     req->memo = a->memo;
     req->search_attributes = a->search_attributes;
     req->priority = a->priority;
-    req->versioning_override = a->versioning_override;
+    req->versioning_override =
+        tl_override_is_once(a->versioning_override) ? NULL : a->versioning_override;
     req->links = e->links;
     req->n_links = e->n_links;
     return req->namespace_ && tl_rs_callbacks_hand_on(rs, tx->arena, req) ? req : NULL;

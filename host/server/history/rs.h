@@ -195,6 +195,7 @@ struct tl_rs {
     char *ran_on; /* "deployment:build" it ran on or inherited; versioning.c */
     struct tl_blob versioning_override; /* encoded VersioningOverride */
     int override_behavior;              /* memory: of the override */
+    bool override_once;                 /* memory: it ends with the first task on its version */
     char *override_version;             /* memory: of the override, when it pins */
     bool moving;                        /* memory: in transition to another version */
     char *moves_to;                     /* memory: that version; NULL: unversioned */
@@ -537,6 +538,8 @@ void tl_updates_closed(struct tl_tx *tx);
 /* --- versioning.c ---------------------------------------------------------------------------- */
 
 /* What an override means. `version` is in the arena. Errors: TL_EINVAL. */
+/* Whether it ends with the first task that the version completes. */
+bool tl_override_is_once(const TpWorkflow__VersioningOverride *o);
 tl_rc tl_override_read(const TpWorkflow__VersioningOverride *o, struct tl_arena *arena,
                        int *behavior, struct tl_str *version, struct tl_error *err) TL_MUST_USE;
 /* Keeps an override, NULL: none. False when memory ran out. */

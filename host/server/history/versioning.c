@@ -68,6 +68,11 @@ static struct tl_str old_pinned(const char *text, struct tl_arena *arena)
     return name ? tl_version_text(arena, name, dot + 1) : (struct tl_str){NULL, 0};
 }
 
+bool tl_override_is_once(const TpWorkflow__VersioningOverride *o)
+{
+    return o && o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_ONE_TIME;
+}
+
 tl_rc tl_override_read(const TpWorkflow__VersioningOverride *o, struct tl_arena *arena,
                        int *behavior, struct tl_str *version, struct tl_error *err)
 {
@@ -76,11 +81,6 @@ tl_rc tl_override_read(const TpWorkflow__VersioningOverride *o, struct tl_arena 
     if (!o) {
         return TL_OK;
     }
-    if (o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_ONE_TIME) {
-        return tl_error_set(err, TL_EINVAL,
-                            "one-time versioning overrides are not supported: pin the workflow, "
-                            "and remove the override when it has moved");
-    }
     if (o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_AUTO_UPGRADE ||
         (o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE__NOT_SET &&
          (int)o->behavior == VERSIONING_BEHAVIOR_AUTO_UPGRADE)) {
@@ -88,15 +88,17 @@ tl_rc tl_override_read(const TpWorkflow__VersioningOverride *o, struct tl_arena 
         return TL_OK;
     }
     const TpDeployment__WorkerDeploymentVersion *v =
-        o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_PINNED && o->pinned
+        tl_override_is_once(o) && o->one_time ? o->one_time->target_deployment_version
+        : o->override_case == TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_PINNED && o->pinned
             ? o->pinned->version
             : NULL;
-    *version = v ? tl_version_text(arena, v->deployment_name, v->build_id)
-                 : old_pinned(o->pinned_version, arena);
+    *version = v                        ? tl_version_text(arena, v->deployment_name, v->build_id)
+               : tl_override_is_once(o) ? (struct tl_str){NULL, 0}
+                                        : old_pinned(o->pinned_version, arena);
     if (version->n == 0) {
         return tl_error_set(
             err, TL_EINVAL,
-            "a versioning override is either auto_upgrade, or pinned with a version "
+            "a versioning override is either auto_upgrade, or pinned or one_time with a version "
             "that has a deployment name and a build ID");
     }
     *behavior = VERSIONING_BEHAVIOR_PINNED;
@@ -127,6 +129,7 @@ bool tl_rs_set_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *
         behavior = VERSIONING_BEHAVIOR_UNSPECIFIED;
     }
     rs->override_behavior = behavior;
+    rs->override_once = tl_override_is_once(o);
     tl_set_str(&rs->override_version, version.p);
     return true;
 }
@@ -292,6 +295,10 @@ bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct 
     struct standing before = standing_of(rs, scratch);
     rs->versioning_behavior = behavior;
     tl_set_str(&rs->ran_on, behavior == VERSIONING_BEHAVIOR_UNSPECIFIED ? NULL : version.p);
+    if (rs->override_once && tl_str_eq(version, tl_str(tl_or_empty(rs->override_version))) &&
+        !tl_rs_set_override(rs, NULL, scratch)) { /* it has moved */
+        return false;
+    }
     return attributes_follow(rs, &before, scratch);
 }
 
@@ -378,6 +385,7 @@ void tl_versioning_inherit(struct tl_tx *tx, struct tl_start *start,
         v.behavior != VERSIONING_BEHAVIOR_PINNED) {
         return;
     }
-    req->versioning_override = tl_rs_override(tx->rs, tx->arena);
+    /* One for once stays with the run that has not moved yet; what follows starts where it would go. */
+    req->versioning_override = tx->rs->override_once ? NULL : tl_rs_override(tx->rs, tx->arena);
     start->inherited_pinned = tl_version_message(v.version, tx->arena);
 }

@@ -234,12 +234,13 @@ end
 -- Overrides
 
 local override_spec = {
-  behavior = { kind = "enum", prefix = "VERSIONING_BEHAVIOR_", values = { "pinned", "auto_upgrade" }, required = true },
+  behavior = { kind = "enum", prefix = "VERSIONING_BEHAVIOR_", values = { "pinned", "auto_upgrade", "one_time" },
+    required = true },
   deployment_name = text,
   build_id = text,
 }
 
---- The message of a versioning override: { behavior = "pinned", deployment_name, build_id } or
+--- The message of a versioning override: { behavior = "pinned" or "one_time", deployment_name, build_id } or
 --- { behavior = "auto_upgrade" }. nil for nil.
 ---@param where string
 ---@param given table?
@@ -258,7 +259,12 @@ function deployments.override(where, given, level)
     return { auto_upgrade = true }
   end
   if not (o.deployment_name and o.build_id) then
-    error(where .. ": versioning_override: pinned needs deployment_name and build_id", level)
+    error(("%s: versioning_override: %s needs deployment_name and build_id"):format(where, o.behavior), level)
+  end
+  if o.behavior == "one_time" then
+    return {
+      one_time = { target_deployment_version = { deployment_name = o.deployment_name, build_id = o.build_id } },
+    }
   end
   return {
     pinned = {
@@ -334,6 +340,35 @@ function deployments.install(Client, Handle)
       identity = self.client.identity,
     }, o.rpc_timeout)
   end
+end
+
+--- Versions of deployments as one text, "<deployment_name>.<build_id>".
+deployments.version = {}
+
+--- The version that a text names; the first dot ends the deployment's name.
+---@param canonical string
+---@return temporal.WorkerDeploymentVersion
+function deployments.version.from_canonical_string(canonical)
+  local name, build_id = tostring(canonical):match "^([^.]+)%.(.+)$"
+  if type(canonical) ~= "string" or not name then
+    error(("deployment_version.from_canonical_string: '%s' is not <deployment_name>.<build_id>"):format(
+      tostring(canonical)), 2)
+  end
+  return { deployment_name = name, build_id = build_id }
+end
+
+--- The text of a version.
+---@param given temporal.WorkerDeploymentVersion
+---@return string
+function deployments.version.to_canonical_string(given)
+  local o = options.check("deployment_version.to_canonical_string", {
+    deployment_name = { kind = "string", required = true }, build_id = { kind = "string", required = true },
+  }, given)
+  if o.deployment_name == "" or o.deployment_name:find(".", 1, true) then
+    error(("deployment_version.to_canonical_string: the deployment's name '%s' is empty or has a dot"):format(
+      o.deployment_name), 2)
+  end
+  return o.deployment_name .. "." .. o.build_id
 end
 
 return deployments

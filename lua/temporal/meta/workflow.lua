@@ -147,6 +147,11 @@ function workflow.local_activity(activity, options) end
 ---| "try_cancel"
 ---| "abandon"
 
+---@class temporal.workflow.VersioningOverride
+---@field behavior "pinned"|"auto_upgrade"|"one_time"
+---@field deployment_name? string
+---@field build_id? string
+
 ---@class temporal.workflow.ChildOptions
 ---@field id? string default: a random one
 ---@field namespace? string default: the workflow's
@@ -162,6 +167,7 @@ function workflow.local_activity(activity, options) end
 ---@field parent_close_policy? "terminate"|"abandon"|"request_cancel" default: "terminate"
 ---@field cancellation_type? temporal.workflow.ChildCancellationType default: "wait_cancellation_completed"
 ---@field versioning_intent? "compatible"|"default"
+---@field versioning_override? temporal.workflow.VersioningOverride
 ---@field static_summary? string
 ---@field event_groups? temporal.workflow.EventGroup[]
 ---@field static_details? string
@@ -651,6 +657,25 @@ function workflow.upsert_memo(fields, options) end
 ---@param fields table<string, any>
 ---@param options? temporal.workflow.GroupOptions
 function workflow.upsert_search_attributes(fields, options) end
+
+---@class temporal.workflow.PayloadConverter
+local payload_converter = {}
+
+---@class temporal.Payload
+---@field metadata table<string, string>
+---@field data string
+
+---@param value any
+---@return temporal.Payload
+function payload_converter:to_payload(value) end
+
+---@param payload temporal.Payload
+---@return any
+function payload_converter:from_payload(payload) end
+
+--- What converts arguments and results, with the worker's payload converters in it.
+---@return temporal.workflow.PayloadConverter
+function workflow.payload_converter() end
 
 -- Event groups -------------------------------------------------------------------------------------
 
