@@ -314,16 +314,12 @@ static int cancel_text(lua_State *L)
     return 1;
 }
 
-/* [-0, +0, v] core.activity_log(level, message, fields): fields is ignored when it is no table; its
- * entries are written in the text after the message */
-static int log_line(lua_State *L)
+enum tl_log_level tl_host_read_log_line(lua_State *L)
 {
-    struct tl_activity *a = running(L);
     enum tl_log_level level;
-    size_t n;
     const char *name = luaL_checkstring(L, 1);
     if (!tl_log_level_parse(tl_str(name), &level)) {
-        return luaL_error(L, "'%s' is not a log level: trace, debug, info, warn, error", name);
+        luaL_error(L, "'%s' is not a log level: trace, debug, info, warn, error", name);
     }
     luaL_checkstring(L, 2);
     if (lua_istable(L, 3)) {
@@ -333,6 +329,15 @@ static int log_line(lua_State *L)
         lua_pushfstring(L, "%s %s", lua_tostring(L, 2), lua_tostring(L, -1));
         lua_replace(L, 2);
     }
+    return level;
+}
+
+/* [-0, +0, v] core.activity_log(level, message, fields) */
+static int log_line(lua_State *L)
+{
+    struct tl_activity *a = running(L);
+    enum tl_log_level level = tl_host_read_log_line(L);
+    size_t n;
     const char *message = lua_tolstring(L, 2, &n);
     TL_LOG(level, "activity.logged", TL_S("message", tl_str_n(message, n)),
            TL_C("activity_type", a->task->activity_type->name),

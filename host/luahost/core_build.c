@@ -52,6 +52,8 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
     lua_getfield(L, plan, "activity_modules");
     lua_getfield(L, plan, "functions");
     lua_getfield(L, plan, "converter_modules");
+    lua_getfield(L, plan, "nexus_modules");
+    lua_getfield(L, plan, "nexus_handlers");
     int top = lua_gettop(L);
     size_t n;
     lua_pushcfunction(L, tl_stock_lib_json_encode);
@@ -63,9 +65,11 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
     lua_call(L, 1, 1);
     const char *text = lua_tolstring(L, -1, &n);
     lua_getfield(L, plan, "activity_block_limit");
-    const struct tl_lua_activity_sources from = {.modules = top - 2,
-                                                 .functions = top - 1,
-                                                 .converters = top,
+    const struct tl_lua_activity_sources from = {.modules = top - 4,
+                                                 .functions = top - 3,
+                                                 .converters = top - 2,
+                                                 .nexus_modules = top - 1,
+                                                 .nexus_handlers = top,
                                                  .block_limit_ns = luaL_checkinteger(L, -1),
                                                  .plan = tl_str_n(text, n)};
     return tl_lua_activities_new(L, &from, b->registry, &b->activities, err);

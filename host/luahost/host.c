@@ -73,6 +73,41 @@ void tl_host_wake(struct tl_host *h)
     }
 }
 
+struct call_job {
+    struct tl_host_job job;
+    void (*fn)(struct tl_host *h, void *ud);
+    void *ud;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool done;
+};
+
+static void serve_call(struct tl_host *h, struct tl_host_job *job)
+{
+    struct call_job *c = TL_CONTAINER(job, struct call_job, job);
+    c->fn(h, c->ud);
+    pthread_mutex_lock(&c->mutex);
+    c->done = true;
+    pthread_cond_signal(&c->cond);
+    pthread_mutex_unlock(&c->mutex);
+}
+
+bool tl_host_run(struct tl_host *h, void (*fn)(struct tl_host *h, void *ud), void *ud)
+{
+    struct call_job c = {.job = {.run = serve_call}, .fn = fn, .ud = ud};
+    pthread_mutex_init(&c.mutex, NULL);
+    pthread_cond_init(&c.cond, NULL);
+    bool sent = tl_inbox_send_always(&h->inbox, &c.job.msg);
+    pthread_mutex_lock(&c.mutex);
+    while (sent && !c.done) {
+        pthread_cond_wait(&c.cond, &c.mutex);
+    }
+    pthread_mutex_unlock(&c.mutex);
+    pthread_cond_destroy(&c.cond);
+    pthread_mutex_destroy(&c.mutex);
+    return sent;
+}
+
 static bool pump(void *ud, int64_t deadline_mono_ns)
 {
     struct tl_host *h = ud;
@@ -164,6 +199,7 @@ int luaopen_temporal_core(lua_State *L)
     tl_core_worker(L);
     tl_core_activity(L);
     tl_core_net(L);
+    tl_core_operation(L);
     tl_core_profile(L);
     tl_core_testing(L);
     tl_core_replay(L);

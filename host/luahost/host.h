@@ -12,9 +12,11 @@
 
 #include "base/inbox.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "client/client.h"
 #include "worker/activity.h"
+#include "worker/operation.h"
 
 struct tl_lua_task;
 
@@ -23,10 +25,11 @@ struct tl_host {
     struct tl_inbox inbox; /* of struct tl_host_job and the wake message */
     struct tl_msg wake;    /* posted at most once at a time */
     atomic_bool wake_posted;
-    struct tl_activity *current; /* the activity this state runs now, or NULL */
-    int shields;                 /* of `current`: while > 0 its calls raise no cancellation */
-    const void *current_data;    /* registry key of its payload converters */
-    struct tl_lua_task *task;    /* of a coroutine activity that runs now; else NULL (lua_loop.h) */
+    struct tl_activity *current;    /* the activity this state runs now, or NULL */
+    struct tl_operation *operation; /* the Nexus request that this state answers now, or NULL */
+    int shields;                    /* of `current`: while > 0 its calls raise no cancellation */
+    const void *current_data;       /* registry key of its payload converters */
+    struct tl_lua_task *task; /* of a coroutine activity that runs now; else NULL (lua_loop.h) */
     pthread_mutex_t workers_mutex;
     struct tl_list workers; /* started workers of this state; guarded */
     bool stopping;          /* all were told to shut down: later ones are too; guarded */
@@ -46,6 +49,9 @@ struct tl_host *tl_host_get(lua_State *L);
 void tl_host_serve(struct tl_host *h, int64_t deadline_mono_ns);
 /* Makes tl_host_serve return. Thread: any. */
 void tl_host_wake(struct tl_host *h);
+/* Runs fn(h, ud) on the state's thread and waits for its end. False when the state is closing: it was not
+ * run. Thread: any but the state's. */
+bool tl_host_run(struct tl_host *h, void (*fn)(struct tl_host *h, void *ud), void *ud);
 /* Shuts all workers of the state down with their own grace, also those that start later; returns at
  * once. Thread: any. */
 void tl_host_shutdown_workers(struct tl_host *h);
@@ -68,19 +74,24 @@ void tl_host_preload(lua_State *L);
 void tl_host_push_converters(lua_State *L, int names);
 /* [-1, +1, m] An object whose methods convert with the payload converters on top (nil: none). */
 void tl_host_push_data(lua_State *L);
-/* [-0, +0, -] What this state converts next belongs to the running activity. */
+/* [-0, +0, -] What this state converts next belongs to the running activity or Nexus request. */
 void tl_host_use_activity_data(lua_State *L);
+
+/* [-0, +0, v] Arguments of a log function: (level, message, fields). The message at 2 gets the fields, when
+ * they are a table, behind it. Raises for another level. */
+enum tl_log_level tl_host_read_log_line(lua_State *L);
 
 /* --- the parts of temporal.core; each adds its functions to the table on top ------------------ */
 
-void tl_core_data(lua_State *L);     /* [-0, +0, m] payloads, failures, messages, small tools */
-void tl_core_client(lua_State *L);   /* [-0, +0, m] embedded server, connection, calls */
-void tl_core_worker(lua_State *L);   /* [-0, +0, m] workers */
-void tl_core_activity(lua_State *L); /* [-0, +0, m] the running activity */
-void tl_core_net(lua_State *L);      /* [-0, +0, m] what coroutine activities wait for */
-void tl_core_profile(lua_State *L);  /* [-0, +0, m] settings from files and the environment */
-void tl_core_testing(lua_State *L);  /* [-0, +0, m] time skipping */
-void tl_core_replay(lua_State *L);   /* [-0, +0, m] histories, replay */
+void tl_core_data(lua_State *L);      /* [-0, +0, m] payloads, failures, messages, small tools */
+void tl_core_client(lua_State *L);    /* [-0, +0, m] embedded server, connection, calls */
+void tl_core_worker(lua_State *L);    /* [-0, +0, m] workers */
+void tl_core_activity(lua_State *L);  /* [-0, +0, m] the running activity */
+void tl_core_operation(lua_State *L); /* [-0, +0, m] the Nexus request that is answered */
+void tl_core_net(lua_State *L);       /* [-0, +0, m] what coroutine activities wait for */
+void tl_core_profile(lua_State *L);   /* [-0, +0, m] settings from files and the environment */
+void tl_core_testing(lua_State *L);   /* [-0, +0, m] time skipping */
+void tl_core_replay(lua_State *L);    /* [-0, +0, m] histories, replay */
 
 /* [-0, +1, m] The C module `temporal.core`; the one symbol that core.so shows. */
 __attribute__((visibility("default"))) int luaopen_temporal_core(lua_State *L);

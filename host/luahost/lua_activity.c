@@ -35,8 +35,19 @@ static void push_names(lua_State *L, char *const *names, size_t n)
     }
 }
 
-/* [-0, +1, e] Pushes what temporal.internal.activities makes of the modules, which are loaded in the order
- * given. */
+/* [-0, +1, e] Pushes what a loader, a module of ours, makes of modules of these names, which are loaded in the
+ * order given. */
+static void load(lua_State *L, const char *loader, char *const *modules, size_t n, const char *plan)
+{
+    lua_getglobal(L, "require");
+    lua_pushstring(L, loader);
+    lua_call(L, 1, 1);
+    push_names(L, modules, n);
+    lua_pushstring(L, plan);
+    lua_call(L, 2, 1);
+}
+
+/* [-0, +2, e] Pushes what was made of the modules of activities and of Nexus services. */
 static int load_modules(lua_State *L)
 {
     struct tl_lua_activities *a = lua_touserdata(L, 1);
@@ -51,13 +62,9 @@ static int load_modules(lua_State *L)
     push_names(L, a->converters, a->converter_count);
     tl_host_push_converters(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, a);
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "temporal.internal.activities");
-    lua_call(L, 1, 1);
-    push_names(L, a->modules, a->module_count);
-    lua_pushstring(L, a->plan);
-    lua_call(L, 2, 1);
-    return 1;
+    load(L, "temporal.internal.activities", a->modules, a->module_count, a->plan);
+    load(L, "temporal.internal.nexus_services", a->nexus_modules, a->nexus_module_count, a->plan);
+    return 2;
 }
 
 static int message_handler(lua_State *L)
@@ -76,7 +83,7 @@ tl_rc tl_lua_state_load(struct tl_lua_activities *a, lua_State **out, struct tl_
     lua_pushcfunction(L, message_handler);
     lua_pushcfunction(L, load_modules);
     lua_pushlightuserdata(L, a);
-    if (lua_pcall(L, 1, 1, 1) != LUA_OK) {
+    if (lua_pcall(L, 1, 2, 1) != LUA_OK) {
         tl_rc rc = tl_error_set(err, TL_ESCRIPT, "%s", luaL_tolstring(L, -1, NULL));
         lua_close(L);
         return rc;
@@ -135,11 +142,17 @@ void tl_lua_state_close(lua_State *L)
     }
 }
 
+/* Whether something of a module runs on the pool's threads. */
+static bool uses_threads(const struct tl_lua_activities *a)
+{
+    return a->kind_counts[TL_LUA_THREAD] + a->nexus_module_count > 0;
+}
+
 static tl_rc thread_open(void *ud, void **state, struct tl_error *err)
 {
     struct tl_lua_activities *a = ud;
     *state = NULL;
-    if (a->kind_counts[TL_LUA_THREAD] == 0) {
+    if (!uses_threads(a)) {
         return TL_OK;
     }
     pthread_mutex_lock(&a->mutex);
@@ -185,7 +198,7 @@ tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *er
         return TL_OK;
     }
     pthread_mutex_lock(&a->mutex);
-    if (a->kind_counts[TL_LUA_THREAD] && !a->spare) {
+    if (uses_threads(a) && !a->spare) {
         rc = tl_lua_state_open(a, TL_LUA_THREAD, &a->spare, err);
     }
     pthread_mutex_unlock(&a->mutex);
@@ -208,44 +221,26 @@ static void run_module(void *thread_state, void *ud, struct tl_activity *a)
 
 /* --- functions of the host script ------------------------------------------------------------- */
 
-struct function_job {
-    struct tl_host_job job;
+struct function_call {
     struct tl_lua_entry *entry;
     struct tl_activity *activity;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool done;
 };
 
-static void serve_function(struct tl_host *h, struct tl_host_job *job)
+static void serve_function(struct tl_host *h, void *ud)
 {
-    struct function_job *j = TL_CONTAINER(job, struct function_job, job);
-    lua_rawgeti(h->L, LUA_REGISTRYINDEX, j->entry->function_ref);
-    tl_lua_activity_call(h, j->activity, j->entry->owner);
-    pthread_mutex_lock(&j->mutex);
-    j->done = true;
-    pthread_cond_signal(&j->cond);
-    pthread_mutex_unlock(&j->mutex);
+    struct function_call *c = ud;
+    lua_rawgeti(h->L, LUA_REGISTRYINDEX, c->entry->function_ref);
+    tl_lua_activity_call(h, c->activity, c->entry->owner);
 }
 
 static void run_function(void *thread_state, void *ud, struct tl_activity *a)
 {
     (void)thread_state;
     struct tl_lua_entry *e = ud;
-    struct function_job j = {.job = {.run = serve_function}, .entry = e, .activity = a};
-    pthread_mutex_init(&j.mutex, NULL);
-    pthread_cond_init(&j.cond, NULL);
-    if (!tl_inbox_send_always(&e->owner->host->inbox, &j.job.msg)) {
+    struct function_call c = {e, a};
+    if (!tl_host_run(e->owner->host, serve_function, &c)) {
         tl_lua_fail_plainly(a, "the script that gave this activity as a function has ended");
-        j.done = true;
     }
-    pthread_mutex_lock(&j.mutex);
-    while (!j.done) {
-        pthread_cond_wait(&j.cond, &j.mutex);
-    }
-    pthread_mutex_unlock(&j.mutex);
-    pthread_cond_destroy(&j.cond);
-    pthread_mutex_destroy(&j.mutex);
 }
 
 /* What runs the activities of modules. */
@@ -315,10 +310,15 @@ static tl_rc add_modules(struct tl_lua_activities *a, struct tl_registry *regist
     }
     rc = keep_sources(a, probe, err);
     lua_getfield(probe, 2, "kinds");
+    int kinds = lua_gettop(probe);
     for (lua_pushnil(probe); rc == TL_OK && lua_next(probe, 1); lua_pop(probe, 2)) {
         const char *name = lua_tostring(probe, -2);
-        lua_getfield(probe, 3, name);
+        lua_getfield(probe, kinds, name);
         rc = add_entry(a, registry, name, kind_of(lua_tostring(probe, -1)), LUA_NOREF, err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_lua_operations_add(a->operations, probe, TL_LUA_OPERATIONS_INDEX, false, registry,
+                                   err);
     }
     lua_close(probe);
     return rc;
@@ -389,8 +389,13 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
     pthread_mutex_init(&a->mutex, NULL);
     a->modules = read_names(L, from->modules, &a->module_count);
     tl_rc rc = load_converters(L, from->converters, a, err);
-    if (rc == TL_OK && a->module_count) {
+    a->nexus_modules = read_names(L, from->nexus_modules, &a->nexus_module_count);
+    a->operations = tl_lua_operations_new(a->host, a);
+    if (rc == TL_OK && a->module_count + a->nexus_module_count) {
         rc = add_modules(a, registry, err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_lua_operations_add(a->operations, L, from->nexus_handlers, true, registry, err);
     }
     for (lua_pushnil(L); rc == TL_OK && lua_next(L, from->functions);) {
         lua_pushvalue(L, -1);
@@ -431,7 +436,9 @@ void tl_lua_activities_free(struct tl_lua_activities *a)
     }
     lua_pushnil(a->host->L);
     lua_rawsetp(a->host->L, LUA_REGISTRYINDEX, a);
+    tl_lua_operations_free(a->operations);
     free_names(a->modules, a->module_count);
+    free_names(a->nexus_modules, a->nexus_module_count);
     free_names(a->converters, a->converter_count);
     tl_mem_free(a->plan);
     tl_mem_free((char *)(uintptr_t)a->sources.p);

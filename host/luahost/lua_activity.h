@@ -17,9 +17,11 @@ struct tl_lua_activities; /* opaque: module names, paths, the host for functions
 
 /* What a worker's plan says of activities; the numbers are stack indexes. */
 struct tl_lua_activity_sources {
-    int modules;    /* list of module names */
-    int functions;  /* table name -> function of the host script */
-    int converters; /* list of names of modules with payload converters */
+    int modules;        /* list of module names */
+    int functions;      /* table name -> function of the host script */
+    int converters;     /* list of names of modules with payload converters */
+    int nexus_modules;  /* list of names of modules with Nexus services */
+    int nexus_handlers; /* list of { service, operation, run } of the host script */
     int64_t
         block_limit_ns; /* of a coroutine activity, before it is reported that it holds its loop */
     struct tl_str

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "luahost/lua_activity.h"
+#include "luahost/lua_operation.h"
 
 /* What runs an activity of a module. */
 enum tl_lua_kind { TL_LUA_THREAD, TL_LUA_COROUTINE, TL_LUA_PROCESS, TL_LUA_KINDS };
@@ -23,11 +24,14 @@ struct tl_lua_activities {
     char *path, *cpath;
     char **modules;
     size_t module_count;
+    char **nexus_modules;
+    size_t nexus_module_count;
+    struct tl_lua_operations *operations;
     char *
         *converters; /* modules with payload converters; each state keeps what they gave under this
                           struct's address in its registry */
     size_t converter_count;
-    char *plan; /* JSON of what temporal.internal.activities is told */
+    char *plan; /* JSON of what temporal.internal.activities and nexus_services are told */
     struct tl_lua_entry **entries;
     size_t entry_count, kind_counts[TL_LUA_KINDS];
     struct tl_str sources; /* of the modules, from the first state; owned */
@@ -41,11 +45,13 @@ struct tl_lua_activities {
 /* --- states ----------------------------------------------------------------------------------- */
 
 /* A state with all modules loaded and those set up that have activities of this kind: their functions by
- * name are on its stack at 1. Errors: TL_ESCRIPT, TL_EMEMORY. Owns: the caller, tl_lua_state_close. */
+ * name are on its stack at 1, the handlers of Nexus operations at TL_LUA_OPERATIONS_INDEX.
+ * Errors: TL_ESCRIPT, TL_EMEMORY. Owns: the caller, tl_lua_state_close. */
 tl_rc tl_lua_state_open(struct tl_lua_activities *a, enum tl_lua_kind kind, lua_State **out,
                         struct tl_error *err);
 void tl_lua_state_close(lua_State *L); /* tears down; NULL is fine */
-/* The parts of it. Loading leaves the functions at 1 and more at 2. */
+/* The parts of it. Loading leaves the functions at 1 and more at 2 and at
+ * TL_LUA_OPERATIONS_INDEX. */
 tl_rc tl_lua_state_load(struct tl_lua_activities *a, lua_State **out, struct tl_error *err);
 tl_rc tl_lua_state_setup(lua_State *L, enum tl_lua_kind kind, struct tl_error *err);
 void tl_lua_state_teardown(lua_State *L);

@@ -90,8 +90,10 @@ void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a,
     int base = lua_gettop(L) - 1;
     struct tl_lua_call f = {a, NULL, false};
     struct tl_activity *outer = h->current;
+    struct tl_operation *outer_operation = h->operation;
     int outer_shields = h->shields;
     h->current = a;
+    h->operation = NULL;
     h->shields = 0;
     const void *outer_data = h->current_data;
     h->current_data = of;
@@ -105,6 +107,7 @@ void tl_lua_activity_call(struct tl_host *h, struct tl_activity *a,
     }
     lua_settop(L, base);
     h->current = outer;
+    h->operation = outer_operation;
     h->shields = outer_shields;
     h->current_data = outer_data;
 }

@@ -18,8 +18,11 @@ static const char *const hook_names[] = {
 /* --- loading ----------------------------------------------------------------------------------- */
 
 static const struct tl_opt section_opts[] = {
-    TL_OPT_CHECKED("activity", TL_OPT_TABLE),         TL_OPT_CHECKED("client", TL_OPT_TABLE),
-    TL_OPT_CHECKED("extern_functions", TL_OPT_TABLE), TL_OPT_CHECKED("name", TL_OPT_ANY),
+    TL_OPT_CHECKED("activity", TL_OPT_TABLE),
+    TL_OPT_CHECKED("client", TL_OPT_TABLE),
+    TL_OPT_CHECKED("extern_functions", TL_OPT_TABLE),
+    TL_OPT_CHECKED("name", TL_OPT_ANY),
+    TL_OPT_CHECKED("nexus", TL_OPT_TABLE),
     TL_OPT_CHECKED("workflow", TL_OPT_TABLE),
 };
 

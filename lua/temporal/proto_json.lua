@@ -18,7 +18,7 @@ for i = 1, 64 do
 end
 values[("-"):byte()], values[("_"):byte()] = 62, 63 -- the form for addresses is read too
 
-local function to_base64(bytes)
+function M.to_base64(bytes)
   local out = {}
   for i = 1, #bytes, 3 do
     local a, b, c = bytes:byte(i, i + 2)
@@ -33,7 +33,8 @@ local function to_base64(bytes)
   return table.concat(out)
 end
 
-local function from_base64(text, path)
+--- Either alphabet is read, with or without padding; raises that `path` is none.
+function M.from_base64(text, path)
   local out, bits, count = {}, 0, 0
   for i = 1, #(text:gsub("=+$", "")) do
     local v = values[text:byte(i)] or fail("%s is no base64", path)
@@ -244,7 +245,7 @@ local function write_one(f, v, path, depth)
   end
   v = wire.check(f, v, path)
   if f.type == "bytes" then
-    return to_base64(v)
+    return M.to_base64(v)
   elseif f.type == "enum" then
     return f.kind.names[v] or v
   elseif f.type == "uint64" or f.type == "fixed64" then
@@ -315,7 +316,7 @@ local function read_one(f, v, path, depth)
   if f.type == "message" then
     return read_message(f.kind, v, path, depth + 1)
   elseif f.type == "bytes" then
-    return from_base64(type(v) == "string" and v or fail("%s is no base64", path), path)
+    return M.from_base64(type(v) == "string" and v or fail("%s is no base64", path), path)
   elseif f.type == "enum" then
     local n = wire.check(f, v, path)
     return f.kind.names[n] or n

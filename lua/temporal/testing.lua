@@ -23,6 +23,7 @@ Environment.__index = Environment
 local env_spec = {
   workflows = { kind = "table", required = true },
   activities = { kind = "table" },
+  nexus_services = { kind = "table" },
   child_workflows = { kind = "table" },
   roots = { kind = "table" },
   task_queue = { kind = "string" },
@@ -37,8 +38,11 @@ local env_spec = {
 }
 
 -- The clock cannot know of a worker that has not polled yet, and would jump over what waits for it.
-local function await_polls(self, has_activities)
-  for _, kind in ipairs { "TASK_QUEUE_TYPE_WORKFLOW", has_activities and "TASK_QUEUE_TYPE_ACTIVITY" or nil } do
+local function await_polls(self, has_activities, has_services)
+  local kinds = { "TASK_QUEUE_TYPE_WORKFLOW" }
+  kinds[#kinds + 1] = has_activities and "TASK_QUEUE_TYPE_ACTIVITY" or nil
+  kinds[#kinds + 1] = has_services and "TASK_QUEUE_TYPE_NEXUS" or nil
+  for _, kind in ipairs(kinds) do
     local request = { namespace = self.client.namespace, task_queue = { name = self.task_queue },
       task_queue_type = kind }
     local patience = os.time() + 10
@@ -95,8 +99,9 @@ local function replay_mode(given)
   return given
 end
 
---- Opens an environment. `workflows` and `activities` as for temporal.worker (functions given as
---- activities are mocks that run in the spec itself), `worker` holds further worker options,
+--- Opens an environment. `workflows`, `activities` and `nexus_services` as for temporal.worker (functions given as
+--- activities and services made by nexus.service are mocks that run in the spec itself), `worker` holds further
+--- worker options,
 --- `child_workflows = { Type = fn }` plays children: fn gets the arguments, returns or raises.
 --- `search_attributes = { Name = "keyword" }` registers them, `replay = false` leaves out the replay at the end,
 --- `replay = "caches"` also checks that no command depends on the worker's cache (Replayer:check_caches).
@@ -122,12 +127,13 @@ function testing.environment(given)
   }, Environment)
   self.client.testing = self
   local worker_options = { task_queue = self.task_queue, client = self.client,
-    workflows = workflows, activities = activities, roots = o.roots or { "." } }
+    workflows = workflows, activities = activities, nexus_services = o.nexus_services, roots = o.roots or { "." } }
   for name, value in pairs(o.worker or {}) do
     worker_options[name] = value
   end
   self.worker = worker.new(worker_options):start()
-  await_polls(self, next(activities or {}) ~= nil and not worker_options.no_remote_activities)
+  await_polls(self, next(activities or {}) ~= nil and not worker_options.no_remote_activities,
+    next(o.nexus_services or {}) ~= nil)
   return self
 end
 

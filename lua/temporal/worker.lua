@@ -4,6 +4,7 @@ local core = require "temporal.core"
 local client = require "temporal.client"
 local discovery = require "temporal.internal.discovery"
 local interceptors = require "temporal.internal.interceptors"
+local nexus_services = require "temporal.internal.nexus_services"
 local options = require "temporal.internal.options"
 local plugins = require "temporal.internal.plugins"
 local roots_of = require "temporal.internal.roots"
@@ -34,6 +35,7 @@ local function build_spec()
     activities = { kind = "table" },
     activity_config = { kind = "any" },
     activity_block_limit = { kind = "duration" },
+    nexus_services = { kind = "table" },
     roots = { kind = "table" },
     on_fatal_error = { kind = "function" },
     deployment_config = { kind = "table" },
@@ -222,6 +224,22 @@ local function activity_sources(given, roots)
   return discovery.expand("temporal.worker: activities", modules, roots), functions, native
 end
 
+--- nexus_services = { "services.payments", service }: names of modules, and services made in this program.
+local function nexus_sources(given, roots)
+  local modules, list = {}, {}
+  for key, entry in pairs(given or {}) do
+    if math.type(key) ~= "integer" or type(entry) ~= "string" and not nexus_services.is_service(entry) then
+      local message = "temporal.worker: nexus_services[%s] must be a module name or made by nexus.service, got a %s"
+      error(message:format(tostring(key), type(entry)), 4)
+    elseif type(entry) == "string" then
+      modules[#modules + 1] = entry
+    else
+      list[#list + 1] = entry
+    end
+  end
+  return discovery.expand("temporal.worker: nexus_services", modules, roots), list
+end
+
 --- A native module is looked for beside the script first, then by the dynamic loader.
 local function native_path(roots, name)
   for _, root in ipairs(roots) do
@@ -268,7 +286,7 @@ local function plugins_of(given)
 end
 
 --- Makes a worker; `worker:run()` or `temporal-lua worker run` starts it. Options: `task_queue`
---- (required), `workflows`, `activities`, `client` (default: an embedded server in memory), `roots`
+--- (required), `workflows`, `activities`, `nexus_services`, `client` (default: an embedded server in memory), `roots`
 --- (folders of modules, default: the script's), and the worker options of docs/worker_options.md.
 ---@param given table
 ---@return temporal.Worker
@@ -284,6 +302,7 @@ function worker.new(given)
   roots_of.extend(roots)
   local modules, texts = workflow_sources(o.workflows)
   local activity_modules, functions, native = activity_sources(o.activities, roots)
+  local nexus_modules, services = nexus_sources(o.nexus_services, roots)
   for i, name in ipairs(native) do
     native[i] = native_path(roots, name)
   end
@@ -306,7 +325,7 @@ function worker.new(given)
   end
   o.reload, o.activity_config, o.activity_block_limit = nil, nil, nil
   local own, on_fatal_error = o.client, o.on_fatal_error
-  o.client, o.workflows, o.activities, o.roots, o.on_fatal_error = nil, nil, nil, nil, nil
+  o.client, o.workflows, o.activities, o.roots, o.on_fatal_error, o.nexus_services = nil, nil, nil, nil, nil, nil
   local self = setmetatable({
     task_queue = o.task_queue, client = own, options = o, given = given, on_fatal_error = on_fatal_error,
   }, Worker)
@@ -317,7 +336,12 @@ function worker.new(given)
   for name, run in pairs(functions) do
     functions[name] = wrap(run)
   end
+  local served, handlers = pcall(nexus_services.handlers, services, self.interceptors)
+  if not served then
+    error("temporal.worker: nexus_services: " .. tostring(handlers), 2)
+  end
   self.plan = {
+    nexus_modules = nexus_modules, nexus_handlers = handlers,
     interceptors = interceptors.plan(self.interceptors, roots), roots = roots,
     workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native, activity_config = config,
@@ -446,6 +470,7 @@ function Worker:reload(opts)
     end
     plan.workflow_modules, plan.workflow_texts = workflow_sources(self.given_workflows)
     plan.activity_modules = activity_sources(self.given_activities, plan.roots)
+    plan.nexus_modules = nexus_sources(self.given.nexus_services, plan.roots)
     return plan
   end, gate)
 end
@@ -533,16 +558,17 @@ function Worker:stats()
   return core.worker_stats(native(self))
 end
 
---- The build ID of scripts: `scripts` are the options `workflows`, `activities` and `roots` of a worker.
----@param scripts { workflows?: table, activities?: table, roots?: string[] }
+--- The build ID of scripts: `scripts` are the options `workflows`, `activities`, `nexus_services` and `roots` of a
+--- worker.
+---@param scripts { workflows?: table, activities?: table, nexus_services?: table, roots?: string[] }
 ---@return string
 function worker.default_build_id(scripts)
-  local known = { workflows = true, activities = true, roots = true }
+  local known = { workflows = true, activities = true, nexus_services = true, roots = true }
   local o = { task_queue = "none" }
   for name, value in pairs(scripts) do
     if not known[name] then
-      error(("temporal.worker.default_build_id: unknown option '%s'; there are workflows, activities and roots")
-        :format(tostring(name)), 2)
+      error(("temporal.worker.default_build_id: unknown option '%s'; there are workflows, activities, nexus_services "
+        .. "and roots"):format(tostring(name)), 2)
     end
     o[name] = value
   end

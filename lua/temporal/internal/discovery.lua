@@ -42,7 +42,7 @@ function discovery.missing(name, roots)
     return nil
   end
   for _, searcher in ipairs(package.searchers) do
-    if type(searcher(name)) == "function" then
+    if type((searcher(name))) == "function" then -- one of them returns nothing for a name without dots
       return nil
     end
   end

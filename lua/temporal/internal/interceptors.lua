@@ -1,5 +1,6 @@
 --- Interceptors outside of the sandbox: what an entry of an option `interceptors` means, and the chains of
---- hooks around clients and activities. Hooks of workflows run in the sandbox (host/luart/intercept.c).
+--- hooks around clients, activities and handlers of Nexus operations. Hooks of workflows run in the sandbox
+--- (host/luart/intercept.c).
 ---
 --- A hook is called as hook(input, next); next(input) calls the next one, the last one does the thing itself.
 local core = require "temporal.core"
@@ -18,12 +19,13 @@ local hooks = {
     complete_async_activity = fn, fail_async_activity = fn, report_cancellation_async_activity = fn,
   },
   activity = { execute_activity = fn, heartbeat = fn, info = fn },
+  nexus = { execute_nexus_operation_start = fn, execute_nexus_operation_cancel = fn },
 }
 
 local table_kind = { kind = "table" }
 local section_spec = {
   name = { kind = "string" }, client = table_kind, workflow = table_kind, activity = table_kind,
-  extern_functions = table_kind,
+  extern_functions = table_kind, nexus = table_kind,
 }
 local entry_spec = {
   module = { kind = "string" }, source = { kind = "string" }, config = table_kind, name = { kind = "string" },
@@ -46,7 +48,7 @@ local function read(where, given, level)
   elseif type(given) ~= "table" then
     error(("%s must be the name of a module or a table, got a %s"):format(where, type(given)), level + 1)
   end
-  for _, section in ipairs { "workflow", "activity", "extern_functions" } do
+  for _, section in ipairs { "workflow", "activity", "nexus", "extern_functions" } do
     if given[section] ~= nil then
       error(("%s: section '%s' runs in Lua states of its own: put it into a module, and name that"):format(
         where, section), level + 1)
@@ -105,15 +107,15 @@ local function sections_of(entry)
     value = value(given and core.json_decode(entry.config) or {})
   end
   if type(value) ~= "table" then
-    error(("interceptor %s: the module gives a %s; it returns a table with sections (client, workflow, activity), "
-      .. "or a function that makes one of its configuration"):format(entry.module, type(value)), 0)
+    error(("interceptor %s: the module gives a %s; it returns a table with sections (client, workflow, activity, "
+      .. "nexus), or a function that makes one of its configuration"):format(entry.module, type(value)), 0)
   end
   return options.check("interceptor " .. entry.module, section_spec, value, 0)
 end
 
 --- Hooks of one section by name, each a list, outermost first; nil when there are none.
 ---@param entries temporal.InterceptorEntry[]
----@param section "client"|"activity"|"extern_functions"
+---@param section "client"|"activity"|"nexus"|"extern_functions"
 ---@return table<string, function[]>?
 function interceptors.hooks(entries, section)
   local all

@@ -55,12 +55,13 @@ end
 local simple_spec = {
   name = { kind = "string", required = true },
   data_converter = { kind = "any" }, interceptors = { kind = "table" }, activities = { kind = "table" },
-  workflows = { kind = "table" }, workflow_failure_error_types = { kind = "table" }, run_context = fn,
+  workflows = { kind = "table" }, nexus_services = { kind = "table" },
+  workflow_failure_error_types = { kind = "table" }, run_context = fn,
 }
 
 --- A plugin of what it adds: `data_converter` (a value, or a function of the one that is there), `interceptors`,
---- `workflows`, `activities`, `workflow_failure_error_types`, and `run_context`, which is called before a worker
---- or replayer runs and may return a function to be called afterwards.
+--- `workflows`, `activities`, `nexus_services`, `workflow_failure_error_types`, and `run_context`, which is called
+--- before a worker or replayer runs and may return a function to be called afterwards.
 ---@param given table
 ---@return temporal.Plugin
 function plugins.simple(given)
@@ -96,7 +97,7 @@ function plugins.simple(given)
       add(config, "interceptors")
     end,
     configure_worker = function(config)
-      add(config, "interceptors", "workflows", "activities", "workflow_failure_error_types")
+      add(config, "interceptors", "workflows", "activities", "nexus_services", "workflow_failure_error_types")
     end,
     configure_replayer = function(config)
       convert(config)

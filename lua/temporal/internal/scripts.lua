@@ -8,7 +8,7 @@ local function is_worker(value)
 end
 
 --- A script returns a worker or a list of workers; modules beside it are found. Where it gives functions as
---- activities its own text is part of the build.
+--- activities, or Nexus services, its own text is part of the build.
 ---@param script string
 ---@return temporal.Worker[]
 function scripts.load(script)
@@ -33,7 +33,7 @@ function scripts.load(script)
     if not is_worker(w) then
       error(("%s: entry %d of what it returns is not a worker"):format(script, i), 0)
     end
-    w.plan.script_text = next(w.plan.functions) and text or nil
+    w.plan.script_text = (next(w.plan.functions) or next(w.plan.nexus_handlers)) and text or nil
   end
   return list
 end
