@@ -6,7 +6,7 @@ local processes = require "processes"
 local limits = require "limits"
 
 local binary = "build/temporal-lua"
-local options = { runs = 3, seconds = 2, json = false, only = {} }
+local options = { runs = 3, seconds = 2, json = false, full = false, only = {} }
 local peers = {
   dev_server = os.getenv "TEMPORAL_OFFICIAL_CLI",
   python = os.getenv "TEMPORAL_LUA_PYTHON" or "python3",
@@ -15,18 +15,20 @@ local peers = {
 
 local usage = [==[
 usage: bench/run.sh [options] [PART[,PART...]]
-  PART               embedded, replay, cache, hogs, grpc, command or peers; without it all of them
+  PART               embedded, replay, cache, worker, hogs, grpc, command or peers; without it all of them
   --runs N           runs of each figure, of which the median is shown (default 3)
   --seconds S        time of each load (default 2)
   --only PART        the same (may be repeated)
   --json             one object for each figure
+  --full             measures with 100,000 open runs what is else estimated from 20,000
   --dev-server PATH  the official command line (TEMPORAL_OFFICIAL_CLI): its development server is measured
   --python PATH      an interpreter with temporalio (TEMPORAL_LUA_PYTHON)
   --restate FOLDER   a folder with @restatedev/restate-server and restate-sdk installed (TEMPORAL_RESTATE)
 ]==]
 
 local parts = {
-  embedded = true, replay = true, cache = true, hogs = true, grpc = true, command = true, peers = true,
+  embedded = true, replay = true, cache = true, worker = true, hogs = true, grpc = true, command = true,
+  peers = true,
 }
 local takes = {
   ["--runs"] = function(v) options.runs = math.tointeger(tonumber(v)) end,
@@ -61,6 +63,8 @@ while i <= #arg do
     take_parts(arg[i])
   elseif arg[i] == "--json" then
     options.json = true
+  elseif arg[i] == "--full" then
+    options.full = true
   elseif arg[i] == "--help" then
     io.write(usage)
     os.exit(0)
@@ -229,7 +233,7 @@ end
 
 local function cache()
   with_our_server(nil, function(_, address)
-    require "cache"(binary, address, add)
+    require "cache".both(binary, address, add)
   end)
 end
 
@@ -266,6 +270,27 @@ local function replay()
   end
 end
 
+local function has_python()
+  return os.execute(processes.line { peers.python, "-c", "import temporalio" } .. " 2>/dev/null")
+end
+
+local function worker()
+  own_bench("worker: ", { "--only", "dispatch" })
+  local go, why = go_program()
+  local python = has_python()
+  absent["Go SDK"] = why
+  absent["Python SDK"] = not python and "temporalio is not installed" or nil
+  with_our_server(nil, function(_, address)
+    require "worker"({
+      binary = binary, address = address, seconds = options.seconds, full = options.full, go = go,
+      python = python and peers.python,
+    }, add)
+  end)
+  if go then
+    os.remove(go)
+  end
+end
+
 local function sdk_loads(go, python)
   local db = os.tmpname()
   remove_database(db)
@@ -288,7 +313,7 @@ end
 local function all_peers()
   local go, why = go_program()
   absent["Go SDK"] = why
-  local python = os.execute(processes.line { peers.python, "-c", "import temporalio" } .. " 2>/dev/null")
+  local python = has_python()
   absent["Python SDK"] = not python and "temporalio is not installed" or nil
   if go or python then
     sdk_loads(go, python)
@@ -316,8 +341,8 @@ end
 
 for _ = 1, options.runs do
   local all = {
-    { "embedded", embedded }, { "replay", replay }, { "cache", cache }, { "hogs", hogs }, { "grpc", grpc },
-    { "command", command }, { "peers", all_peers },
+    { "embedded", embedded }, { "replay", replay }, { "cache", cache }, { "worker", worker }, { "hogs", hogs },
+    { "grpc", grpc }, { "command", command }, { "peers", all_peers },
   }
   for _, part in ipairs(all) do
     if wanted(part[1]) then
@@ -337,7 +362,8 @@ local function median(name)
 end
 
 local function less_is_better(unit)
-  return unit == "ms" or unit == "bytes" or unit == "MB" or unit == "us each"
+  return unit == "ms" or unit == "bytes" or unit == "MB" or unit == "us each" or unit == "ms each"
+    or unit == "us"
 end
 
 for _, name in ipairs(order) do

@@ -5,6 +5,7 @@ local PAIRS = {
   { "^over gRPC, (%d+ in flight: [nos]%w+)$", "dev server, tuned, %s" },
   { "^over gRPC, (%d+ in flight: noop_p%d+)$", "dev server, tuned, %s" },
   { "^over gRPC, (%d+ in flight: one_p%d+)$", "dev server, tuned, %s" },
+  { "^worker, ten activities: Lua, (cpu)$", "worker, ten activities: Go SDK, %s" },
   { "^over gRPC: (ready)$", "dev server: %s" },
   { "^over gRPC: (idle_rss)$", "dev server: %s" },
   { "^(workflow list)$", "%s, official CLI" },
@@ -31,6 +32,13 @@ local function of(name)
   end
 end
 
+local function ratio(name, to)
+  return function(median)
+    local value, other = median(name), median(to)
+    return value and other and value / other
+  end
+end
+
 limits.all = {
   {
     name = "one-activity workflows/s over gRPC, 64 in flight",
@@ -41,10 +49,7 @@ limits.all = {
   { name = "no-op p50 over gRPC, 1 in flight, ms", value = of "over gRPC, 1 in flight: noop_p50", at_most = 2 },
   {
     name = "one-activity workflows for each echo of our gRPC",
-    value = function(median)
-      local one, echo = median "over gRPC, 64 in flight: one", median "our gRPC, 64 in flight: echo"
-      return one and echo and one / echo
-    end,
+    value = ratio("over gRPC, 64 in flight: one", "our gRPC, 64 in flight: echo"),
     at_least = 0.05,
   },
   {
@@ -57,10 +62,7 @@ limits.all = {
   { name = "history of 50,000 events from bytes, ms", value = of "replay_50000_events", at_most = 200 },
   {
     name = "task of a cached run after 10,000 events, times the one after 10",
-    value = function(median)
-      local long, short = median "cached_task_after_10000", median "cached_task_after_10"
-      return long and short and long / short
-    end,
+    value = ratio("cached_task_after_10000", "cached_task_after_10"),
     at_most = 2,
   },
   { name = "cached run, small script, bytes", value = of "cached run, small script", at_most = 16 * 1024 },
@@ -68,6 +70,20 @@ limits.all = {
     name = "cached run, 460 lines, three modules, bytes",
     value = of "cached run, 460 lines, three modules",
     at_most = 48 * 1024,
+  },
+  { name = "dispatch of a native activity, p50 us", value = of "worker: dispatch_native_p50", at_most = 50 },
+  { name = "dispatch of an activity in Lua, p50 us", value = of "worker: dispatch_lua_p50", at_most = 100 },
+  {
+    name = "CPU time of a worker for ten activities, times the Go SDK's",
+    value = ratio("worker, ten activities: Lua, cpu", "worker, ten activities: Go SDK, cpu"),
+    at_most = 1,
+  },
+  { name = "worker with 100,000 open runs, MB", value = of "worker, 100000 open runs: memory", at_most = 1700 },
+  {
+    name = "throughput beyond the cache's limit, of that within",
+    value = ratio("worker, ten activities, 256 in flight: a quarter cached",
+      "worker, ten activities, 256 in flight: all cached"),
+    at_least = 0.5,
   },
   { name = "good runs beside hogs, p99 ms", value = of "hogs: good_p99", at_most = 1000 },
   { name = "good runs' tasks that timed out beside hogs", value = of "hogs: good_timeouts", at_most = 0 },

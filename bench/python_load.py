@@ -2,6 +2,7 @@
 JSON object.
 
 usage: python_load.py ADDRESS [--in-flight N] [--seconds S] [--activities N]
+       python_load.py ADDRESS --worker QUEUE     the worker alone, until it is told to stop
 """
 
 import argparse
@@ -9,6 +10,7 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import time
 from datetime import timedelta
 
@@ -22,7 +24,7 @@ async def same(n: int) -> int:
     return n
 
 
-@workflow.defn
+@workflow.defn(name="steps")
 class Steps:
     @workflow.run
     async def run(self, n: int) -> int:
@@ -75,11 +77,17 @@ async def main():
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--activities", type=int, default=1)
+    parser.add_argument("--worker")
     options = parser.parse_args()
     client = await Client.connect(options.address)
-    queue = f"python-load-{os.getpid()}"
+    queue = options.worker or f"python-load-{os.getpid()}"
     runner = UnsandboxedWorkflowRunner()  # the faster of its two ways
     async with Worker(client, task_queue=queue, workflows=[Steps], activities=[same], workflow_runner=runner):
+        if options.worker:
+            stop = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+            await stop.wait()
+            return
         await client.execute_workflow(Steps.run, options.activities, id=f"{queue}-first", task_queue=queue)
         print(json.dumps(await measure(client, queue, options)))
 

@@ -19,6 +19,12 @@ struct tl_bench {
     int64_t duration_ns;
     int in_flight;
     int64_t server_pid; /* process whose CPU time is told too, 0: none */
+    /* Workflows of another process's worker; NULL: our own. */
+    const char *workflow_type, *task_queue;
+    const char *input; /* JSON of their one argument; NULL: none */
+    double rate;       /* starts a second; 0: as many as there are slots for */
+    bool no_eager;     /* activities come by polls only */
+    bool leave_open;   /* what was started is left alone */
 };
 
 /* Prints one figure. */
@@ -28,9 +34,14 @@ void tl_bench_figure(const struct tl_bench *b, const char *name, double value, c
 int64_t tl_bench_resident_bytes(void);
 
 /* The server at the address, or one with a file (or db NULL: a temporary file in the current
- * folder's file system that is removed) plus worker on queue "bench". */
+ * folder's file system that is removed) plus worker on queue "bench", unless a task queue is given. */
 tl_rc tl_bench_open(struct tl_bench *b, const char *db, struct tl_error *err) TL_MUST_USE;
 void tl_bench_close(struct tl_bench *b);
+/* The worker alone, on queue "bench" of the client, with the activities of b->registry (NULL: one that
+ * does nothing). Owns: what it makes, and the registry, is freed by tl_bench_close_worker. */
+tl_rc tl_bench_open_worker(struct tl_bench *b, struct tl_client *client,
+                           struct tl_error *err) TL_MUST_USE;
+void tl_bench_close_worker(struct tl_bench *b);
 
 /* What a load run measured. */
 struct tl_bench_load {
@@ -53,10 +64,15 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
  * itself can carry. */
 tl_rc tl_bench_echo(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
 
+/* Times from an activity task in the transport's hands to the activity, in C and in Lua. */
+tl_rc tl_bench_dispatch(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
+
 /* The history of a run of type `type` that executes so many activities one after the other, ended or
  * with its last workflow task open. Owns: the arena's. */
 TpHistory__History *tl_bench_history(struct tl_arena *arena, const char *type, int activities,
                                      bool end);
+/* One value, its JSON, as the argument of a call. Owns: the arena's. */
+TpCommon__Payloads *tl_bench_payloads(struct tl_arena *arena, const char *json);
 /* A bundle of the benchmark's workflows. Owns: *bundle. */
 tl_rc tl_bench_bundle(struct tl_bundle **bundle, struct tl_error *err) TL_MUST_USE;
 

@@ -15,6 +15,7 @@
 #include "tl_enums.h"
 
 #define LATENCIES_MAX 2000000
+#define INPUT_BYTES_MAX ((size_t)1 << 20)
 
 struct load {
     struct tl_bench *bench;
@@ -27,11 +28,14 @@ struct load {
     int64_t end_ns;
     float *latencies_ms;
     size_t latency_count;
-    int busy; /* slots with a call under way */
+    int busy;                  /* slots with a call under way */
+    struct tl_list due;        /* with a rate: slots that wait for their time to start */
+    int64_t pause_ns, next_ns; /* between starts; when the next one is due */
 };
 
 struct slot {
     struct load *load;
+    struct tl_list node;
     int64_t begun_ns;
     char id[48];
     enum { STARTING, WAITING, ACTING, ENDING, CLEARING } step;
@@ -72,21 +76,26 @@ static void set_id(struct slot *s, uint64_t number)
 static void start(struct slot *s)
 {
     struct load *l = s->load;
+    const struct tl_bench *b = l->bench;
     TpWs__StartWorkflowExecutionRequest request;
     TpCommon__WorkflowType type;
     TpTq__TaskQueue queue;
+    struct tl_arena arena;
     tp_ws__start_workflow_execution_request__init(&request);
     tp_common__workflow_type__init(&type);
     tp_tq__task_queue__init(&queue);
+    tl_arena_init(&arena, INPUT_BYTES_MAX);
     set_id(s, l->next_id++);
     type.name = (char *)(uintptr_t)l->type;
-    queue.name = (char *)(uintptr_t) "bench";
+    queue.name = (char *)(uintptr_t)(b->task_queue ? b->task_queue : "bench");
     request.workflow_id = s->id;
     request.workflow_type = &type;
     request.task_queue = &queue;
+    request.input = b->input ? tl_bench_payloads(&arena, b->input) : NULL;
     s->begun_ns = mono();
     s->step = STARTING;
     submit(s, TL_M_StartWorkflowExecution, &request, 10 * TL_NS_PER_S);
+    tl_arena_deinit(&arena);
 }
 
 static void await_close(struct slot *s)
@@ -156,9 +165,24 @@ static void terminate(struct slot *s)
     submit(s, TL_M_TerminateWorkflowExecution, &request, 10 * TL_NS_PER_S);
 }
 
+/* Starts what is due; with a rate the times are fixed in advance, so what was late is made up for. */
+static void start_due(struct load *l)
+{
+    for (int64_t now = mono(); l->next_ns <= now && now < l->end_ns; l->next_ns += l->pause_ns) {
+        struct tl_list *node = tl_list_pop(&l->due);
+        if (!node) {
+            break;
+        }
+        start(TL_CONTAINER(node, struct slot, node));
+    }
+}
+
 static void next_start(struct slot *s)
 {
-    if (mono() < s->load->end_ns) {
+    if (s->load->pause_ns) {
+        tl_list_push(&s->load->due, &s->node);
+        start_due(s->load);
+    } else if (mono() < s->load->end_ns) {
         start(s);
     }
 }
@@ -274,8 +298,10 @@ static double process_cpu_seconds(int64_t pid)
 
 static void drain(struct load *l)
 {
-    while (l->busy > 0) {
-        struct tl_msg *m = tl_inbox_take_all(&l->inbox, INT64_MAX);
+    while (l->busy > 0 || (!tl_list_empty(&l->due) && mono() < l->end_ns)) {
+        bool waits = !tl_list_empty(&l->due) && mono() < l->end_ns;
+        struct tl_msg *m = tl_inbox_take_all(&l->inbox, waits ? l->next_ns : INT64_MAX);
+        start_due(l);
         while (m) {
             struct tl_msg *next = m->next;
             struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
@@ -314,9 +340,12 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
     int64_t began_ns = mono();
     double cpu = cpu_seconds(), server_cpu = process_cpu_seconds(b->server_pid);
     l.end_ns = began_ns + b->duration_ns;
+    l.next_ns = began_ns;
+    l.pause_ns = b->rate > 0 ? (int64_t)((double)TL_NS_PER_S / b->rate) : 0;
+    tl_list_init(&l.due);
     for (int i = 0; i < in_flight; i++) {
         slots[i].load = &l;
-        start(&slots[i]);
+        next_start(&slots[i]);
     }
     drain(&l);
     summarise(&l, began_ns, cpu_seconds() - cpu, out);
@@ -324,7 +353,10 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
         double used = process_cpu_seconds(b->server_pid) - server_cpu;
         out->server_cpu_us_each = used * 1e6 / (double)out->completed;
     }
-    for (int i = 0; i < in_flight && kind == TL_BENCH_STARTS; i++) {
+    while (!tl_list_empty(&l.due)) {
+        (void)tl_list_pop(&l.due);
+    }
+    for (int i = 0; i < in_flight && kind == TL_BENCH_STARTS && !b->leave_open; i++) {
         clear_next(&slots[i]);
     }
     drain(&l);

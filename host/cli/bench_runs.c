@@ -41,16 +41,21 @@ static TpHistory__HistoryEvent *add_event(struct history *h, int type, int attri
                    tp_history__##name##_event_attributes))
 // clang-format on
 
+TpCommon__Payloads *tl_bench_payloads(struct tl_arena *arena, const char *json)
+{
+    TpCommon__Payloads *list = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
+    TpCommon__Payload **items = TL_ARENA_NEW(arena, TpCommon__Payload *);
+    items[0] = tl_payload_json(arena, tl_str(json));
+    list->payloads = items;
+    list->n_payloads = 1;
+    return list;
+}
+
 static TpCommon__Payloads *one_integer(struct tl_arena *arena, int n)
 {
     char text[16];
     snprintf(text, sizeof text, "%d", n);
-    TpCommon__Payloads *list = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
-    TpCommon__Payload **items = TL_ARENA_NEW(arena, TpCommon__Payload *);
-    items[0] = tl_payload_json(arena, tl_str(text));
-    list->payloads = items;
-    list->n_payloads = 1;
-    return list;
+    return tl_bench_payloads(arena, text);
 }
 
 static TpCommon__WorkflowType *workflow_type(struct tl_arena *arena, const char *name)

@@ -31,6 +31,9 @@ const char tl_bench_workflows[] =
     "    for i = 1, n do sum = sum + workflow.execute_activity('noop', options, i) end\n"
     "    return sum\n"
     "  end),\n"
+    "  workflow.define('calls', function(name, n)\n"
+    "    for i = 1, n do workflow.execute_activity(name, options) end\n"
+    "  end),\n"
     "}\n";
 
 static void noop_activity(void *thread_state, void *ud, struct tl_activity *a)
@@ -63,21 +66,22 @@ int64_t tl_bench_resident_bytes(void)
     return (int64_t)resident * sysconf(_SC_PAGESIZE);
 }
 
-static tl_rc open_worker(struct tl_bench *b, struct tl_error *err)
+tl_rc tl_bench_open_worker(struct tl_bench *b, struct tl_client *client, struct tl_error *err)
 {
-    struct tl_bundle_source source = {TL_STR_LIT("bench"), tl_str(tl_bench_workflows)};
-    struct tl_bundle_config bundle = {.sources = &source, .source_count = 1};
-    struct tl_worker_config config = {.client = b->server.client};
+    struct tl_worker_config config = {.client = client};
     struct tl_activity_impl impl = {noop_activity, NULL};
-    tl_rc rc = tl_bundle_open(&b->bundle, &bundle, err);
+    tl_rc rc = tl_bench_bundle(&b->bundle, err);
     if (rc != TL_OK) {
         return rc;
     }
     b->lang = tl_worker_lua_lang_new(b->bundle);
-    b->registry = tl_registry_new();
-    rc = tl_registry_add(b->registry, TL_STR_LIT("noop"), &impl, err);
+    if (!b->registry) {
+        b->registry = tl_registry_new();
+        rc = tl_registry_add(b->registry, TL_STR_LIT("noop"), &impl, err);
+    }
     tl_worker_options_init(&config.options);
     config.options.task_queue = TL_STR_LIT("bench");
+    config.options.disable_eager_activity_execution = b->no_eager;
     config.lang = b->lang;
     config.registry = b->registry;
     if (rc == TL_OK) {
@@ -90,18 +94,23 @@ tl_rc tl_bench_open(struct tl_bench *b, const char *db, struct tl_error *err)
 {
     tl_rc rc = b->address ? tl_cli_remote_open(&b->server, b->cli, b->address, "default", err)
                           : tl_cli_server_open(&b->server, db, "default", false, err);
-    return rc == TL_OK ? open_worker(b, err) : rc;
+    return rc == TL_OK && !b->task_queue ? tl_bench_open_worker(b, b->server.client, err) : rc;
 }
 
-void tl_bench_close(struct tl_bench *b)
+void tl_bench_close_worker(struct tl_bench *b)
 {
     tl_worker_free(b->worker);
     tl_worker_lua_lang_free(b->lang);
     tl_bundle_close(b->bundle);
     tl_registry_free(b->registry);
-    tl_cli_server_close(&b->server);
     b->worker = NULL;
     b->lang = NULL;
     b->bundle = NULL;
     b->registry = NULL;
+}
+
+void tl_bench_close(struct tl_bench *b)
+{
+    tl_bench_close_worker(b);
+    tl_cli_server_close(&b->server);
 }

@@ -49,9 +49,15 @@ RUNS_FIGURE(one)
 RUNS_FIGURE(three)
 RUNS_FIGURE(ten)
 
+static tl_rc figure_run(struct tl_bench *b, struct tl_error *err)
+{
+    return load_figures(b, "run", "workflows/s", b->workflow_type, TL_BENCH_RUNS, err);
+}
+
 static tl_rc figure_start(struct tl_bench *b, struct tl_error *err)
 {
-    return load_figures(b, "starts", "starts/s", "noop", TL_BENCH_STARTS, err);
+    const char *type = b->workflow_type ? b->workflow_type : "noop";
+    return load_figures(b, "starts", "starts/s", type, TL_BENCH_STARTS, err);
 }
 
 static tl_rc figure_signal(struct tl_bench *b, struct tl_error *err)
@@ -84,19 +90,22 @@ static const struct {
     const char *name;
     figure_fn run;
     bool needs_server;
+    bool of_others; /* can be of another process's workflows */
 } figures[] = {
     // clang-format off
-    {"idle", figure_idle, true},
-    {"noop", figure_noop, true},
-    {"one", figure_one, true},
-    {"three", figure_three, true},
-    {"ten", figure_ten, true},
-    {"start", figure_start, true},
-    {"signal", figure_signal, true},
-    {"query", figure_query, true},
-    {"echo", tl_bench_echo, false},
-    {"density", tl_bench_density, false},
-    {"replay", tl_bench_replay, false},
+    {"idle", figure_idle, true, false},
+    {"noop", figure_noop, true, false},
+    {"one", figure_one, true, false},
+    {"three", figure_three, true, false},
+    {"ten", figure_ten, true, false},
+    {"run", figure_run, true, true},
+    {"start", figure_start, true, true},
+    {"signal", figure_signal, true, false},
+    {"query", figure_query, true, false},
+    {"echo", tl_bench_echo, false, false},
+    {"density", tl_bench_density, false, false},
+    {"replay", tl_bench_replay, false, false},
+    {"dispatch", tl_bench_dispatch, false, false},
     // clang-format on
 };
 
@@ -136,18 +145,45 @@ static tl_rc run_with_server(struct tl_bench *b, const char *db, figure_fn run, 
     return rc;
 }
 
-static int check_names(const char *const *only)
+static int check_name(const struct tl_bench *b, const char *name)
 {
-    for (size_t i = 0; only[i]; i++) {
-        bool known = false;
-        for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
-            known = known || strcmp(only[i], figures[f].name) == 0;
+    for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
+        if (strcmp(name, figures[f].name) != 0) {
+            continue;
         }
-        if (!known) {
-            return tl_cli_fail(2, "bench: --only %s: there is no such figure", only[i]);
+        if (b->workflow_type && !figures[f].of_others) {
+            return tl_cli_fail(2, "bench: --workflow-type is for --only start and --only run");
         }
+        if (!b->workflow_type && figures[f].run == figure_run) {
+            return tl_cli_fail(2, "bench: --only run wants --workflow-type and --task-queue");
+        }
+        return 0;
     }
-    return 0;
+    return tl_cli_fail(2, "bench: --only %s: there is no such figure", name);
+}
+
+static int check(const struct tl_bench *b, const char *const *only)
+{
+    int code = 0;
+    if (!b->workflow_type != !b->task_queue) {
+        return tl_cli_fail(2, "bench: --workflow-type and --task-queue go together");
+    }
+    if (b->workflow_type && (!b->address || !only[0])) {
+        return tl_cli_fail(2, "bench: --workflow-type wants --address, and --only start or run");
+    }
+    if ((b->input || b->leave_open) && !b->workflow_type) {
+        return tl_cli_fail(2, "bench: --input and --leave-open go with --workflow-type");
+    }
+    if (b->rate < 0 || b->rate > 1e6) {
+        return tl_cli_fail(2, "bench: --rate wants 0 to 1000000, got %g", b->rate);
+    }
+    if (b->in_flight < 1 || b->in_flight > 10000) {
+        return tl_cli_fail(2, "bench: --in-flight wants 1 to 10000, got %d", b->in_flight);
+    }
+    for (size_t i = 0; only[i] && code == 0; i++) {
+        code = check_name(b, only[i]);
+    }
+    return code;
 }
 
 int tl_cmd_bench(struct tl_cli *cli)
@@ -161,21 +197,21 @@ int tl_cmd_bench(struct tl_cli *cli)
         .duration_ns = tl_cli_duration_ns(cli, "duration"),
         .in_flight = (int)tl_cli_integer(cli, "in-flight"),
         .server_pid = tl_cli_integer(cli, "server-pid"),
+        .workflow_type = tl_cli_text(cli, "workflow-type"),
+        .task_queue = tl_cli_text(cli, "task-queue"),
+        .input = tl_cli_text(cli, "input"),
+        .leave_open = tl_cli_flag(cli, "leave-open"),
+        .rate = (double)tl_cli_integer(cli, "rate"),
     };
     char db[64];
-    int code = check_names(only);
-    if (code == 0) {
-        code = tl_cli_address(cli, &b.address);
-    }
+    int code = tl_cli_address(cli, &b.address);
+    code = code ? code : check(&b, only);
     if (code) {
         return code;
     }
-    if (b.in_flight < 1 || b.in_flight > 10000) {
-        return tl_cli_fail(2, "bench: --in-flight wants 1 to 10000, got %d", b.in_flight);
-    }
     snprintf(db, sizeof db, "temporal-lua-bench-%ld.db", (long)getpid());
     for (size_t i = 0; i < sizeof figures / sizeof figures[0] && code == 0; i++) {
-        if (!wanted(only, figures[i].name)) {
+        if (!wanted(only, figures[i].name) || (!only[0] && figures[i].run == figure_run)) {
             continue;
         }
         tl_rc rc = figures[i].needs_server

@@ -319,8 +319,22 @@ local commands = {
       {
         name = "only",
         kind = "strings",
-        help = "Only these figures: idle, noop, one, three, ten, start, signal, query, echo, density, replay"
-          .. " (may be repeated)",
+        help = "Only these figures: idle, noop, one, three, ten, run, start, signal, query, echo, density, replay,"
+          .. " dispatch (may be repeated)",
+      },
+      {
+        name = "workflow-type",
+        kind = "string",
+        help = "With --only start or run: workflows of this type, of a worker in another process",
+      },
+      { name = "task-queue", kind = "string", help = "The task queue of that worker" },
+      { name = "input", kind = "string", help = "JSON of the argument of those workflows" },
+      { name = "leave-open", kind = "boolean", help = "With --only start: do not wait for their end" },
+      {
+        name = "rate",
+        kind = "integer",
+        default = "0",
+        help = "Starts a second, as far as --in-flight allows; 0: as many as it allows",
       },
       {
         name = "server-pid",

@@ -394,6 +394,39 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
     tl_dispatch_offer(s, &key, &w->task, arena);
 }
 
+static void offer_workflow_task(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena)
+{
+    struct tl_effect fx = {.kind = TL_FX_DISPATCH_WFT};
+    fx.u.wft.task_queue = e->wft.queue;
+    fx.u.wft.sticky = e->wft.sticky;
+    fx.u.wft.scheduled_id = e->wft.scheduled_id;
+    fx.u.wft.attempt = e->wft.attempt;
+    tl_dispatch_workflow_task(s, e, &fx, arena);
+}
+
+struct leaving {
+    struct tl_server *s;
+    struct tl_arena *arena;
+};
+
+static void offer_elsewhere(void *ud, struct tl_match_task *t)
+{
+    struct leaving *l = ud;
+    if (t->kind == TL_OFFER_WORKFLOW) {
+        offer_workflow_task(l->s, TL_CONTAINER(t, struct tl_exec, wft.task), l->arena);
+    } else if (t->kind == TL_OFFER_QUERY) { /* its wait for this worker is over */
+        struct tl_parked *p = TL_CONTAINER(t, struct tl_parked, task);
+        tl_due_set(&l->s->waits, &p->due, tl_engine_mono(l->s));
+    }
+}
+
+void tl_dispatch_leave(struct tl_server *s, const struct tl_match_key *sticky,
+                       struct tl_arena *arena)
+{
+    struct leaving l = {s, arena};
+    tl_match_abandon(&s->matcher, sticky, offer_elsewhere, &l);
+}
+
 /* --- activities -------------------------------------------------------------------------------------- */
 
 void tl_activity_task_free(struct tl_server *s, struct tl_activity_task *t)
@@ -448,12 +481,7 @@ void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *
         }
     }
     if (tl_match_task_queued(&e->wft.task)) {
-        struct tl_effect fx = {.kind = TL_FX_DISPATCH_WFT};
-        fx.u.wft.task_queue = e->wft.queue;
-        fx.u.wft.sticky = e->wft.sticky;
-        fx.u.wft.scheduled_id = e->wft.scheduled_id;
-        fx.u.wft.attempt = e->wft.attempt;
-        tl_dispatch_workflow_task(s, e, &fx, arena);
+        offer_workflow_task(s, e, arena);
     }
     /* An offer may begin or end a transition, and with it drop tasks: look each time. */
     for (size_t i = 0; i < n; i++) {

@@ -534,6 +534,9 @@ void tl_cross_clear(struct tl_server *s);
 
 void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                                struct tl_arena *arena);
+/* A worker leaves: what waits in its sticky queue, and what comes for it, goes to the normal queues. */
+void tl_dispatch_leave(struct tl_server *s, const struct tl_match_key *sticky,
+                       struct tl_arena *arena);
 void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                           struct tl_arena *arena);
 /* Its waiting tasks are offered where the routing sends them now. */

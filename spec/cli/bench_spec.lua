@@ -31,4 +31,38 @@ describe("a load of the benchmark", function()
     assert.is_true(count(server, [[ExecutionStatus="Completed"]]) > 0)
     assert.are.equal(64, count(server, [[ExecutionStatus="Terminated"]]))
   end)
+
+  it("starts workflows of another process's worker at a rate, and leaves them open when it is told to", function()
+    local server <close> = helper.start_server "--headless"
+    local others = ("--address %s --only start --workflow-type Mine --task-queue mine"):format(server.address)
+    local found = figures(others .. " --rate 100 --duration 500ms --leave-open --input 7")
+    assert.is_true(found.starts_count > 0 and found.starts_count <= 50, found.starts_count)
+    assert.are.equal(found.starts_count, count(server, [[ExecutionStatus="Running" AND WorkflowType="Mine"]]))
+  end)
+
+  it("refuses options that do not go together, and says which", function()
+    for words, message in pairs {
+      ["--only start --workflow-type Mine"] = "--workflow-type and --task-queue go together",
+      ["--workflow-type Mine --task-queue mine"] = "wants --address, and --only start or run",
+      ["--address x:1 --only noop --workflow-type Mine --task-queue mine"] = "is for --only start and --only run",
+      ["--only run"] = "--only run wants --workflow-type",
+      ["--only start --leave-open"] = "--input and --leave-open go with --workflow-type",
+      ["--only start --rate -1"] = "--rate wants 0 to 1000000, got -1",
+      ["--only stars"] = "--only stars: there is no such figure",
+    } do
+      local code, output, errors = helper.run(("%s bench %s"):format(helper.binary, words))
+      assert.are.same({ 2, "" }, { code, output }, words)
+      assert.is_truthy(errors:find(message, 1, true), errors)
+    end
+  end)
+end)
+
+describe("the benchmark of dispatch", function()
+  it("tells how long activities in C and in Lua take to be entered", function()
+    local found = figures "--only dispatch"
+    for _, name in ipairs { "dispatch_native_p50", "dispatch_lua_p50" } do
+      assert.is_true(found[name] > 0.5 and found[name] < 1e6, name)
+    end
+    assert.is_true(found.dispatch_native_p99 >= found.dispatch_native_p50)
+  end)
 end)

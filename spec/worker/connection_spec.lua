@@ -1,7 +1,12 @@
--- A worker beside a server that stops answering, dies, and comes back.
+-- A worker beside a server that stops answering, dies, and comes back. What is waited for is an event: a line of the
+-- log or a result. How soon it comes is for the unit tests, which have a clock of their own. The one number is CPU
+-- time: a worker without a server does next to nothing. TEMPORAL_LUA_LONG=1 leaves it alone for a minute.
 local helper = require "helper"
 local client = require "temporal.client"
 local core = require "temporal.core"
+
+local long = os.getenv "TEMPORAL_LUA_LONG" == "1"
+local LIMIT = 60 -- seconds until a wait counts as lost
 
 local workflows = [[
 local workflow = require "temporal.workflow"
@@ -35,6 +40,10 @@ local function now()
   return core.mono_ns() / 1e9
 end
 
+local function sleep(seconds)
+  os.execute(("sleep %g"):format(seconds))
+end
+
 --- CPU seconds that a process has used.
 local function cpu_seconds(id)
   local file <close> = assert(io.open(("/proc/%s/stat"):format(id)))
@@ -47,14 +56,28 @@ local function count(text, part)
   return n
 end
 
---- Waits until the worker has written the line `wanted` times; returns the seconds it took.
-local function logged(run, part, wanted, limit)
+--- Waits until the worker has written the line.
+local function logged(run, part)
   local began = now()
-  while count(run:errors(), part) < wanted do
-    assert(now() - began < limit, ("no line '%s' within %s s:\n%s"):format(part, limit, run:errors()))
-    os.execute "sleep 0.02"
+  while count(run:errors(), part) < 1 do
+    assert(now() - began < LIMIT, ("no line '%s' within %s s:\n%s"):format(part, LIMIT, run:errors()))
+    sleep(0.02)
   end
-  return now() - began
+end
+
+--- The lines that tell of the connection, one of each or none.
+local function assert_logged_once(run, wanted)
+  local errors = run:errors()
+  assert.are.equal(wanted, count(errors, "worker.connection_lost"), errors)
+  assert.are.equal(wanted, count(errors, "worker.connection_recovered"), errors)
+end
+
+--- What a worker costs that waits for its server: pauses of half a second between attempts.
+local function assert_idle(run, seconds)
+  local before = cpu_seconds(run.id)
+  sleep(seconds)
+  local used = cpu_seconds(run.id) - before
+  assert.is_true(used < 0.2 + 0.1 * seconds, ("%.2f s of CPU in %g s without a server"):format(used, seconds))
 end
 
 local function start(place, db, environment)
@@ -64,7 +87,7 @@ local function start(place, db, environment)
   local script = ("worker run --address %s %s/worker.lua"):format(server.address, place.name)
   local run = helper.spawn(script, ("SPEC_ADDRESS=%s %s"):format(server.address, environment or "SPEC_KEEPALIVE=1"))
   assert.matches("spec", run.pipe:read "l")
-  logged(run, "worker.started", 1, 10)
+  logged(run, "worker.started")
   return setmetatable({ server = server, run = run }, {
     __close = function(self)
       os.execute("kill -CONT " .. self.server.id .. " 2>/dev/null")
@@ -75,7 +98,7 @@ local function start(place, db, environment)
 end
 
 describe("a worker", function()
-  it("goes on within two seconds after its server was killed and started again", function()
+  it("goes on after its server was killed and started again", function()
     local place <close> = helper.folder()
     local db = place.name .. "/a.db"
     local pair <close> = start(place, db)
@@ -86,55 +109,42 @@ describe("a worker", function()
       assert.are.equal(0, c:count_workflows "WorkflowType = 'other'")
     end
     server:stop "KILL"
-    logged(run, "worker.connection_lost", 1, 5)
-    local before = cpu_seconds(run.id)
-    os.execute "sleep 3"
-    local used = cpu_seconds(run.id) - before
-    assert.is_true(used < 0.5, ("%.2f s of CPU in 3 s without a server"):format(used))
+    logged(run, "worker.connection_lost")
+    assert_idle(run, long and 60 or 3)
     local again <close> = helper.spawn(
       ("server start-dev --port %s --db-filename %s"):format(server.address:match ":(%d+)$", db))
     assert.are.equal(server.line, again.pipe:read "l")
-    local seconds = logged(run, "worker.connection_recovered", 1, 10)
-    assert.is_true(seconds < 2, ("back after %.2f s"):format(seconds))
+    logged(run, "worker.connection_recovered")
     local c <close> = client.connect { address = server.address }
-    local began = now()
     local handle = c:get_workflow_handle "w"
     handle:signal "go"
-    assert.are.equal("hello, you", handle:result())
-    assert.is_true(now() - began < 2, ("a result after %.2f s"):format(now() - began))
+    assert.are.equal("hello, you", handle:result { timeout = LIMIT })
     assert.are.equal(0, run:stop())
-    local errors = run:errors()
-    assert.are.equal(1, count(errors, "worker.connection_lost"), errors)
-    assert.are.equal(1, count(errors, "worker.connection_recovered"), errors)
+    assert_logged_once(run, 1)
   end)
 
-  it("goes on within two seconds after its server was frozen", function()
+  it("goes on after its server was frozen", function()
     local place <close> = helper.folder()
     local pair <close> = start(place, place.name .. "/a.db")
     local server, run = pair.server, pair.run
-    local before = cpu_seconds(run.id)
     os.execute("kill -STOP " .. server.id)
-    logged(run, "worker.connection_lost", 1, 8)
+    logged(run, "worker.connection_lost")
     assert.matches("keepalive", run:errors())
-    os.execute "sleep 2"
-    local used = cpu_seconds(run.id) - before
-    assert.is_true(used < 0.5, ("%.2f s of CPU beside a frozen server"):format(used))
+    assert_idle(run, long and 60 or 2)
     os.execute("kill -CONT " .. server.id)
-    local seconds = logged(run, "worker.connection_recovered", 1, 10)
-    assert.is_true(seconds < 2, ("back after %.2f s"):format(seconds))
+    logged(run, "worker.connection_recovered")
     local c <close> = client.connect { address = server.address }
     local handle = c:start_workflow("Waits", { id = "w", task_queue = "spec" }, "you")
     handle:signal "go"
-    assert.are.equal("hello, you", handle:result())
+    assert.are.equal("hello, you", handle:result { timeout = LIMIT })
     assert.are.equal(0, run:stop())
-    assert.are.equal(1, count(run:errors(), "worker.connection_lost"), run:errors())
-    assert.are.equal(1, count(run:errors(), "worker.connection_recovered"), run:errors())
+    assert_logged_once(run, 1)
   end)
 
   -- Long enough for polls, the activity's completion and many attempts to connect to end in nothing. With the
   -- keepalive of the other SDKs (30 s) the connection outlives it; with a short one it is made anew.
   for name, environment in pairs { ["kept its connection"] = "", ["lost its connection"] = "SPEC_KEEPALIVE=1" } do
-    it("goes on within two seconds after ten seconds beside a frozen server, having " .. name, function()
+    it("goes on with what was under way beside a frozen server, having " .. name, function()
       local place <close> = helper.folder()
       local pair <close> = start(place, place.name .. "/a.db", environment)
       local server, run = pair.server, pair.run
@@ -146,21 +156,19 @@ describe("a worker", function()
         handles[i]:signal "go"
       end
       os.execute("kill -STOP " .. server.id)
-      local before = cpu_seconds(run.id)
-      os.execute "sleep 10"
-      local used = cpu_seconds(run.id) - before
-      assert.is_true(used < 0.5, ("%.2f s of CPU beside a frozen server"):format(used))
-      assert.are.equal(lost, count(run:errors(), "worker.connection_lost"), run:errors())
-      os.execute("kill -CONT " .. server.id)
-      local began = now()
-      for i = 1, 20 do
-        assert.are.equal("hello, " .. i, handles[i]:result { timeout = 20 })
+      if lost == 1 then
+        logged(run, "worker.connection_lost")
       end
-      assert.is_true(now() - began < 2, ("results after %.2f s"):format(now() - began))
-      logged(run, "worker.connection_recovered", lost, 5) -- a poll tells, which may come later than the results
+      assert_idle(run, 10)
+      os.execute("kill -CONT " .. server.id)
+      for i = 1, 20 do
+        assert.are.equal("hello, " .. i, handles[i]:result { timeout = LIMIT })
+      end
+      if lost == 1 then -- a poll tells, which may come later than the results
+        logged(run, "worker.connection_recovered")
+      end
       assert.are.equal(0, run:stop())
-      assert.are.equal(lost, count(run:errors(), "worker.connection_lost"), run:errors())
-      assert.are.equal(lost, count(run:errors(), "worker.connection_recovered"), run:errors())
+      assert_logged_once(run, lost)
     end)
   end
 end)

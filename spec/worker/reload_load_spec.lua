@@ -1,14 +1,16 @@
 -- Goal: reloads in a row under load lose nothing: no workflow task fails, no activity is lost, no run
 -- changes its build, and what the builds took is given back.
--- Method: a server and a worker process; this process starts workflows without pause while another asks the
--- worker to reload. Each workflow compares its build before and after an activity and a timer; the activity
--- is tried once, so one that was lost fails its workflow. TEMPORAL_LUA_LONG=1 is the long form: 50 reloads.
+-- Method: a server and a worker process; `temporal-lua bench` starts workflows at a fixed rate while the worker is
+-- asked to reload again and again. Each workflow compares its build before and after an activity and a timer; the
+-- activity is tried once, so one that was lost fails its workflow. TEMPORAL_LUA_LONG=1 is the long form: 50 reloads
+-- under 1,000 starts a second.
+local core = require "temporal.core"
 local helper = require "spec.helper"
 local reloads = require "spec.worker.reloads"
 local temporal = require "temporal"
 
 local long = os.getenv "TEMPORAL_LUA_LONG" == "1"
-local RELOADS, STARTS_BETWEEN = long and 50 or 6, long and 1000 or 60
+local RELOADS, SECONDS, RATE = long and 50 or 6, long and 60 or 3, long and 1000 or 60
 local MEMORY_KB = 48 * 1024 -- what may be left: arenas and threads that the load has made, not builds
 
 local function write_workflow(p, version)
@@ -34,24 +36,21 @@ local function resident_kb(pid)
   return tonumber(file:read("a"):match "VmRSS:%s*(%d+)")
 end
 
-local function exists(path)
-  local file <close> = io.open(path)
-  return file ~= nil
-end
-
---- Starts workflows until the reload that runs beside is over, at least `least` of them.
-local function load_beside(client, p, count, least)
-  local report = p.root .. "/reload.txt"
-  os.remove(report)
-  assert(os.execute(("(XDG_RUNTIME_DIR=%s %s worker reload >%s.part 2>&1; mv %s.part %s) &"):format(
-    p.root, helper.binary, report, report, report)))
-  local enough = count + least
-  repeat
-    count = count + 1
-    client:start_workflow("Load", { id = "load-" .. count, task_queue = "reload" })
-  until count >= enough and exists(report)
-  local file <close> = assert(io.open(report))
-  return count, file:read "a"
+--- Starts workflows in a process of its own; returns a function that waits for its end, which is that of the last
+--- workflow, and gives its figures by name.
+local function load_beside(server)
+  local pipe = assert(io.popen(("%s bench --address %s --only start --workflow-type Load --task-queue reload --json"
+    .. " --duration %ds --rate %d --in-flight 128 2>&1"):format(helper.binary, server.address, SECONDS, RATE)))
+  return function()
+    local text <const> = pipe:read "a"
+    assert(pipe:close(), text)
+    local figures = {}
+    for line in text:gmatch "[^\n]+" do
+      local figure = core.json_decode(line)
+      figures[figure.name] = figure.value
+    end
+    return figures
+  end
 end
 
 local function counted(client, status)
@@ -63,7 +62,7 @@ local function loaded_builds(p)
   return select(2, text:gsub("\n", "\n"))
 end
 
-local pause = { sleep = function() os.execute "sleep 0.1" end }
+local pause = { sleep = function(_, seconds) os.execute("sleep " .. (seconds or 0.1)) end }
 
 local function run(options)
   local p <close> = reloads.project()
@@ -76,17 +75,20 @@ local function run(options)
     "XDG_RUNTIME_DIR=" .. p.root)
   assert.matches("is running", worker.pipe:read "l")
   local client <close> = temporal.connect { address = server.address }
-  local count, memory
-  local began = os.time()
-  for i = 0, RELOADS do
+  local load_ended = load_beside(server)
+  local began, memory = core.mono_ns(), nil
+  for i = 1, RELOADS do
     write_workflow(p, "v" .. i)
     p.activity("v" .. i)
-    local text
-    count, text = load_beside(client, p, count or 0, STARTS_BETWEEN)
+    local _, text = helper.run(("XDG_RUNTIME_DIR=%s %s worker reload 2>&1"):format(p.root, helper.binary))
     assert.matches("promoted: ", text)
     memory = memory or resident_kb(worker.id)
+    local due = began + i * SECONDS * 1000000000 // (RELOADS + 1) -- the load goes on beside all of them
+    pause.sleep(nil, math.max(0, (due - core.mono_ns()) / 1e9))
   end
-  local seconds = os.time() - began
+  local seconds = (core.mono_ns() - began) / 1e9
+  local figures = load_ended()
+  local count = math.tointeger(figures.starts_count)
   helper.eventually(pause, function() return counted(client, "Running") == 0 end, 120)
   assert.equal(count, counted(client, "Completed"))
   assert.is_nil(worker:errors():match "workflow_task%.failed[^\n]*")
@@ -95,8 +97,8 @@ local function run(options)
   assert.is_true(resident_kb(worker.id) <= memory + MEMORY_KB,
     ("%d kB resident, %d at the first reload"):format(resident_kb(worker.id), memory))
   if long then
-    print(("# %d reloads, %d starts in %d s, %d kB resident, %d at the first reload"):format(
-      RELOADS + 1, count, seconds, resident_kb(worker.id), memory))
+    print(("# %d reloads in %.0f s, %d starts, %.0f a second, %d kB resident, %d at the first reload"):format(
+      RELOADS, seconds, count, figures.starts, resident_kb(worker.id), memory))
   end
   assert.equal(0, worker:stop())
 end

@@ -198,6 +198,7 @@ void tl_api_shutdown_worker(struct tl_call *c)
     }
     if (*req->sticky_task_queue) {
         tl_match_each_poll(&c->s->matcher, &sticky, answer_worker, &d);
+        tl_dispatch_leave(c->s, &sticky, c->arena);
     }
     if (*req->worker_instance_key && *req->task_queue) {
         struct tl_match_key normal = {.namespace_number = c->ns->number,

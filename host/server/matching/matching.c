@@ -505,6 +505,27 @@ bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *ke
     return q && (wanting(m, q) || now_ns - q->last_poll_ns < m->sticky_absent_ns);
 }
 
+void tl_match_abandon(struct tl_matcher *m, const struct tl_match_key *key,
+                      void (*fn)(void *ud, struct tl_match_task *t), void *ud)
+{
+    struct tl_match_queue *q = find(m, key);
+    if (!q) {
+        return;
+    }
+    /* All of them first: what fn does may bring some back, or the end of the queue. */
+    size_t n = q->task_count;
+    struct tl_match_task **tasks = TL_NEW_ARRAY(struct tl_match_task *, n + 1);
+    q->last_poll_ns = 0;
+    for (size_t i = 0; i < n; i++) {
+        tasks[i] = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
+        tl_match_task_drop(m, tasks[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        fn(ud, tasks[i]);
+    }
+    tl_mem_free(tasks);
+}
+
 bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
                          struct tl_match_queue_info *out)
 {

@@ -110,6 +110,11 @@ struct tl_match_task *tl_match_released(struct tl_matcher *m, struct tl_match_po
 /* False when nobody has polled the (sticky) queue for sticky_absent_ns and nobody is parked there. */
 bool tl_match_attended(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns);
 
+/* Nobody will poll the (sticky) queue again: it is not attended from now on, and what waits in it is taken
+ * out and handed to fn, which may offer it elsewhere. */
+void tl_match_abandon(struct tl_matcher *m, const struct tl_match_key *key,
+                      void (*fn)(void *ud, struct tl_match_task *t), void *ud);
+
 struct tl_match_queue_info {
     size_t backlog;       /* tasks waiting */
     size_t polls;         /* polls parked */

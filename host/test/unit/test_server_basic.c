@@ -355,6 +355,40 @@ static void test_shutdown_worker(void **state)
     assert_int_equal(w->task_token.len, 0);
 }
 
+/* What waits for a worker that leaves, and what comes for it later, goes to the others at once. */
+static void test_shutdown_worker_frees_its_queue(void **state)
+{
+    struct fx *f = *state;
+    struct fx_call poll;
+    for (int i = 0; i < 2; i++) {
+        const char *id = i ? "o-2" : "o-1";
+        fx_start_workflow(f, id);
+        TpWs__PollWorkflowTaskQueueResponse *w = fx_poll(f);
+        fx_start(f, &poll, TL_M_PollWorkflowTaskQueue, fx_poll_request(f, "host-1", true));
+        fx_pump(f);
+        fx_must(f, TL_M_RespondWorkflowTaskCompleted,
+                fx_completion(f, w->task_token, NULL, NULL, "host-1"));
+        fx_signal(f, id, "a");
+        assert_true(fx_wait(&poll, 0));
+        w = fx_end(&poll, NULL, NULL, NULL);
+        fx_must(f, TL_M_RespondWorkflowTaskCompleted,
+                fx_completion(f, w->task_token, NULL, NULL, "host-1"));
+    }
+    int64_t before = f->now_ns;
+    fx_signal(f, "o-1", "b"); /* waits in the sticky queue */
+    TpWs__ShutdownWorkerRequest r = TP_WS__SHUTDOWN_WORKER_REQUEST__INIT;
+    r.namespace_ = S("default");
+    r.sticky_task_queue = S("host-1");
+    fx_must(f, TL_M_ShutdownWorker, &r);
+    fx_signal(f, "o-2", "b");
+    for (int i = 0; i < 2; i++) {
+        TpWs__PollWorkflowTaskQueueResponse *w = fx_poll(f);
+        assert_string_equal(w->workflow_execution->workflow_id, i ? "o-2" : "o-1");
+        assert_int_equal(w->history->events[0]->event_id, 1);
+    }
+    assert_int_equal(f->now_ns, before);
+}
+
 static void test_sticky(void **state)
 {
     struct fx *f = *state;
@@ -552,6 +586,7 @@ int main(void)
         T(test_polls),
         T(test_undelivered),
         T(test_shutdown_worker),
+        T(test_shutdown_worker_frees_its_queue),
         T(test_sticky),
         T(test_query),
         T(test_list_and_count),

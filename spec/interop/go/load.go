@@ -38,6 +38,29 @@ func cpuMicroseconds() int64 {
 	return usage.Utime.Nano()/1000 + usage.Stime.Nano()/1000
 }
 
+func stepsWorker(c client.Client, queue string) worker.Worker {
+	w := worker.New(c, queue, worker.Options{
+		MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentActivityTaskPollers: 8,
+	})
+	w.RegisterWorkflowWithOptions(steps, workflow.RegisterOptions{Name: "steps"})
+	w.RegisterActivityWithOptions(same, activity.RegisterOptions{Name: "same"})
+	return w
+}
+
+// stepsOnly is the worker of load by itself, until it is told to stop.
+func stepsOnly(address, queue string) int {
+	c, err := client.Dial(client.Options{HostPort: address, Logger: quiet()})
+	if err == nil {
+		defer c.Close()
+		err = stepsWorker(c, queue).Run(worker.InterruptCh())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
 // load keeps a number of workflows running for a time, all in this process, and prints one JSON object.
 func load(address string, args []string) int {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
@@ -54,11 +77,7 @@ func load(address string, args []string) int {
 	}
 	defer c.Close()
 	queue := fmt.Sprintf("go-load-%d", os.Getpid())
-	w := worker.New(c, queue, worker.Options{
-		MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentActivityTaskPollers: 8,
-	})
-	w.RegisterWorkflowWithOptions(steps, workflow.RegisterOptions{Name: "steps"})
-	w.RegisterActivityWithOptions(same, activity.RegisterOptions{Name: "same"})
+	w := stepsWorker(c, queue)
 	if err := w.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
