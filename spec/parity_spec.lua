@@ -106,6 +106,7 @@ local function found_names()
     ["temporal.tuner."] = temporal.tuner, ["temporal.codec."] = temporal.codec,
     ["temporal.history."] = { from_json = temporal.history.from_json, from_protobuf = temporal.history.from_protobuf },
     ["activity."] = require "temporal.activity",
+    ["nexus."] = require "temporal.nexus",
     ["testing."] = testing,
     ["environment:"] = getmetatable(testing.activity_environment()),
     ["temporal.deployment_version."] = temporal.deployment_version,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/wf.h"
 #include "proto/pb.h"
@@ -98,6 +99,13 @@ static char *client_field(lua_State *L, const char *name)
     return copy;
 }
 
+static void check_operation(lua_State *L, const char *what)
+{
+    if (lua_type(L, 2) != LUA_TSTRING || !*lua_tostring(L, 2)) {
+        luaL_error(L, "%s: the operation's name is expected, got %s", what, luaL_typename(L, 2));
+    }
+}
+
 /* client:xxx(operation, options, input): pushes the future of the end. */
 static struct tl_future *schedule(lua_State *L, const char *what)
 {
@@ -112,9 +120,7 @@ static struct tl_future *schedule(lua_State *L, const char *what)
     }
     lua_settop(L, 4);
     luaL_checktype(L, 1, LUA_TTABLE);
-    if (lua_type(L, 2) != LUA_TSTRING || !*lua_tostring(L, 2)) {
-        luaL_error(L, "%s: the operation's name is expected, got %s", what, luaL_typename(L, 2));
-    }
+    check_operation(L, what);
     TL_OPTIONS_READ(L, 3, what, operation_opts, targets, arena);
     read_headers(L, 3, what, attrs);
     attrs->endpoint = client_field(L, "endpoint");
@@ -134,24 +140,83 @@ static struct tl_future *schedule(lua_State *L, const char *what)
     return future;
 }
 
-/* client:start_operation(name, options, input) -> handle, once the operation has started. */
-static int client_start(lua_State *L)
+/* The same, and waits until it has started; the result is its handle. */
+static int start_and_wait(lua_State *L, const char *what)
 {
     struct tl_lua_run *run = tl_run_of(L);
-    tl_await_check(L, "client:start_operation");
-    struct tl_future *operation = schedule(L, "client:start_operation");
+    struct tl_future *operation = schedule(L, what);
     /* Starts that nobody waits for have no future: the numbers follow the operations'. */
     run->future_seq[TL_FUTURE_NEXUS_START] = operation->seq - 1;
     tl_future_new(L, run, TL_FUTURE_NEXUS_START);
     return tl_wf_await_top(L);
 }
 
+/* The stack, which is the input of a chain, becomes the arguments of the call again: a client, the
+ * operation, its options, its input. */
+static void open_input(lua_State *L)
+{
+    static const char *const names[] = {"endpoint", "service"};
+    tl_intercept_open_outbound(L, "operation");
+    lua_createtable(L, 0, 2);
+    lua_insert(L, 1);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        lua_getfield(L, 3, names[i]);
+        lua_setfield(L, 1, names[i]);
+        lua_pushnil(L);
+        lua_setfield(L, 3, names[i]);
+    }
+}
+
+/* The end of a chain. Upvalues: the name of the call, whether its end is waited for: then the start is
+ * not. */
+static int start_last(lua_State *L)
+{
+    const char *what = lua_tostring(L, lua_upvalueindex(1));
+    open_input(L);
+    tl_await_check(L, what);
+    if (!lua_toboolean(L, lua_upvalueindex(2))) {
+        return start_and_wait(L, what);
+    }
+    schedule(L, what);
+    return 1;
+}
+
+/* await: the end is waited for, else the start. Through the interceptors when there are any. */
+static int call(lua_State *L, const char *what, bool await)
+{
+    tl_await_check(L, what);
+    if (!tl_intercept_has(L, TL_HOOK_START_NEXUS_OPERATION)) {
+        if (!await) {
+            return start_and_wait(L, what);
+        }
+        schedule(L, what);
+        return tl_wf_await_top(L);
+    }
+    int top = lua_gettop(L);
+    struct tl_str name = {0};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    check_operation(L, what);
+    name.p = lua_tolstring(L, 2, &name.n);
+    lua_settop(L, top < 3 ? 3 : top);
+    int base = lua_gettop(L);
+    tl_intercept_push_outbound(L, "operation", name, 1, 3, 4);
+    lua_pushstring(L, what);
+    lua_pushboolean(L, await);
+    lua_pushcclosure(L, start_last, 2);
+    return tl_intercept_call(L, TL_HOOK_START_NEXUS_OPERATION, TL_INTERCEPT_CTX(base, await),
+                             tl_intercept_future);
+}
+
+/* client:start_operation(name, options, input) -> handle, once the operation has started. */
+static int client_start(lua_State *L)
+{
+    return call(L, "client:start_operation", false);
+}
+
 /* client:execute_operation(name, options, input) -> its result. */
 static int client_execute(lua_State *L)
 {
-    tl_await_check(L, "client:execute_operation");
-    schedule(L, "client:execute_operation");
-    return tl_wf_await_top(L);
+    return call(L, "client:execute_operation", true);
 }
 
 /* --- the client ------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
-"""Nexus between the Python SDK and this server: a Python handler, called by workflows of Python and of Lua.
-Both callers are told the same. Prints TAP; every case is skipped when temporalio or nexusrpc cannot be imported.
+"""Nexus between the Python SDK and Lua on this server: handlers of both, called by workflows of both. Whoever
+calls whom is told the same. Prints TAP; every case is skipped when temporalio or nexusrpc cannot be imported.
 
 usage: python_nexus_check.py TEMPORAL_LUA_BINARY
 """
@@ -28,15 +28,39 @@ except ImportError as missing:
 else:
     MISSING = None
 
-ENDPOINT, QUEUE, LUA_QUEUE = "shipping-endpoint", "python-nexus", "lua-nexus"
+QUEUE, LUA_QUEUE = "python-nexus", "lua-nexus"
+# Of the handlers in each language, with their task queues.
+ENDPOINTS = {"python-shipping": QUEUE, "lua-shipping": LUA_QUEUE}
 
 LUA_SERVE = """
+local nexus = require "temporal.nexus"
 local temporal = require "temporal"
+local tries = {}
 return temporal.worker {
   task_queue = os.getenv "SPEC_QUEUE",
+  nexus_services = { nexus.service("Shipping", {
+    price = function(where) return where .. " by " .. nexus.info().endpoint end,
+    ship = nexus.workflow_run_operation(function(where)
+      return nexus.start_workflow("Ship", { id = "lua-ship-" .. nexus.info().request_id }, where)
+    end),
+    refuse = function() error(nexus.handler_error { type = "bad_request", message = "not there" }) end,
+    decline = function() error(nexus.operation_error { state = "failed", message = "declined" }) end,
+    recover = function(where)
+      tries[where] = (tries[where] or 0) + 1
+      if tries[where] < 3 then error "not yet" end
+      return "after " .. tries[where]
+    end,
+  }) },
   workflows = { { name = "caller", source = [[
+    local temporal = require "temporal"
     local workflow = require "temporal.workflow"
-    local shipping = workflow.nexus_client { endpoint = "shipping-endpoint", service = "Shipping" }
+    workflow.define("Ship", function(where)
+      if where == "wait" then workflow.sleep(1000) end
+      if where == "nowhere" then
+        error(temporal.failure { type = "Sunk", message = "no ship goes there", non_retryable = true })
+      end
+      return "shipped to " .. where
+    end)
     local function texts(err)
       local list = {}
       while err do
@@ -45,7 +69,8 @@ return temporal.worker {
       end
       return list[#list]
     end
-    return workflow.define("Caller", function(operation, input)
+    return workflow.define("Caller", function(operation, input, endpoint)
+      local shipping = workflow.nexus_client { endpoint = endpoint, service = "Shipping" }
       if operation == "cancel" then
         local handle = shipping:start_operation("ship", nil, "wait")
         assert(#handle.operation_token > 0)
@@ -119,8 +144,8 @@ if MISSING is None:
     @workflow.defn(name="Caller")
     class Caller:
         @workflow.run
-        async def run(self, operation: str, where: str) -> str:
-            shipping = workflow.create_nexus_client(service=Shipping, endpoint=ENDPOINT)
+        async def run(self, operation: str, where: str, endpoint: str) -> str:
+            shipping = workflow.create_nexus_client(service=Shipping, endpoint=endpoint)
             try:
                 if operation == "cancel":
                     handle = await shipping.start_operation(Shipping.ship, "wait")
@@ -140,21 +165,26 @@ if MISSING is None:
                 return f"failed: {error.message if hasattr(error, 'message') else error}"
 
 
+async def call(client, queue, operation, where, endpoint):
+    workflow_id = f"{operation}-{uuid.uuid4()}"
+    result = await client.execute_workflow(
+        "Caller", args=[operation, where, endpoint], id=workflow_id, task_queue=queue
+    )
+    return workflow_id, result
+
+
 async def check(client, operation, where, expected):
-    """The same answer for the callers in both languages."""
-    for queue in (QUEUE, LUA_QUEUE):
-        result = await client.execute_workflow(
-            "Caller",
-            args=[operation, where + queue if operation == "recover" else where],
-            id=f"{operation}-{uuid.uuid4()}",
-            task_queue=queue,
-        )
-        assert result == expected, (queue, result)
+    """The same answer for the callers and from the handlers in both languages."""
+    for endpoint in ENDPOINTS:
+        for queue in (QUEUE, LUA_QUEUE):
+            what = where + queue if operation == "recover" else where
+            _, result = await call(client, queue, operation, what, endpoint)
+            assert result == expected.replace("ENDPOINT", endpoint), (endpoint, queue, result)
 
 
 @case
 async def an_operation_is_answered_at_once(client):
-    await check(client, "price", "Rome", "Rome by " + ENDPOINT)
+    await check(client, "price", "Rome", "Rome by ENDPOINT")
 
 
 @case
@@ -184,19 +214,37 @@ async def an_operation_is_tried_again(client):
 
 @case
 async def an_operation_is_cancelled(client):
-    for queue, name in ((QUEUE, "CancelledError"), (LUA_QUEUE, "CancelledError")):
-        result = await client.execute_workflow(
-            "Caller", args=["cancel", ""], id=f"cancel-{uuid.uuid4()}", task_queue=queue
-        )
-        assert result == name, (queue, result)
+    await check(client, "cancel", "", "CancelledError")
+
+
+@case
+async def the_tokens_have_one_form(client):
+    """Python reads the token of an operation that Lua has started, as its handler would to cancel it."""
+    for endpoint in ENDPOINTS:
+        workflow_id, _ = await call(client, LUA_QUEUE, "ship", "Rome", endpoint)
+        handle = client.get_workflow_handle(workflow_id)
+        started = None
+        async for event in handle.fetch_history_events():
+            if event.HasField("nexus_operation_started_event_attributes"):
+                started = event
+        token = started.nexus_operation_started_event_attributes.operation_token
+        named = nexus.WorkflowHandle.from_token(token)
+        assert named.namespace == "default", named
+        link = started.links[0].workflow_event
+        assert link.workflow_id == named.workflow_id, (link, named)
+        behind = await client.get_workflow_handle(named.workflow_id).describe()
+        assert behind.id == link.workflow_id
 
 
 async def run_cases(binary, address, folder):
     client = await Client.connect(address)
-    target = EndpointTarget(worker=EndpointTarget.Worker(namespace="default", task_queue=QUEUE))
-    await client.operator_service.create_nexus_endpoint(
-        CreateNexusEndpointRequest(spec=EndpointSpec(name=ENDPOINT, target=target))
-    )
+    for endpoint, queue in ENDPOINTS.items():
+        target = EndpointTarget(
+            worker=EndpointTarget.Worker(namespace="default", task_queue=queue)
+        )
+        await client.operator_service.create_nexus_endpoint(
+            CreateNexusEndpointRequest(spec=EndpointSpec(name=endpoint, target=target))
+        )
     with open(os.path.join(folder, "serve.lua"), "w", encoding="utf-8") as file:
         file.write(LUA_SERVE)
     lua = await asyncio.create_subprocess_exec(

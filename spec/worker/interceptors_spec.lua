@@ -560,3 +560,80 @@ describe("headers", function()
     assert.are.same({ "plain", "coded" }, encodings "workflow_only_codec")
   end)
 end)
+
+describe("interceptors of Nexus", function()
+  local nexus = require "temporal.nexus"
+
+  --- A module whose hooks double the input of an operation on its way out and write what they see into its result.
+  local around = { module = "around", source = [[
+    local seen = {}
+    return {
+      workflow = { start_nexus_operation = function(input, next)
+        assert(input.endpoint == "shop" and input.service == "Shop" and input.args.n <= 1)
+        input.headers.by = "hook"
+        input.args[1] = (input.args[1] or 0) * 2
+        if input.operation == "other" then input.operation = "go" end
+        return next(input)
+      end },
+      nexus = {
+        execute_nexus_operation_start = function(input, next)
+          local result = next({ input = input.input + 1, service = input.service })
+          if type(result) ~= "table" or result.token then return result end
+          result.seen = { input.service, input.operation, input.headers.by, #input.request_id > 0 }
+          return result
+        end,
+        execute_nexus_operation_cancel = function(input, next)
+          return next({ token = input.token .. "!" })
+        end,
+      },
+    }]] }
+
+  local function environment(services, interceptors, replay)
+    local env = helper.environment(head .. [[
+      local shop = workflow.nexus_client { endpoint = "shop", service = "Shop" }
+      workflow.define("Caller", function(operation, input)
+        local first = shop:execute_operation(operation, {}, input)
+        local second = shop:start_operation(operation, nil, input)
+        return { first, second:result() }
+      end)
+      workflow.define("Cancels", function()
+        local handle = shop:start_operation("later", { cancellation_type = "wait_requested" })
+        handle:cancel()
+        return (pcall(handle.result, handle))
+      end)
+      workflow.define("Lost", function() return shop:execute_operation("go") end)]],
+      { nexus_services = services, worker = { interceptors = interceptors }, replay = replay })
+    env.client:create_nexus_endpoint("shop", { task_queue = env.task_queue })
+    return env
+  end
+
+  it("stand around what workflows ask for and what handlers do", function()
+    local cancelled
+    local env <close> = environment({ nexus.service("Shop", {
+      go = function(n) return { n = n } end,
+      later = nexus.operation {
+        start = function() return nexus.async_result "token" end, cancel = function(token) cancelled = token end,
+      },
+    }) }, { around })
+    local result = { n = 11, seen = { "Shop", "go", "hook", true } }
+    assert.are.same({ result, result }, env:execute_workflow("Caller", nil, "other", 5))
+    assert.is_false(env:execute_workflow "Cancels")
+    assert.are.equal("token!", cancelled)
+  end)
+
+  it("are checked", function()
+    local function refused(message, source)
+      local ok, err = pcall(environment, { nexus.service("Shop", { go = function() end }) },
+        { { module = "wrong", source = source } })
+      assert.is_false(ok)
+      assert.matches(message, tostring(err), 1, true)
+    end
+    refused("unknown option 'execute_nexus_operation_strt', did you mean 'execute_nexus_operation_start'?",
+      "return { nexus = { execute_nexus_operation_strt = print } }")
+    local env <close> = environment({ nexus.service("Shop", { go = function() end }) }, { { module = "loses", source =
+      "return { workflow = { start_nexus_operation = function(input, next) next(input) end } }" } }, false)
+    local handle = env:start_workflow("Lost", { id = "lost" })
+    assert.matches("must return what next(input) returned", helper.task_failure(env, handle).message, 1, true)
+    handle:terminate()
+  end)
+end)

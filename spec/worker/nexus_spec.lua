@@ -405,6 +405,34 @@ describe("services of modules", function()
     assert.are.equal("shipped Kiel", env:execute_workflow("Call", nil, "ship", { to = "Kiel" }))
   end)
 
+  --- How many handlers ran at the same time.
+  local function most_at_once(given)
+    local log <close> = helper.file ""
+    local env <close> = environment({ "nexus_shop" }, "", { roots = { "spec/fixtures/lua" }, worker = given })
+    local handles = {}
+    for i = 1, 5 do
+      handles[i] = env:start_workflow("Call", nil, "logged", log.name)
+    end
+    for _, handle in ipairs(handles) do
+      assert.is_nil(handle:result())
+    end
+    local running, most, count = 0, 0, 0
+    for line in io.lines(log.name) do
+      for mark in line:gmatch "." do
+        running, count = running + (mark == "+" and 1 or -1), count + 1
+        most = math.max(most, running)
+      end
+    end
+    assert.are.equal(10, count)
+    return most
+  end
+
+  it("are bounded by slots", function()
+    assert.are.equal(1, most_at_once { max_concurrent_nexus_tasks = 1, nexus_task_poller_behavior = 5 })
+    assert.are.equal(1, most_at_once { tuner = temporal.tuner.fixed { nexus_slots = 1 } })
+    assert.is_true(most_at_once { nexus_task_poller_behavior = { kind = "autoscaling" } } > 1)
+  end)
+
   it("are refused when they are none, twice there, or broken", function()
     local roots = { "spec/fixtures/lua" }
     local function refused(message, given)

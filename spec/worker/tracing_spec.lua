@@ -27,6 +27,40 @@ describe("temporal.contrib.opentelemetry", function()
   before_each(function() path = os.tmpname() end)
   after_each(function() os.remove(path) end)
 
+  it("goes on through a Nexus operation to the workflow behind it", function()
+    local nexus = require "temporal.nexus"
+    do
+      local env <close> = helper.environment(head .. [[
+        local shop = workflow.nexus_client { endpoint = "shop", service = "Shop" }
+        workflow.define("Ship", function() return "shipped" end)
+        workflow.define("Caller", function()
+          local handle = shop:start_operation("ship", { headers = { tenant = "acme" } })
+          return handle:result()
+        end)]], {
+        interceptors = { otel.interceptor { file = path } },
+        replay = true,
+        nexus_services = { nexus.service("Shop", { ship = nexus.workflow_run_operation(function()
+          assert(otel.current_traceparent() and nexus.info().headers.tenant == "acme")
+          return nexus.start_workflow("Ship", { id = "ship" })
+        end) }) },
+      })
+      env.client:create_nexus_endpoint("shop", { task_queue = env.task_queue })
+      assert.are.equal("shipped", env:execute_workflow("Caller", { id = "w" }))
+    end
+    local spans = read_spans(path)
+    local parents = {
+      ["StartNexusOperation:Shop/ship"] = "RunWorkflow:Caller",
+      ["RunStartNexusOperationHandler:Shop/ship"] = "StartNexusOperation:Shop/ship",
+      ["StartWorkflow:Ship"] = "RunStartNexusOperationHandler:Shop/ship",
+      ["RunWorkflow:Ship"] = "StartWorkflow:Ship",
+    }
+    for name, parent in pairs(parents) do
+      assert.is_truthy(spans[name], "no span " .. name)
+      assert.are.equal(spans[parent].spanId, spans[name].parentSpanId, name)
+      assert.are.equal(spans[parent].traceId, spans[name].traceId, name)
+    end
+  end)
+
   it("joins client, workflow, activities, children, signals and updates into one trace, once", function()
     local source = head .. [[
       local child = workflow.define("Child", function() return 1 end)

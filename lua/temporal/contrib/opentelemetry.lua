@@ -1,11 +1,11 @@
---- OpenTelemetry tracing: spans around the calls of clients, workflows and activities, joined into one trace
+--- OpenTelemetry tracing: spans around clients, workflows, activities and Nexus handlers, joined into one trace
 --- by a W3C traceparent that travels in the header `_tracer-data`, as other SDKs send it.
 ---
 ---   local otel = require "temporal.contrib.opentelemetry"
 ---   local client = temporal.connect { interceptors = { otel.interceptor { file = "spans.jsonl" } } }
 local options = require "temporal.internal.options"
 
---- `shared.current` is the span of the activity that runs in this state; the hooks set it.
+--- `shared.current` is the span of what runs in this state; the hooks set it.
 local otel = { shared = {} }
 
 local spec = {
@@ -34,7 +34,8 @@ function otel.interceptor(given)
   return { module = "temporal.contrib.opentelemetry.hooks", config = o }
 end
 
---- The traceparent of the activity that runs here, for a tracer of the program's own; nil when it has none.
+--- The traceparent of the activity or Nexus handler that runs here, for a tracer of the program's own; nil when it
+--- has none.
 ---@return string?
 function otel.current_traceparent()
   local span = otel.shared.current

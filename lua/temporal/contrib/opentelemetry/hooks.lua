@@ -236,6 +236,25 @@ local function activity_section(self)
   }
 end
 
+--- Nexus carries texts: the traceparent is a header of its own.
+local function nexus_section(self)
+  local function handler(title)
+    return function(input, next)
+      local before = shared.current
+      local name = ("%s:%s/%s"):format(title, input.service, input.operation)
+      return traced(self, name, "server", extract(input.headers), {}, function(span)
+        local _ <close> = setmetatable({}, { __close = function() shared.current = before end })
+        shared.current = span
+        return next(input)
+      end)
+    end
+  end
+  return {
+    execute_nexus_operation_start = handler "RunStartNexusOperationHandler",
+    execute_nexus_operation_cancel = handler "RunCancelNexusOperationHandler",
+  }
+end
+
 -- In workflows -------------------------------------------------------------------------------------
 
 --- Exports a span that has no length, unless this is a replay. Returns the context below it.
@@ -297,6 +316,15 @@ local function workflow_section(self)
   asked_for("signal_child_workflow", "SignalChildWorkflow", "signal")
   asked_for("signal_external_workflow", "SignalExternalWorkflow", "signal")
 
+  function hooks.start_nexus_operation(input, next)
+    local span = mark(self, ("StartNexusOperation:%s/%s"):format(input.service, input.operation), "client", root)
+    if span then
+      local carrier = carrier_of(span)
+      input.headers.traceparent, input.headers.tracestate = carrier.traceparent, carrier.tracestate
+    end
+    return next(input)
+  end
+
   --- The next run goes on in the same trace.
   function hooks.continue_as_new(input, next)
     if root then
@@ -323,6 +351,7 @@ return function(config)
     name = "opentelemetry",
     client = client_section(self),
     activity = activity_section(self),
+    nexus = nexus_section(self),
     workflow = workflow_section(self),
     extern_functions = { temporal_opentelemetry_export = self.export },
   }
