@@ -1,5 +1,6 @@
 /* Mutex-guarded chain: one lock per send, one per drain. Measured contention on two cores does not
- * justify a lock-free queue. See inbox.h. */
+ * justify a lock-free queue. Each receiver that waits has a condition of its own: with several on one,
+ * glibc before 2.41 may lose a signal (its bug 25847), and a message would lie there until the next. See inbox.h. */
 #include "base/inbox.h"
 
 #include <errno.h>
@@ -7,22 +8,22 @@
 
 #include "base/assert.h"
 
+struct tl_inbox_waiter {
+    struct tl_inbox_waiter *next;
+    pthread_cond_t cond;
+    bool woken; /* and out of the list */
+};
+
 void tl_inbox_init(struct tl_inbox *b, size_t count_max)
 {
-    pthread_condattr_t attr;
     *b = (struct tl_inbox){.count_max = count_max};
     b->tail = &b->head;
     pthread_mutex_init(&b->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&b->cond, &attr);
-    pthread_condattr_destroy(&attr);
 }
 
 void tl_inbox_deinit(struct tl_inbox *b)
 {
-    TL_ASSERT(b->head == NULL);
-    pthread_cond_destroy(&b->cond);
+    TL_ASSERT(b->head == NULL && b->waiters == NULL);
     pthread_mutex_destroy(&b->mutex);
 }
 
@@ -32,11 +33,29 @@ void tl_inbox_waker(struct tl_inbox *b, void (*waker)(void *ud), void *ud)
     b->waker_ud = ud;
 }
 
+/* Under the mutex. */
+static void wake_one(struct tl_inbox *b)
+{
+    struct tl_inbox_waiter *w = b->waiters;
+    if (w) {
+        b->waiters = w->next;
+        w->woken = true;
+        pthread_cond_signal(&w->cond);
+    }
+}
+
+static void wake_all(struct tl_inbox *b)
+{
+    while (b->waiters) {
+        wake_one(b);
+    }
+}
+
 static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
 {
     pthread_mutex_lock(&b->mutex);
     bool ok = !b->closed && (always || b->count < b->count_max);
-    bool wake = false, was_empty = b->head == NULL;
+    bool was_empty = b->head == NULL;
     /* After the unlock the receiver may have taken the message and be gone with its inbox. */
     void (*waker)(void *ud) = b->waker;
     void *waker_ud = b->waker_ud;
@@ -45,10 +64,7 @@ static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
         *b->tail = m;
         b->tail = &m->next;
         b->count++;
-        wake = b->waiters > 0;
-    }
-    if (wake) {
-        pthread_cond_signal(&b->cond);
+        wake_one(b);
     }
     pthread_mutex_unlock(&b->mutex);
     if (ok && was_empty && waker) {
@@ -74,13 +90,25 @@ static void wait_first(struct tl_inbox *b, int64_t deadline_mono_ns)
     if (b->head || b->closed || deadline_mono_ns == 0) {
         return;
     }
-    b->waiters++;
-    if (deadline_mono_ns == INT64_MAX) {
-        pthread_cond_wait(&b->cond, &b->mutex);
-    } else {
-        pthread_cond_timedwait(&b->cond, &b->mutex, &ts);
+    struct tl_inbox_waiter w = {.next = b->waiters};
+    pthread_condattr_t attr;
+    int rc = 0;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w.cond, &attr);
+    pthread_condattr_destroy(&attr);
+    b->waiters = &w;
+    while (!w.woken && rc == 0) {
+        rc = deadline_mono_ns == INT64_MAX ? pthread_cond_wait(&w.cond, &b->mutex)
+                                           : pthread_cond_timedwait(&w.cond, &b->mutex, &ts);
     }
-    b->waiters--;
+    for (struct tl_inbox_waiter **at = &b->waiters; !w.woken && *at; at = &(*at)->next) {
+        if (*at == &w) {
+            *at = w.next;
+            break;
+        }
+    }
+    pthread_cond_destroy(&w.cond);
 }
 
 struct tl_msg *tl_inbox_take_all(struct tl_inbox *b, int64_t deadline_mono_ns)
@@ -104,7 +132,7 @@ static struct tl_msg *take_first(struct tl_inbox *b)
         if (!b->head) {
             b->tail = &b->head;
         } else {
-            pthread_cond_signal(&b->cond);
+            wake_one(b);
         }
         b->count--;
     }
@@ -141,7 +169,7 @@ void tl_inbox_kick(struct tl_inbox *b)
 {
     pthread_mutex_lock(&b->mutex);
     b->kicks++;
-    pthread_cond_broadcast(&b->cond);
+    wake_all(b);
     pthread_mutex_unlock(&b->mutex);
     if (b->waker) {
         b->waker(b->waker_ud);
@@ -153,7 +181,7 @@ void tl_inbox_close(struct tl_inbox *b)
     pthread_mutex_lock(&b->mutex);
     b->closed = true;
     b->kicks++;
-    pthread_cond_broadcast(&b->cond);
+    wake_all(b);
     pthread_mutex_unlock(&b->mutex);
     if (b->waker) {
         b->waker(b->waker_ud);

@@ -14,12 +14,13 @@ struct tl_msg {
     int kind;            /* the sender's: what the receiver finds around the node */
 };
 
+struct tl_inbox_waiter; /* private: on the stack of a receiver that waits */
+
 struct tl_inbox {
     pthread_mutex_t mutex;
-    pthread_cond_t cond;
     struct tl_msg *head, **tail;
     size_t count, count_max;
-    size_t waiters;
+    struct tl_inbox_waiter *waiters; /* the one that came last first */
     uint64_t kicks;
     bool closed;
     void (*waker)(void *ud);
@@ -38,7 +39,8 @@ bool tl_inbox_send_always(struct tl_inbox *b, struct tl_msg *m) __attribute__((w
 /* Takes all messages at once as a chain in arrival order, NULL when none. Waits until
  * deadline_mono_ns (CLOCK_MONOTONIC; 0: do not wait, INT64_MAX: for ever) for the first. */
 struct tl_msg *tl_inbox_take_all(struct tl_inbox *b, int64_t deadline_mono_ns);
-/* Takes one message; as above. For pools of several receivers. */
+/* Takes one message; as above. For pools of several receivers: of those that wait, the one that came last is
+ * woken, whose memory is the warmest. */
 struct tl_msg *tl_inbox_take_one(struct tl_inbox *b, int64_t deadline_mono_ns);
 /* As tl_inbox_take_one, but NULL at once when there was a kick since `kicks` was read: what a kick
  * announced and was not seen yet is not slept over. */

@@ -188,9 +188,9 @@ static void send_again(struct tl_timer *t)
     send_answer(TL_CONTAINER(t, struct tl_op, answer_timer));
 }
 
-/* On control: no request carries the answer, its length and the limit are in `words`. A small one goes in its
- * place, once. */
-static bool answer_smaller(struct tl_op *op, struct tl_str words)
+/* On control: no request carries the answer, its length and the limit are in `words`; or the codecs cannot code
+ * it, and say why. A small one goes in its place, once. */
+static bool answer_smaller(struct tl_op *op, struct tl_str words, bool too_large)
 {
     struct tl_error err = {0};
     if (op->shortened) {
@@ -200,13 +200,14 @@ static bool answer_smaller(struct tl_op *op, struct tl_str words)
     op->answer_retry.attempt = 0;
     const char *text = tl_arena_printf(
         &op->arena,
-        "the answer of the operation does not fit into one request (%.*s): store the "
-        "data elsewhere and return a reference",
+        too_large ? "the answer of the operation does not fit into one request (%.*s): store the "
+                    "data elsewhere and return a reference"
+                  : "the answer of the operation cannot be sent: %.*s",
         TL_STR_FMT(words));
     if (!text) {
         return false;
     }
-    refuse_with(op, "INTERNAL", true, text);
+    refuse_with(op, "INTERNAL", too_large, text);
     return encode_refusal(op, &err) == TL_OK;
 }
 
@@ -218,7 +219,7 @@ static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
     bool too_large = tl_rpc_result_is_too_large(res);
     bool again = !too_large && (res->status == STATUS_DEADLINE_EXCEEDED || tl_retry_allowed(res));
     bool in_time = tl_worker_now(w) < op->deadline_mono_ns; /* later nobody waits for it */
-    if (too_large && answer_smaller(op, res->message)) {
+    if ((too_large || res->final) && answer_smaller(op, res->message, too_large)) {
         send_answer(op);
     } else if (again && in_time && !atomic_load(&w->giving_up)) {
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);

@@ -1,10 +1,15 @@
 /* Goal: base keeps its promises: ceilings hold, order is insertion order, ties fire in creation
  * order, durations parse as documented, errors keep their cause. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -215,6 +220,72 @@ static void errors_wrap_and_map(void **state)
     assert_int_equal(strlen(err.message), 502);
 }
 
+struct receivers {
+    struct tl_inbox inbox;
+    atomic_int taken;
+};
+
+static void *receive(void *ud)
+{
+    struct receivers *r = ud;
+    while (!tl_inbox_closed(&r->inbox)) {
+        struct tl_msg *m = tl_inbox_take_one(&r->inbox, INT64_MAX);
+        if (m) {
+            free(m);
+            atomic_fetch_add(&r->taken, 1);
+        }
+    }
+    return NULL;
+}
+
+/* Every message finds a receiver, also those that are sent while all of them fall asleep or wake. */
+static void no_message_is_slept_over(void **state)
+{
+    (void)state;
+    enum { RECEIVERS = 4, ROUNDS = 3000 };
+    struct receivers r = {0};
+    pthread_t threads[RECEIVERS];
+    int sent = 0;
+    tl_inbox_init(&r.inbox, 1000);
+    for (int i = 0; i < RECEIVERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, receive, &r), 0);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int n = i % (RECEIVERS + 2); n >= 0; n--, sent++) {
+            assert_true(tl_inbox_send_always(&r.inbox, calloc(1, sizeof(struct tl_msg))));
+        }
+        for (int wait = 0; atomic_load(&r.taken) < sent; wait++) {
+            assert_true(wait < 600000); /* a minute: it lies there and all sleep */
+            if (i % 3 && wait < 1000) {
+                sched_yield();
+            } else {
+                usleep(100);
+            }
+        }
+    }
+    tl_inbox_close(&r.inbox);
+    for (int i = 0; i < RECEIVERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(atomic_load(&r.taken), sent);
+    tl_inbox_deinit(&r.inbox);
+}
+
+/* A receiver whose time is over is no longer woken: the message is the next one's. */
+static void waits_end_at_their_deadline(void **state)
+{
+    (void)state;
+    struct tl_inbox b;
+    struct tl_msg m;
+    tl_inbox_init(&b, 2);
+    int64_t now = tl_world_mono_ns(tl_world_real());
+    assert_null(tl_inbox_take_one(&b, now + 2 * TL_NS_PER_MS));
+    assert_true(tl_world_mono_ns(tl_world_real()) >= now + 2 * TL_NS_PER_MS);
+    assert_true(tl_inbox_send(&b, &m));
+    assert_ptr_equal(tl_inbox_take_one(&b, INT64_MAX), &m);
+    tl_inbox_deinit(&b);
+}
+
 static void inbox_is_bounded_and_fifo(void **state)
 {
     (void)state;
@@ -332,6 +403,8 @@ int main(void)
         cmocka_unit_test(durations_parse_and_print),
         cmocka_unit_test(errors_wrap_and_map),
         cmocka_unit_test(inbox_is_bounded_and_fifo),
+        cmocka_unit_test(no_message_is_slept_over),
+        cmocka_unit_test(waits_end_at_their_deadline),
         cmocka_unit_test(log_lines_quote_what_needs_it),
         cmocka_unit_test(rng_and_uuid_are_seeded_by_the_world),
         cmocka_unit_test(near_names_are_told),
