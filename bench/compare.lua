@@ -15,7 +15,8 @@ local peers = {
 
 local usage = [==[
 usage: bench/run.sh [options] [PART[,PART...]]
-  PART               embedded, replay, cache, worker, hogs, grpc, command or peers; without it all of them
+  PART               embedded, replay, cache, worker, hogs, coroutines, grpc, command or peers; without it all
+                     of them
   --runs N           runs of each figure, of which the median is shown (default 3)
   --seconds S        time of each load (default 2)
   --only PART        the same (may be repeated)
@@ -27,8 +28,8 @@ usage: bench/run.sh [options] [PART[,PART...]]
 ]==]
 
 local parts = {
-  embedded = true, replay = true, cache = true, worker = true, hogs = true, grpc = true, command = true,
-  peers = true,
+  embedded = true, replay = true, cache = true, worker = true, hogs = true, coroutines = true, grpc = true,
+  command = true, peers = true,
 }
 local takes = {
   ["--runs"] = function(v) options.runs = math.tointeger(tonumber(v)) end,
@@ -243,6 +244,12 @@ local function hogs()
   end)
 end
 
+local function coroutines()
+  with_our_server(nil, function(_, address)
+    require "coroutines"(binary, address, add)
+  end)
+end
+
 -- The Go program, built once; nil where go or its modules are absent.
 local function go_program()
   if not os.execute "command -v go >/dev/null" then
@@ -342,7 +349,7 @@ end
 for _ = 1, options.runs do
   local all = {
     { "embedded", embedded }, { "replay", replay }, { "cache", cache }, { "worker", worker }, { "hogs", hogs },
-    { "grpc", grpc }, { "command", command }, { "peers", all_peers },
+    { "coroutines", coroutines }, { "grpc", grpc }, { "command", command }, { "peers", all_peers },
   }
   for _, part in ipairs(all) do
     if wanted(part[1]) then

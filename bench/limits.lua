@@ -96,6 +96,8 @@ limits.all = {
   { name = "server ready, ms", value = of "over gRPC: ready", at_most = 50 },
   { name = "server idle, MB", value = of "over gRPC: idle_rss", at_most = 35 },
   { name = "binary stripped, MB", value = of "binary, stripped", at_most = 20 },
+  { name = "coroutine activities at once", value = of "coroutines: at_once", at_least = 10000 },
+  { name = "memory with 10,000 coroutine activities, MB", value = of "coroutines: rss_peak", at_most = 200 },
   { name = "--version, ms", value = of "--version", at_most = 5 },
   { name = "workflow list, ms", value = of "workflow list", at_most = 15 },
 }

@@ -38,6 +38,11 @@ void tl_log_json(bool on)
     atomic_store(&as_json, on);
 }
 
+bool tl_log_is_json(void)
+{
+    return atomic_load(&as_json);
+}
+
 void tl_log_sink(void (*sink)(void *ud, enum tl_log_level level, struct tl_str line), void *ud)
 {
     atomic_store(&sink_ud, ud);

@@ -33,6 +33,7 @@ struct tl_log_field {
 void tl_log_level(enum tl_log_level least);
 bool tl_log_level_parse(struct tl_str name, enum tl_log_level *out);
 void tl_log_json(bool on);
+bool tl_log_is_json(void);
 /* Replaces stderr; used by tests and the Lua host. NULL restores stderr. */
 void tl_log_sink(void (*sink)(void *ud, enum tl_log_level level, struct tl_str line), void *ud);
 bool tl_log_on(enum tl_log_level level);

@@ -16,6 +16,7 @@
 #include "cli/cli.h"
 #include "cli/cli_profile.h"
 #include "cli/env_file.h"
+#include "luahost/lua_process.h"
 
 #define VALUES_MAX 64
 #define OPTIONS_MAX 96
@@ -470,6 +471,11 @@ int tl_cli_main(int argc, char **argv)
         puts("temporal-lua version " VERSION);
         return 0;
     }
+    if (argc == 2 &&
+        strcmp(argv[1], TL_LUA_PROCESS_COMMAND) == 0) { /* not for people, so no command */
+        return tl_lua_process_main();
+    }
+    tl_lua_process_program_is_ours();
     const struct tl_cli_command *c = find_command(argc - 1, argv + 1, &used);
     c = c ? c : find_short_form(argc - 1, argv + 1, &used);
     if (!c) {

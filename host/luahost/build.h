@@ -14,8 +14,9 @@
 #include "worker/worker.h"
 
 struct tl_host_build {
-    struct tl_list garbage; /* of the worker that let go of it, under its mutex */
-    void *worker_box;       /* for the worker's release */
+    struct tl_list garbage;   /* of the worker that let go of it, under its mutex */
+    struct tl_list of_worker; /* in the list of its worker's builds; the state's thread's */
+    void *worker_box;         /* for the worker's release */
     struct tl_registry *registry;
     struct tl_lua_activities *activities;
     struct tl_lua_externs *externs; /* NULL: no interceptor gives functions to workflows */

@@ -284,6 +284,11 @@ static int shield(lua_State *L)
 static int client(lua_State *L)
 {
     const struct tl_client *c = tl_activity_client(running(L));
+    if (!c) {
+        return luaL_error(
+            L,
+            "an activity process has no connection of the worker's: connect with temporal.connect");
+    }
     struct tl_str ns = tl_client_namespace(c), identity = tl_client_identity(c);
     tl_host_push_connection(L, c);
     lua_pushlstring(L, ns.p, ns.n);

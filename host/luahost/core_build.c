@@ -64,6 +64,8 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
     }
     lua_call(L, 1, 1);
     const char *text = lua_tolstring(L, -1, &n);
+    lua_getfield(L, plan, "process_program");
+    lua_getfield(L, plan, "process_count");
     lua_getfield(L, plan, "activity_block_limit");
     const struct tl_lua_activity_sources from = {.modules = top - 4,
                                                  .functions = top - 3,
@@ -71,6 +73,8 @@ static tl_rc register_activities(lua_State *L, int plan, struct tl_host_build *b
                                                  .nexus_modules = top - 1,
                                                  .nexus_handlers = top,
                                                  .block_limit_ns = luaL_checkinteger(L, -1),
+                                                 .process_count = (int)luaL_optinteger(L, -2, 0),
+                                                 .process_program = luaL_optstring(L, -3, NULL),
                                                  .plan = tl_str_n(text, n)};
     return tl_lua_activities_new(L, &from, b->registry, &b->activities, err);
 }
@@ -105,6 +109,7 @@ tl_rc tl_host_build_open(lua_State *L, int plan, struct tl_host_build **out, str
     struct tl_host_build *b = TL_NEW(struct tl_host_build);
     *out = NULL;
     tl_list_init(&b->garbage);
+    tl_list_init(&b->of_worker);
     tl_rc rc = open_bundle(L, plan, b, err);
     if (rc == TL_OK) {
         rc = register_activities(L, plan, b, err);
@@ -122,6 +127,7 @@ tl_rc tl_host_build_open(lua_State *L, int plan, struct tl_host_build **out, str
 void tl_host_build_free(struct tl_host_build *b)
 {
     if (b) {
+        tl_list_remove(&b->of_worker);
         tl_worker_lua_lang_free(b->lang);
         tl_bundle_close(b->bundle);
         tl_lua_externs_free(b->externs);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/world.h"
 #include "luahost/build.h"
+#include "luahost/lua_process.h"
 #include "worker/worker.h"
 
 #define WORKER_TYPE "temporal.core.worker"
@@ -16,6 +17,7 @@ struct worker_box {
     bool watched, fatal; /* under the host's workers_mutex */
     pthread_mutex_t garbage_mutex;
     struct tl_list garbage;      /* of struct tl_host_build: builds that the worker has let go of */
+    struct tl_list builds;       /* all that are not freed */
     struct tl_host_build *first; /* until the worker starts or another is promoted; the worker's */
 };
 
@@ -252,6 +254,7 @@ static int worker_new(lua_State *L)
     b->host = tl_host_get(L);
     tl_list_init(&b->link);
     tl_list_init(&b->garbage);
+    tl_list_init(&b->builds);
     pthread_mutex_init(&b->garbage_mutex, NULL);
     struct tl_host_build *build;
     struct tl_worker_config config = {.client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b};
@@ -265,6 +268,7 @@ static int worker_new(lua_State *L)
         config.release = release_build;
         config.release_ud = build;
         b->first = build;
+        tl_list_push(&b->builds, &build->of_worker);
         rc = tl_worker_new(&b->worker, &config, &err);
     }
     if (rc != TL_OK) {
@@ -343,6 +347,9 @@ static void wait_serving(struct waiter *w)
         collect_builds(w->box);
     }
     pthread_join(thread, NULL);
+    TL_LIST_EACH (n, &w->box->builds) { /* nothing of them runs any more */
+        tl_lua_activities_stop(TL_CONTAINER(n, struct tl_host_build, of_worker)->activities);
+    }
 }
 
 /* [-0, +0, v] core.worker_wait(worker): returns when it has ended, raises its fatal error */
@@ -419,6 +426,7 @@ static int worker_promote(lua_State *L)
         return 2;
     }
     (void)tl_host_check_build(L, 2, true);
+    tl_list_push(&b->builds, &build->of_worker);
     collect_builds(b);
     lua_pushboolean(L, true);
     return 1;
@@ -545,6 +553,14 @@ static int worker_gc(lua_State *L)
     return 0;
 }
 
+/* [-0, +1, -] core.activity_process(): an activity process's life, for an interpreter that was started as one; its
+ * exit code */
+static int activity_process(lua_State *L)
+{
+    lua_pushinteger(L, tl_lua_process_main());
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     // clang-format off
     {"worker_options", worker_options},
@@ -560,6 +576,7 @@ static const luaL_Reg functions[] = {
     {"worker_retire_build", worker_retire_build},
     {"worker_pause", worker_pause},
     {"worker_builds", worker_builds},
+    {"activity_process", activity_process},
     {NULL, NULL},
     // clang-format on
 };

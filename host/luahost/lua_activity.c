@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "luahost/lua_loop.h"
+#include "luahost/lua_process.h"
 #include "luart/convert.h"
 
 const char *tl_lua_kind_name(enum tl_lua_kind kind)
@@ -191,6 +192,13 @@ static void run_coroutine(void *thread_state, void *ud, struct tl_activity *a)
     }
 }
 
+static void run_process(void *thread_state, void *ud, struct tl_activity *a)
+{
+    struct tl_lua_entry *e = ud;
+    (void)thread_state;
+    tl_lua_processes_run(e->owner->processes, e, a);
+}
+
 tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *err)
 {
     tl_rc rc = TL_OK;
@@ -202,7 +210,16 @@ tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *er
         rc = tl_lua_state_open(a, TL_LUA_THREAD, &a->spare, err);
     }
     pthread_mutex_unlock(&a->mutex);
-    return rc == TL_OK && a->kind_counts[TL_LUA_COROUTINE] ? need_loop(a, err) : rc;
+    if (rc == TL_OK && a->kind_counts[TL_LUA_COROUTINE]) {
+        rc = need_loop(a, err);
+    }
+    if (rc == TL_OK && a->processes) {
+        rc = tl_lua_processes_prepare(a->processes, err);
+    }
+    if (rc != TL_OK) {
+        tl_lua_activities_stop(a); /* what has been set up already */
+    }
+    return rc;
 }
 
 static void run_module(void *thread_state, void *ud, struct tl_activity *a)
@@ -248,6 +265,7 @@ static void (*const run_of_kind[TL_LUA_KINDS])(void *thread_state, void *ud,
                                                struct tl_activity *a) = {
     [TL_LUA_THREAD] = run_module,
     [TL_LUA_COROUTINE] = run_coroutine,
+    [TL_LUA_PROCESS] = run_process,
 };
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -376,6 +394,23 @@ static char *package_field(lua_State *L, const char *name)
     return copy;
 }
 
+static tl_rc add_processes(struct tl_lua_activities *a, const struct tl_lua_activity_sources *from,
+                           struct tl_error *err)
+{
+    const struct tl_lua_process_options o = {from->process_count, from->process_program};
+    if (o.size > 0) {
+        return tl_lua_processes_new(a, &o, &a->processes, err);
+    }
+    size_t i = 0;
+    while (a->entries[i]->kind != TL_LUA_PROCESS) {
+        i++;
+    }
+    return tl_error_set(err, TL_EINVAL,
+                        "activity '%s' has kind = 'process': give the worker activity_executor = "
+                        "{ kind = \"processes\", size = n }",
+                        a->entries[i]->name);
+}
+
 tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *from,
                             struct tl_registry *registry, struct tl_lua_activities **out,
                             struct tl_error *err)
@@ -393,6 +428,9 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
     a->operations = tl_lua_operations_new(a->host, a);
     if (rc == TL_OK && a->module_count + a->nexus_module_count) {
         rc = add_modules(a, registry, err);
+    }
+    if (rc == TL_OK && a->kind_counts[TL_LUA_PROCESS]) {
+        rc = add_processes(a, from, err);
     }
     if (rc == TL_OK) {
         rc = tl_lua_operations_add(a->operations, L, from->nexus_handlers, true, registry, err);
@@ -421,13 +459,31 @@ struct tl_str tl_lua_activities_sources(const struct tl_lua_activities *a)
     return a ? a->sources : (struct tl_str){0};
 }
 
+void tl_lua_activities_stop(struct tl_lua_activities *a)
+{
+    if (!a) {
+        return;
+    }
+    pthread_mutex_lock(&a->mutex);
+    struct tl_lua_loop *loop = a->loop;
+    lua_State *spare = a->spare;
+    a->loop = NULL;
+    a->spare = NULL;
+    pthread_mutex_unlock(&a->mutex);
+    tl_lua_loop_stop(loop);
+    tl_lua_state_close(spare);
+    if (a->processes) {
+        tl_lua_processes_stop(a->processes);
+    }
+}
+
 void tl_lua_activities_free(struct tl_lua_activities *a)
 {
     if (!a) {
         return;
     }
-    tl_lua_loop_stop(a->loop);
-    tl_lua_state_close(a->spare);
+    tl_lua_activities_stop(a);
+    tl_lua_processes_free(a->processes);
     pthread_mutex_destroy(&a->mutex);
     for (size_t i = 0; i < a->entry_count; i++) {
         luaL_unref(a->host->L, LUA_REGISTRYINDEX, a->entries[i]->function_ref);

@@ -24,6 +24,8 @@ struct tl_lua_activity_sources {
     int nexus_handlers; /* list of { service, operation, run } of the host script */
     int64_t
         block_limit_ns; /* of a coroutine activity, before it is reported that it holds its loop */
+    int process_count;  /* of activities with kind "process", at most; 0: there are none */
+    const char *process_program; /* NULL: this program */
     struct tl_str
         plan; /* JSON of what activity states are told: see temporal.internal.activities */
 };
@@ -38,6 +40,9 @@ tl_rc tl_lua_activities_new(lua_State *L, const struct tl_lua_activity_sources *
  * Borrowed. a may be NULL. */
 struct tl_str tl_lua_activities_sources(const struct tl_lua_activities *a);
 void tl_lua_activities_free(struct tl_lua_activities *a);
+/* The worker has ended: tears down what does not live on its threads and ends the processes. Idempotent; a may be
+ * NULL. Thread: any. */
+void tl_lua_activities_stop(struct tl_lua_activities *a);
 /* Makes a first state of each kind that is wanted and runs the `setup` of the modules in it, so that what is
  * wrong is told before the worker takes tasks. a may be NULL. Errors: TL_ESCRIPT naming the module. */
 tl_rc tl_lua_activities_prepare(struct tl_lua_activities *a, struct tl_error *err) TL_MUST_USE;

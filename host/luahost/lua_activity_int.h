@@ -40,6 +40,7 @@ struct tl_lua_activities {
     lua_State *spare;         /* set up for the first thread that wants one; guarded */
     struct tl_lua_loop *loop; /* of coroutine activities, from the first use on; guarded */
     int64_t block_limit_ns;
+    struct tl_lua_processes *processes; /* of process activities; NULL: there are none */
 };
 
 /* --- states ----------------------------------------------------------------------------------- */

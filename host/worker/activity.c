@@ -38,6 +38,9 @@ static bool keep_details(struct tl_act *a, struct tl_buf *fresh)
 tl_rc tl_activity_heartbeat(struct tl_activity *activity, const TpCommon__Payloads *details,
                             struct tl_error *err)
 {
+    if (activity->ops) {
+        return activity->ops->heartbeat(activity, details, err);
+    }
     struct tl_act *a = act_of(activity);
     struct tl_worker *w = a->worker;
     if (activity->is_local) { /* nobody keeps them */
@@ -75,7 +78,8 @@ tl_rc tl_activity_heartbeat(struct tl_activity *activity, const TpCommon__Payloa
 
 unsigned tl_activity_cancel_reasons(const struct tl_activity *activity)
 {
-    return atomic_load(&act_of(activity)->reasons);
+    return activity->ops ? activity->ops->cancel_reasons(activity)
+                         : atomic_load(&act_of(activity)->reasons);
 }
 
 static bool is_cancelled(const struct tl_act *a)
@@ -105,24 +109,33 @@ static void wait_for(struct tl_act *a, bool (*what)(const struct tl_act *a), int
 
 unsigned tl_activity_wait_cancelled(struct tl_activity *activity, int64_t deadline_mono_ns)
 {
-    wait_for(act_of(activity), is_cancelled, deadline_mono_ns);
+    if (activity->ops) {
+        activity->ops->wait(activity, false, deadline_mono_ns);
+    } else {
+        wait_for(act_of(activity), is_cancelled, deadline_mono_ns);
+    }
     return tl_activity_cancel_reasons(activity);
 }
 
 bool tl_activity_worker_shutting_down(const struct tl_activity *activity)
 {
-    return is_shutting_down(act_of(activity));
+    return activity->ops ? activity->ops->shutting_down(activity)
+                         : is_shutting_down(act_of(activity));
 }
 
 bool tl_activity_wait_shutdown(struct tl_activity *activity, int64_t deadline_mono_ns)
 {
-    wait_for(act_of(activity), is_shutting_down, deadline_mono_ns);
+    if (activity->ops) {
+        activity->ops->wait(activity, true, deadline_mono_ns);
+    } else {
+        wait_for(act_of(activity), is_shutting_down, deadline_mono_ns);
+    }
     return tl_activity_worker_shutting_down(activity);
 }
 
 const struct tl_client *tl_activity_client(const struct tl_activity *activity)
 {
-    return act_of(activity)->worker->client;
+    return activity->ops ? NULL : act_of(activity)->worker->client;
 }
 
 /* Holds the mutex. */
@@ -180,8 +193,12 @@ void tl_act_cancelled(struct tl_act *a, unsigned reasons)
 
 static void end(struct tl_activity *activity, enum tl_act_end how, const void *body)
 {
+    TL_ASSERT(!tl_activity_ended(activity));
+    if (activity->ops) {
+        activity->ops->end(activity, how, body);
+        return;
+    }
     struct tl_act *a = act_of(activity);
-    TL_ASSERT(a->end == TL_ACT_OPEN);
     a->end = how;
     a->end_body = body;
 }
@@ -208,7 +225,7 @@ void tl_activity_complete_async(struct tl_activity *a)
 
 bool tl_activity_ended(const struct tl_activity *a)
 {
-    return act_of(a)->end != TL_ACT_OPEN;
+    return a->ops ? a->ops->ended(a) : act_of(a)->end != TL_ACT_OPEN;
 }
 
 TpFailure__Failure *tl_activity_failure(struct tl_arena *arena, struct tl_str type,

@@ -29,7 +29,25 @@ enum tl_cancel_reason {
     TL_CANCEL_WORKER_SHUTDOWN = 32,
 };
 
+/* How a task has ended. */
+enum tl_act_end { TL_ACT_OPEN, TL_ACT_COMPLETED, TL_ACT_FAILED, TL_ACT_CANCELED, TL_ACT_ASYNC };
+
+struct tl_activity;
+
+/* What the functions below do for a task that is not in work in its worker's process. */
+struct tl_activity_ops {
+    tl_rc (*heartbeat)(struct tl_activity *a, const TpCommon__Payloads *details,
+                       struct tl_error *err);
+    unsigned (*cancel_reasons)(const struct tl_activity *a);
+    bool (*shutting_down)(const struct tl_activity *a);
+    /* Until cancelled, or until the worker's shutdown. */
+    void (*wait)(struct tl_activity *a, bool shutdown, int64_t deadline_mono_ns);
+    void (*end)(struct tl_activity *a, enum tl_act_end how, const void *body);
+    bool (*ended)(const struct tl_activity *a);
+};
+
 struct tl_activity {
+    const struct tl_activity_ops *ops;               /* NULL: a task of a worker here */
     const TpWs__PollActivityTaskQueueResponse *task; /* decoded: type, ids, input, timeouts ... */
     struct tl_arena *arena;                          /* for results and failures */
     struct tl_str namespace_name, task_queue;        /* where the task was polled */
@@ -53,7 +71,7 @@ bool tl_activity_worker_shutting_down(const struct tl_activity *a);
  * it has begun. A stepped worker returns at once. */
 bool tl_activity_wait_shutdown(struct tl_activity *a, int64_t deadline_mono_ns);
 /* The worker's client, for calls that the activity makes itself: its channel, namespace and identity.
- * Borrowed; lives as long as the worker. */
+ * Borrowed; lives as long as the worker. NULL where the worker is another process. */
 struct tl_client;
 const struct tl_client *tl_activity_client(const struct tl_activity *a);
 /* fn(ud) is called once when the activity is cancelled, at once if it is already; on the control

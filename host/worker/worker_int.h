@@ -273,8 +273,6 @@ struct tl_act_task {
     struct tl_str body;     /* behind the struct */
 };
 
-enum tl_act_end { TL_ACT_OPEN, TL_ACT_COMPLETED, TL_ACT_FAILED, TL_ACT_CANCELED, TL_ACT_ASYNC };
-
 /* One activity in work. Held by its thread until the answer is taken, by control once it heartbeats,
  * and by its heartbeat call. */
 struct tl_act {

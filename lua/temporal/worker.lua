@@ -34,6 +34,7 @@ local function build_spec()
     workflows = { kind = "table" },
     activities = { kind = "table" },
     activity_config = { kind = "any" },
+    activity_executor = { kind = "table" },
     activity_block_limit = { kind = "duration" },
     nexus_services = { kind = "table" },
     roots = { kind = "table" },
@@ -268,6 +269,32 @@ local function error_types(given)
   return table.concat(given, ",")
 end
 
+local executor_spec = {
+  kind = { kind = "string", required = true },
+  size = { kind = "integer" },
+  program = { kind = "string" },
+  default = { kind = "boolean" },
+}
+
+--- activity_executor = { kind = "processes", size = n }: fields of the plan. `default = false` keeps activities that
+--- say no kind on threads.
+local function executor_plan(given)
+  if given == nil then
+    return {}
+  end
+  local o = options.check("temporal.worker: activity_executor", executor_spec, given, 4)
+  if o.kind == "threads" then
+    return {}
+  elseif o.kind ~= "processes" then
+    error("temporal.worker: activity_executor: kind must be 'threads' or 'processes'", 3)
+  elseif not o.size or o.size < 1 or o.size > 1000 then
+    error("temporal.worker: activity_executor: size must be a number of processes from 1 to 1000", 3)
+  end
+  return {
+    process_count = o.size, process_program = o.program, default_kind = o.default ~= false and "process" or nil,
+  }
+end
+
 --- What `setup` of activity modules gets: plain values, for it goes to other Lua states.
 local function activity_config(given)
   local ok, text = pcall(core.json_encode, given)
@@ -319,6 +346,11 @@ function worker.new(given)
   apply_deployment(o)
   local gate, given_workflows, given_activities = reload_options(o.reload), o.workflows, o.activities
   local config = activity_config(o.activity_config)
+  local executor = executor_plan(o.activity_executor)
+  if executor.default_kind and not o.tuner and not o.max_concurrent_activities then
+    o.max_concurrent_activities = executor.process_count
+  end
+  o.activity_executor = nil
   local block_limit = o.activity_block_limit or 500 * 1000000
   if block_limit <= 0 then
     error("temporal.worker: activity_block_limit wants more than 0", 2)
@@ -345,7 +377,8 @@ function worker.new(given)
     interceptors = interceptors.plan(self.interceptors, roots), roots = roots,
     workflow_modules = modules, workflow_texts = texts,
     activity_modules = activity_modules, functions = functions, native = native, activity_config = config,
-    activity_block_limit = block_limit,
+    activity_block_limit = block_limit, default_kind = executor.default_kind,
+    process_count = executor.process_count, process_program = executor.process_program,
     failure_error_types = failing, converter_modules = own and own.payload_converters or {},
   }
   return self
