@@ -1,13 +1,16 @@
-"""Nexus between the Python SDK and Lua on this server: handlers of both, called by workflows of both. Whoever
-calls whom is told the same. Prints TAP; every case is skipped when temporalio or nexusrpc cannot be imported.
+"""Nexus between the Python SDK and Lua: handlers of both, called by workflows of both, on this server and on the
+real one (TEMPORAL_REAL_SERVER). Whoever calls whom is told the same. Prints TAP; every case is skipped when
+temporalio or nexusrpc cannot be imported, those on the real server when there is none.
 
 usage: python_nexus_check.py TEMPORAL_LUA_BINARY
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+import tempfile
 import uuid
 from datetime import timedelta
 
@@ -15,13 +18,17 @@ CASES = []
 
 try:
     import python_check
+    import servers
     import nexusrpc
     import nexusrpc.handler
     from temporalio import nexus, workflow
     from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
     from temporalio.api.operatorservice.v1 import CreateNexusEndpointRequest
+    from google.protobuf.duration_pb2 import Duration
+    from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
     from temporalio.client import Client
     from temporalio.exceptions import ApplicationError
+    from temporalio.service import RPCError
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 except ImportError as missing:
     MISSING = str(missing)
@@ -236,8 +243,26 @@ async def the_tokens_have_one_form(client):
         assert behind.id == link.workflow_id
 
 
-async def run_cases(binary, address, folder):
-    client = await Client.connect(address)
+async def connect(address):
+    """A client of a server that may still be starting, with its namespace, which a real server has not by itself."""
+    for _ in range(60):
+        with contextlib.suppress(RuntimeError, RPCError):
+            client = await Client.connect(address)
+            with contextlib.suppress(RPCError):  # it is there
+                await client.workflow_service.register_namespace(
+                    RegisterNamespaceRequest(
+                        namespace="default",
+                        workflow_execution_retention_period=Duration(seconds=86400),
+                    )
+                )
+            await client.count_workflows()  # the namespace is known everywhere
+            return client
+        await asyncio.sleep(0.5)
+    raise SystemExit(f"the server at {address} did not become ready")
+
+
+async def run_cases(binary, address, folder, first=1, where=""):
+    client = await connect(address)
     for endpoint, queue in ENDPOINTS.items():
         target = EndpointTarget(
             worker=EndpointTarget.Worker(namespace="default", task_queue=queue)
@@ -269,7 +294,7 @@ async def run_cases(binary, address, folder):
                     await asyncio.wait_for(fn(client), 60)
                 except Exception as caught:  # a case may fail in any way
                     error = caught
-                python_check.report(i + 1, fn.__name__, error)
+                python_check.report(first + i, fn.__name__ + where, error)
                 failed += error is not None
     finally:
         lua.send_signal(signal.SIGTERM)
@@ -277,8 +302,28 @@ async def run_cases(binary, address, folder):
     return failed
 
 
+def skip(first, where, reason):
+    for i, fn in enumerate(CASES):
+        print(f"ok {first + i} - {fn.__name__}{where} # SKIP {reason}")
+
+
 def main():
-    return python_check.run_suite(CASES, MISSING, run_cases)
+    n, there = len(CASES), " on the real server"
+    print(f"1..{2 * n}", flush=True)
+    if MISSING:
+        skip(1, "", MISSING)
+        skip(n + 1, there, MISSING)
+        return 0
+    with python_check.running_server(sys.argv[1]) as (_, address):
+        with tempfile.TemporaryDirectory() as folder:
+            failed = asyncio.run(run_cases(sys.argv[1], address, folder))
+    if not servers.real_server_path():
+        skip(n + 1, there, "TEMPORAL_REAL_SERVER is not set")
+    else:
+        with servers.real_server(servers.real_server_path()) as address:
+            with tempfile.TemporaryDirectory() as folder:
+                failed += asyncio.run(run_cases(sys.argv[1], address, folder, n + 1, there))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

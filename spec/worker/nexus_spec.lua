@@ -433,6 +433,51 @@ describe("services of modules", function()
     assert.is_true(most_at_once { nexus_task_poller_behavior = { kind = "autoscaling" } } > 1)
   end)
 
+  it("are loaded anew by a reload, which gives a worker no first one", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir " .. folder))
+    local _ <close> = setmetatable({}, { __close = function() os.execute("rm -r " .. folder) end })
+    local function write(answer)
+      local file <close> = assert(io.open(folder .. "/reloaded.lua", "w"))
+      local text = [[return require("temporal.nexus").service("Shop", { go = function() return %q end })]]
+      file:write(text:format(answer))
+    end
+    write "first"
+    local env <close> = environment({ "reloaded" }, "", { roots = { folder } })
+    assert.are.equal("first", env:execute_workflow("Call", nil, "go"))
+    write "second"
+    assert.is_string((env.worker:reload { replay = false }))
+    assert.are.equal("second", env:execute_workflow("Call", nil, "go"))
+    local without = temporal.worker { task_queue = "test", client = env.client, workflows = env.worker.given_workflows }
+    local id, message = env.worker:reload { replay = false, worker = without }
+    assert.is_nil(id)
+    assert.matches("cannot give a worker its first Nexus services nor take the last", message, 1, true)
+    assert.are.equal("second", env:execute_workflow("Call", nil, "go"))
+  end)
+
+  it("are served by the version that its deployment is routed to", function()
+    local env <close> = environment(nil)
+    env.client:update_nexus_endpoint("shop", { task_queue = "versioned" })
+    local worker <close> = temporal.worker {
+      client = env.client, task_queue = "versioned", nexus_services = shop(function() return "of b1" end),
+      deployment_config = {
+        name = "shop", build_id = "b1", use_worker_versioning = true, default_versioning_behavior = "pinned",
+      },
+    }
+    worker:start()
+    helper.eventually(env, function() return worker:set_current_version() end)
+    assert.are.equal("of b1", call(env))
+    assert.are.equal(1, worker:stats().nexus_tasks_completed)
+  end)
+
+  it("come with plugins too", function()
+    local env <close> = environment(nil, "", { plugins = { temporal.simple_plugin {
+      name = "shop", nexus_services = shop(function() return "of the plugin" end),
+    } } })
+    assert.are.equal("of the plugin", call(env))
+  end)
+
   it("are refused when they are none, twice there, or broken", function()
     local roots = { "spec/fixtures/lua" }
     local function refused(message, given)

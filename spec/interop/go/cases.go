@@ -43,6 +43,7 @@ var cases = []checkCase{
 	{"history made by Go replays in Lua", caseReplayInLua},
 	{"lua worker serves a Go client", caseLuaWorker},
 	{"lua worker carries on what a Go worker began", caseHandOver},
+	{"a service in Lua serves a workflow in Go", caseLuaService},
 	{"SDK starts the server itself", caseDevServer},
 }
 
