@@ -81,8 +81,8 @@ limits.all = {
   { name = "worker with 100,000 open runs, MB", value = of "worker, 100000 open runs: memory", at_most = 1700 },
   {
     name = "throughput beyond the cache's limit, of that within",
-    value = ratio("worker, ten activities, 256 in flight: a quarter cached",
-      "worker, ten activities, 256 in flight: all cached"),
+    value = ratio("worker, ten activities, 400 in flight: a quarter cached",
+      "worker, ten activities, 400 in flight: all cached"),
     at_least = 0.5,
   },
   { name = "good runs beside hogs, p99 ms", value = of "hogs: good_p99", at_most = 1000 },

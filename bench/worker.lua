@@ -5,7 +5,8 @@ local processes = require "processes"
 local cache = require "cache"
 
 local GROWTH_RUNS, ALL_RUNS = 20000, 100000
-local RUN_BYTES = 11 * 1024 -- of a small cached run
+local BESIDE, BEYOND = 16, 400 -- workflows in flight
+local LEAST_CACHE = 1 << 20 -- bytes: a quarter of the runs in flight fit, each of which has 11 KB
 
 local queues = 0
 
@@ -20,11 +21,12 @@ local function load_of(options, in_flight, make_words)
   local worker <close> = processes.start(make_words(queue))
   local function run(seconds, n)
     local text, well = processes.output {
-      options.binary, "bench", "--json", "--address", options.address, "--only", "run", "--workflow-type", "steps",
-      "--task-queue", queue, "--input", "10", "--in-flight", n, "--duration", ("%gs"):format(seconds),
+      "timeout", "120", options.binary, "bench", "--json", "--address", options.address, "--only", "run",
+      "--workflow-type", "steps", "--task-queue", queue, "--input", "10",
+      "--in-flight", n, "--duration", ("%gs"):format(seconds),
       "--server-pid", worker.pid,
     }
-    assert(well, "the load failed")
+    assert(well, "the load was not done in two minutes: " .. processes.line(make_words(queue)))
     local found = {}
     for line in text:gmatch "[^\n]+" do
       local figure = core.json_decode(line)
@@ -56,17 +58,17 @@ local function cpu_beside_others(options, tell)
     end })
   end
   for _, worker in ipairs(workers) do
-    local found = load_of(options, 16, worker[2])
+    local found = load_of(options, BESIDE, worker[2])
     tell(("worker, ten activities: %s, cpu"):format(worker[1]), found.run_server_cpu / 1000, "ms each")
     tell(("worker, ten activities: %s, rate"):format(worker[1]), found.run, "workflows/s")
   end
 end
 
 local function beyond_the_cache(options, tell)
-  local all = load_of(options, 256, ours(options))
-  local half = load_of(options, 256, ours(options, 64 * RUN_BYTES))
-  tell("worker, ten activities, 256 in flight: all cached", all.run, "workflows/s")
-  tell("worker, ten activities, 256 in flight: a quarter cached", half.run, "workflows/s")
+  local all = load_of(options, BEYOND, ours(options))
+  local quarter = load_of(options, BEYOND, ours(options, LEAST_CACHE))
+  tell("worker, ten activities, 400 in flight: all cached", all.run, "workflows/s")
+  tell("worker, ten activities, 400 in flight: a quarter cached", quarter.run, "workflows/s")
 end
 
 local function growth(options, tell)
