@@ -119,14 +119,28 @@ local function found_names()
     ["async:"] = getmetatable(env.client:get_async_activity_handle { task_token = "x" }),
     ["history:"] = getmetatable(handle:history()),
     ["update:"] = getmetatable(update), ["update."] = update,
+    ["runtime:"] = getmetatable(temporal.runtime {}),
   }
   for prefix, part in pairs(parts) do
     for name in pairs(part) do
       names[prefix .. name] = true
     end
   end
+  local meter = temporal.runtime({}):metric_meter()
+  local metrics = { meter:create_counter "a", meter:create_gauge "b", meter:create_histogram "c" }
+  for prefix, list in pairs { ["meter:"] = { meter }, ["metric:"] = metrics, ["metric%."] = metrics } do
+    for _, object in ipairs(list) do -- userdata: asked by name
+      each_name(function(name)
+        local word = name:match("^" .. prefix .. "([%w_]+)$")
+        if word and pcall(function() return object[word] end) then
+          names[name] = true
+        end
+      end)
+    end
+  end
   local wrong = { xxxxxxxxxxxxxxxxxxxxxxxxxxxx = 1 }
   local calls = {
+    ["temporal.runtime"] = function() temporal.runtime(wrong) end,
     ["workflow.define"] = function() require("temporal.workflow").define(wrong) end,
     ["activity.define"] = function() require("temporal.activity").define("x", print, wrong) end,
     ["temporal.connect"] = function() temporal.connect(wrong) end,

@@ -17,7 +17,8 @@ enum tl_log_level {
     TL_LOG_NEVER
 };
 
-enum tl_log_kind { TL_F_END, TL_F_STR, TL_F_INT };
+/* RAW: a number or a boolean as text. */
+enum tl_log_kind { TL_F_END, TL_F_STR, TL_F_INT, TL_F_RAW };
 
 struct tl_log_field {
     enum tl_log_kind kind;
@@ -30,14 +31,22 @@ struct tl_log_field {
 #define TL_C(key, c) ((struct tl_log_field){TL_F_STR, (key), tl_str(c), 0})
 #define TL_I(key, i) ((struct tl_log_field){TL_F_INT, (key), {0, 0}, (int64_t)(i)})
 
+/* The least level that is written: of all lines, of all but those that scripts write, of those alone. */
 void tl_log_level(enum tl_log_level least);
+void tl_log_core_level(enum tl_log_level least);
+void tl_log_script_level(enum tl_log_level least);
 bool tl_log_level_parse(struct tl_str name, enum tl_log_level *out);
 void tl_log_json(bool on);
 bool tl_log_is_json(void);
 /* Replaces stderr; used by tests and the Lua host. NULL restores stderr. */
 void tl_log_sink(void (*sink)(void *ud, enum tl_log_level level, struct tl_str line), void *ud);
 bool tl_log_on(enum tl_log_level level);
+bool tl_log_script_on(enum tl_log_level level);
 void tl_log_write(enum tl_log_level level, const char *event, const struct tl_log_field *fields);
+/* A line of a script: `own` are the script's fields, whose names may be any text. In JSON they are an
+ * object of their own, "fields". */
+void tl_log_write_script(enum tl_log_level level, const char *event,
+                         const struct tl_log_field *fields, const struct tl_log_field *own);
 
 #define TL_LOG(level, event, ...)                                                                  \
     (tl_log_on(level) ? tl_log_write((level), (event),                                             \

@@ -129,7 +129,7 @@ int tl_cmd_server_start_dev(struct tl_cli *cli)
     if (tl_cli_flag(cli, "log-config")) {
         print_config(cli, &o);
     }
-    o.metrics = tl_metrics_new();
+    o.metrics = tl_metrics_new(NULL);
     code = open_and_serve(cli, &o);
     tl_metrics_free(o.metrics);
     return code;

@@ -119,7 +119,8 @@ static int push_codec_server(lua_State *L, struct tl_cli *cli)
     return 0;
 }
 
-/* Pushes the driver, the list of scripts, the connection options and the codec server. */
+/* Pushes the driver, the list of scripts, the connection options, the addresses of metrics and health, and
+ * the codec server. */
 static int push_driver(lua_State *L, struct tl_cli *cli)
 {
     int count;
@@ -143,6 +144,9 @@ static int push_driver(lua_State *L, struct tl_cli *cli)
     set_text(L, "db_filename", tl_cli_text(cli, "db-filename"));
     set_text(L, "namespace", tl_cli_text(cli, "namespace"));
     code = address ? set_address(L, cli, address) : 0;
+    lua_createtable(L, 0, 2);
+    set_text(L, "metrics", tl_cli_text(cli, "metrics-address"));
+    set_text(L, "health", tl_cli_text(cli, "health-address"));
     return code ? code : push_codec_server(L, cli);
 }
 
@@ -200,7 +204,7 @@ static int run_with_loop(lua_State *L, struct tl_cli *cli, struct tl_loop *loop)
     }
     int code = push_driver(L, cli);
     if (code == 0) {
-        code = tl_cli_script_call(L, 3, 0);
+        code = tl_cli_script_call(L, 4, 0);
     }
     tl_worker_port_close(port);
     tl_loop_post_stop(loop);

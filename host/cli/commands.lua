@@ -490,6 +490,12 @@ local commands = {
       db, namespace, log_level, log_format,
       { name = "watch", kind = "boolean", help = "Reload when scripts beside the given ones, or below, change" },
       { name = "watch-folder", kind = "strings", help = "Reload when scripts in this folder change, too" },
+      {
+        name = "metrics-address",
+        kind = "string",
+        help = "Serve /metrics for Prometheus, /healthz and /readyz on this host:port; port 0 takes any free one",
+      },
+      { name = "health-address", kind = "string", help = "Serve /healthz and /readyz on this host:port" },
     })),
   },
   {

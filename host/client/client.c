@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "client/client_int.h"
 #include "proto/pb.h"
+#include "rpc/measured.h"
 
 #define RPC_TIMEOUT_NS (10 * TL_NS_PER_S)
 #define UNARY_TOTAL_NS (30 * TL_NS_PER_S)
@@ -36,6 +37,7 @@ struct tl_client *tl_client_new(const struct tl_client_config *config)
     tl_client_default_identity(identity, sizeof identity);
     TL_ASSERT(config->channel != NULL);
     c->channel = config->channel;
+    c->metrics = config->metrics;
     c->namespace_name =
         tl_mem_dup(config->namespace_name.n ? config->namespace_name : TL_STR_LIT("default"));
     c->identity = tl_mem_dup(config->identity.n ? config->identity : tl_str(identity));
@@ -43,12 +45,17 @@ struct tl_client *tl_client_new(const struct tl_client_config *config)
     c->pump = config->pump;
     c->retry = config->retry;
     c->rpc_timeout_ns = config->rpc_timeout_ns > 0 ? config->rpc_timeout_ns : RPC_TIMEOUT_NS;
+    if (c->metrics) {
+        c->measured = tl_measured_channel_open(c->channel, c->metrics, tl_str(c->namespace_name));
+        c->channel = c->measured;
+    }
     return c;
 }
 
 void tl_client_free(struct tl_client *c)
 {
     if (c) {
+        tl_channel_close(c->measured);
         tl_mem_free(c->namespace_name);
         tl_mem_free(c->identity);
         tl_mem_free(c);
@@ -73,6 +80,11 @@ struct tl_channel *tl_client_channel(const struct tl_client *c)
 const struct tl_world *tl_client_world(const struct tl_client *c)
 {
     return c->world;
+}
+
+struct tl_metrics *tl_client_metrics(const struct tl_client *c)
+{
+    return c->metrics;
 }
 
 /* --- Filling a request ------------------------------------------------------------------------- */

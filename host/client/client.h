@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/world.h"
 #include "rpc/rpc.h"
@@ -82,6 +83,7 @@ struct tl_client_config {
     struct tl_client_pump pump;   /* all NULL: block the thread */
     int64_t rpc_timeout_ns;       /* of one attempt of a unary call; 0 = 10 s */
     struct tl_client_retry retry;
+    struct tl_metrics *metrics; /* of its calls and its workers; borrowed; NULL: none */
 };
 
 struct tl_client;
@@ -95,6 +97,7 @@ struct tl_str tl_client_namespace(const struct tl_client *c);
 struct tl_str tl_client_identity(const struct tl_client *c);
 struct tl_channel *tl_client_channel(const struct tl_client *c);
 const struct tl_world *tl_client_world(const struct tl_client *c);
+struct tl_metrics *tl_client_metrics(const struct tl_client *c); /* NULL: none */
 /* "pid@host" of this process, at most cap - 1 bytes. */
 void tl_client_default_identity(char *out, size_t cap);
 

@@ -10,6 +10,8 @@ struct tl_client {
     struct tl_client_pump pump;
     int64_t rpc_timeout_ns;
     struct tl_client_retry retry;
+    struct tl_metrics *metrics;  /* borrowed; may be NULL */
+    struct tl_channel *measured; /* `channel` when there are metrics; owned */
 };
 
 /* Sets err (when not NULL) to a local error with no details; returns code. */

@@ -1,4 +1,4 @@
-/* What HTTP ports serve besides the API: metrics for Prometheus, and the status page.
+/* What HTTP ports serve besides the API: metrics for Prometheus, health, and the status page.
  * Thread: making and freeing: the owner's; requests: the listener's. */
 #pragma once
 
@@ -8,6 +8,18 @@
 
 /* A handler of http.h: GET /metrics; ud is a struct tl_metrics. */
 void tl_http_metrics_handle(void *ud, struct tl_http_request *r);
+
+/* What a worker process serves: /metrics, /healthz (the process works) and /readyz (it takes tasks; an
+ * orchestrator waits for it, and sends nobody while it fails). The functions return NULL, or a text that
+ * says what is missing and lives until the next call; on the listener's threads. */
+struct tl_http_monitor {
+    struct tl_metrics *metrics; /* NULL: without /metrics */
+    void *ud;
+    const char *(*not_well)(void *ud);
+    const char *(*not_ready)(void *ud);
+};
+/* A handler of http.h; ud is a struct tl_http_monitor, which must outlive the listener. */
+void tl_http_monitor_handle(void *ud, struct tl_http_request *r);
 
 struct tl_http_page_options {
     const char *public_path; /* "/temporal": what stands before every path; NULL or "": nothing */

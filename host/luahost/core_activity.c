@@ -8,6 +8,7 @@
 #include "luahost/host.h"
 #include "luahost/lua_loop.h"
 #include "luart/convert.h"
+#include "luart/measure.h"
 #include "proto/pb.h"
 
 static struct tl_activity *running(lua_State *L)
@@ -319,36 +320,94 @@ static int cancel_text(lua_State *L)
     return 1;
 }
 
-enum tl_log_level tl_host_read_log_line(lua_State *L)
+/* The fields of the table at 3, in order of their names; what is no text, number or boolean becomes JSON.
+ * The texts are on the stack. */
+static void read_log_fields(lua_State *L, struct tl_log_field *out)
+{
+    size_t n = 0;
+    luaL_checkstack(L, 4 * TL_HOST_LOG_FIELDS_MAX, "too many fields");
+    for (lua_pushnil(L); lua_istable(L, 3) && lua_next(L, 3);) {
+        int type = lua_type(L, -1);
+        lua_Number number = lua_tonumber(L, -1);
+        bool raw = type == LUA_TBOOLEAN || (type == LUA_TNUMBER && number - number == 0);
+        if (n == TL_HOST_LOG_FIELDS_MAX) {
+            luaL_error(L, "log: at most %d fields", TL_HOST_LOG_FIELDS_MAX);
+        }
+        if (type != LUA_TBOOLEAN && type != LUA_TNUMBER && type != LUA_TSTRING) {
+            lua_pushcfunction(L, tl_stock_lib_json_encode);
+            lua_insert(L, -2);
+            lua_call(L, 1, 1);
+        }
+        struct tl_str text;
+        text.p = luaL_tolstring(L, -1, &text.n);
+        lua_replace(L, -2);
+        lua_pushvalue(L, -2);
+        const char *key = luaL_tolstring(L, -1, NULL);
+        lua_remove(L, -2);
+        size_t at = n++;
+        for (; at > 0 && strcmp(out[at - 1].key, key) > 0; at--) {
+            out[at] = out[at - 1];
+        }
+        out[at] = (struct tl_log_field){raw ? TL_F_RAW : TL_F_STR, key, text, 0};
+        lua_pushvalue(L, -3); /* the key that lua_next goes on from; the texts stay below */
+    }
+    out[n] = (struct tl_log_field){.kind = TL_F_END};
+}
+
+enum tl_log_level tl_host_read_log_line(lua_State *L, struct tl_str *message,
+                                        struct tl_log_field own[TL_HOST_LOG_FIELDS_MAX + 1])
 {
     enum tl_log_level level;
     const char *name = luaL_checkstring(L, 1);
-    if (!tl_log_level_parse(tl_str(name), &level)) {
+    if (!tl_log_level_parse(tl_str(name), &level) || level == TL_LOG_NEVER) {
         luaL_error(L, "'%s' is not a log level: trace, debug, info, warn, error", name);
     }
-    luaL_checkstring(L, 2);
-    if (lua_istable(L, 3)) {
-        lua_pushcfunction(L, tl_stock_lib_json_encode);
-        lua_pushvalue(L, 3);
-        lua_call(L, 1, 1);
-        lua_pushfstring(L, "%s %s", lua_tostring(L, 2), lua_tostring(L, -1));
-        lua_replace(L, 2);
-    }
+    message->p = luaL_checklstring(L, 2, &message->n);
+    lua_settop(L, 3);
+    read_log_fields(L, own);
     return level;
 }
 
-/* [-0, +0, v] core.activity_log(level, message, fields) */
+/* [-0, +0, v] core.activity_log(level, message, fields): fields is ignored when it is no table */
 static int log_line(lua_State *L)
 {
     struct tl_activity *a = running(L);
-    enum tl_log_level level = tl_host_read_log_line(L);
-    size_t n;
-    const char *message = lua_tolstring(L, 2, &n);
-    TL_LOG(level, "activity.logged", TL_S("message", tl_str_n(message, n)),
-           TL_C("activity_type", a->task->activity_type->name),
-           TL_C("workflow_id", a->task->workflow_execution->workflow_id),
-           TL_I("attempt", a->task->attempt));
+    struct tl_log_field own[TL_HOST_LOG_FIELDS_MAX + 1];
+    const TpWs__PollActivityTaskQueueResponse *t = a->task;
+    struct tl_str message;
+    enum tl_log_level level = tl_host_read_log_line(L, &message, own);
+    if (tl_log_script_on(level)) {
+        const TpCommon__WorkflowExecution *e = t->workflow_execution;
+        const struct tl_log_field fields[] = {
+            TL_S("message", message),
+            TL_C("activity_type", t->activity_type->name),
+            TL_C("activity_id", t->activity_id),
+            TL_C("workflow_type", t->workflow_type ? t->workflow_type->name : ""),
+            TL_C("workflow_id", e ? e->workflow_id : ""),
+            TL_C("run_id", e ? e->run_id : ""),
+            TL_S("namespace", a->namespace_name),
+            TL_S("task_queue", a->task_queue),
+            TL_I("attempt", t->attempt),
+            {.kind = TL_F_END},
+        };
+        tl_log_write_script(level, "activity.logged", fields, own);
+    }
     return 0;
+}
+
+/* [-0, +1, v] core.activity_meter(): with the attributes namespace, task_queue, activity_type */
+static int meter(lua_State *L)
+{
+    struct tl_activity *a = running(L);
+    lua_createtable(L, 0, 3);
+    lua_pushlstring(L, a->namespace_name.p, a->namespace_name.n);
+    lua_setfield(L, -2, "namespace");
+    lua_pushlstring(L, a->task_queue.p, a->task_queue.n);
+    lua_setfield(L, -2, "task_queue");
+    set_text(L, "activity_type", a->task->activity_type->name);
+    const struct tl_client *c = tl_activity_client(a); /* none in an activity process */
+    tl_stock_push_meter(L, c ? tl_client_metrics(c) : NULL);
+    return 1;
 }
 
 static const luaL_Reg functions[] = {
@@ -363,6 +422,7 @@ static const luaL_Reg functions[] = {
     {"activity_client", client},
     {"activity_complete_async", complete_async},
     {"activity_log", log_line},
+    {"activity_meter", meter},
     {"cancel_text", cancel_text},
     {NULL, NULL},
 };

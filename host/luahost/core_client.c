@@ -150,6 +150,7 @@ static void close_connection(struct tl_host_connection *c)
         tl_channel_close(c->transport);
     }
     tl_host_server_release(c->server);
+    tl_metrics_free(c->metrics);
     memset(c, 0, sizeof *c);
 }
 
@@ -173,6 +174,7 @@ static void make_client(lua_State *L, struct tl_host_connection *c, const char *
         .namespace_name = tl_str(ns),
         .identity = tl_str(identity),
         .pump = tl_host_pump(tl_host_get(L)),
+        .metrics = c->metrics,
     };
     if (retry) {
         config.retry = *retry;
@@ -194,13 +196,15 @@ void tl_host_push_connection(lua_State *L, const struct tl_client *client)
     c->client = tl_client_new(&config);
 }
 
-/* [-0, +1, v] core.connect(server, namespace, identity, coding) */
+/* [-0, +1, v] core.connect(server, namespace, identity, coding, runtime) */
 static int connect(lua_State *L)
 {
     struct tl_host_server *server = tl_host_check_server(L, 1);
     const char *ns = luaL_checkstring(L, 2), *identity = luaL_checkstring(L, 3);
-    lua_settop(L, 4);
+    lua_settop(L, 5);
+    struct tl_metrics *metrics = tl_host_opt_metrics(L, 5);
     struct tl_host_connection *c = push_connection(L);
+    c->metrics = tl_metrics_retain(metrics);
     server->holds++;
     c->server = server;
     c->transport = tl_local_channel_open(tl_server_service(server->server));
@@ -258,7 +262,7 @@ static struct tl_client_retry retry_fields(lua_State *L)
 
 /* [-0, +1, v] core.connect_address{ address, namespace, identity, authority, api_key, metadata, tls,
  * client_cert[_path], client_private_key[_path], server_root_ca_cert[_path], domain,
- * disable_host_verification, keepalive_ms, keepalive_timeout_ms, retry_... }, coding */
+ * disable_host_verification, keepalive_ms, keepalive_timeout_ms, retry_... }, coding, runtime */
 static int connect_address(lua_State *L)
 {
     struct tl_grpc_header metadata[TEXTS_MAX];
@@ -286,8 +290,10 @@ static int connect_address(lua_State *L)
         o.metadata_count = header_list(L, metadata);
     }
     lua_pop(L, 1);
-    lua_settop(L, 2);
+    lua_settop(L, 3);
+    struct tl_metrics *runtime_metrics = tl_host_opt_metrics(L, 3);
     struct tl_host_connection *c = push_connection(L);
+    c->metrics = tl_metrics_retain(runtime_metrics);
     if (tl_grpc_channel_open(&c->transport, &o, &err) != TL_OK) {
         c->transport = NULL;
         return luaL_error(L, "temporal.connect: %s", err.message);

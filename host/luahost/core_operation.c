@@ -228,11 +228,19 @@ static int client(lua_State *L)
 static int log_line(lua_State *L)
 {
     const struct tl_operation *o = running(L);
-    enum tl_log_level level = tl_host_read_log_line(L);
-    size_t n;
-    const char *message = lua_tolstring(L, 2, &n);
-    TL_LOG(level, "nexus.logged", TL_S("message", tl_str_n(message, n)),
-           TL_C("service", tl_operation_service(o)), TL_C("operation", tl_operation_name(o)));
+    struct tl_log_field own[TL_HOST_LOG_FIELDS_MAX + 1];
+    struct tl_str message;
+    enum tl_log_level level = tl_host_read_log_line(L, &message, own);
+    if (tl_log_script_on(level)) {
+        const struct tl_log_field fields[] = {
+            TL_S("message", message),
+            TL_C("service", tl_operation_service(o)),
+            TL_C("operation", tl_operation_name(o)),
+            TL_S("task_queue", o->task_queue),
+            {.kind = TL_F_END},
+        };
+        tl_log_write_script(level, "nexus.logged", fields, own);
+    }
     return 0;
 }
 

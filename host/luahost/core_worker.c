@@ -202,6 +202,40 @@ void tl_host_shutdown_workers(struct tl_host *h)
     pthread_mutex_unlock(&h->workers_mutex);
 }
 
+const char *tl_host_not_well(struct tl_host *h)
+{
+    const char *problem = NULL;
+    pthread_mutex_lock(&h->workers_mutex);
+    TL_LIST_EACH (it, &h->workers) {
+        if (tl_worker_failed(TL_CONTAINER(it, struct worker_box, link)->worker)) {
+            problem = "a worker cannot go on: see the log";
+        }
+    }
+    pthread_mutex_unlock(&h->workers_mutex);
+    return problem;
+}
+
+const char *tl_host_not_ready(struct tl_host *h)
+{
+    const char *problem = "no worker has started";
+    pthread_mutex_lock(&h->workers_mutex);
+    if (h->stopping) {
+        problem = "the workers shut down";
+    } else if (!tl_list_empty(&h->workers)) {
+        problem = NULL;
+        TL_LIST_EACH (it, &h->workers) {
+            struct tl_worker *w = TL_CONTAINER(it, struct worker_box, link)->worker;
+            if (!tl_worker_ready(w)) {
+                problem = tl_worker_state(w) == TL_WORKER_RUNNING
+                              ? "a worker waits for the service's answers"
+                              : "a worker shuts down";
+            }
+        }
+    }
+    pthread_mutex_unlock(&h->workers_mutex);
+    return problem;
+}
+
 /* The worker has no more use for a build: it is freed by the state's thread. Any thread. */
 static void release_build(void *ud)
 {

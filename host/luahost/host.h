@@ -77,9 +77,11 @@ void tl_host_push_data(lua_State *L);
 /* [-0, +0, -] What this state converts next belongs to the running activity or Nexus request. */
 void tl_host_use_activity_data(lua_State *L);
 
-/* [-0, +0, v] Arguments of a log function: (level, message, fields). The message at 2 gets the fields, when
- * they are a table, behind it. Raises for another level. */
-enum tl_log_level tl_host_read_log_line(lua_State *L);
+/* [-0, +n, v] Arguments of a log function (level, message, fields): fields is ignored when it is no table;
+ * what is written of it stays on the stack. Raises for another level. */
+#define TL_HOST_LOG_FIELDS_MAX 64
+enum tl_log_level tl_host_read_log_line(lua_State *L, struct tl_str *message,
+                                        struct tl_log_field own[TL_HOST_LOG_FIELDS_MAX + 1]);
 
 /* --- the parts of temporal.core; each adds its functions to the table on top ------------------ */
 
@@ -92,6 +94,7 @@ void tl_core_net(lua_State *L);       /* [-0, +0, m] what coroutine activities w
 void tl_core_profile(lua_State *L);   /* [-0, +0, m] settings from files and the environment */
 void tl_core_testing(lua_State *L);   /* [-0, +0, m] time skipping */
 void tl_core_replay(lua_State *L);    /* [-0, +0, m] histories, replay */
+void tl_core_runtime(lua_State *L);   /* [-0, +0, m] metrics and health of this process */
 
 /* [-0, +1, m] The C module `temporal.core`; the one symbol that core.so shows. */
 __attribute__((visibility("default"))) int luaopen_temporal_core(lua_State *L);
@@ -104,11 +107,19 @@ struct tl_host_connection {
     struct tl_channel *transport;
     struct tl_channel *channel; /* with payload codecs; the transport itself without */
     bool borrowed;              /* the channel is somebody else's, without transport and server */
+    struct tl_metrics *metrics; /* of the client; retained; NULL: none */
     struct tl_client *client;
 };
 struct tl_host_connection *tl_host_check_connection(lua_State *L, int index);
 /* [-0, +1, m] A connection over somebody else's open channel, which must outlive it. */
 void tl_host_push_connection(lua_State *L, const struct tl_client *client);
+
+/* The registry of the runtime userdata at `index`, NULL for nil. */
+struct tl_metrics *tl_host_opt_metrics(lua_State *L, int index);
+/* NULL, or what is wrong with the workers of this state: one has failed; or one does not take tasks (yet, or
+ * any more), or none has started. Thread: any. */
+const char *tl_host_not_well(struct tl_host *h);
+const char *tl_host_not_ready(struct tl_host *h);
 
 /* The embedded server behind a connection; closed when its last user lets go. */
 struct tl_host_server {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "core/activation.h"
 #include "luart/bundle.h"
 #include "luart/watchdog.h"
@@ -32,6 +33,7 @@ struct tl_lua_run_config {
      * The strings are borrowed for the call; it must not call back into the run. */
     void (*log)(void *ud, enum tl_log_level level, struct tl_str message, struct tl_str where);
     void *log_ud;
+    struct tl_metrics *metrics; /* where meters record; outlives the run; NULL: nowhere */
     /* Called at every line that runs, which is slow: to tell what led to a report. NULL: never. */
     void (*line)(void *ud, const char *source, int line);
     void *line_ud;

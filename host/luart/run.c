@@ -114,22 +114,53 @@ struct tl_cmd *tl_cmd_new(lua_State *L, enum tl_cmd_type type)
     return cmd;
 }
 
-void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message)
+/* For who takes texts alone: the message and the fields as key=value. */
+static void log_as_text(lua_State *L, enum tl_log_level level, struct tl_str message,
+                        const struct tl_log_field *own, const char *where)
+{
+    const struct tl_lua_run_config *c = &tl_run_of(L)->config;
+    int top = lua_gettop(L);
+    lua_pushlstring(L, message.p, message.n);
+    for (const struct tl_log_field *f = own; f->kind != TL_F_END; f++) {
+        lua_pushfstring(L, "%s %s=%s", lua_tostring(L, -1), f->key, f->str.p);
+    }
+    message.p = lua_tolstring(L, -1, &message.n);
+    c->log(c->log_ud, level, message, tl_str(where));
+    lua_settop(L, top);
+}
+
+void tl_run_log_fields(lua_State *L, enum tl_log_level level, struct tl_str message,
+                       const struct tl_log_field *own, bool on_replay)
 {
     struct tl_lua_run *run = tl_run_of(L);
     char where[96];
-    if ((run->replaying && !TL_WITHOUT(38)) || run->phase == TL_PHASE_PROBE) {
+    if ((run->replaying && !on_replay && !TL_WITHOUT(38)) || run->phase == TL_PHASE_PROBE) {
         return;
     }
     tl_state_where(L, where, sizeof where);
     if (run->config.log) {
-        run->config.log(run->config.log_ud, level, message, tl_str(where));
-        return;
+        luaL_checkstack(L, 128, "log");
+        log_as_text(L, level, message, own, where);
+    } else if (tl_log_script_on(level)) {
+        const struct tl_log_field fields[] = {
+            TL_S("message", message),
+            TL_C("where", where),
+            TL_S("workflow_type", run->workflow_type),
+            TL_S("workflow_id", run->config.workflow_id),
+            TL_S("run_id", run->config.run_id),
+            TL_S("namespace", run->config.namespace_),
+            TL_S("task_queue", run->config.task_queue),
+            TL_I("attempt", run->attempt),
+            {.kind = TL_F_END},
+        };
+        tl_log_write_script(level, "workflow.logged", fields, own);
     }
-    TL_LOG(level, "workflow.logged", TL_S("message", message), TL_C("where", where),
-           TL_S("workflow_type", run->workflow_type), TL_S("workflow_id", run->config.workflow_id),
-           TL_S("run_id", run->config.run_id), TL_S("namespace", run->config.namespace_),
-           TL_S("task_queue", run->config.task_queue));
+}
+
+void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message)
+{
+    static const struct tl_log_field none = {.kind = TL_F_END};
+    tl_run_log_fields(L, level, message, &none, false);
 }
 
 const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_State *L)

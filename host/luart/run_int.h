@@ -208,7 +208,8 @@ struct tl_lua_run {
     struct tl_completion *out;
     struct tl_arena *arena; /* of the activation, or of the bundle being opened */
     int64_t now_ns, start_ns;
-    uint64_t seed; /* of rng, as the engine gave it last */
+    int32_t attempt; /* of the run; 0: not started */
+    uint64_t seed;   /* of rng, as the engine gave it last */
     struct tl_rng rng, query_rng;
     struct tl_rng *rng_now;
     const TpQuery__WorkflowQuery *query; /* under way */
@@ -398,6 +399,9 @@ int tl_run_call_converter(lua_State *L);
 /* Message handler of fibers: makes error tables of plain errors, adds stack traces. */
 int tl_run_traceback(lua_State *L);
 void tl_run_log(lua_State *L, enum tl_log_level level, struct tl_str message);
+/* With fields of the script's own (the last of kind TL_F_END); on_replay: then, too. */
+void tl_run_log_fields(lua_State *L, enum tl_log_level level, struct tl_str message,
+                       const struct tl_log_field *own, bool on_replay);
 /* Pushes the decoded started attributes kept at INIT (arena: the activation's). */
 const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_State *L);
 

@@ -104,6 +104,7 @@ static void apply_init(struct tl_lua_run *run, const struct tl_job *job)
     run->seed = job->u.init.seed;
     tl_rng_seed(&run->rng, run->seed);
     run->start_ns = job->u.init.start_time_ns;
+    run->attempt = attrs->attempt > 0 ? attrs->attempt : 1;
     tl_converters_load(run);
     /* What info() needs later; the input goes into the function and is not kept twice. */
     kept.input = NULL;

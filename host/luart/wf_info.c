@@ -143,61 +143,6 @@ int tl_lib_wf_is_cancel_requested(lua_State *L)
     return 1;
 }
 
-/* --- log -------------------------------------------------------------------------------------- */
-
-/* log.info(message [, fields]): fields are written as key=value, sorted. */
-static int log_at(lua_State *L, enum tl_log_level level)
-{
-    struct tl_str text;
-    luaL_checkany(L, 1);
-    lua_settop(L, 2);
-    tl_sandbox_tostring(L, 1, NULL);
-    lua_replace(L, 1);
-    if (lua_istable(L, 2)) {
-        lua_pushcfunction(L, tl_lib_pairs);
-        lua_pushvalue(L, 2);
-        lua_call(L, 1, 1); /* the iterator needs neither table nor key */
-        lua_pushvalue(L, 1);
-        while (lua_pushvalue(L, 3), lua_call(L, 0, 2), !lua_isnil(L, -2)) {
-            const char *key = tl_sandbox_tostring(L, -2, NULL);
-            const char *value = tl_sandbox_tostring(L, -2, NULL);
-            lua_pushfstring(L, "%s %s=%s", lua_tostring(L, 4), key, value);
-            lua_replace(L, 4);
-            lua_settop(L, 4);
-        }
-        lua_settop(L, 4);
-        lua_replace(L, 1);
-    }
-    text.p = lua_tolstring(L, 1, &text.n);
-    tl_run_log(L, level, text);
-    return 0;
-}
-
-int tl_lib_log_trace(lua_State *L)
-{
-    return log_at(L, TL_LOG_TRACE);
-}
-
-int tl_lib_log_debug(lua_State *L)
-{
-    return log_at(L, TL_LOG_DEBUG);
-}
-
-int tl_lib_log_info(lua_State *L)
-{
-    return log_at(L, TL_LOG_INFO);
-}
-
-int tl_lib_log_warn(lua_State *L)
-{
-    return log_at(L, TL_LOG_WARN);
-}
-
-int tl_lib_log_error(lua_State *L)
-{
-    return log_at(L, TL_LOG_ERROR);
-}
-
 /* --- info ------------------------------------------------------------------------------------- */
 
 static void set_text(lua_State *L, const char *key, const char *text)

@@ -23,6 +23,7 @@ static struct tl_act *act_new(struct tl_worker *w)
     struct tl_act *a = TL_NEW(struct tl_act);
     pthread_condattr_t attr;
     a->worker = w;
+    a->begun_ns = tl_worker_now(w);
     tl_arena_init(&a->arena, ACT_BYTES_MAX);
     atomic_store(&a->holds, 1);
     tl_list_init(&a->running);
@@ -281,6 +282,7 @@ static void not_registered(struct tl_act *a, const struct tl_registry *r)
 {
     struct tl_buf b;
     size_t count = r ? tl_registry_count(r) : 0;
+    tl_meter_activity_unregistered(a);
     tl_buf_init(&b, 16384);
     tl_buf_printf(&b, "activity '%s' is not registered on this worker; %s",
                   a->pub.task->activity_type->name,
@@ -342,6 +344,7 @@ static void report(struct tl_act *a)
 {
     struct tl_worker *w = a->worker;
     struct tl_error err = {0};
+    tl_meter_activity_ended(a);
     if (a->end == TL_ACT_ASYNC ||
         (a->end == TL_ACT_CANCELED && atomic_load(&a->reasons) == TL_CANCEL_NOT_FOUND)) {
         tl_act_release(a);
@@ -448,6 +451,7 @@ void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_sta
         return;
     }
     a->pub.task = task;
+    tl_meter_activity_started(a);
     set_running(a, true);
     invoke(a, state);
     if (!a->detached) {
@@ -536,6 +540,7 @@ void tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_local_e
     a->pub.task = task;
     a->pub.is_local = true;
     a->local_to = to;
+    tl_meter_local_began(a);
     set_running(a, true);
     set_slot(a, to->slot, to->reasons);
     invoke(a, state);

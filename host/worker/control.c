@@ -100,6 +100,7 @@ static void open_polls(struct tl_worker *w)
            TL_C("namespace", w->namespace_name), TL_C("build_id", b->id),
            TL_C("identity", w->identity));
     tl_build_release(b);
+    tl_meter_worker_started(w);
     tl_pollers_fill(w);
     w->started_wall_ns = tl_world_wall_ns(w->world);
     tl_report_start(w);

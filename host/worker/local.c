@@ -43,6 +43,7 @@ struct tl_local_act {
     int64_t original_schedule_ns; /* on the wall clock */
     int64_t begun_ns;             /* monotonic, as the rest */
     int64_t scheduled_ns;         /* this attempt */
+    int64_t started_ns;           /* the attempt that ended last */
     int64_t deadline_ns;          /* of all attempts; INT64_MAX: none */
     int64_t schedule_to_start_ns, start_to_close_ns, retry_threshold_ns;
     struct tl_timer timer;
@@ -403,8 +404,11 @@ static void timer_fired(struct tl_timer *timer)
         arm(la);
         return;
     }
+    int64_t started = atomic_load(&la->current->started_ns);
     forget_try(la, TL_CANCEL_TIMED_OUT);
     TpFailure__Failure *failure = timeout_failure(la, type);
+    tl_meter_local_ended(la->run->owner->actor.worker, la->task, started, TL_METER_LOCAL_FAILED,
+                         failure);
     if (type == TIMEOUT_TYPE_START_TO_CLOSE) {
         retry_or_finish(la, failure);
     } else {
@@ -430,6 +434,11 @@ static void attempt_ended(struct tl_local_act *la, enum tl_act_end how, struct t
         how = TL_ACT_FAILED;
     }
     tl_timer_clear(&la->run->owner->actor, &la->timer);
+    tl_meter_local_ended(la->run->owner->actor.worker, la->task, la->started_ns,
+                         completed                ? TL_METER_LOCAL_SUCCEEDED
+                         : how == TL_ACT_CANCELED ? TL_METER_LOCAL_CANCELED
+                                                  : TL_METER_LOCAL_FAILED,
+                         failure);
     if (completed) {
         finish(la, TL_ACTIVITY_COMPLETED, result && result->n_payloads ? result : NULL, NULL, 0);
     } else if (how == TL_ACT_CANCELED) {
@@ -445,6 +454,7 @@ void tl_local_done(struct tl_msg *m)
     struct tl_local_act *la = t->local;
     if (la) {
         la->current = NULL;
+        la->started_ns = atomic_load(&t->started_ns);
         attempt_ended(la, t->end, tl_buf_str(&t->answer));
         try_release(t); /* the actor's own; below the one that came with the message */
     } else {

@@ -44,6 +44,7 @@ static tl_rc open(void *ud, const struct tl_run_info *info, struct tl_run_lang *
         .failure_error_types = info->failure_error_types,
         .deployment_name = info->deployment_name,
         .build_id = info->build_id,
+        .metrics = info->metrics,
     };
     if (info->stepped) {
         config.steps_max = (uint64_t)info->cpu_ms_max * STEPS_PER_MS;

@@ -24,6 +24,7 @@ struct tl_op {
     const TpWs__PollNexusTaskQueueResponse *task; /* in the arena */
     struct tl_arena arena;
     struct tl_list running;   /* pool.operations, under running_mutex */
+    int64_t begun_ns;         /* monotonic */
     int64_t deadline_mono_ns; /* INT64_MAX: none */
 
     pthread_mutex_t mutex;

@@ -23,6 +23,7 @@ static struct tl_op *op_new(struct tl_worker *w)
     struct tl_op *op = TL_NEW(struct tl_op);
     pthread_condattr_t attr;
     op->worker = w;
+    op->begun_ns = tl_worker_now(w);
     op->deadline_mono_ns = INT64_MAX;
     tl_arena_init(&op->arena, OP_BYTES_MAX);
     tl_list_init(&op->running);
@@ -412,6 +413,7 @@ static void report(struct tl_op *op)
         rc = encode_refusal(op, &err);
         TL_ASSERT(rc == TL_OK);
     }
+    tl_meter_nexus_ended(op);
     bool failed = op->end == TL_OP_REFUSED || op->end == TL_OP_FAILED || op->end == TL_OP_DROPPED;
     if (failed) {
         TL_COUNT(w, nexus_tasks_failed);
@@ -440,6 +442,7 @@ void tl_op_run(struct tl_worker *w, struct tl_str body, const struct tl_act_stat
         TL_LOG(TL_LOG_ERROR, "nexus.task_dropped", TL_C("error", err.message));
         op_free(op);
     } else {
+        tl_meter_nexus_started(op);
         set_running(op, true);
         invoke(op, state);
         set_running(op, false);

@@ -249,6 +249,7 @@ struct tl_build *tl_poll_finished(struct tl_poll *poll, bool task)
     struct tl_poller *p = poll->poller;
     struct tl_worker *w = p->worker;
     struct tl_build *build = poll->build;
+    int status = poll->status;
     pthread_mutex_lock(&w->poll_mutex);
     tl_list_remove(&poll->node);
     atomic_fetch_sub(&p->outstanding, 1);
@@ -271,6 +272,9 @@ struct tl_build *tl_poll_finished(struct tl_poll *poll, bool task)
     }
     if (task) {
         tl_worker_found(w);
+    }
+    if (status == 0) {
+        tl_meter_poll(w, p->kind, task);
     }
     return build;
 }

@@ -94,6 +94,7 @@ static void take_polled(struct tl_worker *w, struct tl_rpc_result *res, struct t
         run_nexus(w, res->body, of, s);
     } else {
         tl_pollers_fill_activity(w);
+        tl_meter_activity_received(w, res->body, false);
         run_remote(w, res->body, of, s);
     }
     tl_rpc_result_free(res);
@@ -108,6 +109,7 @@ static void take(struct tl_worker *w, struct tl_msg *m, struct tl_act_state *s)
         tl_local_run(w, m, s);
     } else {
         struct tl_act_task *task = TL_CONTAINER(m, struct tl_act_task, msg);
+        tl_meter_activity_received(w, task->body, true);
         run_remote(w, task->body, task->build, s);
         tl_mem_free(task);
     }

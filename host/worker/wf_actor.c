@@ -61,6 +61,9 @@ void tl_wf_drop_state(struct tl_wf_run *r)
         tl_locals_drop(r);
         tl_run_free(r->core);
         r->lang.free(r->lang.run);
+        if (!r->ended && !tl_worker_stopping(r->owner->actor.worker)) {
+            tl_meter_evicted(r->owner->actor.worker);
+        }
         r->core = NULL;
         r->lang = (struct tl_run_lang){0};
     }

@@ -26,7 +26,10 @@ struct tl_wf_run {
     struct tl_wf_task *task; /* in work */
     struct tl_list waiting;  /* of struct tl_wf_task */
     int64_t bytes;
-    struct tl_list locals; /* of struct tl_local_act; with state only */
+    struct tl_list locals;   /* of struct tl_local_act; with state only */
+    int64_t started_wall_ns; /* of the run, as its history tells; 0: not known */
+    bool ended;              /* its last answer ended it */
+    struct tl_meter_replay replay;
 };
 
 struct tl_wf_task {
@@ -50,6 +53,7 @@ struct tl_wf_task {
     bool held;      /* waits for local activities; `timer` is its heartbeat */
     int eager;      /* activity slots reserved */
     int64_t taken_ns;
+    int ending; /* command type that ends the run, for metrics; else 0 */
 };
 
 /* wf_actor.c */

@@ -54,6 +54,7 @@ void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *r
     TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
     Google__Protobuf__Duration wait = GOOGLE__PROTOBUF__DURATION__INIT;
     request_eager(t, result);
+    t->ending = tl_meter_ending(result);
     caps.discard_speculative_workflow_task_with_events = true;
     req.task_token = t->poll->task_token;
     req.n_commands = result->command_count;

@@ -73,6 +73,7 @@ void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_build 
 {
     struct tl_wf_task *t = decode(a, body, from);
     if (t) {
+        tl_meter_task_taken(t);
         place(t);
     }
 }
@@ -141,11 +142,13 @@ void tl_wf_task_begin(struct tl_wf_task *t)
     enum tl_run_fit fit = tl_run_check_fit(r->core, t->poll);
     if (fit == TL_FIT_READY && r->core) {
         TL_COUNT(w, cache_hits);
+        tl_meter_cache(t, true);
     } else {
         TL_COUNT(w, cache_misses);
         tl_wf_drop_state(r);
     }
     if (fit == TL_FIT_FETCH) {
+        tl_meter_cache(t, false);
         TL_COUNT(w, full_history_fetches);
         tl_wf_fetch(t, true);
     } else if (t->poll->next_page_token.len) {
@@ -164,6 +167,14 @@ static int64_t turn_ms(const struct tl_wf_actor *a)
     const struct tl_worker *w = a->actor.worker;
     int64_t all = w->opt.workflow_cpu_limit_ms;
     return a->quarantine || w->stepped || all < TL_WF_TURN_MS ? all : TL_WF_TURN_MS;
+}
+
+/* Of the run's first event; 0: the history does not begin there. */
+static int64_t start_time(const TpHistory__History *h)
+{
+    return h && h->n_events && h->events[0]->event_id == 1
+               ? tl_pb_timestamp_ns_or(h->events[0]->event_time, 0)
+               : 0;
 }
 
 static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
@@ -188,6 +199,7 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
         .memory_bytes_max = w->opt.max_workflow_memory,
         .cpu_ms_max = w->opt.debug_mode ? 0 : turn_ms(t->owner),
         .stepped = w->stepped,
+        .metrics = w->meter.registry,
     };
     struct tl_run_lang lang = {0};
     tl_rc rc = r->build->lang->open(r->build->lang->ud, &info, &lang, err);
@@ -204,6 +216,8 @@ static tl_rc open_run(struct tl_wf_task *t, struct tl_error *err)
     };
     r->core = tl_run_new(&config);
     r->lang = lang;
+    r->started_wall_ns = start_time(t->poll->history);
+    r->ended = false;
     return TL_OK;
 }
 
@@ -227,6 +241,7 @@ static void handle_failed(struct tl_wf_task *t, tl_rc rc, const struct tl_wft_re
                                             : tl_rc_text(rc);
     t->evict = true;
     TL_COUNT(w, workflow_tasks_failed);
+    tl_meter_task_failed(t, rc == TL_ENONDETERMINISM ? "NonDeterminismError" : "WorkflowError");
     log_failure(t, message);
     if (rc == TL_EDEADLOCK || rc == TL_EMEMORY) {
         TL_COUNT(w, killed_runs);
@@ -339,14 +354,20 @@ void tl_wf_task_handle(struct tl_wf_task *t)
     struct tl_wft_result result = {0};
     struct tl_wft wft = {.poll = t->poll};
     struct tl_error err = {0};
-    tl_rc rc = r->core ? TL_OK : open_run(t, &err);
+    const struct tl_lang *lang = &r->lang.lang;
+    bool fresh = !r->core;
+    tl_rc rc = fresh ? open_run(t, &err) : TL_OK;
     if (rc != TL_OK) {
         result.cause = (TpEnums__WorkflowTaskFailedCause)
             WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE;
         handle_failed(t, rc, &result, &err);
         return;
     }
-    rc = tl_run_handle_task(r->core, &wft, &r->lang.lang, &t->memory->arena, &result, &err);
+    lang = fresh ? tl_meter_replay_begins(r, lang) : lang;
+    rc = tl_run_handle_task(r->core, &wft, lang, &t->memory->arena, &result, &err);
+    if (fresh) {
+        tl_meter_replay_ended(r, t);
+    }
     if (handled(t, rc, &result, &err)) {
         tl_locals_flush(t);
     }
@@ -360,6 +381,7 @@ static void close_task(struct tl_wf_task *t)
     struct tl_wf_run *r = t->run;
     bool evict = t->evict;
     TL_ASSERT(r->task == t);
+    r->ended = t->finishes;
     if (t->owner->quarantine && t->finishes) {
         tl_wf_leave_quarantine(t->owner->actor.worker, r->run_id);
     }
@@ -422,6 +444,7 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
     struct tl_wf_run *r = t->run;
     struct tl_str inline_task = {0};
     tl_worker_found(t->owner->actor.worker);
+    tl_meter_task_answered(t);
     if (t->method == TL_M_RespondWorkflowTaskCompleted) {
         struct tl_str rest = res->body;
         struct tl_wire_field f;
@@ -487,6 +510,7 @@ static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
                  t->method == TL_M_RespondWorkflowTaskCompleted ? "" : "es",
                  TL_STR_FMT(res->message));
         t->shortened = true;
+        tl_meter_task_failed(t, "GrpcMessageTooLarge");
         tl_wf_respond_error(
             t, (TpEnums__WorkflowTaskFailedCause)WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE,
             "GrpcMessageTooLarge", text);

@@ -123,6 +123,7 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     rc = tl_builds_init(w, config, err);
     rc = rc == TL_OK ? tl_slots_open(w, err) : rc;
     rc = rc == TL_OK ? tl_pollers_init(w, err) : rc;
+    tl_meter_open(w);
     if (rc != TL_OK) {
         struct tl_build *b = atomic_load(&w->build_now);
         if (b) {
@@ -268,6 +269,7 @@ void tl_worker_free(struct tl_worker *w)
         atomic_load(&w->in_callbacks)) { /* a transport thread is on its last instructions here */
         sched_yield();
     }
+    tl_meter_close(w);
     (void)tl_inbox_take_all(&w->control.inbox, 0); /* a last tick */
     TL_WF_EACH(a, w)
     {
@@ -332,6 +334,22 @@ bool tl_worker_step(struct tl_worker *w, int64_t *next_mono_ns)
 enum tl_worker_state tl_worker_state(const struct tl_worker *w)
 {
     return (enum tl_worker_state)atomic_load(&w->state);
+}
+
+bool tl_worker_ready(struct tl_worker *w)
+{
+    pthread_mutex_lock(&w->poll_mutex);
+    bool polls = w->polls_open;
+    pthread_mutex_unlock(&w->poll_mutex);
+    return polls && !atomic_load(&w->lost) && !tl_worker_stopping(w);
+}
+
+bool tl_worker_failed(struct tl_worker *w)
+{
+    pthread_mutex_lock(&w->done_mutex);
+    bool failed = w->fatal_rc != TL_OK;
+    pthread_mutex_unlock(&w->done_mutex);
+    return failed;
 }
 
 void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out)

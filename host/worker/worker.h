@@ -102,6 +102,7 @@ struct tl_run_info {
     struct tl_str deployment_name, build_id;
     int64_t memory_bytes_max, cpu_ms_max; /* cpu 0: no limit */
     bool stepped;                         /* no clock may decide: count steps instead of time */
+    struct tl_metrics *metrics;           /* of the worker; NULL: none */
 };
 
 /* A language makes runs. The worker has one implementation over a Lua bundle (tl_worker_lua_lang);
@@ -173,7 +174,15 @@ void tl_worker_free(struct tl_worker *w);
 enum tl_worker_state { TL_WORKER_NEW, TL_WORKER_RUNNING, TL_WORKER_STOPPING, TL_WORKER_STOPPED };
 enum tl_worker_state tl_worker_state(const struct tl_worker *w); /* any thread */
 
-/* Numbers for logs, metrics and tests; any thread. */
+/* Whether it polls, and the service answers; not while it shuts down. Any thread. */
+bool tl_worker_ready(struct tl_worker *w);
+/* Whether a fatal error ended it. Any thread. */
+bool tl_worker_failed(struct tl_worker *w);
+/* Takes the names of all metrics of workers in a registry, so that no program can. */
+struct tl_metrics;
+void tl_meter_register(struct tl_metrics *registry);
+
+/* Numbers for logs and tests; any thread. */
 struct tl_worker_stats {
     uint64_t workflow_tasks_completed, workflow_tasks_failed, queries_answered;
     uint64_t activities_completed, activities_failed, activities_eager;

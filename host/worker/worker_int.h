@@ -16,6 +16,8 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "core/run.h"
+#include "proto/wire.h"
+#include "worker/meter.h"
 #include "worker/resource.h"
 #include "worker/worker.h"
 
@@ -218,19 +220,6 @@ void tl_pollers_resume(struct tl_worker *w);
 void tl_pollers_stop(struct tl_worker *w, bool cancel);
 int tl_pollers_outstanding(struct tl_worker *w);
 
-/* --- Wire -------------------------------------------------------------------------------------- */
-
-struct tl_wire_field {
-    uint32_t number;
-    int type;            /* 0 varint, 1 64 bits, 2 bytes, 5 32 bits */
-    uint64_t value;      /* varint */
-    struct tl_str bytes; /* type 2 */
-};
-/* Takes the next top-level field off the front; false at the end or at malformed bytes. */
-bool tl_wire_next(struct tl_str *rest, struct tl_wire_field *f);
-/* First occurrence of a length-delimited field; empty when absent. */
-struct tl_str tl_wire_find(struct tl_str message, uint32_t number);
-
 /* --- Workflow actors --------------------------------------------------------------------------- */
 
 struct tl_wf_actor {
@@ -279,6 +268,7 @@ struct tl_act {
     struct tl_activity pub; /* first: what implementations see */
     struct tl_reply_to to;  /* of the answer */
     struct tl_worker *worker;
+    int64_t begun_ns; /* monotonic */
     struct tl_arena arena;
     atomic_int holds;
     struct tl_list running; /* pool.running, under running_mutex */
@@ -494,6 +484,7 @@ struct tl_worker {
     } stats;
 #undef X
     atomic_llong cached_runs, cached_bytes;
+    struct tl_meter meter;
 };
 
 #define TL_COUNT(w, name) atomic_fetch_add_explicit(&(w)->stats.name, 1, memory_order_relaxed)

@@ -14,6 +14,7 @@ local nexus_endpoints = require "temporal.internal.nexus_endpoints"
 local options = require "temporal.internal.options"
 local plugins = require "temporal.internal.plugins"
 local roots = require "temporal.internal.roots"
+local runtime = require "temporal.runtime"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
 local updates = require "temporal.internal.updates"
@@ -642,6 +643,7 @@ local connect_spec = {
   data_converter = any,
   interceptors = table_kind,
   plugins = table_kind,
+  runtime = any,
 }
 for name, row in pairs(connection.spec) do
   connect_spec[name] = row
@@ -664,6 +666,7 @@ end
 ---@field authority? string sent as :authority; nil: the address
 ---@field namespace? string
 ---@field identity? string
+---@field runtime? temporal.Runtime nil: temporal.runtime.default()
 ---@field db_filename? string
 ---@field namespaces? string[]
 ---@field sqlite_pragmas? string[]
@@ -708,11 +711,12 @@ end
 
 local function connect_address(address, o)
   local self = setmetatable({
-    connection = core.connect_address(connection.fields(address, o, 3), o.data_converter),
+    connection = core.connect_address(connection.fields(address, o, 3), o.data_converter, o.runtime),
     namespace = o.namespace,
     identity = o.identity,
     address = address,
     data = o.data,
+    runtime = o.runtime,
     payload_converters = o.payload_converters,
     interceptors = o.interceptors,
     hooks = interceptors.hooks(o.interceptors, "client"),
@@ -728,32 +732,14 @@ function client.of_connection(open, namespace, identity, data)
   return setmetatable({ connection = open, namespace = namespace, identity = identity, data = data }, Client)
 end
 
-local function remote(self, where)
-  if not self.address then
-    error(("Client:%s: the embedded server takes none; this is for a client with an address"):format(where), 3)
-  end
-  return self.connection
-end
-
---- Replaces the API key: calls that start from now on, also those of workers of this client, carry it.
----@param api_key string?
-function Client:set_api_key(api_key)
-  connection.check_api_key("Client:set_api_key", api_key, 2)
-  core.set_api_key(remote(self, "set_api_key"), api_key)
-end
-
---- Replaces the headers of `metadata` in the same way.
----@param metadata table<string, string>?
-function Client:set_metadata(metadata)
-  connection.check_metadata("Client:set_metadata", metadata or {}, 2)
-  core.set_metadata(remote(self, "set_metadata"), metadata or {})
-end
+require "temporal.internal.credentials"(Client)
 
 local function connect_now(opts)
   local o = options.check("temporal.connect", connect_spec, opts)
   local address = find_address(o)
   o.namespace = o.namespace or connection.environment "TEMPORAL_NAMESPACE" or "default"
   o.identity = o.identity or core.identity()
+  o.runtime = runtime.handle_of("temporal.connect", o.runtime)
   local given = o.data_converter
   o.data_converter = converter.check("temporal.connect", given, 2)
   o.payload_converters = converter.payload_converters(given)
@@ -770,10 +756,11 @@ local function connect_now(opts)
   return setmetatable({
     own_server = not o.server and server or nil,
     embedded = server,
-    connection = core.connect(server, o.namespace, o.identity, o.data_converter),
+    connection = core.connect(server, o.namespace, o.identity, o.data_converter, o.runtime),
     namespace = o.namespace,
     identity = o.identity,
     data = o.data,
+    runtime = o.runtime,
     payload_converters = o.payload_converters,
     interceptors = o.interceptors,
     hooks = interceptors.hooks(o.interceptors, "client"),

@@ -39,6 +39,8 @@ local temporal = {
   --- Tables with declared fields, for arguments and results.
   model = model.new,
   worker = worker,
+  --- Metrics, health and log lines of the process.
+  runtime = require "temporal.runtime",
   --- JSON text of a value, as payloads have it, and back.
   json = { encode = core.json_encode, decode = core.json_decode },
   --- Protobuf values of the user's messages.

@@ -34,6 +34,7 @@ local env_spec = {
   interceptors = { kind = "table" },
   plugins = { kind = "table" },
   worker = { kind = "table" },
+  runtime = { kind = "any" },
   replay = { kind = "any" },
 }
 
@@ -122,7 +123,7 @@ function testing.environment(given)
     task_queue = o.task_queue or "test",
     client = client.connect {
       server = server, namespace = o.namespace or "default", data_converter = o.data_converter,
-      interceptors = o.interceptors, plugins = o.plugins,
+      interceptors = o.interceptors, plugins = o.plugins, runtime = o.runtime,
     },
   }, Environment)
   self.client.testing = self

@@ -89,6 +89,7 @@ run_lint() {
     run_case 'lint tidy' lua5.4 tools/lint/tidy.lua
     run_case 'lint docs/rpc.md' lua5.4 tools/gen/rpc.lua --check
     run_case 'lint docs/worker_options.md' lua5.4 tools/gen/worker_options.lua --check
+    run_case 'lint docs/metrics.md' lua5.4 tools/gen/metrics.lua --check
     run_case 'lint docs/parity.md' lua5.4 tools/gen/parity.lua --check
     run_case 'lint docs/cli.md' lua5.4 tools/gen/cli_page.lua --check
     run_case 'lint docs/cli_coverage.md' lua5.4 tools/gen/cli_coverage.lua --check
@@ -207,6 +208,12 @@ run_codec_suite() {
     count_tap codecs
 }
 
+# What a Python worker and ours measure at the same work.
+run_metrics_suite() {
+    run_tap metrics "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_metrics_check.py build/temporal-lua
+    count_tap metrics
+}
+
 # Nexus operations that the Python SDK handles, called by workflows of both languages.
 run_nexus_suite() {
     run_tap nexus "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_nexus_check.py build/temporal-lua
@@ -292,6 +299,7 @@ run_peers() {
     run_interop_suite
     run_codec_suite
     run_nexus_suite
+    run_metrics_suite
     run_reflection_suite
     run_api_key_suite
     run_parity_suite

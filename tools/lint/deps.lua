@@ -24,7 +24,7 @@ local allowed = {
     ["server/matching"] = { "base", "proto" },
     ["luahost"] = {
         "base", "io", "proto", "config", "crypto", "core", "luart", "rpc", "client", "codec", "worker",
-        "server", "include",
+        "server", "http", "include",
     },
     ["embed"] = { "base", "proto", "rpc", "luart", "client", "worker", "server", "include" },
     ["cli"] = {

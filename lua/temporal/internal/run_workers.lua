@@ -3,6 +3,7 @@
 local client = require "temporal.client"
 local converter = require "temporal.converter"
 local core = require "temporal.core"
+local runtime = require "temporal.runtime"
 local scripts = require "temporal.internal.scripts"
 
 local requests = {}
@@ -98,10 +99,28 @@ local function route(worker)
   end
 end
 
+--- The runtime that the command line asks for, in place before the scripts make clients.
+local function open_runtime(addresses)
+  if not addresses.metrics and not addresses.health then
+    return
+  end
+  local own = runtime.new {
+    telemetry = addresses.metrics and { metrics = { bind_address = addresses.metrics } },
+    health = addresses.health and { bind_address = addresses.health },
+  }
+  runtime.set_default(own)
+  for what, port in pairs { metrics = own.metrics_port, healthz = own.health_port } do
+    local host = (what == "metrics" and addresses.metrics or addresses.health):match "^(.*):"
+    io.stdout:write(("%s: http://%s:%d/%s\n"):format(what == "metrics" and "Metrics" or "Health", host, port, what))
+  end
+end
+
 ---@param list string[]
 ---@param connection temporal.ConnectOptions
+---@param addresses { metrics?: string, health?: string }
 ---@param codec_server? table options of codec.remote
-return function(list, connection, codec_server)
+return function(list, connection, addresses, codec_server)
+  open_runtime(addresses)
   if codec_server then
     connection.data_converter = converter.data_converter { payload_codecs = { converter.codec.remote(codec_server) } }
   end

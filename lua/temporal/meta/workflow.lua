@@ -3,6 +3,7 @@
 
 ---@class temporal.workflow
 ---@field log temporal.workflow.Log
+---@field logger temporal.workflow.Log the same table
 ---@field unsafe temporal.workflow.Unsafe
 local workflow = {}
 
@@ -559,6 +560,10 @@ function workflow.instance() end
 ---@return number
 function workflow.random(low, high) end
 
+--- A meter with the attributes namespace, task_queue and workflow_type; silent on replay and in queries.
+---@return temporal.MetricMeter
+function workflow.metric_meter() end
+
 --- Lines of the log; silent on replay.
 ---@class temporal.workflow.Log
 ---@field trace fun(message: any, fields?: table<string, any>)
@@ -566,6 +571,7 @@ function workflow.random(low, high) end
 ---@field info fun(message: any, fields?: table<string, any>)
 ---@field warn fun(message: any, fields?: table<string, any>)
 ---@field error fun(message: any, fields?: table<string, any>)
+---@field with fun(fields: table<string, any>, options?: { log_during_replay?: boolean }): temporal.workflow.Log
 ---@overload fun(message: any, fields?: table<string, any>)
 
 ---@class temporal.workflow.Unsafe

@@ -1,0 +1,152 @@
+--- Log lines of a worker's process: their form, their levels, and what they never hold.
+local helper = require "spec.helper"
+local temporal = require "temporal"
+
+local script = [[
+  local temporal = require "temporal"
+  local runtime_telemetry = %s
+  if runtime_telemetry then
+    temporal.runtime.set_default(temporal.runtime { telemetry = runtime_telemetry })
+  end
+  local workflow = require "temporal.workflow"
+  local worker = temporal.worker {
+    task_queue = "q", roots = { "spec/fixtures/lua" }, activities = { "logging_activity" },
+    max_cached_workflows = %d,
+    workflows = { { name = "logs", source = [=[
+      local workflow = require "temporal.workflow"
+      return workflow.define("Logs", function()
+        workflow.log.info("begins", { order = 7, ["a b"] = "x=y", ratio = 0.5, good = true, table = {} })
+        local log = workflow.logger.with({ tenant = "acme" }, { log_during_replay = true })
+        workflow.execute_activity("write", { start_to_close_timeout = 10 }, 7)
+        log.with({ step = 1 }).warn("bound", { last = 'q"' })
+        workflow.log.debug "too quiet"
+        workflow.sleep(0.01)
+        print("ends")
+      end)]=] } },
+  }
+  worker:run_until(function()
+    worker.client:execute_workflow("Logs", { id = "the-id", task_queue = "q" })
+  end)]]
+
+local function run(options, cache, telemetry)
+  local file <close> = helper.file(script:format(telemetry or "nil", cache or 100))
+  local code, _, errors = helper.run(("%s run %s %s"):format(helper.binary, options, file.name))
+  assert.are.equal(0, code, errors)
+  return errors
+end
+
+local function lines(text, event)
+  local out = {}
+  for line in text:gmatch "[^\n]+" do
+    if line:find(event, 1, true) then
+      out[#out + 1] = line
+    end
+  end
+  return out
+end
+
+describe("log lines", function()
+  it("are text with fields, the ids of workflow or activity among them", function()
+    local text = run("--log-level info")
+    local found = lines(text, "workflow.logged")
+    assert.are.equal(3, #found)
+    assert.matches("^%d+%-%d+%-%d+T[%d:.]+Z info  workflow.logged message=begins where=%S+:3 workflow_type=Logs "
+      .. "workflow_id=the%-id run_id=%S+ namespace=default task_queue=q attempt=1 "
+      .. '"a b"="x=y" good=true order=7 ratio=0.5 table="table: #%d+"$', found[1])
+    assert.matches('warn  workflow.logged message=bound .* last="q\\"" step=1 tenant=acme$', found[2])
+    assert.matches("message=ends", found[3])
+    found = lines(text, "activity.logged")
+    assert.are.equal(2, #found)
+    assert.matches("message=plain activity_type=write activity_id=%S+ workflow_type=Logs "
+      .. "workflow_id=the%-id run_id=%S+ "
+      .. 'namespace=default task_queue=q attempt=1 "a b"="x=y" good=true list=%[1,2%] order=7$', found[1])
+    assert.matches('warn  activity.logged message=bound .* last="q\\"" step=2 tenant=acme$', found[2])
+    assert.not_matches("too quiet", text)
+  end)
+
+  it("are JSON objects on demand, a script's fields in an object of their own", function()
+    local text = run("--log-level info --log-format json")
+    local seen = {}
+    for line in text:gmatch "[^\n]+" do
+      local object = temporal.json.decode(line)
+      assert.is_string(object.time, line)
+      assert.is_string(object.level, line)
+      if object.event:find "logged" then
+        seen[#seen + 1] = object
+      end
+    end
+    assert.are.equal(5, #seen)
+    assert.are.equal("begins", seen[1].message)
+    assert.are.equal("the-id", seen[1].workflow_id)
+    assert.are.equal(1, seen[1].attempt)
+    assert.are.equal(7, seen[1].fields.order)
+    assert.are.equal(0.5, seen[1].fields.ratio)
+    assert.are.equal("x=y", seen[1].fields["a b"])
+    assert.is_true(seen[1].fields.good)
+    assert.are.equal("write", seen[2].activity_type)
+    assert.are.equal("Logs", seen[2].workflow_type)
+    assert.are.same({ tenant = "acme", step = 1, last = 'q"' }, seen[4].fields)
+  end)
+
+  it("are silent on replay unless a logger was told otherwise", function()
+    local text = run("--log-level info", 0) -- without a cache each task replays
+    assert.are.equal(1, #lines(text, "message=begins"))
+    assert.are.equal(1, #lines(text, "message=ends"))
+    assert.is_true(#lines(text, "workflow.logged message=bound") >= 2)
+  end)
+
+  it("have one level for the library and another for scripts", function()
+    local text = run("", nil,
+      '{ logging = { filter = { core_level = "error", other_level = "debug" }, format = "json" } }')
+    assert.are.equal(2, #lines(text, "too quiet"))
+    assert.are.equal(0, #lines(text, '"event":"worker.'))
+    text = run("", nil, '{ logging = { filter = { core_level = "INFO", other_level = "never" } } }')
+    assert.are.equal(0, #lines(text, ".logged"))
+    assert.is_true(#lines(text, "worker.started") == 1)
+    assert.are.equal(0, #lines(run("", nil, '{ logging = { filter = "never" } }'), "."))
+  end)
+
+  it("are one line each and valid, whatever is written", function()
+    local file <close> = helper.file [[
+      local temporal = require "temporal"
+      local worker = temporal.worker { task_queue = "q", workflows = { { name = "logs", source = [=[
+        local workflow = require "temporal.workflow"
+        return workflow.define("Logs", function()
+          workflow.log.info("a\nb\t\1" .. ("x"):rep(100000), { [("k"):rep(10) .. '"\n'] = 0 / 0 })
+          workflow.log.info(("\u{e9}"):rep(9000) .. "!")
+          local many = {}
+          for i = 1, 65 do many["f" .. i] = i end
+          assert(not pcall(workflow.log.info, "too many", many))
+          assert(not pcall(workflow.log.with, "text"))
+          assert(not pcall(workflow.log.with, {}, { replay = true }))
+        end)]=] } } }
+      worker:run_until(function() worker.client:execute_workflow("Logs", { task_queue = "q" }) end)]]
+    local command = ("%s run --log-level info --log-format json %s"):format(helper.binary, file.name)
+    local code, _, errors = helper.run(command)
+    assert.are.equal(0, code, errors)
+    local found = lines(errors, "workflow.logged")
+    assert.are.equal(2, #found)
+    local first, second = temporal.json.decode(found[1]), temporal.json.decode(found[2])
+    assert.matches("^a\nb\t\1xxx", first.message)
+    assert.are.equal(16384, #first.message)
+    assert.is_string(first.fields['kkkkkkkkkk"\n'])
+    assert.is_truthy(utf8.len(second.message))
+  end)
+
+  it("never hold secrets, on any level", function()
+    local secrets = { "sk-very-secret", "header-secret", "PRIVATE-KEY-SECRET" }
+    local file <close> = helper.file(([[
+      local temporal = require "temporal"
+      local ok, err = pcall(temporal.connect, { address = "127.0.0.1:1", api_key = "%s", tls = false,
+        metadata = { ["x-token"] = "%s" }, connect_timeout = "300ms" })
+      io.stderr:write(tostring(err), "\n")
+      ok, err = pcall(temporal.connect, { address = "127.0.0.1:1", connect_timeout = "300ms",
+        tls = { client_cert = "no PEM", client_private_key = "%s" } })
+      io.stderr:write(tostring(err), "\n")]]):format(table.unpack(secrets)))
+    local _, out, errors = helper.run(("%s run --log-level trace %s"):format(helper.binary, file.name))
+    assert.matches("127.0.0.1:1", errors)
+    for _, secret in ipairs(secrets) do
+      assert.is_nil((out .. errors):find(secret, 1, true), secret)
+    end
+  end)
+end)
