@@ -306,17 +306,39 @@ static int replay_query(struct tl_cli_session *s)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
+/* Reads --interceptor MODULE[=CONFIG]. Owns: the list; its texts are the command line's. */
+static struct tl_bundle_interceptor *read_interceptors(struct replay *r, size_t *n)
+{
+    const char *const *given = tl_cli_texts(r->cli, "interceptor");
+    for (*n = 0; given[*n]; (*n)++) {
+    }
+    struct tl_bundle_interceptor *list = TL_NEW_ARRAY(struct tl_bundle_interceptor, *n + 1);
+    for (size_t i = 0; i < *n; i++) {
+        const char *equals = strchr(given[i], '=');
+        list[i].module =
+            tl_str_n(given[i], equals ? (size_t)(equals - given[i]) : strlen(given[i]));
+        list[i].config = tl_str(equals ? equals + 1 : "");
+    }
+    return list;
+}
+
 static int open_scripts(struct replay *r)
 {
     static const char *const here[] = {".", NULL};
     const char *const *roots = tl_cli_texts(r->cli, "root");
     struct tl_error err;
+    size_t n;
+    struct tl_bundle_interceptor *interceptors = read_interceptors(r, &n);
     struct tl_bundle_config config = {
         .roots = roots[0] ? roots : here,
         .workflow_modules = tl_cli_texts(r->cli, "workflows"),
         .activity_modules = tl_cli_texts(r->cli, "activities"),
+        .interceptors = interceptors,
+        .interceptor_count = n,
     };
-    if (tl_bundle_open(&r->bundle, &config, &err) != TL_OK) {
+    tl_rc rc = tl_bundle_open(&r->bundle, &config, &err);
+    tl_mem_free(interceptors);
+    if (rc != TL_OK) {
         return tl_cli_fail(1, "%s", err.message);
     }
     return 0;

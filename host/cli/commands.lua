@@ -163,6 +163,11 @@ local scripts = {
     kind = "strings",
     help = "Activity module that the workflows require (may be repeated)",
   },
+  {
+    name = "interceptor",
+    kind = "strings",
+    help = "Interceptor of the worker, as MODULE or MODULE=CONFIG in JSON, the outermost first (may be repeated)",
+  },
   roots,
 }
 

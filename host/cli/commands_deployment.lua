@@ -133,15 +133,20 @@ return function(parts)
           name = "versioning-override-behavior",
           kind = "string",
           required = true,
-          choices = { "unspecified", "pinned", "auto_upgrade" },
-          help = "What holds instead of the workflow's own: unspecified (nothing), pinned, auto_upgrade",
+          choices = { "unspecified", "pinned", "one_time", "auto_upgrade" },
+          help = "What holds instead of the workflow's own: unspecified (nothing), pinned, one_time (until a task "
+            .. "completes on the version), auto_upgrade",
         },
         {
           name = "versioning-override-deployment-name",
           kind = "string",
-          help = "Worker deployment of the version, with pinned",
+          help = "Worker deployment of the version, with pinned and one_time",
         },
-        { name = "versioning-override-build-id", kind = "string", help = "Build ID of the version, with pinned" },
+        {
+          name = "versioning-override-build-id",
+          kind = "string",
+          help = "Build ID of the version, with pinned and one_time",
+        },
       }),
     },
   }

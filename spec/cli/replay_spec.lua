@@ -2,6 +2,7 @@
 local core = require "temporal.core"
 local helper = require "helper"
 local temporal = require "temporal"
+local testing = require "temporal.testing"
 
 local histories = "spec/fixtures/histories/"
 local scripts = " replay --root spec/fixtures/histories --workflows workflows "
@@ -29,6 +30,45 @@ describe("temporal-lua replay", function()
     assert.are.equal(0, code)
     assert.matches("go/child.json: ok, %d+ events, %d+ workflow tasks\n", output)
     assert.matches("python/failed.json: ok.*2 of 2 histories fit\n$", output)
+  end)
+
+  it("has the interceptors of the worker, with their configuration", function()
+    local folder <close> = changed [[
+      local workflow = require "temporal.workflow"
+      return workflow.define("W", function() workflow.sleep(60) end)]]
+    local file <close> = assert(io.open(folder.name .. "/longer.lua", "w"))
+    file:write [[
+      return function(config)
+        return { workflow = { start_timer = function(input, next)
+          input.duration = config.seconds or input.duration
+          require("temporal.workflow").patched("longer")
+          return next(input)
+        end } }
+      end]]
+    file:close()
+    local env <close> = testing.environment {
+      workflows = { "changed" }, roots = { folder.name },
+      worker = { interceptors = { { module = "longer", config = { seconds = 90 } } } },
+    }
+    local handle = env:start_workflow "W"
+    handle:result()
+    local json = folder.name .. "/history.json"
+    local out <close> = assert(io.open(json, "w"))
+    out:write(handle:history():to_json())
+    out:close()
+    local call = ("%s replay --root %s -w changed %s "):format(helper.binary, folder.name, json)
+    local code, output = helper.run(call)
+    assert.are.equal(1, code) -- the patch of the interceptor is not made
+    assert.matches("FAILED", output)
+    for _, given in ipairs { "longer", [['longer={"seconds":90}']] } do
+      code, output = helper.run(call .. "--interceptor " .. given)
+      assert.are.equal(0, code, output)
+    end
+    for given, message in pairs { ["'longer={'"] = "JSON", missing = "missing" } do
+      local wrong, _, errors = helper.run(call .. "--interceptor " .. given)
+      assert.are.equal(1, wrong)
+      assert.matches(message, errors)
+    end
   end)
 
   it("takes folders with all below them, and stdin", function()

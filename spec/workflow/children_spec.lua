@@ -406,22 +406,23 @@ describe("cancelling a child", function()
         local child = workflow.start_child_workflow("%s", { id = "c", cancellation_type = "%s" })
         %s
         child:cancel("enough")
-        local began = workflow.time()
+        local began = workflow.now()
         local ok, err = pcall(child.result, child)
-        return ok, ok and err or err.cause.kind, temporal.is_cancelled(err), workflow.time() - began
+        -- A minute that is waited for is skipped; the machine's own time passes, too.
+        return ok, ok and err or err.cause.kind, temporal.is_cancelled(err), workflow.now() - began < 30
       end) }]]):format(child, kind, before or ""))
   end
 
   it("waits for its end unless told otherwise", function()
-    assert.are.same({ false, "CancelledError", true, 0 },
+    assert.are.same({ false, "CancelledError", true, true },
       { cancel("wait_cancellation_completed", "Wait") })
     assert.are.equal("anyway", select(2, cancel("wait_cancellation_completed", "Stubborn")))
   end)
 
   it("can be told at once, or when the request has arrived", function()
     for _, kind in ipairs { "try_cancel", "wait_cancellation_requested" } do
-      assert.are.same({ false, "CancelledError", true, 0 }, { cancel(kind, "Stubborn") })
-      assert.are.same({ false, "CancelledError", true, 0 },
+      assert.are.same({ false, "CancelledError", true, true }, { cancel(kind, "Stubborn") })
+      assert.are.same({ false, "CancelledError", true, true },
         { cancel(kind, "Stubborn", "workflow.sleep '1m'") })
     end
   end)

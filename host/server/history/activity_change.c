@@ -64,6 +64,9 @@ static tl_rc for_picked(struct tl_tx *tx, const struct tl_activity_pick *pick, c
                 change(tx, e->value, how);
             }
         }
+        if (!tl_pause_tell(tx->rs, tx->arena)) {
+            tl_tx_break(tx, "the search attribute of pauses");
+        }
     }
     return tl_tx_result(tx, err);
 }

@@ -465,7 +465,11 @@ tl_rc tl_rs_apply_event(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                 return tl_error_set(err, TL_EDECODE, "event %lld has no attributes of its type",
                                     (long long)e->event_id);
             }
-            return APPLY[i].fn(rs, e, scratch, err);
+            tl_rc rc = APPLY[i].fn(rs, e, scratch, err);
+            if (rc == TL_OK && rs->pause_untold && !tl_pause_tell(rs, scratch)) {
+                rc = tl_error_set(err, TL_ELIMIT, "event %lld: no memory", (long long)e->event_id);
+            }
+            return rc;
         }
     }
     return TL_OK;

@@ -295,10 +295,15 @@ tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl
             return tl_error_set(err, TL_EDATALOSS, "the log speaks of an unknown activity %lld",
                                 (long long)delta->activities[i]->scheduled_event_id);
         }
+        bool paused = act->paused;
         if (!tl_delta_to_act(act, delta->activities[i], scratch)) {
             return tl_error_set(err, TL_EDECODE, "damaged options of an activity");
         }
+        rs->pause_untold = rs->pause_untold || act->paused != paused;
         tl_rs_act_arm(rs, act);
+    }
+    if (rs->pause_untold && !tl_pause_tell(rs, scratch)) {
+        return tl_error_set(err, TL_ELIMIT, "no memory for the pauses of activities");
     }
     for (size_t i = 0; i < delta->n_nexus_operations; i++) {
         tl_rc rc = tl_rs_nexus_apply(rs, delta->nexus_operations[i], err);

@@ -3,6 +3,9 @@
  *
  * An activity that is held back counts as offered (memory), so that only its timeouts are waited for.
  * Thread: the run's owner. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "proto/jsonv.h"
 #include "proto/payload.h"
 #include "server/history/rs.h"
@@ -29,30 +32,75 @@ void tl_pause_set(struct tl_pause *pause, int64_t at_ns, const char *identity, c
     tl_set_str(&pause->request_id, request_id);
 }
 
-/* ["Workflow:ID","Reason:WHY"]; NULL when the arena is full. */
-static TpCommon__Payload *attribute_value(const struct tl_rs *rs, struct tl_arena *scratch)
+static int compare(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+    return strcmp(*x, *y);
+}
+
+/* The types of paused activities, sorted; NULL when the arena is full. */
+static const char **paused_types(const struct tl_rs *rs, struct tl_arena *scratch, size_t *n)
+{
+    size_t count = rs->acts ? rs->acts->count : 0;
+    const char **types = TL_ARENA_ARRAY(scratch, const char *, count + 1);
+    *n = 0;
+    if (!types || !rs->acts) {
+        return types;
+    }
+    TL_MAP_EACH (e, rs->acts) {
+        const struct tl_act *act = e->value;
+        const TpHistory__ActivityTaskScheduledEventAttributes *attrs =
+            act->paused
+                ? tl_blob_decode(&act->attributes,
+                                 &tp_history__activity_task_scheduled_event_attributes__descriptor,
+                                 scratch)
+                : NULL;
+        if (attrs && attrs->activity_type) {
+            types[(*n)++] = attrs->activity_type->name;
+        }
+    }
+    if (*n > 1) {
+        qsort(types, *n, sizeof *types, compare);
+    }
+    return types;
+}
+
+/* ["Workflow:ID","Reason:WHY","property:activityType=TYPE"...], as far as they are paused. *none: nothing
+ * is. False when the arena is full. */
+static bool attribute_value(const struct tl_rs *rs, struct tl_arena *scratch,
+                            TpCommon__Payload **out, bool *none)
 {
     struct tl_buf json;
     struct tl_jw w;
-    struct tl_str who = tl_str(tl_arena_printf(scratch, "Workflow:%s", rs->workflow_id));
-    tl_buf_init(&json, 16384);
+    size_t n;
+    const char **types = paused_types(rs, scratch, &n);
+    *none = !rs->pause.on && n == 0;
+    if (!types || *none) {
+        return types != NULL;
+    }
+    tl_buf_init(&json, (size_t)1 << 20);
     tl_jw_init(&w, &json, 0, 4);
     tl_jw_array(&w);
-    tl_jw_string(&w, who);
-    if (rs->pause.reason) {
-        tl_jw_string(&w, tl_str(tl_arena_printf(scratch, "Reason:%s", rs->pause.reason)));
+    if (rs->pause.on) {
+        tl_jw_string(&w, tl_str(tl_arena_printf(scratch, "Workflow:%s", rs->workflow_id)));
+        if (rs->pause.reason) {
+            tl_jw_string(&w, tl_str(tl_arena_printf(scratch, "Reason:%s", rs->pause.reason)));
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(types[i], types[i - 1]) != 0) {
+            tl_jw_string(&w,
+                         tl_str(tl_arena_printf(scratch, "property:activityType=%s", types[i])));
+        }
     }
     tl_jw_array_end(&w);
-    TpCommon__Payload *p =
-        tl_jw_finish(&w, NULL) == TL_OK ? tl_payload_json(scratch, tl_buf_str(&json)) : NULL;
+    *out = tl_jw_finish(&w, NULL) == TL_OK ? tl_payload_json(scratch, tl_buf_str(&json)) : NULL;
     tl_buf_deinit(&json);
-    bool ok =
-        p && tl_payload_set_metadata(scratch, p, TL_STR_LIT("type"), TL_STR_LIT("KeywordList"));
-    return ok ? p : NULL;
+    return *out &&
+           tl_payload_set_metadata(scratch, *out, TL_STR_LIT("type"), TL_STR_LIT("KeywordList"));
 }
 
-/* The attribute by which lists find paused runs: set while it is, gone afterwards. */
-static bool set_attribute(struct tl_rs *rs, struct tl_arena *scratch)
+bool tl_pause_tell(struct tl_rs *rs, struct tl_arena *scratch)
 {
     TpCommon__SearchAttributes__IndexedFieldsEntry field =
         TP_COMMON__SEARCH_ATTRIBUTES__INDEXED_FIELDS_ENTRY__INIT;
@@ -60,13 +108,23 @@ static bool set_attribute(struct tl_rs *rs, struct tl_arena *scratch)
     TpCommon__SearchAttributes upserted = TP_COMMON__SEARCH_ATTRIBUTES__INIT;
     const TpCommon__SearchAttributes *now =
         tl_blob_decode(&rs->search_attributes, &tp_common__search_attributes__descriptor, scratch);
-    field.key = (char *)(uintptr_t)ATTRIBUTE;
-    field.value = rs->pause.on ? attribute_value(rs, scratch) : NULL;
-    upserted.n_indexed_fields = 1;
-    upserted.indexed_fields = fields;
-    if (rs->pause.on && !field.value) {
+    const TpCommon__Payload *told = NULL;
+    bool none;
+    rs->pause_untold = false;
+    if (!attribute_value(rs, scratch, &field.value, &none)) {
         return false;
     }
+    for (size_t i = 0; now && i < now->n_indexed_fields; i++) {
+        bool same = strcmp(now->indexed_fields[i]->key, ATTRIBUTE) == 0;
+        told = same ? now->indexed_fields[i]->value : told;
+    }
+    if (none ? !told : told && tl_str_eq(tl_pb_str(told->data), tl_pb_str(field.value->data))) {
+        return true;
+    }
+    field.key = (char *)(uintptr_t)ATTRIBUTE;
+    upserted.n_indexed_fields = 1;
+    upserted.indexed_fields = fields;
+    rs->visibility_changes++;
     const TpCommon__SearchAttributes *merged = tl_search_attributes_merge(now, &upserted, scratch);
     return merged && tl_set_blob_message(&rs->search_attributes, merged);
 }
@@ -92,7 +150,7 @@ static tl_rc applied(struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct 
 {
     hold_activities(rs, rs->pause.on);
     rs->visibility_changes++;
-    return set_attribute(rs, scratch)
+    return tl_pause_tell(rs, scratch)
                ? TL_OK
                : tl_error_set(err, TL_EDECODE, "event %lld cannot be kept", (long long)e->event_id);
 }

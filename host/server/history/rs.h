@@ -195,6 +195,7 @@ struct tl_rs {
     char *ran_on; /* "deployment:build" it ran on or inherited; versioning.c */
     struct tl_blob versioning_override; /* encoded VersioningOverride */
     int override_behavior;              /* memory: of the override */
+    bool pause_untold;                  /* memory: a paused activity has gone */
     bool override_once;                 /* memory: it ends with the first task on its version */
     char *override_version;             /* memory: of the override, when it pins */
     bool moving;                        /* memory: in transition to another version */
@@ -364,6 +365,9 @@ tl_apply_fn tl_apply_child_initiated, tl_apply_child_started, tl_apply_child_ove
 void tl_pause_set(struct tl_pause *pause, int64_t at_ns, const char *identity, const char *reason,
                   const char *request_id);
 void tl_pause_free(struct tl_pause *pause);
+/* Sets the search attribute by which lists find what is paused, the run and types of its activities, or
+ * takes it away. False: no memory. */
+bool tl_pause_tell(struct tl_rs *rs, struct tl_arena *scratch);
 tl_apply_fn tl_apply_paused, tl_apply_unpaused;
 /* Paused while it is open: what clients are told instead of "running". */
 static inline bool tl_rs_paused(const struct tl_rs *rs)

@@ -306,6 +306,7 @@ void tl_rs_act_remove(struct tl_rs *rs, int64_t scheduled_id)
         tl_map_del(rs->act_ids, tl_str(act->activity_id));
     }
     tl_heap_remove(&rs->heap, &act->due.node);
+    rs->pause_untold = rs->pause_untold || act->paused;
     free_act(act);
     if (rs->acts->count == 0) {
         free_map(&rs->acts);

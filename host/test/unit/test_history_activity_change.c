@@ -11,6 +11,7 @@
 #include <tl_enums.h>
 
 #include "proto/pb.h"
+#include "server/history/rs.h"
 #include "test/support/history_rig.h"
 
 #define FIRST_ID 5 /* of the Scheduled event */
@@ -122,6 +123,50 @@ static void a_paused_activity_is_not_started(void **state)
     assert_int_equal(pending(r, "a")->state, PENDING_ACTIVITY_STATE_SCHEDULED);
     assert_null(pending(r, "a")->pause_info);
     assert_int_equal(rig_poll_activity(r, FIRST_ID), TL_OK);
+}
+
+/* The value of TemporalPauseInfo; "" when it is not there. */
+static const char *pause_info(struct history_rig *r)
+{
+    const TpCommon__SearchAttributes *now = tl_blob_decode(
+        &r->rs->search_attributes, &tp_common__search_attributes__descriptor, &r->arena);
+    for (size_t i = 0; now && i < now->n_indexed_fields; i++) {
+        if (strcmp(now->indexed_fields[i]->key, "TemporalPauseInfo") == 0) {
+            return tl_arena_cstr(&r->arena, tl_pb_str(now->indexed_fields[i]->value->data));
+        }
+    }
+    return "";
+}
+
+static void paused_activities_are_found_by_their_types(void **state)
+{
+    struct history_rig *r = *state;
+    const struct tl_activity_pick other = {.id = {"b", 1}};
+    schedule_two(r);
+    assert_string_equal(pause_info(r), "");
+    assert_int_equal(do_pause(r, &by_id, "p"), TL_OK);
+    assert_string_equal(pause_info(r), "[\"property:activityType=A\"]");
+    assert_int_equal(do_pause(r, &other, "p"), TL_OK); /* of the same type: said once */
+    assert_string_equal(pause_info(r), "[\"property:activityType=A\"]");
+    rig_crash(r);
+    assert_string_equal(pause_info(r), "[\"property:activityType=A\"]");
+    assert_int_equal(do_unpause(r, &by_id, (struct tl_activity_unpause){0}), TL_OK);
+    assert_string_equal(pause_info(r), "[\"property:activityType=A\"]");
+    assert_int_equal(do_unpause(r, &other, (struct tl_activity_unpause){0}), TL_OK);
+    assert_string_equal(pause_info(r), "");
+}
+
+static void a_paused_activity_that_ends_is_found_no_more(void **state)
+{
+    struct history_rig *r = *state;
+    schedule_one(r);
+    assert_int_equal(rig_poll_activity(r, FIRST_ID), TL_OK);
+    assert_int_equal(do_pause(r, &by_id, "p"), TL_OK);
+    assert_string_not_equal(pause_info(r), "");
+    assert_int_equal(rig_activity_complete(r), TL_OK);
+    assert_string_equal(pause_info(r), "");
+    rig_crash(r);
+    assert_string_equal(pause_info(r), "");
 }
 
 static void an_attempt_that_runs_ends_before_the_pause(void **state)
@@ -370,6 +415,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_paused_activity_is_not_started),
         CASE(an_attempt_that_runs_ends_before_the_pause),
+        CASE(paused_activities_are_found_by_their_types),
+        CASE(a_paused_activity_that_ends_is_found_no_more),
         CASE(a_result_counts_while_paused),
         CASE(a_second_pause_is_refused_and_changes_nothing),
         CASE(jitter_spreads_what_is_unpaused),
