@@ -141,7 +141,7 @@ describe("activity processes", function()
     local dir <close> = folder [[
       return {
         pid = pid,
-        crashes = function() os.execute("kill -SEGV " .. pid()) activity.sleep(10) end,
+        crashes = function() os.execute("kill -ABRT " .. pid()) activity.sleep(10) end,
         killed = function() os.execute("kill -KILL " .. pid()) activity.sleep(10) end,
         exits = function() os.exit(3) end,
         once = function() if activity.info().attempt == 1 then os.exit(0) end return "second attempt" end,
@@ -151,7 +151,7 @@ describe("activity processes", function()
     local first = env:execute_workflow("Runs", nil, "pid")
     local crashed = failure(env, "crashes")
     assert.are.equal("ActivityProcessDied", crashed.type)
-    assert.matches("was killed by signal 11 %(Segmentation fault%) while it ran the activity", crashed.message)
+    assert.matches("was killed by signal 6 %(Aborted%) while it ran the activity", crashed.message)
     assert.is_falsy(crashed.non_retryable)
     assert.matches("signal 9 %(Killed%), perhaps because the system ran out of memory", failure(env, "killed").message)
     assert.matches("exited with code 3", failure(env, "exits").message)
