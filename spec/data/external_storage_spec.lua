@@ -67,7 +67,7 @@ describe("external storage", function()
     end
     local text = table.concat(words)
     local handle = env:start_workflow("W", nil, text)
-    local got, small = handle:result()
+    local got, small = handle:result { timeout = 60 }
     assert.is_true(got == text)
     assert.are.equal("small", small)
     assert.are.equal(1, #files()) -- one content, stored once
@@ -107,7 +107,7 @@ describe("external storage", function()
       },
     })
     local handle = env:start_workflow("W", nil, long)
-    assert.is_true(handle:result() == long)
+    assert.is_true(handle:result { timeout = 60 } == long)
     local reference = core.json_decode(stored_input(env, handle).data)
     local claim = reference.claimData
     assert.are.same({ "aws.s3driver", "b-1", "sha256", "v0/ns/default/d/sha256/" .. claim.hash_value },
@@ -156,7 +156,7 @@ describe("external storage", function()
     })
     local function driver_of(text)
       local handle = env:start_workflow("W", nil, text)
-      assert.is_true(handle:result() == text)
+      assert.is_true(handle:result { timeout = 60 } == text)
       local payload = stored_input(env, handle)
       return payload.metadata.messageType and core.json_decode(payload.data).driverName or "none"
     end
