@@ -134,6 +134,31 @@ enum tlua_log_level {
     TLUA_LOG_ERROR = 4
 };
 
+/* A metric of an activity. Counters take integers from 0 up, which are added; histograms numbers from 0 up;
+ * durations are histograms of seconds. */
+enum tlua_metric_kind {
+    TLUA_METRIC_COUNTER = 1,
+    TLUA_METRIC_GAUGE = 2,
+    TLUA_METRIC_HISTOGRAM = 3,
+    TLUA_METRIC_DURATION = 4
+};
+
+typedef struct tlua_metric {
+    size_t size;
+    int kind;                       /* enum tlua_metric_kind */
+    const char *name;               /* letters, digits, '_', '-' and '.'; the last two become '_' */
+    const char *description, *unit; /* NULL: none */
+} tlua_metric;
+
+typedef struct tlua_attribute {
+    const char *name;
+    tlua_bytes value;
+} tlua_attribute;
+
+// clang-format off
+#define TLUA_METRIC_INIT {sizeof(tlua_metric), TLUA_METRIC_COUNTER, 0, 0, 0}
+// clang-format on
+
 /* What the host offers. The table lives as long as the process. Functions that take a tlua_activity
  * may be called only until the activity function returns; those marked (any) also from threads that
  * the activity started itself and has joined before it returns. */
@@ -190,6 +215,13 @@ typedef struct tlua_host_api {
     bool (*worker_shutting_down)(tlua_activity *a);                               /* (any) */
     /* Waits at most timeout_ms for that; returns whether it has begun. */
     bool (*wait_worker_shutdown)(tlua_activity *a, int64_t timeout_ms);           /* (any) */
+
+    /* Records a value in the metrics of the worker's runtime, with the labels namespace, task_queue and
+     * activity_type and at most 29 attributes; nothing where it measures nothing. The metric is made at
+     * its first use. Errors: EINVAL (name, kind, value, attributes, a name of the SDK's own), EEXISTS (it
+     * is of another kind), ELIMIT (there are too many metrics). */
+    int (*record_metric)(tlua_activity *a, const tlua_metric *metric, double value,
+                         const tlua_attribute *attributes, size_t count);         /* (any) */
 } tlua_host_api;
 // clang-format on
 

@@ -488,6 +488,7 @@ static void cancel(struct tl_wf_run *r, uint32_t seq)
         return;
     }
     forget_try(la, TL_CANCEL_REQUESTED);
+    tl_meter_local_ended(r->owner->actor.worker, la->task, 0, TL_METER_LOCAL_CANCELED, NULL);
     TpFailure__Failure *f = TL_PB_NEW(&la->arena, TpFailure__Failure, tp_failure__failure);
     TpFailure__CanceledFailureInfo *info =
         TL_PB_NEW(&la->arena, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);

@@ -276,6 +276,12 @@ static void api_log(tlua_activity *x, int level, const char *message)
            TL_I("attempt", t->attempt));
 }
 
+static int api_record_metric(tlua_activity *x, const tlua_metric *metric, double value,
+                             const tlua_attribute *attributes, size_t count)
+{
+    return tl_native_record_metric(x->a, metric, value, attributes, count);
+}
+
 static void fill_info(tlua_activity *x)
 {
     const TpWs__PollActivityTaskQueueResponse *t = x->a->task;
@@ -400,6 +406,7 @@ static const tlua_host_api host_api = {
     .on_cancel = api_on_cancel,
     .worker_shutting_down = api_worker_shutting_down,
     .wait_worker_shutdown = api_wait_worker_shutdown,
+    .record_metric = api_record_metric,
 };
 
 const struct tlua_host_api *tl_native_host_api(void)

@@ -22,6 +22,14 @@ local source = [[
       if more then workflow.continue_as_new(nil, false) end
     end),
     workflow.define("Waits", function() workflow.sleep("1000d") end),
+    workflow.define("Stops", function() -- a local activity, cancelled in the pause before its second attempt
+      local future = workflow.start_local_activity("fails",
+        { start_to_close_timeout = 10, retry_policy = { initial_interval = "5s" }, local_retry_threshold = "1m" })
+      quick("execute_local_activity", "double", 1)
+      future:cancel()
+      local _, err = pcall(future.result, future)
+      return temporal.is_cancelled(err)
+    end),
     workflow.define("Broken", function()
       if not broken then error("a bug") end
     end),
@@ -39,9 +47,14 @@ local activities = {
   benign = function() error(temporal.failure { message = "no", type = "Declined", category = "benign" }) end,
 }
 
---- Values by "name{labels}" with sorted labels.
+local seen = {} -- names of metrics in all pages that were read here
+
+--- Values by "name{labels}" with sorted labels; those of the queue and of every page are left out.
 local function parse(text)
   local values = {}
+  for name in text:gmatch "# TYPE ([%w_]+) " do
+    seen[name] = true
+  end
   for line in text:gmatch "[^\n]+" do
     local name, labels, value = line:match "^([%w_]+){(.*)} (%S+)$"
     if not name and not line:find "^#" then
@@ -240,6 +253,35 @@ describe("metrics of a worker", function()
     local env <close> = environment(runtime)
     env:execute_workflow("Good", nil, 1)
     assert.are.equal("", runtime:metrics())
+  end)
+end)
+
+describe("docs/metrics.md", function()
+  -- Where the numbers of Nexus tasks are looked at.
+  local elsewhere = { "host/test/unit/test_worker_nexus.c" }
+
+  it("names what is really told", function()
+    local runtime <close> = measured()
+    do
+      local env <close> = environment(runtime, { replay = false })
+      pcall(function() env.client:get_workflow_handle("nobody"):result() end) -- a long poll that fails
+      assert.is_true(env:execute_workflow "Stops")
+    end -- the polls that were out come back empty
+    parse(runtime:metrics())
+    local tests = {}
+    for _, path in ipairs(elsewhere) do
+      local file <close> = assert(io.open(path))
+      tests[#tests + 1] = file:read "a"
+    end
+    local others, count = table.concat(tests), 0
+    for line in io.lines "docs/metrics.md" do
+      local name = line:match "^| `([%w_]+)` |"
+      if name then
+        count = count + 1
+        assert.is_true(seen["temporal_" .. name] or others:find("\\n" .. name, 1, true) ~= nil, name)
+      end
+    end
+    assert.is_true(count > 40)
   end)
 end)
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
+#include "client/client_int.h"
 #include "include/temporal_lua.h"
 #include "proto/pb.h"
 #include "test/support/worker_env.h"
@@ -83,6 +85,92 @@ static TpCommon__Payloads *json_input(struct tl_arena *a, const char *text)
     list->n_payloads = 1;
     list->payloads = tl_arena_copy(a, &p, sizeof p);
     return list;
+}
+
+static const char measure_text[] =
+    "#include <stdio.h>\n"
+    "#include \"temporal_lua.h\"\n"
+    "static const tlua_host_api *api;\n"
+    "static int record(tlua_activity *a, int kind, const char *name, double value) {\n"
+    "    tlua_metric m = TLUA_METRIC_INIT;\n"
+    "    m.kind = kind; m.name = name;\n"
+    "    return api->record_metric(a, &m, value, 0, 0);\n"
+    "}\n"
+    "static void measure(tlua_activity *a, void *ud) {\n"
+    "    tlua_metric m = TLUA_METRIC_INIT; char text[80]; int n; (void)ud;\n"
+    "    tlua_attribute shelf = {\"shelf\", {\"7\", 1}}, wrong = {\"a b\", {\"7\", 1}};\n"
+    "    m.name = \"boxes\"; m.description = \"Boxes\";\n"
+    "    api->record_metric(a, &m, 2, &shelf, 1);\n"
+    "    api->record_metric(a, &m, 3, &shelf, 1);\n"
+    "    record(a, TLUA_METRIC_GAUGE, \"level\", -0.5);\n"
+    "    record(a, TLUA_METRIC_HISTOGRAM, \"size\", 70);\n"
+    "    record(a, TLUA_METRIC_DURATION, \"took\", 1.5);\n"
+    "    n = snprintf(text, sizeof text, \"[%d,%d,%d,%d,%d,%d,%d]\",\n"
+    "        record(a, TLUA_METRIC_COUNTER, \"boxes\", -1), record(a, TLUA_METRIC_COUNTER, "
+    "\"boxes\", 0.5),\n"
+    "        record(a, TLUA_METRIC_COUNTER, \"a b\", 1), record(a, 9, \"boxes\", 1),\n"
+    "        api->record_metric(a, &m, 1, &wrong, 1),\n"
+    "        record(a, TLUA_METRIC_GAUGE, \"boxes\", 1),\n"
+    "        record(a, TLUA_METRIC_COUNTER, \"worker_start\", 1));\n"
+    "    api->put_json(a, TLUA_RESULT, text, (size_t)n);\n"
+    "}\n"
+    "int tlua_module_v1(const tlua_host_api *host, tlua_module *m) {\n"
+    "    api = host;\n"
+    "    return TLUA_HAS(host, record_metric) ? host->register_activity(m, \"measure\", measure, "
+    "0)\n"
+    "                                         : TLUA_EINVAL;\n"
+    "}\n";
+
+/* Runs the activity of measure_text and compares the codes that it got for wrong calls. */
+static void run_measure(struct env *e, const char *codes)
+{
+    struct tl_rpc_request *req;
+    struct tl_error err = {0};
+    tlua_payload view;
+    char path[200];
+    compile("measure", measure_text, path);
+    assert_int_equal(tl_native_load(e->registry, tl_str(path), &err), TL_OK);
+    env_start(e);
+    env_give_activity(e, env_activity(e, "measure", 1, 0));
+    TpWs__RespondActivityTaskCompletedRequest *r =
+        env_expect(e, TL_M_RespondActivityTaskCompleted, &req);
+    tl_native_view(r->result->payloads[0], &view);
+    assert_int_equal(view.data.size, strlen(codes));
+    assert_memory_equal(view.data.data, codes, view.data.size);
+    fake_reply_empty(req);
+}
+
+static void a_module_measures(void **state)
+{
+    (void)state;
+    struct env e;
+    struct tl_buf page;
+    struct tl_metrics *m = tl_metrics_new(NULL);
+    env_init(&e, NULL);
+    e.fake.client->metrics = m;
+    run_measure(&e, "[-1,-1,-1,-1,-1,-3,-1]");
+    tl_buf_init(&page, 1 << 20);
+    assert_true(tl_metrics_write(m, &page));
+    assert_non_null(strstr(
+        page.p, "# HELP boxes Boxes\n# TYPE boxes counter\nboxes{activity_type=\"measure\","));
+    assert_non_null(strstr(page.p, ",shelf=\"7\",task_queue="));
+    assert_non_null(strstr(page.p, "} 5\n"));
+    assert_non_null(strstr(page.p, "} -0.5\n"));
+    assert_non_null(strstr(page.p, "# TYPE took histogram\n"));
+    assert_non_null(strstr(page.p, "} 1500\n"));
+    tl_buf_deinit(&page);
+    env_end(&e);
+    tl_metrics_free(m);
+}
+
+/* Without a registry the calls are checked as far as they tell something, and record nothing. */
+static void a_module_measures_nothing(void **state)
+{
+    (void)state;
+    struct env e;
+    env_init(&e, NULL);
+    run_measure(&e, "[-1,-1,-1,-1,-1,0,0]");
+    env_end(&e);
 }
 
 static void a_module_runs(void **state)
@@ -242,6 +330,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_module_runs),
+        cmocka_unit_test(a_module_measures),
+        cmocka_unit_test(a_module_measures_nothing),
         cmocka_unit_test(errors_say_what_is_wrong),
         cmocka_unit_test(a_module_that_refuses_leaves_nothing_behind),
         cmocka_unit_test(one_name_belongs_to_one_module),

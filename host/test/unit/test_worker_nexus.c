@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/metrics.h"
+#include "client/client_int.h"
 #include "base/mem.h"
 #include "proto/failure.h"
 #include "proto/nexus.h"
@@ -179,6 +181,62 @@ static void a_result_is_answered(void **state)
     assert_int_equal(fake_waiting(&e.fake, TL_M_PollNexusTaskQueue), 5);
     assert_int_equal(env_stats(&e).nexus_tasks_completed, 1);
     env_end(&e);
+}
+
+/* The page of the registry has this line. */
+static void assert_measured(struct tl_metrics *m, const char *line)
+{
+    struct tl_buf page;
+    tl_buf_init(&page, 1 << 20);
+    assert_true(tl_metrics_write(m, &page));
+    if (!strstr(page.p, line)) {
+        print_error("no '%s' in:\n%s", line, page.p);
+        fail();
+    }
+    tl_buf_deinit(&page);
+}
+
+static void completes_once(struct plan *p, struct tl_operation *o)
+{
+    if (p->calls == 1) {
+        tl_operation_complete(o, NULL);
+    }
+}
+
+#define QUEUE "namespace=\"default\",task_queue=\"q\""
+
+static void numbers_are_kept(void **state)
+{
+    (void)state;
+    struct env e;
+    struct plan p;
+    struct tl_metrics *m = tl_metrics_new(NULL);
+    setup(&e, &p, completes_once);
+    e.fake.client->metrics = m;
+    env_start(&e);
+    assert_measured(m, "\nnum_pollers{" QUEUE ",poller_type=\"nexus_task\"} 5\n");
+    assert_measured(m, "\nworker_task_slots_used{" QUEUE ",worker_type=\"NexusWorker\"} 0\n");
+    for (int i = 0; i < 2; i++) {
+        TpWs__PollNexusTaskQueueResponse *t = start_task(&e, "Orders", "buy");
+        t->request->scheduled_time = tl_pb_timestamp(&e.arena, tl_world_wall_ns(&e.fake.world));
+        give(&e, t);
+        if (i == 0) {
+            completed(&e);
+        } else {
+            refusal(refused(&e), "INTERNAL"); /* it returned without an end */
+        }
+    }
+    struct tl_rpc_request *empty = fake_take(&e.fake, TL_M_PollNexusTaskQueue);
+    fake_reply_empty(empty);
+    env_settle(&e);
+    assert_measured(m, "\nnexus_poll_no_task{" QUEUE "} 1\n");
+    assert_measured(m, "\nnexus_task_schedule_to_start_latency_count{" QUEUE "} 2\n");
+    assert_measured(m, "\nnexus_task_execution_latency_count{" QUEUE "} 2\n");
+    assert_measured(m, "\nnexus_task_endtoend_latency_count{" QUEUE "} 2\n");
+    assert_measured(m, "\nnexus_task_execution_failed{" QUEUE
+                       ",failure_reason=\"handler_error_INTERNAL\"} 1\n");
+    env_end(&e);
+    tl_metrics_free(m);
 }
 
 static void starts(struct plan *p, struct tl_operation *o)
@@ -575,6 +633,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_result_is_answered),
+        cmocka_unit_test(numbers_are_kept),
         cmocka_unit_test(an_operation_that_goes_on_has_a_token),
         cmocka_unit_test(a_cancellation_is_taken),
         cmocka_unit_test(an_operation_fails),
