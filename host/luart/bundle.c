@@ -152,7 +152,7 @@ const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua
 /* --- evaluating ------------------------------------------------------------------------------- */
 
 void tl_bundle_record_workflow(lua_State *L, struct tl_lua_run *run, struct tl_str type,
-                               struct tl_str versioning)
+                               struct tl_str versioning, bool unsandboxed)
 {
     struct tl_probe *p = run->probe;
     if (!p || !p->entry) {
@@ -171,8 +171,9 @@ void tl_bundle_record_workflow(lua_State *L, struct tl_lua_run *run, struct tl_s
     if (p->found_count) {
         memcpy(grown, p->found, p->found_count * sizeof *grown);
     }
-    grown[p->found_count] = (struct found_workflow){tl_arena_str(&p->arena, type), run->loading,
-                                                    tl_arena_str(&p->arena, versioning)};
+    grown[p->found_count] =
+        (struct found_workflow){tl_arena_str(&p->arena, type), run->loading,
+                                tl_arena_str(&p->arena, versioning), unsandboxed};
     tl_cmd_need(L, (void *)(uintptr_t)grown[p->found_count].type.p);
     p->found = grown;
     p->found_count++;
@@ -197,7 +198,8 @@ static tl_rc add_workflow(struct tl_probe *p, const struct found_workflow *f)
     b->workflows = tl_mem_realloc(b->workflows, (n + 1) * sizeof *b->workflows);
     b->defined_in = tl_mem_realloc(b->defined_in, (n + 1) * sizeof *b->defined_in);
     b->workflows[n] = (struct tl_bundle_workflow){
-        own(f->type), own(p->entry->name), own(p->entry->file), own(f->versioning), f->type.n == 0};
+        own(f->type),       own(p->entry->name), own(p->entry->file),
+        own(f->versioning), f->type.n == 0,      f->unsandboxed || b->unsandboxed};
     b->defined_in[n] = own(f->module);
     b->workflow_count++;
     return TL_OK;
@@ -267,6 +269,7 @@ static struct tl_lua_run *new_probe(struct tl_probe *p, struct tl_error *err)
         run->bundle = p->b;
         run->probe = p;
         run->phase = TL_PHASE_PROBE;
+        run->unsandboxed = p->b->unsandboxed;
         run->arena = &p->arena;
         tl_rng_seed(&run->rng, 0);
     }
@@ -641,6 +644,7 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
     struct tl_bundle *b = TL_NEW(struct tl_bundle);
     tl_map_init(&b->modules);
     b->config = config;
+    b->unsandboxed = config->unsandboxed;
     b->source_bytes_max =
         config->source_bytes_max ? config->source_bytes_max : (size_t)tl_limit_script_bytes;
     tl_rc rc = add_entries(b, err);
@@ -740,6 +744,15 @@ const struct tl_bundle_workflow *tl_bundle_workflow_find(const struct tl_bundle 
         }
     }
     return b->workflow_count && b->workflows[0].dynamic ? &b->workflows[0] : NULL;
+}
+
+void tl_bundle_warn_unsandboxed(struct tl_bundle *b, const struct tl_bundle_workflow *w)
+{
+    if (!atomic_flag_test_and_set(&b->warned)) {
+        TL_LOG(TL_LOG_WARN, "workflow.unsandboxed", TL_S("workflow_type", w->type),
+               TL_C("text", "it reaches files, programs and the environment: what it reads there "
+                            "must be the same on replay, and what it does there is done again"));
+    }
 }
 
 const char *const *tl_bundle_converters(const struct tl_bundle *b)

@@ -49,6 +49,8 @@ struct tl_bundle_config {
     size_t source_count;
     const struct tl_bundle_interceptor *interceptors; /* outermost first; modules of the roots */
     size_t interceptor_count;
+    bool
+        unsandboxed; /* all workflows have the host's io and os, their modules while they load, too */
     size_t source_bytes_max; /* per module; 0: tl_limit_script_bytes */
     size_t memory_bytes_max; /* of one evaluation; 0: tl_limit_run_memory_bytes */
     uint64_t steps_max;      /* VM instructions of one module's evaluation; 0: 500 million */
@@ -88,8 +90,11 @@ struct tl_bundle_workflow {
     struct tl_str file;                /* "workflows/order.lua" */
     struct tl_str versioning_behavior; /* "pinned", "auto_upgrade" or empty */
     bool dynamic;                      /* takes every type that no other takes */
+    bool unsandboxed;                  /* it has the host's io and os */
 };
 
+/* Says once in the log that a workflow of the bundle is outside of the sandbox. */
+void tl_bundle_warn_unsandboxed(struct tl_bundle *b, const struct tl_bundle_workflow *w);
 /* Workflow types sorted by name; NULL past the last. Owns: the bundle's. */
 const struct tl_bundle_workflow *tl_bundle_workflow_at(const struct tl_bundle *b, size_t index);
 /* The definition of a type: its own, else the dynamic one, else NULL. */

@@ -14,6 +14,8 @@ struct tl_bundle {
     struct tl_bundle_interceptor *interceptors;
     size_t interceptor_count;
     struct tl_bundle_extern extern_; /* call NULL: the host gives no functions */
+    bool unsandboxed;                /* all its workflows */
+    atomic_flag warned;              /* that one of them is */
     size_t bytes;
     struct tl_vm_heap code_heap;
     lua_State *code; /* frozen: all chunks on its stack; NULL while the bundle is opened */
@@ -31,6 +33,7 @@ struct tl_probe {
     struct tl_bundle_module *activity;
     struct found_workflow {
         struct tl_str type, module, versioning; /* in the arena */
+        bool unsandboxed;
     } * found;
     size_t found_count;
     struct tl_bundle_activity *activities; /* defined so far, in the arena */

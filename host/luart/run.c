@@ -37,8 +37,12 @@ tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle, struct t
     if (!run) {
         return TL_EMEMORY;
     }
+    if (type->unsandboxed) {
+        tl_bundle_warn_unsandboxed(bundle, type);
+    }
     run->bundle = bundle;
     run->type = type;
+    run->unsandboxed = type->unsandboxed;
     run->workflow_type = type->type;
     if (type->dynamic) {
         run->workflow_type = workflow_type;

@@ -44,6 +44,7 @@ enum tl_slot {
     TL_SLOT_VERSIONS,     /* change id -> version; text: in history, not called yet */
     TL_SLOT_CANCEL_REASON,
     TL_SLOT_INTERCEPTORS,   /* hooks by name, see intercept.c; nil: there are none */
+    TL_SLOT_HOST,           /* { io =, os = } outside of the sandbox */
     TL_SLOT_GROUPS,         /* coroutine or future -> its event groups, see wf_event_group.c */
     TL_SLOT_EXTERN,         /* name -> function of the host, see wf_extern.c; nil: there are none */
     TL_SLOT_SEED_CALLBACKS, /* list of functions */
@@ -187,7 +188,9 @@ struct tl_lua_run {
     struct tl_str loading; /* the module whose chunk runs */
     bool lenient;          /* the module loading also holds worker or client code */
     bool dead;
-    bool finished; /* the workflow has ended; only queries are answered */
+    bool unsandboxed;         /* it has the host's io and os */
+    struct tl_vm_file *files; /* that it has open */
+    bool finished;            /* the workflow has ended; only queries are answered */
     bool cancel_requested;
     bool replaying;
     bool started;          /* the workflow function has been called */
@@ -499,7 +502,7 @@ const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua
                                                      struct tl_str name);
 /* For the probe: a definition was made by the module under way. */
 void tl_bundle_record_workflow(lua_State *L, struct tl_lua_run *run, struct tl_str type,
-                               struct tl_str versioning);
+                               struct tl_str versioning, bool unsandboxed);
 /* Likewise; options: stack index of a table, or of nil. */
 void tl_bundle_record_activity(lua_State *L, struct tl_lua_run *run, struct tl_str name,
                                int options);

@@ -59,6 +59,9 @@ static int resume(lua_State *L, lua_State *co, int nargs, bool wrapped)
         tl_co_set_awaiting(L, true);
         return lua_yieldk(L, 0, wrapped, go_on);
     }
+    if (status != LUA_YIELD && lua_checkstack(co, 1)) {
+        tl_event_groups_forget_thread(L, co);
+    }
     if (status == LUA_OK || status == LUA_YIELD) {
         if (!lua_checkstack(L, n + 1)) {
             lua_pop(co, n);

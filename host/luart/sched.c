@@ -299,6 +299,7 @@ void tl_future_resolve(lua_State *L, struct tl_lua_run *run, struct tl_future *f
         lua_pushnil(L);
         lua_rawseti(L, -2, pending_key((enum tl_future_kind)future->kind, future->seq));
         lua_pop(L, 1);
+        tl_event_groups_forget(L);
     }
     future->state = failed ? TL_FUTURE_FAILED : TL_FUTURE_DONE;
     future->done_order = ++run->done_seq;
@@ -478,8 +479,11 @@ static void fiber_drop(struct tl_lua_run *run, struct tl_fiber *f)
     *(f->prev ? &f->prev->next : &run->fibers) = f->next;
     *(f->next ? &f->next->prev : &run->fibers_last) = f->prev;
     tl_fiber_push(L, run, f);
+    lua_getiuservalue(L, -1, 2); /* the coroutine */
+    tl_event_groups_forget(L);
+    lua_pop(L, 1);
     lua_pushnil(L);
-    lua_setiuservalue(L, -2, 2); /* the coroutine */
+    lua_setiuservalue(L, -2, 2);
     tl_slot_table(L, run, TL_SLOT_FIBERS);
     lua_pushnil(L);
     lua_rawseti(L, -2, f->future.seq);

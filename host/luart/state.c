@@ -164,6 +164,7 @@ tl_rc tl_state_enter(struct tl_lua_run *run, tl_rc (*fn)(struct tl_lua_run *run,
     }
     if (setjmp(target) == 0) {
         run->abandon = &target;
+        tl_vm_use_files(&run->files);
         tl_state_switch(run, run->main);
         rc = fn(run, ud);
     } else {
@@ -172,6 +173,7 @@ tl_rc tl_state_enter(struct tl_lua_run *run, tl_rc (*fn)(struct tl_lua_run *run,
     }
     run->running = NULL;
     run->abandon = NULL;
+    tl_vm_use_files(NULL);
     if (watched) {
         tl_watch_end(run->config.watchdog, &watch);
     }
@@ -294,6 +296,7 @@ void tl_state_free(struct tl_lua_run *run)
             tl_without_close(run);
         }
 #endif
+        tl_vm_close_files(&run->files);
         tl_vm_heap_drop(&run->heap);
         tl_mem_free(run);
     }

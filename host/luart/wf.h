@@ -53,6 +53,9 @@ void tl_event_groups_add(lua_State *L, struct tl_cmd *cmd, const struct tl_event
 void tl_event_groups_keep(lua_State *L, const struct tl_cmd *cmd);
 /* What was kept for a pending future. */
 struct tl_event_groups tl_event_groups_kept(lua_State *L, const struct tl_future *future);
+/* The future on top (stays) is resolved; the coroutine co has ended: nothing is kept for them any more. */
+void tl_event_groups_forget(lua_State *L);
+void tl_event_groups_forget_thread(lua_State *L, lua_State *co);
 /* The coroutine co, made now, is in the scopes that the running one is in. */
 void tl_event_groups_inherit(lua_State *L, lua_State *co);
 /* User metadata with a summary; NULL for NULL. */

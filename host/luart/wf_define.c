@@ -14,6 +14,7 @@ struct define_options {
     char *name;
     int versioning;
     protobuf_c_boolean dynamic;
+    protobuf_c_boolean sandboxed;
 };
 
 static const struct tl_opt define_opts[] = {
@@ -30,6 +31,7 @@ static const struct tl_opt define_opts[] = {
     TL_OPT_CHECKED("failure_error_types", TL_OPT_TABLE),
     TL_OPT_CHECKED("args", TL_OPT_TABLE),
     TL_OPT_CHECKED("result", TL_OPT_ANY),
+    TL_OPT("sandboxed", TL_OPT_BOOL, 0, struct define_options, sandboxed),
     {"versioning_behavior", TL_OPT_ENUM, 0, offsetof(struct define_options, versioning),
      versioning_names},
 };
@@ -146,7 +148,7 @@ struct tl_str tl_wf_type_name(lua_State *L, int index, const char *what)
 int tl_lib_wf_define(lua_State *L)
 {
     struct tl_lua_run *run = tl_run_of(L);
-    struct define_options options = {NULL, 0, 0};
+    struct define_options options = {.sandboxed = true};
     struct tl_str name;
     lua_settop(L, 2);
     if (run->phase == TL_PHASE_RUN) {
@@ -163,7 +165,8 @@ int tl_lib_wf_define(lua_State *L)
     }
     if (run->phase == TL_PHASE_PROBE) {
         tl_bundle_record_workflow(
-            L, run, name, tl_str(options.versioning ? versioning_names[options.versioning] : ""));
+            L, run, name, tl_str(options.versioning ? versioning_names[options.versioning] : ""),
+            !options.sandboxed);
     } else if (tl_str_eq(name, run->type->type)) {
         lua_pushvalue(L, 2);
         tl_slot_set(L, run, TL_SLOT_RUN);

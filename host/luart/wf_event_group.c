@@ -102,22 +102,11 @@ static void get_kept(lua_State *L)
     }
 }
 
-/* [-2] Keeps the set on top for the value below it. The keys are weak, and only ever asked for. */
+/* [-2] Keeps the set on top for the value below it. */
 static void keep(lua_State *L)
 {
-    struct tl_lua_run *run = tl_run_of(L);
-    luaL_checkstack(L, 6, NULL);
-    tl_slot_push(L, run, TL_SLOT_GROUPS);
-    if (!lua_istable(L, -1)) {
-        lua_pop(L, 1);
-        lua_newtable(L);
-        lua_createtable(L, 0, 1);
-        lua_pushliteral(L, "k");
-        lua_setfield(L, -2, "__mode");
-        lua_setmetatable(L, -2);
-        lua_pushvalue(L, -1);
-        tl_slot_set(L, run, TL_SLOT_GROUPS);
-    }
+    luaL_checkstack(L, 4, NULL);
+    tl_slot_table(L, tl_run_of(L), TL_SLOT_GROUPS);
     lua_insert(L, -3);
     lua_rawset(L, -3);
     lua_pop(L, 1);
@@ -129,6 +118,27 @@ static bool any_kept(lua_State *L)
     bool any = lua_istable(L, -1);
     lua_pop(L, 1);
     return any;
+}
+
+void tl_event_groups_forget(lua_State *L)
+{
+    if (any_kept(L)) {
+        luaL_checkstack(L, 4, NULL);
+        lua_pushvalue(L, -1);
+        lua_pushnil(L);
+        keep(L);
+    }
+}
+
+void tl_event_groups_forget_thread(lua_State *L, lua_State *co)
+{
+    if (any_kept(L)) {
+        luaL_checkstack(L, 4, NULL);
+        lua_pushthread(co);
+        lua_xmove(co, L, 1);
+        lua_pushnil(L);
+        keep(L);
+    }
 }
 
 void tl_event_groups_inherit(lua_State *L, lua_State *co)

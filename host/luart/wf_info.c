@@ -87,6 +87,12 @@ int tl_lib_unsafe_is_replaying_history_events(lua_State *L)
     return 1;
 }
 
+int tl_lib_unsafe_in_sandbox(lua_State *L)
+{
+    lua_pushboolean(L, !tl_run_of(L)->unsandboxed);
+    return 1;
+}
+
 int tl_lib_unsafe_is_read_only(lua_State *L)
 {
     lua_pushboolean(L, need_run(L, "workflow.unsafe.is_read_only")->read_only != NULL);

@@ -253,6 +253,9 @@ void tl_run_local_again(struct tl_lua_run *run, struct tl_future *timer)
     struct tl_future *future = lua_touserdata(L, -1);
     int local = lua_gettop(L);
     tl_future_unlist(L, run, timer);
+    lua_pushvalue(L, local - 1); /* the timer */
+    tl_event_groups_forget(L);
+    lua_settop(L, local);
     lua_getiuservalue(L, local, 1);
     lua_rawgeti(L, -1, 2);
     int64_t retry_threshold = lua_tointeger(L, -1);
@@ -282,6 +285,9 @@ void tl_wf_cancel_local(lua_State *L, struct tl_lua_run *run, struct tl_future *
         cmd->seq = timer->seq;
         cmd->groups = groups;
         tl_future_unlist(L, run, timer);
+        lua_pushvalue(L, -2);
+        tl_event_groups_forget(L);
+        lua_pop(L, 1);
         tl_future_relist(L, run, future);
         future->timer_seq = 0;
         tl_vm_push_error(L, "CancelledError", "the local activity was cancelled between attempts");

@@ -26,6 +26,7 @@ local spec = {
   plugins = { kind = "table" },
   debug_mode = { kind = "boolean" },
   data_converter = { kind = "any" },
+  workflow_runner = { kind = "string" },
 }
 
 --- Options of other SDKs' replayers that a replay of Lua has nothing to do with.
@@ -33,8 +34,7 @@ local reasons = {
   identity = "a replay talks to no server that would want to know who asks",
   runtime = "a replay starts no threads and has no telemetry",
   task_queue = "each history names its own",
-  workflow_runner = "workflows of a replay always run in the sandbox",
-  unsandboxed_workflow_runner = "workflows of a replay always run in the sandbox",
+  unsandboxed_workflow_runner = "workflow_runner = \"unsandboxed\", or a definition's sandboxed = false, says it",
   workflow_task_executor = "a replay runs on the thread that asks for it",
   disable_safe_workflow_eviction = "a run is dropped without running its code",
 }
@@ -112,6 +112,7 @@ end
 --- Makes a replayer; the scripts are loaded once. Options: `workflows` (required), `activities`, `roots`,
 --- `workflow_failure_error_types` as for temporal.worker, `namespace`, `build_id`, `deployment_name` (what
 --- workflow.info tells), `data_converter` (payload converters; codecs are undone in histories from files),
+--- `workflow_runner` as for temporal.worker,
 --- `debug_mode` (no activation is cut off; also TEMPORAL_DEBUG).
 ---@param given table
 ---@return temporal.Replayer
@@ -126,6 +127,7 @@ function replayer.new(given)
   local w = worker.new {
     task_queue = "replay", workflows = o.workflows, activities = o.activities, roots = o.roots,
     workflow_failure_error_types = o.workflow_failure_error_types, interceptors = o.interceptors,
+    workflow_runner = o.workflow_runner,
   }
   local coding = converter.check("temporal.replayer", o.data_converter, 2)
   w.plan.converter_modules = converter.payload_converters(o.data_converter)

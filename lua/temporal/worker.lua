@@ -44,6 +44,7 @@ local function build_spec()
     tuner = { kind = "table" },
     interceptors = { kind = "table" },
     plugins = { kind = "table" },
+    workflow_runner = { kind = "enum", values = { "sandboxed", "unsandboxed" }, prefix = "" },
   }
   for _, row in ipairs(core.worker_options()) do
     if row.kind == "none" then
@@ -341,6 +342,8 @@ function worker.new(given)
       end
     end
   end
+  local unsandboxed = o.workflow_runner == "unsandboxed"
+  o.workflow_runner = nil
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing
   apply_deployment(o)
@@ -380,6 +383,7 @@ function worker.new(given)
     activity_block_limit = block_limit, default_kind = executor.default_kind,
     process_count = executor.process_count, process_program = executor.process_program,
     failure_error_types = failing, converter_modules = own and own.payload_converters or {},
+    unsandboxed = unsandboxed,
   }
   return self
 end

@@ -25,6 +25,7 @@ local spec = {
   args = { kind = "table" },
   result = { kind = "any" },
   versioning_behavior = { kind = "string" },
+  sandboxed = { kind = "boolean" },
 }
 
 --- Defines a workflow: `workflow.define("Order", function(order) ... end)` or with a table of name,

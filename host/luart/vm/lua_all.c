@@ -1,6 +1,6 @@
 /* The sandbox VM in one translation unit: the .c files of Debian's Lua 5.4.4, unchanged, under the
- * macros of vm_macros.h. The io, os, package and debug libraries are left out, so that no mistake
- * can open them. Everything but the prefixed public API is static.
+ * macros of vm_macros.h. The package and debug libraries are left out, so that no mistake can
+ * open them; io and os stand in lua_host.c. Everything but the prefixed public API is static.
  *
  * States made on a frozen state (vm.h) take its strings and functions as their own. What makes that
  * safe: a frozen object is black and old, so no collector marks it, and it is in no list that

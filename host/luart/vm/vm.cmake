@@ -22,11 +22,12 @@ foreach(header lua.h luaconf.h lauxlib.h lualib.h)
 endforeach()
 
 set(folder "${PROJECT_SOURCE_DIR}/host/luart/vm")
-add_library(tl_vm OBJECT "${folder}/lua_all.c" "${folder}/detmath.c" "${folder}/numtext.c")
+add_library(tl_vm OBJECT "${folder}/lua_all.c" "${folder}/lua_host.c" "${folder}/detmath.c" "${folder}/numtext.c")
 target_include_directories(tl_vm SYSTEM PUBLIC "${PROJECT_BINARY_DIR}/vm")
 # Lua's own sources do not meet our warnings; ours in the same folder do.
-set_property(SOURCE "${folder}/lua_all.c" APPEND PROPERTY COMPILE_OPTIONS -w)
-set_property(SOURCE "${folder}/lua_all.c" APPEND PROPERTY INCLUDE_DIRECTORIES "${source}")
+set_property(SOURCE "${folder}/lua_all.c" "${folder}/lua_host.c" APPEND PROPERTY COMPILE_OPTIONS -w)
+set_property(SOURCE "${folder}/lua_all.c" "${folder}/lua_host.c" APPEND PROPERTY
+    INCLUDE_DIRECTORIES "${source}")
 set_property(SOURCE "${folder}/detmath.c" "${folder}/numtext.c" APPEND PROPERTY
     COMPILE_OPTIONS ${TL_WARNINGS})
 if(TL_SANDBOX_SWITCH)

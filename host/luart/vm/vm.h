@@ -57,6 +57,16 @@ lua_State *tl_vm_newstate(lua_Alloc alloc, void *ud, const lua_State *frozen);
  * Owns: L's. Thread: L's. Errors: raises when memory is refused. */
 void tl_vm_push_frozen(lua_State *L, lua_State *frozen, int index);
 
+/* Pushes { io = , os = }: the whole libraries, with files, programs and the environment.
+ * Owns: L's. Thread: L's. Errors: raises when memory is refused. */
+void tl_vm_push_host(lua_State *L);
+/* What scripts open from now on is listed there; NULL: nowhere.
+ * Owns: the list is the caller's, until tl_vm_close_files. Thread: its own list each. Errors: none. */
+struct tl_vm_file;
+void tl_vm_use_files(struct tl_vm_file **list);
+/* Owns: closes what is listed. Thread: any, when no script of the list runs. Errors: none. */
+void tl_vm_close_files(struct tl_vm_file **list);
+
 #ifdef TL_SANDBOX_SWITCH
 /* As if C calls were nested that much deeper than they are.
  * Owns: nothing. Thread: the state's. Errors: none. */

@@ -78,12 +78,48 @@ static void are_not_named_when_allowed(void **state)
     lua_rig_close(&r);
 }
 
+/* What handlers ask for belongs to their signals' groups, which go with what was asked for. */
+static void groups_of_handlers_leave_nothing(void **state)
+{
+    enum { EARLY = 200, LATE = 1500 };
+    struct lua_rig r;
+    size_t early = 0;
+    (void)state;
+    lua_rig_open(&r, HEAD
+                 "return workflow.define('W', function()\n"
+                 "  workflow.set_signal_handler('s', function()\n"
+                 "    local g = workflow.create_event_group('g')\n"
+                 "    g:scope(workflow.execute_activity, 'a', { start_to_close_timeout = 1 })\n"
+                 "    coroutine.wrap(function() g:scope(coroutine.wrap(function() end)) end)()\n"
+                 "    workflow.start_timer(10):cancel()\n"
+                 "  end)\n"
+                 "  workflow.wait_condition(function() return false end)\n"
+                 "end)");
+    lua_rig_start(&r, "W", NULL);
+    lua_rig_step(&r);
+    for (uint32_t i = 1; i <= LATE; i++) {
+        lua_rig_signal(&r, "s", NULL);
+        lua_rig_step(&r);
+        assert_int_equal(r.out.cmd_count, 1);
+        assert_int_equal(r.out.cmds[0].groups.n, 2);
+        lua_rig_result(&r, i, "1");
+        lua_rig_step(&r);
+        assert_int_equal(r.out.cmds[0].groups.n, 1); /* the timer */
+        if (i == EARLY) {
+            early = tl_lua_run_bytes(r.run);
+        }
+    }
+    assert_true(tl_lua_run_bytes(r.run) < early + early / 2);
+    lua_rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(are_named_once_each),
         cmocka_unit_test(are_named_at_every_end),
         cmocka_unit_test(are_not_named_when_allowed),
+        cmocka_unit_test(groups_of_handlers_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

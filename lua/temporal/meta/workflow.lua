@@ -21,6 +21,7 @@ local workflow = {}
 ---@field dynamic_query? temporal.workflow.QueryHandler gets the name first
 ---@field failure_error_types? string[] errors that fail the workflow instead of its task
 ---@field versioning_behavior? "pinned"|"auto_upgrade"
+---@field sandboxed? boolean false: the functions reach files, programs and the environment
 ---@field args? temporal.ModelType[]
 ---@field result? temporal.ModelType
 ---@class temporal.workflow.Definition
@@ -575,6 +576,7 @@ function workflow.metric_meter() end
 ---@overload fun(message: any, fields?: table<string, any>)
 
 ---@class temporal.workflow.Unsafe
+---@field in_sandbox fun(): boolean
 ---@field is_replaying fun(): boolean
 ---@field is_replaying_history_events fun(): boolean false in queries
 ---@field is_read_only fun(): boolean in queries and predicates
