@@ -13,6 +13,7 @@ struct tlua_worker {
     struct tl_worker *worker; /* made at start: it must know all activities */
     struct tl_worker_options options;
     char *task_queue;
+    tlua_slot_supplier suppliers[TLUA_SLOT_NEXUS + 1]; /* by kind */
 };
 
 /* A NULL-terminated copy of a list of texts; the texts are borrowed. */
@@ -95,6 +96,36 @@ int tlua_worker_load(tlua_worker *worker, const char *path, tlua_error *err)
         return not_after_start(err);
     }
     return embed_error(err, tl_native_load(worker->registry, tl_str(path), &e), &e);
+}
+
+int tlua_worker_set_slots(tlua_worker *worker, int kind, const tlua_slot_supplier *supplier,
+                          tlua_error *err)
+{
+    struct tl_tuner_options *t = &worker->options.tuner;
+    if (worker->worker) {
+        return embed_error_text(err, TLUA_EPRECONDITION, "slots are set before the worker starts");
+    }
+    if (kind < TLUA_SLOT_WORKFLOW || kind > TLUA_SLOT_NEXUS || !supplier ||
+        supplier->size < sizeof *supplier || !supplier->reserve || !supplier->try_reserve ||
+        !supplier->release) {
+        return embed_error_text(err, TLUA_EINVAL,
+                                "a known kind of slots and a supplier with reserve, try_reserve "
+                                "and release are required");
+    }
+    if (!t->given) { /* the other kinds stay what they are */
+        t->given = true;
+        t->workflow.maximum = worker->options.max_concurrent_workflow_tasks;
+        t->activity.maximum = worker->options.max_concurrent_activities;
+        t->local_activity.maximum = worker->options.max_concurrent_local_activities;
+        t->nexus.maximum = worker->options.max_concurrent_nexus_tasks;
+    }
+    struct tl_slot_config *of = kind == TLUA_SLOT_WORKFLOW   ? &t->workflow
+                                : kind == TLUA_SLOT_ACTIVITY ? &t->activity
+                                : kind == TLUA_SLOT_NEXUS    ? &t->nexus
+                                                             : &t->local_activity;
+    worker->suppliers[kind] = *supplier;
+    of->supplier = &worker->suppliers[kind];
+    return TLUA_OK;
 }
 
 int tlua_worker_start(tlua_worker *worker, tlua_error *err)

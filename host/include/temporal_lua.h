@@ -380,6 +380,56 @@ typedef struct tlua_worker_options {
     int32_t max_concurrent_activities; /* 0: the default */
 } tlua_worker_options;
 
+/* Slots: how many tasks of one kind may be in work. A supplier decides when there is one more. */
+enum tlua_slot_kind {
+    TLUA_SLOT_WORKFLOW = 1,
+    TLUA_SLOT_ACTIVITY = 2,
+    TLUA_SLOT_LOCAL_ACTIVITY = 3,
+    TLUA_SLOT_NEXUS = 4
+};
+
+/* What a slot is wanted for. Views live for the call. */
+typedef struct tlua_slot_request {
+    size_t size;
+    int kind;       /* enum tlua_slot_kind */
+    bool is_sticky; /* for runs that this worker has in its cache */
+    tlua_bytes task_queue, worker_identity, worker_build_id;
+    tlua_bytes worker_deployment_name; /* empty without worker versioning */
+} tlua_slot_request;
+
+/* What a slot is used for. Views live for the call. */
+typedef struct tlua_slot_info {
+    size_t size;
+    int kind;
+    bool is_sticky;
+    tlua_bytes type;      /* of the workflow or activity; the Nexus service */
+    tlua_bytes operation; /* of that service; else empty */
+} tlua_slot_info;
+
+typedef struct tlua_slot_wait tlua_slot_wait; /* one reservation under way */
+
+/* A permit is the supplier's own; never NULL. Functions are called by several threads and return at once:
+ * a supplier that has to wait returns from `reserve` and grants later. */
+typedef struct tlua_slot_supplier {
+    size_t size;
+    void *ud;
+    /* Wants a slot: call tlua_slot_grant(w, permit) once, now or later, on any thread. One reservation
+     * at a time for each kind (workflow: two, one of them sticky). */
+    void (*reserve)(void *ud, const tlua_slot_request *r, tlua_slot_wait *w);
+    /* A slot if there is one now, else NULL. */
+    void *(*try_reserve)(void *ud, const tlua_slot_request *r);
+    /* A task has come for the slot. NULL: not told. */
+    void (*mark_used)(void *ud, const tlua_slot_info *info, void *permit);
+    /* The slot is given back; info NULL: it was never used. */
+    void (*release)(void *ud, const tlua_slot_info *info, void *permit);
+    /* The worker has gone: no reservation under way may be granted once this has returned. NULL: not
+     * told. */
+    void (*close)(void *ud);
+} tlua_slot_supplier;
+
+/* Thread: any, also inside `reserve`. A worker that stops gives the slot back at once. */
+TLUA_EXPORT void tlua_slot_grant(tlua_slot_wait *w, void *permit);
+
 // clang-format off
 #define TLUA_WORKER_OPTIONS_INIT {sizeof(tlua_worker_options), 0, 0, 0, 0, 0, 0, 0}
 // clang-format on
@@ -394,6 +444,10 @@ TLUA_EXPORT int tlua_worker_register(tlua_worker *worker, const char *name, tlua
                                      void *ud, tlua_error *err);
 /* Before start only: activities of a shared object. */
 TLUA_EXPORT int tlua_worker_load(tlua_worker *worker, const char *path, tlua_error *err);
+/* Before start only: slots of one kind (enum tlua_slot_kind) come from this supplier, which is copied; its
+ * ud must live until `close`. Without it they are a fixed number. Errors: EINVAL, EPRECONDITION. */
+TLUA_EXPORT int tlua_worker_set_slots(tlua_worker *worker, int kind,
+                                      const tlua_slot_supplier *supplier, tlua_error *err);
 /* Starts the threads. */
 TLUA_EXPORT int tlua_worker_start(tlua_worker *worker, tlua_error *err);
 /* Stops polling, lets work finish for grace_ms, then cancels activities, and waits until the worker

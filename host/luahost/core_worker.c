@@ -6,6 +6,7 @@
 #include "base/world.h"
 #include "luahost/build.h"
 #include "luahost/lua_process.h"
+#include "luahost/slot_lua.h"
 #include "worker/worker.h"
 
 #define WORKER_TYPE "temporal.core.worker"
@@ -19,6 +20,7 @@ struct worker_box {
     struct tl_list garbage;      /* of struct tl_host_build: builds that the worker has let go of */
     struct tl_list builds;       /* all that are not freed */
     struct tl_host_build *first; /* until the worker starts or another is promoted; the worker's */
+    struct tl_lua_slots *slots[TLUA_SLOT_NEXUS]; /* suppliers that are modules */
 };
 
 static struct worker_box *check_worker(lua_State *L, int index)
@@ -113,7 +115,7 @@ static void read_slots(lua_State *L, const char *field, struct tl_slot_config *c
     lua_getfield(L, -2, "minimum");
     c->minimum = luaL_optinteger(L, -1, 0);
     lua_getfield(L, -3, "maximum");
-    c->maximum = luaL_checkinteger(L, -1);
+    c->maximum = luaL_optinteger(L, -1, 0); /* the worker checks it */
     lua_getfield(L, -4, "ramp_throttle");
     c->ramp_throttle_ms = luaL_optinteger(L, -1, 0) / TL_NS_PER_MS;
     lua_pop(L, 5);
@@ -134,6 +136,48 @@ static void read_tuner(lua_State *L, int index, struct tl_tuner_options *t)
         lua_pop(L, 2);
     }
     lua_pop(L, 1);
+}
+
+static const char *const kind_fields[] = {"workflow", "activity", "local_activity", "nexus"};
+enum { KINDS = sizeof kind_fields / sizeof kind_fields[0] };
+
+/* [-0, +0, v] The suppliers that are modules, each once, with the kinds that they serve. */
+static tl_rc open_suppliers(lua_State *L, int index, struct worker_box *b,
+                            struct tl_tuner_options *t, struct tl_error *err)
+{
+    struct tl_slot_config *configs[KINDS] = {&t->workflow, &t->activity, &t->local_activity,
+                                             &t->nexus};
+    const void *seen[KINDS] = {NULL};
+    int top = lua_gettop(L);
+    tl_rc rc = TL_OK;
+    lua_getfield(L, index, "tuner");
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "path");
+    lua_getfield(L, -2, "cpath");
+    for (int i = 0; t->given && i < KINDS && rc == TL_OK; i++) {
+        lua_settop(L, top + 4);
+        lua_getfield(L, top + 1, kind_fields[i]);
+        if (lua_getfield(L, -1, "custom") != LUA_TTABLE) {
+            continue;
+        }
+        const void *self = lua_topointer(L, -1);
+        int at = 0;
+        while (seen[at] && seen[at] != self) {
+            at++;
+        }
+        lua_getfield(L, -1, "module");
+        lua_getfield(L, -2, "config");
+        if (!seen[at]) {
+            rc = tl_lua_slots_new(&b->slots[at], lua_tostring(L, -2), lua_tostring(L, -1),
+                                  lua_tostring(L, top + 3), lua_tostring(L, top + 4), err);
+        }
+        seen[at] = self;
+        if (rc == TL_OK) {
+            configs[i]->supplier = tl_lua_slots_kind(b->slots[at], TLUA_SLOT_WORKFLOW + i);
+        }
+    }
+    lua_settop(L, top);
+    return rc;
 }
 
 static void read_options(lua_State *L, int index, struct tl_worker_options *o)
@@ -267,6 +311,9 @@ static void free_box(struct worker_box *b)
     }
     list_worker(b, false);
     tl_worker_free(b->worker);
+    for (int i = 0; i < KINDS; i++) {
+        tl_lua_slots_release(b->slots[i]);
+    }
     collect_builds(b);
     pthread_mutex_destroy(&b->garbage_mutex);
     memset(b, 0, sizeof *b);
@@ -294,6 +341,9 @@ static int worker_new(lua_State *L)
     struct tl_worker_config config = {.client = c->client, .on_fatal = on_fatal, .on_fatal_ud = b};
     read_options(L, 2, &config.options);
     tl_rc rc = tl_host_build_open(L, 3, &build, &err);
+    if (rc == TL_OK) {
+        rc = open_suppliers(L, 2, b, &config.options.tuner, &err);
+    }
     if (rc == TL_OK) {
         build->worker_box = b;
         config.lang = build->lang;

@@ -383,9 +383,9 @@ static void finish_remote(struct tl_act *a)
     tl_act_release(a);
 }
 
-static void slot_free(struct tl_worker *w)
+static void slot_free(struct tl_worker *w, struct tl_slot *slot)
 {
-    tl_slots_give(&w->act_slots);
+    tl_slot_give(slot);
     tl_pollers_fill_activity(w);
     tl_worker_tick(w);
 }
@@ -411,12 +411,13 @@ static void finish_detached(struct tl_act *a)
 {
     struct tl_worker *w = a->worker;
     struct tl_build *b = a->build;
+    struct tl_slot *slot = a->slot;
     tl_worker_enter(w); /* with the slot given back, nothing else holds the worker */
     if (a->local_to) {
         finish_local(a);
     } else {
         finish_remote(a);
-        slot_free(w);
+        slot_free(w, slot);
     }
     tl_build_release(b);
     tl_worker_exit(w);
@@ -434,7 +435,8 @@ void tl_activity_finish(struct tl_activity *activity)
     }
 }
 
-void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state)
+void tl_act_run(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
+                const struct tl_act_state *state)
 {
     struct tl_act *a = act_new(w);
     struct tl_error err = {0};
@@ -447,16 +449,17 @@ void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_sta
     if (rc != TL_OK) {
         TL_LOG(TL_LOG_ERROR, "activity.dropped", TL_C("error", err.message));
         tl_act_release(a);
-        slot_free(w);
+        slot_free(w, slot);
         return;
     }
     a->pub.task = task;
+    a->slot = slot;
     tl_meter_activity_started(a);
     set_running(a, true);
     invoke(a, state);
     if (!a->detached) {
         finish_remote(a);
-        slot_free(w);
+        slot_free(w, slot);
     } else if (part_done(a)) {
         finish_detached(a);
     }

@@ -11,6 +11,7 @@
 #include "proto/pb.h"
 #include "tl_enums.h"
 #include "worker/build.h"
+#include "worker/local.h"
 #include "worker/worker_int.h"
 
 #define CALL_TIMEOUT_NS (10 * TL_NS_PER_S)
@@ -288,6 +289,7 @@ static void begin_leaving(struct tl_worker *w)
     tl_timer_clear(&w->control, &w->report_timer);
     tl_drain_stop(w);
     tl_pollers_stop(w, !w->poll_complete_on_shutdown);
+    tl_slots_stop(w);
     tl_pool_shutdown_began(w);
     if (polled) {
         tell_server(w);
@@ -303,10 +305,12 @@ static void begin_leaving(struct tl_worker *w)
 
 static bool quiet(struct tl_worker *w)
 {
-    return tl_pollers_outstanding(w) == 0 && atomic_load(&w->wf_slots.used) == 0 &&
-           atomic_load(&w->quarantined_tasks) == 0 && atomic_load(&w->act_slots.used) == 0 &&
-           atomic_load(&w->local_slots.used) == 0 && atomic_load(&w->nexus_slots.used) == 0 &&
-           atomic_load(&w->pool.answers) == 0 && atomic_load(&w->calls) == 0;
+    /* Who no longer waits for a slot has one: look there first. */
+    return !tl_locals_waiting(w) && tl_pollers_outstanding(w) == 0 &&
+           atomic_load(&w->wf_slots.used) == 0 && atomic_load(&w->quarantined_tasks) == 0 &&
+           atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->local_slots.used) == 0 &&
+           atomic_load(&w->nexus_slots.used) == 0 && atomic_load(&w->pool.answers) == 0 &&
+           atomic_load(&w->calls) == 0;
 }
 
 static void leave(struct tl_worker *w)
@@ -333,6 +337,7 @@ static void leave(struct tl_worker *w)
 static void look(struct tl_worker *w)
 {
     tl_pollers_look(w);
+    tl_slots_look(w);
     tl_pool_look(w);
     tl_drain_look(w);
     if (tl_worker_stopping(w) && !w->leaving) {

@@ -27,6 +27,7 @@ struct tl_local_try {
     struct tl_act *act;      /* running; under running_mutex */
     unsigned reasons;        /* asked to stop; under running_mutex */
     struct tl_build *build;  /* a use: the run's */
+    struct tl_slot *slot;    /* from the hand-over to the pool on */
     struct tl_buf body;      /* encoded task */
     struct tl_local_end_to to;
     enum tl_act_end end;
@@ -76,33 +77,50 @@ static void try_release(struct tl_local_try *t)
     }
 }
 
+/* To the pool with a slot. */
+static void send_try(struct tl_local_try *t, struct tl_slot *slot)
+{
+    t->slot = slot;
+    tl_pool_post(t->worker, &t->msg);
+}
+
+void tl_locals_fill(struct tl_worker *w)
+{
+    struct tl_slot *slot;
+    do {
+        pthread_mutex_lock(&w->local_mutex);
+        bool any = !tl_list_empty(&w->local_waiting);
+        slot = any ? tl_slots_take(&w->local_slots, false) : NULL;
+        struct tl_list *n = slot ? tl_list_pop(&w->local_waiting) : NULL;
+        pthread_mutex_unlock(&w->local_mutex);
+        if (slot) {
+            send_try(TL_CONTAINER(n, struct tl_local_try, node), slot);
+        }
+    } while (slot);
+}
+
+bool tl_locals_waiting(struct tl_worker *w)
+{
+    pthread_mutex_lock(&w->local_mutex);
+    bool any = !tl_list_empty(&w->local_waiting);
+    pthread_mutex_unlock(&w->local_mutex);
+    return any;
+}
+
 /* To the pool when there is a slot, else behind the others. */
 static void submit(struct tl_local_try *t)
 {
     struct tl_worker *w = t->worker;
     pthread_mutex_lock(&w->local_mutex);
-    bool free_slot = tl_slots_try(&w->local_slots);
-    if (!free_slot) {
-        tl_list_push(&w->local_waiting, &t->node);
-    }
+    tl_list_push(&w->local_waiting, &t->node);
     pthread_mutex_unlock(&w->local_mutex);
-    if (free_slot) {
-        tl_pool_post(w, &t->msg);
-    }
+    tl_locals_fill(w);
 }
 
-/* The next one that waits gets the slot. */
-static void give_slot(struct tl_worker *w)
+static void give_slot(struct tl_worker *w, struct tl_slot *slot)
 {
-    pthread_mutex_lock(&w->local_mutex);
-    struct tl_list *n = tl_list_pop(&w->local_waiting);
-    if (!n) {
-        tl_slots_give(&w->local_slots);
-    }
-    pthread_mutex_unlock(&w->local_mutex);
-    if (n) {
-        tl_pool_post(w, &TL_CONTAINER(n, struct tl_local_try, node)->msg);
-    }
+    tl_slot_give(slot);
+    tl_locals_fill(w);
     tl_worker_tick(w);
 }
 
@@ -118,22 +136,27 @@ static void run_ended(struct tl_local_end_to *to, enum tl_act_end end)
     t->end = end;
     t->msg.kind = TL_WM_LOCAL_DONE;
     /* The actor's hold goes with the message; while the slot is used its inbox is open. */
+    struct tl_slot *slot = t->slot; /* the attempt may be gone once it is sent */
     bool sent = tl_inbox_send_always(&t->actor->actor.inbox, &t->msg);
     TL_ASSERT(sent);
-    give_slot(w);
+    give_slot(w, slot);
 }
 
 void tl_local_run(struct tl_worker *w, struct tl_msg *m, const struct tl_act_state *state)
 {
     struct tl_local_try *t = TL_CONTAINER(m, struct tl_local_try, msg);
     int expected = TRY_QUEUED;
+    struct tl_slot *slot = t->slot; /* the attempt may be gone when it has ended */
     if (atomic_compare_exchange_strong(&t->state, &expected, TRY_RUNNING)) {
+        tl_slot_use(slot,
+                    tl_wire_find(tl_wire_find(tl_buf_str(&t->body), TL_ACTIVITY_TYPE_FIELD), 1),
+                    TL_STR_LIT(""));
         atomic_store(&t->started_ns, tl_worker_now(w));
         t->to = (struct tl_local_end_to){&t->act, &t->reasons, &t->answer, run_ended};
         tl_act_run_local(w, tl_buf_str(&t->body), &t->to, state);
     } else {
         try_release(t);
-        give_slot(w);
+        give_slot(w, slot);
     }
 }
 

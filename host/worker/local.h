@@ -25,6 +25,10 @@ struct tl_build *tl_local_build(struct tl_msg *m);
 /* Worker's part: slots. */
 void tl_locals_init(struct tl_worker *w);
 void tl_locals_deinit(struct tl_worker *w);
+/* Those that wait for a slot begin while there are slots. Thread: any. */
+void tl_locals_fill(struct tl_worker *w);
+/* Whether any waits for a slot. Thread: any. */
+bool tl_locals_waiting(struct tl_worker *w);
 
 /* Who is told how an attempt has ended. Lives until then. */
 struct tl_local_end_to {

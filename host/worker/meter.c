@@ -353,7 +353,6 @@ void tl_meter_task_answered(const struct tl_wf_task *t)
 
 /* --- activities ------------------------------------------------------------------------------------- */
 
-#define ACTIVITY_TYPE_FIELD 5 /* of PollActivityTaskQueueResponse; the name is its field 1 */
 #define WORKFLOW_TYPE_FIELD 3
 
 static struct tl_str activity_type(const TpWs__PollActivityTaskQueueResponse *task)
@@ -369,7 +368,7 @@ static struct tl_str workflow_type(const TpWs__PollActivityTaskQueueResponse *ta
 void tl_meter_activity_received(struct tl_worker *w, struct tl_str body, bool eager)
 {
     if (w->meter.registry) {
-        struct tl_str type = tl_wire_find(tl_wire_find(body, ACTIVITY_TYPE_FIELD), 1);
+        struct tl_str type = tl_wire_find(tl_wire_find(body, TL_ACTIVITY_TYPE_FIELD), 1);
         struct tl_str of = tl_wire_find(tl_wire_find(body, WORKFLOW_TYPE_FIELD), 1);
         tl_series_add(series(w, TL_METER_ACTIVITY_RECEIVED, type, of,
                              eager ? TL_STR_LIT("true") : TL_STR_LIT("false")),

@@ -434,7 +434,8 @@ static void report(struct tl_op *op)
     send_answer(op);
 }
 
-void tl_op_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state)
+void tl_op_run(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
+               const struct tl_act_state *state)
 {
     struct tl_op *op = op_new(w);
     struct tl_error err = {0};
@@ -448,7 +449,7 @@ void tl_op_run(struct tl_worker *w, struct tl_str body, const struct tl_act_stat
         set_running(op, false);
         report(op);
     }
-    tl_slots_give(&w->nexus_slots);
+    tl_slot_give(slot);
     tl_pollers_fill_nexus(w);
     tl_worker_tick(w);
 }

@@ -145,6 +145,15 @@ static tl_rc check_range(const struct tl_worker_options *o, const struct tl_opti
 static tl_rc check_slots(const char *name, const struct tl_slot_config *c, bool share,
                          struct tl_error *err)
 {
+    if (c->supplier) {
+        const tlua_slot_supplier *s = c->supplier;
+        return s->size >= sizeof *s && s->reserve && s->try_reserve && s->release
+                   ? TL_OK
+                   : tl_error_set(err, TL_EINVAL,
+                                  "tuner: the supplier of slots of %s wants reserve, try_reserve "
+                                  "and release",
+                                  name);
+    }
     const int64_t least = c->resource_based ? c->minimum : c->maximum;
     if (c->maximum < 1 || c->maximum > SLOTS_MAX || least < 1 || least > c->maximum) {
         return tl_error_set(err, TL_EINVAL,

@@ -243,15 +243,12 @@ struct tl_poll_set *tl_poll_set_of(const struct tl_build *b)
 /* Under the mutex. The polls that are out go on; they keep no slots. */
 static void become_old(struct tl_poller *p)
 {
-    struct tl_slots *slots = tl_poller_slots(p);
     p->scale.on = false;
     atomic_store(&p->scale.target, polls_of_old(p));
     TL_LIST_EACH (n, &p->polls) {
         struct tl_poll *poll = TL_CONTAINER(n, struct tl_poll, node);
-        if (poll->slot) {
-            poll->slot = false;
-            tl_slots_give(slots);
-        }
+        tl_slot_give(poll->slot);
+        poll->slot = NULL;
     }
 }
 

@@ -42,7 +42,8 @@ static bool full(const struct tl_poller *p)
 
 static bool may_poll(const struct tl_poller *p)
 {
-    return !p->paused && !full(p);
+    bool waits = p->set->current && tl_slots_asked(tl_poller_slots(p), p->kind == TL_POLL_STICKY);
+    return !p->paused && !full(p) && !waits;
 }
 
 /* The queue that nobody listens to goes first, so that the last slots never leave one of them deaf. */
@@ -65,7 +66,7 @@ static struct tl_poller *choose(struct tl_poll_set *set, enum tl_poll_kind kind)
     return kind == TL_POLL_NORMAL ? choose_workflow(set) : may_poll(p) ? p : NULL;
 }
 
-struct tl_slots *tl_poller_slots(struct tl_poller *p)
+struct tl_slots *tl_poller_slots(const struct tl_poller *p)
 {
     struct tl_worker *w = p->worker;
     return p->kind == TL_POLL_ACTIVITY ? &w->act_slots
@@ -99,11 +100,12 @@ static void issue(struct tl_poll *poll)
 
 /* Whether a poll may leave now: there is a slot, where it needs one, and the rate allows it. Holds
  * poll_mutex. *look: control has to time a pause. */
-static bool take_place(struct tl_poller *p, bool *look)
+static bool take_place(struct tl_poller *p, struct tl_slot **slot, bool *look)
 {
     struct tl_slots *slots = tl_poller_slots(p);
     bool needs_slot = p->set->current;
-    if (needs_slot && !tl_slots_try(slots)) {
+    *slot = needs_slot ? tl_slots_take(slots, p->kind == TL_POLL_STICKY) : NULL;
+    if (needs_slot && !*slot) {
         if (tl_slots_held_back(slots)) {
             p->paused = true;
             p->resume_ns = tl_worker_now(p->worker) + HELD_BACK_NS;
@@ -115,19 +117,17 @@ static bool take_place(struct tl_poller *p, bool *look)
         return true;
     }
     *look = true;
-    if (needs_slot) {
-        tl_slots_give(slots);
-    }
+    tl_slot_give(*slot);
     return false;
 }
 
-static struct tl_poll *new_poll(struct tl_poller *p)
+static struct tl_poll *new_poll(struct tl_poller *p, struct tl_slot *slot)
 {
     struct tl_poll *poll = TL_NEW(struct tl_poll);
     poll->to.on_result = handle_rest;
     poll->poller = p;
     poll->build = p->set->build ? tl_build_retain(p->set->build) : NULL;
-    poll->slot = p->set->current;
+    poll->slot = slot;
     poll->scaled = p->scale.on;
     poll->request = tl_str_n(tl_mem_dup(p->request), p->request.n);
     poll->started_ns = tl_worker_now(p->worker);
@@ -141,6 +141,7 @@ static struct tl_poll *new_poll(struct tl_poller *p)
 static bool fill_one(struct tl_worker *w, enum tl_poll_kind kind)
 {
     struct tl_poll *poll = NULL;
+    struct tl_slot *slot;
     bool look = false;
     pthread_mutex_lock(&w->poll_mutex);
     TL_LIST_EACH (n, &w->poll_sets) {
@@ -149,7 +150,7 @@ static bool fill_one(struct tl_worker *w, enum tl_poll_kind kind)
         if (w->polls_open && !set->closed && !poll) {
             p = choose(set, kind);
         }
-        poll = p && take_place(p, &look) ? new_poll(p) : poll;
+        poll = p && take_place(p, &slot, &look) ? new_poll(p, slot) : poll;
     }
     pthread_mutex_unlock(&w->poll_mutex);
     if (look) {
@@ -244,28 +245,27 @@ static void poll_done(void *ud, struct tl_rpc_result *res)
     tl_worker_exit(w);
 }
 
-struct tl_build *tl_poll_finished(struct tl_poll *poll, bool task)
+struct tl_build *tl_poll_finished(struct tl_poll *poll, struct tl_slot **slot)
 {
     struct tl_poller *p = poll->poller;
     struct tl_worker *w = p->worker;
     struct tl_build *build = poll->build;
     int status = poll->status;
+    bool task = slot != NULL;
     pthread_mutex_lock(&w->poll_mutex);
     tl_list_remove(&poll->node);
     atomic_fetch_sub(&p->outstanding, 1);
     tl_poll_scale_result(&p->scale, poll->status, task, poll->decision, tl_worker_now(w));
-    if (task && !poll->slot) {
-        tl_slots_force(tl_poller_slots(p));
-    } else if (!task && poll->slot) {
-        tl_slots_give(tl_poller_slots(p));
-    }
+    struct tl_slot *unused = task ? NULL : poll->slot;
     if (task) {
+        *slot = poll->slot ? poll->slot : tl_slots_force(tl_poller_slots(p));
         p->retry.attempt = 0;
         p->quick_count = 0;
     }
     struct tl_rpc_call *call = poll->call;
     poll->finished = true;
     pthread_mutex_unlock(&w->poll_mutex);
+    tl_slot_give(unused);
     if (call) {
         tl_rpc_call_release(call);
         tl_mem_free(poll);
@@ -393,7 +393,7 @@ static void handle_rest(struct tl_reply_to *to, struct tl_rpc_result *res)
     struct tl_poller *p = poll->poller;
     struct tl_worker *w = p->worker;
     int64_t lasted = tl_worker_now(w) - poll->started_ns;
-    struct tl_build *build = tl_poll_finished(poll, false);
+    struct tl_build *build = tl_poll_finished(poll, NULL);
     if (!tl_worker_stopping(w)) {
         bool closed = p->set->closed; /* control closes */
         if (closed) {

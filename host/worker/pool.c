@@ -11,10 +11,10 @@
 
 #define LOOK_NS (5 * TL_NS_PER_MS)
 #define STEP_DEPTH_MAX 16
-#define ACTIVITY_TYPE_FIELD 5 /* of PollActivityTaskQueueResponse */
 #define NEXUS_REQUEST_FIELD 2 /* of PollNexusTaskQueueResponse */
 #define NEXUS_START_FIELD 3   /* of Request: service and operation are 1 and 2 of both */
 #define NEXUS_CANCEL_FIELD 4
+#define CUSTOM_THREADS_MAX 500
 #define INBOX_MAX ((size_t)1 << 20)
 
 /* --- Tasks ------------------------------------------------------------------------------------- */
@@ -64,38 +64,41 @@ static void state_renew(struct tl_act_state *s)
 }
 
 /* of: the version it is for, a use that is taken over; NULL: unversioned */
-static void run_remote(struct tl_worker *w, struct tl_str body, struct tl_build *of,
-                       struct tl_act_state *s)
+static void run_remote(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
+                       struct tl_build *of, struct tl_act_state *s)
 {
-    struct tl_str type = tl_wire_find(tl_wire_find(body, ACTIVITY_TYPE_FIELD), 1);
+    struct tl_str type = tl_wire_find(tl_wire_find(body, TL_ACTIVITY_TYPE_FIELD), 1);
+    tl_slot_use(slot, type, TL_STR_LIT(""));
     state_use(s, of ? of : tl_build_of_activity(w, type));
-    tl_act_run(w, body, s);
+    tl_act_run(w, body, slot, s);
 }
 
 /* of: as for run_remote */
-static void run_nexus(struct tl_worker *w, struct tl_str body, struct tl_build *of,
-                      struct tl_act_state *s)
+static void run_nexus(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
+                      struct tl_build *of, struct tl_act_state *s)
 {
     struct tl_str request = tl_wire_find(body, NEXUS_REQUEST_FIELD);
     struct tl_str about = tl_wire_find(request, NEXUS_START_FIELD);
     about = about.n ? about : tl_wire_find(request, NEXUS_CANCEL_FIELD);
-    state_use(s,
-              of ? of : tl_build_of_operation(w, tl_wire_find(about, 1), tl_wire_find(about, 2)));
-    tl_op_run(w, body, s);
+    struct tl_str service = tl_wire_find(about, 1), operation = tl_wire_find(about, 2);
+    tl_slot_use(slot, service, operation);
+    state_use(s, of ? of : tl_build_of_operation(w, service, operation));
+    tl_op_run(w, body, slot, s);
 }
 
 static void take_polled(struct tl_worker *w, struct tl_rpc_result *res, struct tl_act_state *s)
 {
     struct tl_poll *poll = TL_CONTAINER(res->ud, struct tl_poll, to);
     bool nexus = poll->poller->kind == TL_POLL_NEXUS;
-    struct tl_build *of = tl_poll_finished(poll, true);
+    struct tl_slot *slot;
+    struct tl_build *of = tl_poll_finished(poll, &slot);
     if (nexus) {
         tl_pollers_fill_nexus(w);
-        run_nexus(w, res->body, of, s);
+        run_nexus(w, res->body, slot, of, s);
     } else {
         tl_pollers_fill_activity(w);
         tl_meter_activity_received(w, res->body, false);
-        run_remote(w, res->body, of, s);
+        run_remote(w, res->body, slot, of, s);
     }
     tl_rpc_result_free(res);
 }
@@ -110,7 +113,7 @@ static void take(struct tl_worker *w, struct tl_msg *m, struct tl_act_state *s)
     } else {
         struct tl_act_task *task = TL_CONTAINER(m, struct tl_act_task, msg);
         tl_meter_activity_received(w, task->body, true);
-        run_remote(w, task->body, task->build, s);
+        run_remote(w, task->body, task->slot, task->build, s);
         tl_mem_free(task);
     }
 }
@@ -227,6 +230,12 @@ void tl_pool_post(struct tl_worker *w, struct tl_msg *m)
 
 /* --- Life cycle -------------------------------------------------------------------------------- */
 
+/* A supplier of the user's own may give any number; what finds no thread waits for one. */
+static int threads_for(const struct tl_slot_config *c)
+{
+    return c->supplier ? CUSTOM_THREADS_MAX : (int)c->maximum;
+}
+
 void tl_pool_init(struct tl_worker *w)
 {
     struct tl_pool *p = &w->pool;
@@ -235,11 +244,12 @@ void tl_pool_init(struct tl_worker *w)
     tl_list_init(&p->operations);
     p->grow.fire = look_again;
     const struct tl_worker_options *o = &w->opt;
-    p->thread_max = o->tuner.given
-                        ? (int)(o->tuner.activity.maximum + o->tuner.local_activity.maximum +
-                                o->tuner.nexus.maximum)
-                        : (int)(o->max_concurrent_activities + o->max_concurrent_local_activities +
-                                o->max_concurrent_nexus_tasks);
+    const struct tl_tuner_options *t = &o->tuner;
+    p->thread_max =
+        t->given
+            ? threads_for(&t->activity) + threads_for(&t->local_activity) + threads_for(&t->nexus)
+            : (int)(o->max_concurrent_activities + o->max_concurrent_local_activities +
+                    o->max_concurrent_nexus_tasks);
     p->threads = TL_NEW_ARRAY(pthread_t, (size_t)p->thread_max);
 }
 

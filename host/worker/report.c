@@ -26,8 +26,10 @@ static TpWorker__WorkerSlotsInfo *slots_info(struct tl_arena *a, const struct tl
         int used = atomic_load(&s->used) - polls;
         used = used > 0 ? used : 0;
         i->current_used_slots = used;
-        i->current_available_slots = used < s->max ? s->max - used : 0;
-        i->slot_supplier_kind = tl_pb_cstr(a, tl_str(s->resource ? "ResourceBased" : "Fixed"));
+        i->current_available_slots = !s->custom && used < s->max ? s->max - used : 0;
+        i->slot_supplier_kind = tl_pb_cstr(a, tl_str(s->custom     ? "Custom"
+                                                     : s->resource ? "ResourceBased"
+                                                                   : "Fixed"));
         i->total_processed_tasks = (int32_t)(done + failed);
         i->total_failed_tasks = (int32_t)failed;
         i->last_interval_processed_tasks = (int32_t)(done + failed - before->processed);

@@ -131,9 +131,10 @@ void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot)
     struct tl_worker *w = t->owner->actor.worker;
     bool eager = t->eager > 0, quarantined = t->owner->quarantine;
     tl_timer_clear(&t->owner->actor, &t->timer);
-    for (; t->eager > 0; t->eager--) {
-        tl_slots_give(&w->act_slots);
+    while (t->eager > 0) {
+        tl_slot_give(t->eager_slots[--t->eager]);
     }
+    struct tl_slot *slot = t->slot;
     tl_build_release(t->from);
     tl_wf_arena_put(t->owner, t->memory);
     tl_mem_free(t);
@@ -141,7 +142,7 @@ void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot)
         atomic_fetch_sub(&w->quarantined_tasks, 1);
         tl_worker_tick(w);
     } else if (!keep_slot) {
-        tl_slots_give(&w->wf_slots);
+        tl_slot_give(slot);
         tl_pollers_fill_workflow(w);
         tl_worker_tick(w);
     }
@@ -215,16 +216,24 @@ bool tl_wf_quarantine(struct tl_worker *w, struct tl_str run_id)
 
 /* --- Messages ---------------------------------------------------------------------------------- */
 
+/* What a poll that brought a task leaves. */
+struct polled {
+    struct tl_slot *slot;
+    struct tl_build *build; /* a use; NULL: unversioned */
+};
+
 /* Polls whose tasks are in the batch go out again before any of the tasks is looked at: with
- * everything on few cores the next task then arrives while this one runs. Leaves the version that
- * each was polled for in its ud. */
+ * everything on few cores the next task then arrives while this one runs. Leaves slot and version of
+ * each in its ud. */
 static void poll_again(struct tl_wf_actor *a, struct tl_msg *batch)
 {
     bool any = false;
     for (struct tl_msg *m = batch; m; m = m->next) {
         if (m->kind == TL_WM_POLL) {
             struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
-            res->ud = tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), true);
+            struct polled *p = TL_NEW(struct polled);
+            p->build = tl_poll_finished(TL_CONTAINER(res->ud, struct tl_poll, to), &p->slot);
+            res->ud = p;
             any = true;
         }
     }
@@ -269,7 +278,9 @@ static void dispatch(struct tl_wf_actor *a, struct tl_msg *m)
     }
     struct tl_rpc_result *res = TL_CONTAINER(m, struct tl_rpc_result, msg);
     if (m->kind == TL_WM_POLL) {
-        tl_wf_task_take(a, res->body, res->ud);
+        struct polled *p = res->ud;
+        tl_wf_task_take(a, res->body, p->slot, p->build);
+        tl_mem_free(p);
         tl_rpc_result_free(res);
     } else {
         struct tl_reply_to *to = res->ud;

@@ -47,11 +47,13 @@ struct tl_wf_task {
     struct tl_str request;    /* its bytes, in the arena */
     struct tl_pb_list events; /* while fetching */
     bool fetching;
-    bool evict;     /* drop the run's state after the answer */
-    bool shortened; /* the answer stands for one that could not be sent */
-    bool finishes;  /* its answer ends the run */
-    bool held;      /* waits for local activities; `timer` is its heartbeat */
-    int eager;      /* activity slots reserved */
+    bool evict;           /* drop the run's state after the answer */
+    bool shortened;       /* the answer stands for one that could not be sent */
+    bool finishes;        /* its answer ends the run */
+    bool held;            /* waits for local activities; `timer` is its heartbeat */
+    struct tl_slot *slot; /* NULL: in the quarantine */
+    int eager;            /* activity slots reserved: */
+    struct tl_slot **eager_slots;
     int64_t taken_ns;
     int ending; /* command type that ends the run, for metrics; else 0 */
 };
@@ -65,16 +67,18 @@ void tl_wf_drop_state(struct tl_wf_run *r);
 void tl_wf_account(struct tl_wf_run *r);
 /* The run has no task: next one, idle list, or gone. */
 void tl_wf_run_free_for_next(struct tl_wf_run *r);
-/* Frees a task; gives back its slot (unless keep_slot) and reserved activity slots. */
+/* Frees a task; gives back its slot (unless it was taken out: `keep_slot`) and reserved activity slots. */
 void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot);
 
 /* wf_task.c */
 /* Decodes a task (the slot and the use of `from` come along) and begins it or queues it behind its run's
  * task. */
-void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_build *from);
+void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_slot *slot,
+                     struct tl_build *from);
 /* The same for a task that came inline with the answer to r's task; r has no task now. Owns r's
  * fate: next task, idle or gone. */
-void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_build *from);
+void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_slot *slot,
+                            struct tl_build *from);
 /* Passes it on when the run is in quarantine and this actor is not. */
 void tl_wf_task_begin(struct tl_wf_task *t);
 /* A task that was passed on has arrived in the quarantine. */

@@ -13,6 +13,8 @@ static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *resu
         tl_worker_stopping(w)) {
         most = 0;
     }
+    t->eager_slots = TL_ARENA_ARRAY(&t->memory->arena, struct tl_slot *, (size_t)most + 1);
+    most = t->eager_slots ? most : 0;
     for (size_t i = 0; i < result->command_count; i++) {
         TpCommand__Command *c = result->commands[i];
         if ((int)c->command_type != COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK ||
@@ -23,9 +25,12 @@ static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *resu
             c->schedule_activity_task_command_attributes;
         bool ours = !a->task_queue || !a->task_queue->name[0] ||
                     strcmp(a->task_queue->name, w->task_queue) == 0;
-        a->request_eager_execution =
-            a->request_eager_execution && ours && t->eager < most && tl_slots_try(&w->act_slots);
-        t->eager += a->request_eager_execution ? 1 : 0;
+        bool wanted = a->request_eager_execution && ours && t->eager < most;
+        struct tl_slot *slot = wanted ? tl_slots_try(&w->act_slots) : NULL;
+        a->request_eager_execution = slot != NULL;
+        if (slot) {
+            t->eager_slots[t->eager++] = slot;
+        }
     }
 }
 

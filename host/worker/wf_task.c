@@ -22,12 +22,14 @@ static struct tl_str run_id_of(const TpWs__PollWorkflowTaskQueueResponse *poll)
     return poll->workflow_execution ? tl_str(poll->workflow_execution->run_id) : (struct tl_str){0};
 }
 
-static struct tl_wf_task *decode(struct tl_wf_actor *a, struct tl_str body, struct tl_build *from)
+static struct tl_wf_task *decode(struct tl_wf_actor *a, struct tl_str body, struct tl_slot *slot,
+                                 struct tl_build *from)
 {
     struct tl_error err = {0};
     struct tl_wf_task *t = TL_NEW(struct tl_wf_task);
     t->owner = a;
     t->from = from;
+    t->slot = slot;
     t->memory = tl_wf_arena_get(a);
     t->taken_ns = tl_worker_now(a->actor.worker);
     tl_list_init(&t->node);
@@ -41,6 +43,7 @@ static struct tl_wf_task *decode(struct tl_wf_actor *a, struct tl_str body, stru
         tl_wf_task_free(t, false);
         return NULL;
     }
+    tl_slot_use(slot, tl_str(t->poll->workflow_type->name), TL_STR_LIT(""));
     return t;
 }
 
@@ -69,18 +72,20 @@ static void place(struct tl_wf_task *t)
     }
 }
 
-void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_build *from)
+void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_slot *slot,
+                     struct tl_build *from)
 {
-    struct tl_wf_task *t = decode(a, body, from);
+    struct tl_wf_task *t = decode(a, body, slot, from);
     if (t) {
         tl_meter_task_taken(t);
         place(t);
     }
 }
 
-void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_build *from)
+void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_slot *slot,
+                            struct tl_build *from)
 {
-    struct tl_wf_task *t = decode(r->owner, body, from);
+    struct tl_wf_task *t = decode(r->owner, body, slot, from);
     if (t && tl_str_eq(run_id_of(t->poll), r->run_id)) {
         t->run = r;
         tl_wf_task_begin(t);
@@ -107,9 +112,11 @@ static void move(struct tl_wf_task *t)
         t->owner = q;
         t->run = NULL;
         t->msg.kind = TL_WM_MOVED;
+        struct tl_slot *slot = t->slot;
+        t->slot = NULL;
         bool sent = tl_inbox_send_always(&q->actor.inbox, &t->msg);
         TL_ASSERT(sent); /* the inbox closes when no task is in quarantine */
-        tl_slots_give(&w->wf_slots);
+        tl_slot_give(slot);
         tl_pollers_fill_workflow(w);
     }
     tl_wf_run_free_for_next(r);
@@ -431,7 +438,7 @@ static void take_eager(struct tl_wf_task *t, struct tl_str body)
             task->body = tl_str_n(copy, f.bytes.n);
             task->msg.kind = TL_WM_ACTIVITY;
             task->build = t->from ? tl_build_retain(t->from) : NULL;
-            t->eager--;
+            task->slot = t->eager_slots[--t->eager];
             TL_COUNT(w, activities_eager);
             tl_pool_post(w, &task->msg);
         }
@@ -466,13 +473,14 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
     }
     bool evict = t->evict;
     struct tl_build *from = t->from;
+    struct tl_slot *slot = t->slot;
     t->from = NULL; /* the next task is for the same version */
     r->task = NULL;
     tl_wf_task_free(t, true);
     if (evict) {
         tl_wf_drop_state(r);
     }
-    tl_wf_task_take_inline(r, inline_task, from);
+    tl_wf_task_take_inline(r, inline_task, slot, from);
 }
 
 /* A completion that no retry will mend. INVALID_ARGUMENT: the server has failed the task itself

@@ -22,6 +22,7 @@
 #include "base/world.h"
 #include "client/client.h"
 #include "core/activation.h"
+#include "include/temporal_lua.h"
 #include "worker/activity.h"
 #include "worker/operation.h"
 
@@ -38,6 +39,8 @@ struct tl_slot_config {
     bool resource_based;
     int64_t minimum, maximum; /* fixed: maximum alone counts */
     int64_t ramp_throttle_ms; /* least time between two slots beyond minimum */
+    const tlua_slot_supplier
+        *supplier; /* NULL: one of ours; else it alone counts; as long as the worker */
 };
 
 /* Replaces the max_concurrent_... options. */

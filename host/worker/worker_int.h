@@ -78,6 +78,18 @@ void tl_actor_post_result(struct tl_actor *a, struct tl_rpc_result *res);
 
 /* --- Slots and polls --------------------------------------------------------------------------- */
 
+struct tl_custom_slots;
+
+/* A place for a task. Those of our own suppliers are alike: one object stands for all of them. */
+struct tl_slot {
+    struct tl_slots *of;
+    /* of a supplier of the user's own: */
+    struct tl_list node; /* while it waits for a poll */
+    void *permit;
+    bool sticky;
+    char *type, *operation; /* what it is used for; NULL: nothing yet */
+};
+
 /* Places for tasks of one kind, slots.c. */
 struct tl_slots {
     atomic_int used;
@@ -86,16 +98,42 @@ struct tl_slots {
     const struct tl_world *world;
     int64_t ramp_ns;       /* between two beyond min */
     atomic_llong grown_ns; /* when the last one beyond min was given */
+    struct tl_slot plain;
+    struct tl_custom_slots *custom; /* NULL: ours; then min and max say nothing */
 };
 /* Errors: TL_EUNAVAILABLE, when the system does not tell its resources. */
 tl_rc tl_slots_open(struct tl_worker *w, struct tl_error *err);
 void tl_slots_close(struct tl_worker *w);
-bool tl_slots_try(struct tl_slots *s);
+/* A slot that there is now; NULL: none. */
+struct tl_slot *tl_slots_try(struct tl_slots *s);
+/* The same for who can wait: a supplier of the user's own is asked for one, and when it is there the polls
+ * are filled, or local activities begin. */
+struct tl_slot *tl_slots_take(struct tl_slots *s, bool sticky);
+/* It has been asked for one and has not answered. */
+bool tl_slots_asked(const struct tl_slots *s, bool sticky);
 /* One in any case, also beyond the maximum: for a task that is there already. */
-void tl_slots_force(struct tl_slots *s);
+struct tl_slot *tl_slots_force(struct tl_slots *s);
 /* A slot may be had later although none is given back: ask again. */
 bool tl_slots_held_back(const struct tl_slots *s);
-void tl_slots_give(struct tl_slots *s);
+/* A task of this workflow or activity type, or of this Nexus service and operation, has come for it. NULL is
+ * fine, here and below. */
+void tl_slot_use(struct tl_slot *slot, struct tl_str type, struct tl_str operation);
+void tl_slot_give(struct tl_slot *slot);
+
+/* slots_custom.c: suppliers of the user's own. */
+struct tl_custom_slots *tl_custom_slots_new(struct tl_worker *w, struct tl_slots *of,
+                                            enum tlua_slot_kind kind,
+                                            const tlua_slot_supplier *supplier);
+void tl_custom_slots_free(struct tl_custom_slots *c);
+struct tl_slot *tl_custom_slots_try(struct tl_custom_slots *c);
+struct tl_slot *tl_custom_slots_take(struct tl_custom_slots *c, bool sticky);
+bool tl_custom_slots_asked(struct tl_custom_slots *c, bool sticky);
+void tl_custom_slot_use(struct tl_slot *slot, struct tl_str type, struct tl_str operation);
+void tl_custom_slot_give(struct tl_slot *slot);
+/* On control: asks for what is wanted, and passes on what has been granted. */
+void tl_slots_look(struct tl_worker *w);
+/* Slots that wait for polls go back, those still to come, too. On control. */
+void tl_slots_stop(struct tl_worker *w);
 
 /* gRPC's */
 #define STATUS_DEADLINE_EXCEEDED 4
@@ -173,7 +211,7 @@ struct tl_poll {
     struct tl_list node;
     struct tl_poller *poller;
     struct tl_build *build;   /* a use; NULL: unversioned */
-    bool slot;                /* it holds one; under poll_mutex */
+    struct tl_slot *slot;     /* NULL: it holds none; under poll_mutex */
     bool scaled;              /* what the server says about the number of polls counts */
     struct tl_rpc_call *call; /* NULL until tl_channel_call has returned */
     bool finished;            /* result came before that */
@@ -205,11 +243,13 @@ void tl_pollers_fill_workflow(struct tl_worker *w);
 void tl_pollers_fill_activity(struct tl_worker *w);
 void tl_pollers_fill_nexus(struct tl_worker *w);
 void tl_pollers_fill(struct tl_worker *w); /* all kinds */
-/* A poll's result has arrived: its place is free, the poll is gone. task: it brought a task, for which
- * the caller has a slot now. Returns the version it was for, a use; NULL: unversioned. */
-struct tl_build *tl_poll_finished(struct tl_poll *poll, bool task) TL_MUST_USE;
+/* A poll's result has arrived: its place is free, the poll is gone. slot: it brought a task, for which the
+ * caller has this slot now; NULL: it brought none. Returns the version it was for, a use; NULL: unversioned. */
+struct tl_build *tl_poll_finished(struct tl_poll *poll, struct tl_slot **slot) TL_MUST_USE;
+#define TL_ACTIVITY_TYPE_FIELD 5 /* of PollActivityTaskQueueResponse; the name is its field 1 */
+
 /* Which slots its tasks take. */
-struct tl_slots *tl_poller_slots(struct tl_poller *p);
+struct tl_slots *tl_poller_slots(const struct tl_poller *p);
 /* Fires on control: the pause is over. */
 void tl_poller_pause_over(struct tl_timer *t);
 /* On control: arms the timers of pollers that fillers have paused. */
@@ -259,7 +299,8 @@ void tl_wf_leave_quarantine(struct tl_worker *w, struct tl_str run_id);
 struct tl_act_task {
     struct tl_msg msg;
     struct tl_build *build; /* a use of the version it is for; NULL: unversioned */
-    struct tl_str body;     /* behind the struct */
+    struct tl_slot *slot;
+    struct tl_str body; /* behind the struct */
 };
 
 /* One activity in work. Held by its thread until the answer is taken, by control once it heartbeats,
@@ -269,6 +310,7 @@ struct tl_act {
     struct tl_reply_to to;  /* of the answer */
     struct tl_worker *worker;
     int64_t begun_ns; /* monotonic */
+    struct tl_slot *slot; /* NULL: of a local one, whose caller has it */
     struct tl_arena arena;
     atomic_int holds;
     struct tl_list running; /* pool.running, under running_mutex */
@@ -349,7 +391,8 @@ void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons);
 /* Wakes the activities that wait for the shutdown. */
 void tl_pool_shutdown_began(struct tl_worker *w);
 /* Runs one task from its bytes to its answer; gives its slot back. */
-void tl_act_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state);
+void tl_act_run(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
+                const struct tl_act_state *state);
 void tl_act_release(struct tl_act *a);
 void tl_act_cancelled(struct tl_act *a, unsigned reasons); /* any thread */
 void tl_act_shutdown_began(struct tl_act *a);              /* any thread */
@@ -359,7 +402,8 @@ void tl_act_answer(struct tl_act *a);
 /* --- Nexus operations, op_run.c ---------------------------------------------------------------- */
 
 /* Runs the handler of one Nexus task from its bytes to its answer; gives its slot back. */
-void tl_op_run(struct tl_worker *w, struct tl_str body, const struct tl_act_state *state);
+void tl_op_run(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
+               const struct tl_act_state *state);
 /* The worker's shutdown has begun (reasons 0), or its grace is over. Any thread. */
 void tl_ops_tell(struct tl_worker *w, unsigned reasons);
 
@@ -414,6 +458,7 @@ struct tl_worker {
     bool polls_cancel;            /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;             /* the service does not answer polls */
     struct tl_slots wf_slots, act_slots, local_slots, nexus_slots;
+    atomic_bool slots_moved;     /* a supplier of the user's own is to be asked, or has granted */
     struct tl_resource resource; /* of the slots that follow it */
     bool resource_open;
 

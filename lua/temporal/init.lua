@@ -51,7 +51,7 @@ local temporal = {
   --- How many tasks of each kind a worker has in work at once.
   tuner = {
     fixed = tuner.fixed, resource_based = tuner.resource_based, composite = tuner.composite,
-    supplier = tuner.supplier,
+    supplier = tuner.supplier, custom = tuner.custom,
   },
   --- What configures clients, workers and replayers and stands around their running.
   plugin = plugins.new,

@@ -141,24 +141,25 @@ static void slots_grow_beyond_the_minimum_one_ramp_at_a_time(void **state)
     fake_service_init(&clock);
     struct tl_slots s = {
         .min = 2, .max = 4, .resource = &r, .world = &clock.world, .ramp_ns = 50 * MS};
-    assert_true(tl_slots_try(&s));
-    assert_true(tl_slots_try(&s));
-    assert_true(tl_slots_try(&s)); /* the first beyond */
-    assert_false(tl_slots_try(&s));
+    s.plain.of = &s;
+    assert_non_null(tl_slots_try(&s));
+    assert_non_null(tl_slots_try(&s));
+    assert_non_null(tl_slots_try(&s)); /* the first beyond */
+    assert_null(tl_slots_try(&s));
     assert_true(tl_slots_held_back(&s));
     clock.now_ns += 51 * MS;
-    assert_true(tl_slots_try(&s));
+    assert_non_null(tl_slots_try(&s));
     clock.now_ns += 51 * MS;
-    assert_false(tl_slots_try(&s)); /* the maximum */
+    assert_null(tl_slots_try(&s)); /* the maximum */
     assert_false(tl_slots_held_back(&s));
     put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 10 kB\n");
     clock.now_ns += 200 * MS;
     for (int i = 0; i < 4; i++) {
-        tl_slots_give(&s);
+        tl_slot_give(&s.plain);
     }
-    assert_true(tl_slots_try(&s)); /* the minimum is always given */
-    assert_true(tl_slots_try(&s));
-    assert_false(tl_slots_try(&s));
+    assert_non_null(tl_slots_try(&s)); /* the minimum is always given */
+    assert_non_null(tl_slots_try(&s));
+    assert_null(tl_slots_try(&s));
     fake_service_deinit(&clock);
     tl_resource_deinit(&r);
 }
@@ -233,6 +234,131 @@ static void a_tuner_is_checked(void **state)
     assert_non_null(strstr(err.message, "target_cpu_usage"));
 }
 
+/* --- a supplier of the user's own ----------------------------------------------------------------- */
+
+struct record {
+    char text[2048]; /* what it was told, a word for each */
+    size_t n;
+    tlua_slot_wait *waits[8];
+    int wait_count, tries, try_limit, closed;
+};
+
+static void say(struct record *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    r->n += (size_t)vsnprintf(r->text + r->n, sizeof r->text - r->n, fmt, ap);
+    va_end(ap);
+}
+
+static void on_reserve(void *ud, const tlua_slot_request *q, tlua_slot_wait *w)
+{
+    struct record *r = ud;
+    assert_int_equal(q->size, sizeof *q);
+    assert_true(q->task_queue.size == 1 && q->worker_identity.size > 0);
+    say(r, "reserve%d%s ", q->kind, q->is_sticky ? "s" : "");
+    r->waits[r->wait_count++] = w;
+}
+
+static void *on_try(void *ud, const tlua_slot_request *q)
+{
+    struct record *r = ud;
+    say(r, "try%d ", q->kind);
+    return r->tries++ < r->try_limit ? r : NULL;
+}
+
+static void on_used(void *ud, const tlua_slot_info *i, void *permit)
+{
+    say(ud, "used%d:%.*s:%td ", i->kind, (int)i->type.size, i->type.data,
+        (char *)permit - ((struct record *)ud)->text);
+}
+
+static void on_release(void *ud, const tlua_slot_info *i, void *permit)
+{
+    (void)permit;
+    say(ud, "release:%.*s ", i ? (int)i->type.size : 4, i ? i->type.data : "none");
+}
+
+static void on_close(void *ud)
+{
+    ((struct record *)ud)->closed++;
+}
+
+static void expect_text(struct record *r, const char *text)
+{
+    assert_string_equal(r->text, text);
+    r->n = 0;
+    r->text[0] = 0;
+}
+
+static void completes(void *thread_state, void *ud, struct tl_activity *a)
+{
+    (void)thread_state;
+    (void)ud;
+    tl_activity_complete(a, NULL);
+}
+
+/* No poll leaves without a slot; the supplier hears what becomes of each. */
+static void a_supplier_decides(void **state)
+{
+    (void)state;
+    struct env e;
+    struct record r = {0};
+    struct tl_activity_impl impl = {completes, NULL};
+    struct tl_rpc_request *req;
+    tlua_slot_supplier supplier = {sizeof supplier, &r,         on_reserve, on_try,
+                                   on_used,         on_release, on_close};
+    env_init(&e, NULL);
+    assert_int_equal(tl_registry_add(e.registry, TL_STR_LIT("act"), &impl, NULL), TL_OK);
+    e.config.options.tuner = (struct tl_tuner_options){
+        .given = true, .workflow.maximum = 4, .local_activity.maximum = 1, .nexus.maximum = 1};
+    e.config.options.tuner.activity.supplier = &supplier;
+    env_start(&e);
+    expect_text(&r, "reserve2 "); /* one at a time */
+    assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), 0);
+    tlua_slot_grant(r.waits[0], r.text + 1);
+    env_settle(&e);
+    assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), 1);
+    expect_text(&r, "reserve2 ");
+    tlua_slot_grant(r.waits[1], r.text + 2);
+    env_settle(&e);
+    assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), 2);
+    expect_text(&r, "reserve2 ");
+    env_give_activity(&e, env_activity(&e, "act", 1, 0));
+    env_expect(&e, TL_M_RespondActivityTaskCompleted, &req);
+    fake_reply_empty(req);
+    env_settle(&e);
+    expect_text(&r, "used2:act:1 release:act ");
+    assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), 1);
+    assert_int_equal(env_stats(&e).activity_slots_used, 1);
+    /* A grant after the begin of the shutdown goes back at once, as does what waits with a poll. */
+    tl_worker_shutdown(e.worker, 0);
+    env_settle(&e);
+    tlua_slot_grant(r.waits[2], r.text + 3);
+    env_end(&e);
+    assert_non_null(strstr(r.text, "release:none release:none "));
+    assert_int_equal(env_logged(&e, "worker.failed"), 0);
+    assert_int_equal(r.closed, 1);
+}
+
+static void a_supplier_needs_its_functions(void **state)
+{
+    (void)state;
+    struct tl_worker_options o;
+    struct tl_error err;
+    tlua_slot_supplier supplier = {.size = sizeof supplier, .reserve = on_reserve};
+    tl_worker_options_init(&o);
+    o.task_queue = TL_STR_LIT("q");
+    o.tuner = (struct tl_tuner_options){
+        .given = true, .workflow.maximum = 4, .local_activity.maximum = 1, .nexus.maximum = 1};
+    o.tuner.activity.supplier = &supplier;
+    assert_int_equal(tl_worker_options_check(&o, &err), TL_EINVAL);
+    assert_non_null(strstr(err.message, "try_reserve"));
+    supplier.try_reserve = on_try;
+    supplier.release = on_release;
+    assert_int_equal(tl_worker_options_check(&o, &err), TL_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +371,8 @@ int main(void)
                                         remove_root),
         cmocka_unit_test(a_worker_asks_again),
         cmocka_unit_test(a_tuner_is_checked),
+        cmocka_unit_test(a_supplier_decides),
+        cmocka_unit_test(a_supplier_needs_its_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 --- Tuners: how many tasks of each kind a worker has in work at once. A tuner is made of one slot supplier
 --- per kind of slot; a supplier has a fixed number of slots, or as many as memory and CPU allow.
+local core = require "temporal.core"
 local options = require "temporal.internal.options"
 
 local tuner = {}
@@ -37,6 +38,7 @@ local supplier_spec = {
   slots = integer, target_memory_usage = number, target_cpu_usage = number, minimum_slots = integer,
   maximum_slots = integer, ramp_throttle = duration,
 }
+local custom_spec = { module = { kind = "string", required = true }, config = { kind = "any" } }
 local composite_spec = {}
 for _, kind in ipairs(kinds) do
   composite_spec[kind .. "_supplier"] = { kind = "table", required = kind ~= "nexus" }
@@ -92,6 +94,16 @@ function tuner.supplier(given)
   return setmetatable(o, Supplier)
 end
 
+--- A slot supplier for `composite` that is a module: a table with the functions `reserve(ctx)`,
+--- `try_reserve(ctx)`, `mark_used(ctx)` and `release(ctx)`, loaded into a Lua state and a thread of its own.
+--- `config` is given to its function `setup`. One supplier may serve several kinds of slots.
+function tuner.custom(given)
+  local where = "temporal.tuner.custom"
+  local o = options.check(where, custom_spec, given)
+  local custom = { module = o.module, config = o.config ~= nil and core.json_encode(o.config) or nil }
+  return setmetatable({ custom = custom }, Supplier)
+end
+
 --- A tuner of one supplier per kind; 100 slots of Nexus tasks when it has none for them. Those that follow
 --- resources share their targets.
 function tuner.composite(given)
@@ -102,9 +114,9 @@ function tuner.composite(given)
     local name = kind .. "_supplier"
     local s = o[name] or tuner.supplier { slots = 100 }
     if getmetatable(s) ~= Supplier then
-      error(("%s: %s wants a temporal.tuner.supplier"):format(where, name), 2)
+      error(("%s: %s wants a temporal.tuner.supplier or temporal.tuner.custom"):format(where, name), 2)
     end
-    self[kind] = s.slots and { maximum = s.slots } or based(kind, s)
+    self[kind] = s.custom and { custom = s.custom } or s.slots and { maximum = s.slots } or based(kind, s)
     for _, target in ipairs { "target_memory_usage", "target_cpu_usage" } do
       if self[target] and s[target] and self[target] ~= s[target] then
         error(("%s: all suppliers that follow resources need the same %s"):format(where, target), 2)
