@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,6 +16,9 @@
 #include "cli/watch.h"
 #include "io/loop.h"
 #include "luahost/host.h"
+#include "worker/worker.h"
+
+#define COLUMNS_DEFAULT 80
 
 int tl_cmd_worker_run(struct tl_cli *cli);
 int tl_cmd_worker_build_id(struct tl_cli *cli);
@@ -119,8 +124,46 @@ static int push_codec_server(lua_State *L, struct tl_cli *cli)
     return 0;
 }
 
-/* Pushes the driver, the list of scripts, the connection options, the addresses of metrics and health, and
- * the codec server. */
+/* The flags that were given, under the names of the options. */
+static void push_flags(lua_State *L, struct tl_cli *cli)
+{
+    lua_newtable(L);
+    for (const struct tl_option_row *r = tl_worker_option_rows(); r->name; r++) {
+        char flag[128];
+        size_t n = strlen(r->name);
+        if (r->kind == TL_OPT_NONE || strcmp(r->name, "task_queue") == 0 || n >= sizeof flag) {
+            continue; /* no flag: commands.lua says which */
+        }
+        for (size_t i = 0; i <= n; i++) {
+            flag[i] = r->name[i] == '_' ? '-' : r->name[i];
+        }
+        if (tl_cli_given(cli, flag)) {
+            bool on = r->kind == TL_OPT_BOOL && tl_cli_flag(cli, flag);
+            set_text(L, r->name,
+                     r->kind != TL_OPT_BOOL ? tl_cli_text(cli, flag)
+                     : on                   ? "true"
+                                            : "false");
+        }
+    }
+}
+
+/* Flags, the file of settings, and the width of the terminal that shows the status. */
+static void push_settings(lua_State *L, struct tl_cli *cli)
+{
+    struct winsize size = {0};
+    lua_createtable(L, 0, 3);
+    push_flags(L, cli);
+    lua_setfield(L, -2, "flags");
+    set_text(L, "config", tl_cli_text(cli, "config"));
+    if (isatty(STDOUT_FILENO) && !tl_cli_flag(cli, "no-status")) {
+        bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+        lua_pushinteger(L, known ? size.ws_col : COLUMNS_DEFAULT);
+        lua_setfield(L, -2, "columns");
+    }
+}
+
+/* Pushes the driver, the list of scripts, the connection options, the addresses of metrics and health,
+ * the codec server and the settings. */
 static int push_driver(lua_State *L, struct tl_cli *cli)
 {
     int count;
@@ -147,7 +190,11 @@ static int push_driver(lua_State *L, struct tl_cli *cli)
     lua_createtable(L, 0, 2);
     set_text(L, "metrics", tl_cli_text(cli, "metrics-address"));
     set_text(L, "health", tl_cli_text(cli, "health-address"));
-    return code ? code : push_codec_server(L, cli);
+    code = code ? code : push_codec_server(L, cli);
+    if (code == 0) {
+        push_settings(L, cli);
+    }
+    return code;
 }
 
 /* The folders that hold the scripts, and those of --watch-folder. Opens nothing without --watch. */
@@ -204,7 +251,7 @@ static int run_with_loop(lua_State *L, struct tl_cli *cli, struct tl_loop *loop)
     }
     int code = push_driver(L, cli);
     if (code == 0) {
-        code = tl_cli_script_call(L, 4, 0);
+        code = tl_cli_script_call(L, 5, 0);
     }
     tl_worker_port_close(port);
     tl_loop_post_stop(loop);

@@ -28,6 +28,7 @@
 local folder = debug.getinfo(1, "S").source:match "^@(.*)commands%.lua$"
 local connection = dofile(folder .. "options_connection.lua")
 local codec = dofile(folder .. "options_codec.lua")
+local worker_options = dofile(folder .. "options_worker.lua")
 
 local db = {
   name = "db-filename",
@@ -491,8 +492,14 @@ local commands = {
     summary = "Run the workers that scripts return, beside an embedded server or another (also: worker SCRIPT...)",
     handler = "worker_run",
     args = "SCRIPT...",
-    options = with_address(join(codec, {
+    options = with_address(join(join(codec, worker_options), {
       db, namespace, log_level, log_format,
+      {
+        name = "config",
+        kind = "string",
+        help = "Lua file that returns a table of worker options, and task_queues.NAME for one; flags go above it",
+      },
+      { name = "no-status", kind = "boolean", help = "No line on the terminal that tells what the workers do" },
       { name = "watch", kind = "boolean", help = "Reload when scripts beside the given ones, or below, change" },
       { name = "watch-folder", kind = "strings", help = "Reload when scripts in this folder change, too" },
       {

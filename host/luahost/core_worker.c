@@ -459,7 +459,8 @@ static int worker_state(lua_State *L)
 static int worker_stats(lua_State *L)
 {
     struct tl_worker_stats s;
-    tl_worker_stats(check_worker(L, 1)->worker, &s);
+    struct worker_box *b = check_worker(L, 1);
+    tl_worker_stats(b->worker, &s);
     const struct {
         const char *name;
         uint64_t value;
@@ -477,6 +478,10 @@ static int worker_stats(lua_State *L)
         {"quarantined_runs", s.quarantined_runs},
         {"killed_runs", s.killed_runs},
         {"cached_runs", (uint64_t)s.cached_runs},
+        {"workflow_slots_used", (uint64_t)s.workflow_slots_used},
+        {"activity_slots_used", (uint64_t)s.activity_slots_used},
+        {"nexus_slots_used", (uint64_t)s.nexus_slots_used},
+        {"polls", (uint64_t)tl_worker_polls(b->worker)},
     };
     lua_newtable(L);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -130,7 +130,7 @@ static void tell_slots(struct tl_worker *w, int kind, const struct tl_slots *s, 
     int used = atomic_load(&s->used) - polls; /* a slot that waits with a poll is free */
     used = used > 0 ? used : 0;
     tell(w, TL_METER_SLOTS_USED, slot_labels[kind], &m->used[kind], used);
-    if (!s->resource) {
+    if (!s->resource && !s->custom) {
         tell(w, TL_METER_SLOTS_AVAILABLE, slot_labels[kind], &m->available[kind],
              used < s->max ? s->max - used : 0);
     }

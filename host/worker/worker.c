@@ -366,6 +366,11 @@ void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out)
     out->activity_threads = atomic_load(&w->pool.thread_count);
 }
 
+int tl_worker_polls(struct tl_worker *w)
+{
+    return tl_pollers_outstanding(w);
+}
+
 void tl_worker_fatal(struct tl_worker *w, tl_rc rc, const char *what, const char *message)
 {
     bool first = false;

@@ -197,6 +197,8 @@ struct tl_worker_stats {
     int64_t workflow_slots_used, activity_slots_used, nexus_slots_used, activity_threads;
 };
 void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out);
+/* Polls that are out; those of the current version hold a slot each. Thread: any. */
+int tl_worker_polls(struct tl_worker *w);
 
 /* --- Builds ------------------------------------------------------------------------------------ */
 

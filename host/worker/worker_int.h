@@ -309,7 +309,7 @@ struct tl_act {
     struct tl_activity pub; /* first: what implementations see */
     struct tl_reply_to to;  /* of the answer */
     struct tl_worker *worker;
-    int64_t begun_ns; /* monotonic */
+    int64_t begun_ns;     /* monotonic */
     struct tl_slot *slot; /* NULL: of a local one, whose caller has it */
     struct tl_arena arena;
     atomic_int holds;

@@ -63,6 +63,12 @@ end
 
 local spec = build_spec()
 
+--- Those of the host's table alone; the queue stays what the script says.
+local override_spec = {}
+for _, row in ipairs(core.worker_options()) do
+  override_spec[row.name] = row.name ~= "task_queue" and spec[row.name] or nil
+end
+
 --- Options of other SDKs that have no meaning here say so, instead of being unknown.
 local function refuse(given)
   for name in pairs(type(given) == "table" and given or {}) do
@@ -386,6 +392,50 @@ function worker.new(given)
     unsandboxed = unsandboxed,
   }
   return self
+end
+
+--- What stands for the same: the newer form and the older one, which wins where both are given.
+local same = {
+  workflow_task_poller_behavior = "max_concurrent_workflow_task_polls",
+  activity_task_poller_behavior = "max_concurrent_activity_task_polls",
+}
+
+--- Options of docs/worker_options.md that go above those a worker was made with; before it is prepared.
+---@param self temporal.Worker
+---@param given table
+---@param where string what errors begin with
+function worker.override(self, given, where)
+  for name in pairs(given) do
+    if refused[name] then
+      error(("%s: option '%s' does not exist here: %s"):format(where, name, refused[name]), 2)
+    end
+  end
+  local o = options.check(where, override_spec, given, 2)
+  for _, name in ipairs(pollers) do
+    o[name] = o[name] ~= nil and poller_behavior(name, o[name]) or nil
+  end
+  for _, name in ipairs(tuner.replaces) do
+    if o[name] ~= nil and self.options.tuner then
+      error(("%s: '%s' and the script's 'tuner' exclude each other"):format(where, name), 2)
+    end
+  end
+  o.workflow_failure_error_types = error_types(o.workflow_failure_error_types)
+  self.plan.failure_error_types = o.workflow_failure_error_types or self.plan.failure_error_types
+  local before = {} -- the script's table stays the script's
+  for name, value in pairs(self.given) do
+    before[name] = value
+  end
+  for newer, older in pairs(same) do
+    if o[newer] ~= nil and o[older] ~= nil then
+      error(("%s: '%s' and '%s' exclude each other"):format(where, newer, older), 2)
+    elseif o[newer] ~= nil then
+      self.options[older], before[older] = nil, nil
+    end
+  end
+  self.given = before
+  for name, value in pairs(o) do
+    self.options[name] = value
+  end
 end
 
 --- The native worker; made when first needed, so that a script can be inspected without a server.

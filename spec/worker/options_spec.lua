@@ -36,6 +36,22 @@ describe("options of a worker", function()
     end
   end)
 
+  it("each have a test that their page names, and that sets them", function()
+    local page <close> = assert(io.open "docs/worker_options.md")
+    local files, rows = {}, 0
+    for name, link in page:read "a":gmatch "\n| `([%w_]+)` |[^\n]-%]%(%.%./([^)]+)%) |" do
+      local handle <close> = assert(io.open(link))
+      local flag = "%-%-" .. name:gsub("_", "%%-")
+      local text = handle:read "a"
+      assert.is_true(text:find(name .. "%f[^%w_]") ~= nil or text:find(flag) ~= nil, name .. " in " .. link)
+      files[name], rows = link, rows + 1
+    end
+    for _, row in ipairs(core.worker_options()) do
+      assert.is_true(row.kind == "none" or files[row.name] ~= nil, row.name)
+    end
+    assert.is_true(rows > 30)
+  end)
+
   it("of other SDKs that mean nothing here are refused with the reason", function()
     local seen = 0
     for _, row in ipairs(core.worker_options()) do

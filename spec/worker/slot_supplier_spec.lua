@@ -91,10 +91,10 @@ local function everywhere(given)
   return tuner.composite { workflow_supplier = one, activity_supplier = one, local_activity_supplier = one }
 end
 
-local function run(made, count, act)
+local function run(made, count, eager)
   local env <close> = helper.environment(workflow_source, {
-    activities = { act = act or function(i) return i end },
-    worker = { tuner = made, disable_eager_activity_execution = count > 1 },
+    activities = { act = function(i) return i end },
+    worker = { tuner = made, max_eager_activity_reservations_per_workflow_task = eager or 0 },
   })
   return env:execute_workflow("Many", nil, count)
 end
@@ -131,8 +131,8 @@ describe("a slot supplier in Lua", function()
   it("gives slots for activities that come with a completion by try_reserve", function()
     with_module(supplier_source, function(folder)
       local log = folder .. "/log"
-      assert.are.equal(1001, run(everywhere { module = "my_slots", config = { limit = 9, log = log } }, 1))
-      assert.are.equal(1, lines(log)["try activity"])
+      assert.are.equal(1015, run(everywhere { module = "my_slots", config = { limit = 20, log = log } }, 5, 2))
+      assert.are.equal(2, lines(log)["try activity"])
     end)
   end)
 
@@ -155,7 +155,7 @@ describe("a slot supplier in Lua", function()
     ]]
     with_module(failing, function()
       assert.are.equal(1003, run(everywhere { module = "my_slots" }, 2))
-      assert.are.equal(1001, run(everywhere { module = "my_slots" }, 1))
+      assert.are.equal(1001, run(everywhere { module = "my_slots" }, 1, 3))
     end)
   end)
 

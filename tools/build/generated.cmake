@@ -36,7 +36,8 @@ if(TARGET tl_cli)
         COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"
         COMMAND ${TL_LUA_INTERPRETER} "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
             "${PROJECT_SOURCE_DIR}/host/cli/commands.lua" "${PROJECT_BINARY_DIR}/generated/cli_table.c"
-        DEPENDS ${cli_tables} "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
+        DEPENDS ${cli_tables} "${PROJECT_SOURCE_DIR}/host/worker/options.def"
+                "${PROJECT_SOURCE_DIR}/tools/gen/cli.lua"
         VERBATIM)
     target_sources(tl_cli PRIVATE "${PROJECT_BINARY_DIR}/generated/cli_table.c")
 endif()

@@ -61,11 +61,48 @@ local lines = {
   "`temporal.worker { task_queue = 'orders', ... }` takes these beside `client`, `workflows`, `activities` and",
   "`roots` (see [lua.md](lua.md)). A duration is a number of seconds or text like `'90s'`, `'5m'`, `'1h30m'`, `'7d'`;",
   "sizes are bytes. An unknown name raises an error at the call, a value outside its range when the worker is prepared",
-  "or started.",
+  "or started. All but `task_queue` are flags of `temporal-lua worker run`, too (`--max-concurrent-activities 20`),",
+  "and may stand in the file that its `--config` names; a flag goes above the file, the file above the script.",
   "",
-  "| option | type | default | range | |",
-  "|---|---|---|---|---|",
+  "| option | type | default | range | | tested in |",
+  "|---|---|---|---|---|---|",
 }
+--- The tests, specs of workers first: in which of them an option stands is said beside it.
+local tests = {}
+for _, pattern in ipairs { "spec/worker/*_spec.lua", "spec/*/*_spec.lua", "host/test/unit/test_worker_*.c",
+  "host/test/unit/*.c" } do
+  local pipe = assert(io.popen("ls " .. pattern))
+  for file in pipe:lines() do
+    local handle <close> = assert(io.open(file, "rb"))
+    tests[#tests + 1] = { file = file, text = " " .. handle:read "a" }
+  end
+  pipe:close()
+end
+
+--- What the page says now: a test stays named as long as it sets the option.
+local named = {}
+for line in io.lines "docs/worker_options.md" do
+  local name, file = line:match "^| `([%w_]+)` |.*%]%(%.%./([^)]+)%) |$"
+  if name then
+    named[name] = file
+  end
+end
+
+--- A test that sets the option: as a field, or as a flag.
+local function tested_in(name)
+  local flag = ("%-%-" .. name:gsub("_", "%%-")) .. "[ =]"
+  local first
+  for _, test in ipairs(tests) do
+    local sets = test.text:find("%f[%w_]" .. name .. "%f[^%w_] *=") or test.text:find("[.]" .. name .. "_ms *=")
+      or test.text:find(flag)
+    if sets and test.file == named[name] then
+      return test.file
+    end
+    first = first or (sets and test.file)
+  end
+  return first or error(("no test sets the option %s: write one"):format(name), 0)
+end
+
 local count, refused = 0, {}
 for line in io.lines(source) do
   local kind, inside = line:match "^(%u+)%((.*)%)$"
@@ -76,7 +113,9 @@ for line in io.lines(source) do
     local name, default, range, text = row(kind, inside)
     assert(name, "cannot read: " .. line)
     count = count + 1
-    lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s |"):format(name, types[kind], default, range, text)
+    local file = tested_in(name)
+    lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s | [%s](../%s) |"):format(
+      name, types[kind], default, range, text, (file:gsub("^spec/", ""):gsub("^host/test/", "")), file)
   end
 end
 assert(count > 0, "no rows in " .. source)

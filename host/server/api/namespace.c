@@ -43,6 +43,7 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     caps->workflow_pause = true;
     caps->worker_heartbeats = true;
     caps->poller_autoscaling = true;
+    caps->eager_workflow_start = true;
     d->namespace_info->capabilities = caps;
     d->namespace_info->limits = limits;
     return d;

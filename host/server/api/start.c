@@ -1,6 +1,8 @@
 /* StartWorkflowExecution and SignalWithStartWorkflowExecution: who may start under which workflow id.
  * Thread: engine. */
 #include "server/api/api.h"
+#include "server/deliver.h"
+#include "server/deployments.h"
 
 /* The two policies after their defaults and after TERMINATE_IF_RUNNING was taken apart. */
 struct policies {
@@ -108,13 +110,40 @@ static enum verdict judge(struct tl_call *c, struct tl_exec *e, const char *requ
 struct first {
     const struct tl_signal *signal;  /* or NULL */
     const TpUpdate__Request *update; /* or NULL */
+    struct tl_wft_started
+        *eager; /* filled when the first task is handed out at once; NULL: it never is */
 };
+
+/* Whether the first workflow task goes back with the reply: asked for, and there is one at once. */
+static bool goes_eagerly(const TpWs__StartWorkflowExecutionRequest *req, const struct first *first)
+{
+    return req->request_eager_execution && first->eager && !*req->cron_schedule &&
+           tl_pb_duration_ns_or(req->workflow_start_delay, 0) == 0;
+}
+
+/* Hands the first workflow task to the worker that the client stands for. */
+static tl_rc start_first_task(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx,
+                              const TpWs__StartWorkflowExecutionRequest *req,
+                              struct tl_wft_started *out, struct tl_error *err)
+{
+    struct tl_rs_info info;
+    char request_id[37];
+    tl_rs_info(e->rs, &info);
+    tl_uuid4(c->s->world, request_id);
+    struct tl_wft_start start = {
+        .task_queue = info.task_queue,
+        .identity = req->identity,
+        .request_id = request_id,
+        .version = tl_version_of_worker(c->arena, req->eager_worker_deployment_options)};
+    return tl_tx_wft_start(tx, info.wft_scheduled_id, info.wft_attempt, &start, out, err);
+}
 
 /* Starts a run, with a first signal or update when there is one. NULL after an answer. */
 static struct tl_exec *start_run(struct tl_call *c, const TpWs__StartWorkflowExecutionRequest *req,
                                  const char *run_id, uint64_t number, struct first first)
 {
-    struct tl_start start = {.req = req, .hold_first_task = first.signal != NULL};
+    struct tl_start start = {
+        .req = req, .hold_first_task = first.signal != NULL, .eager = goes_eagerly(req, &first)};
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e = tl_run_make(c->s, c->ns, tl_str(req->workflow_id), tl_str(run_id), number);
@@ -128,6 +157,9 @@ static struct tl_exec *start_run(struct tl_call *c, const TpWs__StartWorkflowExe
         rc = tl_tx_update_admit(&tx, first.update, &err);
         c->operation = rc == TL_OK ? TL_OPERATION_UPDATE_OF_NEW : c->operation;
     }
+    if (rc == TL_OK && start.eager) {
+        rc = start_first_task(c, e, &tx, req, first.eager, &err);
+    }
     if (rc == TL_OK) {
         return tl_api_end(c, e, &tx, rc, &err) ? e : NULL;
     }
@@ -140,8 +172,12 @@ static struct tl_exec *start_run(struct tl_call *c, const TpWs__StartWorkflowExe
     return NULL;
 }
 
-static void reply_start(struct tl_call *c, struct tl_exec *e, bool started)
+/* eager: the first workflow task, which goes along; NULL: none */
+static void reply_start(struct tl_call *c, struct tl_exec *e, bool started,
+                        const struct tl_wft_started *eager)
 {
+    TpWs__PollWorkflowTaskQueueResponse task = TP_WS__POLL_WORKFLOW_TASK_QUEUE_RESPONSE__INIT;
+    struct tl_error err;
     struct tl_rs_info info;
     TpWs__StartWorkflowExecutionResponse r = TP_WS__START_WORKFLOW_EXECUTION_RESPONSE__INIT;
     tl_rs_info(e->rs, &info);
@@ -150,6 +186,10 @@ static void reply_start(struct tl_call *c, struct tl_exec *e, bool started)
     r.started = started;
     r.status = (TpEnums__WorkflowExecutionStatus)info.status;
     r.link = tl_api_link_to_start(c, &info);
+    if (eager) { /* one that cannot be shown times out and comes by a poll */
+        bool shown = tl_workflow_task_response(c->s, e, eager, c->arena, &task, &err) == TL_OK;
+        r.eager_workflow_task = shown ? &task : NULL;
+    }
     tl_call_reply(c, e->seq, &r);
 }
 
@@ -232,15 +272,16 @@ void tl_api_start_workflow_execution(struct tl_call *c)
     char run_id[37];
     uint64_t number;
     enum verdict v = prepare_start(c, req, WORKFLOW_ID_CONFLICT_POLICY_FAIL, &e, run_id, &number);
+    struct tl_wft_started eager = {0};
     if (v == START) {
-        e = start_run(c, req, run_id, number, (struct first){0});
+        e = start_run(c, req, run_id, number, (struct first){.eager = &eager});
         v = e ? v : ANSWERED;
     }
     if (v == USE_EXISTING && !attach(c, e, req)) {
         return;
     }
     if (v != ANSWERED) {
-        reply_start(c, e, v != USE_EXISTING);
+        reply_start(c, e, v != USE_EXISTING, eager.ref.started_id ? &eager : NULL);
     }
 }
 

@@ -25,6 +25,7 @@ void tl_api_get_system_info(struct tl_call *c)
     caps.encoded_failure_attributes = true;
     caps.upsert_memo = true;
     caps.sdk_metadata = true;
+    caps.eager_workflow_start = true;
     caps.count_group_by_execution_status = true;
     caps.nexus = true;
     r.server_version = text(SERVER_VERSION);

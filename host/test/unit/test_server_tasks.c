@@ -36,6 +36,66 @@ static void test_paged_task(void **state)
     fx_complete(f, w->task_token, fx_complete_command(f), NULL);
 }
 
+static TpWs__StartWorkflowExecutionRequest *eager_request(struct fx *f, const char *id)
+{
+    TpWs__StartWorkflowExecutionRequest *r = fx_start_request(f, id);
+    r->request_eager_execution = true;
+    return r;
+}
+
+/* The first task goes back with the reply to the start, and no poll gets it. */
+static void test_eager_start(void **state)
+{
+    struct fx *f = *state;
+    TpWs__StartWorkflowExecutionResponse *r =
+        fx_must(f, TL_M_StartWorkflowExecution, eager_request(f, "o-1"));
+    TpWs__PollWorkflowTaskQueueResponse *w = r->eager_workflow_task;
+    assert_non_null(w);
+    assert_string_equal(w->workflow_execution->run_id, r->run_id);
+    assert_int_equal(w->started_event_id, 3);
+    assert_int_equal(w->attempt, 1);
+    assert_int_equal(w->history->n_events, 3);
+    assert_true(w->history->events[0]
+                    ->workflow_execution_started_event_attributes->eager_execution_accepted);
+    fx_complete(f, w->task_token, fx_complete_command(f), NULL);
+    assert_string_equal(fx_history(f, "o-1", "", 0), "1 5 6 7 2");
+    /* Nobody answers: it times out and comes by a poll. */
+    r = fx_must(f, TL_M_StartWorkflowExecution, eager_request(f, "o-2"));
+    assert_non_null(r->eager_workflow_task);
+    f->now_ns += 11 * TL_NS_PER_S;
+    w = fx_poll(f);
+    assert_int_equal(w->attempt, 2);
+    assert_string_equal(w->workflow_execution->workflow_id, "o-2");
+    fx_complete(f, w->task_token, fx_complete_command(f), NULL);
+    assert_string_equal(fx_history(f, "o-2", "", 0), "1 5 6 8 5 6 7 2");
+}
+
+/* Not where the first task waits, and not for a workflow that runs already. */
+static void test_eager_start_denied(void **state)
+{
+    struct fx *f = *state;
+    TpWs__StartWorkflowExecutionRequest *q = eager_request(f, "o-1");
+    q->workflow_start_delay = tl_pb_duration_ms(&f->arena, 5000);
+    TpWs__StartWorkflowExecutionResponse *r = fx_must(f, TL_M_StartWorkflowExecution, q);
+    assert_null(r->eager_workflow_task);
+    q = eager_request(f, "o-2");
+    r = fx_must(f, TL_M_StartWorkflowExecution, q);
+    assert_non_null(r->eager_workflow_task);
+    r = fx_must(f, TL_M_StartWorkflowExecution, q); /* the same request again */
+    assert_null(r->eager_workflow_task);
+    q = eager_request(f, "o-2");
+    q->workflow_id_conflict_policy =
+        (TpEnums__WorkflowIdConflictPolicy)WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING;
+    r = fx_must(f, TL_M_StartWorkflowExecution, q);
+    assert_null(r->eager_workflow_task);
+    f->now_ns += 6 * TL_NS_PER_S;
+    TpWs__PollWorkflowTaskQueueResponse *w = fx_poll(f);
+    assert_string_equal(w->workflow_execution->workflow_id, "o-1");
+    assert_false(w->history->events[0]
+                     ->workflow_execution_started_event_attributes->eager_execution_accepted);
+    fx_complete(f, w->task_token, fx_complete_command(f), NULL);
+}
+
 static void test_failed_task(void **state)
 {
     struct fx *f = *state;
@@ -209,7 +269,7 @@ static void test_system(void **state)
     TpWs__GetSystemInfoRequest r = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
     TpWs__GetSystemInfoResponse *s = fx_must(f, TL_M_GetSystemInfo, &r);
     assert_true(s->capabilities->sdk_metadata);
-    assert_false(s->capabilities->eager_workflow_start);
+    assert_true(s->capabilities->eager_workflow_start);
     TpWs__GetClusterInfoRequest c = TP_WS__GET_CLUSTER_INFO_REQUEST__INIT;
     TpWs__GetClusterInfoResponse *i = fx_must(f, TL_M_GetClusterInfo, &c);
     assert_string_equal(i->persistence_store, "sqlite");
@@ -264,6 +324,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_paged_task),
         T(test_failed_task),
+        T(test_eager_start),
+        T(test_eager_start_denied),
         T(test_refused_completion),
         T(test_next_task_in_the_reply),
         T(test_activity_retries),

@@ -5,6 +5,8 @@ local converter = require "temporal.converter"
 local core = require "temporal.core"
 local runtime = require "temporal.runtime"
 local scripts = require "temporal.internal.scripts"
+local settings = require "temporal.internal.worker_settings"
+local status = require "temporal.internal.worker_status"
 
 local requests = {}
 
@@ -119,7 +121,9 @@ end
 ---@param connection temporal.ConnectOptions
 ---@param addresses { metrics?: string, health?: string }
 ---@param codec_server? table options of codec.remote
-return function(list, connection, addresses, codec_server)
+---@param given { flags: table<string, string>, config?: string, columns?: integer } columns: of the terminal that shows
+--- the workers' status
+return function(list, connection, addresses, codec_server, given)
   open_runtime(addresses)
   if codec_server then
     connection.data_converter = converter.data_converter { payload_codecs = { converter.codec.remote(codec_server) } }
@@ -130,6 +134,7 @@ return function(list, connection, addresses, codec_server)
       workers[#workers + 1] = w
     end
   end
+  settings.apply(workers, given.flags, given.config)
   local shared -- no connection that no worker wants: it could be refused
   for _, w in ipairs(workers) do
     if not w.client then
@@ -149,6 +154,9 @@ return function(list, connection, addresses, codec_server)
     io.stdout:write(("worker on task queue '%s' is running; stop it with Ctrl-C\n"):format(w.task_queue))
   end
   io.stdout:flush()
+  if given.columns then
+    status.keep(workers, given.columns)
+  end
   for _, w in ipairs(workers) do
     w:run()
   end
