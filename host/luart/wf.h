@@ -4,6 +4,7 @@
 #include <temporal/api/sdk/v1/user_metadata.pb-c.h>
 #include <temporal/api/taskqueue/v1/message.pb-c.h>
 
+#include "luart/intercept.h"
 #include "luart/run_int.h"
 
 /* Pushes a reference to an activity: callable, passed to workflow.activity and its kin.
@@ -14,6 +15,19 @@ bool tl_wf_is_activity(lua_State *L, int index);
 bool tl_wf_is_hook(struct tl_str key);
 /* The activity type that the value at index names: text, a reference, or a proxy; raises else. */
 struct tl_str tl_wf_activity_name(lua_State *L, int index, const char *what);
+/* How activities of a kind are asked for. */
+struct tl_activity_kind {
+    enum tl_hook hook;
+    /* [-0, +1, e] Pushes the future of the activity at 1, with the options at `options` (0: none) and the
+     * arguments from `first`. */
+    void (*schedule)(lua_State *L, const char *what, int options, int first);
+    /* [-0, +1] The options that the activity at 1 carries itself. False, no push: it carries none. */
+    bool (*push_own_options)(lua_State *L);
+};
+/* [-0, +1, e] Schedules through the interceptors and gives the future, or waits for it; the last thing of a C
+ * function: `return tl_wf_ask_activity(...)`. `what` names the call in errors. */
+int tl_wf_ask_activity(lua_State *L, const struct tl_activity_kind *kind, const char *what,
+                       int options, int first, bool await);
 /* Whether the value is what workflow.local_activity gives. */
 bool tl_wf_is_local_proxy(lua_State *L, int index);
 /* Asks a local activity to stop, or ends its pause between two attempts. */

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "luart/intercept.h"
 #include "luart/options.h"
 #include "proto/pb.h"
 
@@ -179,28 +178,29 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     tl_event_groups_keep(L, cmd);
 }
 
-/* The end of a chain. Upvalue: the name of the call. */
+/* --- asking for one ---------------------------------------------------------------------------- */
+
+/* The end of a chain. Upvalues: the name of the call, the kind of activity. */
 static int schedule_last(lua_State *L)
 {
     const char *what = lua_tostring(L, lua_upvalueindex(1));
+    const struct tl_activity_kind *kind = lua_touserdata(L, lua_upvalueindex(2));
     tl_intercept_open_outbound(L, "activity");
     tl_command_check(L, what);
-    schedule(L, what, 2, 3);
+    kind->schedule(L, what, 2, 3);
     return 1;
 }
 
-/* The same through the interceptors; the future is awaited or given back. */
-static int call(lua_State *L, const char *what, int options, int first, bool await)
+int tl_wf_ask_activity(lua_State *L, const struct tl_activity_kind *kind, const char *what,
+                       int options, int first, bool await)
 {
-    if (!tl_intercept_has(L, TL_HOOK_START_ACTIVITY)) {
-        schedule(L, what, options, first);
+    if (!tl_intercept_has(L, kind->hook)) {
+        kind->schedule(L, what, options, first);
         return await ? tl_wf_await_top(L) : 1;
     }
     int base = lua_gettop(L), own = 0;
     struct tl_str name = tl_wf_activity_name(L, 1, what);
-    if (is_ref(L, 1)) {
-        lua_pushliteral(L, "options");
-        lua_rawget(L, 1);
+    if (kind->push_own_options(L)) {
         lua_insert(L, 2); /* before the arguments */
         own = 2;
         options += options ? 1 : 0;
@@ -209,9 +209,27 @@ static int call(lua_State *L, const char *what, int options, int first, bool awa
     }
     tl_intercept_push_outbound(L, "activity", name, own, options, first);
     lua_pushstring(L, what);
-    lua_pushcclosure(L, schedule_last, 1);
-    return tl_intercept_call(L, TL_HOOK_START_ACTIVITY, TL_INTERCEPT_CTX(base, await),
-                             tl_intercept_future);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)kind);
+    lua_pushcclosure(L, schedule_last, 2);
+    return tl_intercept_call(L, kind->hook, TL_INTERCEPT_CTX(base, await), tl_intercept_future);
+}
+
+static bool push_own_options(lua_State *L)
+{
+    if (!is_ref(L, 1)) {
+        return false;
+    }
+    lua_pushliteral(L, "options");
+    lua_rawget(L, 1);
+    return true;
+}
+
+static const struct tl_activity_kind remote_kind = {TL_HOOK_START_ACTIVITY, schedule,
+                                                    push_own_options};
+
+static int call(lua_State *L, const char *what, int options, int first, bool await)
+{
+    return tl_wf_ask_activity(L, &remote_kind, what, options, first, await);
 }
 
 int tl_lib_wf_start_activity(lua_State *L)

@@ -5,7 +5,6 @@
  * is kept, encoded, with the future. */
 #include <string.h>
 
-#include "luart/intercept.h"
 #include "luart/options.h"
 #include "luart/run_jobs.h"
 #include "luart/wf.h"
@@ -161,38 +160,21 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     tl_event_groups_keep(L, cmd);
 }
 
-/* The end of a chain. Upvalue: the name of the call. */
-static int schedule_last(lua_State *L)
+static bool push_proxy_options(lua_State *L)
 {
-    const char *what = lua_tostring(L, lua_upvalueindex(1));
-    tl_intercept_open_outbound(L, "activity");
-    tl_command_check(L, what);
-    schedule(L, what, 2, 3);
-    return 1;
-}
-
-/* The same through the interceptors; the future is awaited or given back. */
-static int call(lua_State *L, const char *what, int options, int first, bool await)
-{
-    if (!tl_intercept_has(L, TL_HOOK_START_LOCAL_ACTIVITY)) {
-        schedule(L, what, options, first);
-        return await ? tl_wf_await_top(L) : 1;
-    }
-    int base = lua_gettop(L), own = 0;
-    struct tl_str name = tl_wf_activity_name(L, 1, what);
     if (lua_istable(L, 1)) {
         push_own_options(L);
-        lua_insert(L, 2); /* before the arguments */
-        own = 2;
-        options += options ? 1 : 0;
-        first++;
-        base++;
+        return true;
     }
-    tl_intercept_push_outbound(L, "activity", name, own, options, first);
-    lua_pushstring(L, what);
-    lua_pushcclosure(L, schedule_last, 1);
-    return tl_intercept_call(L, TL_HOOK_START_LOCAL_ACTIVITY, TL_INTERCEPT_CTX(base, await),
-                             tl_intercept_future);
+    return false;
+}
+
+static const struct tl_activity_kind local_kind = {TL_HOOK_START_LOCAL_ACTIVITY, schedule,
+                                                   push_proxy_options};
+
+static int call(lua_State *L, const char *what, int options, int first, bool await)
+{
+    return tl_wf_ask_activity(L, &local_kind, what, options, first, await);
 }
 
 int tl_lib_wf_start_local_activity(lua_State *L)
