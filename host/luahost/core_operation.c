@@ -6,6 +6,7 @@
 #include "luahost/host.h"
 #include "luahost/pb_lua.h"
 #include "luart/convert.h"
+#include "luart/measure.h"
 #include "proto/nexus.h"
 #include "proto/pb.h"
 
@@ -236,12 +237,29 @@ static int log_line(lua_State *L)
             TL_S("message", message),
             TL_C("service", tl_operation_service(o)),
             TL_C("operation", tl_operation_name(o)),
+            TL_C("endpoint", o->request->endpoint),
+            TL_S("namespace", o->namespace_name),
             TL_S("task_queue", o->task_queue),
             {.kind = TL_F_END},
         };
         tl_log_write_script(level, "nexus.logged", fields, own);
     }
     return 0;
+}
+
+/* [-0, +1, v] core.nexus_meter(): with the attributes namespace, task_queue, nexus_service, nexus_operation */
+static int meter(lua_State *L)
+{
+    const struct tl_operation *o = running(L);
+    lua_createtable(L, 0, 4);
+    lua_pushlstring(L, o->namespace_name.p, o->namespace_name.n);
+    lua_setfield(L, -2, "namespace");
+    lua_pushlstring(L, o->task_queue.p, o->task_queue.n);
+    lua_setfield(L, -2, "task_queue");
+    set_text(L, "nexus_service", tl_operation_service(o));
+    set_text(L, "nexus_operation", tl_operation_name(o));
+    tl_stock_push_meter(L, tl_client_metrics(tl_operation_client(o)));
+    return 1;
 }
 
 /* --- ends ------------------------------------------------------------------------------------- */
@@ -315,6 +333,7 @@ static const luaL_Reg functions[] = {
     {"nexus_wait_shutdown", wait_shutdown},
     {"nexus_client", client},
     {"nexus_log", log_line},
+    {"nexus_meter", meter},
     {"nexus_complete", complete},
     {"nexus_started", started},
     {"nexus_cancel_taken", cancel_taken},

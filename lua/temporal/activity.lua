@@ -1,6 +1,7 @@
 --- temporal.activity: definitions, and the context of the activity that runs.
 local core = require "temporal.internal.activity_core"
 local interceptors = require "temporal.internal.interceptors"
+local logger = require "temporal.internal.logger"
 local model = require "temporal.model"
 local options = require "temporal.internal.options"
 
@@ -336,44 +337,10 @@ function activity.complete_async()
   core.activity_complete_async()
 end
 
-local log_levels = { "trace", "debug", "info", "warn", "error" }
-
---- Log functions by level; `base` are fields of every line.
-local function logger(base)
-  local function joined(fields)
-    if not base then
-      return fields
-    end
-    local all = {}
-    for _, part in ipairs { base, type(fields) == "table" and fields or {} } do
-      for name, value in pairs(part) do
-        all[name] = value
-      end
-    end
-    return all
-  end
-  local self = {}
-  for _, level in ipairs(log_levels) do
-    self[level] = function(message, fields)
-      core.activity_log(level, message, joined(fields))
-    end
-  end
-  --- A logger whose lines all carry these fields.
-  function self.with(fields)
-    if type(fields) ~= "table" then
-      error("activity.log.with wants a table of fields, got " .. type(fields), 2)
-    end
-    return logger(joined(fields))
-  end
-  return self
-end
-
 --- Log lines that carry the activity's ids: `activity.log.info("charged", { amount = 12 })`.
-activity.log = setmetatable(logger(), {
-  __index = function(_, level)
-    error(("activity.log has no '%s': there are trace, debug, info, warn, error and with"):format(tostring(level)), 2)
-  end,
-})
+activity.log = logger.new("activity.log", function(level, message, fields)
+  core.activity_log(level, message, fields)
+end)
 activity.logger = activity.log
 
 --- The meter of the worker's runtime, with the attributes namespace, task_queue and activity_type.

@@ -2,6 +2,7 @@
 --- answered. What workflows call is `workflow.nexus_client`.
 local core = require "temporal.core"
 local errors = require "temporal.internal.nexus_errors"
+local logger = require "temporal.internal.logger"
 local model = require "temporal.model"
 local nexus_client = require "temporal.internal.nexus_client"
 local options = require "temporal.internal.options"
@@ -320,13 +321,18 @@ function nexus.wait_for_worker_shutdown(timeout)
   return core.nexus_wait_shutdown(timeout and span_ns("wait_for_worker_shutdown", timeout))
 end
 
---- Log lines that carry service and operation: `nexus.log.info("charged", { amount = 12 })`.
-nexus.log = setmetatable({}, {
-  __index = function(_, level)
-    return function(message, fields)
-      core.nexus_log(level, message, fields)
-    end
-  end,
-})
+--- Log lines that carry service, operation, endpoint, namespace and task queue:
+--- `nexus.log.info("charged", { amount = 12 })`.
+nexus.log = logger.new("nexus.log", function(level, message, fields)
+  core.nexus_log(level, message, fields)
+end)
+nexus.logger = nexus.log
+
+--- The meter of the worker's runtime, with the attributes namespace, task_queue, nexus_service and nexus_operation.
+---@return temporal.MetricMeter
+function nexus.metric_meter()
+  context "metric_meter"
+  return core.nexus_meter()
+end
 
 return nexus

@@ -64,6 +64,37 @@ describe("log lines", function()
     assert.not_matches("too quiet", text)
   end)
 
+  it("of Nexus handlers carry what was asked for and by which endpoint", function()
+    local file <close> = helper.file [[
+      local nexus, temporal = require "temporal.nexus", require "temporal"
+      local worker = temporal.worker {
+        task_queue = "q",
+        nexus_services = { nexus.service("Shop", { sell = function(n)
+          local log = nexus.logger.with { tenant = "acme" }
+          log.with({ step = n }).warn("sold", { by = "hand" })
+          nexus.log.debug "too quiet"
+          local ok, message = pcall(function() return nexus.log.loud end)
+          nexus.log.info(message, { ok = ok, other = select(2, pcall(nexus.log.with, "text")) })
+        end }) },
+        workflows = { { name = "sells", source = [=[
+          local workflow = require "temporal.workflow"
+          local shop = workflow.nexus_client { endpoint = "corner", service = "Shop" }
+          return workflow.define("Sells", function() shop:execute_operation("sell", {}, 7) end)]=] } },
+      }
+      worker:run_until(function()
+        worker.client:create_nexus_endpoint("corner", { task_queue = "q" })
+        worker.client:execute_workflow("Sells", { id = "the-id", task_queue = "q" })
+      end)]]
+    local code, _, errors = helper.run(("%s run --log-level info %s"):format(helper.binary, file.name))
+    assert.are.equal(0, code, errors)
+    local found = lines(errors, "nexus.logged")
+    assert.are.equal(2, #found, errors)
+    assert.matches("warn  nexus.logged message=sold service=Shop operation=sell endpoint=corner namespace=default "
+      .. "task_queue=q by=hand step=7 tenant=acme$", found[1])
+    assert.matches("nexus.log has no 'loud': there are trace, debug, info, warn, error and with", found[2], 1, true)
+    assert.matches("nexus.log.with wants a table of fields, got string", found[2], 1, true)
+  end)
+
   it("are JSON objects on demand, a script's fields in an object of their own", function()
     local text = run("--log-level info --log-format json")
     local seen = {}

@@ -172,7 +172,7 @@ describe("a service in Lua", function()
     assert.is_string(seen.callback_headers["temporal-callback-token"])
     assert.matches("^temporal:///namespaces/default/workflows/caller/", seen.links[1].url)
     assert.is_false(nexus.in_operation())
-    for _, name in ipairs { "info", "client", "start_workflow", "sleep", "is_cancelled", "add_link" } do
+    for _, name in ipairs { "info", "client", "start_workflow", "sleep", "is_cancelled", "add_link", "metric_meter" } do
       assert.has_error(function() nexus[name]() end,
         ("nexus.%s can only be used while a Nexus request is answered"):format(name))
     end
@@ -395,6 +395,18 @@ describe("a handler that raises", function()
     assert.is_false(waited)
     assert.are.same({ false, true, "timed_out", false, true }, woken)
     assert.are.equal("TimeoutError", result.failed[1].kind)
+  end)
+end)
+
+describe("nexus.metric_meter", function()
+  it("measures with the labels of its operation", function()
+    local runtime <close> = temporal.runtime { telemetry = { metrics = {}, attach_service_name = false } }
+    local env <close> = environment(shop(function(n)
+      nexus.metric_meter():create_counter("sold"):add(n, { vip = true })
+    end), nil, { runtime = runtime })
+    call(env, 3)
+    local labels = 'namespace="default",nexus_operation="go",nexus_service="Shop",task_queue="test",vip="true"'
+    assert.matches("\nsold{" .. labels .. "} 3\n", runtime:metrics(), 1, true)
   end)
 end)
 
