@@ -6,6 +6,7 @@
  * Thread: one at a time per codec. */
 #pragma once
 
+#include "fetch/fetch.h"
 #include "proto/payload_walk.h"
 
 #define TL_CODECS_MAX 17 /* external storage and 16 others */
@@ -65,10 +66,11 @@ struct tl_codec_remote {
     struct tl_str auth;           /* sent as Authorization; empty: none */
     const char *const *headers;   /* "Name: value"; NULL-terminated; may be NULL */
     int64_t timeout_ms;           /* of each request */
+    const struct tl_fetch_tls_options *tls; /* NULL: as the system has it */
 };
 /* Asks a codec server, as other SDKs' servers answer: POST <endpoint>/encode and /decode of all payloads
- * of a place at once. Copies the options. Errors: TL_EINVAL (an option); of apply: those of fetch.h,
- * with TL_EPRECONDITION for a server that did not answer three times or in time, TL_EDECODE (no payloads
- * in the answer). */
+ * of a place at once. Copies the options. Errors: TL_EINVAL (an option), those of tl_fetch_tls_open; of
+ * apply: those of fetch.h, with TL_EPRECONDITION for a server that did not answer three times or in time,
+ * TL_EDECODE (no payloads in the answer). */
 tl_rc tl_codec_remote(struct tl_codec **out, const struct tl_codec_remote *options,
                       struct tl_error *err) TL_MUST_USE;

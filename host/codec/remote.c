@@ -21,7 +21,8 @@ struct remote_codec {
     char *urls[2]; /* by enum tl_codec_way */
     char *headers[TL_FETCH_HEADERS_MAX + 1];
     int64_t timeout_ms;
-    struct tl_fetch *fetch; /* NULL before the first use */
+    struct tl_fetch_tls *tls; /* NULL: none */
+    struct tl_fetch *fetch;   /* NULL before the first use */
 };
 
 static tl_rc err_final(struct tl_error *err)
@@ -41,7 +42,7 @@ static tl_rc ask_once(struct remote_codec *c, enum tl_codec_way way, struct tl_s
                                  .headers = (const char *const *)c->headers,
                                  .body = json,
                                  .timeout_ms = c->timeout_ms};
-    tl_rc rc = c->fetch ? TL_OK : tl_fetch_open(&c->fetch, err);
+    tl_rc rc = c->fetch ? TL_OK : tl_fetch_open(&c->fetch, c->tls, err);
     if (rc == TL_OK) {
         rc = tl_fetch_run(c->fetch, &r, &status, answer, err);
     }
@@ -112,6 +113,7 @@ static void free_codec(struct tl_codec *codec)
 {
     struct remote_codec *c = (struct remote_codec *)codec;
     tl_fetch_close(c->fetch);
+    tl_fetch_tls_close(c->tls);
     for (char **h = c->headers; *h; h++) {
         tl_secret_wipe(*h, strlen(*h));
         tl_mem_free(*h);
@@ -189,8 +191,14 @@ tl_rc tl_codec_remote(struct tl_codec **out, const struct tl_codec_remote *o, st
     if (rc != TL_OK) {
         return rc;
     }
+    struct tl_fetch_tls *tls = NULL;
+    rc = o->tls ? tl_fetch_tls_open(&tls, o->tls, err) : TL_OK;
+    if (rc != TL_OK) {
+        return tl_error_wrap(err, rc, "tls of the codec server");
+    }
     struct remote_codec *c = TL_NEW(struct remote_codec);
     size_t n = 0;
+    c->tls = tls;
     c->base.ops = &ops;
     c->timeout_ms = o->timeout_ms;
     c->urls[TL_CODEC_ENCODE] = make_url(o->endpoint, o->namespace_name, "/encode");

@@ -84,8 +84,9 @@ struct tl_storage_http_options {
     struct tl_str namespace_name; /* part of the keys */
     const char *const *headers;   /* "Name: value"; NULL-terminated */
     int64_t timeout_ms;
+    const struct tl_fetch_tls_options *tls; /* NULL: as the system has it */
 };
 /* PUT and GET of <endpoint>/<bucket>/v0/ns/<namespace>/d/sha256/<hash>; the claims are those of the
- * Python SDK's driver for S3. Copies the options. */
+ * Python SDK's driver for S3. Copies the options. Errors: TL_EINVAL, those of tl_fetch_tls_open. */
 tl_rc tl_storage_http(struct tl_storage_driver **out, const struct tl_storage_http_options *options,
                       struct tl_error *err) TL_MUST_USE;

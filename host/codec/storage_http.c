@@ -17,7 +17,8 @@ struct http_driver {
     char *endpoint, *bucket, *key_prefix;
     char *headers[TL_FETCH_HEADERS_MAX + 1];
     int64_t timeout_ms;
-    struct tl_fetch *fetch; /* NULL before the first use */
+    struct tl_fetch_tls *tls; /* NULL: none */
+    struct tl_fetch *fetch;   /* NULL before the first use */
 };
 
 /* One request; the answer's body goes to `body`. */
@@ -37,7 +38,7 @@ static tl_rc run(struct http_driver *h, const char *method, const char *bucket, 
                                  .headers = (const char *const *)h->headers,
                                  .body = bytes,
                                  .timeout_ms = h->timeout_ms};
-    tl_rc rc = h->fetch ? TL_OK : tl_fetch_open(&h->fetch, err);
+    tl_rc rc = h->fetch ? TL_OK : tl_fetch_open(&h->fetch, h->tls, err);
     if (rc == TL_OK) {
         rc = tl_fetch_run(h->fetch, &r, status, body, err);
     }
@@ -118,6 +119,7 @@ static void free_driver(struct tl_storage_driver *d)
 {
     struct http_driver *h = (struct http_driver *)d;
     tl_fetch_close(h->fetch);
+    tl_fetch_tls_close(h->tls);
     for (char **header = h->headers; *header; header++) {
         tl_secret_wipe(*header, strlen(*header));
         tl_mem_free(*header);
@@ -176,6 +178,11 @@ tl_rc tl_storage_http(struct tl_storage_driver **out, const struct tl_storage_ht
         return tl_error_set(
             err, TL_EINVAL,
             "an object store has an http or https endpoint, a bucket and a timeout");
+    }
+    tl_rc rc = o->tls ? tl_fetch_tls_open(&h->tls, o->tls, err) : TL_OK;
+    if (rc != TL_OK) {
+        free_driver(&h->base);
+        return tl_error_wrap(err, rc, "tls of the object store");
     }
     return TL_OK;
 }

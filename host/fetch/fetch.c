@@ -5,16 +5,18 @@
 
 #include "base/mem.h"
 #include "fetch/curl.h"
+#include "fetch/tls.h"
 
 #define TOLD_MAX 200 /* bytes of a refusal's body in its message */
 
 struct tl_fetch {
     const struct tl_curl *curl;
     CURL *handle;
+    const struct tl_fetch_tls *tls;
     char problem[CURL_ERROR_SIZE];
 };
 
-tl_rc tl_fetch_open(struct tl_fetch **out, struct tl_error *err)
+tl_rc tl_fetch_open(struct tl_fetch **out, const struct tl_fetch_tls *tls, struct tl_error *err)
 {
     const struct tl_curl *curl;
     *out = NULL;
@@ -29,6 +31,7 @@ tl_rc tl_fetch_open(struct tl_fetch **out, struct tl_error *err)
     struct tl_fetch *f = TL_NEW(struct tl_fetch);
     f->curl = curl;
     f->handle = handle;
+    f->tls = tls;
     *out = f;
     return TL_OK;
 }
@@ -61,12 +64,15 @@ static struct curl_slist *header_list(const struct tl_curl *curl, const char *co
 }
 
 static void set_options(struct tl_fetch *f, const struct tl_fetch_request *r,
-                        struct curl_slist *headers, struct tl_buf *body)
+                        const struct tl_tls_route *route, struct curl_slist *headers,
+                        struct tl_buf *body)
 {
     const struct tl_curl *c = f->curl;
     bool head = strcmp(r->method, "HEAD") == 0, get = strcmp(r->method, "GET") == 0;
     c->easy_reset(f->handle); /* keeps connections */
-    c->easy_setopt(f->handle, CURLOPT_URL, r->url);
+    c->easy_setopt(f->handle, CURLOPT_URL, route->url ? route->url : r->url);
+    c->easy_setopt(f->handle, CURLOPT_CONNECT_TO, route->connect);
+    tl_tls_apply(f->tls, c, f->handle);
     c->easy_setopt(f->handle, CURLOPT_PROTOCOLS_STR, "http,https");
     c->easy_setopt(f->handle, CURLOPT_NOSIGNAL, 1L);
     c->easy_setopt(f->handle, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
@@ -95,6 +101,10 @@ static tl_rc failed(struct tl_fetch *f, const struct tl_fetch_request *r, CURLco
         return tl_error_set(err, TL_EDEADLINE, "%s: no answer within %lld ms", r->url,
                             (long long)r->timeout_ms);
     }
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+        code == CURLE_SSL_CERTPROBLEM) { /* asking again changes nothing */
+        return tl_error_set(err, TL_EPRECONDITION, "%s: %s", r->url, problem);
+    }
     bool wrong = code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
     return tl_error_set(err, wrong ? TL_EINVAL : TL_EUNAVAILABLE, "%s: %s", r->url, problem);
 }
@@ -103,15 +113,22 @@ tl_rc tl_fetch_run(struct tl_fetch *f, const struct tl_fetch_request *r, int *st
                    struct tl_buf *body, struct tl_error *err)
 {
     long code = 0;
+    struct tl_tls_route route;
+    tl_rc routed = tl_tls_route(f->tls, f->curl, r->url, &route, err);
+    if (routed != TL_OK) {
+        return routed;
+    }
     struct curl_slist *headers = header_list(f->curl, r->headers);
     if (!headers) {
+        tl_tls_route_free(f->curl, &route);
         return tl_error_set(err, TL_EMEMORY, "no memory for HTTP headers");
     }
     f->problem[0] = '\0';
-    set_options(f, r, headers, body);
+    set_options(f, r, &route, headers, body);
     CURLcode rc = f->curl->easy_perform(f->handle);
     f->curl->easy_getinfo(f->handle, CURLINFO_RESPONSE_CODE, &code);
     f->curl->slist_free_all(headers);
+    tl_tls_route_free(f->curl, &route);
     *status = (int)code;
     return rc == CURLE_OK ? TL_OK : failed(f, r, rc, body, err);
 }

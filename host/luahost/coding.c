@@ -62,11 +62,42 @@ static void field_texts(lua_State *L, int index, const char *name, const char **
     lua_pop(L, 1);
 }
 
+static const char *optional_text(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    const char *text = luaL_optstring(L, -1, NULL);
+    lua_pop(L, 1);
+    return text; /* the table on top holds it */
+}
+
+/* The options under `tls`, whose table holds the texts; NULL when there are none. */
+static const struct tl_fetch_tls_options *read_tls(lua_State *L, int index,
+                                                   struct tl_fetch_tls_options *out)
+{
+    bool given = lua_getfield(L, index, "tls") == LUA_TTABLE;
+    if (given) {
+        *out = (struct tl_fetch_tls_options){
+            .server_root_ca_cert = {optional_text(L, "server_root_ca_cert"),
+                                    optional_text(L, "server_root_ca_cert_path")},
+            .client_cert = {optional_text(L, "client_cert"), optional_text(L, "client_cert_path")},
+            .client_private_key = {optional_text(L, "client_private_key"),
+                                   optional_text(L, "client_private_key_path")},
+            .domain = optional_text(L, "domain"),
+        };
+        lua_getfield(L, -1, "disable_host_verification");
+        out->disable_host_verification = lua_toboolean(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return given ? out : NULL;
+}
+
 static tl_rc make_remote(lua_State *L, int index, const char *ns, struct tl_codec **out,
                          struct tl_error *err)
 {
     size_t endpoint_n, auth_n;
     const char *headers[HEADERS_MAX + 1];
+    struct tl_fetch_tls_options tls;
     const char *endpoint = field_text(L, index, "endpoint", &endpoint_n);
     const char *auth = field_text(L, index, "auth", &auth_n);
     field_texts(L, index, "headers", headers, HEADERS_MAX);
@@ -74,7 +105,8 @@ static tl_rc make_remote(lua_State *L, int index, const char *ns, struct tl_code
                                 .namespace_name = tl_str(ns),
                                 .auth = tl_str_n(auth, auth_n),
                                 .headers = headers,
-                                .timeout_ms = field_integer(L, index, "timeout_ms")};
+                                .timeout_ms = field_integer(L, index, "timeout_ms"),
+                                .tls = read_tls(L, index, &tls)};
     return tl_codec_remote(out, &o, err);
 }
 
@@ -94,6 +126,7 @@ static tl_rc make_driver(lua_State *L, const char *ns, struct tl_storage_driver 
     size_t n, bucket_n;
     int index = lua_gettop(L);
     const char *headers[HEADERS_MAX + 1];
+    struct tl_fetch_tls_options tls;
     struct tl_str kind = tl_str(field_text(L, index, "kind", &n));
     if (tl_str_eqc(kind, "file")) {
         return tl_storage_file(out, field_text(L, index, "folder", &n), err);
@@ -109,7 +142,8 @@ static tl_rc make_driver(lua_State *L, const char *ns, struct tl_storage_driver 
                                         .bucket = tl_str_n(bucket, bucket_n),
                                         .namespace_name = tl_str(ns),
                                         .headers = headers,
-                                        .timeout_ms = field_integer(L, index, "timeout_ms")};
+                                        .timeout_ms = field_integer(L, index, "timeout_ms"),
+                                        .tls = read_tls(L, index, &tls)};
     return tl_storage_http(out, &o, err);
 }
 

@@ -1,6 +1,7 @@
 --- Data converters: what happens to values between the program and the service. The payload codecs of
 --- a client's converter work on everything that the client, its workers and its testing environments
 --- send and get.
+local connection = require "temporal.internal.connection"
 local options = require "temporal.internal.options"
 
 local converter = { codec = {}, storage = {} }
@@ -69,6 +70,7 @@ local remote_spec = {
   auth = { kind = "string" },
   headers = { kind = "table" },
   timeout = { kind = "duration" },
+  tls = { kind = "table" },
 }
 
 local function check_endpoint(where, endpoint)
@@ -102,10 +104,17 @@ local function timeout_ms(where, ns)
   return (ns or 30 * 1000000000) // 1000000
 end
 
+local function tls_of(where, o)
+  if o.tls and not o.endpoint:find "^https:" then
+    error(("%s: tls is for an endpoint with https://, got '%s'"):format(where, o.endpoint), 3)
+  end
+  return connection.tls_table(where, o.tls, 3)
+end
+
 --- A codec server that other programs use too: payloads are posted to `endpoint`/encode and `endpoint`/decode
 --- as JSON. "{namespace}" in the endpoint is replaced; the namespace also goes as X-Namespace, `auth` as
---- Authorization, `headers` as they are. `timeout` of a request: default 30 s.
----@param opts { endpoint: string, auth?: string, headers?: table<string, string>, timeout?: number|string }
+--- Authorization, `headers` as they are. `timeout` of a request: default 30 s. `tls`: as of temporal.connect.
+---@param opts { endpoint: string, auth?: string, headers?: table, timeout?: number|string, tls?: temporal.TLSOptions }
 ---@return temporal.Codec
 function converter.codec.remote(opts)
   local o = options.check("codec.remote", remote_spec, opts)
@@ -115,6 +124,7 @@ function converter.codec.remote(opts)
   return setmetatable({
     kind = "remote", endpoint = check_endpoint("codec.remote", o.endpoint), auth = o.auth or "",
     headers = header_lines("codec.remote", o.headers), timeout_ms = timeout_ms("codec.remote", o.timeout),
+    tls = tls_of("codec.remote", o),
   }, Codec)
 end
 
@@ -148,17 +158,19 @@ local http_spec = {
   name = { kind = "string" },
   headers = { kind = "table" },
   timeout = { kind = "duration" },
+  tls = { kind = "table" },
 }
 
 --- An object store over HTTP: HEAD, PUT and GET of endpoint/bucket/key. The default name and the claims are those
---- of the Python SDK's driver for S3.
----@param opts { endpoint: string, bucket: string, name?: string, headers?: table<string, string>, timeout?: number }
+--- of the Python SDK's driver for S3. `tls`: as of temporal.connect.
+---@param opts { endpoint: string, bucket: string, name?: string, headers?: table, timeout?: number, tls?: table }
 ---@return temporal.StorageDriver
 function converter.storage.http(opts)
   local o = options.check("storage.http", http_spec, opts)
   return driver("storage.http", "http", o.name or "aws.s3driver", {
     endpoint = check_endpoint("storage.http", o.endpoint), bucket = o.bucket,
     headers = header_lines("storage.http", o.headers), timeout_ms = timeout_ms("storage.http", o.timeout),
+    tls = tls_of("storage.http", o),
   })
 end
 

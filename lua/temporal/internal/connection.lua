@@ -85,6 +85,15 @@ local function truth(text)
   return text == "true" or text == "1"
 end
 
+--- A table of TLS options for what is no Temporal server: checked, without what the environment says of that one.
+---@param where string
+---@param given table?
+---@param level integer as error's, counted from the caller
+---@return temporal.TLSOptions?
+function connection.tls_table(where, given, level)
+  return given and options.check(where .. ": tls", tls_spec, given, level + 1)
+end
+
 --- tls = true, false or a table; the environment fills in what is not said.
 local function tls_fields(given, api_key, level)
   if given == nil then
