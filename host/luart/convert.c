@@ -321,6 +321,7 @@ TpCommon__Payload *TL_LUA_NAME(payload_encode_own)(lua_State *L, int index, stru
 TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct tl_arena *arena,
                                                const char *what)
 {
+    luaL_checkstack(L, 10, "encoding a value"); /* what a function returned may fill the stack */
     if (lua_istable(L, index) && has_meta(L, index, META_RAW)) {
         return encode_raw(L, index, arena);
     }
