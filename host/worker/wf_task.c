@@ -386,17 +386,16 @@ void tl_wf_task_handle(struct tl_wf_task *t)
 static void close_task(struct tl_wf_task *t)
 {
     struct tl_wf_run *r = t->run;
-    bool evict = t->evict;
     TL_ASSERT(r->task == t);
     r->ended = t->finishes;
     if (t->owner->quarantine && t->finishes) {
         tl_wf_leave_quarantine(t->owner->actor.worker, r->run_id);
     }
     r->task = NULL;
-    tl_wf_task_free(t, false);
-    if (evict) {
-        tl_wf_drop_state(r);
+    if (t->evict) {
+        tl_wf_drop_state(r); /* a held run has its task open, in the task's memory */
     }
+    tl_wf_task_free(t, false);
     tl_wf_run_free_for_next(r);
 }
 

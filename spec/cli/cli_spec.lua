@@ -130,7 +130,8 @@ describe("command line", function()
       local code, output, errors = helper.run(("LD_LIBRARY_PATH=%s/samples SHOP_SPANS=/dev/null %s worker build-id %s")
         :format(helper.build, helper.binary, script))
       assert.are.equal(0, code, script .. ": " .. errors)
-      assert.matches("^%w+\t[%w+]+\n$", output)
+      assert.are_not.equal("", output)
+      assert.are.equal("", (output:gsub("%w+\t[%w+]+\n", ""))) -- a script may give several workers
     end
   end)
 

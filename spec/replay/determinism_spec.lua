@@ -12,10 +12,9 @@ local programs = tonumber(os.getenv "TEMPORAL_LUA_DETERMINISM_PROGRAMS" or 200)
 local torture = helper.build .. "/torture"
 
 --- A sanitizer's own malloc cannot be replaced.
-local sanitized = (os.getenv "LD_PRELOAD" or ""):find "asan" ~= nil
 
 --- How the processes differ; each takes the next of each list.
-local mallocs = { "", sanitized and "" or ("LD_PRELOAD=%s/test/libother_malloc.so"):format(helper.build),
+local mallocs = { "", helper.sanitized and "" or ("LD_PRELOAD=%s/test/libother_malloc.so"):format(helper.build),
   "MALLOC_PERTURB_=165 MALLOC_ARENA_MAX=1", "MALLOC_TOP_PAD_=1 MALLOC_MMAP_THRESHOLD_=512" }
 local tunables = { "", "GLIBC_TUNABLES=glibc.cpu.hwcaps=-FMA_Usable,-FMA,-AVX2_Usable,-AVX2,-AVX512F",
   "GLIBC_TUNABLES=glibc.malloc.tcache_count=0" }
