@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/metrics.h"
 #include "client/client.h"
 #include "include/temporal_lua.h"
 #include "server/server.h"
@@ -15,6 +16,10 @@ struct tlua_client {
     bool remote; /* the channel is gRPC's */
     struct tl_channel *channel;
     struct tl_client *client;
+};
+
+struct tlua_metrics {
+    struct tl_metrics *registry;
 };
 
 /* Copies a caller's options struct, which may be older (shorter) or newer than ours: what it does not

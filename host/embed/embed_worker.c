@@ -7,7 +7,9 @@
 
 struct tlua_worker {
     struct tl_client *client;
-    struct tl_bundle *bundle; /* NULL: activities only */
+    struct tl_client *measured; /* with the same channel and the metrics; NULL: none */
+    struct tl_metrics *metrics; /* retained */
+    struct tl_bundle *bundle;   /* NULL: activities only */
     struct tl_worker_lang *lang;
     struct tl_registry *registry;
     struct tl_worker *worker; /* made at start: it must know all activities */
@@ -40,6 +42,20 @@ static tl_rc open_bundle(tlua_worker *w, const tlua_worker_options *o, struct tl
     return rc;
 }
 
+/* Metrics are a client's for its life, and the embedder's has none: the worker gets one of its own. */
+static void measure(tlua_worker *w, const tlua_metrics *metrics)
+{
+    struct tl_client_config config = {
+        .channel = tl_client_channel(w->client),
+        .namespace_name = tl_client_namespace(w->client),
+        .identity = tl_client_identity(w->client),
+        .metrics = metrics->registry,
+    };
+    w->metrics = tl_metrics_retain(metrics->registry);
+    w->measured = tl_client_new(&config);
+    w->client = w->measured;
+}
+
 int tlua_worker_new(tlua_client *client, const tlua_worker_options *options, tlua_worker **out,
                     tlua_error *err)
 {
@@ -51,6 +67,9 @@ int tlua_worker_new(tlua_client *client, const tlua_worker_options *options, tlu
     }
     tlua_worker *w = TL_NEW(struct tlua_worker);
     w->client = client->client;
+    if (o.metrics) {
+        measure(w, o.metrics);
+    }
     w->registry = tl_registry_new();
     w->task_queue = tl_mem_dup(tl_str(o.task_queue));
     tl_worker_options_init(&w->options);
@@ -165,6 +184,8 @@ void tlua_worker_free(tlua_worker *worker)
         tl_registry_free(worker->registry);
         tl_worker_lua_lang_free(worker->lang);
         tl_bundle_close(worker->bundle);
+        tl_client_free(worker->measured);
+        tl_metrics_free(worker->metrics);
         tl_mem_free(worker->task_queue);
         tl_mem_free(worker);
     }

@@ -365,6 +365,35 @@ TLUA_EXPORT const char *tlua_reply_failure_type(const tlua_reply *reply);
 TLUA_EXPORT const char *tlua_reply_failure_message(const tlua_reply *reply);
 TLUA_EXPORT void tlua_reply_free(tlua_reply *reply); /* NULL is fine */
 
+/* --- Embedding: metrics ------------------------------------------------------------------------ */
+
+/* What workers measure: the SDK's metrics, and those that activities record. */
+typedef struct tlua_metrics tlua_metrics;
+
+typedef struct tlua_metrics_options {
+    size_t size;
+    const char *prefix;           /* of the names of SDK metrics; NULL: "temporal_" */
+    const tlua_attribute *labels; /* of every metric; labels_count of them, at most 32 */
+    size_t labels_count;
+    bool counters_total_suffix; /* names of counters end in _total */
+    bool unit_suffix;           /* names of histograms end in their unit */
+    bool durations_as_seconds;  /* else milliseconds */
+} tlua_metrics_options;
+
+// clang-format off
+#define TLUA_METRICS_OPTIONS_INIT {sizeof(tlua_metrics_options), 0, 0, 0, 0, 0, 0}
+// clang-format on
+
+/* options NULL: the defaults. Owns: *out, until tlua_metrics_free; workers keep what they use.
+ * Errors: EINVAL (prefix, labels). */
+TLUA_EXPORT int tlua_metrics_new(const tlua_metrics_options *options, tlua_metrics **out,
+                                 tlua_error *err);
+/* Calls write(ud, text) once, with all metrics in the text format 0.0.4 of Prometheus; the view lives for
+ * the call. To serve them is the program's. Thread: any. Errors: ELIMIT (64 MiB). */
+TLUA_EXPORT int tlua_metrics_write(tlua_metrics *metrics, void (*write)(void *ud, tlua_bytes text),
+                                   void *ud, tlua_error *err);
+TLUA_EXPORT void tlua_metrics_free(tlua_metrics *metrics); /* NULL is fine */
+
 /* --- Embedding: worker ------------------------------------------------------------------------- */
 
 typedef struct tlua_worker tlua_worker;
@@ -378,6 +407,7 @@ typedef struct tlua_worker_options {
     size_t workflows_count;
     int32_t max_cached_workflows;      /* 0: the default */
     int32_t max_concurrent_activities; /* 0: the default */
+    tlua_metrics *metrics;             /* NULL: nothing is measured */
 } tlua_worker_options;
 
 /* Slots: how many tasks of one kind may be in work. A supplier decides when there is one more. */
@@ -431,7 +461,7 @@ typedef struct tlua_slot_supplier {
 TLUA_EXPORT void tlua_slot_grant(tlua_slot_wait *w, void *permit);
 
 // clang-format off
-#define TLUA_WORKER_OPTIONS_INIT {sizeof(tlua_worker_options), 0, 0, 0, 0, 0, 0, 0}
+#define TLUA_WORKER_OPTIONS_INIT {sizeof(tlua_worker_options), 0, 0, 0, 0, 0, 0, 0, 0}
 // clang-format on
 
 /* Loads the workflows; polls nothing yet. The client must outlive the worker.

@@ -62,6 +62,9 @@ static void compose(tlua_activity *a, void *ud)
     const tlua_host_api *api = tlua_host();
     tlua_payload in;
     char out[200];
+    tlua_metric greetings = TLUA_METRIC_INIT;
+    greetings.name = "greetings";
+    assert_int_equal(api->record_metric(a, &greetings, 2, NULL, 0), TLUA_OK);
     assert_string_equal(ud, "Hello");
     assert_int_equal(api->input(a, 0, &in), TLUA_OK);
     assert_int_equal(api->input(a, 1, &in), TLUA_ENOTFOUND);
@@ -84,6 +87,7 @@ struct program {
     tlua_server *server;
     tlua_client *client;
     tlua_worker *worker;
+    tlua_metrics *metrics; /* NULL: nothing is measured */
 };
 
 static void start(struct program *p)
@@ -97,6 +101,7 @@ static void start(struct program *p)
     wo.roots_count = 1;
     wo.workflows = workflows;
     wo.workflows_count = 1;
+    wo.metrics = p->metrics;
     assert_int_equal(tlua_server_open(&so, &p->server, &err), TLUA_OK);
     assert_int_equal(tlua_client_open(p->server, NULL, &p->client, &err), TLUA_OK);
     if (tlua_worker_new(p->client, &wo, &p->worker, &err) != TLUA_OK) {
@@ -154,7 +159,7 @@ static void expect_json(const tlua_reply *r, const char *text)
 static void a_lua_workflow_calls_a_c_activity(void **state)
 {
     (void)state;
-    struct program p;
+    struct program p = {0};
     tlua_error err;
     tlua_reply *r;
     char run_id[64];
@@ -172,7 +177,7 @@ static void a_lua_workflow_calls_a_c_activity(void **state)
 static void signals_queries_and_taken_ids(void **state)
 {
     (void)state;
-    struct program p;
+    struct program p = {0};
     tlua_error err;
     tlua_reply *r;
     char run_id[64], holder[64];
@@ -199,7 +204,7 @@ static void signals_queries_and_taken_ids(void **state)
 static void failures_and_terminations_are_told(void **state)
 {
     (void)state;
-    struct program p;
+    struct program p = {0};
     tlua_error err;
     tlua_reply *r;
     char text[200] = "\"";
@@ -305,6 +310,91 @@ static void a_server_elsewhere_is_reached(void **state)
     tlua_server_close(server);
 }
 
+/* --- Metrics ----------------------------------------------------------------------------------- */
+
+static void keep_page(void *ud, tlua_bytes text)
+{
+    char **page = ud;
+    assert_null(*page); /* once */
+    *page = calloc(1, text.size + 1);
+    memcpy(*page, text.data, text.size);
+}
+
+static bool page_has(tlua_metrics *m, const char *text)
+{
+    char *page = NULL;
+    assert_int_equal(tlua_metrics_write(m, keep_page, &page, NULL), TLUA_OK);
+    assert_non_null(page);
+    bool found = strstr(page, text) != NULL;
+    free(page);
+    return found;
+}
+
+static void workers_and_activities_are_measured(void **state)
+{
+    (void)state;
+    tlua_error err;
+    tlua_reply *r;
+    char run_id[64];
+    tlua_payload name = json("\"Ada\"");
+    tlua_attribute shop = {"shop", {"7th", 3}};
+    tlua_metrics_options mo = TLUA_METRICS_OPTIONS_INIT;
+    struct program p = {0};
+    mo.prefix = "own_";
+    mo.labels = &shop;
+    mo.labels_count = 1;
+    mo.counters_total_suffix = true;
+    assert_int_equal(tlua_metrics_new(&mo, &p.metrics, &err), TLUA_OK);
+    start(&p);
+    assert_int_equal(begin(&p, "g-1", "Greeting", &name, run_id), TLUA_OK);
+    assert_int_equal(tlua_client_result(p.client, "g-1", run_id, 20000, &r, &err), TLUA_OK);
+    tlua_reply_free(r);
+    assert_true(page_has(p.metrics, "\ngreetings_total{activity_type=\"compose\",namespace="
+                                    "\"default\",task_queue=\"q\",shop=\"7th\"} 2\n"));
+    stop(&p);
+    assert_true(page_has(p.metrics, "\nown_workflow_completed_total{"));
+    assert_true(page_has(p.metrics, "operation=\"RespondActivityTaskCompleted\""));
+    tlua_metrics_free(p.metrics);
+}
+
+static void metrics_may_go_before_their_worker(void **state)
+{
+    (void)state;
+    tlua_error err;
+    struct program p = {0};
+    assert_int_equal(tlua_metrics_new(NULL, &p.metrics, &err), TLUA_OK);
+    start(&p);
+    tlua_metrics_free(p.metrics);
+    stop(&p);
+    tlua_metrics_free(NULL);
+}
+
+static void bad_metrics_are_values(void **state)
+{
+    (void)state;
+    tlua_error err;
+    tlua_metrics *m;
+    tlua_attribute wrong = {"a b", {"7", 1}};
+    tlua_metrics_options mo = TLUA_METRICS_OPTIONS_INIT;
+    mo.prefix = "a b";
+    assert_int_equal(tlua_metrics_new(&mo, &m, &err), TLUA_EINVAL);
+    assert_null(m);
+    assert_non_null(strstr(err.message, "prefix"));
+    mo.prefix = "a-b";
+    assert_int_equal(tlua_metrics_new(&mo, &m, &err), TLUA_EINVAL);
+    mo.prefix = "";
+    mo.labels = &wrong;
+    mo.labels_count = 1;
+    assert_int_equal(tlua_metrics_new(&mo, &m, &err), TLUA_EINVAL);
+    assert_non_null(strstr(err.message, "'a b' is no name of a label"));
+    mo.labels_count = 33;
+    assert_int_equal(tlua_metrics_new(&mo, &m, &err), TLUA_EINVAL);
+    assert_non_null(strstr(err.message, "at most 32"));
+    mo.size = 0;
+    assert_int_equal(tlua_metrics_new(&mo, &m, &err), TLUA_EINVAL);
+    assert_int_equal(tlua_metrics_write(NULL, keep_page, NULL, &err), TLUA_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +403,9 @@ int main(void)
         cmocka_unit_test(failures_and_terminations_are_told),
         cmocka_unit_test(bad_arguments_are_values),
         cmocka_unit_test(a_server_elsewhere_is_reached),
+        cmocka_unit_test(workers_and_activities_are_measured),
+        cmocka_unit_test(metrics_may_go_before_their_worker),
+        cmocka_unit_test(bad_metrics_are_values),
     };
     return cmocka_run_group_tests(tests, write_script, remove_folder);
 }
