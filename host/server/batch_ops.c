@@ -170,11 +170,8 @@ tl_rc tl_batch_reset_request(const request *req, struct tl_reset_request *out, s
     const TpCommon__ResetOptions *o = op->options;
     int reapply = (int)(o ? o->reset_reapply_type : op->reset_reapply_type);
     *out = (struct tl_reset_request){.reason = req->reason, .request_id = req->job_id};
-    out->without_signals = reapply == RESET_REAPPLY_TYPE_NONE;
-    for (size_t i = 0; o && i < o->n_reset_reapply_exclude_types; i++) {
-        out->without_signals |=
-            (int)o->reset_reapply_exclude_types[i] == RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL;
-    }
+    tl_reset_exclude(out, reapply, o ? o->reset_reapply_exclude_types : NULL,
+                     o ? o->n_reset_reapply_exclude_types : 0);
     if (op->n_post_reset_operations) {
         return tl_error_set(err, TL_EUNIMPLEMENTED,
                             "PostResetOperations are not supported by this server");

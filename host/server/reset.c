@@ -11,6 +11,18 @@
 
 typedef tl_rc (*event_fn)(void *ud, TpHistory__HistoryEvent *e, struct tl_error *err);
 
+void tl_reset_exclude(struct tl_reset_request *request, int reapply_type,
+                      const TpEnums__ResetReapplyExcludeType *types, size_t n)
+{
+    request->without_signals = reapply_type == RESET_REAPPLY_TYPE_NONE;
+    request->without_updates =
+        reapply_type == RESET_REAPPLY_TYPE_NONE || reapply_type == RESET_REAPPLY_TYPE_SIGNAL;
+    for (size_t i = 0; i < n; i++) {
+        request->without_signals |= (int)types[i] == RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL;
+        request->without_updates |= (int)types[i] == RESET_REAPPLY_EXCLUDE_TYPE_UPDATE;
+    }
+}
+
 /* --- walking a history --------------------------------------------------------------------------- */
 
 static tl_rc walk_batch(struct tl_str events, int64_t first, int64_t last, struct tl_arena *arena,
@@ -127,6 +139,7 @@ static tl_rc check_point(struct tl_server *s, struct tl_exec *base, int64_t fini
 
 struct copy {
     struct tl_server *s;
+    const struct tl_reset_request *request;
     struct tl_exec *run;
     struct tl_arena arena;
     struct tl_tx tx;
@@ -153,6 +166,19 @@ static tl_rc copy_event(void *ud, TpHistory__HistoryEvent *e, struct tl_error *e
     return rc == TL_OK && c->events == COPY_EVENTS ? end_copy(c, err) : rc;
 }
 
+static bool excluded(const struct tl_reset_request *r, int event_type)
+{
+    switch (event_type) {
+    case EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+        return r->without_signals;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+        return r->without_updates;
+    default:
+        return false;
+    }
+}
+
 static tl_rc reapply_event(void *ud, TpHistory__HistoryEvent *e, struct tl_error *err)
 {
     struct copy *c = ud;
@@ -160,10 +186,10 @@ static tl_rc reapply_event(void *ud, TpHistory__HistoryEvent *e, struct tl_error
         snprintf(c->next_run_id, sizeof c->next_run_id, "%s",
                  e->workflow_execution_continued_as_new_event_attributes->new_execution_run_id);
     }
-    return tl_tx_reset_reapply(&c->tx, e, err);
+    return excluded(c->request, (int)e->event_type) ? TL_OK : tl_tx_reset_reapply(&c->tx, e, err);
 }
 
-/* Signals behind the point, in the base and the runs that continued it. */
+/* Signals and updates behind the point, in the base and the runs that continued it. */
 static tl_rc reapply(struct copy *c, struct tl_exec *from, int64_t first, struct tl_error *err)
 {
     while (from) {
@@ -180,9 +206,9 @@ static tl_rc reapply(struct copy *c, struct tl_exec *from, int64_t first, struct
     return TL_OK;
 }
 
-static tl_rc fill(struct copy *c, struct tl_exec *base, int64_t finish,
-                  const struct tl_reset_request *r, struct tl_error *err)
+static tl_rc fill(struct copy *c, struct tl_exec *base, int64_t finish, struct tl_error *err)
 {
+    const struct tl_reset_request *r = c->request;
     struct tl_rs_info info;
     tl_rs_info(base->rs, &info);
     struct tl_str base_run_id = info.id.run_id;
@@ -194,7 +220,7 @@ static tl_rc fill(struct copy *c, struct tl_exec *base, int64_t finish,
     tl_run_begin(c->s, c->run, &c->tx, &c->arena);
     struct tl_reset reset = {tl_arena_cstr(&c->arena, base_run_id), r->reason, r->request_id};
     rc = tl_tx_reset(&c->tx, &reset, err);
-    if (rc == TL_OK && !r->without_signals) {
+    if (rc == TL_OK && !(r->without_signals && r->without_updates)) {
         rc = reapply(c, base, finish, err);
     }
     rc = rc == TL_OK ? tl_tx_reset_done(&c->tx, err) : rc;
@@ -241,7 +267,7 @@ static tl_rc materialise(struct tl_server *s, struct tl_exec *e, struct tl_error
 static tl_rc make_run(struct tl_server *s, struct tl_exec *base, int64_t finish,
                       const struct tl_reset_request *r, struct tl_exec **out, struct tl_error *err)
 {
-    struct copy c = {.s = s};
+    struct copy c = {.s = s, .request = r};
     struct tl_rs_info info;
     char run_id[37];
     uint64_t number;
@@ -249,7 +275,7 @@ static tl_rc make_run(struct tl_server *s, struct tl_exec *base, int64_t finish,
     tl_run_new_id(s, run_id, &number);
     c.run = *out = tl_run_make(s, base->ns, info.id.workflow_id, tl_str(run_id), number);
     tl_arena_init(&c.arena, ARENA_BYTES_MAX);
-    tl_rc rc = fill(&c, base, finish, r, err);
+    tl_rc rc = fill(&c, base, finish, err);
     if (rc != TL_OK) { /* half a run: nothing of this commit may become durable */
         c.run->seq = s->open->seq;
         s->poisoned = true;

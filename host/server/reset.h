@@ -10,12 +10,16 @@ struct tl_reset_request {
     int64_t finish_event_id; /* TL_RESET_EVENT: events before it are kept */
     const char *build_id;    /* TL_RESET_BUILD: to before its first completed workflow task */
     const char *reason, *request_id;
-    bool without_signals; /* those behind the point are not sent again */
+    bool without_signals, without_updates; /* those behind the point are not sent again */
 };
 
+/* What is not sent again: RESET_REAPPLY_EXCLUDE_TYPE_*, or by the older RESET_REAPPLY_TYPE_*. */
+void tl_reset_exclude(struct tl_reset_request *request, int reapply_type,
+                      const TpEnums__ResetReapplyExcludeType *types, size_t n);
+
 /* Terminates the newest run of the workflow when it is open, and starts one that has the events of
- * `base` before the point, then the signals that came after it, there and in the runs that
- * continued it. A request id that made the newest run makes no other. All in the open commit.
+ * `base` before the point, then the signals and the accepted updates that came after it, there and in
+ * the runs that continued it. A request id that made the newest run makes no other. All in the open commit.
  * Errors: TL_EINVAL (no such point, or one that nothing can begin at), TL_EIO, TL_ELIMIT; when it fails
  * after the first change the open commit is refused. */
 tl_rc tl_run_reset(struct tl_server *s, struct tl_exec *base,

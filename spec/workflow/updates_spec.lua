@@ -18,6 +18,40 @@ local function failure_of(fn, ...)
 end
 
 describe("updates", function()
+  it("are done again by a reset, unless it leaves them out", function()
+    local env <close> = open [[
+      return workflow.define("W", function()
+        local added = {}
+        workflow.set_update_handler("add", {
+          handler = function(word) added[#added + 1] = word; return #added end,
+          validator = function(word) if word == "no" then error("no", 0) end end,
+        })
+        workflow.wait_condition(function() return added[#added] == "end" end)
+        return table.concat(added, " ")
+      end)]]
+    local first = env:start_workflow("W", { id = "w" })
+    assert.are.equal(1, (first:execute_update("add", { id = "one" }, "a")))
+    failure_of(first.execute_update, first, "add", nil, "no")
+    assert.are.equal(2, (first:execute_update("add", { id = "two" }, "c")))
+    local function reset(request_id, exclude)
+      env.client:call("ResetWorkflowExecution", {
+        namespace = "default", reason = "again", workflow_task_finish_event_id = 4, request_id = request_id,
+        workflow_execution = { workflow_id = "w", run_id = first.first_execution_run_id },
+        reset_reapply_exclude_types = exclude,
+      })
+      return env.client:get_workflow_handle "w"
+    end
+    local again = reset "1"
+    assert.are.equal(1, (again:get_update_handle "one":result()))
+    assert.are.equal(2, (again:get_update_handle "two":result()))
+    local without = reset("2", { 2 }) -- updates
+    without:execute_update("add", nil, "end")
+    assert.are.equal("end", (without:result()))
+    local closed = reset "3" -- of a run that has ended by then
+    closed:execute_update("add", nil, "end")
+    assert.are.equal("a c end", (closed:result()))
+  end)
+
   it("are validated, accepted, and answered with the handler's values", function()
     local env <close> = open [[
       return workflow.define("W", function()

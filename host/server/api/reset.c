@@ -5,20 +5,6 @@
 
 typedef TpWs__ResetWorkflowExecutionRequest request;
 
-/* Whether signals behind the point are left out: the list says so, or its older form. */
-static bool without_signals(const request *req)
-{
-    if ((int)req->reset_reapply_type == RESET_REAPPLY_TYPE_NONE) {
-        return true;
-    }
-    for (size_t i = 0; i < req->n_reset_reapply_exclude_types; i++) {
-        if ((int)req->reset_reapply_exclude_types[i] == RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void tl_api_reset_workflow_execution(struct tl_call *c)
 {
     const request *req = c->req;
@@ -26,8 +12,7 @@ void tl_api_reset_workflow_execution(struct tl_call *c)
     struct tl_reset_request reset = {.point = TL_RESET_EVENT,
                                      .finish_event_id = req->workflow_task_finish_event_id,
                                      .reason = req->reason,
-                                     .request_id = req->request_id,
-                                     .without_signals = without_signals(req)};
+                                     .request_id = req->request_id};
     struct tl_exec *made = NULL;
     struct tl_rs_info info;
     struct tl_error err;
@@ -39,6 +24,8 @@ void tl_api_reset_workflow_execution(struct tl_call *c)
                        "PostResetOperations are not supported by this server");
         return;
     }
+    tl_reset_exclude(&reset, (int)req->reset_reapply_type, req->reset_reapply_exclude_types,
+                     req->n_reset_reapply_exclude_types);
     struct tl_exec *base = tl_api_find(c, req->workflow_execution);
     if (!base) {
         return;

@@ -271,6 +271,18 @@ static tl_rc apply_timer_canceled(struct tl_rs *rs, const TpHistory__HistoryEven
 
 /* --- updates --------------------------------------------------------------------------------- */
 
+static tl_rc apply_update_admitted(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
+                                   struct tl_arena *scratch, struct tl_error *err)
+{
+    const TpUpdate__Request *r = e->workflow_execution_update_admitted_event_attributes->request;
+    (void)scratch;
+    if (!r || !r->meta) {
+        return tl_error_set(err, TL_EDECODE, "event %lld admits no update", (long long)e->event_id);
+    }
+    tl_rs_update_admitted(rs, r->meta->update_id, e->event_id);
+    return TL_OK;
+}
+
 static tl_rc apply_update_accepted(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                                    struct tl_arena *scratch, struct tl_error *err)
 {
@@ -445,6 +457,7 @@ static const struct {
     ROW(WORKFLOW_EXECUTION_UNPAUSED, tl_apply_unpaused),
     ROW(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, apply_search_attributes),
     ROW(WORKFLOW_PROPERTIES_MODIFIED, apply_properties),
+    ROW(WORKFLOW_EXECUTION_UPDATE_ADMITTED, apply_update_admitted),
     ROW(WORKFLOW_EXECUTION_UPDATE_ACCEPTED, apply_update_accepted),
     ROW(WORKFLOW_EXECUTION_UPDATE_COMPLETED, apply_update_completed),
     ROW(WORKFLOW_EXECUTION_COMPLETED, apply_closed),

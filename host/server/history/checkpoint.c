@@ -221,7 +221,7 @@ static bool save_updates(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunSt
     TL_MAP_EACH (e, rs->updates) {
         const struct tl_update *u = e->value;
         TlV1__UpdateState *state = TL_PB_NEW(a, TlV1__UpdateState, tl_v1__update_state);
-        if (u->state != TL_UPDATE_ACCEPTED && u->state != TL_UPDATE_COMPLETED) {
+        if (!u->admitted_id && !u->accepted_id) {
             continue;
         }
         if (!state || !tl_pb_push(a, &list, state)) {
@@ -230,6 +230,7 @@ static bool save_updates(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunSt
         state->update_id = u->id;
         state->accepted_event_id = u->accepted_id;
         state->completed_event_id = u->completed_id;
+        state->admitted_event_id = u->admitted_id;
     }
     s->n_updates = list.n;
     s->updates = list.items;
@@ -240,9 +241,12 @@ static void load_updates(struct tl_rs *rs, const TlV1__RunState *s)
 {
     for (size_t i = 0; i < s->n_updates; i++) {
         const TlV1__UpdateState *u = s->updates[i];
+        if (u->admitted_event_id) {
+            tl_rs_update_admitted(rs, u->update_id, u->admitted_event_id);
+        }
         if (u->completed_event_id) {
             tl_rs_update_completed(rs, u->update_id, u->accepted_event_id, u->completed_event_id);
-        } else {
+        } else if (u->accepted_event_id) {
             tl_rs_update_accepted(rs, u->update_id, u->accepted_event_id);
         }
     }

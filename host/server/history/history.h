@@ -428,7 +428,7 @@ struct tl_reset {
 tl_rc tl_tx_reset_copy(struct tl_tx *tx, TpHistory__HistoryEvent *e,
                        struct tl_error *err) TL_MUST_USE;
 tl_rc tl_tx_reset(struct tl_tx *tx, const struct tl_reset *reset, struct tl_error *err) TL_MUST_USE;
-/* Signals; events of other types are not sent again. */
+/* Signals and accepted updates; events of other types are not sent again. */
 tl_rc tl_tx_reset_reapply(struct tl_tx *tx, const TpHistory__HistoryEvent *e,
                           struct tl_error *err) TL_MUST_USE;
 tl_rc tl_tx_reset_done(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;

@@ -119,6 +119,7 @@ static void fail_task(struct tl_tx *tx, const struct tl_reset *reset)
 tl_rc tl_tx_reset(struct tl_tx *tx, const struct tl_reset *reset, struct tl_error *err)
 {
     struct tl_rs *rs = tx->rs;
+    tl_rs_updates_forget_rejected(rs);
     fail_task(tx, reset);
     tx->p->reset_ns = tx->now_ns;
     tl_rs_note_reset(rs, tx->now_ns);
@@ -138,15 +139,12 @@ tl_rc tl_tx_reset(struct tl_tx *tx, const struct tl_reset *reset, struct tl_erro
     return tl_tx_result(tx, err);
 }
 
-tl_rc tl_tx_reset_reapply(struct tl_tx *tx, const TpHistory__HistoryEvent *e, struct tl_error *err)
+static void signal_again(struct tl_tx *tx, const TpHistory__HistoryEvent *e)
 {
-    if ((int)e->event_type != EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) {
-        return TL_OK;
-    }
     TpHistory__WorkflowExecutionSignaledEventAttributes *a =
         e->workflow_execution_signaled_event_attributes;
     if (tl_rs_signal_seen(tx->rs, a->request_id)) {
-        return TL_OK;
+        return;
     }
     struct tl_ev ev;
     tl_ev_init(&ev, tx->now_ns);
@@ -154,6 +152,43 @@ tl_rc tl_tx_reset_reapply(struct tl_tx *tx, const TpHistory__HistoryEvent *e, st
     ev.e.n_links = e->n_links;
     TL_EV_SET(&ev, WORKFLOW_EXECUTION_SIGNALED, workflow_execution_signaled, a);
     tl_tx_append(tx, &ev.e, TL_PLACE_APPLY);
+}
+
+/* No request: it was admitted by an event, which comes before, here or in what was kept. */
+static void admit_again(struct tl_tx *tx, TpUpdate__Request *request, int origin)
+{
+    TpHistory__WorkflowExecutionUpdateAdmittedEventAttributes a =
+        TP_HISTORY__WORKFLOW_EXECUTION_UPDATE_ADMITTED_EVENT_ATTRIBUTES__INIT;
+    struct tl_rs_update known;
+    struct tl_ev ev;
+    if (!request || !request->meta ||
+        tl_rs_update_find(tx->rs, tl_str(request->meta->update_id), &known)) {
+        return;
+    }
+    a.request = request;
+    a.origin = (TpEnums__UpdateAdmittedEventOrigin)origin;
+    tl_ev_init(&ev, tx->now_ns);
+    TL_EV_SET(&ev, WORKFLOW_EXECUTION_UPDATE_ADMITTED, workflow_execution_update_admitted, &a);
+    tl_tx_append(tx, &ev.e, TL_PLACE_APPLY);
+}
+
+tl_rc tl_tx_reset_reapply(struct tl_tx *tx, const TpHistory__HistoryEvent *e, struct tl_error *err)
+{
+    switch ((int)e->event_type) {
+    case EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+        signal_again(tx, e);
+        break;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+        admit_again(tx, e->workflow_execution_update_admitted_event_attributes->request,
+                    (int)e->workflow_execution_update_admitted_event_attributes->origin);
+        break;
+    case EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+        admit_again(tx, e->workflow_execution_update_accepted_event_attributes->accepted_request,
+                    UPDATE_ADMITTED_EVENT_ORIGIN_REAPPLY);
+        break;
+    default:
+        break;
+    }
     return tl_tx_result(tx, err);
 }
 

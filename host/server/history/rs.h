@@ -155,8 +155,9 @@ struct tl_update {
     struct tl_list link; /* in tl_rs.update_queue until it is completed */
     char *id;
     enum tl_update_state state;
-    int64_t accepted_id, completed_id; /* of the events */
-    struct tl_blob request;            /* memory: encoded Request, until accepted */
+    int64_t admitted_id, accepted_id, completed_id; /* of the events; admitted by a reset only */
+    struct tl_blob
+        request; /* memory: encoded Request, until accepted; not when it is in the history */
 };
 
 struct tl_batch_ref {
@@ -516,6 +517,7 @@ void tl_wft_drop_speculative(struct tl_tx *tx);
 
 /* --- update.c: the registry ------------------------------------------------------------------- */
 
+void tl_rs_update_admitted(struct tl_rs *rs, const char *id, int64_t event_id);
 void tl_rs_update_accepted(struct tl_rs *rs, const char *id, int64_t event_id);
 void tl_rs_update_completed(struct tl_rs *rs, const char *id, int64_t accepted_id,
                             int64_t event_id);
@@ -526,6 +528,10 @@ bool tl_rs_updates_waiting(const struct tl_rs *rs);
 /* The request of an update that is not accepted, in the arena; NULL when there is none. */
 TpUpdate__Request *tl_update_request(const struct tl_rs *rs, const char *id,
                                      struct tl_arena *arena);
+/* Its request is in the history, by a reset. */
+bool tl_update_in_history(const struct tl_rs *rs, const char *id);
+/* A rejection has no event: what was admitted before a completed task, and not accepted, was rejected. */
+void tl_rs_updates_forget_rejected(struct tl_rs *rs);
 int64_t tl_update_accepted_id(const struct tl_rs *rs, const char *id);
 /* Puts the updates that the started task carries into `out`. Errors: TL_ELIMIT. */
 tl_rc tl_updates_send(struct tl_tx *tx, struct tl_wft_started *out,

@@ -470,6 +470,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
     if (!tl_rs_open(rs)) {
         return TL_OK;
     }
+    tl_rs_updates_forget_rejected(rs);
     if (rs->wft.scheduled_id && !rs->wft.started_id) {
         tl_effects_wft(out, rs);
         wanted++;

@@ -1,6 +1,7 @@
 /* Updates of a run: its registry. An update is admitted and sent in memory only, its acceptance and
  * its outcome are events; a rejection leaves no trace. So a restart forgets what was not accepted,
- * and the client, who is told UNAVAILABLE, asks again.
+ * and the client, who is told UNAVAILABLE, asks again. A reset admits by an event: the worker reads
+ * such a request in the history, no message brings it.
  * Thread: the run's owner. Owns: the registry belongs to the state. */
 #include <string.h>
 
@@ -47,6 +48,24 @@ static void forget(struct tl_rs *rs, struct tl_update *u)
     tl_map_del(rs->updates, tl_str(u->id));
     tl_mem_free(u->id);
     tl_mem_free(u);
+}
+
+void tl_rs_update_admitted(struct tl_rs *rs, const char *id, int64_t event_id)
+{
+    struct tl_update *u = find(rs, tl_str(id));
+    u = u ? u : add(rs, id);
+    u->admitted_id = event_id;
+}
+
+void tl_rs_updates_forget_rejected(struct tl_rs *rs)
+{
+    TL_LIST_EACH (it, &rs->update_queue) {
+        struct tl_update *u = TL_CONTAINER(it, struct tl_update, link);
+        if (u->state == TL_UPDATE_ADMITTED && u->admitted_id &&
+            u->admitted_id < rs->previous_started_id) {
+            forget(rs, u);
+        }
+    }
 }
 
 void tl_rs_update_accepted(struct tl_rs *rs, const char *id, int64_t event_id)
@@ -96,6 +115,12 @@ TpUpdate__Request *tl_update_request(const struct tl_rs *rs, const char *id, str
 {
     const struct tl_update *u = find(rs, tl_str(id));
     return u ? tl_blob_decode(&u->request, &tp_update__request__descriptor, arena) : NULL;
+}
+
+bool tl_update_in_history(const struct tl_rs *rs, const char *id)
+{
+    const struct tl_update *u = find(rs, tl_str(id));
+    return u && u->admitted_id;
 }
 
 int64_t tl_update_accepted_id(const struct tl_rs *rs, const char *id)
@@ -211,10 +236,13 @@ tl_rc tl_updates_send(struct tl_tx *tx, struct tl_wft_started *out, struct tl_er
         if (u->state != TL_UPDATE_ADMITTED && !(again && u->state == TL_UPDATE_SENT)) {
             continue;
         }
+        u->state = TL_UPDATE_SENT;
+        if (u->admitted_id) {
+            continue;
+        }
         struct tl_rs_update_request *r = &out->updates[out->update_count++];
         r->id = tl_arena_str(tx->arena, tl_str(u->id));
         r->request = tl_arena_str(tx->arena, tl_blob_str(&u->request));
-        u->state = TL_UPDATE_SENT;
     }
     return TL_OK;
 }
@@ -288,7 +316,11 @@ static void abort_update(struct tl_tx *tx, struct tl_update *u, tl_rc rc, enum t
         f->u.update.error_kind = kind;
         f->u.update.message = tl_str(message);
     }
-    forget(tx->rs, u);
+    if (u->admitted_id && tl_rs_open(tx->rs)) {
+        u->state = TL_UPDATE_ADMITTED; /* the next task shows it again */
+    } else {
+        forget(tx->rs, u);
+    }
 }
 
 void tl_updates_task_refused(struct tl_tx *tx)

@@ -199,9 +199,9 @@ static void run_acceptance(struct tl_wft_done *d, const struct tl_update_message
     a.accepted_request_message_id =
         tl_arena_printf(tx->arena, "%s/request", a.protocol_instance_id);
     a.accepted_request_sequencing_event_id = in->accepted_request_sequencing_event_id;
-    a.accepted_request = tl_update_request(tx->rs, a.protocol_instance_id, tx->arena);
-    if (!a.accepted_request) {
-        a.accepted_request = in->accepted_request;
+    if (!tl_update_in_history(tx->rs, a.protocol_instance_id)) {
+        a.accepted_request = tl_update_request(tx->rs, a.protocol_instance_id, tx->arena);
+        a.accepted_request = a.accepted_request ? a.accepted_request : in->accepted_request;
     }
     if (!a.accepted_request_message_id) {
         tl_tx_break(tx, "an update");
