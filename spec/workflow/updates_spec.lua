@@ -21,17 +21,19 @@ describe("updates", function()
   it("are done again by a reset, unless it leaves them out", function()
     local env <close> = open [[
       return workflow.define("W", function()
-        local added = {}
+        local said, added = {}, {}
+        workflow.set_signal_handler("say", function(word) said[#said + 1] = word end)
         workflow.set_update_handler("add", {
           handler = function(word) added[#added + 1] = word; return #added end,
           validator = function(word) if word == "no" then error("no", 0) end end,
         })
-        workflow.wait_condition(function() return added[#added] == "end" end)
-        return table.concat(added, " ")
+        workflow.wait_condition(function() return said[#said] == "end" end)
+        return table.concat(said, " "), table.concat(added, " ")
       end)]]
     local first = env:start_workflow("W", { id = "w" })
     assert.are.equal(1, (first:execute_update("add", { id = "one" }, "a")))
     failure_of(first.execute_update, first, "add", nil, "no")
+    first:signal("say", "b")
     assert.are.equal(2, (first:execute_update("add", { id = "two" }, "c")))
     local function reset(request_id, exclude)
       env.client:call("ResetWorkflowExecution", {
@@ -45,11 +47,11 @@ describe("updates", function()
     assert.are.equal(1, (again:get_update_handle "one":result()))
     assert.are.equal(2, (again:get_update_handle "two":result()))
     local without = reset("2", { 2 }) -- updates
-    without:execute_update("add", nil, "end")
-    assert.are.equal("end", (without:result()))
+    without:signal("say", "end")
+    assert.are.same({ "b end", "" }, { without:result() })
     local closed = reset "3" -- of a run that has ended by then
-    closed:execute_update("add", nil, "end")
-    assert.are.equal("a c end", (closed:result()))
+    closed:signal("say", "end")
+    assert.are.same({ "b end", "a c" }, { closed:result() })
   end)
 
   it("are validated, accepted, and answered with the handler's values", function()
