@@ -135,7 +135,7 @@ static void expect_result(struct whole *w, const char *id, const char *json)
 {
     struct tl_client_result result;
     struct tl_client_result_query q = {
-        .workflow_id = tl_str(id), .timeout_ns = 20 * TL_NS_PER_S, .follow_runs = true};
+        .workflow_id = tl_str(id), .timeout_ns = 120 * TL_NS_PER_S, .follow_runs = true};
     if (tl_client_result(w->client, &q, &w->arena, &result, &w->err) != TL_OK) {
         fail_msg("%s: %s", id, w->err.error.message);
     }
