@@ -144,7 +144,7 @@ static struct tl_rpc_result *end_wait(struct end *e)
 {
     struct timespec at;
     clock_gettime(CLOCK_REALTIME, &at);
-    at.tv_sec += 10;
+    at.tv_sec += 60;
     pthread_mutex_lock(&e->mutex);
     while (!e->result && pthread_cond_timedwait(&e->cond, &e->mutex, &at) == 0) {
     }
