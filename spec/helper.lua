@@ -156,7 +156,9 @@ function helper.spawn(arguments, environment)
     environment or "", helper.binary, arguments, log)))
   local process = { pipe = pipe, id = assert(pipe:read "l"), log = log }
   function process:stop(signal)
-    os.execute(("kill -%s %s"):format(signal or "TERM", self.id))
+    if self.pipe then -- afterwards its id may be another's
+      os.execute(("kill -%s %s"):format(signal or "TERM", self.id))
+    end
     return self:wait()
   end
   function process:wait()
