@@ -114,6 +114,7 @@ struct tl_grpc_cert_files {
     char *cert_path, *key_path, *client_ca_path; /* the last may be NULL */
     struct stat seen[3];
     bool loaded;
+    struct tl_grpc_cert_files *next;
 };
 
 static void free_files(struct tl_grpc_cert_files *f)
@@ -127,8 +128,10 @@ static void free_files(struct tl_grpc_cert_files *f)
 
 void tl_grpc_cert_files_free(struct tl_grpc_cert_files *files)
 {
-    if (files) {
+    while (files) {
+        struct tl_grpc_cert_files *next = files->next;
         free_files(files);
+        files = next;
     }
 }
 
@@ -214,7 +217,6 @@ tl_rc tl_grpc_server_credentials(const struct tl_grpc_server_options *o,
 {
     grpc_ssl_server_certificate_config *config = NULL;
     *out = NULL;
-    *files = NULL;
     if (!o->cert_path != !o->key_path || (o->client_ca_path && !o->cert_path)) {
         return tl_error_set(err, TL_EINVAL,
                             "TLS wants the server's certificate and key, and a client authority "
@@ -245,6 +247,7 @@ tl_rc tl_grpc_server_credentials(const struct tl_grpc_server_options *o,
         free_files(f);
         return rc;
     }
+    f->next = *files;
     *files = f;
     return TL_OK;
 }

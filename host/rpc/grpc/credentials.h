@@ -13,8 +13,9 @@ tl_rc tl_grpc_channel_credentials(const struct tl_grpc_channel_options *o,
 /* The files of a server's certificates, looked at again for each connection. */
 struct tl_grpc_cert_files;
 
-/* Owns: *out (grpc_server_credentials_release); *files (tl_grpc_cert_files_free, after the server's
- * end; NULL without TLS). Errors: TL_EINVAL names the file. */
+/* For one address that is listened on: the library tells each of them once that files have changed.
+ * Owns: *out (grpc_server_credentials_release); *files, a list that grows (tl_grpc_cert_files_free, after
+ * the server's end; stays NULL without TLS). Errors: TL_EINVAL names the file. */
 tl_rc tl_grpc_server_credentials(const struct tl_grpc_server_options *o,
                                  grpc_server_credentials **out, struct tl_grpc_cert_files **files,
                                  struct tl_error *err) TL_MUST_USE;

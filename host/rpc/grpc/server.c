@@ -42,21 +42,27 @@ static void address_text(const struct addrinfo *a, int port, char *out, size_t c
 
 /* The first address must be had; those after it (::1 beside 127.0.0.1) get the same port. */
 static tl_rc listen_on(struct tl_grpc_server *s, const struct addrinfo *list, const char *name,
-                       int port, grpc_server_credentials *credentials, struct tl_error *err)
+                       const struct tl_grpc_server_options *o, struct tl_error *err)
 {
     char text[NI_MAXHOST + 16];
+    int port = o->port;
     s->port = 0;
     for (const struct addrinfo *a = list; a; a = a->ai_next) {
         bool usable;
+        grpc_server_credentials *credentials = NULL;
         tl_rc rc = probe(a, name, port, &usable, err);
+        if (rc == TL_OK && !usable) {
+            continue;
+        }
+        if (rc == TL_OK) { /* of its own: changed files are told once to each */
+            rc = tl_grpc_server_credentials(o, &credentials, &s->files, err);
+        }
         if (rc != TL_OK) {
             return rc;
         }
-        if (!usable) {
-            continue;
-        }
         address_text(a, s->port ? s->port : port, text, sizeof text);
         int bound = grpc_server_add_http2_port(s->grpc, text, credentials);
+        grpc_server_credentials_release(credentials);
         if (!bound && !s->port) {
             return s->files ? tl_error_set(err, TL_EINVAL,
                                            "cannot listen on %s: the certificate and the key are "
@@ -73,7 +79,7 @@ static tl_rc listen_on(struct tl_grpc_server *s, const struct addrinfo *list, co
 }
 
 static tl_rc resolve_and_listen(struct tl_grpc_server *s, const struct tl_grpc_server_options *o,
-                                grpc_server_credentials *credentials, struct tl_error *err)
+                                struct tl_error *err)
 {
     const char *name = o->ip && *o->ip ? o->ip : "localhost";
     struct addrinfo *list;
@@ -81,7 +87,7 @@ static tl_rc resolve_and_listen(struct tl_grpc_server *s, const struct tl_grpc_s
     if (rc != TL_OK) {
         return rc;
     }
-    rc = listen_on(s, list, name, o->port, credentials, err);
+    rc = listen_on(s, list, name, o, err);
     freeaddrinfo(list);
     return rc;
 }
@@ -174,21 +180,14 @@ static void server_free(struct tl_grpc_server *s, bool has_thread)
 tl_rc tl_grpc_server_open(struct tl_grpc_server **out, const struct tl_grpc_server_options *o,
                           const struct tl_rpc_service *service, struct tl_error *err)
 {
-    grpc_server_credentials *credentials = NULL;
     tl_rc rc = tl_grpc_start(err);
     if (rc != TL_OK) {
         return rc;
     }
     struct tl_grpc_server *s = server_new(o, service);
     bool has_thread = pthread_create(&s->thread, NULL, serve, s->cq) == 0;
-    rc = has_thread ? tl_grpc_server_credentials(o, &credentials, &s->files, err)
+    rc = has_thread ? resolve_and_listen(s, o, err)
                     : tl_error_set(err, TL_EIO, "cannot start a thread");
-    if (rc == TL_OK) {
-        rc = resolve_and_listen(s, o, credentials, err);
-    }
-    if (credentials) {
-        grpc_server_credentials_release(credentials);
-    }
     if (rc != TL_OK) {
         server_free(s, has_thread);
         return rc;

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <netdb.h>
+#include <sys/socket.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,19 +84,24 @@ static void cancelled(void *ud, struct tl_rpc_request *req)
 
 static const struct tl_rpc_service echo = {NULL, handle, cancelled};
 
-static struct tl_grpc_server *open_server(const char *name, bool mutual)
+static struct tl_grpc_server *open_server_at(const char *ip, const char *name, bool mutual)
 {
     struct tl_grpc_server *server = NULL;
     struct tl_error err = {0};
     char cert[32], key[32];
     snprintf(cert, sizeof cert, "%s.pem", name);
     snprintf(key, sizeof key, "%s.key", name);
-    struct tl_grpc_server_options o = {.ip = "127.0.0.1",
+    struct tl_grpc_server_options o = {.ip = ip,
                                        .cert_path = file(cert),
                                        .key_path = file(key),
                                        .client_ca_path = mutual ? file("client.pem") : NULL};
     assert_int_equal(tl_grpc_server_open(&server, &o, &echo, &err), TL_OK);
     return server;
+}
+
+static struct tl_grpc_server *open_server(const char *name, bool mutual)
+{
+    return open_server_at("127.0.0.1", name, mutual);
 }
 
 /* One call on a connection of its own. Returns its status; *message as the client tells it. */
@@ -104,7 +112,7 @@ static int call_once(int port, struct tl_grpc_channel_options o, char *message, 
     struct tl_arena arena;
     char address[64];
     TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
-    snprintf(address, sizeof address, "localhost:%d", port);
+    snprintf(address, sizeof address, "%s:%d", o.address ? o.address : "localhost", port);
     o.address = address;
     assert_int_equal(tl_grpc_channel_open(&ch, &o, &err.error), TL_OK);
     struct tl_client_config config = {.channel = ch, .retry = {.limited = true}};
@@ -119,7 +127,7 @@ static int call_once(int port, struct tl_grpc_channel_options o, char *message, 
 }
 
 struct row {
-    const char *ca, *cert, *key, *domain;
+    const char *ca, *cert, *key, *domain, *host; /* host NULL: localhost */
     bool plain, any;
     const char *message; /* part of it; NULL: the call is answered */
 };
@@ -127,7 +135,8 @@ struct row {
 static void check(int port, const struct row *row)
 {
     char message[1024];
-    struct tl_grpc_channel_options o = {.tls = !row->plain, .domain = row->domain};
+    struct tl_grpc_channel_options o = {
+        .tls = !row->plain, .domain = row->domain, .address = row->host};
     o.server_root_ca_cert.path = row->ca ? file(row->ca) : NULL;
     o.client_cert.path = row->cert ? file(row->cert) : NULL;
     o.client_private_key.path = row->key ? file(row->key) : NULL;
@@ -244,6 +253,31 @@ static void renewed_files_are_used_without_a_restart(void **state)
     tl_grpc_server_close(server);
 }
 
+/* localhost is two addresses on most machines: each has the certificates, the renewed ones too. */
+static void every_address_has_the_certificates(void **state)
+{
+    (void)state;
+    const struct row four = {.ca = "server.pem", .domain = "localhost", .host = "127.0.0.1"},
+                     six = {.ca = "server.pem", .domain = "localhost", .host = "[::1]"},
+                     new_four = {.ca = "other.pem", .domain = "localhost", .host = "127.0.0.1"},
+                     new_six = {.ca = "other.pem", .domain = "localhost", .host = "[::1]"};
+    struct addrinfo *six_is_local = NULL, hints = {.ai_family = AF_INET6};
+    if (getaddrinfo("localhost", NULL, &hints, &six_is_local) != 0) {
+        print_message("localhost is one address here\n");
+        skip();
+    }
+    freeaddrinfo(six_is_local);
+    assert_int_equal(run("cp server.pem live.pem; cp server.key live.key"), 0);
+    struct tl_grpc_server *server = open_server_at("localhost", "live", false);
+    int port = tl_grpc_server_port(server);
+    check(port, &four);
+    check(port, &six);
+    assert_int_equal(run("cp other.pem live.pem; cp other.key live.key"), 0);
+    check(port, &new_six);
+    check(port, &new_four);
+    tl_grpc_server_close(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +285,7 @@ int main(void)
         cmocka_unit_test(plain_servers_are_told_from_tls),
         cmocka_unit_test(takes_pem_as_text),
         cmocka_unit_test(renewed_files_are_used_without_a_restart),
+        cmocka_unit_test(every_address_has_the_certificates),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
