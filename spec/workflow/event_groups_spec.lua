@@ -142,10 +142,10 @@ describe("event groups", function()
       end)]], { activities = echo })
     local handle = env:start_workflow("W", nil)
     handle:signal "s"
-    local _, signaled = helper.event(handle, "workflow_execution_signaled")
     env:sleep "70s"
     handle:execute_update("u", { id = "u-1" })
     handle:result()
+    local _, signaled = helper.event(handle, "workflow_execution_signaled")
     local signal = "event " .. signaled.event_id
     assert.are.same({ signal, signal, "update u-1", "" }, all_of(handle, "activity_task_scheduled"))
     assert.are.same({ "", signal .. ", own" }, all_of(handle, "timer_started"))
