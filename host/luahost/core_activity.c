@@ -290,12 +290,7 @@ static int client(lua_State *L)
             L,
             "an activity process has no connection of the worker's: connect with temporal.connect");
     }
-    struct tl_str ns = tl_client_namespace(c), identity = tl_client_identity(c);
-    tl_host_push_connection(L, c);
-    lua_pushlstring(L, ns.p, ns.n);
-    lua_pushlstring(L, identity.p, identity.n);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, tl_host_get(L)->current_data);
-    tl_host_push_data(L);
+    tl_host_push_client(L, c);
     return 4;
 }
 

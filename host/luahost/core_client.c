@@ -196,6 +196,16 @@ void tl_host_push_connection(lua_State *L, const struct tl_client *client)
     c->client = tl_client_new(&config);
 }
 
+void tl_host_push_client(lua_State *L, const struct tl_client *client)
+{
+    struct tl_str ns = tl_client_namespace(client), identity = tl_client_identity(client);
+    tl_host_push_connection(L, client);
+    lua_pushlstring(L, ns.p, ns.n);
+    lua_pushlstring(L, identity.p, identity.n);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, tl_host_get(L)->current_data);
+    tl_host_push_data(L);
+}
+
 /* [-0, +1, v] core.connect(server, namespace, identity, coding, runtime) */
 static int connect(lua_State *L)
 {

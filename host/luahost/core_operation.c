@@ -215,13 +215,7 @@ static int wait_shutdown(lua_State *L)
 /* [-0, +4, v] core.nexus_client(): as core.activity_client */
 static int client(lua_State *L)
 {
-    const struct tl_client *c = tl_operation_client(running(L));
-    struct tl_str ns = tl_client_namespace(c), identity = tl_client_identity(c);
-    tl_host_push_connection(L, c);
-    lua_pushlstring(L, ns.p, ns.n);
-    lua_pushlstring(L, identity.p, identity.n);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, tl_host_get(L)->current_data);
-    tl_host_push_data(L);
+    tl_host_push_client(L, tl_operation_client(running(L)));
     return 4;
 }
 

@@ -113,6 +113,9 @@ struct tl_host_connection {
 struct tl_host_connection *tl_host_check_connection(lua_State *L, int index);
 /* [-0, +1, m] A connection over somebody else's open channel, which must outlive it. */
 void tl_host_push_connection(lua_State *L, const struct tl_client *client);
+/* [-0, +4, m] The same for a client of code that the worker runs: connection, namespace, identity, and the payload
+ * converters as core.data gives them. */
+void tl_host_push_client(lua_State *L, const struct tl_client *client);
 
 /* The registry of the runtime userdata at `index`, NULL for nil. */
 struct tl_metrics *tl_host_opt_metrics(lua_State *L, int index);

@@ -247,27 +247,16 @@ static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
     tl_rpc_result_free(res);
 }
 
-/* On the transport's thread. The normal case ends here, without waking anybody. */
-static void answer_done(void *ud, struct tl_rpc_result *res)
+/* On the transport's thread. */
+static void answer_taken(struct tl_reply_to *to)
 {
-    struct tl_act *a = TL_CONTAINER(ud, struct tl_act, to);
-    struct tl_worker *w = a->worker;
-    tl_worker_enter(w);
-    if (res->status == 0) {
-        tl_worker_found(w);
-        tl_rpc_result_free(res);
-        answer_ended(a);
-    } else {
-        res->msg.kind = TL_WM_RESULT;
-        tl_actor_post_result(&w->control, res);
-    }
-    tl_worker_exit(w);
+    answer_ended(TL_CONTAINER(to, struct tl_act, to));
 }
 
 void tl_act_answer(struct tl_act *a)
 {
-    a->to.on_result = answer_refused;
-    tl_worker_call(a->worker, a->answer_method, a->answer, ANSWER_TIMEOUT_NS, answer_done, &a->to);
+    a->to = (struct tl_reply_to){&a->worker->control, answer_refused, answer_taken};
+    tl_worker_call(a->worker, a->answer_method, a->answer, ANSWER_TIMEOUT_NS, &a->to);
 }
 
 /* --- Running ----------------------------------------------------------------------------------- */

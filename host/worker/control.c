@@ -30,7 +30,7 @@ void tl_control_call(struct tl_worker *w, enum tl_method m, const void *req, str
     if (tl_pb_encode(req, &b, &err) == TL_OK) {
         atomic_fetch_add(&w->calls, 1);
         to->actor = &w->control;
-        tl_worker_call(w, m, tl_buf_str(&b), CALL_TIMEOUT_NS, tl_worker_result, to);
+        tl_worker_call(w, m, tl_buf_str(&b), CALL_TIMEOUT_NS, to);
     } else {
         tl_worker_fatal(w, TL_EINVAL, tl_method_info(m)->name, err.message);
     }

@@ -98,11 +98,11 @@ static void send_heartbeat(struct tl_act *a)
     tl_pb_put_field(&b, 4, tl_str(w->namespace_name));
     a->hb_in_flight = true;
     a->hb_next_ns = tl_worker_now(w) + interval_ns(a);
-    a->hb_to = (struct tl_reply_to){&w->control, heartbeat_answered};
+    a->hb_to = (struct tl_reply_to){&w->control, heartbeat_answered, NULL};
     atomic_fetch_add(&a->holds, 1);
     atomic_fetch_add(&w->calls, 1);
     tl_worker_call(w, TL_M_RecordActivityTaskHeartbeat, tl_buf_str(&b), HEARTBEAT_TIMEOUT_NS,
-                   tl_worker_result, &a->hb_to);
+                   &a->hb_to);
     tl_buf_deinit(&b);
 }
 

@@ -238,28 +238,16 @@ static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
     tl_rpc_result_free(res);
 }
 
-/* On the transport's thread. The normal case ends here, without waking anybody. */
-static void answer_done(void *ud, struct tl_rpc_result *res)
+/* On the transport's thread. */
+static void answer_taken(struct tl_reply_to *to)
 {
-    struct tl_op *op = TL_CONTAINER(ud, struct tl_op, to);
-    struct tl_worker *w = op->worker;
-    tl_worker_enter(w);
-    if (res->status == 0) {
-        tl_worker_found(w);
-        tl_rpc_result_free(res);
-        answer_ended(op);
-    } else {
-        res->msg.kind = TL_WM_RESULT;
-        tl_actor_post_result(&w->control, res);
-    }
-    tl_worker_exit(w);
+    answer_ended(TL_CONTAINER(to, struct tl_op, to));
 }
 
 static void send_answer(struct tl_op *op)
 {
-    op->to.on_result = answer_refused;
-    tl_worker_call(op->worker, op->answer_method, op->answer, ANSWER_TIMEOUT_NS, answer_done,
-                   &op->to);
+    op->to = (struct tl_reply_to){&op->worker->control, answer_refused, answer_taken};
+    tl_worker_call(op->worker, op->answer_method, op->answer, ANSWER_TIMEOUT_NS, &op->to);
 }
 
 /* --- What is not there ------------------------------------------------------------------------- */

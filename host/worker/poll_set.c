@@ -45,7 +45,10 @@ static tl_rc workflow_request(struct tl_build *b, struct tl_poller *p, struct tl
     req.task_queue = &queue;
     req.identity = w->identity;
     req.worker_instance_key = p->set->instance_key;
-    tl_version_poll_workflow(b, &req, &caps);
+    tl_version_poll(b, &req.deployment_options, &req.worker_version_capabilities, &caps);
+    if (req.worker_version_capabilities) {
+        req.binary_checksum = b->id;
+    }
     p->method = TL_M_PollWorkflowTaskQueue;
     return keep_request(p, &req, err);
 }
@@ -69,7 +72,7 @@ static tl_rc activity_request(struct tl_build *b, struct tl_poller *p, struct tl
         metadata.max_tasks_per_second = &rate;
         req.task_queue_metadata = &metadata;
     }
-    tl_version_poll_activity(b, &req, &caps);
+    tl_version_poll(b, &req.deployment_options, &req.worker_version_capabilities, &caps);
     p->method = TL_M_PollActivityTaskQueue;
     return keep_request(p, &req, err);
 }
@@ -86,7 +89,7 @@ static tl_rc nexus_request(struct tl_build *b, struct tl_poller *p, struct tl_er
     req.task_queue = &queue;
     req.identity = w->identity;
     req.worker_instance_key = p->set->instance_key;
-    tl_version_poll_nexus(b, &req, &caps);
+    tl_version_poll(b, &req.deployment_options, &req.worker_version_capabilities, &caps);
     p->method = TL_M_PollNexusTaskQueue;
     return keep_request(p, &req, err);
 }

@@ -3,43 +3,16 @@
 #include "tl_enums.h"
 #include "worker/build.h"
 
-static void capabilities(struct tl_build *b, TpCommon__WorkerVersionCapabilities *caps)
-{
-    tp_common__worker_version_capabilities__init(caps);
-    caps->build_id = b->id;
-}
-
-void tl_version_poll_workflow(struct tl_build *b, TpWs__PollWorkflowTaskQueueRequest *req,
-                              TpCommon__WorkerVersionCapabilities *caps)
+void tl_version_poll(struct tl_build *b, TpDeployment__WorkerDeploymentOptions **deployment,
+                     TpCommon__WorkerVersionCapabilities **caps,
+                     TpCommon__WorkerVersionCapabilities *room)
 {
     if (b->worker->opt.use_worker_versioning) {
-        req->deployment_options = &b->deployment;
+        *deployment = &b->deployment;
     } else {
-        capabilities(b, caps);
-        req->worker_version_capabilities = caps;
-        req->binary_checksum = b->id;
-    }
-}
-
-void tl_version_poll_activity(struct tl_build *b, TpWs__PollActivityTaskQueueRequest *req,
-                              TpCommon__WorkerVersionCapabilities *caps)
-{
-    if (b->worker->opt.use_worker_versioning) {
-        req->deployment_options = &b->deployment;
-    } else {
-        capabilities(b, caps);
-        req->worker_version_capabilities = caps;
-    }
-}
-
-void tl_version_poll_nexus(struct tl_build *b, TpWs__PollNexusTaskQueueRequest *req,
-                           TpCommon__WorkerVersionCapabilities *caps)
-{
-    if (b->worker->opt.use_worker_versioning) {
-        req->deployment_options = &b->deployment;
-    } else {
-        capabilities(b, caps);
-        req->worker_version_capabilities = caps;
+        tp_common__worker_version_capabilities__init(room);
+        room->build_id = b->id;
+        *caps = room;
     }
 }
 

@@ -543,6 +543,5 @@ void tl_wf_task_send(struct tl_wf_task *t)
         t->to.on_result = task_answered;
     }
     t->to.actor = &t->owner->actor;
-    tl_worker_call(t->to.actor->worker, t->method, t->request, 30 * TL_NS_PER_S, tl_worker_result,
-                   &t->to);
+    tl_worker_call(t->to.actor->worker, t->method, t->request, 30 * TL_NS_PER_S, &t->to);
 }

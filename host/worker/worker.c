@@ -418,18 +418,26 @@ void tl_worker_found(struct tl_worker *w)
     }
 }
 
-void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
-                    int64_t timeout_ns, tl_rpc_done_fn done, struct tl_reply_to *to)
+/* Thread: the transport's. */
+static void call_done(void *ud, struct tl_rpc_result *res)
 {
-    tl_rpc_call_release(tl_channel_call(w->channel, m, request, timeout_ns, done, to));
-}
-
-void tl_worker_result(void *ud, struct tl_rpc_result *res)
-{
-    struct tl_actor *a = ((struct tl_reply_to *)ud)->actor;
+    struct tl_reply_to *to = ud;
+    struct tl_actor *a = to->actor;
     struct tl_worker *w = a->worker;
     tl_worker_enter(w);
-    res->msg.kind = TL_WM_RESULT;
-    tl_actor_post_result(a, res);
+    if (res->status == 0 && to->on_ok) {
+        tl_worker_found(w);
+        tl_rpc_result_free(res);
+        to->on_ok(to);
+    } else {
+        res->msg.kind = TL_WM_RESULT;
+        tl_actor_post_result(a, res);
+    }
     tl_worker_exit(w);
+}
+
+void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
+                    int64_t timeout_ns, struct tl_reply_to *to)
+{
+    tl_rpc_call_release(tl_channel_call(w->channel, m, request, timeout_ns, call_done, to));
 }

@@ -44,6 +44,9 @@ struct tl_reply_to {
     struct tl_actor *actor;
     void (*on_result)(struct tl_reply_to *to,
                       struct tl_rpc_result *res); /* on the actor's thread */
+    /* Takes a success, whose body says nothing, on the transport's thread, without waking anybody; NULL: the
+     * actor hears of successes too. */
+    void (*on_ok)(struct tl_reply_to *to);
 };
 
 /* --- Actors ------------------------------------------------------------------------------------ */
@@ -568,17 +571,13 @@ int64_t tl_worker_retry_ns(const struct tl_worker *w, struct tl_retry *r, int st
 void tl_control_probe(struct tl_worker *w);
 /* Starts one call of a worker actor. The handle is released at once: such calls are not cancelled. */
 void tl_worker_call(struct tl_worker *w, enum tl_method m, struct tl_str request,
-                    int64_t timeout_ns, tl_rpc_done_fn done, struct tl_reply_to *to);
-/* The `done` of calls whose whole answer is for to->actor. Thread: the transport's. */
-void tl_worker_result(void *ud, struct tl_rpc_result *res);
+                    int64_t timeout_ns, struct tl_reply_to *to);
 
 /* version.c: which build it is, in requests. Fields stay borrowed from the build. */
-void tl_version_poll_workflow(struct tl_build *b, TpWs__PollWorkflowTaskQueueRequest *req,
-                              TpCommon__WorkerVersionCapabilities *caps);
-void tl_version_poll_activity(struct tl_build *b, TpWs__PollActivityTaskQueueRequest *req,
-                              TpCommon__WorkerVersionCapabilities *caps);
-void tl_version_poll_nexus(struct tl_build *b, TpWs__PollNexusTaskQueueRequest *req,
-                           TpCommon__WorkerVersionCapabilities *caps);
+/* Sets the one field of a poll that tells it; `room` is for what *caps may point to. */
+void tl_version_poll(struct tl_build *b, TpDeployment__WorkerDeploymentOptions **deployment,
+                     TpCommon__WorkerVersionCapabilities **caps,
+                     TpCommon__WorkerVersionCapabilities *room);
 void tl_version_completed(struct tl_build *b, TpWs__RespondWorkflowTaskCompletedRequest *req,
                           struct tl_str behavior);
 void tl_version_failed(struct tl_build *b, TpWs__RespondWorkflowTaskFailedRequest *req);

@@ -260,13 +260,8 @@ function interceptors.open_extern(given, sources)
     functions[name] = list[#list]
   end
   if functions and sources == "" then
-    local names = {}
-    for name in pairs(functions) do
-      names[#names + 1] = name
-    end
-    table.sort(names)
     core.log_warn("interceptors.extern_functions", "workflows can call functions of the host, which are called again "
-      .. "on replay and must not decide what a workflow does: " .. table.concat(names, ", "))
+      .. "on replay and must not decide what a workflow does: " .. table.concat(options.sorted_keys(functions), ", "))
   end
   return functions, build_sources.collect()
 end

@@ -4,6 +4,7 @@ local core = require "temporal.core"
 local discovery = require "temporal.internal.discovery"
 local errors = require "temporal.internal.nexus_errors"
 local interceptors = require "temporal.internal.interceptors"
+local options = require "temporal.internal.options"
 local token = require "temporal.internal.nexus_token"
 
 --- Metatables of what temporal.nexus defines.
@@ -118,15 +119,6 @@ end
 
 -- Lists ----------------------------------------------------------------------------------------------
 
-local function sorted_names(map)
-  local names = {}
-  for name in pairs(map) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
 --- The handlers of services, in an order that is the same in every state; `entries` are interceptors.
 ---@param list temporal.NexusService[]
 ---@param entries temporal.InterceptorEntry[]
@@ -141,9 +133,9 @@ function services.handlers(list, entries)
   end
   local hooks = next(by_name) and interceptors.hooks(entries, "nexus")
   local client_hooks = next(by_name) and interceptors.hooks(entries, "client")
-  for _, service in ipairs(sorted_names(by_name)) do
+  for _, service in ipairs(options.sorted_keys(by_name)) do
     local operations = by_name[service].operations
-    for _, name in ipairs(sorted_names(operations)) do
+    for _, name in ipairs(options.sorted_keys(operations)) do
       handlers[#handlers + 1] = {
         service = service, operation = name, run = handler(operations[name], hooks, client_hooks),
       }

@@ -45,7 +45,10 @@ function options.near(name, names)
   return best
 end
 
-local function sorted_keys(t)
+--- The keys of a table in order; all texts.
+---@param t table<string, any>
+---@return string[]
+function options.sorted_keys(t)
   local keys = {}
   for k in pairs(t) do
     keys[#keys + 1] = k
@@ -145,7 +148,7 @@ function options.check(where, spec, given, level)
   for name, value in pairs(given) do
     local row = spec[name]
     if not row then
-      local names = sorted_keys(spec)
+      local names = options.sorted_keys(spec)
       local near = options.near(tostring(name), names)
       error(
         ("%s: unknown option '%s'%s"):format(
@@ -158,7 +161,7 @@ function options.check(where, spec, given, level)
     end
     out[name] = convert[row.kind](where, name, row, value, level)
   end
-  for _, name in ipairs(sorted_keys(spec)) do
+  for _, name in ipairs(options.sorted_keys(spec)) do
     if spec[name].required and out[name] == nil then
       error(("%s: option '%s' is required"):format(where, name), level)
     end
