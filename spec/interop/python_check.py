@@ -650,6 +650,20 @@ def report(number, name, error=None):
         print(f"# {type(error).__name__}: {error}", flush=True)
 
 
+async def run_each(cases, call, seconds=None, first=1, where=""):
+    """Reports each case, `call(case)` being its coroutine; returns how many failed."""
+    failed = 0
+    for i, fn in enumerate(cases):
+        error = None
+        try:
+            await asyncio.wait_for(call(fn), seconds)
+        except Exception as caught:  # a case may fail in any way
+            error = caught
+        report(first + i, fn.__name__ + where, error)
+        failed += error is not None
+    return failed
+
+
 def run_suite(cases, missing, run):
     """The main function of a check on a server of its own: run(binary, address, folder) gives the number that failed."""
     print(f"1..{len(cases)}", flush=True)
@@ -668,17 +682,8 @@ async def run_cases(binary, address):
 
     client = await Client.connect(address)
     e = Environment(binary, address, client, api, operator)
-    failed = 0
     async with Worker(client, task_queue=e.queue, workflows=WORKFLOWS, activities=ACTIVITIES):
-        for i, fn in enumerate(CASES):
-            error = None
-            try:
-                await asyncio.wait_for(fn(e), 30)
-            except Exception as caught:  # a case may fail in any way
-                error = caught
-            report(i + 1, fn.__name__, error)
-            failed += error is not None
-    return failed
+        return await run_each(CASES, lambda fn: fn(e), 30)
 
 
 def main():

@@ -303,16 +303,7 @@ async def lua_reads_what_python_stored_elsewhere(scripts, address):
 
 async def run_cases(binary, address, folder):
     scripts = Scripts(binary, address, folder)
-    failed = 0
-    for i, fn in enumerate(CASES):
-        error = None
-        try:
-            await asyncio.wait_for(fn(scripts, address), 40)
-        except Exception as caught:  # a case may fail in any way
-            error = caught
-        python_check.report(i + 1, fn.__name__, error)
-        failed += error is not None
-    return failed
+    return await python_check.run_each(CASES, lambda fn: fn(scripts, address), 40)
 
 
 def main():

@@ -248,16 +248,8 @@ CASES = [compare, workers_call_alike, counts_are_equal]
 
 
 async def run_cases(binary, address, _folder):
-    pages, failed = {"python": await python_page(address), "lua": await lua_page(binary, address)}, 0
-    for i, fn in enumerate(CASES):
-        error = None
-        try:
-            await fn(pages)
-        except Exception as caught:  # a case may fail in any way
-            error = caught
-        python_check.report(i + 1, fn.__name__, error)
-        failed += error is not None
-    return failed
+    pages = {"python": await python_page(address), "lua": await lua_page(binary, address)}
+    return await python_check.run_each(CASES, lambda fn: fn(pages))
 
 
 def main():

@@ -278,7 +278,6 @@ async def run_cases(binary, address, folder, first=1, where=""):
         cwd=folder,
         env=dict(os.environ, TEMPORAL_ADDRESS=address, SPEC_QUEUE=LUA_QUEUE),
     )
-    failed = 0
     try:
         async with Worker(
             client,
@@ -288,14 +287,7 @@ async def run_cases(binary, address, folder, first=1, where=""):
             # Its sandbox would import this file once more.
             workflow_runner=UnsandboxedWorkflowRunner(),
         ):
-            for i, fn in enumerate(CASES):
-                error = None
-                try:
-                    await asyncio.wait_for(fn(client), 60)
-                except Exception as caught:  # a case may fail in any way
-                    error = caught
-                python_check.report(first + i, fn.__name__ + where, error)
-                failed += error is not None
+            failed = await python_check.run_each(CASES, lambda fn: fn(client), 60, first, where)
     finally:
         lua.send_signal(signal.SIGTERM)
         await asyncio.wait_for(lua.wait(), 15)
