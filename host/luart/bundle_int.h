@@ -69,9 +69,22 @@ void tl_bundle_scan_requires(struct tl_str text, void (*fn)(void *ud, struct tl_
 /* A new module record; takes over file and text. */
 struct tl_bundle_module *tl_bundle_add_module(struct tl_bundle *b, struct tl_str name,
                                               struct tl_str file, struct tl_str text);
+/* A copy that the bundle frees when it is closed. */
+struct tl_str tl_bundle_own(struct tl_str s);
+bool tl_bundle_mentions(struct tl_str text, const char *word);
+
+/* --- bundle_probe.c ----------------------------------------------------------------------------- */
+
+/* Evaluates a workflow module, and adds what it defines to the bundle's workflows; m NULL: evaluates
+ * the interceptors. Errors: TL_ESCRIPT, TL_EEXISTS (defined twice), TL_EDEADLOCK, TL_EMEMORY. */
+tl_rc tl_bundle_probe_entry(struct tl_bundle *b, struct tl_bundle_module *m, struct tl_error *err);
 /* Evaluates an activity module for the names in it. Problems are not errors: what was defined up to
  * there counts. */
 void tl_bundle_probe_activities(struct tl_bundle *b, struct tl_bundle_module *m);
+/* Adds the modules that the texts of those in the bundle require. Errors: TL_ESCRIPT, TL_EMEMORY. */
+tl_rc tl_bundle_probe_dependencies(struct tl_bundle *b, struct tl_error *err);
+/* Takes the converters' modules in and looks whether they are any. Errors: likewise. */
+tl_rc tl_bundle_probe_converters(struct tl_bundle *b, struct tl_error *err);
 
 /* --- bundle_code.c ------------------------------------------------------------------------------ */
 

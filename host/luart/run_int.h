@@ -173,7 +173,7 @@ enum {
 /* workflow.default_version: a run that passed a change before it was there. */
 enum { TL_DEFAULT_VERSION = -1 };
 
-struct tl_probe; /* bundle.c: what opening a bundle collects */
+struct tl_probe; /* bundle_probe.c: what opening a bundle collects */
 
 struct tl_lua_run {
     struct tl_vm_heap heap;
@@ -319,6 +319,33 @@ void tl_sched_run_ready(struct tl_lua_run *run);
 void tl_fiber_push(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f);
 /* Asks for cancellation: raised at the await it is in, or at its next one. */
 void tl_fiber_cancel(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f);
+/* Ends what the fiber waits for and puts it last in the ready queue; tl_await_end tells it why. */
+void tl_fiber_wake(struct tl_lua_run *run, struct tl_fiber *f, enum tl_wake reason);
+
+/* Refuses where nothing may be awaited (read-only, loading, inside a comparator), and raises a
+ * pending cancellation. */
+void tl_await_check(lua_State *L, const char *what);
+/* Refuses where no command may be made. */
+void tl_command_check(lua_State *L, const char *what);
+/* Sets what the current fiber waits for: room for n futures (pushes a userdata when n > 2). */
+void tl_await_room(lua_State *L, int n);
+void tl_await_add(lua_State *L, struct tl_future *future);
+/* Blocks; k runs when the fiber was woken. Use as `return tl_await_yield(...)`. */
+int tl_await_yield(lua_State *L, lua_KContext ctx, lua_KFunction k);
+/* In k: ends the wait and says why it ended. Does not raise. */
+enum tl_wake tl_await_end(lua_State *L);
+/* Raises a CancelledError. */
+int tl_await_raise_cancelled(lua_State *L);
+/* Blocks until the predicate at cond_index (or cond_fn) holds. */
+void tl_await_condition(lua_State *L, int cond_index,
+                        bool (*cond_fn)(struct tl_lua_run *run, struct tl_fiber *f), void *ud);
+/* Puts the fiber at the end of the ready queue without waiting for anything. */
+void tl_await_turn(lua_State *L);
+
+/* --- future.c --------------------------------------------------------------------------------- */
+
+/* Makes the userdata on top of L (a future, or a fiber, which begins with one) a future for scripts. */
+void tl_future_set_meta(lua_State *L);
 void tl_future_cancel(lua_State *L, struct tl_lua_run *run, struct tl_future *future);
 /* The same; the reason goes to a child, others have no use for it. */
 void tl_future_cancel_because(lua_State *L, struct tl_lua_run *run, struct tl_future *future,
@@ -342,27 +369,6 @@ struct tl_future *tl_future_test(lua_State *L, int index);
 int tl_future_raise_cancelled(lua_State *L, int index);
 /* Pushes a resolved future's values, or raises its error. Returns their number. */
 int tl_future_values(lua_State *L, int index);
-
-/* Refuses where nothing may be awaited (read-only, loading, inside a comparator), and raises a
- * pending cancellation. */
-void tl_await_check(lua_State *L, const char *what);
-/* Refuses where no command may be made. */
-void tl_command_check(lua_State *L, const char *what);
-/* Sets what the current fiber waits for: room for n futures (pushes a userdata when n > 2). */
-void tl_await_room(lua_State *L, int n);
-void tl_await_add(lua_State *L, struct tl_future *future);
-/* Blocks; k runs when the fiber was woken. Use as `return tl_await_yield(...)`. */
-int tl_await_yield(lua_State *L, lua_KContext ctx, lua_KFunction k);
-/* In k: ends the wait and says why it ended. Does not raise. */
-enum tl_wake tl_await_end(lua_State *L);
-/* Raises a CancelledError. */
-int tl_await_raise_cancelled(lua_State *L);
-/* Blocks until the predicate at cond_index (or cond_fn) holds. */
-void tl_await_condition(lua_State *L, int cond_index,
-                        bool (*cond_fn)(struct tl_lua_run *run, struct tl_fiber *f), void *ud);
-/* Puts the fiber at the end of the ready queue without waiting for anything. */
-void tl_await_turn(lua_State *L);
-
 /* future:result(): awaits the future at index 1. */
 int tl_future_await(lua_State *L);
 
