@@ -1,6 +1,7 @@
 /* What a batch operation does to one run. See batch.h. Thread: engine. */
 #include "base/log.h"
 #include "server/batch.h"
+#include "server/history/activity.h"
 #include "server/reset.h"
 
 typedef TpWs__StartBatchOperationRequest request;

@@ -4,6 +4,7 @@
  * Thread: engine; the lock counter: any. */
 #include "base/log.h"
 #include "server/engine.h"
+#include "server/history/nexus.h"
 
 /* A worker that polled so recently will come back for the tasks that wait. */
 #define POLLER_GRACE_NS (2 * TL_NS_PER_S)

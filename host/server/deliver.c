@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "server/deliver.h"
 #include "server/deployments.h"
+#include "server/history/activity.h"
 #include "server/page.h"
 #include "server/task_queues.h"
 

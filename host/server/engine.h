@@ -22,6 +22,7 @@
 #include "base/map.h"
 #include "proto/pb.h"
 #include "server/history/history.h"
+#include "server/history/nexus.h"
 #include "server/matching/matching.h"
 #include "server/metrics.h"
 #include "server/server.h"

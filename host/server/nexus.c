@@ -8,6 +8,7 @@
 #include "proto/nexus.h"
 #include "server/deliver.h"
 #include "server/deployments.h"
+#include "server/history/nexus.h"
 #include "server/nexus_endpoints.h"
 
 /* After so many failures in a row an endpoint's circuit opens, for so long. */

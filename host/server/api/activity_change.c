@@ -1,6 +1,7 @@
 /* What operators do to pending activities of a workflow: pause, unpause, reset, new options.
  * Thread: engine. */
 #include "server/api/api.h"
+#include "server/history/activity.h"
 
 /* The activities that a request names by id or type, or all of them; false: it names none, and the
  * call is answered. */

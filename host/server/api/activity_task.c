@@ -1,5 +1,6 @@
 /* The worker's side of activities, by task token and by activity id. Thread: engine. */
 #include "server/api/api.h"
+#include "server/history/activity.h"
 
 /* Which activity of which run a request means. */
 struct target {

@@ -1,5 +1,6 @@
 /* The worker's side of Nexus tasks: what a handler answered. Thread: engine. */
 #include "server/api/api.h"
+#include "server/history/nexus.h"
 
 /* The request that a token names. NULL after an answer. */
 static struct tl_exec *find_task(struct tl_call *c, ProtobufCBinaryData bytes,

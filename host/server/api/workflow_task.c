@@ -2,6 +2,7 @@
 #include "server/api/api.h"
 #include "server/workers.h"
 #include "server/deliver.h"
+#include "server/history/activity.h"
 
 static void enter_poll(struct tl_call *c, enum tl_queue_type type, const TpTq__TaskQueue *tq,
                        const char *identity)

@@ -2,6 +2,7 @@
  * no events: ActivityTaskStarted goes into the history beside the event that closes the activity.
  * Thread: the run's owner. */
 #include "base/fault.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)
@@ -238,9 +239,7 @@ static bool is_oversize(const struct tl_tx *tx, const void *msg)
 
 static tl_rc closed(struct tl_tx *tx, struct tl_error *err)
 {
-    tl_wft_schedule(tx, 0);
-    tl_buffer_enforce_limit(tx);
-    return tl_tx_result(tx, err);
+    return tl_tx_tell_worker(tx, err);
 }
 
 /* --- results --------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * Thread: the run's owner. */
 #include <string.h>
 
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/history/commands.h"
 #include "server/history/rs.h"
 
 /* --- refusals -------------------------------------------------------------------------------- */

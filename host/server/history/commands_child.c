@@ -3,6 +3,8 @@
  * Thread: the run's owner. */
 #include <string.h>
 
+#include "server/history/commands.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 #define CAUSE_CHILD WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/history/commands.h"
 #include "server/history/rs.h"
 
 #define CAUSE WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES

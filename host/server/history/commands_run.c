@@ -2,6 +2,8 @@
  * Thread: the run's owner. */
 #include <string.h>
 
+#include "server/history/commands.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 /* A run must not end while something it has not heard of waits for it. */

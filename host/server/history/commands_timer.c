@@ -2,6 +2,7 @@
  * Thread: the run's owner. */
 #include <string.h>
 
+#include "server/history/commands.h"
 #include "server/history/rs.h"
 
 static bool is_running(const struct tl_wft_done *d, const char *timer_id)

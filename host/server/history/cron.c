@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/duration.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 /* Bit sets of allowed values; a star is remembered because day-of-month and day-of-week are OR-ed

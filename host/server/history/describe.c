@@ -88,7 +88,7 @@ size_t tl_rs_bytes(const struct tl_rs *rs)
     n += rs->timers ? rs->timers->count * (sizeof(struct tl_timer) + 120) : 0;
     n += tl_rs_updates_total(rs) * (sizeof(struct tl_update) + 160);
     n += rs->signal_ids ? rs->signal_ids->count * 110 : 0;
-    n += tl_rs_children_bytes(rs) + tl_rs_nexus_bytes(rs);
+    n += tl_rs_children_bytes(rs) + tl_rs_others_bytes(rs) + tl_rs_nexus_bytes(rs);
     return n;
 }
 

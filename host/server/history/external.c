@@ -1,6 +1,7 @@
 /* What clients do to a running run: signal, request cancellation, terminate.
  * Thread: the run's owner. */
 #include "base/fault.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)
@@ -113,9 +114,7 @@ tl_rc tl_tx_cancel(struct tl_tx *tx, const struct tl_cancel *cancel, struct tl_e
         tl_set_str(&rs->cancel_request_id, cancel->request_id);
         tx->p->cancel_request_dirty = true;
     }
-    tl_wft_schedule(tx, 0);
-    tl_buffer_enforce_limit(tx);
-    return tl_tx_result(tx, err);
+    return tl_tx_tell_worker(tx, err);
 }
 
 tl_rc tl_tx_request_cancel(struct tl_tx *tx, const TpWs__RequestCancelWorkflowExecutionRequest *req,

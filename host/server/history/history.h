@@ -393,6 +393,20 @@ tl_rc tl_tx_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payl
                       const char *identity, TpCommon__Link **links, size_t n_links,
                       struct tl_error *err) TL_MUST_USE;
 
+/* A start found this run (USE_EXISTING) and wants to be remembered by it: its request id, callbacks, links.
+ * Errors: TL_ENOTFOUND (closed). */
+struct tl_attach {
+    const char *request_id; /* NULL: not */
+    TpCommon__Callback **callbacks;
+    size_t n_callbacks;
+    TpCommon__Link **links;
+    size_t n_links;
+};
+tl_rc tl_tx_attach(struct tl_tx *tx, const struct tl_attach *attach,
+                   struct tl_error *err) TL_MUST_USE;
+/* Whether a start with this request id was attached. */
+bool tl_rs_attached(const struct tl_rs *rs, struct tl_str request_id);
+
 /* --- pause ------------------------------------------------------------------------------------ */
 
 struct tl_pause_request {
@@ -475,87 +489,6 @@ tl_rc tl_tx_other_done(struct tl_tx *tx, int64_t initiated_id, bool failed, int 
                        struct tl_error *err) TL_MUST_USE;
 bool tl_rs_is_child_of(const struct tl_rs *rs, struct tl_str workflow_id, struct tl_str run_id);
 
-/* --- Nexus operations ------------------------------------------------------------------------- */
-
-enum tl_nexus_request { TL_NEXUS_START = 1, TL_NEXUS_CANCEL = 2 };
-
-/* Which attempt of which request of an operation. */
-struct tl_nexus_ref {
-    int64_t scheduled_id;
-    enum tl_nexus_request request;
-    int32_t attempt;
-};
-/* The request that is to be made now. Views of the run. False: none. */
-struct tl_nexus_due {
-    struct tl_nexus_ref ref;
-    struct tl_str endpoint, endpoint_id;
-};
-bool tl_rs_nexus_due(const struct tl_rs *rs, int64_t scheduled_id, struct tl_nexus_due *out);
-/* The endpoint lets nobody through until then: the request waits. */
-void tl_rs_nexus_block(struct tl_rs *rs, const struct tl_nexus_ref *ref, int64_t until_ns);
-/* A worker takes the request: memory only, lost with a crash, then it is made again. `callback_token` goes
- * with a start. Errors: TL_ENOTFOUND (it is another one by now), TL_ELIMIT. */
-tl_rc tl_rs_nexus_deliver(struct tl_rs *rs, const struct tl_history_env *env,
-                          const struct tl_nexus_ref *ref, struct tl_str callback_token,
-                          int64_t now_ns, struct tl_arena *arena, TpNexus__Request **out,
-                          struct tl_error *err) TL_MUST_USE;
-/* The delivery failed: as if it had not been. */
-void tl_rs_nexus_undeliver(struct tl_rs *rs, const struct tl_nexus_ref *ref);
-/* Of an operation: the request id of its start (a copy, NULL without memory), the name of its endpoint (a
- * view). Empty when it has ended. */
-char *tl_rs_nexus_request_id(const struct tl_rs *rs, int64_t scheduled_id, struct tl_arena *arena);
-struct tl_str tl_rs_nexus_endpoint(const struct tl_rs *rs, int64_t scheduled_id);
-/* Whether a worker has a request of the run. */
-bool tl_rs_nexus_delivered(const struct tl_rs *rs);
-
-enum tl_nexus_outcome {
-    TL_NEXUS_STARTED,   /* token */
-    TL_NEXUS_COMPLETED, /* result */
-    TL_NEXUS_FAILED,    /* failure; of a cancellation: it is given up */
-    TL_NEXUS_CANCELED,  /* failure */
-    TL_NEXUS_RETRY,     /* failure: another attempt follows */
-    TL_NEXUS_PASSED_ON, /* a cancellation reached its handler */
-};
-struct tl_nexus_answer {
-    enum tl_nexus_outcome outcome;
-    char *token;
-    TpCommon__Payload *result; /* may be NULL */
-    TpFailure__Failure *failure;
-    TpCommon__Link **links;
-    size_t n_links;
-};
-/* What the handler said to a request. Errors: TL_ENOTFOUND (nobody waits for that answer). */
-tl_rc tl_tx_nexus_answer(struct tl_tx *tx, const struct tl_nexus_ref *ref,
-                         const struct tl_nexus_answer *answer, struct tl_error *err) TL_MUST_USE;
-/* How an operation ended that its handler carried on with: COMPLETED, FAILED or CANCELED. When the answer to
- * its start is still on its way, `token` and the links tell what it would have said. Errors: TL_ENOTFOUND. */
-tl_rc tl_tx_nexus_complete(struct tl_tx *tx, int64_t scheduled_id, const char *request_id,
-                           const struct tl_nexus_answer *answer, int64_t started_ns,
-                           struct tl_error *err) TL_MUST_USE;
-/* What a worker answered. Errors: TL_EINVAL, TL_ELIMIT. */
-tl_rc tl_nexus_read_response(const TpNexus__Response *r, const struct tl_nexus_ref *ref,
-                             const struct tl_history_limits *limits, struct tl_arena *arena,
-                             struct tl_nexus_answer *out, struct tl_error *err) TL_MUST_USE;
-tl_rc tl_nexus_read_failed(const TpWs__RespondNexusTaskFailedRequest *r, struct tl_arena *arena,
-                           struct tl_nexus_answer *out, struct tl_error *err) TL_MUST_USE;
-/* What the end of a run is for who waits for it as an operation. Errors: TL_ELIMIT. */
-tl_rc tl_nexus_read_close(const TpHistory__HistoryEvent *e, struct tl_arena *arena,
-                          struct tl_nexus_answer *out, struct tl_error *err) TL_MUST_USE;
-
-/* A start found this run (USE_EXISTING) and wants to be remembered by it: its request id, callbacks, links.
- * Errors: TL_ENOTFOUND (closed). */
-struct tl_attach {
-    const char *request_id; /* NULL: not */
-    TpCommon__Callback **callbacks;
-    size_t n_callbacks;
-    TpCommon__Link **links;
-    size_t n_links;
-};
-tl_rc tl_tx_attach(struct tl_tx *tx, const struct tl_attach *attach,
-                   struct tl_error *err) TL_MUST_USE;
-/* Whether a start with this request id was attached. */
-bool tl_rs_attached(const struct tl_rs *rs, struct tl_str request_id);
-
 /* --- workflow tasks -------------------------------------------------------------------------- */
 
 /* What a task token must match. */
@@ -604,6 +537,7 @@ bool tl_rs_wft_ref(const struct tl_rs *rs, struct tl_task_ref *out);
 /* Makes a volatile WorkflowTaskStarted durable (history is about to be read). */
 tl_rc tl_tx_materialise_started(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
+struct tl_activity_started; /* activity.h */
 struct tl_wft_completed {
     bool deliver_next_inline; /* call tl_tx_wft_start in this transaction and put it in the reply */
     struct tl_activity_started *eager; /* activities that start with this completion */
@@ -658,84 +592,6 @@ tl_rc tl_override_check(const TpWorkflow__VersioningOverride *o, struct tl_error
 tl_rc tl_tx_set_versioning_override(struct tl_tx *tx, const TpWorkflow__VersioningOverride *o,
                                     const char *identity, struct tl_error *err) TL_MUST_USE;
 
-/* --- activities ------------------------------------------------------------------------------ */
-
-struct tl_activity_started {
-    struct tl_task_ref ref; /* started_id is 0: the event is written when the activity closes */
-    TpWs__PollActivityTaskQueueResponse *response; /* all but task_token */
-    bool durable_first; /* the reply waits for the commit: a lost start would be one too many */
-};
-/* Errors: TL_ENOTFOUND with TL_ERR_STALE_TASK. */
-tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt, uint64_t stamp,
-                           const char *identity, const char *request_id,
-                           const TpDeployment__WorkerDeploymentOptions *deployment_options,
-                           struct tl_activity_started *out, struct tl_error *err) TL_MUST_USE;
-
-/* Which activity a worker or client means: by token (ref != NULL) or by activity id. */
-struct tl_activity_key {
-    const struct tl_task_ref *ref;
-    struct tl_str activity_id;
-};
-tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *key,
-                              const TpCommon__Payloads *result, const char *identity,
-                              struct tl_error *err) TL_MUST_USE;
-tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
-                          const TpFailure__Failure *failure,
-                          const TpCommon__Payloads *last_heartbeat, const char *identity,
-                          struct tl_error *err) TL_MUST_USE;
-tl_rc tl_tx_activity_cancel(struct tl_tx *tx, const struct tl_activity_key *key,
-                            const TpCommon__Payloads *details, const char *identity,
-                            struct tl_error *err) TL_MUST_USE;
-struct tl_heartbeat_reply {
-    bool cancel_requested, paused, reset;
-};
-tl_rc tl_tx_activity_heartbeat(struct tl_tx *tx, const struct tl_activity_key *key,
-                               const TpCommon__Payloads *details, const char *identity,
-                               struct tl_heartbeat_reply *out, struct tl_error *err) TL_MUST_USE;
-
-/* --- activities: what operators change ------------------------------------------------------- */
-
-/* Which pending activities: by id, by type, or all. */
-struct tl_activity_pick {
-    struct tl_str id, type;
-    bool all;
-};
-/* An attempt that runs goes on; its heartbeats tell it. The next one waits until unpause. Nothing changes
- * when one refuses: TL_ENOTFOUND (none is picked), TL_EPRECONDITION (paused by another request). */
-tl_rc tl_tx_activity_pause(struct tl_tx *tx, const struct tl_activity_pick *pick,
-                           const char *identity, const char *reason, const char *request_id,
-                           struct tl_error *err) TL_MUST_USE;
-struct tl_activity_unpause {
-    bool reset_attempts, reset_heartbeat;
-    int64_t jitter_ns; /* the attempt is dispatched at a random time within it */
-};
-/* Those that are not paused stay as they are. Errors: TL_ENOTFOUND. */
-tl_rc tl_tx_activity_unpause(struct tl_tx *tx, const struct tl_activity_pick *pick,
-                             const struct tl_activity_unpause *how,
-                             struct tl_error *err) TL_MUST_USE;
-struct tl_activity_reset {
-    bool reset_heartbeat, keep_paused, restore_options;
-    int64_t jitter_ns;
-};
-/* Attempts count from 1 again and a waiting one is dispatched now; one that runs ends first.
- * Errors: TL_ENOTFOUND. */
-tl_rc tl_tx_activity_reset(struct tl_tx *tx, const struct tl_activity_pick *pick,
-                           const struct tl_activity_reset *how, struct tl_error *err) TL_MUST_USE;
-struct tl_activity_options_change {
-    const TpActivity__ActivityOptions *options; /* NULL with restore_original */
-    char *const *paths;                         /* of the field mask */
-    size_t path_count;
-    bool restore_original;
-};
-/* Errors: TL_ENOTFOUND, TL_EINVAL (mask, or options that a command would be refused for). */
-tl_rc tl_tx_activity_change_options(struct tl_tx *tx, const struct tl_activity_pick *pick,
-                                    const struct tl_activity_options_change *change,
-                                    struct tl_error *err) TL_MUST_USE;
-/* The options of the first activity that is picked, in the arena; NULL when there is none. */
-TpActivity__ActivityOptions *tl_rs_activity_options(const struct tl_rs *rs,
-                                                    const struct tl_activity_pick *pick,
-                                                    struct tl_arena *arena);
-
 /* --- deliveries taken back ------------------------------------------------------------------- */
 
 /* The worker never saw the task that was started (its poll's caller had gone): as if it had not been
@@ -743,8 +599,6 @@ TpActivity__ActivityOptions *tl_rs_activity_options(const struct tl_rs *rs,
  * by now, or when its start is in the history already: then its timeout brings it back. */
 tl_rc tl_tx_wft_unstart(struct tl_tx *tx, const struct tl_task_ref *ref,
                         struct tl_error *err) TL_MUST_USE;
-tl_rc tl_tx_activity_unstart(struct tl_tx *tx, const struct tl_task_ref *ref,
-                             struct tl_error *err) TL_MUST_USE;
 /* Ends a transaction without writing what it changed: the caller throws the run away with it. */
 void tl_tx_discard(struct tl_tx *tx);
 

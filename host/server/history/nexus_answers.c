@@ -5,6 +5,7 @@
 
 #include "proto/failure.h"
 #include "proto/nexus.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 #define RETRY_INITIAL_NS TL_NS_IN_S
@@ -394,9 +395,7 @@ tl_rc tl_tx_nexus_answer(struct tl_tx *tx, const struct tl_nexus_ref *ref,
     } else {
         add_failed(tx, op, answer);
     }
-    tl_wft_schedule(tx, 0);
-    tl_buffer_enforce_limit(tx);
-    return tl_tx_result(tx, err);
+    return tl_tx_tell_worker(tx, err);
 }
 
 tl_rc tl_tx_nexus_complete(struct tl_tx *tx, int64_t scheduled_id, const char *request_id,
@@ -416,9 +415,7 @@ tl_rc tl_tx_nexus_complete(struct tl_tx *tx, int64_t scheduled_id, const char *r
     } else {
         add_failed(tx, op, answer);
     }
-    tl_wft_schedule(tx, 0);
-    tl_buffer_enforce_limit(tx);
-    return tl_tx_result(tx, err);
+    return tl_tx_tell_worker(tx, err);
 }
 
 /* --- what workers answer ------------------------------------------------------------------------ */

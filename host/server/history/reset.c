@@ -195,6 +195,7 @@ tl_rc tl_tx_reset_reapply(struct tl_tx *tx, const TpHistory__HistoryEvent *e, st
 tl_rc tl_tx_reset_done(struct tl_tx *tx, struct tl_error *err)
 {
     tl_wft_schedule(tx, 0);
-    tl_rs_children_regenerate(tx->rs, &tx->effects); /* signals and cancellations of other runs */
+    tl_rs_children_regenerate(tx->rs, &tx->effects);
+    tl_rs_others_regenerate(tx->rs, &tx->effects);
     return tl_tx_result(tx, err);
 }

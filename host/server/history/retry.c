@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 #define INITIAL_DEFAULT_NS TL_NS_IN_S

@@ -16,7 +16,9 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "proto/pb.h"
+#include "server/history/activity.h"
 #include "server/history/history.h"
+#include "server/history/nexus.h"
 
 struct tl_blob {
     char *p;
@@ -286,9 +288,13 @@ static inline int64_t tl_ns_add(int64_t a, int64_t b)
 }
 Google__Protobuf__Duration tl_duration_value(int64_t ns);
 Google__Protobuf__Timestamp tl_timestamp_value(int64_t ns);
+/* Size of a message, 0 for NULL. */
+int64_t tl_message_bytes(const void *msg);
 /* Decodes a blob into the arena; NULL when empty or when memory ran out. */
 void *tl_blob_decode(const struct tl_blob *b, const ProtobufCMessageDescriptor *desc,
                      struct tl_arena *arena);
+/* The same for an encoded event. */
+TpHistory__HistoryEvent *tl_blob_event(const struct tl_blob *b, struct tl_arena *arena);
 
 /* --- state (state.c) ------------------------------------------------------------------------- */
 
@@ -308,6 +314,7 @@ void tl_rs_timer_add(struct tl_rs *rs, const char *timer_id, int64_t started_id,
 void tl_rs_timer_remove(struct tl_rs *rs, const char *timer_id);
 void tl_rs_clear_pending(struct tl_rs *rs);       /* activities and timers of a closed run */
 struct tl_map *tl_rs_need_map(struct tl_map **m); /* made when it is not there */
+void tl_rs_drop_map(struct tl_map **m);           /* its values are gone already */
 void tl_rs_clear_sticky(struct tl_rs *rs);
 void tl_rs_set_sticky(struct tl_rs *rs, const char *task_queue, int64_t timeout_ns);
 void tl_wft_clear(struct tl_wft *wft, int32_t next_attempt);
@@ -339,9 +346,7 @@ static inline bool tl_rs_is_sticky(const struct tl_rs *rs)
 struct tl_child *tl_rs_child(const struct tl_rs *rs, int64_t initiated_id);
 /* Checkpoints: adds what was saved. Errors: TL_EDECODE. */
 tl_rc tl_rs_child_load(struct tl_rs *rs, const TlV1__ChildState *state, struct tl_error *err);
-tl_rc tl_rs_external_load(struct tl_rs *rs, struct tl_str event, struct tl_arena *scratch,
-                          struct tl_error *err);
-void tl_rs_children_free(struct tl_rs *rs); /* externals too */
+void tl_rs_children_free(struct tl_rs *rs);
 void tl_parent_free(struct tl_parent *parent);
 size_t tl_rs_children_bytes(const struct tl_rs *rs);
 /* The effects of what is started but not answered. Returns how many there should be. */
@@ -358,8 +363,18 @@ const struct tl_start_parent *tl_rs_start_parent(const struct tl_rs *rs, struct 
 struct tl_str tl_namespace_id(const struct tl_tx *tx, const char *name);
 typedef tl_rc tl_apply_fn(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err);
-tl_apply_fn tl_apply_child_initiated, tl_apply_child_started, tl_apply_child_over,
-    tl_apply_external_initiated, tl_apply_external_over;
+tl_apply_fn tl_apply_child_initiated, tl_apply_child_started, tl_apply_child_over;
+
+/* --- others.c -------------------------------------------------------------------------------- */
+
+/* Checkpoints: adds what was saved. Errors: TL_EDECODE. */
+tl_rc tl_rs_external_load(struct tl_rs *rs, struct tl_str event, struct tl_arena *scratch,
+                          struct tl_error *err);
+void tl_rs_others_free(struct tl_rs *rs);
+size_t tl_rs_others_bytes(const struct tl_rs *rs);
+/* The effects of what is not answered. Returns how many there should be. */
+size_t tl_rs_others_regenerate(const struct tl_rs *rs, struct tl_effects *out);
+tl_apply_fn tl_apply_external_initiated, tl_apply_external_over;
 
 /* --- pause.c --------------------------------------------------------------------------------- */
 
@@ -476,6 +491,9 @@ tl_rc tl_tx_fail(struct tl_tx *tx, enum tl_error_kind kind, struct tl_error *err
 /* Fills a DISPATCH effect. */
 void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs);
 void tl_effects_act(struct tl_effects *fx, struct tl_act *act);
+/* An event of something that the run waited for was added: its worker hears of it.
+ * Errors: those of tl_tx_result. */
+tl_rc tl_tx_tell_worker(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 /* NOT_FOUND for a closed run. */
 tl_rc tl_tx_need_open(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 
@@ -569,194 +587,6 @@ bool tl_versioning_completed(struct tl_tx *tx, struct tl_str version);
 /* A pinned run hands its version on to the run after it, unless that is to start anew. */
 void tl_versioning_inherit(struct tl_tx *tx, struct tl_start *start,
                            TpWs__StartWorkflowExecutionRequest *req, int initial_behavior);
-
-/* --- commands -------------------------------------------------------------------------------- */
-
-/* Why a completion is refused. */
-struct tl_refusal {
-    int cause; /* WORKFLOW_TASK_FAILED_CAUSE_*; 0: accepted */
-    bool terminate;
-    bool has_message;
-    char message[400];
-};
-/* What a command of this completion did to an activity or timer, while checking. */
-enum tl_overlay { TL_OVER_NONE, TL_OVER_RUNNING, TL_OVER_CANCELLING, TL_OVER_GONE };
-struct tl_over_act {
-    enum tl_overlay state;
-    const char *activity_id;
-};
-enum tl_update_message_kind { TL_UPDATE_ACCEPTANCE, TL_UPDATE_REJECTION, TL_UPDATE_RESPONSE };
-/* A protocol message of a completion. */
-struct tl_update_message {
-    const TpProtocol__Message *message;
-    enum tl_update_message_kind kind;
-    void *body; /* decoded: Acceptance, Rejection or Response */
-    bool checked, run;
-};
-/* One completion being worked on (wft_complete.c): all commands are checked against the state and an
- * overlay of what the ones before will have done; only then is any of them carried out. */
-struct tl_wft_done {
-    struct tl_tx *tx;
-    const TpWs__RespondWorkflowTaskCompletedRequest *req;
-    int64_t completed_id; /* predicted while checking */
-    int64_t next_id;      /* while checking: id that the next event would get */
-    size_t buffered;      /* events that would wait when the next command runs */
-    size_t pending_acts, pending_timers, pending_children, pending_signals, pending_cancels;
-    size_t pending_nexus;
-    struct tl_map nexus_cancels; /* scheduled ids that this completion cancels */
-    struct tl_map child_ids;     /* workflow ids of children started by this completion */
-    struct tl_map timers;        /* overlay: timer id -> enum tl_overlay */
-    struct tl_map act_ids;       /* overlay: activity id -> enum tl_overlay */
-    struct tl_map acts;          /* overlay: scheduled id -> struct tl_over_act */
-    struct tl_update_message *messages;
-    size_t message_n;
-    struct tl_map updates; /* overlay: update id -> what the messages before made of it */
-    int64_t *eager;        /* scheduled ids, eager_activities_max at most */
-    size_t eager_n;
-    struct tl_refusal no;
-};
-void tl_refuse(struct tl_wft_done *d, int cause, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-void tl_refuse_terminate(struct tl_wft_done *d, int cause, const char *message);
-/* All commands in order; d->no tells of the first refused one. */
-void tl_commands_check(struct tl_wft_done *d);
-/* After tl_commands_check accepted them. */
-void tl_commands_run(struct tl_wft_done *d);
-/* "" or why the sequence of commands is malformed. */
-tl_rc tl_commands_check_sequence(const TpWs__RespondWorkflowTaskCompletedRequest *req,
-                                 struct tl_error *err) TL_MUST_USE;
-
-typedef void (*tl_command_fn)(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_activity(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_activity(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_cancel_activity(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_cancel_activity(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_timer(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_timer(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_cancel_timer(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_cancel_timer(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_marker(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_marker(struct tl_wft_done *d, const TpCommand__Command *c);
-/* What a command sets for its own run (`merged` is what that comes to) or for another (the same twice).
- * NULL is fine. False: refused with BAD_SEARCH_ATTRIBUTES. */
-bool tl_command_check_attributes(struct tl_wft_done *d, uint64_t namespace_number,
-                                 const TpCommon__SearchAttributes *sa,
-                                 const TpCommon__SearchAttributes *merged);
-void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_properties(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_properties(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_complete(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_complete(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_fail(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_fail(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_cancel(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_cancel(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_continue(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_continue(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_child(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_child(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_signal_other(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_signal_other(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_cancel_other(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_cancel_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_cancel_nexus(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_message(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_message(struct tl_wft_done *d, const TpCommand__Command *c);
-/* update_messages.c: the protocol messages; read decodes them (false: no memory), the rest are those
- * that no command named. */
-bool tl_updates_read(struct tl_wft_done *d);
-void tl_updates_check_rest(struct tl_wft_done *d);
-void tl_updates_run_rest(struct tl_wft_done *d);
-/* A speculative task brought nothing but rejections: it need not be in the history. */
-bool tl_updates_only_rejected(const struct tl_wft_done *d);
-/* "BadStartTimerAttributes" of WORKFLOW_TASK_FAILED_CAUSE_BAD_START_TIMER_ATTRIBUTES. */
-void tl_cause_name(int cause, char *out, size_t cap);
-static inline void *tl_over(enum tl_overlay o)
-{
-    return (void *)(uintptr_t)o;
-}
-static inline enum tl_overlay tl_over_get(const struct tl_map *m, const char *id)
-{
-    return (enum tl_overlay)(uintptr_t)tl_map_get(m, tl_str(id));
-}
-/* Copies a command's user metadata and group markers to its event. */
-void tl_command_decorate(struct tl_ev *ev, const TpCommand__Command *c);
-/* Size of a message, 0 for NULL. */
-int64_t tl_message_bytes(const void *msg);
-
-/* --- policies: retry.c, cron.c, close.c ------------------------------------------------------ */
-
-/* Fills what the server fills in; `out` lives on the caller's stack with its durations. */
-struct tl_retry_policy {
-    TpCommon__RetryPolicy policy;
-    Google__Protobuf__Duration initial, max;
-};
-void tl_retry_policy_fill(struct tl_retry_policy *out, const TpCommon__RetryPolicy *in);
-/* Errors: TL_EINVAL with the server's words. */
-tl_rc tl_retry_policy_check(const TpCommon__RetryPolicy *p, struct tl_error *err) TL_MUST_USE;
-/* Timeouts and retries of an activity as the server completes them. */
-struct tl_activity_plan {
-    int64_t schedule_to_close_ns, schedule_to_start_ns, start_to_close_ns, heartbeat_ns;
-    struct tl_retry_policy retry;
-    Google__Protobuf__Duration schedule_to_close, schedule_to_start, start_to_close, heartbeat;
-};
-/* Errors: TL_EINVAL, with the words that a command with such attributes is refused with. */
-tl_rc tl_activity_plan_check(const struct tl_tx *tx,
-                             const TpCommand__ScheduleActivityTaskCommandAttributes *a,
-                             struct tl_activity_plan *out, struct tl_error *err) TL_MUST_USE;
-/* Timeouts and policy of the attributes; they borrow from the plan. */
-void tl_activity_plan_fill(struct tl_activity_plan *plan,
-                           TpHistory__ActivityTaskScheduledEventAttributes *attrs);
-/* f, or when it is larger than bytes_max its head under a server failure, built in `space`. */
-struct tl_failure_cut {
-    TpFailure__Failure outer, inner;
-    TpFailure__ServerFailureInfo info;
-    char message[1024];
-};
-const TpFailure__Failure *tl_cut_failure(const TpFailure__Failure *f, int64_t bytes_max,
-                                         bool non_retryable, struct tl_failure_cut *space);
-/* A failure of the server's own. */
-void tl_cut_server(struct tl_failure_cut *space, const char *message, bool non_retryable);
-bool tl_failure_is_retryable(const TpFailure__Failure *f, char *const *types, size_t n_types);
-struct tl_backoff {
-    int retry_state; /* RETRY_STATE_IN_PROGRESS: interval_ns is valid */
-    int64_t interval_ns;
-};
-/* delay_ns < 0: exponential. max_ns 0: no maximum. expiration_ns 0: none. */
-struct tl_backoff tl_retry_backoff(int64_t now_ns, int32_t attempt, int32_t attempts_max,
-                                   int64_t initial_ns, int64_t max_ns, double coefficient,
-                                   int64_t expiration_ns, int64_t delay_ns);
-int64_t tl_failure_retry_delay_ns(const TpFailure__Failure *f); /* -1 when it names none */
-/* Another attempt of the activity, or why not. */
-int tl_activity_retry(struct tl_tx *tx, struct tl_act *act, const TpFailure__Failure *failure);
-
-tl_rc tl_cron_check(const char *schedule, struct tl_error *err) TL_MUST_USE;
-/* Until the next run after one that was due at scheduled_ns; -1 when there is none. */
-int64_t tl_cron_backoff_ns(const char *schedule, int64_t scheduled_ns, int64_t now_ns);
-
-/* What follows a run that ends with this failure (NULL: success). */
-struct tl_next_run {
-    int initiator; /* 0: nothing follows */
-    int retry_state;
-    int64_t backoff_ns;
-    char run_id[37];
-    uint64_t run_number;
-};
-void tl_next_run_decide(struct tl_tx *tx, const TpFailure__Failure *failure, bool failed,
-                        struct tl_next_run *out);
-/* Emits NEW_RUN for a retry or a schedule. */
-void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
-                      const TpCommon__Payloads *last_result, const TpFailure__Failure *failure);
-void tl_emit_new_run(struct tl_tx *tx, struct tl_start *start, const char *run_id,
-                     uint64_t run_number);
-int64_t tl_chain_min_backoff_ns(const struct tl_tx *tx, int64_t backoff_ns);
-void tl_close_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payloads *details,
-                        const char *identity, TpCommon__Link **links, size_t n_links);
-void tl_close_time_out(struct tl_tx *tx);
 
 /* --- start ----------------------------------------------------------------------------------- */
 

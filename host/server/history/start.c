@@ -2,6 +2,7 @@
  * Thread: the run's owner. */
 #include <string.h>
 
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 #define RESERVED_PREFIX "/_sys/" /* of task queues that are the server's own */

@@ -52,6 +52,11 @@ void *tl_blob_decode(const struct tl_blob *b, const ProtobufCMessageDescriptor *
     return msg;
 }
 
+TpHistory__HistoryEvent *tl_blob_event(const struct tl_blob *b, struct tl_arena *arena)
+{
+    return tl_blob_decode(b, &tp_history__history_event__descriptor, arena);
+}
+
 Google__Protobuf__Duration tl_duration_value(int64_t ns)
 {
     Google__Protobuf__Duration d = GOOGLE__PROTOBUF__DURATION__INIT;
@@ -122,7 +127,7 @@ struct tl_rs *tl_rs_new(const struct tl_rs_identity *identity)
     return rs;
 }
 
-static void free_map(struct tl_map **m)
+void tl_rs_drop_map(struct tl_map **m)
 {
     if (*m) {
         tl_map_deinit(*m);
@@ -173,10 +178,11 @@ void tl_rs_clear_pending(struct tl_rs *rs)
             tl_mem_free(timer);
         }
     }
-    free_map(&rs->acts);
-    free_map(&rs->act_ids);
-    free_map(&rs->timers);
+    tl_rs_drop_map(&rs->acts);
+    tl_rs_drop_map(&rs->act_ids);
+    tl_rs_drop_map(&rs->timers);
     tl_rs_children_free(rs);
+    tl_rs_others_free(rs);
     tl_rs_nexus_free(rs);
 }
 
@@ -224,7 +230,7 @@ void tl_rs_free(struct tl_rs *rs)
         return;
     }
     tl_rs_clear_pending(rs);
-    free_map(&rs->signal_ids);
+    tl_rs_drop_map(&rs->signal_ids);
     tl_heap_deinit(&rs->heap);
     tl_rs_buffer_clear(rs);
     tl_mem_free(rs->buffer);
@@ -309,8 +315,8 @@ void tl_rs_act_remove(struct tl_rs *rs, int64_t scheduled_id)
     rs->pause_untold = rs->pause_untold || act->paused;
     free_act(act);
     if (rs->acts->count == 0) {
-        free_map(&rs->acts);
-        free_map(&rs->act_ids);
+        tl_rs_drop_map(&rs->acts);
+        tl_rs_drop_map(&rs->act_ids);
     }
 }
 
@@ -351,7 +357,7 @@ void tl_rs_timer_remove(struct tl_rs *rs, const char *timer_id)
     tl_heap_remove(&rs->heap, &timer->due.node);
     tl_mem_free(timer);
     if (rs->timers->count == 0) {
-        free_map(&rs->timers);
+        tl_rs_drop_map(&rs->timers);
     }
 }
 

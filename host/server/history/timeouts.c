@@ -3,6 +3,7 @@
  * Thread: the run's owner. */
 #include <stdio.h>
 
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 /* --- user timers ----------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 /* Ceiling of one record; far above what one request may bring. */
@@ -69,6 +70,13 @@ tl_rc tl_tx_fail(struct tl_tx *tx, enum tl_error_kind kind, struct tl_error *err
     va_end(args);
     tx->error_kind = kind;
     return tl_error_set(err, rc, "%s", text);
+}
+
+tl_rc tl_tx_tell_worker(struct tl_tx *tx, struct tl_error *err)
+{
+    tl_wft_schedule(tx, 0);
+    tl_buffer_enforce_limit(tx);
+    return tl_tx_result(tx, err);
 }
 
 tl_rc tl_tx_need_open(struct tl_tx *tx, struct tl_error *err)
@@ -485,7 +493,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
             }
         }
     }
-    wanted += tl_rs_children_regenerate(rs, out);
+    wanted += tl_rs_children_regenerate(rs, out) + tl_rs_others_regenerate(rs, out);
     return out->n - before == wanted
                ? TL_OK
                : tl_error_set(err, TL_ELIMIT, "no memory to dispatch a recovered run");

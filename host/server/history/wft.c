@@ -5,6 +5,7 @@
  * the history (tl_wft_materialise). Only attempt 1 has Scheduled and Started events at all; a later
  * attempt is transient: its events are predicted, and written together with the Completed event.
  * Thread: the run's owner. */
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 #define BACKOFF_FROM_ATTEMPT 4

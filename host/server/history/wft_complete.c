@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/history/commands.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 /* --- the checking state ---------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "proto/pb.h"
+#include "server/history/activity.h"
 #include "test/support/history_rig.h"
 
 #define NEW(r, Type, name) ((Type *)must(TL_PB_NEW(&(r)->arena, Type, name)))

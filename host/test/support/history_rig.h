@@ -4,6 +4,7 @@
  * Owns: everything it hands out, until history_rig_close. Thread: the test's. */
 #pragma once
 
+#include "server/history/activity.h"
 #include "server/history/history.h"
 
 #define RIG_START_NS INT64_C(1700000000000000000)

@@ -12,6 +12,7 @@
 #include <tl_enums.h>
 
 #include "proto/pb.h"
+#include "server/history/activity.h"
 #include "test/support/history_rig.h"
 
 #define SCHEDULED_ID 5

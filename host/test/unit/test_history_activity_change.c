@@ -11,6 +11,7 @@
 #include <tl_enums.h>
 
 #include "proto/pb.h"
+#include "server/history/activity.h"
 #include "server/history/rs.h"
 #include "test/support/history_rig.h"
 

@@ -10,6 +10,7 @@
 #include <tl_enums.h>
 
 #include "proto/pb.h"
+#include "server/history/activity.h"
 #include "test/support/history_rig.h"
 
 static int setup(void **state)

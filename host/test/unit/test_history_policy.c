@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/history/commands.h"
+#include "server/history/policy.h"
 #include "server/history/rs.h"
 
 /* "2024-02-29 12:00" as nanoseconds, UTC. */

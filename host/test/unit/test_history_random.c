@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "proto/pb.h"
+#include "server/history/activity.h"
 #include "test/support/history_rig.h"
 
 #define SEEDS 200
