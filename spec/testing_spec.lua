@@ -1,4 +1,4 @@
--- temporal.testing: children that a spec plays.
+-- temporal.testing: children that a spec plays, and environments whose time is not skipped.
 local helper = require "helper"
 local temporal = require "temporal"
 local testing = require "temporal.testing"
@@ -61,5 +61,57 @@ describe("children that a spec plays", function()
         testing.environment { workflows = { { name = "s", source = source } }, child_workflows = wrong }
       end, "child_workflows wants { Type = function }", 1, true)
     end
+  end)
+end)
+
+local sleeper = [[
+  local workflow = require "temporal.workflow"
+  return workflow.define("Sleeper", function(seconds, name)
+    workflow.sleep(seconds)
+    return name and workflow.execute_activity("greet", { start_to_close_timeout = 10 }, name)
+  end)
+]]
+
+describe("time in an environment", function()
+  it("is skipped unless that is switched off", function()
+    local env <close> = helper.environment(sleeper, { activities = { greet = function(n) return "hi " .. n end } })
+    assert.is_true(env:supports_time_skipping())
+    local began, real = env:now(), os.time()
+    do
+      local _ <close> = env:with_time_skipping_disabled()
+      assert.are.equal("hi you", env:execute_workflow("Sleeper", nil, 0.2, "you"))
+      env:sleep(0.3)
+    end
+    local passed = env:now() - began
+    assert.is_true(passed >= 0.5 and passed <= os.time() - real + 2, passed)
+    env:execute_workflow("Sleeper", nil, 86400)
+    assert.is_true(env:now() - began >= 86400)
+  end)
+
+  it("runs as ever on a server that is there already", function()
+    local server <close> = helper.start_server()
+    local client <close> = temporal.connect { address = server.address }
+    local stranger = client:start_workflow("Sleeper", { id = "stranger", task_queue = "another" })
+    local handle
+    do
+      local env <close> = testing.environment {
+        client = client, workflows = { { name = "s", source = sleeper } }, task_queue = "it's mine",
+        activities = { greet = function(n) return "hi " .. n end },
+      }
+      assert.is_false(env:supports_time_skipping())
+      assert.is_true(math.abs(env:now() - os.time()) < 5)
+      handle = env:start_workflow("Sleeper", nil, 0.1, "you")
+      assert.are.equal("hi you", handle:result())
+      local began = env:now()
+      env:sleep(0.2)
+      assert.is_true(env:now() - began >= 0.2)
+      assert.workflow(handle).completed_with "hi you"
+    end
+    -- The client outlives the environment, as what others do there.
+    assert.are.equal(2, handle:describe().workflow_execution_info.status)
+    assert.are.equal(1, stranger:describe().workflow_execution_info.status)
+    assert.error_matches(function()
+      testing.environment { client = client, db_filename = "x", workflows = { { name = "s", source = sleeper } } }
+    end, "client and db_filename exclude each other", 1, true)
   end)
 end)

@@ -187,13 +187,22 @@ static tl_rc read_file(const struct tl_profile_source *source, const char *path,
     return rc == TL_ENOTFOUND && !source->config_file ? TL_OK : rc;
 }
 
+/* The text of a source, its own or its file's, and what to call it; *where is NULL without a file. */
+static tl_rc text_of(const struct tl_profile_source *source, struct tl_arena *arena,
+                     struct tl_str *text, const char **where, struct tl_error *err)
+{
+    *text = source->config;
+    *where = text->p ? "the text" : tl_profile_file(source, arena);
+    return text->p ? TL_OK : read_file(source, *where, arena, text, err);
+}
+
 static tl_rc load_file(const struct tl_profile_source *source, struct tl_arena *arena,
                        struct tl_profile *out, struct tl_error *err)
 {
-    const char *path = source->config.p ? "the text" : tl_profile_file(source, arena);
+    const char *path;
     const char *named = source->profile;
-    struct tl_str text = source->config;
-    tl_rc rc = text.p ? TL_OK : read_file(source, path, arena, &text, err);
+    struct tl_str text;
+    tl_rc rc = text_of(source, arena, &text, &path, err);
     if (!named && !source->disable_env) {
         named = variable("TEMPORAL_PROFILE");
     }
@@ -206,6 +215,46 @@ static tl_rc load_file(const struct tl_profile_source *source, struct tl_arena *
     if (rc == TL_OK && named && !f.found) {
         rc = tl_error_set(err, TL_ENOTFOUND, "there is no profile '%s' in %s", named,
                           path ? path : "any configuration file");
+    }
+    return rc;
+}
+
+struct names {
+    tl_profile_name_fn fn;
+    void *ud;
+    struct tl_str seen[TL_PROFILES_MAX];
+    size_t count;
+};
+
+static tl_rc take_name(void *ud, const struct tl_toml_value *v, struct tl_error *err)
+{
+    struct names *n = ud;
+    if (v->depth < 2 || !tl_str_eqc(v->path[0], "profile")) {
+        return TL_OK;
+    }
+    for (size_t i = 0; i < n->count; i++) {
+        if (tl_str_eq(n->seen[i], v->path[1])) {
+            return TL_OK;
+        }
+    }
+    if (n->count == TL_PROFILES_MAX) {
+        return tl_error_set(err, TL_ELIMIT, "more than %d profiles", TL_PROFILES_MAX);
+    }
+    n->seen[n->count++] = v->path[1];
+    n->fn(n->ud, v->path[1]);
+    return TL_OK;
+}
+
+tl_rc tl_profile_names(const struct tl_profile_source *source, struct tl_arena *arena,
+                       tl_profile_name_fn fn, void *ud, struct tl_error *err)
+{
+    struct names n = {.fn = fn, .ud = ud};
+    const char *path;
+    struct tl_str text;
+    tl_rc rc = text_of(source, arena, &text, &path, err);
+    if (rc == TL_OK) {
+        rc = tl_toml_read(text, arena, take_name, &n, err);
+        rc = rc == TL_OK ? rc : tl_error_wrap(err, rc, "%s", path);
     }
     return rc;
 }

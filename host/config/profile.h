@@ -62,6 +62,14 @@ struct tl_profile_source {
  * name), TL_EIO, TL_ELIMIT. */
 tl_rc tl_profile_load(const struct tl_profile_source *source, struct tl_arena *arena,
                       struct tl_profile *out, struct tl_error *err) TL_MUST_USE;
+#define TL_PROFILES_MAX 256
+
+typedef void (*tl_profile_name_fn)(void *ud, struct tl_str name);
+
+/* Tells the name of each profile of the source's text or file once, in its order; the text lives in the arena.
+ * Errors: TL_EINVAL (no TOML), TL_ENOTFOUND (a file asked for by name), TL_EIO, TL_ELIMIT. */
+tl_rc tl_profile_names(const struct tl_profile_source *source, struct tl_arena *arena,
+                       tl_profile_name_fn fn, void *ud, struct tl_error *err) TL_MUST_USE;
 /* The file that would be read, in the arena; NULL when there is no home to look in. */
 const char *tl_profile_file(const struct tl_profile_source *source, struct tl_arena *arena);
 /* Whether a connection with these settings talks TLS: as said, else with an API key. */

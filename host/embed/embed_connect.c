@@ -45,6 +45,12 @@ int tlua_client_connect(const tlua_connect_options *options, tlua_client **out, 
         .metadata_count = o.metadata_count,
         .keepalive_ms = o.keepalive_interval_ms,
         .keepalive_timeout_ms = o.keepalive_timeout_ms,
+        .proxy = o.http_connect_proxy,
+        .proxy_user = o.proxy_user,
+        .proxy_password = o.proxy_password,
+        .compress = o.grpc_gzip,
+        .round_robin = o.dns_load_balancing,
+        .resolution_ms = o.dns_resolution_interval_ms,
     };
     tl_rc rc = headers_of(o.metadata, o.metadata_count, metadata, &e);
     if (rc == TL_OK) {

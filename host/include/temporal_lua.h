@@ -286,12 +286,18 @@ typedef struct tlua_connect_options {
     bool disable_host_verification; /* takes any certificate: for tests only */
     const tlua_header *metadata;
     size_t metadata_count;
-    int64_t keepalive_interval_ms; /* 30 s; negative: no pings */
-    int64_t keepalive_timeout_ms;  /* 15 s */
+    int64_t keepalive_interval_ms;  /* 30 s; negative: no pings */
+    int64_t keepalive_timeout_ms;   /* 15 s */
+    const char *http_connect_proxy; /* "host:port" of an HTTP proxy to connect through */
+    const char *proxy_user, *proxy_password;
+    bool grpc_gzip;                     /* requests are compressed */
+    bool dns_load_balancing;            /* calls go round all addresses of the name */
+    int64_t dns_resolution_interval_ms; /* least time between two look-ups; 30 s */
 } tlua_connect_options;
 #define TLUA_CONNECT_OPTIONS_INIT                                                                  \
     {                                                                                              \
-        sizeof(tlua_connect_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0            \
+        sizeof(tlua_connect_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
+            0, 0, 0                                                                                \
     }
 
 /* A client of a server elsewhere. It connects with the first call and again by itself.

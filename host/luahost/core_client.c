@@ -272,7 +272,8 @@ static struct tl_client_retry retry_fields(lua_State *L)
 
 /* [-0, +1, v] core.connect_address{ address, namespace, identity, authority, api_key, metadata, tls,
  * client_cert[_path], client_private_key[_path], server_root_ca_cert[_path], domain,
- * disable_host_verification, keepalive_ms, keepalive_timeout_ms, retry_... }, coding, runtime */
+ * disable_host_verification, keepalive_ms, keepalive_timeout_ms, proxy, proxy_user, proxy_password, compress,
+ * round_robin, resolution_ms, retry_... }, coding, runtime */
 static int connect_address(lua_State *L)
 {
     struct tl_grpc_header metadata[TEXTS_MAX];
@@ -294,6 +295,12 @@ static int connect_address(lua_State *L)
         .keepalive_ms = integer_field(L, "keepalive_ms"),
         .keepalive_timeout_ms = integer_field(L, "keepalive_timeout_ms"),
         .metadata = metadata,
+        .proxy = text_field(L, "proxy"),
+        .proxy_user = text_field(L, "proxy_user"),
+        .proxy_password = text_field(L, "proxy_password"),
+        .compress = flag_field(L, "compress"),
+        .round_robin = flag_field(L, "round_robin"),
+        .resolution_ms = integer_field(L, "resolution_ms"),
     };
     struct tl_client_retry retry = retry_fields(L);
     if (lua_getfield(L, 1, "metadata") != LUA_TNIL) {

@@ -74,8 +74,41 @@ static int load_profile(lua_State *L)
     return 1;
 }
 
+static void push_name(void *ud, struct tl_str name)
+{
+    lua_State *L = ud;
+    lua_pushlstring(L, name.p, name.n);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+/* [-0, +1|+2, v] core.profile_names{ config_file, config_source, disable_env }: the names of all profiles of the
+ * file; or nil and a message */
+static int profile_names(lua_State *L)
+{
+    struct tl_error err;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    struct tl_profile_source source = {
+        .config_file = text_field(L, "config_file"),
+        .config = tl_str(text_field(L, "config_source")),
+        .disable_env = flag_field(L, "disable_env"),
+    };
+    struct tl_arena *arena = tl_core_push_arena(L);
+    lua_newtable(L);
+    if (tl_profile_names(&source, arena, push_name, L, &err) != TL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"load_profile", load_profile},
+    {"profile_names", profile_names},
+    {NULL, NULL},
+};
+
 void tl_core_profile(lua_State *L)
 {
-    lua_pushcfunction(L, load_profile);
-    lua_setfield(L, -2, "load_profile");
+    luaL_setfuncs(L, functions, 0);
 }

@@ -67,6 +67,12 @@ struct tl_grpc_channel_options {
     size_t metadata_count;
     int64_t keepalive_ms;         /* silence before a ping; 0: 30 s; negative: no pings */
     int64_t keepalive_timeout_ms; /* until the connection counts as dead; 0: 15 s */
+    const char *proxy;            /* "host:port" of an HTTP proxy to CONNECT through; may be NULL */
+    const char *proxy_user;       /* sent to it with the password; may be NULL */
+    const char *proxy_password;
+    bool compress;    /* requests by gzip; answers are read however they come */
+    bool round_robin; /* calls go round all addresses of the name, not to the first that answers */
+    int64_t resolution_ms; /* least time between two look-ups of the name; 0: 30 s */
 };
 
 /* A channel (rpc.h). It connects with the first call and reconnects by itself; a call made while the

@@ -7,21 +7,17 @@ local async_activity = require "temporal.internal.async_activity"
 local close_outcome = require "temporal.internal.close_outcome"
 local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
-local converter = require "temporal.converter"
 local deployments = require "temporal.internal.deployments"
 local interceptors = require "temporal.internal.interceptors"
 local nexus_endpoints = require "temporal.internal.nexus_endpoints"
 local options = require "temporal.internal.options"
-local plugins = require "temporal.internal.plugins"
-local roots = require "temporal.internal.roots"
-local runtime = require "temporal.runtime"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
 local updates = require "temporal.internal.updates"
 
 local client = {}
 
-local duration, string_kind, any = { kind = "duration" }, { kind = "string" }, { kind = "any" }
+local duration, string_kind = { kind = "duration" }, { kind = "string" }
 local table_kind, boolean = { kind = "table" }, { kind = "boolean" }
 
 local reuse_policy = {
@@ -36,12 +32,6 @@ local conflict_policy = {
   prefix = "WORKFLOW_ID_CONFLICT_POLICY_",
   values = { "fail", "use_existing", "terminate_existing" },
 }
-local reject_condition = {
-  kind = "enum",
-  prefix = "QUERY_REJECT_CONDITION_",
-  values = { "none", "not_open", "not_completed_cleanly" },
-}
-
 local start_spec = {
   id = string_kind,
   task_queue = { kind = "string", required = true },
@@ -62,6 +52,8 @@ local start_spec = {
   static_details = string_kind,
   request_id = string_kind,
   versioning_override = table_kind,
+  callbacks = table_kind,
+  links = table_kind,
   headers = table_kind,
   rpc_timeout = duration,
 }
@@ -81,6 +73,7 @@ local retry_spec = {
 }
 
 local result_spec = { follow_runs = boolean, timeout = duration }
+local reject_condition = connection.query_reject_condition
 local query_spec = { reject_condition = reject_condition, headers = table_kind, rpc_timeout = duration }
 local signal_spec = { headers = table_kind, rpc_timeout = duration }
 
@@ -155,6 +148,21 @@ local function priority(where, given)
   return given and options.check(where .. ": priority", priority_spec, given, 4)
 end
 
+local callback_spec = { url = { kind = "string", required = true }, headers = table_kind }
+
+--- What is told of the end of the workflow: requests to addresses of Nexus.
+local function completion_callbacks(where, list)
+  if not list then
+    return nil
+  end
+  local out = {}
+  for i, given in ipairs(list) do
+    local c = options.check(("%s: callbacks[%d]"):format(where, i), callback_spec, given, 4)
+    out[i] = { nexus = { url = c.url, header = c.headers } }
+  end
+  return out
+end
+
 local function start_request(self, name, o, ...)
   return {
     namespace = self.namespace,
@@ -177,6 +185,8 @@ local function start_request(self, name, o, ...)
     search_attributes = search_attributes.message("start_workflow", o.search_attributes),
     user_metadata = user_metadata(self, o),
     versioning_override = deployments.override("start_workflow", o.versioning_override, 4),
+    completion_callbacks = completion_callbacks("start_workflow", o.callbacks),
+    links = o.links,
     header = interceptors.header(self, o.headers),
   }
 end
@@ -215,7 +225,7 @@ end
 
 --- Starts a workflow and returns a handle to it.
 --- Options: `id` (default: a random one), `task_queue` (required), timeouts, policies, `retry_policy`,
---- `memo`, `search_attributes`, `versioning_override`, `start_delay`, `start_signal` with
+--- `memo`, `search_attributes`, `versioning_override`, `callbacks`, `links`, `start_delay`, `start_signal` with
 --- `start_signal_args` (signal-with-start), summary.
 ---@param workflow string|table type name or definition
 ---@param opts table
@@ -226,6 +236,8 @@ function Client:start_workflow(workflow, opts, ...)
   local o = options.check("start_workflow", start_spec, opts)
   if o.start_signal_args and not o.start_signal then
     error("start_workflow: start_signal_args without start_signal", 2)
+  elseif o.start_signal and o.callbacks then
+    error("start_workflow: callbacks and start_signal exclude each other: a signal with start has no callbacks", 2)
   end
   if not (self.hooks and self.hooks.start_workflow) then
     return start_now(self, name, o, ...)
@@ -260,6 +272,11 @@ function Client:get_workflow_handle(id, run)
     run_id = o.run_id, result_run_id = o.run_id, first_execution_run_id = o.first_execution_run_id,
   })
 end
+
+---@class temporal.ListOptions
+---@field page_size? integer
+---@field limit? integer
+---@field rpc_timeout? number|string
 
 local list_spec = { page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = duration }
 
@@ -408,7 +425,7 @@ local function query_now(client_, input)
       query_type = input.query, query_args = client_.data:encode(interceptors.args(input)),
       header = interceptors.header(client_, o.headers),
     },
-    query_reject_condition = options.enum_name(reject_condition, o.reject_condition),
+    query_reject_condition = options.enum_name(reject_condition, o.reject_condition or client_.query_reject_condition),
   }, o.rpc_timeout or 30 * 1000000000)
   if response.query_rejected then
     error(core.make_failure { type = "WorkflowQueryRejectedError", message = "query rejected by its condition" }, 0)
@@ -631,102 +648,6 @@ end)
 deployments.install(Client, Handle)
 nexus_endpoints.install(Client)
 
-local connect_spec = {
-  address = string_kind,
-  namespace = string_kind,
-  identity = string_kind,
-  db_filename = string_kind,
-  namespaces = table_kind,
-  sqlite_pragmas = table_kind,
-  search_attributes = table_kind,
-  server = any,
-  data_converter = any,
-  interceptors = table_kind,
-  plugins = table_kind,
-  runtime = any,
-}
-for name, row in pairs(connection.spec) do
-  connect_spec[name] = row
-end
-
----@class temporal.ListOptions
----@field page_size? integer
----@field limit? integer
----@field rpc_timeout? number|string
-
----@class temporal.ConnectOptions
----@field address? string host:port of a Temporal server; nil: TEMPORAL_ADDRESS, else the embedded server
----@field api_key? string
----@field tls? boolean|temporal.TLSOptions default: true with an api_key
----@field metadata? table<string, string> headers sent with every call
----@field lazy? boolean connect with the first call, not now
----@field connect_timeout? number|string how long the first answer of the server is waited for
----@field keepalive? boolean|temporal.KeepAliveOptions
----@field retry? temporal.RetryOptions
----@field authority? string sent as :authority; nil: the address
----@field namespace? string
----@field identity? string
----@field runtime? temporal.Runtime nil: temporal.runtime.default()
----@field db_filename? string
----@field namespaces? string[]
----@field sqlite_pragmas? string[]
----@field search_attributes? table<string, temporal.SearchAttributeType> registered by the embedded server: name = type
----@field server? any
----@field data_converter? temporal.DataConverter
----@field interceptors? (string|table)[] modules or tables of hooks, outermost first
----@field plugins? temporal.Plugin[]
-
-local embedded_only = { "db_filename", "namespaces", "sqlite_pragmas", "search_attributes", "server" }
-
---- The address to use, or nil for the embedded server. The environment counts only where the options
---- ask for neither.
-local function find_address(o)
-  local embedded
-  for _, name in ipairs(embedded_only) do
-    embedded = embedded or (o[name] ~= nil and name)
-  end
-  if o.address and embedded then
-    error(("temporal.connect: address and %s exclude each other"):format(embedded), 3)
-  end
-  local address = o.address or (not embedded and connection.environment "TEMPORAL_ADDRESS") or nil
-  for name in pairs(connection.spec) do
-    if o[name] ~= nil and not address then
-      error(("temporal.connect: %s needs an address"):format(name), 3)
-    end
-  end
-  return address
-end
-
-local unimplemented = 12
-
---- Asks the server once, so that a wrong address is told here and not by the first call.
-local function check_server(self, address, timeout)
-  local response, status, message, details =
-    core.call(self.connection, "GetSystemInfo", {}, timeout or 10 * 1000000000)
-  if not response and status ~= unimplemented then
-    self:close()
-    error(rpc_error.new(status, ("cannot connect to %s: %s"):format(address, message), details), 3)
-  end
-end
-
-local function connect_address(address, o)
-  local self = setmetatable({
-    connection = core.connect_address(connection.fields(address, o, 3), o.data_converter, o.runtime),
-    namespace = o.namespace,
-    identity = o.identity,
-    address = address,
-    data = o.data,
-    runtime = o.runtime,
-    payload_converters = o.payload_converters,
-    interceptors = o.interceptors,
-    hooks = interceptors.hooks(o.interceptors, "client"),
-  }, Client)
-  if not o.lazy then
-    check_server(self, address, o.connect_timeout)
-  end
-  return self
-end
-
 --- A client over a connection that somebody else keeps open.
 function client.of_connection(open, namespace, identity, data)
   return setmetatable({ connection = open, namespace = namespace, identity = identity, data = data }, Client)
@@ -734,54 +655,11 @@ end
 
 require "temporal.internal.credentials"(Client)
 
-local function connect_now(opts)
-  local o = options.check("temporal.connect", connect_spec, opts)
-  local address = find_address(o)
-  o.namespace = o.namespace or connection.environment "TEMPORAL_NAMESPACE" or "default"
-  o.identity = o.identity or core.identity()
-  o.runtime = runtime.handle_of("temporal.connect", o.runtime)
-  local given = o.data_converter
-  o.data_converter = converter.check("temporal.connect", given, 2)
-  o.payload_converters = converter.payload_converters(given)
-  o.data = core.data(o.payload_converters)
-  if o.interceptors then
-    roots.extend { roots.of_script() }
-  end
-  o.interceptors = interceptors.entries("temporal.connect", o.interceptors)
-  if address then
-    return connect_address(address, o)
-  end
-  o.search_attributes = search_attributes.declarations("temporal.connect", o.search_attributes)
-  local server = o.server or core.server_open(o)
-  return setmetatable({
-    own_server = not o.server and server or nil,
-    embedded = server,
-    connection = core.connect(server, o.namespace, o.identity, o.data_converter, o.runtime),
-    namespace = o.namespace,
-    identity = o.identity,
-    data = o.data,
-    runtime = o.runtime,
-    payload_converters = o.payload_converters,
-    interceptors = o.interceptors,
-    hooks = interceptors.hooks(o.interceptors, "client"),
-  }, Client)
-end
-
 --- Connects to a Temporal server at `address` ("host:port"), with `api_key`, `tls` and `metadata`
 --- where it wants them; or, without an address, opens the embedded server in this process, on `db_filename`
 --- (or in memory without one), and returns a client of it. `server` takes the `embedded` field of
 --- another client instead of opening one.
----@param opts? temporal.ConnectOptions
----@return temporal.Client
-function client.connect(opts)
-  local list = plugins.list("temporal.connect", type(opts) == "table" and opts.plugins or nil)
-  if #list == 0 then
-    return connect_now(opts)
-  end
-  local config = plugins.configure(list, "configure_client", opts)
-  local self = plugins.around(list, "connect_service_client", connect_now, config)
-  self.plugins = list
-  return self
-end
+---@type fun(opts?: temporal.ConnectOptions): temporal.Client
+client.connect = require "temporal.internal.connect"(Client)
 
 return client

@@ -108,6 +108,41 @@ end
 
 envconfig.ClientConfigProfile = Profile
 
+---@class temporal.ClientConfig
+---@field profiles table<string, temporal.ClientConfigProfile> by name
+local Config = {}
+Config.__index = Config
+Config.__name = "temporal.ClientConfig"
+
+--- All profiles of a file, without what the environment says of one. Options: `config_file`, `config_source`,
+--- `config_file_strict`.
+---@param source? { config_file?: string, config_source?: string, config_file_strict?: boolean }
+---@return temporal.ClientConfig
+function Config.load(source)
+  local where = "ClientConfig.load"
+  local o = options.check(where, {
+    config_file = source_spec.config_file, config_source = source_spec.config_source,
+    config_file_strict = source_spec.config_file_strict,
+  }, source)
+  if o.config_file and o.config_source then
+    error(("%s: config_file and config_source exclude each other"):format(where), 2)
+  end
+  local names, message = core.profile_names(o)
+  if not names then
+    error(("%s: %s"):format(where, message), 2)
+  end
+  local self = setmetatable({ profiles = {} }, Config)
+  for _, name in ipairs(names) do
+    self.profiles[name] = load_profile(where, {
+      profile = name, config_file = o.config_file, config_source = o.config_source, disable_env = true,
+      config_file_strict = o.config_file_strict,
+    })
+  end
+  return self
+end
+
+envconfig.ClientConfig = Config
+
 --- ClientConfigProfile.load and to_client_connect_config in one. Without an address anywhere it is
 --- "localhost:7233".
 ---@param source? temporal.ProfileSource

@@ -21,6 +21,7 @@ local Environment = {}
 Environment.__index = Environment
 
 local env_spec = {
+  client = { kind = "table" },
   workflows = { kind = "table", required = true },
   activities = { kind = "table" },
   nexus_services = { kind = "table" },
@@ -100,10 +101,36 @@ local function replay_mode(given)
   return given
 end
 
+--- What an environment around somebody else's client cannot be told: it is the client's, or its server's.
+local of_client = { "namespace", "db_filename", "search_attributes", "data_converter", "interceptors", "plugins",
+  "runtime" }
+
+--- The client given, or one of a server of the environment's own, whose clock stands still.
+local function open_client(o)
+  if o.client then
+    for _, name in ipairs(of_client) do
+      if o[name] ~= nil then
+        error(("testing.environment: client and %s exclude each other"):format(name), 4)
+      end
+    end
+    return o.client
+  end
+  local server = core.server_open {
+    time_skipping = true, namespace = o.namespace or "default", db_filename = o.db_filename,
+    search_attributes = search_attributes.declarations("testing.environment", o.search_attributes),
+  }
+  return client.connect {
+    server = server, namespace = o.namespace or "default", data_converter = o.data_converter,
+    interceptors = o.interceptors, plugins = o.plugins, runtime = o.runtime,
+  }, server
+end
+
 --- Opens an environment. `workflows`, `activities` and `nexus_services` as for temporal.worker (functions given as
 --- activities and services made by nexus.service are mocks that run in the spec itself), `worker` holds further
 --- worker options,
 --- `child_workflows = { Type = fn }` plays children: fn gets the arguments, returns or raises.
+--- `client` takes somebody's client of a server that is there already, whose time runs as ever; without one the
+--- environment has a server of its own and skips time.
 --- `search_attributes = { Name = "keyword" }` registers them, `replay = false` leaves out the replay at the end,
 --- `replay = "caches"` also checks that no command depends on the worker's cache (Replayer:check_caches).
 ---@param given table
@@ -112,21 +139,19 @@ function testing.environment(given)
   local o = options.check("testing.environment", env_spec, given)
   local workflows, activities = with_mocks(o.workflows, o.activities, o.child_workflows)
   module_roots.extend(o.roots or { "." })
-  local server = core.server_open {
-    time_skipping = true, namespace = o.namespace or "default", db_filename = o.db_filename,
-    search_attributes = search_attributes.declarations("testing.environment", o.search_attributes),
-  }
+  local its_client, server = open_client(o)
   local self = setmetatable({
     server = server,
     handles = {},
     replay = replay_mode(o.replay),
     task_queue = o.task_queue or "test",
-    client = client.connect {
-      server = server, namespace = o.namespace or "default", data_converter = o.data_converter,
-      interceptors = o.interceptors, plugins = o.plugins, runtime = o.runtime,
-    },
+    client = its_client,
+    stopped = 0,
+    open = true,
   }, Environment)
-  self.client.testing = self
+  if server then
+    self.client.testing = self
+  end
   local worker_options = { task_queue = self.task_queue, client = self.client,
     workflows = workflows, activities = activities, nexus_services = o.nexus_services, roots = o.roots or { "." } }
   for name, value in pairs(o.worker or {}) do
@@ -161,6 +186,12 @@ function Environment:execute_workflow(name, opts, ...)
   return self:start_workflow(name, opts, ...):result()
 end
 
+--- Whether time is skipped: not where the environment was made of a client.
+---@return boolean
+function Environment:supports_time_skipping()
+  return self.server ~= nil
+end
+
 --- Lets time pass, skipping what nobody needs.
 ---@param duration number|string
 function Environment:sleep(duration)
@@ -168,19 +199,37 @@ function Environment:sleep(duration)
   if not ns then
     error("environment:sleep: " .. message, 2)
   end
+  if not self.server or self.stopped > 0 then
+    core.wait(ns)
+    return
+  end
   self.client:call("UnlockTimeSkippingWithSleep", { duration = options.duration_message(ns) }, 600 * 1000000000)
 end
 
 --- Seconds since the epoch on the environment's clock.
 ---@return number
 function Environment:now()
+  if not self.server then
+    return core.time_ns() / 1e9
+  end
   return core.time_now(self.server) / 1e9
 end
 
 --- Used by handles: the clock runs free while this value lives.
 function Environment:unlock_while_waiting()
+  if self.stopped > 0 then
+    return nil
+  end
   core.time_unlock(self.server)
   return setmetatable({}, { __close = function() core.time_lock(self.server) end })
+end
+
+--- No time is skipped while this value lives (`local _ <close> = env:with_time_skipping_disabled()`): waiting for
+--- results and env:sleep take as long as they take.
+---@return table
+function Environment:with_time_skipping_disabled()
+  self.stopped = self.stopped + 1
+  return setmetatable({}, { __close = function() self.stopped = self.stopped - 1 end })
 end
 
 --- The replayer of the environment's scripts, made when first needed.
@@ -202,7 +251,9 @@ end
 --- The histories of what came of the workflows that were started through the environment: their later and
 --- earlier runs, and the children that run on its task queue.
 local function descendants(self)
-  local started, infos = {}, self.client:list_workflows()
+  -- The server of somebody's client may have more workflows than one would read.
+  local query = not self.server and ("TaskQueue = '%s'"):format(self.task_queue:gsub("'", "''")) or nil
+  local started, infos = {}, self.client:list_workflows(query)
   for _, handle in ipairs(self.handles) do
     started[handle.id] = true
   end
@@ -243,17 +294,20 @@ end
 --- Ends worker and server after replaying what was started, the runs that followed and their children.
 --- Errors of the replay are raised.
 function Environment:close()
-  if not self.server then
+  if not self.open then
     return
   end
+  self.open = false
   local ok, failure = true, nil
   if self.replay and #self.handles > 0 then
     ok, failure = pcall(replay_all, self)
   end
   self.worker:shutdown(0)
-  self.client:close()
-  core.server_close(self.server)
-  self.server = nil
+  if self.server then
+    self.client:close()
+    core.server_close(self.server)
+    self.server = nil
+  end
   if not ok or failure then
     error(failure, 0)
   end

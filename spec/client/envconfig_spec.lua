@@ -48,6 +48,31 @@ describe("envconfig", function()
     assert.are.equal("n", p:to_client_connect_config().tls.domain)
   end)
 
+  it("gives all profiles of a file", function()
+    local file <close> = helper.file(settings)
+    for _, source in ipairs { { config_source = settings }, { config_file = file.name } } do
+      local config = envconfig.ClientConfig.load(source)
+      local names = {}
+      for name, profile in pairs(config.profiles) do
+        names[#names + 1] = name .. "=" .. tostring(profile.address)
+      end
+      table.sort(names)
+      assert.are.same({ "default=a:1", "key=nil", "plain=nil", "prod=b:2" }, names)
+      assert.are.equal("shop", config.profiles.prod:to_client_connect_config().namespace)
+    end
+    assert.are.same({}, envconfig.ClientConfig.load({ config_source = "" }).profiles)
+    for message, source in pairs {
+      ["exclude each other"] = { config_file = "x", config_source = "y" },
+      ["/no/such.toml"] = { config_file = "/no/such.toml" },
+      ["line 1"] = { config_source = "nonsense" },
+      ["is not a setting"] = { config_source = "[profile.default]\nadress = 'x'", config_file_strict = true },
+    } do
+      local ok, e = pcall(envconfig.ClientConfig.load, source)
+      assert.is_false(ok)
+      assert.matches(message, e, 1, true)
+    end
+  end)
+
   it("tells what is wrong", function()
     for message, options in pairs {
       ["no profile 'none'"] = { profile = "none" },

@@ -21,6 +21,7 @@
 #define KEEPALIVE_TIMEOUT_MS 15000
 #define CONNECT_MS 5000       /* one attempt to connect */
 #define RECONNECT_MS_MAX 1000 /* the longest pause between two attempts */
+#define RESOLUTION_MS 30000   /* least time between two look-ups of a name */
 
 struct channel {
     struct tl_channel base;
@@ -266,12 +267,76 @@ static int ms_arg(int64_t ms, int standard)
     return ms == 0 ? standard : ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
+static tl_rc check_address(const char *what, const char *address, struct tl_error *err)
+{
+    const char *colon = address ? strrchr(address, ':') : NULL;
+    if (!colon || colon == address || !colon[1] ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strstr(address, "://") ||
+        strspn(colon + 1, "0") == strlen(colon + 1) || strlen(colon + 1) > 5) {
+        return tl_error_set(err, TL_EINVAL, "%s must be host:port, got '%s'", what,
+                            address ? address : "");
+    }
+    return TL_OK;
+}
+
+/* The library takes user and password as one text before "@", so neither may hold what would end it. */
+static bool fits_user_info(const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        if (*c <= ' ' || *c > '~' || strchr("@/?#%[]", *c)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The proxy as the URL that the library wants. */
+static tl_rc proxy_url(const struct tl_grpc_channel_options *o, char **out, struct tl_error *err)
+{
+    *out = NULL;
+    if (!o->proxy) {
+        return TL_OK;
+    }
+    bool named = o->proxy_user && o->proxy_password;
+    if (named && (!fits_user_info(o->proxy_user) || strchr(o->proxy_user, ':') ||
+                  !fits_user_info(o->proxy_password))) {
+        return tl_error_set(err, TL_EINVAL,
+                            "the proxy's user and password are printable ASCII without spaces and "
+                            "@ / ? # %% [ ]");
+    }
+    tl_rc rc = check_address("the proxy", o->proxy, err);
+    if (rc == TL_OK) {
+        size_t size = strlen(o->proxy) + sizeof "http://:@" +
+                      (named ? strlen(o->proxy_user) + strlen(o->proxy_password) : 0);
+        *out = tl_mem_alloc(size);
+        snprintf(*out, size, "http://%s%s%s%s%s", named ? o->proxy_user : "", named ? ":" : "",
+                 named ? o->proxy_password : "", named ? "@" : "", o->proxy);
+    }
+    return rc;
+}
+
+/* Where connections go: directly to the first address of the name, round all of them, or by a proxy. */
+static size_t route_args(const struct tl_grpc_channel_options *o, const char *proxy, grpc_arg *args)
+{
+    size_t n = 0;
+    args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, proxy != NULL);
+    if (proxy) {
+        args[n++] = text_arg(GRPC_ARG_HTTP_PROXY, proxy);
+    }
+    if (o->round_robin) {
+        args[n++] = text_arg(GRPC_ARG_LB_POLICY_NAME, "round_robin");
+        args[n++] = int_arg(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS,
+                            ms_arg(o->resolution_ms, RESOLUTION_MS));
+    }
+    return n;
+}
+
 static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_options *o,
-                              grpc_channel_credentials *credentials)
+                              const char *proxy, grpc_channel_credentials *credentials)
 {
     int keepalive = ms_arg(o->keepalive_ms, KEEPALIVE_MS);
     int timeout = ms_arg(o->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_MS);
-    grpc_arg args[20];
+    grpc_arg args[24];
     size_t n = 0;
     args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, TL_GRPC_MESSAGE_BYTES_MAX);
     args[n++] = int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1);
@@ -285,7 +350,10 @@ static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_o
     args[n++] = int_arg(GRPC_ARG_ENABLE_RETRIES, 0);
     args[n++] = int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
     args[n++] = int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    n += route_args(o, proxy, args + n);
+    if (o->compress) {
+        args[n++] = int_arg(GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM, GRPC_COMPRESS_GZIP);
+    }
     args[n++] = int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS);
     args[n++] = int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
     args[n++] = int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MS_MAX);
@@ -301,18 +369,6 @@ static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_o
     ch->grpc = grpc_channel_create(o->address, credentials, &(grpc_channel_args){n, args});
 }
 
-static tl_rc check_address(const char *address, struct tl_error *err)
-{
-    const char *colon = address ? strrchr(address, ':') : NULL;
-    if (!colon || colon == address || !colon[1] ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strstr(address, "://") ||
-        strspn(colon + 1, "0") == strlen(colon + 1) || strlen(colon + 1) > 5) {
-        return tl_error_set(err, TL_EINVAL, "the address must be host:port, got '%s'",
-                            address ? address : "");
-    }
-    return TL_OK;
-}
-
 static void *serve(void *ud)
 {
     tl_grpc_serve(ud);
@@ -323,11 +379,16 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
                            struct tl_error *err)
 {
     grpc_channel_credentials *credentials = NULL;
-    tl_rc rc = check_address(o->address, err);
+    char *proxy = NULL;
+    tl_rc rc = check_address("the address", o->address, err);
+    if (rc == TL_OK) {
+        rc = proxy_url(o, &proxy, err);
+    }
     if (rc == TL_OK) {
         rc = tl_grpc_start(err);
     }
     if (rc != TL_OK) {
+        tl_mem_free(proxy);
         return rc;
     }
     struct channel *ch = TL_NEW(struct channel);
@@ -342,7 +403,7 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
         rc = tl_grpc_channel_credentials(o, &credentials, err);
     }
     if (rc == TL_OK) {
-        make_grpc_channel(ch, o, credentials);
+        make_grpc_channel(ch, o, proxy, credentials);
         ch->cq = grpc_completion_queue_create_for_next(NULL);
         if (pthread_create(&ch->thread, NULL, serve, ch->cq) != 0) {
             grpc_channel_destroy(ch->grpc);
@@ -354,6 +415,7 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
     if (credentials) {
         grpc_channel_credentials_release(credentials);
     }
+    tl_mem_free(proxy);
     if (rc != TL_OK) {
         free_channel(ch);
         return rc;

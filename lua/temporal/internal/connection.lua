@@ -18,6 +18,17 @@ connection.spec = {
   keepalive = { kind = "any" },
   retry = table_kind,
   authority = string_kind,
+  http_connect_proxy = table_kind,
+  grpc_compression = { kind = "enum", prefix = "", values = { "none", "gzip" } },
+  dns_load_balancing = { kind = "any" },
+}
+
+--- When a query is refused for the state of its workflow; words of client and handles.
+---@type temporal.OptionSpec
+connection.query_reject_condition = {
+  kind = "enum",
+  prefix = "QUERY_REJECT_CONDITION_",
+  values = { "none", "not_open", "not_completed_cleanly" },
 }
 
 local tls_spec = {
@@ -41,6 +52,13 @@ local retry_spec = {
   max_elapsed_time = duration,
   max_retries = { kind = "integer" },
 }
+
+local proxy_spec = { target_host = { kind = "string", required = true }, basic_auth = table_kind }
+local dns_spec = { resolution_interval = duration }
+
+---@class temporal.ProxyOptions
+---@field target_host string host:port of the proxy
+---@field basic_auth? { [1]: string, [2]: string } user and password
 
 ---@class temporal.TLSOptions
 ---@field client_cert? string PEM text of the client's certificate
@@ -182,6 +200,37 @@ local function retry_fields(out, given, level)
   end
 end
 
+--- The proxy as the user information, host and port of a URL; its characters are for core to check.
+local function proxy_fields(out, given, level)
+  if not given then
+    return
+  end
+  local where = "temporal.connect: http_connect_proxy"
+  local p = options.check(where, proxy_spec, given, level + 1)
+  if p.basic_auth then
+    local user, password = p.basic_auth[1], p.basic_auth[2]
+    if type(user) ~= "string" or type(password) ~= "string" then
+      error(where .. ": basic_auth is a list of a user and a password", level + 1)
+    end
+    out.proxy_user, out.proxy_password = user, password
+  end
+  out.proxy = p.target_host
+end
+
+local function dns_fields(out, given, level)
+  if given == nil or given == false then
+    return
+  elseif given ~= true and type(given) ~= "table" then
+    error(("temporal.connect: option 'dns_load_balancing' must be a boolean or a table, got %s"):format(type(given)),
+      level + 1)
+  end
+  local where = "temporal.connect: dns_load_balancing"
+  local d = options.check(where, dns_spec, given == true and {} or given, level + 1)
+  positive(where, d, level + 1)
+  out.round_robin = true
+  out.resolution_ms = d.resolution_interval and math.max(1, d.resolution_interval // 1000000)
+end
+
 --- The table of core.connect_address, from checked options of temporal.connect.
 ---@param address string
 ---@param o table
@@ -193,7 +242,14 @@ function connection.fields(address, o, level)
   local out = tls_fields(o.tls, api_key, level + 1)
   keepalive_fields(out, o.keepalive, level + 1)
   retry_fields(out, o.retry, level + 1)
+  proxy_fields(out, o.http_connect_proxy, level + 1)
+  dns_fields(out, o.dns_load_balancing, level + 1)
+  if out.proxy and out.round_robin then
+    error("temporal.connect: dns_load_balancing and http_connect_proxy exclude each other: the proxy finds the address",
+      level + 1)
+  end
   connection.check_metadata("temporal.connect", o.metadata or {}, level + 1)
+  out.compress = o.grpc_compression == "gzip" or nil
   out.address, out.api_key, out.metadata, out.authority = address, api_key, o.metadata, o.authority
   out.namespace, out.identity = o.namespace, o.identity
   return out
