@@ -263,6 +263,51 @@ describe("interceptors of workflows", function()
     assert.are.same({ 1, "acme" }, { handle:result() })
   end)
 
+  local patching = head .. [[
+    return workflow.define("W", function(n)
+      local first = workflow.patched "new-way"
+      workflow.sleep(1)
+      return first, workflow.patched "new-way", workflow.patched "other", workflow.random(1, n or 1)
+    end)]]
+
+  local function gated(body)
+    return { { module = "gate", source = head .. "return { workflow = { patched = function(input, next) " .. body ..
+      " end } }" } }
+  end
+
+  it("hold a patch back that no task of the run has met", function()
+    local gate = gated [[
+      workflow.random(1, 10) -- leaves no trace: the hook is not asked again on replay
+      return input.patch_id ~= "new-way" and next(input)]]
+    local plain = helper.environment(patching)
+    local handle = plain:start_workflow "W"
+    assert.are.same({ true, true, true, 1 }, { handle:result() })
+    local history = handle:fetch_history_json()
+    plain:close()
+    for _, cached in ipairs { 100, 0 } do
+      local env <close> = helper.environment(patching, {
+        replay = "caches", worker = { interceptors = gate, max_cached_workflows = cached } })
+      local held = env:start_workflow("W", { id = "held" }, 1)
+      assert.are.same({ false, false, true, 1 }, { held:result() })
+      -- A run that has met the patch keeps it, whatever the hook says now.
+      local replayed = temporal.replayer({ workflows = { { name = "spec", source = patching } }, interceptors = gate })
+        :replay_workflow(temporal.history.from_json(nil, history))
+      assert.is_true(replayed.finished)
+    end
+  end)
+
+  it("are told when the hook of a patch does what it may not", function()
+    for body, wanted in pairs {
+      ["return 1"] = "the hook patched must return true or false, got a number",
+      ["workflow.sleep(1)"] = "the hook patched",
+      ["error 'the gate is shut'"] = "the gate is shut",
+    } do
+      local env <close> = helper.environment(patching, { replay = false, worker = { interceptors = gated(body) } })
+      local handle = env:start_workflow "W"
+      assert.has_match(wanted, helper.task_failure(env, handle), 1, true)
+    end
+  end)
+
   local function refused(source, wanted)
     local ok, err = pcall(helper.environment, head .. [[return workflow.define("W", function() end)]], {
       worker = { interceptors = { { module = "bad", source = source } } } })
