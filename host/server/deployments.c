@@ -387,8 +387,10 @@ void tl_deployment_settle(struct tl_server *s, struct tl_deployment *dep)
 
 /* --- drainage ------------------------------------------------------------------------------------------ */
 
-static bool has_pinned_runs(struct tl_server *s, const struct tl_deployment *dep,
-                            const tl_version_info *v)
+/* The builds of the deployment on which pinned runs are open: one look at all runs, however many versions are
+ * due, since a deployment may have a hundred of them and a namespace a hundred thousand runs. */
+static void find_pinned_builds(struct tl_server *s, const struct tl_deployment *dep,
+                               struct tl_map *builds)
 {
     TL_MAP_EACH (entry, &s->runs) {
         const struct tl_exec *e = entry->value;
@@ -400,29 +402,28 @@ static bool has_pinned_runs(struct tl_server *s, const struct tl_deployment *dep
         tl_rs_versioning(e->rs, &at);
         if (at.behavior == VERSIONING_BEHAVIOR_PINNED &&
             tl_version_split(at.version, &deployment, &build_id) &&
-            tl_str_eqc(deployment, dep->d->info->name) &&
-            tl_str_eqc(build_id, v->deployment_version->build_id)) {
-            return true;
+            tl_str_eqc(deployment, dep->d->info->name) && !tl_map_get(builds, build_id)) {
+            tl_map_put(builds, build_id, s);
         }
     }
-    return false;
 }
 
-/* True when the status of a version changed. */
-static bool refresh(struct tl_server *s, struct tl_deployment *dep, tl_version_info *v)
+static bool is_due(const struct tl_server *s, const tl_version_info *v, int64_t now)
 {
-    TpDeployment__VersionDrainageInfo *d = v->drainage_info;
-    int64_t now = tl_engine_now(s);
+    const TpDeployment__VersionDrainageInfo *d = v->drainage_info;
     if (!d) {
         return false;
     }
     int64_t changed = tl_pb_timestamp_ns_or(d->last_changed_time, 0);
     int64_t checked = tl_pb_timestamp_ns_or(d->last_checked_time, 0);
     int64_t wait = checked == changed ? s->o.drainage_grace_ns : s->o.drainage_refresh_ns;
-    if (now < checked + wait || now <= checked) {
-        return false;
-    }
-    bool draining = has_pinned_runs(s, dep, v);
+    return now >= checked + wait && now > checked;
+}
+
+/* True when the status of the version changed. */
+static bool set_drainage(struct tl_deployment *dep, tl_version_info *v, bool draining, int64_t now)
+{
+    TpDeployment__VersionDrainageInfo *d = v->drainage_info;
     int status = draining ? VERSION_DRAINAGE_STATUS_DRAINING : VERSION_DRAINAGE_STATUS_DRAINED;
     d->last_checked_time = tl_pb_timestamp(&dep->arena, now);
     if ((int)d->status == status) {
@@ -439,11 +440,24 @@ static bool refresh(struct tl_server *s, struct tl_deployment *dep, tl_version_i
 
 void tl_drainage_refresh(struct tl_server *s, struct tl_deployment *dep)
 {
-    bool changed = false;
+    int64_t now = tl_engine_now(s);
+    bool looked = false, changed = false;
+    struct tl_map pinned;
     struct tl_error err;
+    tl_map_init(&pinned);
     for (size_t i = 0; i < dep->d->n_versions; i++) {
-        changed = refresh(s, dep, dep->d->versions[i]) || changed;
+        tl_version_info *v = dep->d->versions[i];
+        if (!is_due(s, v, now)) {
+            continue;
+        }
+        if (!looked) {
+            find_pinned_builds(s, dep, &pinned);
+            looked = true;
+        }
+        bool draining = tl_map_get(&pinned, tl_str(v->deployment_version->build_id)) != NULL;
+        changed = set_drainage(dep, v, draining, now) || changed;
     }
+    tl_map_deinit(&pinned);
     if (changed && tl_deployment_save(s, dep, false, &err) != TL_OK) {
         TL_LOG(TL_LOG_ERROR, "server.drainage_failed", TL_C("cause", err.message));
     }

@@ -65,7 +65,7 @@ struct tl_deployment *tl_api_deployment(struct tl_call *c, const char *name)
     return dep;
 }
 
-bool tl_api_deployment_save(struct tl_call *c, struct tl_deployment *dep, const char *identity)
+bool tl_api_deployment_store(struct tl_call *c, struct tl_deployment *dep, const char *identity)
 {
     struct tl_error err;
     if (*identity) {
@@ -74,6 +74,14 @@ bool tl_api_deployment_save(struct tl_call *c, struct tl_deployment *dep, const 
     tl_deployment_settle(c->s, dep);
     if (tl_deployment_save(c->s, dep, true, &err) != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return false;
+    }
+    return true;
+}
+
+bool tl_api_deployment_save(struct tl_call *c, struct tl_deployment *dep, const char *identity)
+{
+    if (!tl_api_deployment_store(c, dep, identity)) {
         return false;
     }
     tl_deployments_reroute(c->s, c->ns, c->arena);
@@ -483,7 +491,7 @@ void tl_api_set_worker_deployment_manager(struct tl_call *c)
     r.previous_manager_identity = tl_pb_cstr(c->arena, tl_str(dep->d->info->manager_identity));
     if (strcmp(manager, dep->d->info->manager_identity) != 0) {
         dep->d->info->manager_identity = tl_pb_cstr(&dep->arena, tl_str(manager));
-        if (!tl_api_deployment_save(c, dep, req->identity)) {
+        if (!tl_api_deployment_store(c, dep, req->identity)) {
             return;
         }
     }

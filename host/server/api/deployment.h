@@ -11,5 +11,7 @@ bool tl_api_check_manager(struct tl_call *c, const struct tl_deployment *dep, co
 /* Whether the options of a run can be changed so. False after an answer. */
 bool tl_api_check_options(struct tl_call *c, const Google__Protobuf__FieldMask *mask,
                           const TpWorkflow__WorkflowExecutionOptions *options);
-/* Stores a change of a client and lets it take effect. False after an answer. */
+/* Stores a change of a client that routes nothing elsewhere. False after an answer. */
+bool tl_api_deployment_store(struct tl_call *c, struct tl_deployment *dep, const char *identity);
+/* The same for one that may: what waits in queues, all of it, is offered again. */
 bool tl_api_deployment_save(struct tl_call *c, struct tl_deployment *dep, const char *identity);

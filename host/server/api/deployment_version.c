@@ -122,7 +122,9 @@ void tl_api_delete_worker_deployment_version(struct tl_call *c)
         return;
     }
     tl_deployment_drop_version(dep, v);
-    if (tl_api_deployment_save(c, dep, req->identity)) {
+    /* Nothing goes to a version that has drained: then there is no need to look at all that waits. */
+    bool in_use = status == WORKER_DEPLOYMENT_VERSION_STATUS_DRAINING;
+    if ((in_use ? tl_api_deployment_save : tl_api_deployment_store)(c, dep, req->identity)) {
         tl_call_reply(c, dep->seq, &r);
     }
 }
@@ -197,7 +199,7 @@ void tl_api_update_worker_deployment_version_metadata(struct tl_call *c)
     v->metadata = now;
     v->last_modifier_identity = tl_pb_cstr(a, tl_str(req->identity));
     char *build_id = tl_pb_cstr(c->arena, tl_str(v->deployment_version->build_id));
-    if (tl_api_deployment_save(c, dep, req->identity)) {
+    if (tl_api_deployment_store(c, dep, req->identity)) {
         v = tl_deployment_version(dep, tl_str(build_id));
         r.metadata = v ? v->metadata : NULL;
         tl_call_reply(c, dep->seq, &r);

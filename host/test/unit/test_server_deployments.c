@@ -427,6 +427,30 @@ static void test_drainage_and_deletion(void **state)
     assert_int_equal(status, tl_rc_grpc_status(TL_ENOTFOUND));
 }
 
+static void test_versions_drain_each_by_itself(void **state)
+{
+    struct fx *f = *state;
+    for (char build[2] = "1"; build[0] <= '4'; build[0]++) {
+        assert_null(poll(f, build));
+    }
+    assert_int_equal(set_current(f, "1", NULL), 0);
+    begin(f, "p-1", "1", PINNED, NULL);
+    assert_int_equal(set_current(f, "2", NULL), 0);
+    begin(f, "a-2", "2", AUTO, NULL); /* moves on: its version drains without it */
+    assert_int_equal(set_current(f, "3", NULL), 0);
+    begin(f, "p-3", "3", PINNED, NULL);
+    assert_int_equal(set_current(f, "4", NULL), 0);
+    fx_start_workflow(f, "waits");
+    f->now_ns += 181 * TL_NS_PER_S; /* all three are due at once */
+    assert_int_equal(status_of(f, "1"), WORKER_DEPLOYMENT_VERSION_STATUS_DRAINING);
+    assert_int_equal(status_of(f, "2"), WORKER_DEPLOYMENT_VERSION_STATUS_DRAINED);
+    assert_int_equal(status_of(f, "3"), WORKER_DEPLOYMENT_VERSION_STATUS_DRAINING);
+    assert_int_equal(status_of(f, "4"), WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT);
+    f->now_ns += 301 * TL_NS_PER_S;
+    assert_int_equal(delete_version(f, "2", false), 0);
+    assert_non_null(poll(f, "4")); /* what waited is where it was */
+}
+
 static void test_as_many_versions_as_allowed(void **state)
 {
     struct fx *f = *state;
@@ -523,6 +547,8 @@ int main(void)
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(test_overrides, fx_setup_file, fx_teardown),
         cmocka_unit_test_setup_teardown(test_drainage_and_deletion, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_versions_drain_each_by_itself, fx_setup_file,
+                                        fx_teardown),
         cmocka_unit_test_setup_teardown(test_as_many_versions_as_allowed, fx_setup_file,
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(test_conflict_tokens_and_managers, fx_setup_file,
