@@ -30,3 +30,12 @@ size_t tl_edit_distance(struct tl_str a, struct tl_str b, bool fold_case)
     }
     return row[b.n];
 }
+
+void tl_near_look(struct tl_near *near, struct tl_str name)
+{
+    size_t edits = tl_edit_distance(near->wanted, name, near->fold_case);
+    if (edits < near->too_many) {
+        near->too_many = edits;
+        near->best = name;
+    }
+}

@@ -120,16 +120,11 @@ static int print_help(FILE *to, char **words, int count)
 
 static const char *near_option(const struct tl_cli_command *c, const char *name)
 {
-    const char *best = NULL;
-    size_t best_distance = 3;
+    struct tl_near near = {.wanted = tl_str(name), .too_many = 3};
     for (const struct tl_cli_option *o = c->options; o->name; o++) {
-        size_t d = tl_edit_distance(tl_str(name), tl_str(o->name), false);
-        if (d < best_distance) {
-            best_distance = d;
-            best = o->name;
-        }
+        tl_near_look(&near, tl_str(o->name));
     }
-    return best;
+    return near.best.p;
 }
 
 /* --- parsing ---------------------------------------------------------------------------------- */

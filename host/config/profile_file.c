@@ -57,16 +57,11 @@ enum tl_prop_kind tl_profile_prop_kind(const char *property)
 
 const char *tl_profile_prop_near(const char *property)
 {
-    const char *best = NULL;
-    size_t best_distance = 3;
+    struct tl_near near = {.wanted = tl_str(property), .too_many = 3, .fold_case = true};
     for (size_t i = 0; i < PROP_COUNT; i++) {
-        size_t d = tl_edit_distance(tl_str(property), tl_str(props[i].name), true);
-        if (d < best_distance) {
-            best_distance = d;
-            best = props[i].name;
-        }
+        tl_near_look(&near, tl_str(props[i].name));
     }
-    return best;
+    return near.best.p;
 }
 
 /* --- entries ------------------------------------------------------------------------------------- */

@@ -266,6 +266,22 @@ struct tl_job *tl_core_add_job(struct tl_run *run, enum tl_job_type type, struct
     return job;
 }
 
+TpFailure__Failure *tl_core_canceled(struct tl_run *run, const char *message,
+                                     const TpCommon__Payloads *details)
+{
+    struct tl_arena *a = run->task->current;
+    TpFailure__Failure *f = TL_PB_NEW(a, TpFailure__Failure, tp_failure__failure);
+    TpFailure__CanceledFailureInfo *info =
+        TL_PB_NEW(a, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
+    if (!f || !info || !(f->message = tl_pb_cstr(a, tl_str(message)))) {
+        return NULL;
+    }
+    info->details = (TpCommon__Payloads *)(uintptr_t)details;
+    f->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
+    f->canceled_failure_info = info;
+    return f;
+}
+
 /* Ranks of the jobs' order; equal ranks keep the order of events. */
 static unsigned rank(enum tl_job_type type)
 {

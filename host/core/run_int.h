@@ -275,6 +275,10 @@ size_t tl_machine_text_bytes(const struct tl_machine *machine);
 
 /* A new job of the group being applied, NULL when the arena is full (then err is set). */
 struct tl_job *tl_core_add_job(struct tl_run *run, enum tl_job_type type, struct tl_error *err);
+/* The failure of something that was cancelled; details may be NULL. In the arena of the task under way,
+ * NULL when that is full. */
+TpFailure__Failure *tl_core_canceled(struct tl_run *run, const char *message,
+                                     const TpCommon__Payloads *details);
 
 /* --- run_apply.c: events ---------------------------------------------------------------------- */
 

@@ -301,23 +301,19 @@ static tl_rc suggest(const char *const *roots, struct tl_str name, bool folders,
 {
     char beside[NAME_BYTES];
     struct names names = {0};
-    const char *best = NULL;
-    size_t distance = NEAR_MAX + 1, dot = name.n;
+    struct tl_near near = {.wanted = name, .too_many = NEAR_MAX + 1, .fold_case = true};
+    size_t dot = name.n;
     while (dot > 0 && name.p[dot - 1] != '.') {
         dot--;
     }
     snprintf(beside, sizeof beside, "%.*s*", (int)dot, name.p);
     list_roots(roots, beside, folders, &names);
     for (size_t i = 0; i < names.n; i++) {
-        size_t d = tl_edit_distance(tl_str(names.items[i]), name, true);
-        if (d < distance) {
-            distance = d;
-            best = names.items[i];
-        }
+        tl_near_look(&near, tl_str(names.items[i]));
     }
-    if (best) {
+    if (near.best.p) {
         struct tl_error before = *err;
-        rc = tl_error_set(err, rc, "%s: did you mean \"%s%s\"?", before.message, best, end);
+        rc = tl_error_set(err, rc, "%s: did you mean \"%s%s\"?", before.message, near.best.p, end);
     }
     free_names(&names);
     return rc;

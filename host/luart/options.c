@@ -20,17 +20,13 @@
 static int unknown_option(lua_State *L, const char *what, const char *key,
                           const struct tl_opt *opts, size_t n)
 {
-    size_t best = n, least = strlen(key) / 3 + 2;
+    struct tl_near near = {.wanted = tl_str(key), .too_many = strlen(key) / 3 + 2};
     for (size_t i = 0; i < n; i++) {
-        size_t d = tl_edit_distance(tl_str(key), tl_str(opts[i].name), false);
-        if (d < least) {
-            least = d;
-            best = i;
-        }
+        tl_near_look(&near, tl_str(opts[i].name));
     }
-    if (best < n) {
+    if (near.best.p) {
         return luaL_error(L, "%s: unknown option '%s' (did you mean '%s'?)", what, key,
-                          opts[best].name);
+                          near.best.p);
     }
     luaL_Buffer b;
     luaL_buffinit(L, &b);

@@ -415,17 +415,15 @@ static int unknown_name(lua_State *L, int lib)
 {
     struct tl_str name = {NULL, 0};
     name.p = tl_sandbox_tostring(L, 2, &name.n);
-    size_t least = name.n / 3 + 2;
-    const char *best = NULL;
+    struct tl_near near = {.wanted = name, .too_many = name.n / 3 + 2, .fold_case = true};
     for (int r = libs[lib].first; r <= libs[lib].last; r++) {
-        size_t d = tl_edit_distance(name, tl_str(rows[r].name), true);
-        if (rows[r].kind != ROW_FORBID && d < least) {
-            least = d;
-            best = rows[r].name;
+        if (rows[r].kind != ROW_FORBID) {
+            tl_near_look(&near, tl_str(rows[r].name));
         }
     }
-    if (best) {
-        return luaL_error(L, "%s has no '%s' (did you mean '%s'?)", libs[lib].name, name.p, best);
+    if (near.best.p) {
+        return luaL_error(L, "%s has no '%s' (did you mean '%s'?)", libs[lib].name, name.p,
+                          near.best.p);
     }
     return luaL_error(L, "%s has no '%s'", libs[lib].name, name.p);
 }

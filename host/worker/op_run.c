@@ -255,22 +255,15 @@ static void send_answer(struct tl_op *op)
 /* The nearest of the registry's services, or of the operations of one; n == 0 when none is near. */
 static struct tl_str nearest(const struct tl_registry *r, struct tl_str service, struct tl_str name)
 {
-    struct tl_str best = {0};
-    size_t best_distance = NEAR_MAX + 1;
+    struct tl_near near = {.wanted = name, .too_many = NEAR_MAX + 1, .fold_case = true};
     for (size_t i = 0; i < tl_registry_operation_count(r); i++) {
         struct tl_str s, o;
         tl_registry_operation_at(r, i, &s, &o);
-        if (service.p && !tl_str_eq(s, service)) {
-            continue;
-        }
-        struct tl_str candidate = service.p ? o : s;
-        size_t d = tl_edit_distance(name, candidate, true);
-        if (d < best_distance) {
-            best_distance = d;
-            best = candidate;
+        if (!service.p || tl_str_eq(s, service)) {
+            tl_near_look(&near, service.p ? o : s);
         }
     }
-    return best;
+    return near.best;
 }
 
 static bool has_service(const struct tl_registry *r, struct tl_str service)

@@ -215,18 +215,12 @@ static tl_rc tell_timed_out(struct tl_run *run, struct tl_machine *machine,
 static tl_rc tell_canceled(struct tl_run *run, struct tl_machine *machine,
                            const struct tl_fsm_input *input, struct tl_error *err)
 {
-    struct tl_arena *arena = run->task->current;
     const TpHistory__ActivityTaskCanceledEventAttributes *a =
         input->event ? input->event->activity_task_canceled_event_attributes : NULL;
-    TpFailure__Failure *cause = TL_PB_NEW(arena, TpFailure__Failure, tp_failure__failure);
-    TpFailure__CanceledFailureInfo *info =
-        TL_PB_NEW(arena, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
-    if (!cause || !info) {
+    TpFailure__Failure *cause = tl_core_canceled(run, "", a ? a->details : NULL);
+    if (!cause) {
         return tl_error_set(err, TL_ELIMIT, "activity %u: the arena is full", machine->seq);
     }
-    info->details = a ? a->details : NULL;
-    cause->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
-    cause->canceled_failure_info = info;
     return tell_failure(run, machine, TL_ACTIVITY_CANCELED,
                         wrap_failure(run, machine, "Activity cancelled", cause,
                                      a ? a->identity : "", RETRY_STATE_CANCEL_REQUESTED,

@@ -193,19 +193,6 @@ static TpFailure__Failure *new_cause(struct tl_run *run, const char *message)
     return f;
 }
 
-static const TpFailure__Failure *canceled_cause(struct tl_run *run)
-{
-    TpFailure__Failure *f = new_cause(run, "");
-    TpFailure__CanceledFailureInfo *info = TL_PB_NEW(
-        run->task->current, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
-    if (!f || !info) {
-        return NULL;
-    }
-    f->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
-    f->canceled_failure_info = info;
-    return f;
-}
-
 /* --- telling the code ------------------------------------------------------------------------- */
 
 static tl_rc tell_start(struct tl_run *run, const struct tl_machine *machine,
@@ -356,7 +343,7 @@ static tl_rc tell_canceled(struct tl_run *run, struct tl_machine *machine,
     (void)input;
     return tell(run, machine, TL_CHILD_CANCELED, NULL,
                 wrap_failure(run, machine, "Child Workflow execution cancelled",
-                             canceled_cause(run), RETRY_STATE_NON_RETRYABLE_FAILURE),
+                             tl_core_canceled(run, "", NULL), RETRY_STATE_NON_RETRYABLE_FAILURE),
                 err);
 }
 
@@ -368,11 +355,11 @@ static tl_rc take_back(struct tl_run *run, struct tl_machine *machine,
     (void)input;
     machine->dropped = true;
     run->dropped_count++;
-    return tell_start(run, machine, TL_CHILD_START_CANCELED,
-                      wrap_failure(run, machine,
-                                   "Child Workflow Execution cancelled before scheduled",
-                                   canceled_cause(run), RETRY_STATE_NON_RETRYABLE_FAILURE),
-                      err);
+    return tell_start(
+        run, machine, TL_CHILD_START_CANCELED,
+        wrap_failure(run, machine, "Child Workflow Execution cancelled before scheduled",
+                     tl_core_canceled(run, "", NULL), RETRY_STATE_NON_RETRYABLE_FAILURE),
+        err);
 }
 
 static tl_rc request_cancel(struct tl_run *run, struct tl_machine *machine,

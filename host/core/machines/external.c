@@ -162,17 +162,12 @@ static tl_rc signal_failed(struct tl_run *run, struct tl_machine *machine,
 static tl_rc take_back(struct tl_run *run, struct tl_machine *machine,
                        const struct tl_fsm_input *input, struct tl_error *err)
 {
-    struct tl_arena *a = run->task->current;
-    TpFailure__Failure *f = TL_PB_NEW(a, TpFailure__Failure, tp_failure__failure);
-    TpFailure__CanceledFailureInfo *info =
-        TL_PB_NEW(a, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
+    const TpFailure__Failure *f =
+        tl_core_canceled(run, "Signal was cancelled before being sent", NULL);
     (void)input;
-    if (!f || !info ||
-        !(f->message = tl_pb_cstr(a, TL_STR_LIT("Signal was cancelled before being sent")))) {
+    if (!f) {
         return arena_full(machine, "signal", err);
     }
-    f->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
-    f->canceled_failure_info = info;
     machine->dropped = true;
     run->dropped_count++;
     return tell(run, machine, TL_JOB_SIGNAL_EXTERNAL_RESOLVED, f, err);

@@ -137,16 +137,10 @@ bool tl_local_ended(const struct tl_machine *machine)
 static tl_rc canceled_end(struct tl_run *run, const struct tl_local *local,
                           struct tl_local_marker *end, struct tl_error *err)
 {
-    struct tl_arena *arena = run->task->current;
-    TpFailure__Failure *failure = TL_PB_NEW(arena, TpFailure__Failure, tp_failure__failure);
-    TpFailure__CanceledFailureInfo *info =
-        TL_PB_NEW(arena, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
-    if (!failure || !info) {
+    const TpFailure__Failure *failure = tl_core_canceled(run, "Activity cancelled", NULL);
+    if (!failure) {
         return tl_error_set(err, TL_ELIMIT, "local activity %u: the arena is full", local->seq);
     }
-    failure->message = tl_pb_cstr(arena, TL_STR_LIT("Activity cancelled"));
-    failure->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
-    failure->canceled_failure_info = info;
     *end = (struct tl_local_marker){
         .seq = local->seq,
         .attempt = local->attempt,

@@ -148,10 +148,8 @@ static const TpFailure__Failure *own_failure(struct tl_run *run, const struct tl
     TpFailure__Failure *f = TL_PB_NEW(a, TpFailure__Failure, tp_failure__failure);
     TpFailure__NexusOperationFailureInfo *info = TL_PB_NEW(
         a, TpFailure__NexusOperationFailureInfo, tp_failure__nexus_operation_failure_info);
-    TpFailure__Failure *canceled = TL_PB_NEW(a, TpFailure__Failure, tp_failure__failure);
-    TpFailure__CanceledFailureInfo *canceled_info =
-        TL_PB_NEW(a, TpFailure__CanceledFailureInfo, tp_failure__canceled_failure_info);
-    if (!f || !info || !canceled || !canceled_info) {
+    TpFailure__Failure *canceled = tl_core_canceled(run, "", NULL);
+    if (!f || !info || !canceled) {
         return NULL;
     }
     f->message = tl_pb_cstr(a, tl_str(message));
@@ -164,8 +162,6 @@ static const TpFailure__Failure *own_failure(struct tl_run *run, const struct tl
         !info->operation_token) {
         return NULL;
     }
-    canceled->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_CANCELED_FAILURE_INFO;
-    canceled->canceled_failure_info = canceled_info;
     f->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_NEXUS_OPERATION_EXECUTION_FAILURE_INFO;
     f->nexus_operation_execution_failure_info = info;
     f->cause = cause ? (TpFailure__Failure *)(uintptr_t)cause : canceled;

@@ -104,32 +104,18 @@ static bool use_alias(struct tl_filter_parser *p, struct tl_str name, struct tl_
 
 /* --- near matches ---------------------------------------------------------------------------------- */
 
-struct near {
-    struct tl_str wanted, best;
-    size_t distance;
-};
-
-static void consider(struct near *n, struct tl_str name)
-{
-    size_t d = tl_edit_distance(n->wanted, name, true);
-    if (d < n->distance) {
-        n->distance = d;
-        n->best = name;
-    }
-}
-
 static tl_rc unknown(struct tl_filter_parser *p)
 {
-    struct near near = {.wanted = p->word, .distance = 4};
+    struct tl_near near = {.wanted = p->word, .too_many = 4, .fold_case = true};
     struct tl_attr a;
     for (size_t i = 0; i < COLUMNS; i++) {
-        consider(&near, tl_str(columns[i].name));
+        tl_near_look(&near, tl_str(columns[i].name));
     }
     for (size_t i = 0; (a = tl_attr_predefined(i)).name.p; i++) {
-        consider(&near, a.name);
+        tl_near_look(&near, a.name);
     }
     for (size_t i = 0; p->scope->custom && i < p->scope->custom->count; i++) {
-        consider(&near, p->scope->custom->items[i].name);
+        tl_near_look(&near, p->scope->custom->items[i].name);
     }
     return tl_error_set(p->err, TL_EINVAL,
                         "invalid query at position %zu: invalid search attribute: no search "

@@ -377,6 +377,14 @@ static void near_names_are_told(void **state)
     memset(longer, 'x', sizeof longer);
     assert_int_equal(tl_edit_distance(tl_str_n(longer, 60), tl_str("x"), false), 59);
     assert_int_equal(tl_edit_distance(tl_str_n(longer, 61), tl_str("x"), false), SIZE_MAX);
+    struct tl_near near = {.wanted = tl_str("slep"), .too_many = 2};
+    tl_near_look(&near, tl_str("slip_away"));
+    assert_null(near.best.p);
+    tl_near_look(&near, tl_str("sleep"));
+    tl_near_look(&near, tl_str("slap")); /* as near, but later */
+    assert_string_equal(near.best.p, "sleep");
+    tl_near_look(&near, tl_str("slep"));
+    assert_string_equal(near.best.p, "slep");
 }
 
 static void limits_are_listed(void **state)
