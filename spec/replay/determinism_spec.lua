@@ -109,34 +109,96 @@ local function record_programs(to)
   return table.concat(files, " ")
 end
 
---- One workflow of a sample, with its own activities or mocks of them.
-local function record_sample(to, sample, module, activities, name, arguments, during)
-  local env <close> = testing.environment {
-    workflows = { module }, activities = activities, roots = { "samples/" .. sample },
-  }
-  local handle = env:start_workflow(name, { id = name:lower() }, table.unpack(arguments))
-  if during then
-    during(env, handle)
+--- What a sample's workflows are run with: `activities` (its own or mocks), `options` of the environment, and a
+--- function that runs them and returns their handles. Every folder of samples/ that has workflows stands here.
+local function made(name)
+  return ("%s/samples/%s"):format(helper.build, name)
+end
+
+local samples = {
+  greeting = { activities = { "activities.greet" }, run = function(env)
+    return { env:start_workflow("Greeting", nil, "Ann") }
+  end },
+  hot_reload = { activities = { "activities.say" }, run = function(env)
+    return { env:start_workflow("Count", nil, 4) }
+  end },
+  order = { activities = { "activities.payment", ship = function() return { tracking = "T-1" } end },
+    run = function(env)
+      local handle = env:start_workflow("Order", nil, { id = "o-1", amount = 12 })
+      handle:signal("approve", "ann")
+      return { handle }
+    end },
+  embedding = { activities = { letter = function(name) return "Dear " .. name .. "," end }, run = function(env)
+    return { env:start_workflow("Welcome", nil, "Ada") }
+  end },
+  encryption = { activities = { "activities.records" }, options = function()
+    return { data_converter = dofile "samples/encryption/converter.lua" }
+  end, run = function(env)
+    return { env:start_workflow("Intake", nil, { name = "Ada", consent = true }),
+      env:start_workflow("Intake", nil, { name = "Bob", consent = false }) }
+  end },
+  interceptors = { activities = { "activities.payment" }, options = function()
+    return { interceptors = { { module = "interceptors.tenancy", config = { tenant = "acme", most = 1000 } } } }
+  end, arguments = [[--interceptor interceptors.tenancy --config '{"tenant":"acme","most":1000}']],
+    run = function(env)
+      local handle = env:start_workflow("Order", nil, { amount = 12 })
+      handle:signal "approve"
+      return { handle }
+    end },
+  mtls = { activities = { "activities.ledger" }, run = function(env)
+    return { env:start_workflow("Transfer", nil, 25) }
+  end },
+  native_activity = { activities = { native = { made "libchecksum.so", made "libwords.so" },
+    shout = function(text) return text:upper() end },
+    run = function(env)
+      return { env:start_workflow("Measure", nil, "a b"), env:start_workflow("Shout", nil, "loud") }
+    end },
+  nexus = { options = function() return { nexus_services = { "services.hotel" } } end, run = function(env)
+    env.client:create_nexus_endpoint("hotel", { task_queue = env.task_queue })
+    local wish = { town = "Rome", room = "double", nights = 3, budget = 500 }
+    local trip = env:start_workflow("Trip", { id = "trip" }, wish)
+    trip:result()
+    wish.cancel = true
+    local cancelled = env:start_workflow("Trip", { id = "cancelled" }, wish)
+    return { trip, env.client:get_workflow_handle "stay-trip", cancelled,
+      env.client:get_workflow_handle "stay-cancelled" }
+  end },
+  versioning = { activities = { "activities.rates" }, run = function(env)
+    local account = env:start_workflow("Account", nil, 100)
+    account:signal "interest"
+    account:signal "close"
+    local application = env:start_workflow("Application", nil, 1500)
+    application:signal "papers"
+    return { account, application }
+  end },
+}
+
+--- Runs a sample once on a worker and writes the histories of its workflows into a folder. Returns their files.
+local function record_sample(to, name)
+  local sample = samples[name]
+  local options = sample.options and sample.options() or {}
+  options.workflows, options.activities, options.roots = { "workflows.*" }, sample.activities, { "samples/" .. name }
+  local env <close> = testing.environment(options)
+  local files = {}
+  for i, handle in ipairs(sample.run(env)) do
+    pcall(handle.result, handle)
+    files[i] = write(to, handle, ("%s-%d"):format(name, i))
   end
-  handle:result()
-  return write(to, handle, name)
+  return files
 end
 
 describe("commands", function()
-  it("are the same in every process: the samples", function()
-    local to <close> = helper.folder()
-    local files = {
-      record_sample(to.name, "greeting", "workflows.greeting", { "activities.greet" }, "Greeting", { "Ann" }),
-      record_sample(to.name, "hot_reload", "workflows.count", { "activities.say" }, "Count", { 4 }),
-      record_sample(to.name, "order", "workflows.order", {
-        "activities.payment", ship = function() return { tracking = "T-1" } end,
-      }, "Order", { { id = "o-1", amount = 12 } }, function(_, handle) handle:signal("approve", "ann") end),
-    }
-    local output = compare(("--root samples/greeting --root samples/hot_reload --root samples/order " ..
-      "--module workflows.greeting --module workflows.count --module workflows.order --runs %d"):format(
-      runs // processes), table.concat(files, " "))
-    assert.matches("Greeting.json 2 tasks .*Count.json 9 tasks .*Order.json %d+ tasks ", output)
-  end)
+  for folder in io.popen("ls -d samples/*/workflows"):lines() do
+    local name = folder:match "samples/(.-)/"
+    it("are the same in every process: the sample " .. name, function()
+      local to <close> = helper.folder()
+      local files = record_sample(to.name, name)
+      local output = compare(("--root samples/%s --module 'workflows.*' %s --runs %d"):format(
+        name, samples[name].arguments or "", runs // processes), table.concat(files, " "))
+      local _, lines = output:gsub("%.json %d+ tasks %x+\n", "")
+      assert.are.equal(#files, lines, output)
+    end)
+  end
 
   it("are the same in every process: programs over every primitive", function()
     local to <close> = helper.folder()

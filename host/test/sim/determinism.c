@@ -22,6 +22,8 @@
 
 struct options {
     const char *roots[MODULES_MAX + 1], *modules[MODULES_MAX + 1];
+    struct tl_bundle_interceptor interceptors[MODULES_MAX];
+    size_t interceptor_count;
     uint64_t runs, seed, arguments;
     bool disturb; /* collections, moves and queries at random points */
 };
@@ -226,10 +228,12 @@ static bool prove_file(struct proof *proof, const char *path)
 
 static int usage(void)
 {
-    fputs("usage: torture determinism --root FOLDER ... --module NAME ... [--runs N] [--seed N] "
-          "[--hash N]\n"
-          "       [--arguments N] [--calm 1] HISTORY.json ...\n",
-          stderr);
+    fputs(
+        "usage: torture determinism --root FOLDER ... --module NAME ... [--runs N] [--seed N] "
+        "[--hash N]\n"
+        "       [--arguments N] [--calm 1] [--interceptor MODULE ... [--config JSON]] HISTORY.json "
+        "...\n",
+        stderr);
     return 2;
 }
 
@@ -247,6 +251,10 @@ int sim_determinism(int argc, char **argv)
             o.roots[roots++] = value;
         } else if (strcmp(name, "module") == 0 && modules < MODULES_MAX) {
             o.modules[modules++] = value;
+        } else if (strcmp(name, "interceptor") == 0 && o.interceptor_count < MODULES_MAX) {
+            o.interceptors[o.interceptor_count++].module = tl_str(value);
+        } else if (strcmp(name, "config") == 0 && o.interceptor_count) {
+            o.interceptors[o.interceptor_count - 1].config = tl_str(value);
         } else if (strcmp(name, "runs") == 0) {
             o.runs = number;
         } else if (strcmp(name, "seed") == 0) {
@@ -264,7 +272,10 @@ int sim_determinism(int argc, char **argv)
     if (i >= argc) {
         return usage();
     }
-    struct tl_bundle_config config = {.roots = o.roots, .workflow_modules = o.modules};
+    struct tl_bundle_config config = {.roots = o.roots,
+                                      .workflow_modules = o.modules,
+                                      .interceptors = o.interceptors,
+                                      .interceptor_count = o.interceptor_count};
     if (tl_bundle_open(&proof.bundle, &config, &err) != TL_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
