@@ -146,10 +146,8 @@ struct tl_future *tl_future_check(lua_State *L, int index)
 
 struct tl_future *tl_future_new(lua_State *L, struct tl_lua_run *run, enum tl_future_kind kind)
 {
-    struct tl_future *future = lua_newuserdatauv(L, sizeof *future,
-                                                 kind == TL_FUTURE_CHILD   ? 3
-                                                 : kind == TL_FUTURE_NEXUS ? 2
-                                                                           : 1);
+    struct tl_future *future = lua_newuserdatauv(
+        L, sizeof *future, kind == TL_FUTURE_CHILD || kind == TL_FUTURE_NEXUS ? 3 : 1);
     memset(future, 0, sizeof *future);
     future->kind = (uint8_t)kind;
     future->seq = ++run->future_seq[kind];

@@ -178,6 +178,8 @@ int tl_intercept_future(lua_State *L, int status, lua_KContext ctx)
 
 /* --- inputs ------------------------------------------------------------------------------------ */
 
+#define INPUT_ARGS "interceptor: input.args"
+
 void tl_intercept_push_headers(lua_State *L, const TpCommon__Header *header)
 {
     size_t n = header ? header->n_fields : 0;
@@ -202,12 +204,10 @@ static void pack(lua_State *L, int n)
     lua_setfield(L, table, "n");
 }
 
-/* Pushes the values of the list at index; a list of the script's own needs no n. */
-static int spread(lua_State *L, int list)
+int tl_wf_spread(lua_State *L, int list, const char *what)
 {
     if (!lua_istable(L, list)) {
-        return luaL_error(L, "interceptor: input.args must be a list, got a %s",
-                          luaL_typename(L, list));
+        return luaL_error(L, "%s must be a list, got a %s", what, luaL_typename(L, list));
     }
     lua_pushliteral(L, "n");
     lua_rawget(L, list);
@@ -215,7 +215,7 @@ static int spread(lua_State *L, int list)
     lua_pop(L, 1);
     n = n > length ? n : length;
     if (n > 100000) {
-        return luaL_error(L, "interceptor: input.args is too long");
+        return luaL_error(L, "%s is too long", what);
     }
     luaL_checkstack(L, (int)n + 8, "too many arguments");
     for (lua_Integer i = 1; i <= n; i++) {
@@ -261,7 +261,7 @@ static int call_last(lua_State *L)
     lua_pushliteral(L, "args");
     lua_rawget(L, 1);
     lua_replace(L, 1);
-    n += spread(L, 1);
+    n += tl_wf_spread(L, 1, INPUT_ARGS);
     lua_callk(L, n, LUA_MULTRET, 1, all_results);
     return lua_gettop(L) - 1;
 }
@@ -339,6 +339,6 @@ void tl_intercept_open_outbound(lua_State *L, const char *key)
     lua_setfield(L, 3, "args");
     lua_getfield(L, 1, "args");
     lua_replace(L, 1);
-    spread(L, 1);
+    tl_wf_spread(L, 1, INPUT_ARGS);
     lua_remove(L, 1);
 }

@@ -86,9 +86,11 @@ struct tl_future {
     bool cancel_requested;
     bool several;         /* the result is a table.pack */
     uint8_t cancellation; /* enum tl_cancellation_type, of activities, children, Nexus operations */
-    bool local;           /* a local activity; a timer: its pause between two attempts */
-    uint32_t attempt;     /* local, in a pause: the next one */
-    uint32_t timer_seq;   /* local: the timer of its pause; 0: none */
+    bool
+        signal_start; /* a Nexus operation: a signal-with-start; user value 3 is the workflow's id */
+    bool local;       /* a local activity; a timer: its pause between two attempts */
+    uint32_t attempt;   /* local, in a pause: the next one */
+    uint32_t timer_seq; /* local: the timer of its pause; 0: none */
     int64_t original_schedule_ns;
     uint32_t seq;        /* number among those of its kind */
     uint64_t done_order; /* position among the resolved */

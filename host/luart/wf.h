@@ -49,6 +49,22 @@ void tl_wf_uuid4(lua_State *L, char text[static 37]);
 int tl_wf_child_index(lua_State *L, const char *key);
 /* Likewise of a Nexus operation. */
 int tl_wf_nexus_index(lua_State *L, const char *key);
+/* The operation as a command. */
+struct tl_wf_nexus_op {
+    TpCommand__ScheduleNexusOperationCommandAttributes *attrs;
+    enum tl_cancellation_type cancellation;
+    TpSdk__UserMetadata *metadata;
+    struct tl_event_groups groups;
+};
+/* [-0, +1, e] Pushes the future of its end. */
+struct tl_future *tl_wf_nexus_schedule(lua_State *L, const struct tl_wf_nexus_op *op);
+/* [-0, +1] The result of a signal-with-start, whose future is on top, as a handle. False: what went wrong,
+ * a text, was pushed. */
+bool tl_wf_signal_start_result(lua_State *L, const TpCommon__Payload *result);
+/* [-0, +1, e] A handle of the workflow whose id is at index; run_id and namespace_ may be NULL. */
+void tl_wf_push_external(lua_State *L, int id, const char *run_id, const char *namespace_);
+/* [-0, +n, e] Pushes the n values of the list at index; with a field n it may have holes. */
+int tl_wf_spread(lua_State *L, int list, const char *what);
 /* What a signal or a cancellation is sent to. Empty namespace: the workflow's own. */
 struct tl_wf_target {
     struct tl_str namespace_, workflow_id, run_id;
@@ -72,8 +88,9 @@ void tl_event_groups_forget(lua_State *L);
 void tl_event_groups_forget_thread(lua_State *L, lua_State *co);
 /* The coroutine co, made now, is in the scopes that the running one is in. */
 void tl_event_groups_inherit(lua_State *L, lua_State *co);
-/* User metadata with a summary; NULL for NULL. */
-TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary);
+/* User metadata with a summary and details, each NULL when there is none; NULL for neither. */
+TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary,
+                                    TpCommon__Payload *details);
 /* Starts a timer and pushes its future. summary and groups may be NULL. */
 struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload *summary,
                                     const struct tl_event_groups *groups);

@@ -110,14 +110,16 @@ struct tl_str tl_wf_activity_name(lua_State *L, int index, const char *what)
 
 /* --- scheduling ------------------------------------------------------------------------------- */
 
-TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary)
+TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary,
+                                    TpCommon__Payload *details)
 {
-    if (!summary) {
+    if (!summary && !details) {
         return NULL;
     }
     TpSdk__UserMetadata *metadata =
         tl_cmd_need(L, TL_PB_NEW(tl_cmd_arena(L), TpSdk__UserMetadata, tp_sdk__user_metadata));
     metadata->summary = summary;
+    metadata->details = details;
     return metadata;
 }
 
@@ -166,7 +168,7 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     attrs->request_eager_execution = own_queue && !extra.disable_eager_execution;
     attrs->input =
         top >= first ? tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument") : NULL;
-    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary);
+    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary, NULL);
     struct tl_future *future = tl_future_new(L, run, TL_FUTURE_ACTIVITY);
     future->cancellation = (uint8_t)extra.cancellation_type;
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SCHEDULE_ACTIVITY);

@@ -76,18 +76,6 @@ static bool is_ref(lua_State *L, int index)
 
 /* --- starting --------------------------------------------------------------------------------- */
 
-static TpSdk__UserMetadata *metadata_of(lua_State *L, const struct extra *extra)
-{
-    if (!extra->summary && !extra->details) {
-        return NULL;
-    }
-    TpSdk__UserMetadata *metadata =
-        tl_cmd_need(L, TL_PB_NEW(tl_cmd_arena(L), TpSdk__UserMetadata, tp_sdk__user_metadata));
-    metadata->summary = extra->summary;
-    metadata->details = extra->details;
-    return metadata;
-}
-
 /* What is not given comes from the workflow itself. */
 static void fill_defaults(lua_State *L, child_attrs *attrs, const struct extra *extra)
 {
@@ -165,7 +153,7 @@ static struct tl_future *start(lua_State *L, const char *what, int options, int 
     fill_defaults(L, attrs, &extra);
     attrs->input =
         top >= first ? tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument") : NULL;
-    TpSdk__UserMetadata *metadata = metadata_of(L, &extra);
+    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary, extra.details);
     struct tl_future *child = tl_future_new(L, tl_run_of(L), TL_FUTURE_CHILD);
     child->cancellation = (uint8_t)extra.cancellation_type;
     lua_pushstring(L, attrs->workflow_id);

@@ -291,6 +291,17 @@ static void set_text(lua_State *L, const char *key, const char *text)
     }
 }
 
+void tl_wf_push_external(lua_State *L, int id, const char *run_id, const char *namespace_)
+{
+    id = lua_absindex(L, id);
+    lua_createtable(L, 0, 3);
+    lua_pushvalue(L, id);
+    lua_setfield(L, -2, "id");
+    set_text(L, "run_id", run_id);
+    set_text(L, "namespace", namespace_);
+    set_meta(L);
+}
+
 /* external_workflow(id [, { run_id =, namespace = }]) -> handle. Nothing is looked up. */
 int tl_lib_wf_external_workflow(lua_State *L)
 {
@@ -300,11 +311,6 @@ int tl_lib_wf_external_workflow(lua_State *L)
     lua_settop(L, 2);
     TL_OPTIONS_READ(L, 2, "workflow.external_workflow", external_opts, (void *[]){&options},
                     tl_cmd_arena(L));
-    lua_createtable(L, 0, 3);
-    lua_pushvalue(L, 1);
-    lua_setfield(L, -2, "id");
-    set_text(L, "run_id", options.run_id);
-    set_text(L, "namespace", options.namespace_);
-    set_meta(L);
+    tl_wf_push_external(L, 1, options.run_id, options.namespace_);
     return 1;
 }

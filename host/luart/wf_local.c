@@ -150,7 +150,7 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     attrs->activity_type->name = tl_cmd_need(L, tl_pb_cstr(arena, name));
     attrs->input =
         top >= first ? tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument") : NULL;
-    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary);
+    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary, NULL);
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_ACTIVITY);
     future->local = true;
     future->cancellation = (uint8_t)extra.cancellation_type;

@@ -143,7 +143,7 @@ static void record(lua_State *L, struct tl_str id, lua_Integer number, TpCommon_
     add_detail(L, &details, "data", values);
     attrs->details = details.items;
     attrs->n_details = details.n;
-    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, summary);
+    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, summary, NULL);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_RECORD_MARKER);
     cmd->attrs = &attrs->base;
     cmd->metadata = metadata;

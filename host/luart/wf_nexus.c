@@ -106,6 +106,20 @@ static void check_operation(lua_State *L, const char *what)
     }
 }
 
+struct tl_future *tl_wf_nexus_schedule(lua_State *L, const struct tl_wf_nexus_op *op)
+{
+    struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_NEXUS);
+    future->cancellation = (uint8_t)op->cancellation;
+    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SCHEDULE_NEXUS);
+    cmd->seq = future->seq;
+    cmd->attrs = &op->attrs->base;
+    cmd->metadata = op->metadata;
+    cmd->cancellation = op->cancellation;
+    tl_event_groups_add(L, cmd, &op->groups);
+    tl_event_groups_keep(L, cmd);
+    return future;
+}
+
 /* client:xxx(operation, options, input): pushes the future of the end. */
 static struct tl_future *schedule(lua_State *L, const char *what)
 {
@@ -127,17 +141,11 @@ static struct tl_future *schedule(lua_State *L, const char *what)
     attrs->service = client_field(L, "service");
     attrs->operation = tl_cmd_need(L, tl_pb_cstr(arena, tl_str(lua_tostring(L, 2))));
     attrs->input = tl_vm_payload_encode(L, 4, arena, "input");
-    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary);
-    struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_NEXUS);
-    future->cancellation = (uint8_t)extra.cancellation_type;
-    struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SCHEDULE_NEXUS);
-    cmd->seq = future->seq;
-    cmd->attrs = &attrs->base;
-    cmd->metadata = metadata;
-    cmd->cancellation = (enum tl_cancellation_type)extra.cancellation_type;
-    tl_event_groups_add(L, cmd, &extra.groups);
-    tl_event_groups_keep(L, cmd);
-    return future;
+    struct tl_wf_nexus_op op = {.attrs = attrs,
+                                .cancellation = (enum tl_cancellation_type)extra.cancellation_type,
+                                .metadata = tl_wf_metadata(L, extra.summary, NULL),
+                                .groups = extra.groups};
+    return tl_wf_nexus_schedule(L, &op);
 }
 
 /* The same, and waits until it has started; the result is its handle. */
@@ -338,11 +346,14 @@ void tl_run_apply_nexus(struct tl_lua_run *run, const struct tl_job *job)
     }
     int handle = lua_gettop(L);
     tell_start(run, seq);
-    if (job->u.nexus.result) {
+    bool failed = false;
+    if (future->signal_start) {
+        failed = !tl_wf_signal_start_result(L, job->u.nexus.result);
+    } else if (job->u.nexus.result) {
         tl_vm_payload_decode(L, job->u.nexus.result);
     } else {
         lua_pushnil(L);
     }
-    tl_future_resolve(L, run, future, false, 1);
+    tl_future_resolve(L, run, future, failed, 1);
     lua_settop(L, handle - 1);
 }

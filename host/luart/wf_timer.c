@@ -23,7 +23,7 @@ struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload 
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommand__StartTimerCommandAttributes,
                                  tp_command__start_timer_command_attributes));
     attrs->start_to_fire_timeout = tl_cmd_need(L, tl_pb_duration_ns(arena, ns));
-    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, summary);
+    TpSdk__UserMetadata *metadata = tl_wf_metadata(L, summary, NULL);
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_TIMER);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_START_TIMER);
     cmd->seq = future->seq;

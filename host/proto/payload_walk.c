@@ -8,6 +8,7 @@
 #include <temporal/api/command/v1/message.pb-c.h>
 
 #include "base/assert.h"
+#include "proto/payload.h"
 #include "proto/pb_int.h"
 
 #define TYPES_MAX 4096
@@ -84,10 +85,42 @@ static tl_rc full(struct walk *w)
     return tl_error_set(w->err, TL_ELIMIT, "the payloads of a message need too much memory");
 }
 
+static bool is_system(const TpCommon__Payload *p)
+{
+    return tl_str_eqc(tl_payload_metadata(p, TL_STR_LIT(TL_PAYLOAD_SYSTEM_KEY)),
+                      TL_PAYLOAD_SYSTEM_VALUE) &&
+           tl_payload_kind(p) == TL_PAYLOAD_PROTOBUF;
+}
+
+/* A message in the form of bytes, closed again after its payloads were visited. What is no message that is
+ * known here is not ours to judge: it travels as it is. */
+static tl_rc visit_bytes(struct walk *w, struct tl_str type, ProtobufCBinaryData *bytes)
+{
+    const ProtobufCMessageDescriptor *desc = tl_pb_find_message(type);
+    struct tl_str closed;
+    void *inner;
+    if (!desc || !tl_payload_walk_concerns(desc) ||
+        tl_pb_decode(desc, tl_pb_str(*bytes), w->arena, &inner, NULL) != TL_OK) {
+        return TL_OK;
+    }
+    tl_rc rc = walk_message(w, inner);
+    if (rc == TL_OK) {
+        rc = tl_pb_encode_arena(inner, w->arena, &closed, w->err);
+    }
+    if (rc == TL_OK) {
+        *bytes = tl_pb_bytes_view(closed);
+    }
+    return rc;
+}
+
 /* The payload that the pointer at p leads to. */
 static tl_rc visit_one(struct walk *w, void *p)
 {
     TpCommon__Payload *payload = tl_pb_load_pointer(p);
+    if (is_system(payload)) {
+        return visit_bytes(w, tl_payload_metadata(payload, TL_STR_LIT("messageType")),
+                           &payload->data);
+    }
     struct tl_payload_span span = {&payload, 1, true};
     tl_rc rc = w->v->payloads(w->v->ud, &span, w->arena, w->err);
     if (rc == TL_OK && span.n != 1) {
@@ -110,26 +143,12 @@ static tl_rc visit_list(struct walk *w, TpCommon__Payloads *list)
 
 static tl_rc visit_any(struct walk *w, Google__Protobuf__Any *any)
 {
-    struct tl_str url = tl_str(any->type_url), bytes;
+    struct tl_str url = tl_str(any->type_url);
     size_t slash = url.n;
     while (slash && url.p[slash - 1] != '/') {
         slash--;
     }
-    const ProtobufCMessageDescriptor *desc =
-        tl_pb_find_message(tl_str_n(url.p + slash, url.n - slash));
-    void *inner;
-    if (!desc || !tl_payload_walk_concerns(desc) ||
-        tl_pb_decode(desc, tl_pb_str(any->value), w->arena, &inner, NULL) != TL_OK) {
-        return TL_OK; /* not ours to judge: it travels as it is */
-    }
-    tl_rc rc = walk_message(w, inner);
-    if (rc == TL_OK) {
-        rc = tl_pb_encode_arena(inner, w->arena, &bytes, w->err);
-    }
-    if (rc == TL_OK) {
-        any->value = tl_pb_bytes_view(bytes);
-    }
-    return rc;
+    return visit_bytes(w, tl_str_n(url.p + slash, url.n - slash), &any->value);
 }
 
 static tl_rc visit_marker(struct walk *w, TpCommand__RecordMarkerCommandAttributes *marker)

@@ -10,6 +10,11 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+/* Metadata of a payload that is a request to the service itself (a Nexus operation of its system endpoint):
+ * the payloads in it are visited, the service reads the rest. */
+#define TL_PAYLOAD_SYSTEM_KEY "__temporal_system_payload"
+#define TL_PAYLOAD_SYSTEM_VALUE "true"
+
 /* The payloads of one place. `items` may be replaced; the array is the arena's. */
 struct tl_payload_span {
     TpCommon__Payload **items;

@@ -35,6 +35,13 @@ void tl_call_reply_delivery(struct tl_call *c, uint64_t seq, const void *msg,
                             const struct tl_delivery *delivery)
 {
     struct tl_error err;
+    if (c->own) {
+        c->own->status = 0;
+        if (tl_pb_encode_arena(msg, c->arena, &c->own->body, &err) != TL_OK) {
+            tl_call_error(c, 0, tl_rc_grpc_status(TL_EINTERNAL), err.message, NULL);
+        }
+        return;
+    }
     if (tl_reply_message(c->s, c->rpc, seq, msg, delivery, &err) != TL_OK) {
         tl_call_error(c, 0, tl_rc_grpc_status(TL_EINTERNAL), err.message, NULL);
     }
@@ -104,6 +111,11 @@ static void multi_error(struct tl_call *c, uint64_t seq, int status, const char 
 void tl_call_error(struct tl_call *c, uint64_t seq, int status, const char *message,
                    const void *details)
 {
+    if (c->own) {
+        *c->own = (struct tl_own_answer){.status = status,
+                                         .message = tl_arena_str(c->arena, tl_str(message))};
+        return;
+    }
     if (c->operation != TL_OPERATION_NONE) {
         multi_error(c, seq, status, message, details);
         return;

@@ -185,10 +185,18 @@ struct tl_parked {
     bool retry;                  /* UPDATE: its run went on: begin again */
 };
 
+/* What a request that the server makes itself was answered: nothing waits for a commit. */
+struct tl_own_answer {
+    int status;            /* 0: it succeeded */
+    struct tl_str message; /* why not */
+    struct tl_str body;    /* the response; both are the call's arena's */
+};
+
 /* One request being handled. Lives on the engine's stack. */
 struct tl_call {
     struct tl_server *s;
     struct tl_rpc_request *rpc;
+    struct tl_own_answer *own; /* the server's own request, which has no rpc and is never parked */
     struct tl_arena *arena;
     const void *req;         /* decoded */
     struct tl_namespace *ns; /* of the request, when its message has a namespace */
@@ -563,6 +571,9 @@ void tl_activity_task_free(struct tl_server *s, struct tl_activity_task *t);
 /* The operation has a request for its handler: offers it to whom its endpoint names. */
 void tl_nexus_dispatch(struct tl_server *s, struct tl_exec *e, int64_t scheduled_id,
                        struct tl_arena *arena);
+/* nexus_system.c: the request is the service's own to carry out. */
+void tl_nexus_run_system(struct tl_server *s, struct tl_exec *e, const struct tl_nexus_ref *ref,
+                         struct tl_arena *arena);
 /* A poll takes the request. False when it is stale; the task is freed. */
 bool tl_nexus_start_task(struct tl_server *s, struct tl_parked *p, struct tl_nexus_task *t,
                          struct tl_arena *arena);

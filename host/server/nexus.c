@@ -9,6 +9,7 @@
 #include "server/deliver.h"
 #include "server/deployments.h"
 #include "server/history/nexus.h"
+#include "server/history/nexus_system.h"
 #include "server/nexus_endpoints.h"
 
 /* After so many failures in a row an endpoint's circuit opens, for so long. */
@@ -92,6 +93,10 @@ void tl_nexus_dispatch(struct tl_server *s, struct tl_exec *e, int64_t scheduled
 {
     struct tl_nexus_due due;
     if (!tl_rs_nexus_due(e->rs, scheduled_id, &due)) {
+        return;
+    }
+    if (tl_nexus_is_system(due.endpoint.p)) {
+        tl_nexus_run_system(s, e, &due.ref, arena);
         return;
     }
     struct tl_nexus_endpoint *to = endpoint_of(s, &due);

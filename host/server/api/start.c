@@ -3,6 +3,7 @@
 #include "server/api/api.h"
 #include "server/deliver.h"
 #include "server/deployments.h"
+#include "server/history/nexus_system.h"
 
 /* The two policies after their defaults and after TERMINATE_IF_RUNNING was taken apart. */
 struct policies {
@@ -306,37 +307,6 @@ struct tl_exec *tl_api_start_with_update(struct tl_call *c,
 
 /* --- signal with start ------------------------------------------------------------------------------ */
 
-static TpWs__StartWorkflowExecutionRequest
-as_start(const TpWs__SignalWithStartWorkflowExecutionRequest *r)
-{
-    TpWs__StartWorkflowExecutionRequest q = TP_WS__START_WORKFLOW_EXECUTION_REQUEST__INIT;
-    q.namespace_ = r->namespace_;
-    q.workflow_id = r->workflow_id;
-    q.workflow_type = r->workflow_type;
-    q.task_queue = r->task_queue;
-    q.input = r->input;
-    q.workflow_execution_timeout = r->workflow_execution_timeout;
-    q.workflow_run_timeout = r->workflow_run_timeout;
-    q.workflow_task_timeout = r->workflow_task_timeout;
-    q.identity = r->identity;
-    q.request_id = r->request_id;
-    q.workflow_id_reuse_policy = r->workflow_id_reuse_policy;
-    q.workflow_id_conflict_policy = r->workflow_id_conflict_policy;
-    q.retry_policy = r->retry_policy;
-    q.cron_schedule = r->cron_schedule;
-    q.memo = r->memo;
-    q.search_attributes = r->search_attributes;
-    q.header = r->header;
-    q.workflow_start_delay = r->workflow_start_delay;
-    q.user_metadata = r->user_metadata;
-    q.n_links = r->n_links;
-    q.links = r->links;
-    q.versioning_override = r->versioning_override;
-    q.priority = r->priority;
-    q.time_skipping_config = r->time_skipping_config;
-    return q;
-}
-
 static void reply_signal_start(struct tl_call *c, struct tl_exec *e, bool started)
 {
     const TpWs__SignalWithStartWorkflowExecutionRequest *req = c->req;
@@ -365,7 +335,7 @@ static void signal_running(struct tl_call *c, struct tl_exec *e, const struct tl
 void tl_api_signal_with_start_workflow_execution(struct tl_call *c)
 {
     const TpWs__SignalWithStartWorkflowExecutionRequest *req = c->req;
-    TpWs__StartWorkflowExecutionRequest start = as_start(req);
+    TpWs__StartWorkflowExecutionRequest start = tl_signal_start_as_start(req);
     struct tl_signal signal = {.name = req->signal_name,
                                .input = req->signal_input,
                                .header = req->header,
@@ -376,7 +346,9 @@ void tl_api_signal_with_start_workflow_execution(struct tl_call *c)
     struct tl_exec *e;
     char run_id[37];
     uint64_t number;
-    if (!tl_api_check_id(c, "SignalName", req->signal_name, true)) {
+    struct tl_error err;
+    if (tl_signal_start_check(&c->s->env, req, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
     enum verdict v =

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "server/history/commands.h"
+#include "server/history/nexus_system.h"
 #include "server/history/rs.h"
 
 #define CAUSE WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_NEXUS_OPERATION_ATTRIBUTES
@@ -19,14 +20,48 @@ static struct tl_str endpoint_id(const struct tl_wft_done *d, const char *name)
                                   : (struct tl_str){NULL, 0};
 }
 
+/* An operation of the service itself: what it would refuse is the workflow task's fault. */
+static bool check_system(struct tl_wft_done *d, const attrs *a)
+{
+    const struct tl_rs *rs = d->tx->rs;
+    struct tl_nexus_system_input in = {.service = a->service,
+                                       .operation = a->operation,
+                                       .payload = a->input,
+                                       .namespace_ = tl_str(tl_or_empty(rs->namespace_name)),
+                                       .namespace_number = rs->namespace_number};
+    TpWs__SignalWithStartWorkflowExecutionRequest *r;
+    struct tl_error err;
+    if (a->n_nexus_header) {
+        tl_refuse(d, CAUSE, COMMAND ".NexusHeader must be empty when using %s endpoint",
+                  a->endpoint);
+        return false;
+    }
+    if (tl_nexus_system_read(d->tx->env, &in, d->tx->arena, &r, &err) != TL_OK) {
+        tl_refuse(d, CAUSE, "%s", err.message);
+        return false;
+    }
+    return true;
+}
+
+static bool check_endpoint(struct tl_wft_done *d, const attrs *a)
+{
+    if (tl_nexus_is_system(a->endpoint)) {
+        return check_system(d, a);
+    }
+    if (!endpoint_id(d, a->endpoint).n) {
+        tl_refuse(d, CAUSE, "endpoint \"%.200s\" not found", a->endpoint);
+        return false;
+    }
+    return true;
+}
+
 static bool check_names(struct tl_wft_done *d, const attrs *a)
 {
     const struct {
         const char *name, *value;
     } names[] = {{"Service", a->service}, {"Operation", a->operation}};
     long long limit = (long long)d->tx->env->limits.id_bytes;
-    if (!endpoint_id(d, a->endpoint).n) {
-        tl_refuse(d, CAUSE, "endpoint \"%.200s\" not found", a->endpoint);
+    if (!check_endpoint(d, a)) {
         return false;
     }
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -85,7 +120,9 @@ void tl_command_check_nexus(struct tl_wft_done *d, const TpCommand__Command *c)
     if (!check_names(d, a) || !check_times(d, a) || !check_header(d, a)) {
         return;
     }
-    if (tl_message_bytes(a->input) > limits->blob_bytes) {
+    /* The limits of what a request to the service holds were looked at with it. */
+    bool system = tl_nexus_is_system(a->endpoint);
+    if (!system && tl_message_bytes(a->input) > limits->blob_bytes) {
         tl_refuse_terminate(d, CAUSE, COMMAND ".Input exceeds size limit");
     } else if ((int64_t)d->pending_nexus >= limits->pending_nexus_operations) {
         tl_refuse(

@@ -231,6 +231,36 @@ function workflow.execute_child_workflow(workflow_type, options, ...) end
 ---@nodiscard
 function workflow.child(workflow_type, options) end
 
+---@class temporal.workflow.SignalWithStartOptions
+---@field id string
+---@field signal string its name
+---@field signal_args? any[] its arguments
+---@field task_queue? string default: the workflow's
+---@field execution_timeout? temporal.Duration the whole chain of runs
+---@field run_timeout? temporal.Duration one run
+---@field task_timeout? temporal.Duration one workflow task
+---@field start_delay? temporal.Duration
+---@field retry_policy? temporal.workflow.RetryPolicy default: no retry
+---@field cron_schedule? string
+---@field memo? table<string, any>
+---@field search_attributes? table<string, any>
+---@field id_reuse_policy? "allow_duplicate"|"allow_duplicate_failed_only"|"reject_duplicate"|"terminate_if_running"
+---@field id_conflict_policy? "use_existing"|"terminate_existing" default: "use_existing"
+---@field versioning_override? temporal.workflow.VersioningOverride
+---@field priority? temporal.workflow.Priority
+---@field static_summary? string
+---@field static_details? string
+---@field headers? table<string, any>
+
+--- Signals the workflow with this id, which is started with the arguments when it does not run. Raises a
+--- NexusOperationError when the service refuses.
+---@async
+---@param workflow_type string|temporal.workflow.Definition
+---@param options temporal.workflow.SignalWithStartOptions
+---@param ... any
+---@return temporal.workflow.External
+function workflow.signal_with_start_workflow(workflow_type, options, ...) end
+
 ---@class temporal.workflow.External
 ---@field id string
 ---@field run_id? string

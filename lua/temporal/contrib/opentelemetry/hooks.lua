@@ -313,6 +313,7 @@ local function workflow_section(self)
   asked_for("start_activity", "StartActivity", "activity")
   asked_for("start_local_activity", "StartActivity", "activity")
   asked_for("start_child_workflow", "StartChildWorkflow", "workflow")
+  asked_for("signal_with_start_workflow", "SignalWithStartWorkflow", "workflow")
   asked_for("signal_child_workflow", "SignalChildWorkflow", "signal")
   asked_for("signal_external_workflow", "SignalExternalWorkflow", "signal")
 
