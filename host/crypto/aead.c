@@ -50,3 +50,12 @@ void tl_secret_wipe(void *p, size_t n)
 {
     mbedtls_platform_zeroize(p, n);
 }
+
+bool tl_secret_equal(struct tl_str a, struct tl_str b)
+{
+    volatile unsigned char differs = a.n != b.n;
+    for (size_t i = 0; i < a.n && i < b.n; i++) {
+        differs |= (unsigned char)((unsigned char)a.p[i] ^ (unsigned char)b.p[i]);
+    }
+    return !differs;
+}

@@ -23,3 +23,5 @@ bool tl_aes_gcm_open(struct tl_str key, const uint8_t nonce[TL_AES_GCM_NONCE], s
                      uint8_t *out);
 /* Overwrites a secret in a way that the compiler keeps. */
 void tl_secret_wipe(void *p, size_t n);
+/* Whether two texts are equal, in a time that tells at most their lengths. */
+bool tl_secret_equal(struct tl_str a, struct tl_str b);

@@ -1,8 +1,8 @@
 /* HTTP/1.1 ports: a listener hands whole requests to a handler and sends what it answers. What is
  * served on them (the HTTP API, metrics, the status page) are handlers in this folder.
  *
- * On loopback addresses a request must name a loopback host, and a page of another origin is refused:
- * a web site must not reach the server through the user's browser.
+ * On loopback addresses a request must name a loopback host, and a page of another origin is refused unless it is
+ * named: a web site must not reach the server through the user's browser.
  * Threads: each listener has one thread of its own per address; handlers run on it. open and close:
  * the owner's thread. */
 #pragma once
@@ -70,6 +70,9 @@ struct tl_http_options {
     const char *ip; /* address or name; NULL: localhost, on each of its addresses */
     int port;       /* 0: any free one */
     struct tl_http_handler handler;
+    /* Pages that may use the port from a browser, as "https://host:port"; NULL-terminated, borrowed until close;
+     * NULL: only its own. Their preflight requests are answered here. */
+    const char *const *origins;
 };
 
 struct tl_http;

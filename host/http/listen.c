@@ -38,7 +38,8 @@ struct request {
     struct tl_http *h;
     struct MHD_Connection *connection;
     struct tl_buf body;
-    int refuse; /* status that the request is refused with once it has been read */
+    const char *origin; /* of a listed page; NULL: of none */
+    int refuse;         /* status that the request is refused with once it has been read */
     bool delivered;
     bool suspended;   /* guarded */
     enum state state; /* guarded */
@@ -135,6 +136,21 @@ static void free_bytes(void *p)
     tl_mem_free(p);
 }
 
+/* Tells the browser of a listed page that it may read the answer, and send what it asks to send. */
+static void allow_origin(struct request *r, struct MHD_Response *response)
+{
+    const struct tl_mhd *m = r->h->mhd;
+    const char *headers = m->lookup_connection_value(r->connection, MHD_HEADER_KIND,
+                                                     "Access-Control-Request-Headers");
+    m->add_response_header(response, "Access-Control-Allow-Origin", r->origin);
+    m->add_response_header(response, "Access-Control-Allow-Credentials", "true");
+    m->add_response_header(response, "Vary", "Origin");
+    if (headers) {
+        m->add_response_header(response, "Access-Control-Allow-Headers", headers);
+        m->add_response_header(response, "Access-Control-Allow-Methods", "GET, POST");
+    }
+}
+
 static enum MHD_Result send_bytes(struct request *r, int status, const char *type,
                                   struct tl_str body, const char *name, const char *value)
 {
@@ -149,6 +165,9 @@ static enum MHD_Result send_bytes(struct request *r, int status, const char *typ
     m->add_response_header(response, "Content-Type", type);
     m->add_response_header(response, "Cache-Control", "no-store");
     m->add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (r->origin) {
+        allow_origin(r, response);
+    }
     if (name) {
         m->add_response_header(response, name, value);
     }
@@ -243,8 +262,12 @@ static struct request *take_headers(struct tl_http *h, struct MHD_Connection *co
     r->face.method = tl_arena_str(&r->face.arena, tl_str(method));
     r->face.path = tl_arena_str(&r->face.arena, tl_str(url));
     h->mhd->get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_param, r);
-    if (!tl_http_host_allowed(tl_http_header(&r->face, "Host"), tl_http_header(&r->face, "Origin"),
-                              h->loopback)) {
+    struct tl_str origin = tl_http_header(&r->face, "Origin");
+    if (tl_http_origin_listed(h->origins, origin)) {
+        r->origin = tl_arena_cstr(&r->face.arena, origin);
+        origin = (struct tl_str){0};
+    }
+    if (!tl_http_host_allowed(tl_http_header(&r->face, "Host"), origin, h->loopback)) {
         r->refuse = 403;
     }
     struct tl_str length = tl_http_header(&r->face, "Content-Length");
@@ -309,6 +332,9 @@ static enum MHD_Result deliver(struct request *r)
 {
     if (r->refuse) {
         return refuse(r, r->refuse);
+    }
+    if (r->origin && tl_str_eqc(r->face.method, "OPTIONS")) {
+        return send_bytes(r, 204, "text/plain", TL_STR_LIT(""), NULL, NULL);
     }
     r->delivered = true;
     r->face.body = tl_buf_str(&r->body);
@@ -450,6 +476,7 @@ tl_rc tl_http_open(struct tl_http **out, const struct tl_http_options *o, struct
     struct tl_http *h = TL_NEW(struct tl_http);
     struct addrinfo *list = NULL;
     h->handler = o->handler;
+    h->origins = o->origins;
     tl_list_init(&h->connections);
     pthread_mutex_init(&h->mutex, NULL);
     pthread_cond_init(&h->changed, NULL);

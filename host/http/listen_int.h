@@ -13,6 +13,7 @@
 struct tl_http {
     const struct tl_mhd *mhd;
     struct tl_http_handler handler;
+    const char *const *origins; /* pages of other hosts that may come; NULL: none */
     int port;
     size_t daemon_count;
     struct MHD_Daemon *daemons[TL_HTTP_ADDRESSES_MAX];
@@ -26,5 +27,7 @@ struct tl_http {
     bool closing;               /* guarded */
 };
 
-/* Whether a request with these headers may be served. Thread: any. */
+/* Whether the list (may be NULL) names the origin. Thread: any. */
+bool tl_http_origin_listed(const char *const *origins, struct tl_str origin);
+/* Whether a request with these headers may be served; a listed origin counts as none. Thread: any. */
 bool tl_http_host_allowed(struct tl_str host, struct tl_str origin, bool loopback);

@@ -85,6 +85,16 @@ static bool is_loopback_host(struct tl_str host)
     return true;
 }
 
+bool tl_http_origin_listed(const char *const *origins, struct tl_str origin)
+{
+    for (; origin.n && origins && *origins; origins++) {
+        if (tl_str_eqc(origin, *origins)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tl_http_host_allowed(struct tl_str host, struct tl_str origin, bool loopback)
 {
     if (origin.n && !tl_str_eq(host_of(origin), host_of(host))) {

@@ -274,6 +274,23 @@ tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_cha
     return rc;
 }
 
+tl_rc tl_host_coding_chain(lua_State *L, int index, const char *ns, struct tl_codec_chain *out,
+                           struct tl_error *err)
+{
+    *out = (struct tl_codec_chain){0};
+    tl_rc rc = add_storage(L, index, ns, out, err);
+    if (rc == TL_OK) {
+        lua_getfield(L, index, "codecs");
+        rc = make_chain(L, ns, out, err);
+        lua_pop(L, 1);
+    }
+    if (rc != TL_OK) {
+        tl_codec_chain_deinit(out);
+        *out = (struct tl_codec_chain){0};
+    }
+    return rc;
+}
+
 /* --- recorded histories ----------------------------------------------------------------------- */
 
 struct history_decoder {
@@ -291,7 +308,7 @@ tl_rc tl_host_coding_decode(lua_State *L, int index, const char *ns, void *msg,
                             struct tl_arena *arena, struct tl_error *err)
 {
     int top = lua_gettop(L);
-    struct tl_codec_chain chain = {0};
+    struct tl_codec_chain chain;
     struct history_decoder decoder = {&chain};
     size_t n;
     struct tl_payload_visitor v = {
@@ -299,11 +316,7 @@ tl_rc tl_host_coding_decode(lua_State *L, int index, const char *ns, void *msg,
         .headers = strcmp(field_text(L, index, "headers", &n), "no_codec") != 0,
         .payloads = decode_payloads,
     };
-    tl_rc rc = add_storage(L, index, ns, &chain, err);
-    if (rc == TL_OK) {
-        lua_getfield(L, index, "codecs");
-        rc = make_chain(L, ns, &chain, err);
-    }
+    tl_rc rc = tl_host_coding_chain(L, index, ns, &chain, err);
     if (rc == TL_OK) {
         rc = tl_payload_walk(msg, &v, arena, err);
     }

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "codec/codec.h"
 #include "rpc/rpc.h"
 
 /* [-0, +0, v] Wraps the channel as the table at `index` says; nil: *out is NULL, nothing is wrapped.
@@ -16,6 +17,10 @@
  * Errors: those of a codec's options, TL_ESCRIPT (a module does not load). */
 tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_channel *inner,
                           struct tl_channel **out, struct tl_error *err) TL_MUST_USE;
+/* [-0, +0, v] The chain of codecs of such a table alone. Owns: *out, tl_codec_chain_deinit; on an error it is
+ * empty. Errors: as above. */
+tl_rc tl_host_coding_chain(lua_State *L, int index, const char *ns, struct tl_codec_chain *out,
+                           struct tl_error *err) TL_MUST_USE;
 /* [-0, +0, v] Decodes the payloads of a message that was recorded, with the codecs of such a table, in
  * place; new parts come from the arena. May wait. Errors: as above, those of the codecs. */
 tl_rc tl_host_coding_decode(lua_State *L, int index, const char *ns, void *msg,

@@ -200,6 +200,7 @@ int luaopen_temporal_core(lua_State *L)
     tl_core_activity(L);
     tl_core_net(L);
     tl_core_operation(L);
+    tl_core_codec_server(L);
     tl_core_runtime(L);
     tl_core_profile(L);
     tl_core_testing(L);

@@ -13,6 +13,8 @@ local search_attributes = require "temporal.internal.search_attributes"
 local tuner = require "temporal.internal.tuner"
 local worker = require "temporal.worker"
 
+converter.codec.serve = require "temporal.internal.codec_server"
+
 local temporal = {
   --- JSON null: stays in tables and arrays where nil would vanish.
   null = core.null,

@@ -41,7 +41,7 @@ describe("a worker's heartbeat", function()
 
   it("says goodbye", function()
     local env <close> = helper.environment(source, { worker = { worker_heartbeat_interval = 60 }, replay = false })
-    assert.are.equal(1, #workers(env, "Status = 'Running'"))
+    helper.eventually(env, function() return #workers(env, "Status = 'Running'") == 1 end)
     env.worker:shutdown()
     assert.are.equal(1, #workers(env, "Status = 'ShuttingDown'"))
   end)
