@@ -29,7 +29,7 @@ describe("a load of the benchmark", function()
       assert.are.equal(0, count(server, [[ExecutionStatus="Running"]]), load)
     end
     assert.is_true(count(server, [[ExecutionStatus="Completed"]]) > 0)
-    assert.are.equal(64, count(server, [[ExecutionStatus="Terminated"]]))
+    assert.is_true(count(server, [[ExecutionStatus="Terminated"]]) >= 2) -- of the loads that signal and query
   end)
 
   it("starts workflows of another process's worker at a rate, and leaves them open when it is told to", function()
