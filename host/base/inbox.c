@@ -1,17 +1,19 @@
-/* Mutex-guarded chain: one lock per send, one per drain. Measured contention on two cores does not
- * justify a lock-free queue. Each receiver that waits has a condition of its own: with several on one,
- * glibc before 2.41 may lose a signal (its bug 25847), and a message would lie there until the next. See inbox.h. */
+/* Mutex-guarded chain: one lock per send, one per drain. A receiver that waits sleeps on a semaphore of its own,
+ * outside the mutex, and is woken after the sender has let go of it: a receiver that is woken by a condition
+ * variable runs into the mutex that the sender still holds, and its next unlock is a system call in any case.
+ * See inbox.h. */
 #include "base/inbox.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <time.h>
 
 #include "base/assert.h"
 
 struct tl_inbox_waiter {
     struct tl_inbox_waiter *next;
-    pthread_cond_t cond;
-    bool woken; /* and out of the list */
+    sem_t wake;
+    bool woken; /* out of the list: whoever took it out posts */
 };
 
 void tl_inbox_init(struct tl_inbox *b, size_t count_max)
@@ -33,21 +35,36 @@ void tl_inbox_waker(struct tl_inbox *b, void (*waker)(void *ud), void *ud)
     b->waker_ud = ud;
 }
 
-/* Under the mutex. */
-static void wake_one(struct tl_inbox *b)
+/* Under the mutex: the receiver to be woken once it is unlocked, or NULL. */
+static struct tl_inbox_waiter *choose_one(struct tl_inbox *b)
 {
     struct tl_inbox_waiter *w = b->waiters;
     if (w) {
         b->waiters = w->next;
+        w->next = NULL;
         w->woken = true;
-        pthread_cond_signal(&w->cond);
     }
+    return w;
 }
 
-static void wake_all(struct tl_inbox *b)
+/* Under the mutex. */
+static struct tl_inbox_waiter *choose_all(struct tl_inbox *b)
 {
-    while (b->waiters) {
-        wake_one(b);
+    struct tl_inbox_waiter *all = b->waiters;
+    for (struct tl_inbox_waiter *w = all; w; w = w->next) {
+        w->woken = true;
+    }
+    b->waiters = NULL;
+    return all;
+}
+
+/* Not under the mutex. A receiver is gone, with its inbox perhaps, once it has been told. */
+static void wake(struct tl_inbox_waiter *chosen)
+{
+    while (chosen) {
+        struct tl_inbox_waiter *next = chosen->next;
+        sem_post(&chosen->wake);
+        chosen = next;
     }
 }
 
@@ -56,6 +73,7 @@ static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
     pthread_mutex_lock(&b->mutex);
     bool ok = !b->closed && (always || b->count < b->count_max);
     bool was_empty = b->head == NULL;
+    struct tl_inbox_waiter *chosen = NULL;
     /* After the unlock the receiver may have taken the message and be gone with its inbox. */
     void (*waker)(void *ud) = b->waker;
     void *waker_ud = b->waker_ud;
@@ -64,9 +82,10 @@ static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
         *b->tail = m;
         b->tail = &m->next;
         b->count++;
-        wake_one(b);
+        chosen = choose_one(b);
     }
     pthread_mutex_unlock(&b->mutex);
+    wake(chosen);
     if (ok && was_empty && waker) {
         waker(waker_ud);
     }
@@ -83,24 +102,34 @@ bool tl_inbox_send_always(struct tl_inbox *b, struct tl_msg *m)
     return send(b, m, true);
 }
 
-/* Holds the mutex. Returns when a message is there, the deadline passed, or a kick or close came. */
-static void wait_first(struct tl_inbox *b, int64_t deadline_mono_ns)
+static int sleep_until(sem_t *wake, int64_t deadline_mono_ns)
 {
     struct timespec ts = {deadline_mono_ns / 1000000000, deadline_mono_ns % 1000000000};
+    int rc;
+    do {
+        rc = deadline_mono_ns == INT64_MAX ? sem_wait(wake)
+                                           : sem_clockwait(wake, CLOCK_MONOTONIC, &ts);
+    } while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
+/* Holds the mutex before and after. Returns when a message is there, the deadline passed, or a kick or
+ * close came. */
+static void wait_first(struct tl_inbox *b, int64_t deadline_mono_ns)
+{
     if (b->head || b->closed || deadline_mono_ns == 0) {
         return;
     }
     struct tl_inbox_waiter w = {.next = b->waiters};
-    pthread_condattr_t attr;
-    int rc = 0;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w.cond, &attr);
-    pthread_condattr_destroy(&attr);
+    sem_init(&w.wake, 0, 0);
     b->waiters = &w;
-    while (!w.woken && rc == 0) {
-        rc = deadline_mono_ns == INT64_MAX ? pthread_cond_wait(&w.cond, &b->mutex)
-                                           : pthread_cond_timedwait(&w.cond, &b->mutex, &ts);
+    pthread_mutex_unlock(&b->mutex);
+    bool told = sleep_until(&w.wake, deadline_mono_ns) == 0;
+    pthread_mutex_lock(&b->mutex);
+    if (!told && w.woken) { /* chosen at the last moment: the post is on its way to our stack */
+        pthread_mutex_unlock(&b->mutex);
+        (void)sleep_until(&w.wake, INT64_MAX);
+        pthread_mutex_lock(&b->mutex);
     }
     for (struct tl_inbox_waiter **at = &b->waiters; !w.woken && *at; at = &(*at)->next) {
         if (*at == &w) {
@@ -108,7 +137,7 @@ static void wait_first(struct tl_inbox *b, int64_t deadline_mono_ns)
             break;
         }
     }
-    pthread_cond_destroy(&w.cond);
+    sem_destroy(&w.wake);
 }
 
 struct tl_msg *tl_inbox_take_all(struct tl_inbox *b, int64_t deadline_mono_ns)
@@ -123,16 +152,17 @@ struct tl_msg *tl_inbox_take_all(struct tl_inbox *b, int64_t deadline_mono_ns)
     return m;
 }
 
-/* Under the mutex. */
-static struct tl_msg *take_first(struct tl_inbox *b)
+/* Under the mutex; *other: who is to be woken for the message after it. */
+static struct tl_msg *take_first(struct tl_inbox *b, struct tl_inbox_waiter **other)
 {
     struct tl_msg *m = b->head;
+    *other = NULL;
     if (m) {
         b->head = m->next;
         if (!b->head) {
             b->tail = &b->head;
         } else {
-            wake_one(b);
+            *other = choose_one(b);
         }
         b->count--;
     }
@@ -143,8 +173,10 @@ struct tl_msg *tl_inbox_take_one(struct tl_inbox *b, int64_t deadline_mono_ns)
 {
     pthread_mutex_lock(&b->mutex);
     wait_first(b, deadline_mono_ns);
-    struct tl_msg *m = take_first(b);
+    struct tl_inbox_waiter *other;
+    struct tl_msg *m = take_first(b, &other);
     pthread_mutex_unlock(&b->mutex);
+    wake(other);
     return m;
 }
 
@@ -152,8 +184,10 @@ struct tl_msg *tl_inbox_take_one_since(struct tl_inbox *b, int64_t deadline_mono
 {
     pthread_mutex_lock(&b->mutex);
     wait_first(b, b->kicks == kicks ? deadline_mono_ns : 0);
-    struct tl_msg *m = take_first(b);
+    struct tl_inbox_waiter *other;
+    struct tl_msg *m = take_first(b, &other);
     pthread_mutex_unlock(&b->mutex);
+    wake(other);
     return m;
 }
 
@@ -169,8 +203,9 @@ void tl_inbox_kick(struct tl_inbox *b)
 {
     pthread_mutex_lock(&b->mutex);
     b->kicks++;
-    wake_all(b);
+    struct tl_inbox_waiter *chosen = choose_all(b);
     pthread_mutex_unlock(&b->mutex);
+    wake(chosen);
     if (b->waker) {
         b->waker(b->waker_ud);
     }
@@ -181,8 +216,9 @@ void tl_inbox_close(struct tl_inbox *b)
     pthread_mutex_lock(&b->mutex);
     b->closed = true;
     b->kicks++;
-    wake_all(b);
+    struct tl_inbox_waiter *chosen = choose_all(b);
     pthread_mutex_unlock(&b->mutex);
+    wake(chosen);
     if (b->waker) {
         b->waker(b->waker_ud);
     }
