@@ -68,6 +68,7 @@ void tl_arena_reset(struct tl_arena *a)
 {
     run_hooks(a);
     struct tl_arena_chunk *first = a->head;
+    bool one = first && !first->prev;
     while (first && first->prev) {
         first = first->prev;
     }
@@ -75,7 +76,7 @@ void tl_arena_reset(struct tl_arena *a)
     a->head = first;
     if (first) {
         tl_unpoison(chunk_data(first), first->size);
-        memset(chunk_data(first), 0, first->size);
+        memset(chunk_data(first), 0, one ? (size_t)(a->next - chunk_data(first)) : first->size);
         tl_poison(chunk_data(first), first->size);
         a->next = chunk_data(first);
         a->end = a->next + first->size;

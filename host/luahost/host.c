@@ -133,7 +133,7 @@ struct tl_client_pump tl_host_pump(struct tl_host *h)
 static int load_embedded(lua_State *L)
 {
     const struct tl_embedded_file *f = lua_touserdata(L, lua_upvalueindex(1));
-    if (luaL_loadbufferx(L, f->text, f->size, f->chunk_name, "t") != LUA_OK) {
+    if (tl_embedded_load(L, f) != LUA_OK) {
         return lua_error(L);
     }
     lua_pushvalue(L, 1);

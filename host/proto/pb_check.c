@@ -20,10 +20,6 @@ struct check {
     struct tl_error *err;
 };
 
-struct span {
-    const uint8_t *p, *end;
-};
-
 static tl_rc malformed(struct check *c, const char *what)
 {
     return tl_error_set(c->err, TL_EDECODE, "%s, field %u: %s", c->desc->name, c->number, what);
@@ -40,7 +36,7 @@ static tl_rc charge(struct check *c, size_t bytes)
     return TL_OK;
 }
 
-static bool read_varint(struct span *s, uint64_t *v)
+bool tl_pb_take_long_varint(struct tl_pb_span *s, uint64_t *v)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
@@ -60,19 +56,21 @@ static bool read_varint(struct span *s, uint64_t *v)
     return false;
 }
 
-static bool skip_bytes(struct span *s, uint64_t n, struct span *skipped)
+static bool skip_bytes(struct tl_pb_span *s, uint64_t n, struct tl_pb_span *skipped)
 {
     if (n > (uint64_t)(s->end - s->p)) {
         return false;
     }
-    *skipped = (struct span){s->p, s->p + n};
+    *skipped = (struct tl_pb_span){s->p, s->p + n};
     s->p += n;
     return true;
 }
 
-static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *desc, struct span s);
+static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *desc,
+                           struct tl_pb_span s);
 
-static tl_rc check_packed(struct check *c, const ProtobufCFieldDescriptor *f, struct span body)
+static tl_rc check_packed(struct check *c, const ProtobufCFieldDescriptor *f,
+                          struct tl_pb_span body)
 {
     size_t bytes = (size_t)(body.end - body.p);
     enum tl_pb_wire wire = tl_pb_wire_of(f->type);
@@ -80,7 +78,7 @@ static tl_rc check_packed(struct check *c, const ProtobufCFieldDescriptor *f, st
         size_t count = 0;
         uint64_t v;
         while (body.p != body.end) {
-            if (!read_varint(&body, &v)) {
+            if (!tl_pb_take_varint(&body, &v)) {
                 return malformed(c, "malformed varint in a packed field");
             }
             count++;
@@ -93,7 +91,7 @@ static tl_rc check_packed(struct check *c, const ProtobufCFieldDescriptor *f, st
     return charge(c, COST_ALLOCATION + bytes);
 }
 
-static tl_rc check_body(struct check *c, const ProtobufCFieldDescriptor *f, struct span body)
+static tl_rc check_body(struct check *c, const ProtobufCFieldDescriptor *f, struct tl_pb_span body)
 {
     size_t bytes = (size_t)(body.end - body.p);
     tl_rc rc = TL_OK;
@@ -145,7 +143,7 @@ static bool seen_twice(const ProtobufCMessageDescriptor *desc, const ProtobufCFi
 }
 
 static tl_rc check_known(struct check *c, const ProtobufCFieldDescriptor *f, unsigned wire,
-                         struct span body)
+                         struct tl_pb_span body)
 {
     bool repeated = tl_pb_is_repeated(f);
     enum tl_pb_wire expected = tl_pb_wire_of(f->type);
@@ -162,41 +160,29 @@ static tl_rc check_known(struct check *c, const ProtobufCFieldDescriptor *f, uns
     return wire == TL_PB_LEN ? check_body(c, f, body) : TL_OK;
 }
 
-/* Fields mostly come in order, and repeated ones in a row: *next is where the last one was found. */
-static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *desc,
-                                                  uint32_t number, unsigned *next)
-{
-    for (unsigned i = *next; i < desc->n_fields && i < *next + 3; i++) {
-        if (desc->fields[i].id == number) {
-            *next = i;
-            return &desc->fields[i];
-        }
-    }
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(desc, number);
-    *next = f ? (unsigned)(f - desc->fields) : *next;
-    return f;
-}
-
 /* Reads the value behind a tag; *body is set for length-delimited fields. */
-static tl_rc read_value(struct check *c, struct span *s, unsigned wire, struct span *body)
+static tl_rc read_value(struct check *c, struct tl_pb_span *s, unsigned wire,
+                        struct tl_pb_span *body)
 {
     uint64_t v;
     switch (wire) {
     case TL_PB_VARINT:
-        return read_varint(s, &v) ? TL_OK : malformed(c, "malformed varint");
+        return tl_pb_take_varint(s, &v) ? TL_OK : malformed(c, "malformed varint");
     case TL_PB_64:
         return skip_bytes(s, 8, body) ? TL_OK : malformed(c, "value is cut short");
     case TL_PB_32:
         return skip_bytes(s, 4, body) ? TL_OK : malformed(c, "value is cut short");
     case TL_PB_LEN:
-        return read_varint(s, &v) && skip_bytes(s, v, body) ? TL_OK
-                                                            : malformed(c, "value is cut short");
+        return tl_pb_take_varint(s, &v) && skip_bytes(s, v, body)
+                   ? TL_OK
+                   : malformed(c, "value is cut short");
     default:
         return malformed(c, "groups and unknown wire types are not supported");
     }
 }
 
-static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *desc, struct span s)
+static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *desc,
+                           struct tl_pb_span s)
 {
     uint64_t seen[SEEN_WORDS] = {0};
     unsigned next = 0;
@@ -206,11 +192,11 @@ static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *de
     while (rc == TL_OK && s.p != s.end) {
         uint64_t tag;
         c->number = 0;
-        if (!read_varint(&s, &tag) || tag > UINT32_MAX || tag >> 3 == 0) {
+        if (!tl_pb_take_varint(&s, &tag) || tag > UINT32_MAX || tag >> 3 == 0) {
             return malformed(c, "malformed tag");
         }
         c->number = (uint32_t)(tag >> 3);
-        struct span body = {s.p, s.p};
+        struct tl_pb_span body = {s.p, s.p};
         unsigned wire = (unsigned)(tag & 7);
         const uint8_t *start = s.p;
         rc = read_value(c, &s, wire, &body);
@@ -220,7 +206,7 @@ static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *de
         if (rc) {
             return rc;
         }
-        const ProtobufCFieldDescriptor *f = find_field(desc, c->number, &next);
+        const ProtobufCFieldDescriptor *f = tl_pb_find_field(desc, c->number, &next);
         if (!f) {
             rc = charge(c, COST_UNKNOWN_FIELD + COST_ALLOCATION + (size_t)(s.p - start));
         } else if (seen_twice(desc, f, seen)) {
@@ -239,5 +225,5 @@ tl_rc tl_pb_check(const ProtobufCMessageDescriptor *desc, struct tl_str bytes, s
         bytes.n <= SIZE_MAX / (2 * TL_PB_COST_FACTOR) ? bytes.n * TL_PB_COST_FACTOR : SIZE_MAX / 2;
     c.cost_left = TL_PB_COST_FLOOR + scaled;
     const uint8_t *p = (const uint8_t *)bytes.p;
-    return check_message(&c, desc, (struct span){p, p ? p + bytes.n : p});
+    return check_message(&c, desc, (struct tl_pb_span){p, p ? p + bytes.n : p});
 }

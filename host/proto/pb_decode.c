@@ -1,5 +1,5 @@
 /* Decoding into an arena, lookups by name, and the small builders. See pb.h. Thread: any. */
-#include "proto/pb.h"
+#include "proto/pb_int.h"
 
 /* proto/gen/gen.lua writes these, sorted by name. */
 extern const ProtobufCMessageDescriptor *const tl_pb_messages[];
@@ -63,19 +63,6 @@ void tl_pb_allocator(ProtobufCAllocator *out, struct tl_arena *arena)
     *out = (ProtobufCAllocator){arena_alloc, arena_free, arena};
 }
 
-struct watched {
-    struct tl_arena *arena;
-    bool full;
-};
-
-static void *watched_alloc(void *ud, size_t n)
-{
-    struct watched *w = ud;
-    void *p = tl_arena_alloc(w->arena, n);
-    w->full = w->full || !p;
-    return p;
-}
-
 tl_rc tl_pb_decode(const ProtobufCMessageDescriptor *desc, struct tl_str bytes,
                    struct tl_arena *arena, void *out, struct tl_error *err)
 {
@@ -83,15 +70,9 @@ tl_rc tl_pb_decode(const ProtobufCMessageDescriptor *desc, struct tl_str bytes,
     if (rc) {
         return rc;
     }
-    struct watched w = {.arena = arena};
-    ProtobufCAllocator allocator = {watched_alloc, arena_free, &w};
-    static const uint8_t none[1] = {0};
-    const uint8_t *p = bytes.n > 0 ? (const uint8_t *)bytes.p : none;
-    ProtobufCMessage *msg = protobuf_c_message_unpack(desc, &allocator, bytes.n, p);
+    void *msg = tl_pb_unpack(arena, desc, bytes);
     if (!msg) {
-        return w.full
-                   ? tl_error_set(err, TL_ELIMIT, "%s: no memory left for the message", desc->name)
-                   : tl_error_set(err, TL_EDECODE, "%s: malformed message", desc->name);
+        return tl_error_set(err, TL_ELIMIT, "%s: no memory left for the message", desc->name);
     }
     memcpy(out, &msg, sizeof msg);
     return TL_OK;

@@ -84,3 +84,43 @@ _Static_assert(sizeof(protobuf_c_boolean) == 4, "booleans are read as 32 bits");
 /* Whether a field outside repeated fields is sent: a oneof member when it is the one that is set,
  * any other when it differs from its default. */
 bool tl_pb_is_set(const void *msg, const ProtobufCFieldDescriptor *f);
+
+/* --- Bytes ------------------------------------------------------------------------------------- */
+
+struct tl_pb_span {
+    const uint8_t *p, *end;
+};
+
+/* A varint of several bytes; false when it is cut short or has more than 64 bits. */
+bool tl_pb_take_long_varint(struct tl_pb_span *s, uint64_t *v);
+
+/* Takes a varint from the front; false as above. */
+static inline bool tl_pb_take_varint(struct tl_pb_span *s, uint64_t *v)
+{
+    if (s->p != s->end && *s->p < 0x80) {
+        *v = *s->p++;
+        return true;
+    }
+    return tl_pb_take_long_varint(s, v);
+}
+
+/* The field with the number, or NULL. Fields mostly come in order, and repeated ones in a row: *next is
+ * where the last one was found, 0 at first. */
+static inline const ProtobufCFieldDescriptor *
+tl_pb_find_field(const ProtobufCMessageDescriptor *desc, uint32_t number, unsigned *next)
+{
+    for (unsigned i = *next; i < desc->n_fields && i < *next + 3; i++) {
+        if (desc->fields[i].id == number) {
+            *next = i;
+            return &desc->fields[i];
+        }
+    }
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(desc, number);
+    *next = f ? (unsigned)(f - desc->fields) : *next;
+    return f;
+}
+
+/* The message in bytes that tl_pb_check has passed; without that, anything may happen.
+ * Owns: the arena, strings and bytes included. Errors: NULL when the arena is full. */
+void *tl_pb_unpack(struct tl_arena *arena, const ProtobufCMessageDescriptor *desc,
+                   struct tl_str bytes);

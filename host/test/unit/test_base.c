@@ -52,6 +52,17 @@ static void arena_is_zeroed_aligned_and_limited(void **state)
     assert_int_equal(again[0] | again[199], 0);
     assert_null(tl_arena_alloc(&a, 1024 * 1024));
     assert_null(tl_arena_alloc(&a, SIZE_MAX));
+    for (size_t round = 0; round < 40;
+         round++) { /* a chunk used in part, then whole, then beyond */
+        for (size_t n = 0; n <= round; n++) {
+            unsigned char *p = tl_arena_alloc(&a, 48);
+            for (int i = 0; i < 48; i++) {
+                assert_int_equal(p[i], 0);
+                p[i] = 0xFF;
+            }
+        }
+        tl_arena_reset(&a);
+    }
     tl_arena_deinit(&a);
 }
 
@@ -228,8 +239,11 @@ struct receivers {
 static void *receive(void *ud)
 {
     struct receivers *r = ud;
+    unsigned times = 0;
     while (!tl_inbox_closed(&r->inbox)) {
-        struct tl_msg *m = tl_inbox_take_one(&r->inbox, INT64_MAX);
+        /* Now and then one that gives up at about the time at which it is chosen. */
+        int64_t soon = tl_world_mono_ns(tl_world_real()) + 20000;
+        struct tl_msg *m = tl_inbox_take_one(&r->inbox, ++times % 2 ? soon : INT64_MAX);
         if (m) {
             free(m);
             atomic_fetch_add(&r->taken, 1);

@@ -303,6 +303,82 @@ static void mutated_bytes_never_crash(void **state)
     assert_true(accepted > 500 && accepted < 5500);
 }
 
+/* Both decoders' messages, written by both packers, give the same bytes. */
+static void decodes_as_the_library(const ProtobufCMessageDescriptor *desc, struct tl_str bytes)
+{
+    ProtobufCAllocator allocator;
+    tl_pb_allocator(&allocator, &arena);
+    ProtobufCMessage *ours, *theirs;
+    assert_int_equal(tl_pb_decode(desc, bytes, &arena, &ours, &err), TL_OK);
+    theirs = protobuf_c_message_unpack(desc, &allocator, bytes.n, (const uint8_t *)bytes.p);
+    assert_non_null(theirs);
+    size_t n = protobuf_c_message_get_packed_size(theirs);
+    assert_int_equal(protobuf_c_message_get_packed_size(ours), n);
+    uint8_t *a = tl_arena_alloc(&arena, n), *b = tl_arena_alloc(&arena, n);
+    protobuf_c_message_pack(ours, a);
+    protobuf_c_message_pack(theirs, b);
+    assert_memory_equal(a, b, n);
+    struct tl_str c, d;
+    assert_int_equal(tl_pb_encode_arena(ours, &arena, &c, &err), TL_OK);
+    assert_int_equal(tl_pb_encode_arena(theirs, &arena, &d, &err), TL_OK);
+    assert_true(tl_str_eq(c, d));
+}
+
+static void bytes_mean_what_they_mean_to_the_library(void **state)
+{
+    (void)state;
+    size_t compared = 0;
+    for (size_t i = 0; i < 6000; i++) {
+        struct tl_test_pb t = {.arena = &arena, .depth_max = 4};
+        const ProtobufCMessageDescriptor *desc = tl_pb_message_at(i % message_count());
+        /* Of another type, fields are unknown, or come in another order and with other sizes. */
+        const ProtobufCMessageDescriptor *as =
+            tl_pb_message_at((i % message_count() + i / message_count()) % message_count());
+        struct tl_str out;
+        void *msg;
+        tl_arena_reset(&arena);
+        tl_rng_seed(&t.rng, i);
+        msg = tl_test_pb_message(&t, desc);
+        assert_int_equal(tl_pb_encode_arena(msg, &arena, &out, &err), TL_OK);
+        if (tl_pb_check(as, out, &err) == TL_OK) {
+            decodes_as_the_library(as, out);
+            compared++;
+        }
+    }
+    assert_true(compared > 1500);
+}
+
+static void rare_forms_decode_as_in_the_library(void **state)
+{
+    (void)state;
+    /* Repeated enums packed, apart, packed again; unknown fields between them. */
+    decodes_as_the_library(&tp_sdk__workflow_task_completed_metadata__descriptor,
+                           BYTES("\x0a\x02\x01\x02\x08\x83\x01\x0a\x00\x0a\x03\xff\x01\x05"
+                                 "\xba\x3e\x02xy\xc0\x3e\x96\x01\x10\x07"));
+    /* Members of a oneof take each other's place: number, string, bool, null. */
+    decodes_as_the_library(&google__protobuf__value__descriptor,
+                           BYTES("\x11\0\0\0\0\0\0\xf0\x3f\x1a\x02hi\x20\x01\x08\x00"));
+    /* A negative enum of ten bytes; a bool of more than one. */
+    decodes_as_the_library(&google__protobuf__value__descriptor,
+                           BYTES("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
+    decodes_as_the_library(&google__protobuf__value__descriptor, BYTES("\x20\x80\x01"));
+    /* Repeated messages with other fields between them, empty ones too. */
+    decodes_as_the_library(&tp_common__payloads__descriptor,
+                           BYTES("\x0a\x03\x12\x01x\x18\x05\x0a\x00\x0a\x02\x12\x00"));
+    Google__Protobuf__Value *v;
+    assert_int_equal(tl_pb_decode(&google__protobuf__value__descriptor, BYTES("\x1a\x02hi\x20\x01"),
+                                  &arena, &v, &err),
+                     TL_OK);
+    assert_int_equal(v->kind_case, GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE);
+    assert_int_equal(v->bool_value, 1);
+    TpSdk__WorkflowTaskCompletedMetadata *m;
+    assert_int_equal(tl_pb_decode(&tp_sdk__workflow_task_completed_metadata__descriptor,
+                                  BYTES("\x0a\x02\x01\x02\x08\x83\x01"), &arena, &m, &err),
+                     TL_OK);
+    assert_int_equal(m->n_core_used_flags, 3);
+    assert_int_equal(m->core_used_flags[2], 131);
+}
+
 static void clone_shares_nothing(void **state)
 {
     (void)state;
@@ -482,6 +558,8 @@ int main(void)
         T(oneofs_are_sent_even_when_empty),
         T(random_messages_round_trip),
         T(mutated_bytes_never_crash),
+        T(bytes_mean_what_they_mean_to_the_library),
+        T(rare_forms_decode_as_in_the_library),
         T(clone_shares_nothing),
         T(stored_events_are_spliced),
         T(maps_answer_with_the_last_entry),
