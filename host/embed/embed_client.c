@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <temporal/api/operatorservice/v1/request_response.pb-c.h>
+
 #include "base/mem.h"
 #include "embed/embed_int.h"
 #include "proto/pb.h"
@@ -111,31 +113,6 @@ static char *text(const char *s)
     return (char *)(uintptr_t)(s ? s : "");
 }
 
-static tl_rc args_of(struct tl_arena *arena, const tlua_payload *args, size_t count,
-                     TpCommon__Payloads **out)
-{
-    struct tl_pb_list list = {0};
-    *out = NULL;
-    for (size_t i = 0; i < count; i++) {
-        TpCommon__Payload *p =
-            tl_native_payload(arena, tl_str_n(args[i].encoding.data, args[i].encoding.size),
-                              tl_str_n(args[i].data.data, args[i].data.size));
-        if (!p || !tl_pb_push(arena, &list, p)) {
-            return TL_ELIMIT;
-        }
-    }
-    if (count) {
-        TpCommon__Payloads *p = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
-        if (!p) {
-            return TL_ELIMIT;
-        }
-        p->n_payloads = list.n;
-        p->payloads = list.items;
-        *out = p;
-    }
-    return TL_OK;
-}
-
 static void keep_run_id(char run_id[64], const char *from)
 {
     if (run_id) {
@@ -165,7 +142,7 @@ int tlua_client_start(tlua_client *client, const tlua_start_options *options, ch
     req.workflow_id = text(o.workflow_id);
     req.workflow_type = &type;
     req.task_queue = &queue;
-    tl_rc rc = args_of(&arena, o.args, o.args_count, &req.input);
+    tl_rc rc = tl_native_payloads(&arena, o.args, o.args_count, &req.input);
     if (rc != TL_OK) {
         tl_error_set(&e.error, rc, "the arguments do not fit the memory limit");
     } else {
@@ -211,7 +188,7 @@ int tlua_client_signal(tlua_client *client, const char *workflow_id, const char 
     execution_of(&execution, workflow_id, run_id);
     req.workflow_execution = &execution;
     req.signal_name = text(signal);
-    if (args_of(&arena, args, args_count, &req.input) != TL_OK) {
+    if (tl_native_payloads(&arena, args, args_count, &req.input) != TL_OK) {
         tl_arena_deinit(&arena);
         return embed_error_text(err, TLUA_ELIMIT, "the arguments do not fit the memory limit");
     }
@@ -272,6 +249,31 @@ static int reply_done(tlua_reply *r, tl_rc rc, const struct tl_client_error *e, 
     return embed_error(err, rc, &e->error);
 }
 
+int tlua_client_create_nexus_endpoint(tlua_client *client, const char *name, const char *task_queue,
+                                      tlua_error *err)
+{
+    struct tl_arena arena;
+    struct tl_client_error e = {.kind = TL_CE_OTHER};
+    TpOs__CreateNexusEndpointRequest req = TP_OS__CREATE_NEXUS_ENDPOINT_REQUEST__INIT;
+    TpNexus__EndpointSpec spec = TP_NEXUS__ENDPOINT_SPEC__INIT;
+    TpNexus__EndpointTarget target = TP_NEXUS__ENDPOINT_TARGET__INIT;
+    TpNexus__EndpointTarget__Worker worker = TP_NEXUS__ENDPOINT_TARGET__WORKER__INIT;
+    TpOs__CreateNexusEndpointResponse *resp = NULL;
+    tl_arena_init(&arena, CALL_BYTES_MAX);
+    req.spec = &spec;
+    spec.name = text(name);
+    spec.target = &target;
+    target.variant_case = TP_NEXUS__ENDPOINT_TARGET__VARIANT_WORKER;
+    target.worker = &worker;
+    worker.task_queue = text(task_queue);
+    worker.namespace_ = tl_pb_cstr(&arena, tl_client_namespace(client->client));
+    tl_rc rc = worker.namespace_ ? tl_client_call(client->client, TL_M_CreateNexusEndpoint, &req,
+                                                  &arena, &resp, 0, &e)
+                                 : tl_error_set(&e.error, TL_ELIMIT, "no memory for a request");
+    tl_arena_deinit(&arena);
+    return embed_error(err, rc, &e.error);
+}
+
 int tlua_client_query(tlua_client *client, const char *workflow_id, const char *run_id,
                       const char *query, const tlua_payload *args, size_t args_count,
                       tlua_reply **out, tlua_error *err)
@@ -287,7 +289,7 @@ int tlua_client_query(tlua_client *client, const char *workflow_id, const char *
     q.query_type = text(query);
     req.execution = &execution;
     req.query = &q;
-    tl_rc rc = args_of(&r->arena, args, args_count, &q.query_args);
+    tl_rc rc = tl_native_payloads(&r->arena, args, args_count, &q.query_args);
     if (rc != TL_OK) {
         tl_error_set(&e.error, rc, "the arguments do not fit the memory limit");
     } else {

@@ -3,6 +3,7 @@
 #include "embed/embed_int.h"
 #include "luart/bundle.h"
 #include "worker/native.h"
+#include "worker/native_operation.h"
 #include "worker/worker.h"
 
 struct tlua_worker {
@@ -95,7 +96,7 @@ int tlua_worker_new(tlua_client *client, const tlua_worker_options *options, tlu
 static int not_after_start(tlua_error *err)
 {
     return embed_error_text(err, TLUA_EPRECONDITION,
-                            "activities are registered before the worker starts");
+                            "activities and operations are registered before the worker starts");
 }
 
 int tlua_worker_register(tlua_worker *worker, const char *name, tlua_activity_fn fn, void *ud,
@@ -106,6 +107,19 @@ int tlua_worker_register(tlua_worker *worker, const char *name, tlua_activity_fn
         return not_after_start(err);
     }
     return embed_error(err, tl_native_add(worker->registry, tl_str(name), fn, ud, &e), &e);
+}
+
+int tlua_worker_register_operation(tlua_worker *worker, const char *service, const char *operation,
+                                   const tlua_operation_handler *handler, tlua_error *err)
+{
+    struct tl_error e = {0};
+    if (worker->worker) {
+        return not_after_start(err);
+    }
+    return embed_error(err,
+                       tl_native_add_operation(worker->registry, tl_str(service ? service : ""),
+                                               tl_str(operation ? operation : ""), handler, &e),
+                       &e);
 }
 
 int tlua_worker_load(tlua_worker *worker, const char *path, tlua_error *err)

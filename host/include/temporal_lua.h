@@ -1,8 +1,9 @@
 /* temporal_lua.h: the public C interface of temporal-lua. ABI version 1.
  *
  * Two uses:
- *   1. Native activities: a shared object that exports one function, tlua_module_v1. It gets a table
- *      of functions (tlua_host_api) and registers named activities. It links against nothing.
+ *   1. Native activities and Nexus operations: a shared object that exports one function,
+ *      tlua_module_v1. It gets a table of functions (tlua_host_api) and registers what it has under
+ *      names. It links against nothing.
  *   2. Embedding: a C or C++ program that runs an embedded server, workers and clients inside itself
  *      (link libtemporal_lua).
  *
@@ -159,9 +160,80 @@ typedef struct tlua_attribute {
 #define TLUA_METRIC_INIT {sizeof(tlua_metric), TLUA_METRIC_COUNTER, 0, 0, 0}
 // clang-format on
 
-/* What the host offers. The table lives as long as the process. Functions that take a tlua_activity
- * may be called only until the activity function returns; those marked (any) also from threads that
- * the activity started itself and has joined before it returns. */
+/* --- Nexus operations -------------------------------------------------------------------------- */
+
+typedef struct tlua_operation
+    tlua_operation; /* one request in work: of a start or a cancellation */
+
+/* Answers one request, on a thread of the worker where activities run too. `ud` is what was registered;
+ * calls of one function may run on several threads at once. The server gives a request a few seconds,
+ * and makes it again when that time is over. */
+typedef void (*tlua_operation_fn)(tlua_operation *o, void *ud);
+
+typedef struct tlua_operation_handler {
+    size_t size;
+    /* A start. Put a result (or none) and return: the operation is over. Or call one of operation_started,
+     * operation_start_workflow, operation_fail, operation_refuse; the last call counts. */
+    tlua_operation_fn start;
+    /* A cancellation, of what has started and goes on: returning accepts it, operation_refuse does not.
+     * NULL: a workflow of operation_start_workflow is cancelled, everything else is refused. */
+    tlua_operation_fn cancel;
+    void *ud;
+} tlua_operation_handler;
+
+/* Views live while the request is in work. */
+typedef struct tlua_operation_info {
+    size_t size;
+    tlua_bytes service, operation, endpoint, namespace_name, task_queue;
+    bool is_cancel;             /* the request asks for a cancellation */
+    int64_t deadline_ns;        /* since 1970: when the server gives the request up; 0: not known */
+    tlua_bytes request_id;      /* of a start: the same when it is made again */
+    tlua_bytes callback_url;    /* of a start: where the end of an operation that goes on is told */
+    tlua_bytes operation_token; /* of a cancellation */
+} tlua_operation_info;
+
+/* How an operation ends that did not succeed. */
+typedef struct tlua_operation_failure {
+    size_t size;
+    bool canceled;       /* else it failed */
+    const char *type;    /* of the failure, e.g. "CardDeclined"; NULL: none */
+    const char *message; /* NULL: empty */
+} tlua_operation_failure;
+
+enum tlua_retry { TLUA_RETRY_BY_TYPE = 0, TLUA_RETRY_YES = 1, TLUA_RETRY_NO = 2 };
+
+/* Why a request is refused. The operation lives on: the server makes the request again unless the type
+ * or `retry` says that this is in vain; then a start has failed for good. */
+typedef struct tlua_operation_refusal {
+    size_t size;
+    const char *type; /* "BAD_REQUEST", "UNAUTHENTICATED", "UNAUTHORIZED", "NOT_FOUND", "CONFLICT",
+                       * "NOT_IMPLEMENTED": in vain; "REQUEST_TIMEOUT", "RESOURCE_EXHAUSTED", "INTERNAL",
+                       * "UNAVAILABLE", "UPSTREAM_TIMEOUT": not; NULL: "INTERNAL" */
+    const char *message;
+    int retry; /* enum tlua_retry */
+} tlua_operation_refusal;
+
+/* A workflow that stands behind an operation. */
+typedef struct tlua_operation_workflow {
+    size_t size;
+    const char *workflow_id;   /* required: a request that is made again finds what it started */
+    const char *workflow_type; /* required */
+    const char *task_queue;    /* NULL: the worker's */
+    const tlua_payload *args;  /* args_count values */
+    size_t args_count;
+    int64_t execution_timeout_ms, run_timeout_ms; /* 0: none */
+} tlua_operation_workflow;
+
+// clang-format off
+#define TLUA_OPERATION_HANDLER_INIT {sizeof(tlua_operation_handler), 0, 0, 0}
+#define TLUA_OPERATION_FAILURE_INIT {sizeof(tlua_operation_failure), false, 0, 0}
+#define TLUA_OPERATION_REFUSAL_INIT {sizeof(tlua_operation_refusal), 0, 0, TLUA_RETRY_BY_TYPE}
+#define TLUA_OPERATION_WORKFLOW_INIT {sizeof(tlua_operation_workflow), 0, 0, 0, 0, 0, 0, 0}
+// clang-format on
+
+/* What the host offers. The table lives as long as the process. Functions that take a tlua_activity or
+ * a tlua_operation may be called only until its function returns; those marked (any) also from threads
+ * that it started itself and has joined before it returns. */
 // clang-format off
 typedef struct tlua_host_api {
     uint32_t abi; /* TLUA_ABI_VERSION of the host */
@@ -222,14 +294,56 @@ typedef struct tlua_host_api {
      * is of another kind), ELIMIT (there are too many metrics). */
     int (*record_metric)(tlua_activity *a, const tlua_metric *metric, double value,
                          const tlua_attribute *attributes, size_t count);         /* (any) */
+
+    /* Only inside tlua_module_v1: an operation of a Nexus service. Errors: EEXISTS, EINVAL. */
+    int (*register_operation)(tlua_module *m, const char *service, const char *operation,
+                              const tlua_operation_handler *handler);
+    const tlua_operation_info *(*operation_info)(tlua_operation *o);              /* (any) */
+    /* The input of a start. Errors: ENOTFOUND (there is none). */
+    int (*operation_input)(tlua_operation *o, tlua_payload *out);                 /* (any) */
+    /* Headers of the request, with names in lower case, and of the callback of a start; links of a start,
+     * to the caller. Errors: ENOTFOUND past the last. */
+    int (*operation_header)(tlua_operation *o, size_t index, tlua_bytes *name,
+                            tlua_bytes *value);                                   /* (any) */
+    int (*operation_callback_header)(tlua_operation *o, size_t index, tlua_bytes *name,
+                                     tlua_bytes *value);                          /* (any) */
+    int (*operation_link)(tlua_operation *o, size_t index, tlua_bytes *url,
+                          tlua_bytes *type);                                      /* (any) */
+    /* The result of a start (TLUA_RESULT, one value), or details of a following operation_fail
+     * (TLUA_FAILURE_DETAILS). encoding: "json/plain", "binary/plain", ... Errors: ELIMIT, EINVAL. */
+    int (*operation_put)(tlua_operation *o, int target, const char *encoding, const void *data,
+                         size_t size);
+    /* A start: the operation goes on under this token, which a cancellation will name. Its end has to
+     * reach the callback. Errors: EINVAL (empty, or a cancellation), ELIMIT. */
+    int (*operation_started)(tlua_operation *o, const char *token);
+    /* A start: the operation goes on as this workflow, whose end is the operation's. Waits for the server's
+     * answer; the start is linked with the caller. run_id (may be NULL) gets NUL-terminated text. Errors:
+     * EINVAL, EEXISTS (another workflow holds the id), and what calls give; then nothing has started. */
+    int (*operation_start_workflow)(tlua_operation *o, const tlua_operation_workflow *workflow,
+                                    char run_id[64], tlua_error *err);
+    int (*operation_fail)(tlua_operation *o, const tlua_operation_failure *failure);
+    int (*operation_refuse)(tlua_operation *o, const tlua_operation_refusal *refusal);
+    /* A start: a link that goes with its answer, to what the handler made. Errors: EINVAL, ELIMIT. */
+    int (*operation_add_link)(tlua_operation *o, const char *url, const char *type);
+    /* Set of TLUA_CANCEL_TIMED_OUT (the request's time is over) and TLUA_CANCEL_WORKER_SHUTDOWN (the grace
+     * of the worker's shutdown is); 0: go on. */
+    unsigned (*operation_cancelled)(tlua_operation *o);                           /* (any) */
+    unsigned (*operation_wait_cancelled)(tlua_operation *o, int64_t timeout_ms);  /* (any) */
+    /* Waits at most timeout_ms (0: not at all) for the begin of the worker's shutdown. */
+    bool (*operation_wait_worker_shutdown)(tlua_operation *o, int64_t timeout_ms); /* (any) */
+    /* One line of the host's log with service, operation and endpoint. */
+    void (*operation_log)(tlua_operation *o, int level, const char *message);     /* (any) */
+    /* As record_metric, with the labels namespace, task_queue, nexus_service and nexus_operation. */
+    int (*operation_record_metric)(tlua_operation *o, const tlua_metric *metric, double value,
+                                   const tlua_attribute *attributes, size_t count); /* (any) */
 } tlua_host_api;
 // clang-format on
 
 #define TLUA_HAS(api, member)                                                                      \
     ((api)->size >= offsetof(tlua_host_api, member) + sizeof((api)->member))
 
-/* The one symbol that a module exports: registers its activities and returns TLUA_OK, or a negative
- * code to refuse (after set_error). Called once per load, before any activity runs. */
+/* The one symbol that a module exports: registers its activities and operations and returns TLUA_OK, or a
+ * negative code to refuse (after set_error). Called once per load, before any of them runs. */
 typedef int (*tlua_module_fn)(const tlua_host_api *api, tlua_module *m);
 #define TLUA_MODULE_SYMBOL "tlua_module_v1"
 TLUA_EXPORT int tlua_module_v1(const tlua_host_api *api, tlua_module *m);
@@ -339,6 +453,11 @@ TLUA_EXPORT int tlua_client_cancel(tlua_client *client, const char *workflow_id,
                                    tlua_error *err);
 TLUA_EXPORT int tlua_client_terminate(tlua_client *client, const char *workflow_id,
                                       const char *run_id, const char *reason, tlua_error *err);
+
+/* Makes a Nexus endpoint: workflows of the service call what workers on this task queue of the client's
+ * namespace have registered, under this name. Errors: TLUA_EEXISTS, TLUA_EINVAL. */
+TLUA_EXPORT int tlua_client_create_nexus_endpoint(tlua_client *client, const char *name,
+                                                  const char *task_queue, tlua_error *err);
 
 /* What a workflow or query answered. */
 typedef struct tlua_reply tlua_reply;
@@ -478,7 +597,12 @@ TLUA_EXPORT int tlua_worker_new(tlua_client *client, const tlua_worker_options *
 /* Before start only. fn runs on activity threads. Errors: EEXISTS, EPRECONDITION. */
 TLUA_EXPORT int tlua_worker_register(tlua_worker *worker, const char *name, tlua_activity_fn fn,
                                      void *ud, tlua_error *err);
-/* Before start only: activities of a shared object. */
+/* The same for an operation of a Nexus service. Errors: EEXISTS, EINVAL, EPRECONDITION. */
+TLUA_EXPORT int tlua_worker_register_operation(tlua_worker *worker, const char *service,
+                                               const char *operation,
+                                               const tlua_operation_handler *handler,
+                                               tlua_error *err);
+/* Before start only: activities and operations of a shared object. */
 TLUA_EXPORT int tlua_worker_load(tlua_worker *worker, const char *path, tlua_error *err);
 /* Before start only: slots of one kind (enum tlua_slot_kind) come from this supplier, which is copied; its
  * ud must live until `close`. Without it they are a fixed number. Errors: EINVAL, EPRECONDITION. */

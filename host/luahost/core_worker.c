@@ -7,6 +7,7 @@
 #include "luahost/build.h"
 #include "luahost/lua_process.h"
 #include "luahost/slot_lua.h"
+#include "worker/operation.h"
 #include "worker/worker.h"
 
 #define WORKER_TYPE "temporal.core.worker"
@@ -15,7 +16,8 @@ struct worker_box {
     struct tl_list link; /* in the host's list while started */
     struct tl_worker *worker;
     struct tl_host *host;
-    bool watched, fatal; /* under the host's workers_mutex */
+    bool watched, fatal;                     /* under the host's workers_mutex */
+    bool polls_activities, polls_operations; /* for what it was made with */
     pthread_mutex_t garbage_mutex;
     struct tl_list garbage;      /* of struct tl_host_build: builds that the worker has let go of */
     struct tl_list builds;       /* all that are not freed */
@@ -348,6 +350,9 @@ static int worker_new(lua_State *L)
         build->worker_box = b;
         config.lang = build->lang;
         config.registry = build->registry;
+        b->polls_activities =
+            tl_registry_count(build->registry) > 0 && !config.options.no_remote_activities;
+        b->polls_operations = tl_registry_operation_count(build->registry) > 0;
         config.digest = tl_str(build->digest);
         config.release = release_build;
         config.release_ud = build;
@@ -453,6 +458,16 @@ static int worker_state(lua_State *L)
     static const char *const names[] = {"new", "running", "stopping", "stopped"};
     lua_pushstring(L, names[tl_worker_state(check_worker(L, 1)->worker)]);
     return 1;
+}
+
+/* [-0, +2, v] core.worker_serves(worker): whether it was made with activities of the task queue, with Nexus
+ * operations: then it polls for them */
+static int worker_serves(lua_State *L)
+{
+    const struct worker_box *b = check_worker(L, 1);
+    lua_pushboolean(L, b->polls_activities);
+    lua_pushboolean(L, b->polls_operations);
+    return 2;
 }
 
 /* [-0, +1, v] core.worker_stats(worker) */
@@ -658,6 +673,7 @@ static const luaL_Reg functions[] = {
     {"worker_shutdown", worker_shutdown},
     {"worker_wait", worker_wait},
     {"worker_state", worker_state},
+    {"worker_serves", worker_serves},
     {"worker_watch", worker_watch},
     {"worker_stats", worker_stats},
     {"worker_promote", worker_promote},

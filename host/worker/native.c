@@ -1,4 +1,4 @@
-/* Native activities: shared objects that register C functions (include/temporal_lua.h), and the host
+/* Native modules: shared objects that register C functions (include/temporal_lua.h), and the host
  * API they are given. The public struct tlua_activity lives on the stack of the activity thread. */
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,9 +11,11 @@
 #include "base/mem.h"
 #include "base/world.h"
 #include "include/temporal_lua.h"
+#include "proto/payload.h"
 #include "proto/pb.h"
 #include "proto/utf8.h"
 #include "worker/native.h"
+#include "worker/native_operation.h"
 #include "worker/registry_int.h"
 
 enum { TARGET_COUNT = 4 };
@@ -89,6 +91,25 @@ TpCommon__Payload *tl_native_payload(struct tl_arena *arena, struct tl_str encod
     p->n_metadata = 1;
     p->metadata = list;
     return ok && e->key ? p : NULL;
+}
+
+tl_rc tl_native_payloads(struct tl_arena *arena, const tlua_payload *values, size_t count,
+                         TpCommon__Payloads **out)
+{
+    struct tl_pb_list list = {0};
+    *out = NULL;
+    for (size_t i = 0; i < count; i++) {
+        TpCommon__Payload *p =
+            tl_native_payload(arena, tl_str_n(values[i].encoding.data, values[i].encoding.size),
+                              tl_str_n(values[i].data.data, values[i].data.size));
+        if (!p || !tl_pb_push(arena, &list, p)) {
+            return TL_ELIMIT;
+        }
+    }
+    if (count) {
+        *out = tl_payloads_new(arena, (TpCommon__Payload *const *)list.items, list.n);
+    }
+    return count && !*out ? TL_ELIMIT : TL_OK;
 }
 
 static TpCommon__Payloads *payloads_of(tlua_activity *x, int target)
@@ -198,7 +219,7 @@ static unsigned api_cancelled(tlua_activity *x)
     return tl_activity_cancel_reasons(x->a);
 }
 
-static int64_t deadline_ns(int64_t timeout_ms)
+int64_t tl_native_deadline_ns(int64_t timeout_ms)
 {
     int64_t now = tl_world_mono_ns(tl_world_real());
     int64_t most = (INT64_MAX - now) / TL_NS_PER_MS;
@@ -208,7 +229,7 @@ static int64_t deadline_ns(int64_t timeout_ms)
 
 static unsigned api_wait_cancelled(tlua_activity *x, int64_t timeout_ms)
 {
-    return tl_activity_wait_cancelled(x->a, deadline_ns(timeout_ms));
+    return tl_activity_wait_cancelled(x->a, tl_native_deadline_ns(timeout_ms));
 }
 
 static int api_on_cancel(tlua_activity *x, void (*fn)(void *ud), void *ud)
@@ -225,7 +246,7 @@ static bool api_worker_shutting_down(tlua_activity *x)
 
 static bool api_wait_worker_shutdown(tlua_activity *x, int64_t timeout_ms)
 {
-    return tl_activity_wait_shutdown(x->a, deadline_ns(timeout_ms));
+    return tl_activity_wait_shutdown(x->a, tl_native_deadline_ns(timeout_ms));
 }
 
 /* --- Ends -------------------------------------------------------------------------------------- */
@@ -264,14 +285,19 @@ static int api_complete_async(tlua_activity *x, tlua_bytes *token)
     return TLUA_OK;
 }
 
-static void api_log(tlua_activity *x, int level, const char *message)
+enum tl_log_level tl_native_log_level(int level)
 {
     static const enum tl_log_level levels[] = {TL_LOG_DEBUG, TL_LOG_DEBUG, TL_LOG_INFO, TL_LOG_WARN,
                                                TL_LOG_ERROR};
-    enum tl_log_level l = level < 0 || level > 4 ? TL_LOG_ERROR : levels[level];
+    return level < 0 || level > 4 ? TL_LOG_ERROR : levels[level];
+}
+
+static void api_log(tlua_activity *x, int level, const char *message)
+{
     const TpWs__PollActivityTaskQueueResponse *t = x->a->task;
-    TL_LOG(l, "activity.message_logged", TL_C("message", message ? message : ""),
-           TL_C("activity_type", t->activity_type->name), TL_C("activity_id", t->activity_id),
+    TL_LOG(tl_native_log_level(level), "activity.message_logged",
+           TL_C("message", message ? message : ""), TL_C("activity_type", t->activity_type->name),
+           TL_C("activity_id", t->activity_id),
            TL_C("workflow_id", t->workflow_execution ? t->workflow_execution->workflow_id : ""),
            TL_I("attempt", t->attempt));
 }
@@ -279,7 +305,13 @@ static void api_log(tlua_activity *x, int level, const char *message)
 static int api_record_metric(tlua_activity *x, const tlua_metric *metric, double value,
                              const tlua_attribute *attributes, size_t count)
 {
-    return tl_native_record_metric(x->a, metric, value, attributes, count);
+    const struct tl_label own[] = {
+        {TL_STR_LIT("namespace"), x->a->namespace_name},
+        {TL_STR_LIT("task_queue"), x->a->task_queue},
+        {TL_STR_LIT("activity_type"), tl_str(x->a->task->activity_type->name)},
+    };
+    return tl_native_record(tl_activity_client(x->a), own, sizeof own / sizeof own[0], metric,
+                            value, attributes, count);
 }
 
 static void fill_info(tlua_activity *x)
@@ -369,6 +401,18 @@ static int api_register_activity(tlua_module *m, const char *name, tlua_activity
     return rc;
 }
 
+static int api_register_operation(tlua_module *m, const char *service, const char *operation,
+                                  const tlua_operation_handler *handler)
+{
+    struct tl_error err = {0};
+    tl_rc rc = tl_native_add_operation(m->registry, tl_str(service ? service : ""),
+                                       tl_str(operation ? operation : ""), handler, &err);
+    if (rc != TL_OK) {
+        snprintf(m->error, sizeof m->error, "%.*s", (int)sizeof m->error - 1, err.message);
+    }
+    return rc;
+}
+
 static int api_on_unload(tlua_module *m, void (*fn)(void *ud), void *ud)
 {
     m->module->on_unload = fn;
@@ -407,6 +451,23 @@ static const tlua_host_api host_api = {
     .worker_shutting_down = api_worker_shutting_down,
     .wait_worker_shutdown = api_wait_worker_shutdown,
     .record_metric = api_record_metric,
+    .register_operation = api_register_operation,
+    .operation_info = tl_native_op_info,
+    .operation_input = tl_native_op_input,
+    .operation_header = tl_native_op_header,
+    .operation_callback_header = tl_native_op_callback_header,
+    .operation_link = tl_native_op_link,
+    .operation_put = tl_native_op_put,
+    .operation_started = tl_native_op_started,
+    .operation_start_workflow = tl_native_op_start_workflow,
+    .operation_fail = tl_native_op_fail,
+    .operation_refuse = tl_native_op_refuse,
+    .operation_add_link = tl_native_op_add_link,
+    .operation_cancelled = tl_native_op_cancelled,
+    .operation_wait_cancelled = tl_native_op_wait_cancelled,
+    .operation_wait_worker_shutdown = tl_native_op_wait_worker_shutdown,
+    .operation_log = tl_native_op_log,
+    .operation_record_metric = tl_native_op_record_metric,
 };
 
 const struct tlua_host_api *tl_native_host_api(void)
@@ -461,13 +522,15 @@ static tl_rc register_all(struct tl_registry *r, struct native_module *m, const 
             path, TLUA_MODULE_SYMBOL, TLUA_ABI_VERSION);
     }
     memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function pointer */
-    size_t before = tl_registry_count(r);
+    size_t before = tl_registry_count(r), operations = tl_registry_operation_count(r);
     int code = entry(&host_api, &view);
-    if (code == TLUA_OK && tl_registry_count(r) == before) {
-        return tl_error_set(err, TL_EINVAL, "native module '%s' registered no activity", path);
+    if (code == TLUA_OK && tl_registry_count(r) == before &&
+        tl_registry_operation_count(r) == operations) {
+        return tl_error_set(err, TL_EINVAL,
+                            "native module '%s' registered no activity and no operation", path);
     }
     if (code != TLUA_OK) {
-        tl_registry_remove_last(r, before);
+        tl_registry_remove_last(r, before, operations);
         return tl_error_set(err, code == TL_EEXISTS ? TL_EEXISTS : TL_EINVAL,
                             "native module '%s' refused to load (code %d)%s%s", path, code,
                             view.error[0] ? ": " : "", view.error);

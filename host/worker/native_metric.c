@@ -1,12 +1,12 @@
-/* Metrics of native activities: what tlua_host_api.record_metric does. Thread: any. */
+/* Metrics of native activities and operations: what tlua_host_api.record_metric does. Thread: any. */
 #include <math.h>
+#include <string.h>
 
 #include "base/metrics.h"
 #include "client/client.h"
 #include "worker/native.h"
 
 #define DURATION_S_MAX 3153600000.0 /* 100 years */
-#define OWN_LABELS 3
 
 static const struct tl_metric_def kinds[] = {
     [TLUA_METRIC_COUNTER] = {.kind = TL_METRIC_COUNTER},
@@ -49,17 +49,15 @@ static void store(int kind, struct tl_series *s, double value)
     }
 }
 
-int tl_native_record_metric(const struct tl_activity *a, const tlua_metric *metric, double value,
-                            const tlua_attribute *attributes, size_t count)
+int tl_native_record(const struct tl_client *client, const struct tl_label *own, size_t own_count,
+                     const tlua_metric *metric, double value, const tlua_attribute *attributes,
+                     size_t count)
 {
-    struct tl_label labels[TL_METRIC_CUSTOM_LABELS_MAX] = {
-        {TL_STR_LIT("namespace"), a->namespace_name},
-        {TL_STR_LIT("task_queue"), a->task_queue},
-        {TL_STR_LIT("activity_type"), tl_str(a->task->activity_type->name)},
-    };
+    struct tl_label labels[TL_METRIC_CUSTOM_LABELS_MAX];
     struct tl_metric *found;
+    memcpy(labels, own, own_count * sizeof *own);
     if (!metric || metric->size < sizeof *metric || !metric->name ||
-        !value_ok(metric->kind, value) || count > TL_METRIC_CUSTOM_LABELS_MAX - OWN_LABELS) {
+        !value_ok(metric->kind, value) || count > TL_METRIC_CUSTOM_LABELS_MAX - own_count) {
         return TLUA_EINVAL;
     }
     for (size_t i = 0; i < count; i++) {
@@ -67,14 +65,14 @@ int tl_native_record_metric(const struct tl_activity *a, const tlua_metric *metr
         if (!tl_metric_name_ok(name) || tl_str_eqc(name, "le")) {
             return TLUA_EINVAL;
         }
-        labels[OWN_LABELS + i] =
+        labels[own_count + i] =
             (struct tl_label){name, tl_str_n(attributes[i].value.data, attributes[i].value.size)};
     }
     struct tl_metric_def def = kinds[metric->kind];
     def.name = metric->name;
     def.help = metric->description ? metric->description : "";
     def.unit_name = metric->unit ? metric->unit : "";
-    tl_rc rc = tl_metric_custom(&found, tl_client_metrics(tl_activity_client(a)), &def, NULL);
-    store(metric->kind, tl_metric_labelled(found, labels, OWN_LABELS + count), value);
+    tl_rc rc = tl_metric_custom(&found, tl_client_metrics(client), &def, NULL);
+    store(metric->kind, tl_metric_labelled(found, labels, own_count + count), value);
     return rc;
 }

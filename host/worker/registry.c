@@ -75,9 +75,14 @@ tl_rc tl_registry_add(struct tl_registry *r, struct tl_str name,
     return TL_OK;
 }
 
-void tl_registry_remove_last(struct tl_registry *r, size_t count)
+void tl_registry_remove_last(struct tl_registry *r, size_t activities, size_t operations)
 {
-    while (r->count > count) {
+    while (r->operation_count > operations) {
+        struct operation *o = &r->operations[--r->operation_count];
+        tl_mem_free(o->service);
+        tl_mem_free(o->name);
+    }
+    while (r->count > activities) {
         struct entry *e = r->list[--r->count];
         tl_map_del(&r->names, e->name);
         tl_mem_free((char *)(uintptr_t)e->name.p);

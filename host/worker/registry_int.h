@@ -11,6 +11,7 @@ struct tl_registry_module {
 };
 /* Owns: m, released with the registry, newest first. */
 void tl_registry_adopt_module(struct tl_registry *r, struct tl_registry_module *m);
-/* Takes back the newest entries until `count` are left: a module that failed half-way. */
-void tl_registry_remove_last(struct tl_registry *r, size_t count);
+/* Takes back the newest entries until so many activities and operations are left: a module that failed
+ * half-way. */
+void tl_registry_remove_last(struct tl_registry *r, size_t activities, size_t operations);
 const struct tl_thread_hooks *tl_registry_hooks(const struct tl_registry *r);

@@ -40,8 +40,9 @@ local env_spec = {
 }
 
 -- The clock cannot know of a worker that has not polled yet, and would jump over what waits for it.
-local function await_polls(self, has_activities, has_services)
+local function await_polls(self)
   local kinds = { "TASK_QUEUE_TYPE_WORKFLOW" }
+  local has_activities, has_services = core.worker_serves(self.worker.handle)
   kinds[#kinds + 1] = has_activities and "TASK_QUEUE_TYPE_ACTIVITY" or nil
   kinds[#kinds + 1] = has_services and "TASK_QUEUE_TYPE_NEXUS" or nil
   for _, kind in ipairs(kinds) do
@@ -158,8 +159,7 @@ function testing.environment(given)
     worker_options[name] = value
   end
   self.worker = worker.new(worker_options):start()
-  await_polls(self, next(activities or {}) ~= nil and not worker_options.no_remote_activities,
-    next(o.nexus_services or {}) ~= nil)
+  await_polls(self)
   return self
 end
 

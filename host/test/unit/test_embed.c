@@ -32,7 +32,11 @@ static const char script[] =
     "  workflow.wait_condition(function() return who ~= nil end)\n"
     "  return who\n"
     "end)\n"
-    "return { Greeting, Gate }\n";
+    "local Guest = workflow.define('Guest', function(name)\n"
+    "  local hall = workflow.nexus_client { endpoint = 'hall', service = 'hall' }\n"
+    "  return hall:execute_operation('greet', {}, name)\n"
+    "end)\n"
+    "return { Greeting, Gate, Guest }\n";
 
 static int write_script(void **state)
 {
@@ -81,6 +85,17 @@ static void compose(tlua_activity *a, void *ud)
     assert_int_equal(api->put_json(a, TLUA_RESULT, out, (size_t)n), TLUA_OK);
 }
 
+static void greet_guest(tlua_operation *o, void *ud)
+{
+    const tlua_host_api *api = tlua_host();
+    tlua_payload in;
+    char out[200];
+    assert_int_equal(api->operation_input(o, &in), TLUA_OK);
+    int n = snprintf(out, sizeof out, "\"%s, %.*s?\"", (const char *)ud, (int)in.data.size - 2,
+                     in.data.data + 1);
+    assert_int_equal(api->operation_put(o, TLUA_RESULT, "json/plain", out, (size_t)n), TLUA_OK);
+}
+
 /* --- The program ------------------------------------------------------------------------------- */
 
 struct program {
@@ -112,10 +127,23 @@ static void start(struct program *p)
     memcpy(kept, greeting, sizeof kept);
     assert_int_equal(tlua_worker_register(p->worker, "compose", compose, kept, &err), TLUA_OK);
     assert_int_equal(tlua_worker_register(p->worker, "compose", compose, kept, &err), TLUA_EEXISTS);
+    tlua_operation_handler greet = TLUA_OPERATION_HANDLER_INIT;
+    assert_int_equal(tlua_worker_register_operation(p->worker, "hall", "greet", &greet, &err),
+                     TLUA_EINVAL); /* without start */
+    greet.start = greet_guest;
+    greet.ud = kept;
+    assert_int_equal(tlua_worker_register_operation(p->worker, "", "greet", &greet, &err),
+                     TLUA_EINVAL);
+    assert_int_equal(tlua_worker_register_operation(p->worker, "hall", "greet", &greet, &err),
+                     TLUA_OK);
+    assert_int_equal(tlua_worker_register_operation(p->worker, "hall", "greet", &greet, &err),
+                     TLUA_EEXISTS);
     assert_int_equal(tlua_worker_load(p->worker, "/nowhere/lib.so", &err), TLUA_ENOTFOUND);
     assert_int_equal(tlua_worker_start(p->worker, &err), TLUA_OK);
     assert_int_equal(tlua_worker_start(p->worker, &err), TLUA_EPRECONDITION);
     assert_int_equal(tlua_worker_register(p->worker, "late", compose, NULL, &err),
+                     TLUA_EPRECONDITION);
+    assert_int_equal(tlua_worker_register_operation(p->worker, "hall", "late", &greet, &err),
                      TLUA_EPRECONDITION);
 }
 
@@ -170,6 +198,25 @@ static void a_lua_workflow_calls_a_c_activity(void **state)
     assert_int_equal(tlua_client_result(p.client, "g-1", run_id, 20000, &r, &err), TLUA_OK);
     assert_int_equal(tlua_reply_status(r), TLUA_WORKFLOW_COMPLETED);
     expect_json(r, "\"Hello, Ada!\"");
+    tlua_reply_free(r);
+    stop(&p);
+}
+
+static void a_lua_workflow_calls_a_c_operation(void **state)
+{
+    (void)state;
+    struct program p = {0};
+    tlua_error err;
+    tlua_reply *r;
+    tlua_payload name = json("\"Ada\"");
+    start(&p);
+    assert_int_equal(tlua_client_create_nexus_endpoint(p.client, "hall", "", &err), TLUA_EINVAL);
+    assert_int_equal(tlua_client_create_nexus_endpoint(p.client, "hall", "q", &err), TLUA_OK);
+    assert_int_equal(tlua_client_create_nexus_endpoint(p.client, "hall", "q", &err), TLUA_EEXISTS);
+    assert_int_equal(begin(&p, "guest", "Guest", &name, NULL), TLUA_OK);
+    assert_int_equal(tlua_client_result(p.client, "guest", NULL, 20000, &r, &err), TLUA_OK);
+    assert_int_equal(tlua_reply_status(r), TLUA_WORKFLOW_COMPLETED);
+    expect_json(r, "\"Hello, Ada?\"");
     tlua_reply_free(r);
     stop(&p);
 }
@@ -399,6 +446,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lua_workflow_calls_a_c_activity),
+        cmocka_unit_test(a_lua_workflow_calls_a_c_operation),
         cmocka_unit_test(signals_queries_and_taken_ids),
         cmocka_unit_test(failures_and_terminations_are_told),
         cmocka_unit_test(bad_arguments_are_values),
