@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "cli/connect.h"
+#include "cli/script.h"
 #include "luart/bundle.h"
 #include "luart/replay.h"
 #include "proto/history_json.h"
@@ -322,9 +323,26 @@ static struct tl_bundle_interceptor *read_interceptors(struct replay *r, size_t 
     return list;
 }
 
+/* Where Lua scripts find their modules; pass-through modules are found there, too. Owns: the text. */
+static char *package_path(void)
+{
+    char *path = NULL;
+    lua_State *L = tl_cli_script_state((char *[]){NULL}, 0);
+    if (L && lua_getglobal(L, "package") == LUA_TTABLE &&
+        lua_getfield(L, -1, "path") == LUA_TSTRING) {
+        path = tl_mem_dup(tl_str(lua_tostring(L, -1)));
+    }
+    if (L) {
+        lua_close(L);
+    }
+    return path;
+}
+
 static int open_scripts(struct replay *r)
 {
     static const char *const here[] = {".", NULL};
+    const char *const *shared = tl_cli_texts(r->cli, "passthrough-module");
+    char *path = shared[0] ? package_path() : NULL;
     const char *const *roots = tl_cli_texts(r->cli, "root");
     struct tl_error err;
     size_t n;
@@ -333,11 +351,14 @@ static int open_scripts(struct replay *r)
         .roots = roots[0] ? roots : here,
         .workflow_modules = tl_cli_texts(r->cli, "workflows"),
         .activity_modules = tl_cli_texts(r->cli, "activities"),
+        .passthrough_modules = shared,
+        .package_path = path,
         .interceptors = interceptors,
         .interceptor_count = n,
     };
     tl_rc rc = tl_bundle_open(&r->bundle, &config, &err);
     tl_mem_free(interceptors);
+    tl_mem_free(path);
     if (rc != TL_OK) {
         return tl_cli_fail(1, "%s", err.message);
     }

@@ -169,6 +169,11 @@ local scripts = {
     kind = "strings",
     help = "Interceptor of the worker, as MODULE or MODULE=CONFIG in JSON, the outermost first (may be repeated)",
   },
+  {
+    name = "passthrough-module",
+    kind = "strings",
+    help = "Module or pattern of the worker's passthrough_modules (may be repeated)",
+  },
   roots,
 }
 

@@ -79,6 +79,9 @@ void tl_host_bundle_plan(lua_State *L, int plan, struct tl_bundle_config *config
     config->workflow_modules = tl_host_plan_list(L, plan, "workflow_modules");
     config->activity_modules = tl_host_plan_list(L, plan, "activity_modules");
     config->converter_modules = tl_host_plan_list(L, plan, "converter_modules");
+    config->passthrough_modules = tl_host_plan_list(L, plan, "passthrough_modules");
+    lua_getfield(L, plan, "package_path");
+    config->package_path = lua_tostring(L, -1); /* the plan keeps it */
     lua_getfield(L, plan, "unsandboxed");
     config->unsandboxed = lua_toboolean(L, -1);
     read_sources(L, plan, config);

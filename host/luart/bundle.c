@@ -57,6 +57,17 @@ static bool looks_mixed(struct tl_str text)
     return mixed;
 }
 
+/* Whether one of the names and patterns (may be NULL) means the module. */
+static bool among(const char *const *list, struct tl_str name)
+{
+    for (; list && *list; list++) {
+        if (tl_bundle_matches(*list, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct tl_bundle_module *tl_bundle_add_module(struct tl_bundle *b, struct tl_str name,
                                               struct tl_str file, struct tl_str text)
 {
@@ -64,10 +75,7 @@ struct tl_bundle_module *tl_bundle_add_module(struct tl_bundle *b, struct tl_str
     m->name = tl_bundle_own(name);
     m->file = file;
     m->text = text;
-    for (size_t i = 0; b->config->activity_modules && b->config->activity_modules[i]; i++) {
-        m->named_activity =
-            m->named_activity || tl_bundle_matches(b->config->activity_modules[i], name);
-    }
+    m->named_activity = among(b->config->activity_modules, name);
     m->mixed = looks_mixed(text);
     tl_map_put(&b->modules, m->name, m);
     b->bytes += sizeof *m + m->name.n + file.n + text.n;
@@ -118,7 +126,9 @@ static void compile(lua_State *L, struct tl_bundle *b, struct tl_bundle_module *
 const struct tl_bundle_module *tl_bundle_module_find(const struct tl_bundle *b, struct tl_str name)
 {
     const struct tl_bundle_module *m = tl_map_get(&b->modules, name);
-    return m && (m->code.p || m->frozen_index || m->kind == TL_MODULE_ACTIVITY) ? m : NULL;
+    return m && (m->code.p || m->frozen_index || m->shared_index || m->kind == TL_MODULE_ACTIVITY)
+               ? m
+               : NULL;
 }
 
 const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua_run *run,
@@ -177,11 +187,8 @@ static tl_rc add_entries(struct tl_bundle *b, struct tl_error *err)
     const struct tl_bundle_config *c = b->config;
     tl_rc rc = TL_OK;
     for (size_t i = 0; i < c->source_count && rc == TL_OK; i++) {
-        bool activity = false;
-        for (size_t k = 0; c->activity_modules && c->activity_modules[k]; k++) {
-            activity = activity || tl_bundle_matches(c->activity_modules[k], c->sources[i].name);
-        }
-        if (!activity) {
+        if (!among(c->activity_modules, c->sources[i].name) &&
+            !among(c->passthrough_modules, c->sources[i].name)) {
             rc = add_entry(b, c->sources[i].name, NULL, err);
         }
     }
@@ -262,6 +269,9 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
     if (rc == TL_OK) {
         rc = add_interceptors(b, err);
     }
+    if (rc == TL_OK) {
+        rc = tl_bundle_share(b, err);
+    }
     if (rc == TL_OK && b->interceptor_count) {
         rc = tl_bundle_probe_entry(b, NULL, err);
     }
@@ -280,6 +290,9 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
     sort_all(b);
     if (rc == TL_OK) {
         rc = tl_bundle_freeze(b, err);
+    }
+    for (size_t i = 0; i < b->modules.count && rc == TL_OK && b->shares; i++) {
+        rc = b->sorted[i]->entry ? tl_bundle_probe_shared(b, b->sorted[i], err) : TL_OK;
     }
     b->config = NULL;
     if (rc != TL_OK) {
@@ -327,7 +340,7 @@ void tl_bundle_close(struct tl_bundle *b)
     tl_mem_free(b->interceptors);
     tl_mem_free(b->workflows);
     tl_mem_free(b->sorted);
-    tl_vm_heap_drop(&b->code_heap);
+    tl_state_free(b->code_run);
     tl_mem_free(b);
 }
 
@@ -389,6 +402,9 @@ void tl_bundle_each_source(const struct tl_bundle *b,
 {
     for (size_t i = 0; i < b->modules.count && !TL_WITHOUT(40); i++) {
         fn(ud, b->sorted[i]->name, b->sorted[i]->file, b->sorted[i]->text);
+        if (b->sorted[i]->shared) {
+            fn(ud, b->sorted[i]->name, TL_STR_LIT(""), TL_STR_LIT("shared"));
+        }
     }
 }
 

@@ -47,6 +47,11 @@ struct tl_bundle_config {
     /* Modules given as text; each also counts as a workflow module. They win over files. */
     const struct tl_bundle_source *sources;
     size_t source_count;
+    /* Modules, and patterns, whose values all runs share: evaluated once and read-only afterwards, as what they
+     * require is. NULL-terminated when not NULL. */
+    const char *const *passthrough_modules;
+    /* Where such modules are found beside the roots: templates as Lua's package.path; NULL: nowhere. */
+    const char *package_path;
     const struct tl_bundle_interceptor *interceptors; /* outermost first; modules of the roots */
     size_t interceptor_count;
     bool
@@ -66,8 +71,9 @@ struct tl_bundle_extern {
 };
 
 /* Owns: *out, until tl_bundle_close. Errors: TL_ESCRIPT (a module does not compile or raises: the
- * message has file and line), TL_ENOTFOUND (a module or pattern that matches nothing), TL_EEXISTS
- * (one workflow type defined by two modules), TL_ELIMIT (too large), TL_EDEADLOCK, TL_EMEMORY. */
+ * message has file and line; a value of a pass-through module cannot be shared), TL_ENOTFOUND (a module
+ * or pattern that matches nothing), TL_EEXISTS (one workflow type defined by two modules), TL_ELIMIT (too
+ * large), TL_EDEADLOCK, TL_EMEMORY. */
 tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *config,
                      struct tl_error *err) TL_MUST_USE;
 /* Before the first run; e->ud outlives them. */
@@ -106,7 +112,8 @@ const char *const *tl_bundle_converters(const struct tl_bundle *b);
 /* Its interceptors, outermost first. Owns: the bundle's. */
 const struct tl_bundle_interceptor *tl_bundle_interceptors(const struct tl_bundle *b, size_t *n);
 
-/* Calls fn for every module, sorted by name: the input of a build's digest. */
+/* Calls fn for every module, sorted by name: the input of a build's digest. A module whose values are shared
+ * comes a second time, without a file. */
 void tl_bundle_each_source(const struct tl_bundle *b,
                            void (*fn)(void *ud, struct tl_str module, struct tl_str file,
                                       struct tl_str text),

@@ -15,7 +15,7 @@ static void keep_names(lua_State *L)
     }
 }
 
-/* Leaves a table of names and the chunk of each module on the stack. */
+/* Leaves tables of names and the chunk of each module that runs evaluate on the stack. */
 static int load_all(lua_State *L)
 {
     struct tl_bundle *b = lua_touserdata(L, 1);
@@ -24,7 +24,7 @@ static int load_all(lua_State *L)
     keep_names(L);
     TL_MAP_EACH (e, &b->modules) {
         struct tl_bundle_module *m = e->value;
-        if (m->code.p) {
+        if (m->code.p && !m->shared_index) {
             tl_module_load(L, m);
             m->frozen_index = lua_gettop(L);
         }
@@ -34,29 +34,38 @@ static int load_all(lua_State *L)
 
 tl_rc tl_bundle_freeze(struct tl_bundle *b, struct tl_error *err)
 {
-    tl_vm_heap_init(&b->code_heap, SIZE_MAX);
-    b->code = lua_newstate(tl_vm_heap_alloc, &b->code_heap);
-    bool well = b->code && tl_vm_seal(b->code) && lua_checkstack(b->code, 3);
+    lua_State *code = b->code_run->main;
+    int below = lua_gettop(code); /* values that are there already */
+    b->code_run->heap.used_max = SIZE_MAX;
+    bool well = lua_checkstack(code, 3);
     if (well) {
-        lua_pushcfunction(b->code, load_all);
-        lua_pushlightuserdata(b->code, b);
-        well = lua_pcall(b->code, 1, LUA_MULTRET, 0) == LUA_OK;
+        lua_pushcfunction(code, load_all);
+        lua_pushlightuserdata(code, b);
+        well = lua_pcall(code, 1, LUA_MULTRET, 0) == LUA_OK;
     }
     if (!well) {
         return tl_error_set(err, TL_EMEMORY, "there is no memory for the code of the modules");
     }
-    tl_vm_freeze(b->code);
+    for (int slot = 1; slot <= TL_SLOT_COUNT; slot++) {
+        if (slot != TL_SLOT_LIBS) { /* whose tables are known by their addresses */
+            lua_pushnil(code);
+            lua_replace(code, slot);
+        }
+    }
+    tl_vm_freeze(code);
     TL_MAP_EACH (e, &b->modules) {
         struct tl_bundle_module *m = e->value;
         b->bytes -= m->code.n;
         tl_mem_free((void *)(uintptr_t)m->code.p);
         m->code = (struct tl_str){NULL, 0};
+        m->frozen_index += m->frozen_index ? below : 0;
     }
-    b->bytes += b->code_heap.held;
+    b->bytes += b->code_run->heap.held;
+    b->frozen = true;
     return TL_OK;
 }
 
 lua_State *tl_bundle_code(const struct tl_bundle *b)
 {
-    return b->code;
+    return b->frozen ? b->code_run->main : NULL;
 }

@@ -113,6 +113,35 @@ static tl_rc read_descriptors(struct tl_bundle *b, struct tl_str name, struct tl
     return TL_OK;
 }
 
+/* A module that a template of the package path ("/usr/share/lua/5.4/?.lua;...") finds. Its file's name is
+ * the part behind the template's folder: what a build is made of names no machine's folders. */
+static tl_rc read_installed(struct tl_bundle *b, struct tl_str name, struct tl_str *file,
+                            struct tl_str *text, struct tl_error *err)
+{
+    char relative[NAME_BYTES], path[PATH_BYTES];
+    const char *at = b->config->package_path;
+    relative_path(name, "", relative, sizeof relative);
+    while (*at) {
+        size_t n = strcspn(at, ";");
+        const char *mark = memchr(at, '?', n);
+        if (mark) {
+            int before = (int)(mark - at), after = (int)(at + n - mark - 1);
+            int length =
+                snprintf(path, sizeof path, "%.*s%s%.*s", before, at, relative, after, mark + 1);
+            tl_rc rc =
+                length < (int)sizeof path ? tl_bundle_read_file(b, path, text, err) : TL_ENOTFOUND;
+            if (rc == TL_OK) {
+                *file = own(tl_str(path + before));
+            }
+            if (rc != TL_ENOTFOUND) {
+                return rc;
+            }
+        }
+        at += n + (at[n] == ';');
+    }
+    return TL_ENOTFOUND;
+}
+
 tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_str *file,
                             struct tl_str *text, struct tl_error *err)
 {
@@ -159,6 +188,12 @@ tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_s
             if (rc != TL_ENOTFOUND) {
                 return rc;
             }
+        }
+    }
+    if (b->outside && c->package_path) {
+        tl_rc rc = read_installed(b, name, file, text, err);
+        if (rc != TL_ENOTFOUND) {
+            return rc;
         }
     }
     return not_found(c->roots, name, err);

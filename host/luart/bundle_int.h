@@ -17,12 +17,16 @@ struct tl_bundle {
     bool unsandboxed;                /* all its workflows */
     atomic_flag warned;              /* that one of them is */
     size_t bytes;
-    struct tl_vm_heap code_heap;
-    lua_State *code; /* frozen: all chunks on its stack; NULL while the bundle is opened */
+    struct tl_lua_run *code_run; /* its main thread's stack has all chunks and shared values; frozen
+                                    once the bundle is open */
+    bool frozen;                 /* code_run is */
+    bool shares;                 /* there are pass-through modules */
+    int shared_meta_index, shared_meta_count; /* pairs of name and metatable on that stack */
 
     /* while opening */
     const struct tl_bundle_config *config;
     size_t source_bytes_max;
+    bool outside; /* modules are looked for along the package path, too */
 };
 
 /* What one evaluation collects. */
@@ -45,7 +49,8 @@ struct tl_probe {
 
 /* --- bundle_files.c: finding and reading modules ------------------------------------------------ */
 
-/* Reads the module's text from the configuration or the roots. TL_ENOTFOUND: none. The strings are
+/* Reads the module's text from the configuration or the roots; outside of them where b->outside is
+ * set. TL_ENOTFOUND: none. The strings are
  * the caller's (tl_mem_free each p). */
 tl_rc tl_bundle_read_module(struct tl_bundle *b, struct tl_str name, struct tl_str *file,
                             struct tl_str *text, struct tl_error *err);
@@ -75,9 +80,15 @@ bool tl_bundle_mentions(struct tl_str text, const char *word);
 
 /* --- bundle_probe.c ----------------------------------------------------------------------------- */
 
+/* A run that ends with the evaluation, on the frozen state `code` or on none. NULL: out of memory. */
+struct tl_lua_run *tl_bundle_new_probe(struct tl_probe *p, const lua_State *code,
+                                       struct tl_error *err);
 /* Evaluates a workflow module, and adds what it defines to the bundle's workflows; m NULL: evaluates
  * the interceptors. Errors: TL_ESCRIPT, TL_EEXISTS (defined twice), TL_EDEADLOCK, TL_EMEMORY. */
 tl_rc tl_bundle_probe_entry(struct tl_bundle *b, struct tl_bundle_module *m, struct tl_error *err);
+/* Evaluates a workflow module as a run does, with the shared values of the bundle. Errors: the same. */
+tl_rc tl_bundle_probe_shared(struct tl_bundle *b, const struct tl_bundle_module *m,
+                             struct tl_error *err);
 /* Evaluates an activity module for the names in it. Problems are not errors: what was defined up to
  * there counts. */
 void tl_bundle_probe_activities(struct tl_bundle *b, struct tl_bundle_module *m);
@@ -85,6 +96,12 @@ void tl_bundle_probe_activities(struct tl_bundle *b, struct tl_bundle_module *m)
 tl_rc tl_bundle_probe_dependencies(struct tl_bundle *b, struct tl_error *err);
 /* Takes the converters' modules in and looks whether they are any. Errors: likewise. */
 tl_rc tl_bundle_probe_converters(struct tl_bundle *b, struct tl_error *err);
+
+/* --- bundle_shared.c ---------------------------------------------------------------------------- */
+
+/* Makes the state for the bundle's code and evaluates the pass-through modules in it.
+ * Errors: TL_ENOTFOUND, TL_EINVAL (no module to be shared), TL_ESCRIPT, TL_EDEADLOCK, TL_EMEMORY. */
+tl_rc tl_bundle_share(struct tl_bundle *b, struct tl_error *err);
 
 /* --- bundle_code.c ------------------------------------------------------------------------------ */
 

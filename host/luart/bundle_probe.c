@@ -122,14 +122,15 @@ static tl_rc run_entry(struct tl_lua_run *run, void *ud)
     return p->rc;
 }
 
-static struct tl_lua_run *new_probe(struct tl_probe *p, struct tl_error *err)
+struct tl_lua_run *tl_bundle_new_probe(struct tl_probe *p, const lua_State *code,
+                                       struct tl_error *err)
 {
     const struct tl_bundle_config *c = p->b->config;
     struct tl_lua_run_config config = {
         .memory_bytes_max = c->memory_bytes_max,
         .steps_max = c->steps_max ? c->steps_max : PROBE_STEPS,
     };
-    struct tl_lua_run *run = tl_state_new(&config, NULL, err);
+    struct tl_lua_run *run = tl_state_new(&config, code, err);
     if (run) {
         run->bundle = p->b;
         run->probe = p;
@@ -146,11 +147,49 @@ tl_rc tl_bundle_probe_entry(struct tl_bundle *b, struct tl_bundle_module *m, str
     struct tl_error own_error;
     struct tl_probe p = {.b = b, .entry = m, .interceptors = !m, .err = err ? err : &own_error};
     tl_arena_init(&p.arena, 64 << 20);
-    struct tl_lua_run *run = new_probe(&p, err);
+    struct tl_lua_run *run = tl_bundle_new_probe(&p, NULL, err);
     tl_rc rc = run ? tl_state_enter(run, run_entry, &p, err) : TL_EMEMORY;
     if (rc == TL_EDEADLOCK) {
         tl_error_wrap(err, rc, "loading %.*s",
                       TL_STR_FMT(m ? m->name : TL_STR_LIT("the interceptors")));
+    }
+    tl_state_free(run);
+    tl_arena_deinit(&p.arena);
+    return rc;
+}
+
+static int load_again(lua_State *L)
+{
+    struct tl_str name;
+    name.p = lua_tolstring(L, 1, &name.n);
+    tl_module_require(L, tl_run_of(L), name);
+    return 0;
+}
+
+static tl_rc run_shared(struct tl_lua_run *run, void *ud)
+{
+    const struct tl_bundle_module *m = ud;
+    lua_State *L = tl_state_aux(run);
+    tl_bundle_take_shared(run);
+    tl_state_switch(run, L);
+    lua_pushcfunction(L, load_again);
+    lua_pushlstring(L, m->name.p, m->name.n);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        return tl_error_set(run->task_error, TL_ESCRIPT, "%s", tl_sandbox_tostring(L, -1, NULL));
+    }
+    return TL_OK;
+}
+
+tl_rc tl_bundle_probe_shared(struct tl_bundle *b, const struct tl_bundle_module *m,
+                             struct tl_error *err)
+{
+    struct tl_probe p = {.b = b};
+    tl_arena_init(&p.arena, 64 << 20);
+    struct tl_lua_run *run = tl_bundle_new_probe(&p, tl_bundle_code(b), err);
+    tl_rc rc = TL_EMEMORY;
+    if (run) {
+        run->probe = NULL; /* all that it defines is known */
+        rc = tl_state_enter(run, run_shared, (void *)(uintptr_t)m, err);
     }
     tl_state_free(run);
     tl_arena_deinit(&p.arena);
@@ -282,7 +321,7 @@ void tl_bundle_probe_activities(struct tl_bundle *b, struct tl_bundle_module *m)
     struct tl_error err;
     struct tl_probe p = {.b = b, .activity = m, .err = &err};
     tl_arena_init(&p.arena, 64 << 20);
-    struct tl_lua_run *run = new_probe(&p, &err);
+    struct tl_lua_run *run = tl_bundle_new_probe(&p, NULL, &err);
     m->mixed = true; /* whatever is not there is inert */
     tl_rc rc = run ? tl_state_enter(run, run_activities, NULL, &err) : TL_EMEMORY;
     if (m->activity_count == 0) {
@@ -359,7 +398,7 @@ tl_rc tl_bundle_probe_dependencies(struct tl_bundle *b, struct tl_error *err)
     struct scan s = {.b = b, .err = err ? err : &own_error};
     struct tl_probe p = {.b = b, .err = s.err};
     tl_arena_init(&p.arena, 64 << 20);
-    struct tl_lua_run *run = new_probe(&p, err);
+    struct tl_lua_run *run = tl_bundle_new_probe(&p, NULL, err);
     tl_rc rc = run ? tl_state_enter(run, scan_all, &s, err) : TL_EMEMORY;
     tl_state_free(run);
     tl_arena_deinit(&p.arena);
@@ -395,7 +434,7 @@ tl_rc tl_bundle_probe_converters(struct tl_bundle *b, struct tl_error *err)
     struct tl_error own_error;
     struct tl_probe p = {.b = b, .err = err ? err : &own_error};
     tl_arena_init(&p.arena, 64 << 20);
-    struct tl_lua_run *run = new_probe(&p, err);
+    struct tl_lua_run *run = tl_bundle_new_probe(&p, NULL, err);
     tl_rc rc = run ? tl_state_enter(run, run_converters, NULL, err) : TL_EMEMORY;
     tl_state_free(run);
     tl_arena_deinit(&p.arena);

@@ -1,5 +1,5 @@
 /* require inside the sandbox: the library's own modules, then the bundle's. Each run has its own
- * instance of every module.
+ * instance of every module but pass-through ones.
  * Thread: the run's. Owner: values are kept in the run's slot. */
 #include <stdio.h>
 #include <string.h>
@@ -152,6 +152,11 @@ void tl_module_require(lua_State *L, struct tl_lua_run *run, struct tl_str name)
     }
     lua_pop(L, 1);
     const struct tl_bundle_module *m = tl_bundle_module_find(run->bundle, name);
+    if (m && m->shared_index && tl_bundle_code(run->bundle)) {
+        tl_vm_push_shared(L, tl_bundle_code(run->bundle), m->shared_index);
+        lua_remove(L, modules);
+        return;
+    }
     if (!m && run->probe) {
         m = tl_bundle_module_load(L, run, name);
     }

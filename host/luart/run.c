@@ -52,6 +52,7 @@ tl_rc tl_lua_run_new(struct tl_lua_run **out, struct tl_bundle *bundle, struct t
         return tl_error_set(err, TL_EMEMORY, "a workflow state needs more memory than it may have");
     }
     run->phase = TL_PHASE_LOAD;
+    tl_bundle_take_shared(run);
     *out = run;
     return TL_OK;
 }
@@ -219,7 +220,7 @@ int tl_run_traceback(lua_State *L)
         make_error(L);
     }
     lua_pushliteral(L, "stack_trace");
-    if (lua_rawget(L, 1) == LUA_TNIL) {
+    if (lua_rawget(L, 1) == LUA_TNIL && !tl_vm_is_frozen(L, 1)) {
         lua_pushliteral(L, "stack_trace");
         luaL_traceback(L, L, NULL, 1);
         lua_rawset(L, 1);

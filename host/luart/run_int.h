@@ -191,6 +191,7 @@ struct tl_lua_run {
     bool lenient;          /* the module loading also holds worker or client code */
     bool dead;
     bool unsandboxed;         /* it has the host's io and os */
+    bool sharing;             /* it evaluates pass-through modules */
     struct tl_vm_file *files; /* that it has open */
     bool finished;            /* the workflow has ended; only queries are answered */
     bool cancel_requested;
@@ -292,6 +293,8 @@ void tl_state_where(lua_State *L, char *out, size_t cap);
 
 void tl_sandbox_open(lua_State *L, struct tl_lua_run *run); /* globals and string methods */
 void tl_sandbox_push_lib(lua_State *L, struct tl_lua_run *run, enum tl_lib lib);
+/* Makes all libraries with all their functions, for a state that is to be frozen. */
+void tl_sandbox_fill(lua_State *L, struct tl_lua_run *run);
 /* The library whose protected table is at index, -1 when it is none. */
 int tl_sandbox_lib_of(lua_State *L, int index);
 /* Pushes what a protected table has under the key at index; nil when nothing. */
@@ -496,12 +499,20 @@ struct tl_bundle_module {
     bool mixed;          /* holds worker, client or activity code beside workflows */
     bool entry;          /* named by the configuration as workflow module */
     bool interceptor;    /* named by the configuration as such */
+    bool shared;         /* a pass-through module, or one that such a module requires */
+    int shared_index;    /* of its value in the frozen state; 0: it is not shared */
     struct tl_bundle_activity *activities;
     size_t activity_count;
     bool activity_single; /* the module's value is one activity */
 };
 
 const struct tl_bundle_module *tl_bundle_module_find(const struct tl_bundle *b, struct tl_str name);
+/* Gives a new run what shared values need to be known by in it. */
+void tl_bundle_take_shared(struct tl_lua_run *run);
+/* The run that evaluated the pass-through modules; its tables are frozen once the bundle is open. */
+const struct tl_lua_run *tl_bundle_code_run(const struct tl_bundle *b);
+/* Raises while pass-through modules are evaluated. */
+void tl_shared_check(lua_State *L, const char *what);
 /* The frozen state with the code of an open bundle. */
 lua_State *tl_bundle_code(const struct tl_bundle *b);
 /* For the probe: finds, reads and compiles a module that is not there yet. NULL: no such file.

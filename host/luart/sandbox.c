@@ -330,8 +330,9 @@ int tl_sandbox_lib_of(lua_State *L, int index)
     }
     const void *p = lua_topointer(L, index);
     struct tl_lua_run *run = tl_run_of(L);
+    const struct tl_lua_run *shared = run->bundle ? tl_bundle_code_run(run->bundle) : NULL;
     for (int i = 0; i < TL_LIB_COUNT; i++) {
-        if (run->lib_tables[i] == p) {
+        if (run->lib_tables[i] == p || (shared && shared->lib_tables[i] == p)) {
             return i;
         }
     }
@@ -440,7 +441,7 @@ static int lib_index(lua_State *L)
         !(run->lenient && run->phase != TL_PHASE_RUN)) {
         return unknown_name(L, lib);
     }
-    if (lua_isfunction(L, -1) || lua_istable(L, -1)) {
+    if ((lua_isfunction(L, -1) || lua_istable(L, -1)) && !tl_vm_is_frozen(L, 1)) {
         /* Found without this call from now on; nothing shows that it is cached. */
         lua_pushvalue(L, 2);
         lua_pushvalue(L, -2);
@@ -509,6 +510,19 @@ int tl_sandbox_push_names(lua_State *L, int lib)
         }
     }
     return n;
+}
+
+void tl_sandbox_fill(lua_State *L, struct tl_lua_run *run)
+{
+    for (int lib = 0; lib < TL_LIB_COUNT; lib++) {
+        tl_sandbox_push_lib(L, run, (enum tl_lib)lib);
+        for (int n = tl_sandbox_push_names(L, lib); n > 0; n--) {
+            lua_rawgeti(L, -1, n);
+            lua_gettable(L, -3); /* keeps it */
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 2);
+    }
 }
 
 /* ("x"):upper() without a table of the string library. */

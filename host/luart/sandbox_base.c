@@ -344,6 +344,7 @@ int tl_lib_random(lua_State *L)
         return tl_without_random(L);
     }
 #endif
+    tl_shared_check(L, "math.random");
     return draw(L, tl_run_of(L)->rng_now);
 }
 

@@ -57,6 +57,7 @@ static void date_of(int64_t seconds, struct date *d)
 
 static int64_t now_seconds(lua_State *L)
 {
+    tl_shared_check(L, "the time");
 #ifdef TL_SANDBOX_SWITCH
     if (TL_WITHOUT(19)) {
         return tl_without_now();
@@ -133,6 +134,7 @@ int tl_lib_os_time(lua_State *L)
 int tl_lib_os_clock(lua_State *L)
 {
     struct tl_lua_run *run = tl_run_of(L);
+    tl_shared_check(L, "os.clock");
     lua_pushnumber(L, (lua_Number)(run->now_ns - run->start_ns) / 1e9);
     return 1;
 }

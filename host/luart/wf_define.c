@@ -151,6 +151,7 @@ int tl_lib_wf_define(lua_State *L)
     struct define_options options = {.sandboxed = true};
     struct tl_str name;
     lua_settop(L, 2);
+    tl_shared_check(L, "workflow.define");
     if (run->phase == TL_PHASE_RUN) {
         return luaL_error(L, "workflow.define belongs at the top of a module, not into a workflow");
     }

@@ -26,6 +26,7 @@ local spec = {
   plugins = { kind = "table" },
   debug_mode = { kind = "boolean" },
   data_converter = { kind = "any" },
+  passthrough_modules = { kind = "table" },
   workflow_runner = { kind = "string" },
 }
 
@@ -112,7 +113,7 @@ end
 --- Makes a replayer; the scripts are loaded once. Options: `workflows` (required), `activities`, `roots`,
 --- `workflow_failure_error_types` as for temporal.worker, `namespace`, `build_id`, `deployment_name` (what
 --- workflow.info tells), `data_converter` (payload converters; codecs are undone in histories from files),
---- `workflow_runner` as for temporal.worker,
+--- `workflow_runner` and `passthrough_modules` as for temporal.worker,
 --- `debug_mode` (no activation is cut off; also TEMPORAL_DEBUG).
 ---@param given table
 ---@return temporal.Replayer
@@ -127,7 +128,7 @@ function replayer.new(given)
   local w = worker.new {
     task_queue = "replay", workflows = o.workflows, activities = o.activities, roots = o.roots,
     workflow_failure_error_types = o.workflow_failure_error_types, interceptors = o.interceptors,
-    workflow_runner = o.workflow_runner,
+    workflow_runner = o.workflow_runner, passthrough_modules = o.passthrough_modules,
   }
   local coding = converter.check("temporal.replayer", o.data_converter, 2)
   w.plan.converter_modules = converter.payload_converters(o.data_converter)

@@ -44,6 +44,7 @@ local function build_spec()
     tuner = { kind = "table" },
     interceptors = { kind = "table" },
     plugins = { kind = "table" },
+    passthrough_modules = { kind = "table" },
     workflow_runner = { kind = "enum", values = { "sandboxed", "unsandboxed" }, prefix = "" },
   }
   for _, row in ipairs(core.worker_options()) do
@@ -276,6 +277,18 @@ local function error_types(given)
   return table.concat(given, ",")
 end
 
+--- Modules whose values all runs share, as a list of names and patterns.
+local function shared_modules(given)
+  local out = {}
+  for key, name in pairs(given or {}) do
+    if type(key) ~= "number" or type(name) ~= "string" then
+      error("temporal.worker: passthrough_modules must be a list of modules, named as in require", 3)
+    end
+    out[key] = name
+  end
+  return out
+end
+
 local executor_spec = {
   kind = { kind = "string", required = true },
   size = { kind = "integer" },
@@ -350,6 +363,8 @@ function worker.new(given)
   end
   local unsandboxed = o.workflow_runner == "unsandboxed"
   o.workflow_runner = nil
+  local shared = shared_modules(o.passthrough_modules)
+  o.passthrough_modules = nil
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing
   apply_deployment(o)
@@ -389,7 +404,7 @@ function worker.new(given)
     activity_block_limit = block_limit, default_kind = executor.default_kind,
     process_count = executor.process_count, process_program = executor.process_program,
     failure_error_types = failing, converter_modules = own and own.payload_converters or {},
-    unsandboxed = unsandboxed,
+    unsandboxed = unsandboxed, passthrough_modules = shared, package_path = package.path,
   }
   return self
 end
@@ -645,17 +660,17 @@ function Worker:stats()
   return core.worker_stats(native(self))
 end
 
---- The build ID of scripts: `scripts` are the options `workflows`, `activities`, `nexus_services` and `roots` of a
---- worker.
+--- The build ID of scripts: `scripts` are the options `workflows`, `activities`, `nexus_services`, `roots` and
+--- `passthrough_modules` of a worker.
 ---@param scripts { workflows?: table, activities?: table, nexus_services?: table, roots?: string[] }
 ---@return string
 function worker.default_build_id(scripts)
-  local known = { workflows = true, activities = true, nexus_services = true, roots = true }
+  local known = { workflows = true, activities = true, nexus_services = true, roots = true, passthrough_modules = true }
   local o = { task_queue = "none" }
   for name, value in pairs(scripts) do
     if not known[name] then
-      error(("temporal.worker.default_build_id: unknown option '%s'; there are workflows, activities, nexus_services "
-        .. "and roots"):format(tostring(name)), 2)
+      error(("temporal.worker.default_build_id: unknown option '%s'; there are workflows, activities, nexus_services, "
+        .. "roots and passthrough_modules"):format(tostring(name)), 2)
     end
     o[name] = value
   end

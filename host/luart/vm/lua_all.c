@@ -156,15 +156,92 @@ static void luaS_init(lua_State *L)
     }
 }
 
-/* The stock border of a table depends on how its array part happens to be sized; ours follows. */
+/* A frozen table. Lua's own code leaves this bit of an object's mark to its tests. */
+enum { FROZEN_TABLE_BIT = TESTBIT };
+
+static const char refused_write[] =
+    "attempt to change a table that is shared by all runs (of a pass-through module)";
+
+/* Raises when the table is frozen. pc: that of the Lua function that writes, where it alone knows it. */
+static void check_writable(lua_State *L, const Table *t, const Instruction *pc)
+{
+    if (l_likely(!testbit(t->marked, FROZEN_TABLE_BIT))) {
+        return;
+    }
+    if (!isLua(L->ci)) {
+        luaL_error(L, refused_write);
+    }
+    if (pc) {
+        L->ci->u.l.savedpc = pc;
+        L->top = L->ci->top;
+    }
+    luaG_runerror(L, refused_write);
+}
+
+/* The stock border of a table depends on how its array part happens to be sized; ours follows. What
+ * writes into tables from outside of ltable.c looks first whether it may. */
 #define luaH_getn stock_luaH_getn
+#define luaH_finishset stock_luaH_finishset
+#define luaH_set stock_luaH_set
+#define luaH_setint stock_luaH_setint
 static lua_Unsigned stock_luaH_getn(Table *t);
+static void stock_luaH_finishset(lua_State *L, Table *t, const TValue *key, const TValue *slot,
+                                 TValue *value);
+static void stock_luaH_set(lua_State *L, Table *t, const TValue *key, TValue *value);
+static void stock_luaH_setint(lua_State *L, Table *t, lua_Integer key, TValue *value);
 #include "ltable.c"
 #undef luaH_getn
+#undef luaH_finishset
+#undef luaH_set
+#undef luaH_setint
+
+static void luaH_finishset(lua_State *L, Table *t, const TValue *key, const TValue *slot,
+                           TValue *value)
+{
+    check_writable(L, t, NULL);
+    stock_luaH_finishset(L, t, key, slot, value);
+}
+
+static void luaH_set(lua_State *L, Table *t, const TValue *key, TValue *value)
+{
+    check_writable(L, t, NULL);
+    stock_luaH_set(L, t, key, value);
+}
+
+static void luaH_setint(lua_State *L, Table *t, lua_Integer key, TValue *value)
+{
+    check_writable(L, t, NULL);
+    stock_luaH_setint(L, t, key, value);
+}
+
+/* Assignments to a field that is there: in luaV_execute, which has not saved its place by then and
+ * where `pc` is its own variable; everywhere else it is this one. */
+static const Instruction *const pc = NULL;
+#undef luaV_finishfastset
+#define luaV_finishfastset(L, t, slot, v)                                                          \
+    {                                                                                              \
+        check_writable(L, hvalue(t), pc);                                                          \
+        setobj2t(L, cast(TValue *, slot), v);                                                      \
+        luaC_barrierback(L, gcvalue(t), v);                                                        \
+    }
 
 #include "ldo.c"
 #include "lvm.c"
+#pragma push_macro("lua_setmetatable")
+#undef lua_setmetatable
+#define lua_setmetatable stock_lua_setmetatable
+static int stock_lua_setmetatable(lua_State *L, int index);
 #include "lapi.c"
+#pragma pop_macro("lua_setmetatable")
+
+LUA_API int lua_setmetatable(lua_State *L, int index)
+{
+    const TValue *o = index2value(L, index);
+    if (ttistable(o)) {
+        check_writable(L, hvalue(o), NULL);
+    }
+    return stock_lua_setmetatable(L, index);
+}
 
 /* Libraries. The growing buffers of lauxlib.c ask the allocator themselves, and would raise an error
  * that a script can catch where the VM's own allocations collect garbage and ask again. */
@@ -332,11 +409,18 @@ bool tl_vm_seal(lua_State *L)
     return luaD_rawrunprotected(L, seal_names, NULL) == LUA_OK;
 }
 
-static void freeze_list(GCObject *list)
+static void freeze_list(lua_State *L, GCObject *list)
 {
     for (GCObject *o = list; o; o = o->next) {
         if (o->tt == LUA_VLNGSTR) {
             luaS_hashlongstr(gco2ts(o)); /* else the first table it is a key in writes it */
+        }
+        if (o->tt == LUA_VTABLE) {
+            for (int e = 0; e <= TM_EQ; e++) { /* else the first look for a metamethod writes it */
+                luaT_gettm(gco2t(o), (TMS)e, G(L)->tmname[e]);
+            }
+            o->marked = cast_byte(bit2mask(BLACKBIT, FROZEN_TABLE_BIT) | G_OLD);
+            continue;
         }
         o->marked = cast_byte(bitmask(BLACKBIT) | G_OLD);
     }
@@ -346,8 +430,8 @@ void tl_vm_freeze(lua_State *L)
 {
     luaC_fullgc(L, 0);
     G(L)->gcstp = GCSTPUSR;
-    freeze_list(G(L)->allgc);
-    freeze_list(G(L)->fixedgc);
+    freeze_list(L, G(L)->allgc);
+    freeze_list(L, G(L)->fixedgc);
 }
 
 void tl_vm_push_frozen(lua_State *L, lua_State *frozen, int index)
@@ -364,4 +448,41 @@ void tl_vm_push_frozen(lua_State *L, lua_State *frozen, int index)
         luaC_barrier(L, cl->upvals[0], globals);
     }
     luaC_checkGC(L);
+}
+
+void tl_vm_push_shared(lua_State *L, lua_State *frozen, int index)
+{
+    setobj2s(L, L->top, index2value(frozen, index));
+    api_incr_top(L);
+}
+
+bool tl_vm_is_frozen(lua_State *L, int index)
+{
+    const TValue *o = index2value(L, index);
+    return ttistable(o) && testbit(hvalue(o)->marked, FROZEN_TABLE_BIT);
+}
+
+/* Whether the code, or that of a function made in it, assigns to its upvalue. */
+static bool assigns(const Proto *p, int upvalue)
+{
+    for (int i = 0; i < p->sizecode; i++) {
+        if (GET_OPCODE(p->code[i]) == OP_SETUPVAL && GETARG_B(p->code[i]) == upvalue) {
+            return true;
+        }
+    }
+    for (int i = 0; i < p->sizep; i++) {
+        for (int u = 0; u < p->p[i]->sizeupvalues; u++) {
+            const Upvaldesc *d = &p->p[i]->upvalues[u];
+            if (!d->instack && d->idx == upvalue && assigns(p->p[i], u)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool tl_vm_assigns_upvalue(lua_State *L, int index, int upvalue)
+{
+    const TValue *o = index2value(L, index);
+    return ttisLclosure(o) && assigns(clLvalue(o)->p, upvalue - 1);
 }

@@ -42,8 +42,8 @@ typedef bool (*tl_vm_push_name)(lua_State *L, lua_CFunction function);
 void tl_vm_set_names(tl_vm_push_name fn);
 
 /* Makes all that the state holds immutable: states made with tl_vm_newstate take its strings for
- * theirs, and its functions by tl_vm_push_frozen. Nothing else may be done with it afterwards but
- * to free its memory, by its allocator, when no such state is left.
+ * theirs, its functions by tl_vm_push_frozen and its values by tl_vm_push_shared. Nothing else may be
+ * done with it afterwards but to free its memory, by its allocator, when no such state is left.
  * Owns: nothing. Thread: no other may use the state; afterwards any reads it. Errors: none. */
 void tl_vm_freeze(lua_State *L);
 
@@ -56,6 +56,17 @@ lua_State *tl_vm_newstate(lua_Alloc alloc, void *ud, const lua_State *frozen);
  * code is shared, its first upvalue is L's table of globals, as after lua_load.
  * Owns: L's. Thread: L's. Errors: raises when memory is refused. */
 void tl_vm_push_frozen(lua_State *L, lua_State *frozen, int index);
+
+/* Pushes the value at an index of the frozen state itself. Tables refuse to be written to; what else could
+ * change in it the caller has looked at: upvalues that a function assigns, userdata, coroutines.
+ * Owns: nothing. Thread: L's. Errors: none. */
+void tl_vm_push_shared(lua_State *L, lua_State *frozen, int index);
+/* Whether the value at the index is a table of a frozen state.
+ * Owns: nothing. Thread: L's. Errors: none. */
+bool tl_vm_is_frozen(lua_State *L, int index);
+/* Whether the Lua function at the index, or one that it makes, assigns to its upvalue (from 1).
+ * Owns: nothing. Thread: L's. Errors: none. */
+bool tl_vm_assigns_upvalue(lua_State *L, int index, int upvalue);
 
 /* Pushes { io = , os = }: the whole libraries, with files, programs and the environment.
  * Owns: L's. Thread: L's. Errors: raises when memory is refused. */

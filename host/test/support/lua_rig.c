@@ -25,11 +25,10 @@ static void on_log(void *ud, enum tl_log_level level, struct tl_str message, str
     snprintf(r->log + n, sizeof r->log - n, "%.*s\n", TL_STR_FMT(message));
 }
 
-static void open_sources(struct lua_rig *r, const struct tl_bundle_source *sources, size_t n)
+void lua_rig_open_config(struct lua_rig *r, const struct tl_bundle_config *config)
 {
-    struct tl_bundle_config config = {.sources = sources, .source_count = n};
     memset(r, 0, sizeof *r);
-    if (tl_bundle_open(&r->bundle, &config, &r->err) != TL_OK) {
+    if (tl_bundle_open(&r->bundle, config, &r->err) != TL_OK) {
         fail_msg("the bundle does not open: %s", r->err.message);
     }
     tl_arena_init(&r->arena, 256 << 20);
@@ -41,6 +40,12 @@ static void open_sources(struct lua_rig *r, const struct tl_bundle_source *sourc
     r->config.steps_max = 2000000;
     r->config.log = on_log;
     r->config.log_ud = r;
+}
+
+static void open_sources(struct lua_rig *r, const struct tl_bundle_source *sources, size_t n)
+{
+    struct tl_bundle_config config = {.sources = sources, .source_count = n};
+    lua_rig_open_config(r, &config);
 }
 
 void lua_rig_open(struct lua_rig *r, const char *source)

@@ -26,6 +26,7 @@ struct lua_rig {
 void lua_rig_open(struct lua_rig *r, const char *source);
 /* A bundle of several modules: name, text, name, text ..., NULL. */
 void lua_rig_open_many(struct lua_rig *r, ...);
+void lua_rig_open_config(struct lua_rig *r, const struct tl_bundle_config *config);
 void lua_rig_close(struct lua_rig *r);
 /* Makes the run and its first job; arguments are JSON texts, NULL-terminated. */
 void lua_rig_start(struct lua_rig *r, const char *type, ...);

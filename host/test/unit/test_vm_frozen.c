@@ -255,6 +255,148 @@ static void test_collectors_and_threads_only_read(void **unused)
     release(&p);
 }
 
+/* As freeze, with the value of the chunk at index 1. */
+static lua_State *freeze_value(struct pool *p, const char *chunk)
+{
+    p->base = mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    p->used = 0;
+    assert_true(p->base != MAP_FAILED);
+    lua_State *L = lua_newstate(pool_alloc, p);
+    open_libraries(L);
+    assert_int_equal(luaL_loadbufferx(L, chunk, strlen(chunk), "=module.lua", "t"), LUA_OK);
+    lua_call(L, 0, 1);
+    tl_vm_freeze(L);
+    assert_int_equal(mprotect(p->base, POOL_BYTES, PROT_READ), 0);
+    return L;
+}
+
+static const char values[] =
+    "local base = {}\n"
+    "base.__index = base\n"
+    "function base.hello(self) return 'hello ' .. self.name end\n"
+    "local shared = setmetatable({ name = 'shared', list = {3, 1, 2}, deep = { er = { 7 } },\n"
+    "  ['" LONG_TEXT "'] = 5, [1.5] = 'half', [true] = 'yes' }, base)\n"
+    "shared.base, shared.none = base, setmetatable({}, {})\n"
+    "function shared.set() shared.name = 'x' end\n"
+    "function shared.adder(n) return function(m) return n + m + #shared.list end end\n"
+    "return shared\n";
+
+/* Runs `code` with the shared value as its argument; the text of its result. */
+static const char *with_value(lua_State *L, lua_State *frozen, const char *code)
+{
+    lua_settop(L, 0);
+    assert_int_equal(luaL_loadbufferx(L, code, strlen(code), "=run", "t"), LUA_OK);
+    tl_vm_push_shared(L, frozen, 1);
+    lua_pcall(L, 1, 1, 0);
+    return luaL_tolstring(L, -1, NULL);
+}
+
+static void test_values_are_shared_and_read(void **unused)
+{
+    static const char *const rows[][2] = {
+        {"local s = ... return s.name .. #s.list .. s.list[3] .. s.deep.er[1] .. s[1.5] .. s[true]",
+         "shared327halfyes"},
+        {"local s = ... return s['" LONG_TEXT "'] + #s.none .. tostring(s.none.x)", "5nil"},
+        {"local s = ... return s:hello()", "hello shared"},
+        {"local s = ... return s.adder(10)(1)", "14"},
+        {"local s = ... return setmetatable({name = 'mine'}, s.base):hello()", "hello mine"},
+        {"local s = ... local o = setmetatable({}, s.base) o.name = 'new' return o:hello()",
+         "hello new"},
+        {"local s = ... local t = {} for _, v in ipairs(s.list) do t[#t + 1] = v end table.sort(t) "
+         "return table.concat(t)",
+         "123"},
+        {"local s = ... local t = {[s] = 'key', v = s} collectgarbage() collectgarbage() "
+         "collectgarbage('generational') for i = 1, 1000 do t[i] = {s, s.list} end "
+         "collectgarbage() "
+         "return t[s] .. t.v.name",
+         "keyshared"},
+    };
+    (void)unused;
+    struct pool p;
+    size_t bytes = 0;
+    lua_State *frozen = freeze_value(&p, values);
+    lua_State *L = tl_vm_newstate(plain_alloc, &bytes, frozen);
+    open_libraries(L);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_string_equal(with_value(L, frozen, rows[i][0]), rows[i][1]);
+    }
+    tl_vm_push_shared(L, frozen, 1);
+    assert_true(tl_vm_is_frozen(L, -1));
+    lua_newtable(L);
+    assert_false(tl_vm_is_frozen(L, -1));
+    lua_close(L);
+    assert_int_equal(bytes, 0);
+    release(&p);
+}
+
+#define REFUSED "attempt to change a table that is shared by all runs (of a pass-through module)"
+
+static void test_shared_tables_cannot_be_written(void **unused)
+{
+    static const char *const writes[] = {
+        "s.name = 'x'",
+        "s.new = 'x'",
+        "s.list[1] = 9",
+        "s.list[4] = 9",
+        "s[s.name] = nil",
+        "s[1.5] = nil",
+        "s['" LONG_TEXT "'] = nil",
+        "s.base.__newindex = print",
+        "table.insert(s.list, 4)",
+        "table.remove(s.list)",
+        "table.sort(s.list)",
+        "rawset(s, 'name', 1)",
+        "rawset(s, 'new', 1)",
+        "rawset(s.list, 1, 1)",
+        "setmetatable(s.list, {})",
+        "setmetatable({}, {__newindex = s}).name = 2",
+    };
+    (void)unused;
+    struct pool p;
+    size_t bytes = 0;
+    char code[300];
+    lua_State *frozen = freeze_value(&p, values);
+    lua_State *L = tl_vm_newstate(plain_alloc, &bytes, frozen);
+    open_libraries(L);
+    for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
+        snprintf(code, sizeof code, "local s = ...\n\n%s\nreturn 'written'", writes[i]);
+        assert_string_equal(with_value(L, frozen, code), "run:3: " REFUSED);
+    }
+    assert_string_equal(with_value(L, frozen, "(...).set()"), "module.lua:7: " REFUSED);
+    assert_string_equal(with_value(L, frozen, "local s = ... return s.name .. #s.list"), "shared3");
+    lua_close(L);
+    release(&p);
+}
+
+static void test_functions_that_keep_state_are_seen(void **unused)
+{
+    static const struct {
+        const char *code;
+        int assigned; /* upvalue, 0: none */
+    } rows[] = {
+        {"local n = 0 return function() n = n + 1 return n end", 1},
+        {"local n, m = 0, 1 return function() local k = n return function() m = k end end", 2},
+        {"local n = 0 local function get() return n end n = 5 return get", 0},
+        {"local function fact(n) return n < 2 and 1 or n * fact(n - 1) end return fact", 0},
+        {"local n = 0 return function() local n = n n = n + 1 return n end", 0},
+        {"return function() x = 1 end", 0},
+    };
+    (void)unused;
+    size_t bytes = 0;
+    lua_State *L = tl_vm_newstate(plain_alloc, &bytes, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int found = 0;
+        lua_settop(L, 0);
+        assert_int_equal(luaL_loadstring(L, rows[i].code), LUA_OK);
+        lua_call(L, 0, 1);
+        for (int u = 1; lua_getupvalue(L, 1, u); u++) {
+            found = tl_vm_assigns_upvalue(L, 1, u) ? u : found;
+        }
+        assert_int_equal(found, rows[i].assigned);
+    }
+    lua_close(L);
+}
+
 static void test_code_costs_a_state_nothing(void **unused)
 {
     (void)unused;
@@ -295,6 +437,9 @@ int main(void)
         cmocka_unit_test(test_each_state_has_values_of_its_own),
         cmocka_unit_test(test_errors_have_their_lines),
         cmocka_unit_test(test_collectors_and_threads_only_read),
+        cmocka_unit_test(test_values_are_shared_and_read),
+        cmocka_unit_test(test_shared_tables_cannot_be_written),
+        cmocka_unit_test(test_functions_that_keep_state_are_seen),
         cmocka_unit_test(test_code_costs_a_state_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
