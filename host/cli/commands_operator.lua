@@ -167,7 +167,7 @@ return function(parts)
         {
           name = "fairness-key-rps-limit-default",
           kind = "string",
-          help = "Tasks a second of one fairness key, where the service knows them; 'default' takes the limit away",
+          help = "Tasks a second of each fairness key, times its weight; 'default' takes the limit away",
         },
         { name = "fairness-key-rps-limit-reason", kind = "string", help = "Why" },
         {

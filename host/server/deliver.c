@@ -300,8 +300,7 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
     struct tl_delivery d = {.run_number = e->number,
                             .scheduled_id = e->wft.scheduled_id,
                             .attempt = e->wft.attempt,
-                            .place = e->wft.task.place,
-                            .offered_ns = e->wft.task.offered_ns};
+                            .place = e->wft.task.place};
     char request_id[37];
     tl_uuid4(s->world, request_id);
     start.request_id = request_id;
@@ -335,17 +334,38 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
     return true;
 }
 
+struct tl_match_terms tl_dispatch_terms(const TpCommon__Priority *p, int64_t since_ns)
+{
+    struct tl_match_terms terms = {.since_ns = since_ns};
+    if (p) {
+        terms.priority = p->priority_key;
+        terms.fairness_key = p->fairness_key ? tl_str(p->fairness_key) : (struct tl_str){0};
+        terms.weight = (double)p->fairness_weight;
+    }
+    return terms;
+}
+
+struct tl_match_terms tl_dispatch_run_terms(const struct tl_rs_info *info, int64_t since_ns,
+                                            struct tl_arena *arena)
+{
+    TpCommon__Priority *p = NULL;
+    if (info->priority.n &&
+        tl_pb_decode(&tp_common__priority__descriptor, info->priority, arena, &p, NULL) != TL_OK) {
+        p = NULL; /* a turn like that of others */
+    }
+    return tl_dispatch_terms(p, since_ns);
+}
+
 void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
-                       struct tl_arena *arena)
+                       const struct tl_match_terms *terms, struct tl_arena *arena)
 {
     struct tl_match_poll *poll;
     if (s->putting_back) {
         t->place = s->putting_back->place;
-        t->offered_ns = s->putting_back->offered_ns;
         s->putting_back = NULL;
-        poll = tl_match_put_back(&s->matcher, key, t, tl_engine_now(s));
+        poll = tl_match_put_back(&s->matcher, key, t, terms, tl_engine_now(s));
     } else {
-        poll = tl_match_offer(&s->matcher, key, t, tl_engine_now(s));
+        poll = tl_match_offer(&s->matcher, key, t, terms, tl_engine_now(s));
     }
     tl_task_queues_look(s);
     if (poll) {
@@ -392,7 +412,8 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
     w->scheduled_id = fx->u.wft.scheduled_id;
     w->attempt = fx->u.wft.attempt;
     w->sticky = fx->u.wft.sticky;
-    tl_dispatch_offer(s, &key, &w->task, arena);
+    struct tl_match_terms terms = tl_dispatch_run_terms(&info, info.wft_scheduled_ns, arena);
+    tl_dispatch_offer(s, &key, &w->task, &terms, arena);
 }
 
 static void offer_workflow_task(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena)
@@ -442,7 +463,7 @@ static void offer_activity(struct tl_server *s, struct tl_activity_task *t, stru
     struct tl_str queue = {t->queue, t->queue_n};
     struct tl_match_key key = {t->exec->ns->number, TL_QUEUE_ACTIVITY, false, queue,
                                tl_route_activity(s, t->exec, queue)};
-    tl_dispatch_offer(s, &key, &t->task, arena);
+    tl_dispatch_offer(s, &key, &t->task, &t->terms, arena);
 }
 
 static struct tl_activity_task *find_offered(const struct tl_exec *e, int64_t scheduled_id)
@@ -506,7 +527,9 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
     if (held_back(e)) {
         return;
     }
-    struct tl_activity_task *t = tl_mem_alloc(sizeof *t + queue.n + 1);
+    struct tl_match_terms terms =
+        tl_dispatch_terms(fx->u.activity.priority, fx->u.activity.since_ns);
+    struct tl_activity_task *t = tl_mem_alloc(sizeof *t + queue.n + terms.fairness_key.n + 1);
     tl_match_task_init(&t->task, TL_OFFER_ACTIVITY);
     tl_list_init(&t->link);
     t->exec = e;
@@ -515,6 +538,11 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
     t->stamp = fx->u.activity.stamp;
     t->queue_n = queue.n;
     memcpy(t->queue, queue.p, queue.n);
+    t->terms = terms;
+    if (terms.fairness_key.n) {
+        t->terms.fairness_key.p =
+            memcpy(t->queue + queue.n, terms.fairness_key.p, terms.fairness_key.n);
+    }
     tl_list_push(&e->activities, &t->link);
     offer_activity(s, t, arena);
 }
@@ -585,8 +613,7 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
                             .is_activity = true,
                             .scheduled_id = t->scheduled_id,
                             .attempt = t->attempt,
-                            .place = t->task.place,
-                            .offered_ns = t->task.offered_ns};
+                            .place = t->task.place};
     char request_id[37];
     tl_uuid4(s->world, request_id);
     tl_rc rc = decode_poll(p, arena, &r, &err);

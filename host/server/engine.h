@@ -91,7 +91,8 @@ struct tl_exec;
 /* An activity that waits for a poll. Freed when it is delivered or dropped. */
 struct tl_activity_task {
     struct tl_match_task task;
-    struct tl_list link; /* in tl_exec.activities */
+    struct tl_match_terms terms; /* its fairness key stands behind the queue's name */
+    struct tl_list link;         /* in tl_exec.activities */
     struct tl_exec *exec;
     int64_t scheduled_id;
     int32_t attempt;
@@ -216,8 +217,7 @@ struct tl_delivery {
     int nexus_request; /* enum tl_nexus_request; 0: no Nexus task */
     int64_t scheduled_id;
     int32_t attempt;
-    uint64_t place; /* in the queue */
-    int64_t offered_ns;
+    struct tl_match_place place; /* in the queue */
     struct tl_task_ref ref;
 };
 
@@ -552,7 +552,12 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
 void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena);
 /* Offers a task to matching; whoever was waiting for it takes it. */
 void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
-                       struct tl_arena *arena);
+                       const struct tl_match_terms *terms, struct tl_arena *arena);
+/* Terms by a priority, which may be NULL; the fairness key is borrowed from it. */
+struct tl_match_terms tl_dispatch_terms(const TpCommon__Priority *p, int64_t since_ns);
+/* Terms of a run's workflow task, or of a query of it (since_ns 0). */
+struct tl_match_terms tl_dispatch_run_terms(const struct tl_rs_info *info, int64_t since_ns,
+                                            struct tl_arena *arena);
 /* A parked or new poll takes a task; when the task turns out stale the poll looks for another. */
 void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task *t,
                   struct tl_arena *arena);

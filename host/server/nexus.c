@@ -121,7 +121,7 @@ void tl_nexus_dispatch(struct tl_server *s, struct tl_exec *e, int64_t scheduled
                                .type = TL_QUEUE_NEXUS,
                                .name = tl_str(w->task_queue),
                                .version = route->current};
-    tl_dispatch_offer(s, &key, &t->task, arena);
+    tl_dispatch_offer(s, &key, &t->task, NULL, arena);
 }
 
 /* What the callback of the operation carries, as text. Empty without memory. */
@@ -161,8 +161,7 @@ bool tl_nexus_start_task(struct tl_server *s, struct tl_parked *p, struct tl_nex
                             .nexus_request = (int)ref.request,
                             .scheduled_id = ref.scheduled_id,
                             .attempt = ref.attempt,
-                            .place = t->task.place,
-                            .offered_ns = t->task.offered_ns};
+                            .place = t->task.place};
     tl_nexus_task_free(s, t);
     if (tl_rs_nexus_deliver(e->rs, &s->env, &ref, callback_token(e, ref.scheduled_id, arena),
                             tl_engine_now(s), arena, &r.request, &err) != TL_OK) {

@@ -36,7 +36,8 @@ static void send_direct(struct tl_server *s, struct tl_parked *p, struct tl_exec
     }
     int64_t until = p->until_ns, sticky_until = tl_engine_mono(s) + STICKY_WAIT_NS;
     tl_due_set(&s->waits, &p->due, p->query_sticky && sticky_until < until ? sticky_until : until);
-    struct tl_match_poll *poll = tl_match_offer(&s->matcher, &key, &p->task, now);
+    struct tl_match_terms terms = tl_dispatch_run_terms(&info, 0, arena);
+    struct tl_match_poll *poll = tl_match_offer(&s->matcher, &key, &p->task, &terms, now);
     if (poll) {
         tl_poll_take(s, TL_CONTAINER(poll, struct tl_parked, poll), &p->task, arena);
     }

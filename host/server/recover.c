@@ -292,9 +292,11 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
         rc = tl_batches_load(s, err);
     }
     if (rc == TL_OK) {
+        tl_match_load(&s->matcher);
         TL_MAP_EACH (e, &s->runs) {
             revive(s, e->value);
         }
+        tl_match_loaded(&s->matcher);
         if (s->runs.count || w.records) {
             TL_LOG(TL_LOG_INFO, "server.recovered", TL_I("open_runs", s->open_count),
                    TL_I("records", w.records));

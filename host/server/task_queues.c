@@ -60,17 +60,16 @@ const struct tl_queue_settings *tl_task_queue_settings(struct tl_server *s,
 
 /* --- limits -------------------------------------------------------------------------------------- */
 
-static const TpTq__RateLimit *set_limit(const struct tl_queue_settings *q)
+static double per_s_of(const TpTq__RateLimitConfig *c)
 {
-    return q && q->config && q->config->queue_rate_limit ? q->config->queue_rate_limit->rate_limit
-                                                         : NULL;
+    return c && c->rate_limit ? (double)c->rate_limit->requests_per_second : -1;
 }
 
 double tl_task_queue_per_s(const struct tl_queue_settings *q, int *source)
 {
-    const TpTq__RateLimit *set = set_limit(q);
-    double per_s = set ? (double)set->requests_per_second : q ? q->worker_per_s : -1;
-    *source = set ? RATE_LIMIT_SOURCE_API : RATE_LIMIT_SOURCE_WORKER;
+    double set = q && q->config ? per_s_of(q->config->queue_rate_limit) : -1;
+    double per_s = set >= 0 ? set : q ? q->worker_per_s : -1;
+    *source = set >= 0 ? RATE_LIMIT_SOURCE_API : RATE_LIMIT_SOURCE_WORKER;
     if (per_s < 0 || per_s >= TL_QUEUE_TASKS_PER_S) {
         *source = RATE_LIMIT_SOURCE_SYSTEM;
         return TL_QUEUE_TASKS_PER_S;
@@ -83,10 +82,21 @@ static void follow(struct tl_server *s, uint64_t namespace_number, struct tl_str
 {
     int source;
     double per_s = tl_task_queue_per_s(q, &source);
+    size_t n = q->config ? q->config->n_fairness_weight_overrides : 0;
+    struct tl_match_weight *weights = TL_NEW_ARRAY(struct tl_match_weight, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        weights[i].key = tl_str(q->config->fairness_weight_overrides[i]->key);
+        weights[i].weight = (double)q->config->fairness_weight_overrides[i]->value;
+    }
+    struct tl_match_rules rules = {
+        .per_s = source == RATE_LIMIT_SOURCE_SYSTEM ? -1 : per_s,
+        .key_per_s = q->config ? per_s_of(q->config->fairness_keys_rate_limit_default) : -1,
+        .weights = weights,
+        .weight_count = n};
     struct tl_match_key key = {
         .namespace_number = namespace_number, .type = tl_queue_type_of(type), .name = name};
-    tl_match_limit(&s->matcher, &key, source == RATE_LIMIT_SOURCE_SYSTEM ? -1 : per_s,
-                   tl_engine_now(s));
+    tl_match_limit(&s->matcher, &key, &rules, tl_engine_now(s));
+    tl_mem_free(weights);
     tl_task_queues_look(s);
 }
 
@@ -104,7 +114,7 @@ static void release(struct tl_server *s, struct tl_due *due)
 
 void tl_task_queues_look(struct tl_server *s)
 {
-    int64_t at = tl_match_limited_until(&s->matcher);
+    int64_t at = tl_match_limited_until(&s->matcher, tl_engine_now(s));
     if (at == INT64_MAX) {
         tl_heap_remove(&s->timers, &s->limits_due.node);
     } else if (!tl_heap_has(&s->limits_due.node) || s->limits_due.node.deadline_ns != at) {

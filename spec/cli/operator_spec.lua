@@ -160,6 +160,25 @@ describe("task-queue", function()
     assert.matches("Requests Per Second +Not set", ok(set .. "--queue-rps-limit default"))
   end)
 
+  it("config set gives fairness keys weights and a limit, and takes them away", function()
+    local set = "task-queue config set -t fair --task-queue-type activity "
+    local text = ok(set .. "--fairness-key-weight heavy=3 --fairness-key-weight light=0.5 "
+      .. "--fairness-key-rps-limit-default 5 --fairness-key-rps-limit-reason even")
+    assert.matches("Fairness Key Rate Limit Default:.*Requests Per Second +5.*Reason +even", text)
+    text = ok "task-queue config get -t fair --task-queue-type activity"
+    assert.matches("heavy +3", text)
+    assert.matches("light +0.5", text)
+    text = ok(set .. "--fairness-key-weight heavy=default --fairness-key-rps-limit-default default")
+    assert.is_nil(text:find("heavy", 1, true))
+    assert.matches("light +0.5", text)
+    assert.matches("Requests Per Second +Not set", text)
+    assert.is_nil(ok(set .. "--fairness-key-weight-clear-all"):find("light", 1, true))
+    -- Weights are of workflow task queues, too; limits are not.
+    ok "task-queue config set -t fair --task-queue-type workflow --fairness-key-weight heavy=3"
+    assert.matches("workflow task queues",
+      fails(1, "task-queue config set -t fair --task-queue-type workflow --fairness-key-rps-limit-default 1"))
+  end)
+
   it("config set names what is wrong", function()
     local set = "task-queue config set -t limited --task-queue-type "
     assert.matches("nothing to set", fails(2, set .. "activity"))
@@ -169,8 +188,8 @@ describe("task-queue", function()
     assert.matches("KEY=WEIGHT", fails(2, set .. "activity --fairness-key-weight heavy"))
     assert.matches("above 0", fails(2, set .. "activity --fairness-key-weight heavy=0"))
     assert.matches("exclude", fails(2, set .. "activity --fairness-key-weight a=1 --fairness-key-weight-clear-all"))
-    assert.matches("fairness keys", fails(1, set .. "activity --fairness-key-rps-limit-default 5"))
-    assert.matches("fairness keys", fails(1, set .. "activity --fairness-key-weight heavy=5"))
+    assert.matches("fairness key length exceeds limit",
+      fails(1, set .. "activity --fairness-key-weight " .. ("k"):rep(65) .. "=5"))
     assert.matches("%-%-task%-queue%-type", fails(2, "task-queue config set -t limited --queue-rps-limit 1"))
   end)
 

@@ -4,14 +4,21 @@
 #include "server/deployments.h"
 #include "server/task_queues.h"
 
+/* Tasks of one priority, or of all. */
+struct task_sum {
+    size_t backlog;
+    double added_per_s, taken_per_s;
+    int64_t oldest_ns;
+    bool any;
+};
+
 /* Versions of one queue added up. */
 struct queue_sum {
     struct tl_server *s;
     struct tl_arena *arena;
     struct tl_pb_list list;
-    size_t backlog;
-    double added_per_s, taken_per_s;
-    int64_t oldest_ns, now_ns;
+    struct task_sum all, priorities[TL_MATCH_PRIORITIES];
+    int64_t now_ns;
     double worker_per_s;                            /* what its polls ask for; negative: no limit */
     TpDeployment__WorkerDeploymentOptions *options; /* of the pollers being added */
 };
@@ -25,6 +32,17 @@ static void add_poller(void *ud, struct tl_str identity, int64_t last_poll_ns)
         info->last_access_time = tl_pb_timestamp(p->arena, last_poll_ns);
         info->rate_per_second = p->worker_per_s >= 0 ? p->worker_per_s : TL_QUEUE_TASKS_PER_S;
         info->deployment_options = p->options;
+    }
+}
+
+static void add_tasks(struct task_sum *sum, const struct tl_match_queue_info *info)
+{
+    sum->any = true;
+    sum->backlog += info->backlog;
+    sum->added_per_s += info->added_per_s;
+    sum->taken_per_s += info->taken_per_s;
+    if (info->oldest_ns && (!sum->oldest_ns || info->oldest_ns < sum->oldest_ns)) {
+        sum->oldest_ns = info->oldest_ns;
     }
 }
 
@@ -46,11 +64,11 @@ static void add_queue(void *ud, const struct tl_match_key *key)
     }
     tl_match_queue_info(&q->s->matcher, key, q->now_ns, &info);
     tl_match_pollers(&q->s->matcher, key, q->now_ns, add_poller, q);
-    q->backlog += info.backlog;
-    q->added_per_s += info.added_per_s;
-    q->taken_per_s += info.taken_per_s;
-    if (info.oldest_ns && (!q->oldest_ns || info.oldest_ns < q->oldest_ns)) {
-        q->oldest_ns = info.oldest_ns;
+    add_tasks(&q->all, &info);
+    for (int i = 1; i <= TL_MATCH_PRIORITIES; i++) {
+        if (tl_match_priority_info(&q->s->matcher, key, i, q->now_ns, &info)) {
+            add_tasks(&q->priorities[i - 1], &info);
+        }
     }
 }
 
@@ -83,18 +101,43 @@ static TpTq__TaskQueueVersioningInfo *versioning_of(struct tl_call *c, struct tl
     return v;
 }
 
-static TpTq__TaskQueueStats *stats_of(const struct queue_sum *sum)
+static TpTq__TaskQueueStats *stats_of(const struct queue_sum *q, const struct task_sum *sum)
 {
     TpTq__TaskQueueStats *stats =
-        TL_PB_NEW(sum->arena, TpTq__TaskQueueStats, tp_tq__task_queue_stats);
+        TL_PB_NEW(q->arena, TpTq__TaskQueueStats, tp_tq__task_queue_stats);
     if (stats) {
         stats->approximate_backlog_count = (int64_t)sum->backlog;
         stats->approximate_backlog_age =
-            tl_pb_duration_ns(sum->arena, sum->oldest_ns ? sum->now_ns - sum->oldest_ns : 0);
+            tl_pb_duration_ns(q->arena, sum->oldest_ns ? q->now_ns - sum->oldest_ns : 0);
         stats->tasks_add_rate = (float)sum->added_per_s;
         stats->tasks_dispatch_rate = (float)sum->taken_per_s;
     }
     return stats;
+}
+
+typedef TpWs__DescribeTaskQueueResponse__StatsByPriorityKeyEntry priority_entry;
+
+/* Of the default priority always, of others that there were tasks of. */
+static bool put_stats(const struct queue_sum *q, TpWs__DescribeTaskQueueResponse *r)
+{
+    struct tl_pb_list list = {0};
+    r->stats = stats_of(q, &q->all);
+    for (int i = 1; i <= TL_MATCH_PRIORITIES; i++) {
+        if (!q->priorities[i - 1].any && i != TL_MATCH_PRIORITY_DEFAULT) {
+            continue;
+        }
+        priority_entry *e =
+            TL_PB_NEW(q->arena, priority_entry,
+                      tp_ws__describe_task_queue_response__stats_by_priority_key_entry);
+        if (!e || !tl_pb_push(q->arena, &list, e)) {
+            return false;
+        }
+        e->key = i;
+        e->value = stats_of(q, &q->priorities[i - 1]);
+    }
+    r->n_stats_by_priority_key = list.n;
+    r->stats_by_priority_key = list.items;
+    return true;
 }
 
 static struct tl_match_key key_of(struct tl_call *c, const TpTq__TaskQueue *queue, int type)
@@ -196,7 +239,7 @@ static bool add_type(struct tl_call *c, struct version_list *v, const version_en
         info->pollers = v->sum.list.items;
     }
     if (req->report_stats) {
-        info->stats = stats_of(&v->sum);
+        info->stats = stats_of(&v->sum, &v->sum.all);
     }
     return true;
 }
@@ -315,11 +358,12 @@ void tl_api_describe_task_queue(struct tl_call *c)
     r.n_pollers = sum.list.n;
     r.pollers = sum.list.items;
     r.versioning_info = versioning_of(c, key.name, type);
-    if (req->report_stats) {
-        r.stats = stats_of(&sum);
+    if (req->report_stats && !put_stats(&sum, &r)) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_ELIMIT), "the description is too large");
+        return;
     }
     if (req->include_task_queue_status) {
-        status.backlog_count_hint = (int64_t)sum.backlog;
+        status.backlog_count_hint = (int64_t)sum.all.backlog;
         status.rate_per_second = per_s;
         r.task_queue_status = &status;
     }

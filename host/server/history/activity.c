@@ -3,6 +3,7 @@
  * Thread: the run's owner. */
 #include "base/fault.h"
 #include "server/history/policy.h"
+#include "server/history/priority.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)
@@ -91,7 +92,7 @@ static bool fill_response(struct tl_tx *tx, const struct tl_act *act,
     r->start_to_close_timeout = attrs->start_to_close_timeout;
     r->heartbeat_timeout = attrs->heartbeat_timeout;
     r->retry_policy = attrs->retry_policy;
-    r->priority = attrs->priority;
+    r->priority = tl_priority_merge(rs, attrs->priority, a);
     if (act->heartbeat.n > 0) {
         r->heartbeat_details = tl_blob_decode(&act->heartbeat, &tp_common__payloads__descriptor, a);
     }

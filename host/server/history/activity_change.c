@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/history/policy.h"
+#include "server/history/priority.h"
 #include "server/history/rs.h"
 
 /* --- which activities ------------------------------------------------------------------------ */
@@ -247,6 +248,9 @@ enum option {
     OPTION_MAXIMUM_INTERVAL,
     OPTION_MAXIMUM_ATTEMPTS,
     OPTION_PRIORITY,
+    OPTION_PRIORITY_KEY,
+    OPTION_FAIRNESS_KEY,
+    OPTION_FAIRNESS_WEIGHT,
     OPTIONS
 };
 
@@ -269,6 +273,9 @@ static const struct {
     [OPTION_MAXIMUM_ATTEMPTS] = {"retry_policy.maximum_attempts", "retryPolicy.maximumAttempts",
                                  NULL},
     [OPTION_PRIORITY] = {"priority", "priority", NULL},
+    [OPTION_PRIORITY_KEY] = {"priority.priority_key", "priority.priorityKey", NULL},
+    [OPTION_FAIRNESS_KEY] = {"priority.fairness_key", "priority.fairnessKey", NULL},
+    [OPTION_FAIRNESS_WEIGHT] = {"priority.fairness_weight", "priority.fairnessWeight", NULL},
 };
 
 static bool is_path(size_t o, const char *path)
@@ -308,7 +315,32 @@ static tl_rc read_mask(const struct tl_activity_options_change *ch, bool wanted[
     if (retry && !ch->options->retry_policy) {
         return tl_error_set(err, TL_EINVAL, "RetryPolicy is not provided");
     }
+    bool priority = wanted[OPTION_PRIORITY_KEY] || wanted[OPTION_FAIRNESS_KEY] ||
+                    wanted[OPTION_FAIRNESS_WEIGHT];
+    if (priority && !ch->options->priority) {
+        return tl_error_set(err, TL_EINVAL, "Priority is not provided");
+    }
     return TL_OK;
+}
+
+/* The priority with what the mask names; `into` starts as the present one. */
+static TpCommon__Priority *merge_priority(const TpActivity__ActivityOptions *from,
+                                          const bool wanted[OPTIONS], TpCommon__Priority *now,
+                                          TpCommon__Priority *into)
+{
+    const TpCommon__Priority *p = from->priority;
+    TpCommon__Priority *start = wanted[OPTION_PRIORITY] ? from->priority : now;
+    bool part = wanted[OPTION_PRIORITY_KEY] || wanted[OPTION_FAIRNESS_KEY] ||
+                wanted[OPTION_FAIRNESS_WEIGHT];
+    if (!part) {
+        return start;
+    }
+    *into = start ? *start : (TpCommon__Priority)TP_COMMON__PRIORITY__INIT;
+    into->priority_key = wanted[OPTION_PRIORITY_KEY] ? p->priority_key : into->priority_key;
+    into->fairness_key = wanted[OPTION_FAIRNESS_KEY] ? p->fairness_key : into->fairness_key;
+    into->fairness_weight =
+        wanted[OPTION_FAIRNESS_WEIGHT] ? p->fairness_weight : into->fairness_weight;
+    return into;
 }
 
 /* The retry policy with what the mask names; `into` starts as the present one. */
@@ -333,7 +365,8 @@ static void merge_retry(const TpActivity__ActivityOptions *from, const bool want
 /* The activity as a command that schedules it with the changed options: checks are those of commands. */
 static void merge(const TpHistory__ActivityTaskScheduledEventAttributes *now,
                   const TpActivity__ActivityOptions *from, const bool wanted[OPTIONS],
-                  TpCommon__RetryPolicy *retry, TpCommand__ScheduleActivityTaskCommandAttributes *c)
+                  TpCommon__RetryPolicy *retry, TpCommon__Priority *priority,
+                  TpCommand__ScheduleActivityTaskCommandAttributes *c)
 {
     if (wanted[OPTION_TASK_QUEUE]) {
         from->task_queue->kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
@@ -351,7 +384,7 @@ static void merge(const TpHistory__ActivityTaskScheduledEventAttributes *now,
         wanted[OPTION_START_TO_CLOSE] ? from->start_to_close_timeout : now->start_to_close_timeout;
     c->heartbeat_timeout =
         wanted[OPTION_HEARTBEAT] ? from->heartbeat_timeout : now->heartbeat_timeout;
-    c->priority = wanted[OPTION_PRIORITY] ? from->priority : now->priority;
+    c->priority = merge_priority(from, wanted, now->priority, priority);
     *retry = now->retry_policy ? *now->retry_policy
                                : (TpCommon__RetryPolicy)TP_COMMON__RETRY_POLICY__INIT;
     merge_retry(from, wanted, retry);
@@ -386,6 +419,7 @@ static void redispatch(struct tl_tx *tx, struct tl_act *act)
  * from `space` and the arena. */
 struct changed {
     TpCommon__RetryPolicy retry;
+    TpCommon__Priority priority;
     TpCommand__ScheduleActivityTaskCommandAttributes command;
     struct tl_activity_plan plan;
 };
@@ -403,8 +437,9 @@ make_changed(const struct tl_tx *tx, const struct tl_act *act, const struct opti
     }
     space->command = (TpCommand__ScheduleActivityTaskCommandAttributes)
         TP_COMMAND__SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES__INIT;
-    merge(attrs, h->change->options, h->wanted, &space->retry, &space->command);
-    if (tl_activity_plan_check(tx, &space->command, &space->plan, err) != TL_OK) {
+    merge(attrs, h->change->options, h->wanted, &space->retry, &space->priority, &space->command);
+    if (tl_priority_check(space->command.priority, err) != TL_OK ||
+        tl_activity_plan_check(tx, &space->command, &space->plan, err) != TL_OK) {
         return NULL;
     }
     tl_activity_plan_fill(&space->plan, attrs);

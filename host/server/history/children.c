@@ -1,7 +1,7 @@
 /* Children: what a run remembers of them, what it hears of them, and what it leaves to them when it
  * closes. The caller carries requests from run to run; everything here may be told twice.
  * Thread: the run's owner. Owns: see rs.h; requests and effects live in the caller's arena. */
-#include "server/history/rs.h"
+#include "server/history/priority.h"
 
 static char *text(const char *s)
 {
@@ -187,20 +187,6 @@ void tl_rs_event_placed(struct tl_rs *rs, const TpHistory__HistoryEvent *e)
 
 /* --- what is asked of others ----------------------------------------------------------------- */
 
-/* A child takes over what it does not set itself. */
-static TpCommon__Priority *merge_priority(const struct tl_rs *rs, TpCommon__Priority *own,
-                                          struct tl_arena *arena)
-{
-    TpCommon__Priority *p = tl_blob_decode(&rs->priority, &tp_common__priority__descriptor, arena);
-    if (!p || !own) {
-        return p ? p : own;
-    }
-    p->priority_key = own->priority_key ? own->priority_key : p->priority_key;
-    p->fairness_key = tl_has_text(own->fairness_key) ? own->fairness_key : p->fairness_key;
-    p->fairness_weight = own->fairness_weight > 0 ? own->fairness_weight : p->fairness_weight;
-    return p;
-}
-
 static TpWs__StartWorkflowExecutionRequest *
 child_start(const struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct tl_arena *arena)
 {
@@ -228,7 +214,7 @@ child_start(const struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct tl_
     req->search_attributes = a->search_attributes;
     req->user_metadata = e->user_metadata;
     req->versioning_override = a->versioning_override;
-    req->priority = merge_priority(rs, a->priority, arena);
+    req->priority = tl_priority_merge(rs, a->priority, arena);
     req->time_skipping_config = a->time_skipping_config;
     return req->request_id ? req : NULL;
 }

@@ -4,6 +4,7 @@
 
 #include "server/history/commands.h"
 #include "server/history/policy.h"
+#include "server/history/priority.h"
 #include "server/history/rs.h"
 
 /* --- what the server makes of the attributes ------------------------------------------------- */
@@ -76,6 +77,7 @@ static bool check_names(struct tl_wft_done *d,
     const char *type = a->activity_type ? a->activity_type->name : NULL;
     const char *queue = a->task_queue ? a->task_queue->name : NULL;
     const long long id_bytes = (long long)d->tx->env->limits.id_bytes;
+    struct tl_error err;
     if (!a->task_queue) {
         tl_refuse(d, cause, "taskQueue is not set");
     } else if (!tl_has_text(queue)) {
@@ -93,8 +95,8 @@ static bool check_names(struct tl_wft_done *d,
     } else if ((long long)strlen(type) > id_bytes) {
         tl_refuse(d, cause, "activityType exceeds length limit. Length=%zu Limit=%lld",
                   strlen(type), id_bytes);
-    } else if (a->priority && a->priority->priority_key < 0) {
-        tl_refuse(d, cause, "invalid priorities: priority key must not be negative");
+    } else if (tl_priority_check(a->priority, &err) != TL_OK) {
+        tl_refuse(d, cause, "invalid priorities: %s", err.message);
     }
     return !d->no.cause;
 }

@@ -5,6 +5,7 @@
 
 #include "server/history/commands.h"
 #include "server/history/policy.h"
+#include "server/history/priority.h"
 #include "server/history/rs.h"
 
 #define CAUSE_CHILD WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES
@@ -137,8 +138,8 @@ static bool check_child_policies(struct tl_wft_done *d, const child_attrs *a)
                   e.message);
         return false;
     }
-    if (a->priority && a->priority->priority_key < 0) {
-        tl_refuse(d, CAUSE_CHILD, "invalid priority: priority key must not be negative");
+    if (tl_priority_check(a->priority, &e) != TL_OK) {
+        tl_refuse(d, CAUSE_CHILD, "%s", e.message);
         return false;
     }
     if (a->inherit_build_id && a->task_queue && tl_has_text(a->task_queue->name) &&

@@ -127,6 +127,7 @@ struct tl_rs_info {
     struct tl_str start_request_id, cron_schedule;
     struct tl_str memo;              /* encoded TpCommon__Memo, empty when none */
     struct tl_str search_attributes; /* encoded TpCommon__SearchAttributes */
+    struct tl_str priority;          /* encoded TpCommon__Priority */
     int status;                      /* WORKFLOW_EXECUTION_STATUS_*; 0 before start */
     bool closed;
     int64_t start_ns, execution_ns /* start + first back-off */, close_ns;
@@ -140,7 +141,7 @@ struct tl_rs_info {
     bool cancel_requested;
     /* workflow task */
     bool wft_pending, wft_started, wft_started_volatile;
-    int64_t wft_scheduled_id, wft_started_id;
+    int64_t wft_scheduled_id, wft_started_id, wft_scheduled_ns;
     int32_t wft_attempt;
     bool wft_sticky;            /* the pending task is meant for the sticky queue */
     struct tl_str sticky_queue; /* empty when not sticky */
@@ -238,14 +239,13 @@ struct tl_effect {
             bool sticky;
             int64_t scheduled_id;
             int32_t attempt;
-            const TpCommon__Priority *priority; /* NULL when none */
         } wft;
         struct {
             struct tl_str task_queue, activity_id;
-            int64_t scheduled_id;
+            int64_t scheduled_id, since_ns;
             int32_t attempt;
-            uint64_t stamp; /* hand back to tl_tx_activity_start */
-            const TpCommon__Priority *priority;
+            uint64_t stamp;                     /* hand back to tl_tx_activity_start */
+            const TpCommon__Priority *priority; /* with what it takes over; NULL when none */
         } activity;
         struct {
             const struct tl_start *start;

@@ -490,7 +490,7 @@ tl_rc tl_tx_fail(struct tl_tx *tx, enum tl_error_kind kind, struct tl_error *err
                  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Fills a DISPATCH effect. */
 void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs);
-void tl_effects_act(struct tl_effects *fx, struct tl_act *act);
+void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act *act);
 /* An event of something that the run waited for was added: its worker hears of it.
  * Errors: those of tl_tx_result. */
 tl_rc tl_tx_tell_worker(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;

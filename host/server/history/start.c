@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/history/policy.h"
+#include "server/history/priority.h"
 #include "server/history/rs.h"
 
 #define RESERVED_PREFIX "/_sys/" /* of task queues that are the server's own */
@@ -115,10 +116,7 @@ static tl_rc check_sizes(const struct tl_history_limits *limits,
     if (tl_message_bytes(req->memo) > limits->memo_bytes) {
         return tl_error_set(err, TL_EINVAL, "Memo size exceeds limit.");
     }
-    if (req->priority && req->priority->priority_key < 0) {
-        return tl_error_set(err, TL_EINVAL, "invalid priority: priority key must not be negative");
-    }
-    return TL_OK;
+    return tl_priority_check(req->priority, err);
 }
 
 static tl_rc check_timeouts(const TpWs__StartWorkflowExecutionRequest *req, struct tl_error *err)

@@ -102,7 +102,7 @@ static void fire_activity(struct tl_tx *tx, struct tl_act *act)
     }
     /* The back-off before this attempt is over. */
     size_t before = tx->effects.n;
-    tl_effects_act(&tx->effects, act);
+    tl_effects_act(&tx->effects, tx->rs, act);
     if (tx->effects.n == before) {
         tl_tx_break(tx, "the effects");
         act->offered = true;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/history/policy.h"
+#include "server/history/priority.h"
 #include "server/history/rs.h"
 
 /* Ceiling of one record; far above what one request may bring. */
@@ -317,10 +318,10 @@ void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs)
     f->u.wft.sticky = sticky;
     f->u.wft.scheduled_id = rs->wft.scheduled_id;
     f->u.wft.attempt = rs->wft.attempt;
-    f->u.wft.priority = tl_blob_decode(&rs->priority, &tp_common__priority__descriptor, fx->arena);
 }
 
-static const TpCommon__Priority *priority_of(const struct tl_act *act, struct tl_arena *arena)
+static const TpCommon__Priority *priority_of(const struct tl_rs *rs, const struct tl_act *act,
+                                             struct tl_arena *arena)
 {
     const TpHistory__ActivityTaskScheduledEventAttributes *attrs =
         act->has_priority
@@ -328,10 +329,10 @@ static const TpCommon__Priority *priority_of(const struct tl_act *act, struct tl
                              &tp_history__activity_task_scheduled_event_attributes__descriptor,
                              arena)
             : NULL;
-    return attrs ? attrs->priority : NULL;
+    return tl_priority_merge(rs, attrs ? attrs->priority : NULL, arena);
 }
 
-void tl_effects_act(struct tl_effects *fx, struct tl_act *act)
+void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act *act)
 {
     struct tl_effect *f = tl_effects_add(fx, TL_FX_DISPATCH_ACTIVITY);
     if (!f) {
@@ -342,7 +343,8 @@ void tl_effects_act(struct tl_effects *fx, struct tl_act *act)
     f->u.activity.scheduled_id = act->scheduled_id;
     f->u.activity.attempt = act->attempt;
     f->u.activity.stamp = act->stamp;
-    f->u.activity.priority = priority_of(act, fx->arena);
+    f->u.activity.since_ns = act->attempt_ns;
+    f->u.activity.priority = priority_of(rs, act, fx->arena);
     act->offered = true;
 }
 
@@ -354,7 +356,7 @@ static void offer_activities(struct tl_tx *tx)
             if (tl_rs_paused(tx->rs)) {
                 act->offered = true; /* held back until the run is unpaused */
             } else {
-                tl_effects_act(&tx->effects, act);
+                tl_effects_act(&tx->effects, tx->rs, act);
             }
             tl_rs_act_arm(tx->rs, act);
         }
@@ -487,7 +489,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
         TL_MAP_EACH (e, rs->acts) {
             struct tl_act *act = e->value;
             if (!act->started && !act->paused && act->attempt_ns <= now_ns) {
-                tl_effects_act(out, act);
+                tl_effects_act(out, rs, act);
                 tl_rs_act_arm(rs, act);
                 wanted++;
             }

@@ -1,11 +1,13 @@
-/* Task queues: two lists per queue (tasks waiting, polls parked), at most one of them with something
- * that the other could take. See matching.h. */
+/* Task queues: tasks that wait and polls that are parked, at most one of them with something that the
+ * other could take. See matching.h. */
 #include "server/matching/matching.h"
 
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/world.h"
+#include "server/matching/backlog.h"
+#include "server/matching/limit.h"
 #include "server/matching/rate.h"
 
 /* A poller is forgotten this long after its last poll. */
@@ -23,18 +25,12 @@ struct poller {
 #define ADDED_TO_TAKEN 1.2
 #define ADVICE_PER_S 10 /* for each poller */
 
-/* Of all versions of a queue. */
-struct tl_match_limit {
-    struct tl_limiter limiter;
-    struct tl_list queues; /* of struct tl_match_queue */
-};
-
 struct tl_match_queue {
     struct tl_match_key key; /* name and version stand behind the struct */
-    struct tl_list tasks;    /* by place */
+    struct tl_backlog backlog;
     struct tl_list polls;
     struct tl_map pollers; /* identity -> struct poller */
-    size_t task_count, poll_count;
+    size_t poll_count;
     int64_t last_poll_ns;
     uint64_t added, taken;
     struct tl_rate add_rate, take_rate;
@@ -61,18 +57,26 @@ static void free_queue(struct tl_match_queue *q)
         tl_mem_free(e->value);
     }
     tl_map_deinit(&q->pollers);
+    tl_backlog_deinit(&q->backlog);
     tl_list_remove(&q->limited);
     tl_mem_free(q);
 }
 
 static void unpark(struct tl_matcher *m, struct tl_match_poll *p);
 
+static struct tl_match_task *some_task(struct tl_match_queue *q)
+{
+    tl_backlog_wake(&q->backlog);
+    return tl_backlog_next(&q->backlog, NULL, 0);
+}
+
 void tl_matcher_deinit(struct tl_matcher *m)
 {
     TL_MAP_EACH (e, &m->queues) {
         struct tl_match_queue *q = e->value;
-        TL_LIST_EACH (t, &q->tasks) {
-            tl_match_task_drop(m, TL_CONTAINER(t, struct tl_match_task, link));
+        struct tl_match_task *t;
+        while ((t = some_task(q))) {
+            tl_match_task_drop(m, t);
         }
         TL_LIST_EACH (p, &q->polls) {
             unpark(m, TL_CONTAINER(p, struct tl_match_poll, link));
@@ -81,7 +85,7 @@ void tl_matcher_deinit(struct tl_matcher *m)
     }
     tl_map_deinit(&m->queues);
     TL_MAP_EACH (e, &m->limits) {
-        tl_mem_free(e->value);
+        tl_match_limit_free(e->value);
     }
     tl_map_deinit(&m->limits);
 }
@@ -90,6 +94,7 @@ void tl_match_task_init(struct tl_match_task *t, int kind)
 {
     *t = (struct tl_match_task){.kind = kind};
     tl_list_init(&t->link);
+    tl_list_init(&t->by_age);
 }
 
 void tl_match_poll_init(struct tl_match_poll *p)
@@ -160,6 +165,7 @@ static void come_under(struct tl_match_queue *q, struct tl_match_limit *l)
 {
     tl_list_remove(&q->limited);
     q->limit = l;
+    tl_backlog_wake(&q->backlog);
     if (l) {
         tl_list_push(&l->queues, &q->limited);
     }
@@ -174,7 +180,8 @@ static void sweep(struct tl_matcher *m, int64_t now_ns)
     }
     TL_MAP_EACH (e, &m->queues) {
         struct tl_match_queue *q = e->value;
-        if (q->task_count == 0 && q->poll_count == 0 && now_ns - q->last_poll_ns > POLLER_KEPT_NS) {
+        if (q->backlog.count == 0 && q->poll_count == 0 &&
+            now_ns - q->last_poll_ns > POLLER_KEPT_NS) {
             tl_map_del(&m->queues, tl_map_key(e));
             free_queue(q);
         }
@@ -202,7 +209,7 @@ static struct tl_match_queue *find_or_make(struct tl_matcher *m, const struct tl
     q->key.name = tl_str_n(name, key->name.n);
     q->key.version = tl_str_n(version, key->version.n);
     q->last_poll_ns = key->sticky ? now_ns : 0;
-    tl_list_init(&q->tasks);
+    tl_backlog_init(&q->backlog);
     tl_list_init(&q->polls);
     tl_list_init(&q->limited);
     tl_map_init(&q->pollers);
@@ -241,71 +248,90 @@ static void unpark(struct tl_matcher *m, struct tl_match_poll *p)
     p->queue = NULL;
 }
 
-static void enqueue(struct tl_matcher *m, struct tl_match_queue *q, struct tl_match_task *t)
+/* One task has gone to a poll. */
+static void note_taken(struct tl_match_queue *q, struct tl_match_level *level,
+                       const struct tl_match_terms *terms, int64_t now_ns)
 {
-    /* New tasks belong at the end; one that comes back is older than nearly all others. */
-    struct tl_list *at = &q->tasks;
-    if (!tl_list_empty(&q->tasks) &&
-        TL_CONTAINER(q->tasks.prev, struct tl_match_task, link)->place > t->place) {
-        at = q->tasks.next;
-        while (at != &q->tasks && TL_CONTAINER(at, struct tl_match_task, link)->place < t->place) {
-            at = at->next;
-        }
-    }
-    tl_list_push(at, &t->link); /* before `at` */
-    t->queue = q;
-    q->task_count++;
-    m->tasks_queued++;
-}
-
-static void note_taken(struct tl_match_queue *q, int64_t now_ns)
-{
-    if (q->limit) {
-        tl_limiter_take(&q->limit->limiter, 1, now_ns);
-    }
     q->taken++;
     tl_rate_note(&q->take_rate, now_ns);
+    tl_rate_note(&level->take_rate, now_ns);
+    if (q->limit) {
+        struct tl_str key = terms ? terms->fairness_key : (struct tl_str){0};
+        tl_match_limit_take(q->limit, key, tl_match_weight(q->limit, terms), now_ns);
+    }
 }
 
-static bool may_go(const struct tl_match_queue *q, int64_t now_ns)
+static bool may_go(const struct tl_match_queue *q, const struct tl_match_terms *terms,
+                   int64_t now_ns)
 {
-    return !q->limit || tl_limiter_ready_ns(&q->limit->limiter) <= now_ns;
+    struct tl_str key = terms ? terms->fairness_key : (struct tl_str){0};
+    return !q->limit || (tl_match_limit_ready_ns(q->limit) <= now_ns &&
+                         tl_match_limit_key_ready_ns(q->limit, key) <= now_ns);
 }
 
 static struct tl_match_poll *place_task(struct tl_matcher *m, struct tl_match_queue *q,
-                                        struct tl_match_task *t, int64_t now_ns)
+                                        struct tl_match_task *t, const struct tl_match_terms *terms,
+                                        int64_t now_ns)
 {
     /* Under a limit others may wait although polls do. */
-    bool first = tl_list_empty(&q->tasks) || !q->limit;
-    struct tl_match_poll *p = first && may_go(q, now_ns) ? wanting(m, q) : NULL;
+    bool first = q->backlog.count == 0 || !q->limit;
+    struct tl_match_poll *p = first && may_go(q, terms, now_ns) ? wanting(m, q) : NULL;
     if (p) {
         unpark(m, p);
-        note_taken(q, now_ns);
+        note_taken(q, tl_backlog_level(&q->backlog, terms), terms, now_ns);
         return p;
     }
-    enqueue(m, q, t);
+    t->queue = q;
+    tl_backlog_push(&q->backlog, t, terms, q->limit, m->loading);
+    m->tasks_queued++;
     return NULL;
 }
 
 struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match_key *key,
-                                     struct tl_match_task *t, int64_t now_ns)
+                                     struct tl_match_task *t, const struct tl_match_terms *terms,
+                                     int64_t now_ns)
 {
     TL_ASSERT(!tl_match_task_queued(t));
     struct tl_match_queue *q = find_or_make(m, key, now_ns);
-    t->place = m->places++;
-    t->offered_ns = now_ns;
+    t->place = (struct tl_match_place){
+        .since_ns = terms && terms->since_ns ? terms->since_ns : now_ns, .number = m->places++};
     q->added++;
     tl_rate_note(&q->add_rate, now_ns);
-    return place_task(m, q, t, now_ns);
+    tl_rate_note(&tl_backlog_level(&q->backlog, terms)->add_rate, now_ns);
+    return place_task(m, q, t, terms, now_ns);
 }
 
 struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_match_key *key,
-                                        struct tl_match_task *t, int64_t now_ns)
+                                        struct tl_match_task *t, const struct tl_match_terms *terms,
+                                        int64_t now_ns)
 {
     TL_ASSERT(!tl_match_task_queued(t));
     struct tl_match_queue *q = find_or_make(m, key, now_ns);
     q->taken -= q->taken > 0;
-    return place_task(m, q, t, now_ns);
+    return place_task(m, q, t, terms, now_ns);
+}
+
+static void unqueue(struct tl_matcher *m, struct tl_match_task *t, bool taken)
+{
+    tl_backlog_remove(&t->queue->backlog, t, taken);
+    m->tasks_queued--;
+    t->queue = NULL;
+}
+
+/* Takes a task of the backlog out, for a poll. */
+static void take(struct tl_matcher *m, struct tl_match_queue *q, struct tl_match_task *t,
+                 int64_t now_ns)
+{
+    struct tl_match_terms terms = {.fairness_key = tl_backlog_key(t), .weight = t->weight};
+    note_taken(q, tl_backlog_level_of(t), &terms, now_ns);
+    unqueue(m, t, true);
+}
+
+/* The task that goes next, if one may go now. */
+static struct tl_match_task *next_task(struct tl_match_queue *q, int64_t now_ns)
+{
+    bool may = q->backlog.count && (!q->limit || tl_match_limit_ready_ns(q->limit) <= now_ns);
+    return may ? tl_backlog_next(&q->backlog, q->limit, now_ns) : NULL;
 }
 
 static void note_poller(struct tl_match_queue *q, struct tl_str identity, int64_t now_ns)
@@ -338,10 +364,9 @@ struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_
     q->last_poll_ns = now_ns;
     p->since_ns = p->since_ns ? p->since_ns : now_ns;
     note_poller(q, identity, now_ns);
-    if (!tl_list_empty(&q->tasks) && may_go(q, now_ns)) {
-        struct tl_match_task *t = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
-        tl_match_task_drop(m, t);
-        note_taken(q, now_ns);
+    struct tl_match_task *t = next_task(q, now_ns);
+    if (t) {
+        take(m, q, t, now_ns);
         return t;
     }
     p->queue = q;
@@ -354,10 +379,7 @@ struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_
 void tl_match_task_drop(struct tl_matcher *m, struct tl_match_task *t)
 {
     if (tl_match_task_queued(t)) {
-        tl_list_remove(&t->link);
-        t->queue->task_count--;
-        m->tasks_queued--;
-        t->queue = NULL;
+        unqueue(m, t, false);
     }
 }
 
@@ -365,6 +387,21 @@ void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p)
 {
     if (tl_list_linked(&p->link)) {
         unpark(m, p);
+    }
+}
+
+void tl_match_load(struct tl_matcher *m)
+{
+    TL_ASSERT(m->polls_parked == 0);
+    m->loading = true;
+}
+
+void tl_match_loaded(struct tl_matcher *m)
+{
+    m->loading = false;
+    TL_MAP_EACH (e, &m->queues) {
+        struct tl_match_queue *q = e->value;
+        tl_backlog_arrange(&q->backlog, q->limit);
     }
 }
 
@@ -376,73 +413,80 @@ static void attach(void *ud, const struct tl_match_key *key)
     come_under(find(m, key), find_limit(m, key));
 }
 
-void tl_match_limit(struct tl_matcher *m, const struct tl_match_key *key, double per_second,
-                    int64_t now_ns)
+void tl_match_limit(struct tl_matcher *m, const struct tl_match_key *key,
+                    const struct tl_match_rules *rules, int64_t now_ns)
 {
     struct tl_match_key all = *key;
-    struct tl_match_limit *l = find_limit(m, key), *old = l;
+    struct tl_match_limit *l = find_limit(m, key), *gone = NULL;
+    bool any = rules->per_s >= 0 || rules->key_per_s >= 0 || rules->weight_count;
     struct tl_buf b;
-    if (!l && per_second < 0) {
+    if (!l && !any) {
         return;
     }
     all.version = (struct tl_str){0};
     tl_buf_init(&b, SIZE_MAX / 2);
-    if (per_second < 0) {
+    if (!any) {
         m->lifted = true;
-        tl_map_del(&m->limits, encode_key(&all, &b));
+        gone = tl_map_del(&m->limits, encode_key(&all, &b));
     } else if (!l) {
-        l = TL_NEW(struct tl_match_limit);
-        tl_list_init(&l->queues);
+        l = tl_match_limit_new();
         tl_map_put(&m->limits, encode_key(&all, &b), l);
     }
     tl_buf_deinit(&b);
-    if (per_second >= 0) {
-        tl_limiter_set(&l->limiter, per_second, now_ns);
+    if (any) {
+        tl_match_limit_set(l, rules, now_ns);
     }
     tl_match_each_version(m, &all, attach, m);
-    if (per_second < 0) {
-        tl_mem_free(old);
+    if (gone) {
+        tl_match_limit_free(gone);
     }
 }
 
 static bool kept_apart(const struct tl_matcher *m, struct tl_match_queue *q)
 {
-    return !tl_list_empty(&q->tasks) && wanting(m, q);
+    return q->backlog.count && wanting(m, q);
 }
 
-static struct tl_match_queue *limited_queue(const struct tl_matcher *m, struct tl_match_limit *l)
+/* When a task of the queue may meet a poll; INT64_MAX: never, or there are none. */
+static int64_t release_ns(const struct tl_matcher *m, struct tl_match_queue *q, int64_t now_ns)
 {
-    TL_LIST_EACH (n, &l->queues) {
-        struct tl_match_queue *q = TL_CONTAINER(n, struct tl_match_queue, limited);
-        if (kept_apart(m, q)) {
-            return q;
-        }
+    if (!kept_apart(m, q)) {
+        return INT64_MAX;
     }
-    return NULL;
+    int64_t whole_ns = tl_match_limit_ready_ns(q->limit);
+    int64_t ready_ns = tl_match_limit_has_keys(q->limit)
+                           ? tl_backlog_ready_ns(&q->backlog, q->limit, now_ns)
+                           : now_ns;
+    return ready_ns > whole_ns ? ready_ns : whole_ns;
 }
 
-int64_t tl_match_limited_until(const struct tl_matcher *m)
+int64_t tl_match_limited_until(struct tl_matcher *m, int64_t now_ns)
 {
     int64_t until = m->lifted ? 0 : INT64_MAX;
     TL_MAP_EACH (e, &m->limits) {
         struct tl_match_limit *l = e->value;
-        int64_t ready = tl_limiter_ready_ns(&l->limiter);
-        if (ready < until && limited_queue(m, l)) {
-            until = ready;
+        if (tl_match_limit_ready_ns(l) >= until) {
+            continue;
+        }
+        TL_LIST_EACH (n, &l->queues) {
+            struct tl_match_queue *q = TL_CONTAINER(n, struct tl_match_queue, limited);
+            int64_t ready_ns = release_ns(m, q, now_ns);
+            until = ready_ns < until ? ready_ns : until;
         }
     }
     return until;
 }
 
-/* The first task of the queue and the first poll that can be answered. */
+/* A task of the queue that may go and the first poll that can be answered; NULL when there is none. */
 static struct tl_match_task *bring_together(struct tl_matcher *m, struct tl_match_queue *q,
                                             struct tl_match_poll **p, int64_t now_ns)
 {
-    struct tl_match_task *t = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
-    *p = wanting(m, q);
-    unpark(m, *p);
-    tl_match_task_drop(m, t);
-    note_taken(q, now_ns);
+    struct tl_match_task *t = kept_apart(m, q) ? next_task(q, now_ns) : NULL;
+    if (t) {
+        *p = wanting(m, q);
+        unpark(m, *p);
+        take(m, q, t, now_ns);
+    }
     return t;
 }
 
@@ -451,18 +495,24 @@ struct tl_match_task *tl_match_released(struct tl_matcher *m, struct tl_match_po
 {
     TL_MAP_EACH (e, &m->limits) {
         struct tl_match_limit *l = e->value;
-        struct tl_match_queue *q =
-            tl_limiter_ready_ns(&l->limiter) <= now_ns ? limited_queue(m, l) : NULL;
-        if (q) {
+        if (tl_match_limit_ready_ns(l) > now_ns) {
+            continue;
+        }
+        TL_LIST_EACH (n, &l->queues) {
+            struct tl_match_queue *q = TL_CONTAINER(n, struct tl_match_queue, limited);
             struct tl_match_task *t = bring_together(m, q, p, now_ns);
-            come_under(q, l); /* to the end: versions take turns */
-            return t;
+            if (t) {
+                tl_list_remove(&q->limited); /* to the end: versions take turns */
+                tl_list_push(&l->queues, &q->limited);
+                return t;
+            }
         }
     }
     TL_MAP_EACH (e, &m->queues) {
         struct tl_match_queue *q = e->value;
-        if (m->lifted && !q->limit && kept_apart(m, q)) {
-            return bring_together(m, q, p, now_ns);
+        struct tl_match_task *t = m->lifted && !q->limit ? bring_together(m, q, p, now_ns) : NULL;
+        if (t) {
+            return t;
         }
     }
     m->lifted = false;
@@ -489,11 +539,9 @@ int tl_match_advice(struct tl_matcher *m, const struct tl_match_key *key,
     }
     /* Looking costs, too: with more pollers less. */
     tl_limiter_take(&q->advice, 1.0 / (double)(q->pollers.count ? q->pollers.count : 1), now_ns);
-    if (!tl_list_empty(&q->tasks)) {
-        int64_t since = TL_CONTAINER(q->tasks.next, struct tl_match_task, link)->offered_ns;
-        if (now_ns - since > BACKLOG_AGE_NS) {
-            return 1;
-        }
+    const struct tl_match_task *oldest = tl_backlog_oldest(&q->backlog);
+    if (oldest && now_ns - oldest->place.since_ns > BACKLOG_AGE_NS) {
+        return 1;
     }
     double added = tl_rate_per_s(q->add_rate, now_ns), taken = tl_rate_per_s(q->take_rate, now_ns);
     return added > ADDED_TO_TAKEN * taken ? 1 : 0;
@@ -513,11 +561,11 @@ void tl_match_abandon(struct tl_matcher *m, const struct tl_match_key *key,
         return;
     }
     /* All of them first: what fn does may bring some back, or the end of the queue. */
-    size_t n = q->task_count;
+    size_t n = q->backlog.count;
     struct tl_match_task **tasks = TL_NEW_ARRAY(struct tl_match_task *, n + 1);
     q->last_poll_ns = 0;
     for (size_t i = 0; i < n; i++) {
-        tasks[i] = TL_CONTAINER(q->tasks.next, struct tl_match_task, link);
+        tasks[i] = some_task(q);
         tl_match_task_drop(m, tasks[i]);
     }
     for (size_t i = 0; i < n; i++) {
@@ -534,15 +582,34 @@ bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *
     if (!q) {
         return false;
     }
-    *out = (struct tl_match_queue_info){.backlog = q->task_count,
+    *out = (struct tl_match_queue_info){.backlog = q->backlog.count,
                                         .polls = q->poll_count,
                                         .last_poll_ns = q->last_poll_ns,
                                         .tasks_added = q->added,
                                         .tasks_taken = q->taken,
                                         .added_per_s = tl_rate_per_s(q->add_rate, now_ns),
                                         .taken_per_s = tl_rate_per_s(q->take_rate, now_ns)};
-    if (!tl_list_empty(&q->tasks)) {
-        out->oldest_ns = TL_CONTAINER(q->tasks.next, struct tl_match_task, link)->offered_ns;
+    const struct tl_match_task *oldest = tl_backlog_oldest(&q->backlog);
+    out->oldest_ns = oldest ? oldest->place.since_ns : 0;
+    return true;
+}
+
+bool tl_match_priority_info(const struct tl_matcher *m, const struct tl_match_key *key,
+                            int priority, int64_t now_ns, struct tl_match_queue_info *out)
+{
+    TL_ASSERT(priority >= 1 && priority <= TL_MATCH_PRIORITIES);
+    struct tl_match_queue *q = find(m, key);
+    const struct tl_match_level *level = q ? q->backlog.levels[priority - 1] : NULL;
+    *out = (struct tl_match_queue_info){0};
+    if (!level) {
+        return false;
+    }
+    out->backlog = level->count;
+    out->added_per_s = tl_rate_per_s(level->add_rate, now_ns);
+    out->taken_per_s = tl_rate_per_s(level->take_rate, now_ns);
+    if (level->count) {
+        out->oldest_ns =
+            TL_CONTAINER(level->by_age.next, struct tl_match_task, by_age)->place.since_ns;
     }
     return true;
 }
@@ -612,7 +679,7 @@ bool tl_matcher_backlog_has_pollers(const struct tl_matcher *m)
 {
     TL_MAP_EACH (e, &m->queues) {
         const struct tl_match_queue *q = e->value;
-        if (q->task_count && q->pollers.count) {
+        if (q->backlog.count && q->pollers.count) {
             return true;
         }
     }

@@ -1,9 +1,10 @@
 /* Matching: task queues where tasks meet polls. Sans-IO: the caller brings the time and delivers; this
  * module only decides who gets what, in which order.
  *
- * Rules: a parked poll takes a task before it is queued (sync match); polls and tasks leave in order
- * of arrival; a poll whose caller has gone never gets a task; a task that could not be handed over
- * goes back to the place it had; a sticky queue that nobody has polled for a while counts as absent.
+ * Rules: a parked poll takes a task before it is queued (sync match); polls leave in order of arrival,
+ * tasks by priority, in it shared between fairness keys by their weights, then by age; a poll whose
+ * caller has gone never gets a task; a task that could not be handed over goes back to the place it
+ * had; a sticky queue that nobody has polled for a while counts as absent.
  * The backlog lives in memory: it is made again from the runs' states when the server opens.
  *
  * Ownership: tasks and polls are embedded in the caller's structs and belong to it; while linked they
@@ -30,13 +31,34 @@ struct tl_match_key {
 };
 
 struct tl_match_queue;
+struct tl_match_lane;
+
+/* Priorities go from 1, which is first, to this. */
+#define TL_MATCH_PRIORITIES 5
+#define TL_MATCH_PRIORITY_DEFAULT 3
+
+/* What a task says about its turn. */
+struct tl_match_terms {
+    int priority;               /* 0: the default; beyond the last one: the last */
+    struct tl_str fairness_key; /* those of one priority share their turns by weight; borrowed */
+    double weight;              /* 0: 1 */
+    int64_t since_ns;           /* the task waits since then; 0: since now */
+};
+
+/* Where a task stands: kept when it comes back. */
+struct tl_match_place {
+    int64_t since_ns; /* read-only: it waits since then */
+    uint64_t number;  /* private: order of arrival */
+    int64_t pass;     /* private: see backlog.h; 0: it never had to wait */
+};
 
 struct tl_match_task {
-    struct tl_list link;          /* private */
+    struct tl_list link, by_age;  /* private */
     struct tl_match_queue *queue; /* read-only: NULL while not queued */
-    uint64_t place;               /* private: order of arrival, kept when it comes back */
-    int64_t offered_ns;           /* read-only: time of the first offer */
-    int kind;                     /* the caller's */
+    struct tl_match_lane *lane;   /* private */
+    struct tl_match_place place;
+    double weight; /* private: by its terms */
+    int kind;      /* the caller's */
 };
 
 struct tl_match_poll {
@@ -53,7 +75,8 @@ struct tl_matcher {
     struct tl_map limits;    /* encoded key without version -> struct tl_match_limit */
     tl_match_alive_fn alive; /* NULL: every poll is */
     void *alive_ud;
-    bool lifted; /* private: a limit has gone that may have kept some apart */
+    bool loading; /* private */
+    bool lifted;  /* private: a limit has gone that may have kept some apart */
     int64_t sticky_absent_ns;
     uint64_t places;
     size_t polls_parked; /* read-only */
@@ -74,15 +97,19 @@ static inline bool tl_match_task_queued(const struct tl_match_task *t)
     return tl_list_linked(&t->link);
 }
 
-/* A new task. Returns the parked poll that takes it (no longer parked; the task is not queued), or
+/* A new task; `terms` may be NULL. Returns the parked poll that takes it (no longer parked; the task is not queued), or
  * NULL when the task now waits in the queue. */
 struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match_key *key,
-                                     struct tl_match_task *t, int64_t now_ns)
-    __attribute__((warn_unused_result));
-/* A task whose delivery failed: as offer, but to the place it had. */
+                                     struct tl_match_task *t, const struct tl_match_terms *terms,
+                                     int64_t now_ns) __attribute__((warn_unused_result));
+/* A task whose delivery failed: as offer, but to the place it had, which t->place tells. */
 struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_match_key *key,
-                                        struct tl_match_task *t, int64_t now_ns)
-    __attribute__((warn_unused_result));
+                                        struct tl_match_task *t, const struct tl_match_terms *terms,
+                                        int64_t now_ns) __attribute__((warn_unused_result));
+/* Between these two calls tasks are offered that have waited, in any order, while no poll is parked: they will go
+ * by their age. */
+void tl_match_load(struct tl_matcher *m);
+void tl_match_loaded(struct tl_matcher *m);
 /* A new poll. Returns the task it takes (no longer queued; the poll is not parked), or NULL when the
  * poll is now parked. Counts as a sign of life of the queue and of the poller `identity`. */
 struct tl_match_task *tl_match_poll(struct tl_matcher *m, const struct tl_match_key *key,
@@ -96,13 +123,23 @@ int tl_match_advice(struct tl_matcher *m, const struct tl_match_key *key,
 void tl_match_task_drop(struct tl_matcher *m, struct tl_match_task *t);
 void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p);
 
-/* At most so many tasks a second leave the queues of this name and type, all versions together, and as many
- * at once as that gives in a second; 0: none leaves; negative: no limit. What a limit holds back waits in
- * the queue, beside polls. */
-void tl_match_limit(struct tl_matcher *m, const struct tl_match_key *key, double per_second,
-                    int64_t now_ns);
+/* What an operator set for the queues of a name and type, all versions together. */
+struct tl_match_weight {
+    struct tl_str key;
+    double weight;
+};
+struct tl_match_rules {
+    double per_s;     /* tasks a second that may leave; 0: none; negative: no limit */
+    double key_per_s; /* the same for each fairness key, times its weight */
+    const struct tl_match_weight *weights; /* of keys, in place of what their tasks say */
+    size_t weight_count;
+};
+/* As many tasks may go at once as a limit gives in a second. What it holds back waits in the queue, beside
+ * polls; a key that is held back does not hold others. The rules are copied. */
+void tl_match_limit(struct tl_matcher *m, const struct tl_match_key *key,
+                    const struct tl_match_rules *rules, int64_t now_ns);
 /* When a task and a poll that a limit keeps apart may meet next; INT64_MAX: never, or there are none. */
-int64_t tl_match_limited_until(const struct tl_matcher *m);
+int64_t tl_match_limited_until(struct tl_matcher *m, int64_t now_ns);
 /* Such a task with its poll in *p, as tl_match_poll returns it; NULL when none may go now. */
 struct tl_match_task *tl_match_released(struct tl_matcher *m, struct tl_match_poll **p,
                                         int64_t now_ns) __attribute__((warn_unused_result));
@@ -118,7 +155,7 @@ void tl_match_abandon(struct tl_matcher *m, const struct tl_match_key *key,
 struct tl_match_queue_info {
     size_t backlog;       /* tasks waiting */
     size_t polls;         /* polls parked */
-    int64_t oldest_ns;    /* first offer of the task at the head, 0 when there is none */
+    int64_t oldest_ns;    /* since when the oldest task waits, 0 when there is none */
     int64_t last_poll_ns; /* 0: never */
     uint64_t tasks_added, tasks_taken;
     double added_per_s, taken_per_s; /* over the last half minute */
@@ -126,6 +163,9 @@ struct tl_match_queue_info {
 /* False when the queue does not exist (nobody has polled it and it has no task). */
 bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,
                          struct tl_match_queue_info *out);
+/* The same of the tasks of one priority, from 1; false when the queue never had any. Polls are not told. */
+bool tl_match_priority_info(const struct tl_matcher *m, const struct tl_match_key *key,
+                            int priority, int64_t now_ns, struct tl_match_queue_info *out);
 /* Pollers seen in the last five minutes, in order of their first poll. Returns their number; calls
  * fn for each when it is not NULL. */
 size_t tl_match_pollers(const struct tl_matcher *m, const struct tl_match_key *key, int64_t now_ns,

@@ -54,7 +54,7 @@ static void test_fifo_backlog(void **state)
     static struct my_poll p[4];
     for (int i = 0; i < 3; i++) {
         tl_match_task_init(&t[i], i);
-        assert_null(tl_match_offer(m, &normal, &t[i], i));
+        assert_null(tl_match_offer(m, &normal, &t[i], NULL, i));
     }
     assert_null(poll(m, &other, &p[3])); /* same name, another namespace */
     for (int i = 0; i < 3; i++) {
@@ -76,8 +76,8 @@ static void test_sync_match_skips_dead_polls(void **state)
     p[0].dead = true;
     tl_match_task_init(&t[0], 0);
     tl_match_task_init(&t[1], 0);
-    assert_ptr_equal(tl_match_offer(m, &normal, &t[0], 1), &p[1].base);
-    assert_ptr_equal(tl_match_offer(m, &normal, &t[1], 2), &p[2].base);
+    assert_ptr_equal(tl_match_offer(m, &normal, &t[0], NULL, 1), &p[1].base);
+    assert_ptr_equal(tl_match_offer(m, &normal, &t[1], NULL, 2), &p[2].base);
     struct tl_match_queue_info info;
     assert_true(tl_match_queue_info(m, &normal, 10, &info));
     assert_int_equal(info.polls, 1); /* the dead one, until its owner drops it */
@@ -93,17 +93,17 @@ static void test_put_back_keeps_its_place(void **state)
     static struct my_poll p[4];
     for (int i = 0; i < 4; i++) {
         tl_match_task_init(&t[i], i);
-        assert_null(tl_match_offer(m, &normal, &t[i], i));
+        assert_null(tl_match_offer(m, &normal, &t[i], NULL, i));
     }
     assert_ptr_equal(poll(m, &normal, &p[0]), &t[0]);
     assert_ptr_equal(poll(m, &normal, &p[1]), &t[1]);
-    assert_null(tl_match_put_back(m, &normal, &t[1], 9));
-    assert_null(tl_match_put_back(m, &normal, &t[0], 9));
+    assert_null(tl_match_put_back(m, &normal, &t[1], NULL, 9));
+    assert_null(tl_match_put_back(m, &normal, &t[0], NULL, 9));
     for (int i = 0; i < 4; i++) {
         assert_ptr_equal(poll(m, &normal, &p[i]), &t[i]);
     }
     assert_null(poll(m, &normal, &p[0]));
-    assert_ptr_equal(tl_match_put_back(m, &normal, &t[2], 9), &p[0].base);
+    assert_ptr_equal(tl_match_put_back(m, &normal, &t[2], NULL, 9), &p[0].base);
 }
 
 static void test_sticky_attended(void **state)
@@ -154,7 +154,7 @@ static void test_idle_queues_are_forgotten(void **state)
     struct tl_matcher *m = *state;
     static struct tl_match_task kept;
     tl_match_task_init(&kept, 0);
-    assert_null(tl_match_offer(m, &normal, &kept, 0));
+    assert_null(tl_match_offer(m, &normal, &kept, NULL, 0));
     for (int i = 0; i < 5000; i++) {
         char name[32];
         struct my_poll p;
@@ -181,7 +181,7 @@ static void test_rates(void **state)
     int64_t now = 1000 * TL_NS_PER_S;
     for (int i = 0; i < 100; i++) {
         tl_match_task_init(&t[i], 0);
-        assert_null(tl_match_offer(m, &normal, &t[i], now + i * TL_NS_PER_S / 10));
+        assert_null(tl_match_offer(m, &normal, &t[i], NULL, now + i * TL_NS_PER_S / 10));
     }
     for (int i = 0; i < 50; i++) {
         tl_match_poll_init(&p.base);
@@ -210,6 +210,12 @@ static struct tl_match_task *poll_at(struct tl_matcher *m, const struct tl_match
     return tl_match_poll(m, k, &p->base, TL_STR_LIT("me"), now);
 }
 
+static void limit(struct tl_matcher *m, double per_s, int64_t now)
+{
+    struct tl_match_rules rules = {.per_s = per_s, .key_per_s = -1};
+    tl_match_limit(m, &act, &rules, now);
+}
+
 /* A limit holds tasks back though polls wait, for all versions together, and lets them go in order. */
 static void test_limit(void **state)
 {
@@ -218,32 +224,33 @@ static void test_limit(void **state)
     static struct my_poll p[8];
     struct tl_match_poll *got;
     int64_t now = 1000 * TL_NS_PER_S, half = TL_NS_PER_S / 2;
-    tl_match_limit(m, &act, 2, now);
+    limit(m, 2, now);
     for (int i = 0; i < 8; i++) {
         assert_null(poll_at(m, i < 5 ? &act : &act_v2, &p[i], now));
         tl_match_task_init(&t[i], i);
     }
     for (int i = 0; i < 3; i++) { /* a second's worth, and the one that is due */
-        assert_ptr_equal(tl_match_offer(m, &act, &t[i], now), &p[i].base);
+        assert_ptr_equal(tl_match_offer(m, &act, &t[i], NULL, now), &p[i].base);
     }
     for (int i = 3; i < 5; i++) {
-        assert_null(tl_match_offer(m, &act, &t[i], now));
+        assert_null(tl_match_offer(m, &act, &t[i], NULL, now));
     }
-    assert_null(tl_match_offer(m, &act_v2, &t[5], now)); /* the limit is not each version's own */
-    assert_int_equal(tl_match_limited_until(m), now + half);
+    assert_null(
+        tl_match_offer(m, &act_v2, &t[5], NULL, now)); /* the limit is not each version's own */
+    assert_int_equal(tl_match_limited_until(m, now), now + half);
     assert_null(tl_match_released(m, &got, now + half - 1));
     assert_ptr_equal(tl_match_released(m, &got, now + half), &t[3]);
     assert_ptr_equal(got, &p[3].base);
     assert_null(tl_match_released(m, &got, now + half));
     /* A task that comes when one might go stands behind those that wait. */
-    assert_null(tl_match_offer(m, &act, &t[6], now + 2 * half));
+    assert_null(tl_match_offer(m, &act, &t[6], NULL, now + 2 * half));
     assert_ptr_equal(tl_match_released(m, &got, now + 2 * half), &t[5]); /* versions take turns */
     assert_ptr_equal(got, &p[5].base);
     p[4].dead = true;
-    assert_int_equal(tl_match_limited_until(m), INT64_MAX); /* nobody is there for it */
+    assert_int_equal(tl_match_limited_until(m, now), INT64_MAX); /* nobody is there for it */
     tl_match_poll_drop(m, &p[4].base);
     assert_null(poll_at(m, &act, &p[0], now + 2 * half));
-    assert_int_equal(tl_match_limited_until(m), now + 3 * half);
+    assert_int_equal(tl_match_limited_until(m, now), now + 3 * half);
 }
 
 static void test_limit_none_and_zero(void **state)
@@ -253,21 +260,21 @@ static void test_limit_none_and_zero(void **state)
     static struct my_poll p[2];
     struct tl_match_poll *got;
     int64_t now = 1000 * TL_NS_PER_S;
-    tl_match_limit(m, &act, 0, now);
+    limit(m, 0, now);
     for (int i = 0; i < 2; i++) {
         tl_match_task_init(&t[i], i);
         assert_null(poll_at(m, &act, &p[i], now));
-        assert_null(tl_match_offer(m, &act, &t[i], now));
+        assert_null(tl_match_offer(m, &act, &t[i], NULL, now));
     }
-    assert_int_equal(tl_match_limited_until(m), INT64_MAX);
+    assert_int_equal(tl_match_limited_until(m, now), INT64_MAX);
     assert_null(tl_match_released(m, &got, now + 3600 * TL_NS_PER_S));
-    tl_match_limit(m, &act, -1, now);
-    assert_true(tl_match_limited_until(m) <= now);
+    limit(m, -1, now);
+    assert_true(tl_match_limited_until(m, now) <= now);
     assert_ptr_equal(tl_match_released(m, &got, now), &t[0]);
     assert_ptr_equal(got, &p[0].base);
     assert_ptr_equal(tl_match_released(m, &got, now), &t[1]);
     assert_null(tl_match_released(m, &got, now));
-    assert_int_equal(tl_match_limited_until(m), INT64_MAX);
+    assert_int_equal(tl_match_limited_until(m, now), INT64_MAX);
     assert_int_equal(m->tasks_queued, 0);
     assert_int_equal(m->polls_parked, 0);
 }
@@ -283,12 +290,12 @@ static void test_advice(void **state)
     for (int i = 0; i < 64; i++) {
         tl_match_task_init(&t[i], i);
     }
-    assert_ptr_equal(tl_match_offer(m, &normal, &t[0], now + 999 * ms), &p.base);
+    assert_ptr_equal(tl_match_offer(m, &normal, &t[0], NULL, now + 999 * ms), &p.base);
     assert_int_equal(tl_match_advice(m, &normal, &p.base, now + 999 * ms), 0);
     assert_int_equal(tl_match_advice(m, &normal, &p.base, now + 1000 * ms), -1);
     now += 100 * TL_NS_PER_S;
     for (int i = 1; i < 64; i++) {
-        assert_null(tl_match_offer(m, &normal, &t[i], now));
+        assert_null(tl_match_offer(m, &normal, &t[i], NULL, now));
     }
     now += 200 * ms;
     int more = 0;

@@ -208,8 +208,9 @@ static void test_bad_updates(void **state)
     r->task_queue = S("");
     refused(f, r, 3, "TaskQueue");
     r = update_request(f, TASK_QUEUE_TYPE_ACTIVITY, 1);
-    r->update_fairness_key_rate_limit_default = r->update_queue_rate_limit;
-    refused(f, r, 12, "fairness keys");
+    r->update_fairness_key_rate_limit_default = update_request(f, 1, 1)->update_queue_rate_limit;
+    r->update_fairness_key_rate_limit_default->rate_limit->requests_per_second = -1;
+    refused(f, r, 3, "UpdateFairnessKeyRateLimitDefault rate limit must be non-negative");
     assert_limit(f, 100000, RATE_LIMIT_SOURCE_SYSTEM); /* and nothing was changed */
 }
 
