@@ -20,16 +20,45 @@ static struct tl_activity *running(lua_State *L)
     return a;
 }
 
-void tl_host_use_activity_data(lua_State *L)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, tl_host_get(L)->current_data);
-    tl_stock_converters_use(L);
-}
-
 static void set_text(lua_State *L, const char *name, const char *text)
 {
     lua_pushstring(L, text ? text : "");
     lua_setfield(L, -2, name);
+}
+
+/* What payload converters are told of the activity's values; nil outside of one. */
+static void push_context(lua_State *L, const struct tl_activity *a)
+{
+    if (!a) {
+        lua_pushnil(L);
+        return;
+    }
+    const TpWs__PollActivityTaskQueueResponse *t = a->task;
+    lua_createtable(L, 0, 8);
+    set_text(L, "kind", "activity");
+    lua_pushlstring(L, a->namespace_name.p, a->namespace_name.n);
+    lua_setfield(L, -2, "namespace");
+    if (t->workflow_execution && *t->workflow_execution->workflow_id) {
+        set_text(L, "workflow_id", t->workflow_execution->workflow_id);
+        set_text(L, "workflow_type", t->workflow_type ? t->workflow_type->name : "");
+    }
+    set_text(L, "activity_type", t->activity_type ? t->activity_type->name : "");
+    set_text(L, "activity_id", t->activity_id);
+    lua_pushlstring(L, a->task_queue.p, a->task_queue.n);
+    lua_setfield(L, -2, "activity_task_queue");
+    lua_pushboolean(L, a->is_local);
+    lua_setfield(L, -2, "is_local");
+}
+
+void tl_host_use_activity_data(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, tl_host_get(L)->current_data);
+    bool any = !lua_isnil(L, -1);
+    tl_stock_converters_use(L);
+    if (any) {
+        push_context(L, tl_host_get(L)->current);
+        tl_stock_converters_context(L);
+    }
 }
 
 static void set_seconds(lua_State *L, const char *name, int64_t ns)

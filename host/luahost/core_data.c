@@ -231,6 +231,8 @@ static int convert_with_data(lua_State *L)
     luaL_checkudata(L, 1, DATA_TYPE);
     lua_getiuservalue(L, 1, 1);
     tl_stock_converters_use(L);
+    lua_getiuservalue(L, 1, 2);
+    tl_stock_converters_context(L);
     lua_remove(L, 1);
     return conversions[lua_tointeger(L, lua_upvalueindex(1))].func(L);
 }
@@ -273,9 +275,25 @@ void tl_host_push_converters(lua_State *L, int names)
     }
 }
 
+/* [-0, +1, v] data:with_context(table): the same, with what converters are told of whose values they are */
+static int with_context(lua_State *L)
+{
+    luaL_checkudata(L, 1, DATA_TYPE);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    if (lua_getiuservalue(L, 1, 1) == LUA_TNIL) {
+        lua_settop(L, 1); /* nobody would be told */
+        return 1;
+    }
+    tl_host_push_data(L);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, -2, 2);
+    return 1;
+}
+
 void tl_host_push_data(lua_State *L)
 {
-    lua_newuserdatauv(L, 0, 1);
+    lua_newuserdatauv(L, 0, 2);
     luaL_setmetatable(L, DATA_TYPE);
     lua_insert(L, -2);
     lua_setiuservalue(L, -2, 1);
@@ -324,6 +342,8 @@ void tl_core_data(lua_State *L)
     luaL_newmetatable(L, DATA_TYPE);
     lua_newtable(L);
     set_conversions(L, convert_with_data);
+    lua_pushcfunction(L, with_context);
+    lua_setfield(L, -2, "with_context");
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     tl_stock_push_null(L);

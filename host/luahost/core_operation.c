@@ -105,11 +105,25 @@ static int info(lua_State *L)
     return 1;
 }
 
+/* The conversions from here on are of the operation's values. */
+static void use_data(lua_State *L, const struct tl_operation *o)
+{
+    tl_host_use_activity_data(L);
+    lua_createtable(L, 0, 5);
+    set_text(L, "kind", "nexus");
+    lua_pushlstring(L, o->namespace_name.p, o->namespace_name.n);
+    lua_setfield(L, -2, "namespace");
+    set_text(L, "endpoint", o->request->endpoint);
+    set_text(L, "service", tl_operation_service(o));
+    set_text(L, "operation", tl_operation_name(o));
+    tl_stock_converters_context(L);
+}
+
 /* [-0, +1, v] core.nexus_input(): the value that the operation was started with */
 static int input(lua_State *L)
 {
     const TpNexus__StartOperationRequest *s = start_of(running(L));
-    tl_host_use_activity_data(L);
+    use_data(L, running(L));
     if (s && s->payload) {
         tl_stock_payload_decode(L, s->payload);
     } else {
@@ -263,7 +277,7 @@ static int complete(lua_State *L)
 {
     struct tl_operation *o = open_one(L);
     lua_settop(L, 1);
-    tl_host_use_activity_data(L);
+    use_data(L, o);
     tl_operation_complete(o, tl_stock_payload_encode(L, 1, o->arena, "result"));
     return 0;
 }
@@ -294,7 +308,7 @@ static int cancel_taken(lua_State *L)
 static int fail(lua_State *L)
 {
     struct tl_operation *o = open_one(L);
-    tl_host_use_activity_data(L);
+    use_data(L, o);
     tl_operation_fail(o, tl_stock_failure_encode(L, 1, o->arena));
     return 0;
 }
@@ -303,7 +317,7 @@ static int fail(lua_State *L)
 static int refuse(lua_State *L)
 {
     struct tl_operation *o = open_one(L);
-    tl_host_use_activity_data(L);
+    use_data(L, o);
     tl_operation_refuse(o, tl_stock_failure_encode(L, 1, o->arena));
     return 0;
 }

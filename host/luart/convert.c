@@ -318,8 +318,8 @@ TpCommon__Payload *TL_LUA_NAME(payload_encode_own)(lua_State *L, int index, stru
                         TL_LUA_NAME(json_encode)(L, index, arena, what));
 }
 
-TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct tl_arena *arena,
-                                               const char *what)
+static TpCommon__Payload *encode_value(lua_State *L, int index, struct tl_arena *arena,
+                                       const char *what)
 {
     luaL_checkstack(L, 10, "encoding a value"); /* what a function returned may fill the stack */
     if (lua_istable(L, index) && has_meta(L, index, META_RAW)) {
@@ -334,8 +334,8 @@ TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct t
     return p ? p : TL_LUA_NAME(payload_encode_own)(L, index, arena, what);
 }
 
-TpCommon__Payloads *TL_LUA_NAME(payloads_encode)(lua_State *L, int first, int n,
-                                                 struct tl_arena *arena, const char *what)
+static TpCommon__Payloads *encode_values(lua_State *L, int first, int n, struct tl_arena *arena,
+                                         const char *what)
 {
     if (n <= 0) {
         return NULL;
@@ -345,10 +345,24 @@ TpCommon__Payloads *TL_LUA_NAME(payloads_encode)(lua_State *L, int first, int n,
     for (int i = 0; i < n; i++) {
         char numbered[96];
         snprintf(numbered, sizeof numbered, "%s %d", what, i + 1);
-        out->payloads[i] = TL_LUA_NAME(payload_encode)(L, first + i, arena, numbered);
+        out->payloads[i] = encode_value(L, first + i, arena, numbered);
         out->n_payloads = (size_t)i + 1;
     }
     return out;
+}
+
+TpCommon__Payload *TL_LUA_NAME(payload_encode)(lua_State *L, int index, struct tl_arena *arena,
+                                               const char *what)
+{
+    begin_conversion(L);
+    return encode_value(L, index, arena, what);
+}
+
+TpCommon__Payloads *TL_LUA_NAME(payloads_encode)(lua_State *L, int first, int n,
+                                                 struct tl_arena *arena, const char *what)
+{
+    begin_conversion(L);
+    return encode_values(L, first, n, arena, what);
 }
 
 static void push_raw(lua_State *L, const TpCommon__Payload *p)
@@ -388,12 +402,18 @@ void TL_LUA_NAME(payload_decode_own)(lua_State *L, const TpCommon__Payload *payl
     }
 }
 
-void TL_LUA_NAME(payload_decode)(lua_State *L, const TpCommon__Payload *payload)
+static void decode_value(lua_State *L, const TpCommon__Payload *payload)
 {
     luaL_checkstack(L, 8, "decoding a payload");
     if (!decode_custom(L, payload, tl_payload_encoding(payload))) {
         TL_LUA_NAME(payload_decode_own)(L, payload);
     }
+}
+
+void TL_LUA_NAME(payload_decode)(lua_State *L, const TpCommon__Payload *payload)
+{
+    begin_conversion(L);
+    decode_value(L, payload);
 }
 
 void TL_LUA_NAME(push_payload)(lua_State *L, const TpCommon__Payload *payload)
@@ -410,9 +430,10 @@ TpCommon__Payload *TL_LUA_NAME(read_payload)(lua_State *L, int index, struct tl_
 int TL_LUA_NAME(payloads_decode)(lua_State *L, const TpCommon__Payloads *payloads)
 {
     size_t n = payloads ? payloads->n_payloads : 0;
+    begin_conversion(L);
     luaL_checkstack(L, (int)(n < 100000 ? n : 100000) + 8, "too many values");
     for (size_t i = 0; i < n; i++) {
-        TL_LUA_NAME(payload_decode)(L, payloads->payloads[i]);
+        decode_value(L, payloads->payloads[i]);
     }
     return (int)n;
 }

@@ -83,16 +83,25 @@ TpCommon__Payload *TL_LUA_NAME(read_payload)(lua_State *L, int index, struct tl_
 /* Pushes all values (NULL: none) and returns their number. */
 int TL_LUA_NAME(payloads_decode)(lua_State *L, const TpCommon__Payloads *payloads);
 
-/* --- payload converters of the user --------------------------------------------------------------
- * A converter is a table { encoding = text, to_payload = function(value) -> payload or nil,
- * from_payload = function(payload) -> value }. A list of them is kept per state; they are called in
- * the middle of encoding and decoding, and their errors are raised there. */
+/* --- converters of the user -----------------------------------------------------------------------
+ * A payload converter is a table { encoding = text, to_payload = function(value, context) -> payload or
+ * nil, from_payload = function(payload, context) -> value }, a failure converter { to_failure =
+ * function(err, context) -> err or nil, from_failure = the same }. A list of them is kept per state; they
+ * are called in the middle of encoding and decoding, and their errors are raised there, but for those of
+ * to_failure, which become the failure. */
 
 /* Appends what the module of this name returned (at index: a converter, or a list of them) to the list
  * table at `list`, empty before the first. Raises what is wrong with it. */
 void TL_LUA_NAME(converters_add)(lua_State *L, int list, int index, const char *module);
 /* [-1] The list on top, or nil, is what this state uses from now on. */
 void TL_LUA_NAME(converters_use)(lua_State *L);
+/* Whether this state has any. */
+bool TL_LUA_NAME(converters_any)(lua_State *L);
+#ifdef TL_STOCK_LUA
+/* [-1] The table on top, or nil, is what they are told from now on of whose values they convert. Workflows:
+ * tl_context_begin and its kin. */
+void tl_stock_converters_context(lua_State *L);
+#endif
 
 /* --- failures --------------------------------------------------------------------------------- */
 

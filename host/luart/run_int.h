@@ -48,6 +48,8 @@ enum tl_slot {
     TL_SLOT_GROUPS,         /* coroutine or future -> its event groups, see wf_event_group.c */
     TL_SLOT_EXTERN,         /* name -> function of the host, see wf_extern.c; nil: there are none */
     TL_SLOT_SEED_CALLBACKS, /* list of functions */
+    TL_SLOT_CONTEXT,        /* what converters are told, see converters.c */
+    TL_SLOT_CONTEXTS,       /* future -> what they are told of its result */
     TL_SLOT_AUX,            /* the coroutine for calls outside of fibers */
     TL_SLOT_COUNT = TL_SLOT_AUX
 };
@@ -192,6 +194,8 @@ struct tl_lua_run {
     bool dead;
     bool unsandboxed;         /* it has the host's io and os */
     bool sharing;             /* it evaluates pass-through modules */
+    bool context_waits;       /* TL_SLOT_CONTEXT is for the next conversion */
+    bool context_used;        /* and for the one under way */
     struct tl_vm_file *files; /* that it has open */
     bool finished;            /* the workflow has ended; only queries are answered */
     bool cancel_requested;
@@ -406,7 +410,7 @@ bool tl_run_is_failure(lua_State *L, struct tl_lua_run *run, int index);
  * It may not run on replay, so it must leave no trace: no command (`what` is the reason in the
  * message), no await, random and object numbers of its own. Returns lua_pcall's status. */
 int tl_run_call_apart(lua_State *L, int n, const char *what);
-/* Calls the function of a payload converter below the argument on top, also from the main thread; its
+/* Calls the function of a converter below the two arguments on top, also from the main thread; its
  * first result, or the error, takes their place. As above it leaves no trace. Returns lua_pcall's
  * status; on the main thread the error is a text. */
 int tl_run_call_converter(lua_State *L);
@@ -478,6 +482,22 @@ void tl_module_load(lua_State *L, const struct tl_bundle_module *m);
 void tl_converters_load(struct tl_lua_run *run);
 /* The same for a bundle that is being opened: called on a coroutine, protected. */
 int tl_converters_probe(lua_State *L);
+
+/* A conversion begins: of the values that were told last, if no conversion was since, else of the run's. */
+void tl_context_begin(lua_State *L);
+/* [-0, +1] What converters are told of the values under way. */
+void tl_context_push(lua_State *L);
+/* The next conversion is of values of another workflow; of an activity (id, task_queue: NULL or empty, when
+ * nobody gave them); of a Nexus operation. They do nothing in runs without converters. */
+void tl_context_workflow(lua_State *L, struct tl_str namespace_, struct tl_str workflow_id);
+void tl_context_activity(lua_State *L, const char *type, const char *id, const char *task_queue,
+                         bool local);
+void tl_context_nexus(lua_State *L, const char *endpoint, const char *service,
+                      const char *operation);
+/* [-0, +0] What was told last is what the result of the future on top is. */
+void tl_context_keep(lua_State *L);
+/* [-0, +0] The next conversion is of that result. */
+void tl_context_recall(lua_State *L);
 
 /* --- bundle.c ----------------------------------------------------------------------------------- */
 

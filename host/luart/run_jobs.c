@@ -139,6 +139,7 @@ static void apply_activity(struct tl_lua_run *run, const struct tl_job *job)
     if (!future) {
         return;
     }
+    tl_context_recall(L);
     if (job->u.activity.status == TL_ACTIVITY_COMPLETED) {
         int n = tl_vm_payloads_decode(L, job->u.activity.result);
         tl_future_resolve(L, run, future, false, n);
@@ -205,12 +206,15 @@ static void apply_child_started(struct tl_lua_run *run, const struct tl_job *job
 static void apply_child(struct tl_lua_run *run, const struct tl_job *job)
 {
     lua_State *L = run->main;
+    struct tl_future *future = tl_future_find(L, run, TL_FUTURE_CHILD, job->u.child.seq);
+    if (future) {
+        tl_context_recall(L);
+    }
     if (job->u.child.status != TL_CHILD_COMPLETED) {
         push_failure(L, job->u.child.failure, "the child workflow was cancelled");
         child_lost(run, job->u.child.seq);
         return;
     }
-    struct tl_future *future = tl_future_find(L, run, TL_FUTURE_CHILD, job->u.child.seq);
     if (future) {
         int n = tl_vm_payloads_decode(L, job->u.child.result);
         tl_future_resolve(L, run, future, false, n);

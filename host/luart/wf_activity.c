@@ -166,11 +166,12 @@ static void schedule(lua_State *L, const char *what, int options, int first)
         attrs->task_queue->name = tl_cmd_need(L, tl_pb_cstr(arena, run->config.task_queue));
     }
     attrs->request_eager_execution = own_queue && !extra.disable_eager_execution;
-    attrs->input =
-        top >= first ? tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument") : NULL;
+    tl_context_activity(L, name.p, attrs->activity_id, attrs->task_queue->name, false);
+    attrs->input = tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument");
     TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary, NULL);
     struct tl_future *future = tl_future_new(L, run, TL_FUTURE_ACTIVITY);
     future->cancellation = (uint8_t)extra.cancellation_type;
+    tl_context_keep(L);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SCHEDULE_ACTIVITY);
     cmd->seq = future->seq;
     cmd->attrs = &attrs->base;

@@ -151,11 +151,12 @@ static struct tl_future *start(lua_State *L, const char *what, int options, int 
     attrs->workflow_type->name = tl_cmd_need(L, tl_pb_cstr(arena, type));
     lua_settop(L, top);
     fill_defaults(L, attrs, &extra);
-    attrs->input =
-        top >= first ? tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument") : NULL;
+    tl_context_workflow(L, tl_str(attrs->namespace_), tl_str(attrs->workflow_id));
+    attrs->input = tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument");
     TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary, extra.details);
     struct tl_future *child = tl_future_new(L, tl_run_of(L), TL_FUTURE_CHILD);
     child->cancellation = (uint8_t)extra.cancellation_type;
+    tl_context_keep(L);
     lua_pushstring(L, attrs->workflow_id);
     lua_setiuservalue(L, -2, 2);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_START_CHILD);

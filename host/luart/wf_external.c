@@ -65,7 +65,8 @@ static void send_signal(lua_State *L, const struct tl_wf_target *target,
     attrs->signal_name = arena_text(L, name);
     attrs->header = o->header;
     attrs->child_workflow_only = target->child_only;
-    attrs->input = top > 2 ? tl_vm_payloads_encode(L, 3, top - 2, arena, "argument") : NULL;
+    tl_context_workflow(L, tl_str(attrs->namespace_), tl_str(attrs->execution->workflow_id));
+    attrs->input = tl_vm_payloads_encode(L, 3, top - 2, arena, "argument");
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_SIGNAL);
     struct tl_cmd *cmd = tl_cmd_new(L, TL_CMD_SIGNAL_EXTERNAL);
     cmd->seq = future->seq;

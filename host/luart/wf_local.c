@@ -148,12 +148,13 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     attrs->activity_type =
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__ActivityType, tp_common__activity_type));
     attrs->activity_type->name = tl_cmd_need(L, tl_pb_cstr(arena, name));
-    attrs->input =
-        top >= first ? tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument") : NULL;
+    tl_context_activity(L, name.p, attrs->activity_id, NULL, true);
+    attrs->input = tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument");
     TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary, NULL);
     struct tl_future *future = tl_future_new(L, tl_run_of(L), TL_FUTURE_ACTIVITY);
     future->local = true;
     future->cancellation = (uint8_t)extra.cancellation_type;
+    tl_context_keep(L);
     keep(L, -1, attrs, metadata, extra.retry_threshold);
     struct tl_cmd *cmd = send_command(L, future, attrs, extra.retry_threshold, metadata, 0, 0);
     tl_event_groups_add(L, cmd, &extra.groups);
@@ -217,7 +218,10 @@ void tl_run_apply_local(struct tl_lua_run *run, const struct tl_job *job)
     }
     if (job->u.activity.status == TL_ACTIVITY_BACKOFF && !future->cancel_requested) {
         back_off(L, run, future, job);
-    } else if (job->u.activity.status == TL_ACTIVITY_COMPLETED) {
+        return;
+    }
+    tl_context_recall(L);
+    if (job->u.activity.status == TL_ACTIVITY_COMPLETED) {
         tl_future_resolve(L, run, future, false, tl_vm_payloads_decode(L, job->u.activity.result));
     } else {
         tl_vm_failure_decode(L, job->u.activity.failure);

@@ -140,12 +140,15 @@ static struct tl_future *schedule(lua_State *L, const char *what)
     attrs->endpoint = client_field(L, "endpoint");
     attrs->service = client_field(L, "service");
     attrs->operation = tl_cmd_need(L, tl_pb_cstr(arena, tl_str(lua_tostring(L, 2))));
+    tl_context_nexus(L, attrs->endpoint, attrs->service, attrs->operation);
     attrs->input = tl_vm_payload_encode(L, 4, arena, "input");
     struct tl_wf_nexus_op op = {.attrs = attrs,
                                 .cancellation = (enum tl_cancellation_type)extra.cancellation_type,
                                 .metadata = tl_wf_metadata(L, extra.summary, NULL),
                                 .groups = extra.groups};
-    return tl_wf_nexus_schedule(L, &op);
+    struct tl_future *future = tl_wf_nexus_schedule(L, &op);
+    tl_context_keep(L);
+    return future;
 }
 
 /* The same, and waits until it has started; the result is its handle. */
@@ -335,6 +338,10 @@ void tl_run_apply_nexus(struct tl_lua_run *run, const struct tl_job *job)
 {
     lua_State *L = run->main;
     uint32_t seq = job->u.nexus.seq;
+    if (tl_future_find(L, run, TL_FUTURE_NEXUS, seq)) {
+        tl_context_recall(L);
+        lua_pop(L, 1);
+    }
     if (job->u.nexus.failure) {
         tl_vm_failure_decode(L, job->u.nexus.failure);
         lose(run, seq);

@@ -7,6 +7,7 @@ local async_activity = require "temporal.internal.async_activity"
 local close_outcome = require "temporal.internal.close_outcome"
 local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
+local data_of = require "temporal.internal.data_of"
 local deployments = require "temporal.internal.deployments"
 local interceptors = require "temporal.internal.interceptors"
 local nexus_endpoints = require "temporal.internal.nexus_endpoints"
@@ -124,22 +125,22 @@ local function retry_policy(where, given)
   }
 end
 
-local function memo_message(self, memo)
+local function memo_message(data, memo)
   if not memo then
     return nil
   end
   local fields = {}
   for name, value in pairs(memo) do
-    fields[name] = self.data:encode_one(value)
+    fields[name] = data:encode_one(value)
   end
   return { fields = fields }
 end
 
-local function user_metadata(self, o)
+local function user_metadata(data, o)
   if o.static_summary or o.static_details then
     return {
-      summary = o.static_summary and self.data:encode_one(o.static_summary) or nil,
-      details = o.static_details and self.data:encode_one(o.static_details) or nil,
+      summary = o.static_summary and data:encode_one(o.static_summary) or nil,
+      details = o.static_details and data:encode_one(o.static_details) or nil,
     }
   end
 end
@@ -164,12 +165,14 @@ local function completion_callbacks(where, list)
 end
 
 local function start_request(self, name, o, ...)
+  local id = o.id or core.uuid()
+  local data = data_of.workflow(self, id)
   return {
     namespace = self.namespace,
-    workflow_id = o.id or core.uuid(),
+    workflow_id = id,
     workflow_type = { name = name },
     task_queue = { name = o.task_queue },
-    input = self.data:encode(...),
+    input = data:encode(...),
     workflow_execution_timeout = options.duration_message(o.execution_timeout),
     workflow_run_timeout = options.duration_message(o.run_timeout),
     workflow_task_timeout = options.duration_message(o.task_timeout),
@@ -181,9 +184,9 @@ local function start_request(self, name, o, ...)
     retry_policy = retry_policy("start_workflow", o.retry_policy),
     cron_schedule = o.cron_schedule,
     priority = priority("start_workflow", o.priority),
-    memo = memo_message(self, o.memo),
+    memo = memo_message(data, o.memo),
     search_attributes = search_attributes.message("start_workflow", o.search_attributes),
-    user_metadata = user_metadata(self, o),
+    user_metadata = user_metadata(data, o),
     versioning_override = deployments.override("start_workflow", o.versioning_override, 4),
     completion_callbacks = completion_callbacks("start_workflow", o.callbacks),
     links = o.links,
@@ -214,7 +217,7 @@ local function start_now(self, name, o, ...)
   if o.start_signal then
     method = "SignalWithStartWorkflowExecution"
     request.signal_name = o.start_signal
-    request.signal_input = self.data:encode(table.unpack(o.start_signal_args or {}))
+    request.signal_input = data_of.workflow(self, request.workflow_id):encode(table.unpack(o.start_signal_args or {}))
   end
   local response = self:call(method, request, o.rpc_timeout)
   -- No run_id: what is sent to a started workflow is for its whole chain of runs, as in the other SDKs.
@@ -382,7 +385,7 @@ local function signal_now(client_, input)
     namespace = client_.namespace,
     workflow_execution = target(input),
     signal_name = input.signal,
-    input = client_.data:encode(interceptors.args(input)),
+    input = data_of.workflow(client_, input.id):encode(interceptors.args(input)),
     identity = client_.identity,
     request_id = core.uuid(),
     header = interceptors.header(client_, o.headers),
@@ -418,11 +421,12 @@ local function query_now(client_, input)
   local o = options.check("query", query_spec, {
     reject_condition = input.reject_condition, headers = input.headers, rpc_timeout = input.rpc_timeout,
   }, 0)
+  local data = data_of.workflow(client_, input.id)
   local response = client_:call("QueryWorkflow", {
     namespace = client_.namespace,
     execution = target(input),
     query = {
-      query_type = input.query, query_args = client_.data:encode(interceptors.args(input)),
+      query_type = input.query, query_args = data:encode(interceptors.args(input)),
       header = interceptors.header(client_, o.headers),
     },
     query_reject_condition = options.enum_name(reject_condition, o.reject_condition or client_.query_reject_condition),
@@ -430,7 +434,7 @@ local function query_now(client_, input)
   if response.query_rejected then
     error(core.make_failure { type = "WorkflowQueryRejectedError", message = "query rejected by its condition" }, 0)
   end
-  return client_.data:decode(response.query_result or "")
+  return data:decode(response.query_result or "")
 end
 
 --- As query, with options: `reject_condition` ("not_open", "not_completed_cleanly"), `headers`, `rpc_timeout`.
@@ -624,11 +628,12 @@ function Handle:result(opts)
     local event, next_token = poll_close(self, run_id, token, math.min(wait, long_poll_ns))
     token = next_token
     if event then
-      local ok, outcome, next_run = close_outcome(event, self.client.data)
+      local data = data_of.workflow(self.client, self.id)
+      local ok, outcome, next_run = close_outcome(event, data)
       if next_run and next_run ~= "" and o.follow_runs ~= false then
         run_id, token = next_run, ""
       elseif ok then
-        return self.client.data:decode(outcome)
+        return data:decode(outcome)
       else
         error(outcome, 2)
       end

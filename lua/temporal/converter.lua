@@ -234,7 +234,7 @@ local converter_spec = {
   header_codec_behavior = { kind = "enum", prefix = "", values = { "no_codec", "codec", "workflow_only_codec" } },
   codec_threads = { kind = "integer" },
 }
-local failure_spec = { encode_common_attributes = { kind = "boolean" } }
+local failure_spec = { encode_common_attributes = { kind = "boolean" }, module = { kind = "string" } }
 
 local function codec_of(i, entry)
   if getmetatable(entry) == Codec then
@@ -275,7 +275,7 @@ local function converter_of(i, entry)
 end
 
 --- The names of the converters, with one for the descriptors in proto_types.
-local function all_converters(o)
+local function all_converters(o, failure_module)
   local names = list_of("payload_converters", o.payload_converters, 63, converter_of)
   if o.proto_encoding and not o.proto_types then
     error("temporal.data_converter: proto_encoding without proto_types", 3)
@@ -287,6 +287,7 @@ local function all_converters(o)
     file:close()
     names[#names + 1] = ("proto:%s:%s"):format(o.proto_encoding or "json", o.proto_types)
   end
+  names[#names + 1] = failure_module
   return names
 end
 
@@ -295,7 +296,8 @@ end
 --- that are built in; `external_storage`, made by temporal.external_storage; `payload_codecs`, a list of
 --- built-in codecs (temporal.codec) and names of modules with functions `encode` and `decode`, applied last to first
 --- when payloads are sent; `failure_converter = { encode_common_attributes = true }` to send messages
---- and stack traces of failures as payloads; `header_codec_behavior`; `codec_threads` (default 2).
+--- and stack traces of failures as payloads, and `module`, a module with `to_failure` and `from_failure`, which get
+--- errors on their way out and in; `header_codec_behavior`; `codec_threads` (default 2).
 ---@param opts? temporal.DataConverterOptions
 ---@return temporal.DataConverter
 function converter.data_converter(opts)
@@ -311,7 +313,7 @@ function converter.data_converter(opts)
     error(("temporal.data_converter: codec_threads is from 1 to 64, got %d"):format(threads), 2)
   end
   return setmetatable({
-    payload_converters = all_converters(o),
+    payload_converters = all_converters(o, failure.module),
     codecs = codecs,
     storage = o.external_storage,
     threads = threads,
@@ -346,7 +348,7 @@ end
 ---@field proto_encoding? "json"|"binary"
 ---@field external_storage? temporal.ExternalStorage
 ---@field payload_codecs? (temporal.Codec|string)[]
----@field failure_converter? { encode_common_attributes?: boolean }
+---@field failure_converter? { encode_common_attributes?: boolean, module?: string }
 ---@field header_codec_behavior? "no_codec"|"codec"|"workflow_only_codec"
 ---@field codec_threads? integer
 

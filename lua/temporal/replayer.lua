@@ -212,17 +212,30 @@ end
 --- What of two answers to one task differs, as text.
 local function difference(started, usual, other)
   local message = "temporal.api.workflowservice.v1.RespondWorkflowTaskCompletedRequest"
-  local a, b = core.decode_message(message, usual).commands or {}, core.decode_message(message, other).commands or {}
-  local function show(command)
-    local ok, text = pcall(core.json_encode, command)
-    return command == nil and "nothing" or ok and text or command.command_type
+  local all_a, all_b = core.decode_message(message, usual), core.decode_message(message, other)
+  local a, b = all_a.commands or {}, all_b.commands or {}
+  local function show(part)
+    local ok, text = pcall(core.json_encode, part)
+    return part == nil and "nothing" or ok and text or type(part) == "table" and part.command_type or "another value"
   end
   for i = 1, math.max(#a, #b) do
     if show(a[i]) ~= show(b[i]) then
       return ("event %d, command %d: %s where a cached run makes %s"):format(started, i, show(b[i]), show(a[i]))
     end
   end
-  return ("event %d: other messages"):format(started)
+  local names = {}
+  for _, all in ipairs { all_a, all_b } do
+    for name in pairs(all) do
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if show(all_a[name]) ~= show(all_b[name]) then
+      return ("event %d, %s: %s where a cached run says %s"):format(started, name, show(all_b[name]), show(all_a[name]))
+    end
+  end
+  return ("event %d: an answer of other bytes"):format(started)
 end
 
 --- Runs the completed workflow tasks of a history again, each as a worker would whose cache has room for many

@@ -242,6 +242,10 @@ static tl_rc tell_start_failed(struct tl_run *run, struct tl_machine *machine,
         type = "NamespaceNotFoundError";
         text = "its namespace does not exist";
         break;
+    case START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_INVALID_VERSIONING_OVERRIDE:
+        type = "InvalidVersioningOverrideError";
+        text = "Invalid versioning override";
+        break;
     default:
         break;
     }

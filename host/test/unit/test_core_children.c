@@ -87,9 +87,11 @@ static void child_start_fails(void **state)
          "Workflow execution already started"},
         {START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND,
          "its namespace does not exist"},
+        {START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_INVALID_VERSIONING_OVERRIDE,
+         "Invalid versioning override"}, /* InvalidVersioningOverrideError */
         {99, "the server refused to start it"},
     };
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) {
         char log[300];
         again(f);
         int64_t child = tl_hb_child_initiated(&f->hb, "c-1", "pay");

@@ -1,6 +1,7 @@
 --- Handles of activities that were left open with activity.complete_async: from any program, by task
 --- token or by ids.
 local core = require "temporal.core"
+local data_of = require "temporal.internal.data_of"
 local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 
@@ -31,7 +32,7 @@ end
 
 --- The values of an input, encoded as the client's are.
 local function encoded(self, input)
-  return self.client.data:encode(interceptors.args(input))
+  return data_of.activity(self.client, input.id_or_token):encode(interceptors.args(input))
 end
 
 local function intercepted(self, hook, input, last)
@@ -56,10 +57,10 @@ function AsyncActivity:fail(err, opts)
   intercepted(self, "fail_async_activity", {
     id_or_token = self.by, error = err, last_heartbeat_details = o.last_heartbeat_details,
   }, function(input)
-    local details = input.last_heartbeat_details
+    local details, data = input.last_heartbeat_details, data_of.activity(self.client, input.id_or_token)
     call(input, self.client, "RespondActivityTaskFailed", {
-      failure = self.client.data:encode_failure(input.error),
-      last_heartbeat_details = details and self.client.data:encode(table.unpack(details, 1, details.n)) or nil,
+      failure = data:encode_failure(input.error),
+      last_heartbeat_details = details and data:encode(table.unpack(details, 1, details.n)) or nil,
     })
   end)
 end

@@ -1,5 +1,6 @@
 --- Updates from the client's side: start, wait for the outcome, update with start.
 local core = require "temporal.core"
+local data_of = require "temporal.internal.data_of"
 local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 local rpc_error = require "temporal.internal.rpc_error"
@@ -85,7 +86,8 @@ local function update_request(client, execution, name, o, wanted, ...)
     wait_policy = { lifecycle_stage = stage.prefix .. wanted:upper() },
     request = {
       meta = { update_id = o.id or core.uuid(), identity = client.identity },
-      input = { name = name, args = client.data:encode(...), header = interceptors.header(client, o.headers) },
+      input = { name = name, args = data_of.workflow(client, execution.workflow_id):encode(...),
+        header = interceptors.header(client, o.headers) },
     },
   }
 end
@@ -134,7 +136,7 @@ function UpdateHandle:result(opts)
     }, deadline)
     self.outcome = response and response.outcome
   end
-  return open_outcome(self.client.data, self.outcome)
+  return open_outcome(data_of.workflow(self.client, self.workflow_id), self.outcome)
 end
 
 --- Sends until the update is as far as is wanted; the same id finds the same update.
