@@ -56,11 +56,19 @@ describe("activities", function()
     assert.is_truthy(outcome({ 1, 2 }).message)
   end)
 
-  it("cannot return what has no JSON form", function()
-    local env <close> = helper.environment(source, { activities = { act = function() return print end } })
-    local ok, err = pcall(env.execute_workflow, env, "Runs", nil, once)
-    assert.is_false(ok)
-    assert.matches("function", err.cause.cause.message)
+  it("cannot return what has no JSON form, and the worker goes on", function()
+    local value
+    local env <close> = helper.environment(source, { activities = { act = function() return value end } })
+    local cycle = {}
+    cycle.self = { cycle }
+    for text, wrong in pairs { ["function"] = print, thread = coroutine.create(print), ["contains itself"] = cycle } do
+      value = wrong
+      local ok, err = pcall(env.execute_workflow, env, "Runs", nil, once)
+      assert.is_false(ok)
+      assert.matches(text, err.cause.cause.message)
+    end
+    value = "fine"
+    assert.are.equal("fine", env:execute_workflow("Runs", nil, once))
   end)
 
   it("are retried with backoff until they succeed, and give heartbeat details to the next attempt", function()

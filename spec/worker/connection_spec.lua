@@ -1,6 +1,7 @@
 -- A worker beside a server that stops answering, dies, and comes back. What is waited for is an event: a line of the
 -- log or a result. How soon it comes is for the unit tests, which have a clock of their own. The one number is CPU
--- time: a worker without a server does next to nothing. TEMPORAL_LUA_LONG=1 leaves it alone for a minute.
+-- time: a worker without a server does next to nothing. TEMPORAL_LUA_LONG=1 leaves it alone for a minute, and wants
+-- it back within two seconds.
 local helper = require "helper"
 local client = require "temporal.client"
 local core = require "temporal.core"
@@ -114,7 +115,13 @@ describe("a worker", function()
     local again <close> = helper.spawn(
       ("server start-dev --port %s --db-filename %s"):format(server.address:match ":(%d+)$", db))
     assert.are.equal(server.line, again.pipe:read "l")
+    local serves = now()
     logged(run, "worker.connection_recovered")
+    local seconds = now() - serves
+    if long then
+      print(("# figures: the worker was back %.2f s after its server"):format(seconds))
+      assert.is_true(seconds < 2)
+    end
     local c <close> = client.connect { address = server.address }
     local handle = c:get_workflow_handle "w"
     handle:signal "go"

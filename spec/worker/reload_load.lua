@@ -1,9 +1,10 @@
--- Goal: reloads in a row under load lose nothing: no workflow task fails, no activity is lost, no run
--- changes its build, and what the builds took is given back.
+--- Reloads in a row under load, for reload_spec.lua: they lose nothing, no workflow task fails, no activity is
+--- lost, no run changes its build, and what the builds took is given back.
 -- Method: a server and a worker process; `temporal-lua bench` starts workflows at a fixed rate while the worker is
 -- asked to reload again and again. Each workflow compares its build before and after an activity and a timer; the
 -- activity is tried once, so one that was lost fails its workflow. TEMPORAL_LUA_LONG=1 is the long form: 50 reloads
 -- under 1,000 starts a second.
+local assert = require "luassert"
 local core = require "temporal.core"
 local helper = require "spec.helper"
 local reloads = require "spec.worker.reloads"
@@ -64,7 +65,8 @@ end
 
 local pause = { sleep = function(_, seconds) os.execute("sleep " .. (seconds or 0.1)) end }
 
-local function run(options)
+--- The whole form; `options` is text that goes into the worker's script.
+return function(options)
   local p <close> = reloads.project()
   write_workflow(p, "zero")
   p.script("max_cached_workflows = 20000, " .. options)
@@ -97,19 +99,8 @@ local function run(options)
   assert.is_true(helper.sanitized or resident_kb(worker.id) <= memory + MEMORY_KB,
     ("%d kB resident, %d at the first reload"):format(resident_kb(worker.id), memory))
   if long then
-    print(("# %d reloads in %.0f s, %d starts, %.0f a second, %d kB resident, %d at the first reload"):format(
+    print(("# figures: %d reloads in %.0f s, %d starts, %.0f a second, %d kB resident, %d at the first reload"):format(
       RELOADS, seconds, count, figures.starts, resident_kb(worker.id), memory))
   end
   assert.equal(0, worker:stop())
 end
-
-describe("reloads under load", function()
-  it("lose nothing without versions", function()
-    run ""
-  end)
-
-  it("lose nothing with versions", function()
-    run [[reload = { set_current = true }, deployment_config = { name = "shop", use_worker_versioning = true,
-      default_versioning_behavior = "pinned" }]]
-  end)
-end)

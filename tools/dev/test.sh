@@ -37,6 +37,7 @@ count() {
     [[ $bad -eq 0 ]] || printf ', %d failed' "$bad"
     [[ $skip -eq 0 ]] || printf ', %d skipped' "$skip"
     printf '  (%s s)\n' "$seconds"
+    grep '^# figures: ' "$tap" | sed 's/^# /    /' || true
     if [[ $bad -gt 0 ]]; then
         failures+=("$suite")
         grep -vE '^ok |^1\.\.' "$tap" | tail -n 60 | sed 's/^/    /'
@@ -146,6 +147,8 @@ spec_files() {
             find "$filter" -name '*_spec.lua'
         elif compgen -G "$filter*_spec.lua" >/dev/null; then
             printf '%s\n' "$filter"*_spec.lua
+        elif [[ -f $filter.lua ]]; then
+            printf '%s\n' "$filter.lua"
         elif [[ -f $filter ]]; then
             printf '%s\n' "$filter"
         fi
