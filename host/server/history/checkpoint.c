@@ -2,6 +2,7 @@
  * Thread: the run's owner. Owns: a loaded state belongs to the caller. */
 #include <string.h>
 
+#include "base/fault.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)
@@ -221,7 +222,8 @@ static bool save_updates(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunSt
     TL_MAP_EACH (e, rs->updates) {
         const struct tl_update *u = e->value;
         TlV1__UpdateState *state = TL_PB_NEW(a, TlV1__UpdateState, tl_v1__update_state);
-        if (!u->admitted_id && !u->accepted_id) {
+        if ((!u->admitted_id && !u->accepted_id) ||
+            (TL_FAULT(forget_update) && u->state == TL_UPDATE_COMPLETED)) {
             continue;
         }
         if (!state || !tl_pb_push(a, &list, state)) {

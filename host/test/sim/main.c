@@ -1,5 +1,5 @@
 /* torture: simulation seeds, power losses, real kills, and mutants that these must notice.
- *   torture sim --seeds N [--first S] [--cuts C] [--story 1]
+ *   torture sim --seeds N [--first S] [--cuts C] [--crashes K] [--story 1]
  *                                         each seed twice: the trace must be the same
  *   torture --kills N --power M           N SIGKILLs of a real process, M power cuts spread over seeds
  *   torture mutants                       every mutant of fault.def must break a promise
@@ -63,7 +63,7 @@ static void print_totals(const struct totals *t, uint64_t seeds)
 {
     static const char *const names[SIM_CALLS] = {
         "start", "signal",   "query", "history",   "stop",     "page",   "await",    "list",
-        "count", "describe", "again", "heartbeat", "complete", "delete", "children",
+        "count", "describe", "again", "heartbeat", "complete", "delete", "children", "update",
     };
     printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
            "%ld lost answers, trace %016llx\n",
@@ -81,13 +81,14 @@ static void print_totals(const struct totals *t, uint64_t seeds)
     printf("\n");
 }
 
-static void run_seeds(uint64_t first, uint64_t seeds, int cuts, bool story)
+static void run_seeds(uint64_t first, uint64_t seeds, int cuts, int crashes, bool story)
 {
     struct sim *s = TL_NEW(struct sim);
     struct totals totals = {0};
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct sim_options o = noisy(seed, true);
         o.power_cuts_max = cuts;
+        o.kills_max = crashes;
         o.story = story;
         tl_log_level(story ? TL_LOG_INFO : TL_LOG_NEVER);
         bool ok = sim_run(s, &o);
@@ -187,7 +188,8 @@ static long number_after(int argc, char **argv, const char *option, long otherwi
 
 static int usage(void)
 {
-    fputs("usage: torture sim [--seeds N] [--first S] [--cuts C] [--story 1] | [--kills N] "
+    fputs("usage: torture sim [--seeds N] [--first S] [--cuts C] [--crashes K] [--story 1] | "
+          "[--kills N] "
           "[--power N] [--first S] |"
           " mutants | determinism ...\n",
           stderr);
@@ -210,6 +212,7 @@ int main(int argc, char **argv)
     if (strcmp(verb, "sim") == 0) {
         run_seeds(first, (uint64_t)number_after(argc, argv, "--seeds", 50),
                   (int)number_after(argc, argv, "--cuts", 8),
+                  (int)number_after(argc, argv, "--crashes", 6),
                   number_after(argc, argv, "--story", 0) != 0);
     } else if (kills > 0 || power > 0) {
         if (kills > 0) {

@@ -5,7 +5,9 @@
  * Invariants that are checked
  *   safety    no acknowledged start, signal, heartbeat, activity result, end or deletion is lost; a
  *             repeated request has its effect once; no history that was read once changes its prefix;
- *             a query counts at least the signals acknowledged before it; an activity with one attempt
+ *             a query counts at least the signals acknowledged before it; an update is carried out once,
+ *             in order, and its outcome stays; what a run signals to another, or cancels there, arrives
+ *             once; an activity with one attempt
  *             runs at most once; a child exists once, its parent hears its end
  *             once, and the parent's end does to it what its policy says; lists, counts and
  *             descriptions agree with histories; every history is
@@ -28,6 +30,7 @@
 
 #define SIM_WORKFLOWS_MAX 64
 #define SIM_SIGNALS_MAX 4
+#define SIM_UPDATES_MAX 4
 #define SIM_EVENTS_MAX 400
 #define SIM_TOKEN_MAX 256
 #define SIM_ONCE 4 /* activities with one attempt in one workflow */
@@ -45,6 +48,8 @@ enum sim_kind {
     SIM_RETRIED,    /* fails twice, its retry policy starts it again */
     SIM_TIMED_OUT,  /* sleeps until its run timeout */
     SIM_PARENT,     /* a child it waits for, one that it abandons, one that ends with it */
+    SIM_UPDATED,    /* updates, half of whose handlers wait */
+    SIM_SENDER,     /* signals to another run, and the cancellation of a third */
     SIM_KINDS,
 };
 
@@ -58,6 +63,7 @@ enum sim_ask {
     SIM_ASK_DELETE = 32,
     SIM_ASK_PAGES = 64,
     SIM_ASK_CHILDREN = 128,
+    SIM_ASK_UPDATE = 256,
 };
 
 /* An activity that the client completes, as its last execution left it. */
@@ -77,9 +83,10 @@ struct sim_workflow {
     bool greeted; /* started together with its first signal */
     bool start_acked, closed, stop_asked, stop_acked;
     int signals, signals_sent, signals_acked;
-    int runs;       /* runs of the chain that are known */
-    int close_type; /* the close event of the newest one that was told, 0: none */
-    unsigned asks;  /* of enum sim_ask */
+    int updates, updates_acked; /* the next is asked for when the one before is acknowledged */
+    int runs;                   /* runs of the chain that are known */
+    int close_type;             /* the close event of the newest one that was told, 0: none */
+    unsigned asks;              /* of enum sim_ask */
     bool wants_delete, delete_asked, deleted;
     struct sim_manual manual;
     int once_runs[SIM_ONCE]; /* executions of the single-attempt activities */
@@ -109,6 +116,7 @@ enum sim_what {
     SIM_CALL_DONE, /* the manual activity's result */
     SIM_CALL_DELETE,
     SIM_CALL_CHILDREN, /* a list of all children of a parent */
+    SIM_CALL_UPDATE,
     SIM_CALLS,
 };
 
@@ -117,7 +125,7 @@ struct sim_call {
     struct sim_workflow *w;
     enum sim_what what;
     int signals_before; /* acknowledged when the call was made */
-    int beat;
+    int beat, update;
     struct tl_rpc_call *call;
     struct tl_rpc_result *result;
 };
@@ -154,7 +162,8 @@ struct sim {
     bool commit_waits; /* the server has gone on since the last commit */
     bool quiet;        /* no more faults */
     int64_t quiet_since_ns;
-    bool last_cut; /* the power cut after the end of all */
+    bool last_cut;                      /* the power cut after the end of all */
+    const struct sim_workflow *slowest; /* that was not done when it was last looked at */
     long calls_answered[SIM_CALLS];
     uint64_t trace;    /* hash of everything that happened */
     char failure[512]; /* the first broken promise; empty: none */
@@ -195,7 +204,7 @@ bool sim_client_step(struct sim *s, int64_t *next_ns);
 /* Takes the last replies and looks at none. */
 void sim_client_close(struct sim *s);
 /* All has ended and every question was answered. */
-bool sim_client_all_done(const struct sim *s);
+bool sim_client_all_done(struct sim *s);
 /* Everything is asked once more. */
 void sim_client_ask_again(struct sim *s);
 /* What there is to ask of a workflow that has ended. */

@@ -22,7 +22,8 @@ static void done(void *ud, struct tl_rpc_result *res)
     s->done_tail = &c->msg.next;
 }
 
-static void submit(struct sim_workflow *w, enum sim_what what, enum tl_method method, void *request)
+static void submit_update(struct sim_workflow *w, enum sim_what what, enum tl_method method,
+                          void *request, int update)
 {
     struct sim_call *c = TL_NEW(struct sim_call);
     struct tl_error err;
@@ -30,6 +31,7 @@ static void submit(struct sim_workflow *w, enum sim_what what, enum tl_method me
     c->what = what;
     c->signals_before = w->signals_acked;
     c->beat = w->manual.beats_sent;
+    c->update = update;
     if (tl_client_submit(w->sim->client, method, request, CALL_TIMEOUT_NS, done, c, &c->call,
                          &err) != TL_OK) {
         sim_fail(w->sim, "%s: %s", w->id, err.message);
@@ -37,6 +39,11 @@ static void submit(struct sim_workflow *w, enum sim_what what, enum tl_method me
         return;
     }
     w->busy++;
+}
+
+static void submit(struct sim_workflow *w, enum sim_what what, enum tl_method method, void *request)
+{
+    submit_update(w, what, method, request, 0);
 }
 
 /* --- parts of requests ---------------------------------------------------------------------------- */
@@ -67,6 +74,7 @@ static TpCommon__WorkflowType *type_of(struct sim_workflow *w, struct tl_arena *
         [SIM_ORDER] = "Order",     [SIM_CHAIN] = "Chain",    [SIM_CANCELLED] = "Wait",
         [SIM_TERMINATED] = "Wait", [SIM_RACES] = "Races",    [SIM_MANUAL] = "Manual",
         [SIM_RETRIED] = "Retried", [SIM_TIMED_OUT] = "Wait", [SIM_PARENT] = "Parent",
+        [SIM_UPDATED] = "Updated", [SIM_SENDER] = "Sender",
     };
     TpCommon__WorkflowType *t = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
     t->name = tl_arena_cstr(arena, tl_str(types[w->kind]));
@@ -82,7 +90,8 @@ static TpTq__TaskQueue *queue(struct tl_arena *arena)
 
 static TpCommon__Payloads *arguments(struct sim_workflow *w, struct tl_arena *arena)
 {
-    return integers(arena, 2, (int[]){w->number + 1, w->kind == SIM_CHAIN ? 2 : w->signals});
+    int second = w->kind == SIM_CHAIN ? 2 : w->kind == SIM_UPDATED ? w->updates : w->signals;
+    return integers(arena, 2, (int[]){w->number + 1, second});
 }
 
 /* --- starts ---------------------------------------------------------------------------------------- */
@@ -143,6 +152,27 @@ static void call_signal(struct sim_workflow *w, struct tl_arena *arena)
     r->request_id = tl_arena_printf(arena, "signal-%s-%d", w->id, number);
     w->signals_sent = number;
     submit(w, SIM_CALL_SIGNAL, TL_M_SignalWorkflowExecution, r);
+}
+
+/* The next one; when all are acknowledged, one of them again. */
+static void call_update(struct sim_workflow *w, struct tl_arena *arena)
+{
+    int number = w->updates_acked < w->updates
+                     ? w->updates_acked + 1
+                     : 1 + (int)tl_rng_below(&w->sim->rng, (uint64_t)w->updates);
+    TpWs__UpdateWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__UpdateWorkflowExecutionRequest,
+                                                        tp_ws__update_workflow_execution_request);
+    r->workflow_execution = execution(w, arena);
+    r->wait_policy = TL_PB_NEW(arena, TpUpdate__WaitPolicy, tp_update__wait_policy);
+    r->wait_policy->lifecycle_stage = (TpEnums__UpdateWorkflowExecutionLifecycleStage)
+        UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED;
+    r->request = TL_PB_NEW(arena, TpUpdate__Request, tp_update__request);
+    r->request->meta = TL_PB_NEW(arena, TpUpdate__Meta, tp_update__meta);
+    r->request->meta->update_id = tl_arena_printf(arena, "update-%d", number);
+    r->request->input = TL_PB_NEW(arena, TpUpdate__Input, tp_update__input);
+    r->request->input->name = tl_arena_cstr(arena, TL_STR_LIT("add"));
+    r->request->input->args = integers(arena, 1, &number);
+    submit_update(w, SIM_CALL_UPDATE, TL_M_UpdateWorkflowExecution, r, number);
 }
 
 static void call_stop(struct sim_workflow *w, struct tl_arena *arena)
@@ -271,6 +301,7 @@ void sim_call_make(struct sim_workflow *w, enum sim_what what)
         [SIM_CALL_COUNT] = call_count,   [SIM_CALL_DESCRIBE] = call_describe,
         [SIM_CALL_BEAT] = call_beat,     [SIM_CALL_DONE] = call_done,
         [SIM_CALL_DELETE] = call_delete, [SIM_CALL_CHILDREN] = call_children,
+        [SIM_CALL_UPDATE] = call_update,
     };
     struct tl_arena arena;
     sim_tell(w->sim, "%s: call %d, run %s", w->id, (int)what, w->run_id);

@@ -141,6 +141,38 @@ static void check_children(struct sim_workflow *w, const TpHistory__History *his
     }
 }
 
+/* Each update is accepted once and completed once; all of them before the end. */
+static void check_updates(struct sim_workflow *w, const TpHistory__History *history)
+{
+    int accepted = 0, completed = 0;
+    for (size_t i = 0; i < history->n_events; i++) {
+        int type = (int)history->events[i]->event_type;
+        accepted += type == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED;
+        completed += type == EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED;
+    }
+    if (accepted != w->updates || completed != w->updates) {
+        sim_fail(w->sim, "%s: %d updates were accepted and %d completed, %d asked for", w->id,
+                 accepted, completed, w->updates);
+    }
+}
+
+/* A sender asks three times for a signal and once for a cancellation, and hears once of each. */
+static void check_sent(struct sim_workflow *w, const TpHistory__History *history)
+{
+    int signals = 0, signaled = 0, cancels = 0, canceled = 0;
+    for (size_t i = 0; i < history->n_events; i++) {
+        int type = (int)history->events[i]->event_type;
+        signals += type == EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED;
+        signaled += type == EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED;
+        cancels += type == EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED;
+        canceled += type == EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED;
+    }
+    if (signals != 3 || signaled != 3 || cancels != 1 || canceled != 1) {
+        sim_fail(w->sim, "%s: %d of %d signals and %d of %d cancellations arrived", w->id, signaled,
+                 signals, canceled, cancels);
+    }
+}
+
 void sim_check_complete(struct sim_workflow *w, const TpHistory__History *history)
 {
     struct tl_lua_run *run;
@@ -151,6 +183,12 @@ void sim_check_complete(struct sim_workflow *w, const TpHistory__History *histor
     check_signals(w, history);
     if (w->kind == SIM_PARENT) {
         check_children(w, history);
+    }
+    if (w->kind == SIM_UPDATED) {
+        check_updates(w, history);
+    }
+    if (w->kind == SIM_SENDER) {
+        check_sent(w, history);
     }
     if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) !=
         TL_OK) {
@@ -174,14 +212,15 @@ static void check_result(struct sim_workflow *w, const TpCommon__Payloads *resul
     if (result && result->n_payloads == 1 && result->payloads[0]->data.len < sizeof text) {
         memcpy(text, result->payloads[0]->data.data, result->payloads[0]->data.len);
     }
+    int heard = w->kind == SIM_SENDER ? 3 : w->kind == SIM_UPDATED ? w->updates : w->signals;
     snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":%s,\"signals\":%d}", n * 2, n * 4,
-             once, w->signals);
+             once, heard);
     if (strcmp(text, want) == 0) {
         return;
     }
     /* An execution whose answer was lost in a crash counts as failed for the workflow. */
     snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":false,\"signals\":%d}", n * 2, n * 4,
-             w->signals);
+             heard);
     if (strcmp(text, want) != 0) {
         sim_fail(w->sim, "%s: result %s, expected %s", w->id, text, want);
     }
@@ -199,6 +238,8 @@ void sim_check_close(struct sim_workflow *w, const TpHistory__HistoryEvent *even
         [SIM_RETRIED] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
         [SIM_TIMED_OUT] = EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
         [SIM_PARENT] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        [SIM_UPDATED] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        [SIM_SENDER] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     };
     if ((int)event->event_type != expected[w->kind]) {
         sim_fail(w->sim, "%s: ended with %s", w->id,

@@ -18,6 +18,9 @@ unsigned sim_asks_of(const struct sim_workflow *w)
     if (w->kind == SIM_PARENT) {
         asks |= SIM_ASK_CHILDREN;
     }
+    if (w->updates) {
+        asks |= SIM_ASK_UPDATE;
+    }
     if (w->wants_delete && !w->deleted) {
         asks |= SIM_ASK_DELETE;
     }
@@ -38,6 +41,7 @@ void sim_client_open(struct sim *s)
         w->signals = w->kind == SIM_ORDER ? (int)tl_rng_below(&s->rng, SIM_SIGNALS_MAX + 1) : 0;
         /* With one signal only it could end before a repeated start comes: that would be a new run. */
         w->greeted = w->signals >= 2 && tl_rng_below(&s->rng, 2) == 0;
+        w->updates = w->kind == SIM_UPDATED ? 1 + (int)tl_rng_below(&s->rng, SIM_UPDATES_MAX) : 0;
         w->wants_delete = tl_rng_below(&s->rng, 3) == 0;
         snprintf(w->id, sizeof w->id, "wf-%d", i);
         w->next_ns = s->now_ns + (int64_t)tl_rng_below(&s->rng, 5000) * TL_NS_PER_MS;
@@ -63,13 +67,16 @@ static enum sim_what next_while_open(struct sim *s, const struct sim_workflow *w
     if (w->signals_acked < w->signals && dice < 5) {
         return SIM_CALL_SIGNAL;
     }
+    if (w->updates_acked < w->updates && dice < 7) {
+        return SIM_CALL_UPDATE;
+    }
     if (stops && !w->stop_acked && dice < 4) {
         return SIM_CALL_STOP;
     }
     if (w->manual.token_n && dice < 9) {
         return w->manual.beats_acked > 2 && dice < 2 ? SIM_CALL_DONE : SIM_CALL_BEAT;
     }
-    if (w->kind == SIM_ORDER && dice < 8) {
+    if (w->kind == SIM_ORDER && dice < (s->quiet ? 4 : 8)) { /* at last it is to be seen to end */
         return SIM_CALL_QUERY;
     }
     return dice < 9 ? SIM_CALL_HISTORY : any_look(s, w);
@@ -83,7 +90,8 @@ static enum sim_what next_while_closed(struct sim *s, const struct sim_workflow 
     } table[] = {{SIM_ASK_QUERY, SIM_CALL_QUERY},   {SIM_ASK_LIST, SIM_CALL_LIST},
                  {SIM_ASK_COUNT, SIM_CALL_COUNT},   {SIM_ASK_HISTORY, SIM_CALL_HISTORY},
                  {SIM_ASK_PAGES, SIM_CALL_PAGE},    {SIM_ASK_DESCRIBE, SIM_CALL_DESCRIBE},
-                 {SIM_ASK_DELETE, SIM_CALL_DELETE}, {SIM_ASK_CHILDREN, SIM_CALL_CHILDREN}};
+                 {SIM_ASK_DELETE, SIM_CALL_DELETE}, {SIM_ASK_CHILDREN, SIM_CALL_CHILDREN},
+                 {SIM_ASK_UPDATE, SIM_CALL_UPDATE}};
     size_t count = sizeof table / sizeof table[0], from = (size_t)tl_rng_below(&s->rng, count);
     for (size_t i = 0; i < count; i++) {
         size_t at = (from + i) % count;
@@ -158,11 +166,12 @@ void sim_client_close(struct sim *s)
     (void)take_replies(s, false);
 }
 
-bool sim_client_all_done(const struct sim *s)
+bool sim_client_all_done(struct sim *s)
 {
     for (int i = 0; i < s->options.workflows; i++) {
         const struct sim_workflow *w = &s->workflows[i];
         if (!w->closed || w->asks || w->busy > 0) {
+            s->slowest = w;
             return false;
         }
     }

@@ -195,6 +195,33 @@ static void query_replied(struct sim_call *c, struct tl_arena *arena)
     answered(w, SIM_ASK_QUERY);
 }
 
+/* The first is 1, the second 1 + 2, and so on: whatever was carried out twice, or out of order, shows. */
+static void update_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    char text[16] = "";
+    int sum = -1;
+    const TpWs__UpdateWorkflowExecutionResponse *r = decode(c, arena);
+    if (!r || !r->outcome) {
+        return; /* it is accepted: nothing is said of its outcome yet */
+    }
+    const TpCommon__Payloads *result =
+        r->outcome->value_case == TP_UPDATE__OUTCOME__VALUE_SUCCESS ? r->outcome->success : NULL;
+    if (result && result->n_payloads == 1 && result->payloads[0]->data.len < sizeof text) {
+        memcpy(text, result->payloads[0]->data.data, result->payloads[0]->data.len);
+    }
+    if (sscanf(text, "%d", &sum) != 1 || sum != c->update * (c->update + 1) / 2) {
+        sim_fail(w->sim, "%s: update %d answers '%s'", w->id, c->update, text);
+    }
+    if (w->deleted) {
+        sim_fail(w->sim, "%s: was deleted and answers an update", w->id);
+    }
+    w->updates_acked = c->update > w->updates_acked ? c->update : w->updates_acked;
+    if (w->updates_acked == w->updates) {
+        answered(w, SIM_ASK_UPDATE);
+    }
+}
+
 /* A run that was read to its end has a status; one that was not may have one. */
 static void check_status(struct sim_workflow *w, int status, const char *where)
 {
@@ -208,6 +235,8 @@ static void check_status(struct sim_workflow *w, int status, const char *where)
         [SIM_RETRIED] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
         [SIM_TIMED_OUT] = WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
         [SIM_PARENT] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
+        [SIM_UPDATED] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
+        [SIM_SENDER] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
     };
     bool over = w->closed || w->close_type;
     bool chained = status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW ||
@@ -373,6 +402,7 @@ static void refused(struct sim_call *c)
         static const enum sim_ask asks[SIM_CALLS] = {[SIM_CALL_QUERY] = SIM_ASK_QUERY,
                                                      [SIM_CALL_HISTORY] = SIM_ASK_HISTORY,
                                                      [SIM_CALL_PAGE] = SIM_ASK_PAGES,
+                                                     [SIM_CALL_UPDATE] = SIM_ASK_UPDATE,
                                                      [SIM_CALL_DESCRIBE] = SIM_ASK_DESCRIBE};
         answered(w, asks[c->what]);
     }
@@ -385,7 +415,7 @@ static void accepted(struct sim_call *c, struct tl_arena *arena)
         [SIM_CALL_AWAIT] = await_replied,       [SIM_CALL_QUERY] = query_replied,
         [SIM_CALL_PAGE] = page_replied,         [SIM_CALL_LIST] = list_replied,
         [SIM_CALL_COUNT] = count_replied,       [SIM_CALL_DESCRIBE] = describe_replied,
-        [SIM_CALL_CHILDREN] = children_replied,
+        [SIM_CALL_CHILDREN] = children_replied, [SIM_CALL_UPDATE] = update_replied,
     };
     struct sim_workflow *w = c->w;
     switch (c->what) {

@@ -108,8 +108,9 @@ static bool finished(struct sim *s)
         return false;
     }
     if (s->now_ns - s->quiet_since_ns > QUIET_MAX_NS) {
-        sim_fail(s, "it took %lld s without faults until all had ended",
-                 (long long)((s->now_ns - s->quiet_since_ns) / TL_NS_PER_S));
+        sim_fail(s, "it took %lld s without faults until all had ended, last %s (kind %d)",
+                 (long long)((s->now_ns - s->quiet_since_ns) / TL_NS_PER_S), s->slowest->id,
+                 (int)s->slowest->kind);
     }
     return true;
 }
