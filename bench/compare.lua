@@ -11,6 +11,7 @@ local peers = {
   dev_server = os.getenv "TEMPORAL_OFFICIAL_CLI",
   python = os.getenv "TEMPORAL_LUA_PYTHON" or "python3",
   restate = os.getenv "TEMPORAL_RESTATE",
+  typescript = os.getenv "TEMPORAL_TYPESCRIPT",
 }
 
 local usage = [==[
@@ -25,6 +26,7 @@ usage: bench/run.sh [options] [PART[,PART...]]
   --dev-server PATH  the official command line (TEMPORAL_OFFICIAL_CLI): its development server is measured
   --python PATH      an interpreter with temporalio (TEMPORAL_LUA_PYTHON)
   --restate FOLDER   a folder with @restatedev/restate-server and restate-sdk installed (TEMPORAL_RESTATE)
+  --typescript FOLDER  a folder with @temporalio/worker, workflow and activity installed (TEMPORAL_TYPESCRIPT)
 ]==]
 
 local parts = {
@@ -37,6 +39,7 @@ local takes = {
   ["--dev-server"] = function(v) peers.dev_server = v end,
   ["--python"] = function(v) peers.python = v end,
   ["--restate"] = function(v) peers.restate = v end,
+  ["--typescript"] = function(v) peers.typescript = v end,
   ["--only"] = function(v)
     options.only[v] = parts[v]
     return parts[v]
@@ -281,16 +284,35 @@ local function has_python()
   return os.execute(processes.line { peers.python, "-c", "import temporalio" } .. " 2>/dev/null")
 end
 
+-- The folder of the TypeScript SDK; nil and the reason where it is absent.
+local function typescript_folder()
+  if not peers.typescript then
+    return nil, "not installed (--typescript)"
+  end
+  if not os.execute "command -v node >/dev/null" then
+    return nil, "node is not installed"
+  end
+  local package = io.open(peers.typescript .. "/node_modules/@temporalio/worker/package.json")
+  if not package then
+    return nil, "@temporalio/worker is not installed in " .. peers.typescript
+  end
+  package:close()
+  return peers.typescript
+end
+
 local function worker()
   own_bench("worker: ", { "--only", "dispatch" })
+  own_bench("our gRPC, 16 in flight: ", { "--only", "echo", "--in-flight", 16 })
   local go, why = go_program()
   local python = has_python()
   absent["Go SDK"] = why
   absent["Python SDK"] = not python and "temporalio is not installed" or nil
+  local typescript, missing = typescript_folder()
+  absent["TypeScript SDK"] = missing
   with_our_server(nil, function(_, address)
     require "worker"({
       binary = binary, address = address, seconds = options.seconds, full = options.full, go = go,
-      python = python and peers.python,
+      python = python and peers.python, typescript = typescript,
     }, add)
   end)
   if go then

@@ -83,6 +83,11 @@ limits.all = {
     value = ratio("worker, ten activities: Lua, cpu", "worker, ten activities: Python SDK, cpu"),
     at_most = 0.05,
   },
+  {
+    name = "CPU time of a worker for ten activities, of the TypeScript SDK's",
+    value = ratio("worker, ten activities: Lua, cpu", "worker, ten activities: TypeScript SDK, cpu"),
+    at_most = 0.05,
+  },
   { name = "worker with 100,000 open runs, MB", value = of "worker, 100000 open runs: memory", at_most = 1700 },
   {
     name = "throughput beyond the cache's limit, of that within",

@@ -57,6 +57,11 @@ local function cpu_beside_others(options, tell)
       return { options.python, "bench/python_load.py", options.address, "--worker", queue }
     end })
   end
+  if options.typescript then
+    table.insert(workers, { "TypeScript SDK", function(queue)
+      return { "node", "bench/typescript/worker.mjs", options.typescript, options.address, queue }
+    end })
+  end
   for _, worker in ipairs(workers) do
     local found = load_of(options, BESIDE, worker[2])
     tell(("worker, ten activities: %s, cpu"):format(worker[1]), found.run_server_cpu / 1000, "ms each")
@@ -79,7 +84,7 @@ local function growth(options, tell)
   tell("worker, 100000 open runs: memory", megabytes + bytes * (ALL_RUNS - count) / 1e6, "MB")
 end
 
---- options: binary, address, seconds, full, go and python (nil where they are absent)
+--- options: binary, address, seconds, full, go, python and typescript (nil where they are absent)
 return function(options, tell)
   cpu_beside_others(options, tell)
   beyond_the_cache(options, tell)

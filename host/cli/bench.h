@@ -60,8 +60,11 @@ enum tl_bench_kind {
 tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_bench_kind kind,
                         struct tl_bench_load *out, struct tl_error *err) TL_MUST_USE;
 
-/* Unary calls a second between our own gRPC client and server that does nothing: what the transport
- * itself can carry. */
+/* User and system time of this process so far. */
+double tl_bench_cpu_seconds(void);
+
+/* Unary calls a second between our own gRPC client and server that does nothing, and the CPU time of each:
+ * what the transport itself can carry and takes. */
 tl_rc tl_bench_echo(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
 
 /* Times from an activity task in the transport's hands to the activity, in C and in Lua. */

@@ -91,6 +91,7 @@ static tl_rc run(struct tl_bench *b, int port, struct tl_error *err)
     memset(e.body, 'x', sizeof e.body);
     tl_inbox_init(&e.inbox, (size_t)b->in_flight * 2);
     int64_t began_ns = tl_world_mono_ns(tl_world_real());
+    double cpu = tl_bench_cpu_seconds();
     e.end_ns = began_ns + b->duration_ns;
     for (int i = 0; i < b->in_flight; i++) {
         slots[i].echo = &e;
@@ -98,6 +99,7 @@ static tl_rc run(struct tl_bench *b, int port, struct tl_error *err)
     }
     drain(&e);
     double seconds = (double)(tl_world_mono_ns(tl_world_real()) - began_ns) / 1e9;
+    cpu = tl_bench_cpu_seconds() - cpu;
     tl_channel_close(e.channel);
     tl_inbox_deinit(&e.inbox);
     tl_mem_free(slots);
@@ -105,6 +107,7 @@ static tl_rc run(struct tl_bench *b, int port, struct tl_error *err)
         return tl_error_set(err, TL_EINTERNAL, "%llu calls failed", (unsigned long long)e.failed);
     }
     tl_bench_figure(b, "echo", (double)e.completed / seconds, "calls/s");
+    tl_bench_figure(b, "echo_cpu", cpu * 1e6 / (double)(e.completed ? e.completed : 1), "us each");
     return TL_OK;
 }
 

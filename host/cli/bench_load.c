@@ -268,7 +268,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double cpu_seconds(void)
+double tl_bench_cpu_seconds(void)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
@@ -338,7 +338,7 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
     tl_inbox_init(&l.inbox, (size_t)in_flight * 2);
     l.latencies_ms = TL_NEW_ARRAY(float, LATENCIES_MAX);
     int64_t began_ns = mono();
-    double cpu = cpu_seconds(), server_cpu = process_cpu_seconds(b->server_pid);
+    double cpu = tl_bench_cpu_seconds(), server_cpu = process_cpu_seconds(b->server_pid);
     l.end_ns = began_ns + b->duration_ns;
     l.next_ns = began_ns;
     l.pause_ns = b->rate > 0 ? (int64_t)((double)TL_NS_PER_S / b->rate) : 0;
@@ -348,7 +348,7 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
         next_start(&slots[i]);
     }
     drain(&l);
-    summarise(&l, began_ns, cpu_seconds() - cpu, out);
+    summarise(&l, began_ns, tl_bench_cpu_seconds() - cpu, out);
     if (b->server_pid && out->completed) {
         double used = process_cpu_seconds(b->server_pid) - server_cpu;
         out->server_cpu_us_each = used * 1e6 / (double)out->completed;

@@ -38,11 +38,15 @@ static int unknown_option(lua_State *L, const char *what, const char *key,
     return luaL_error(L, "%s: unknown option '%s' (known: %s)", what, key, lua_tostring(L, -1));
 }
 
-/* Raises for the first key, in byte order, that no row has. */
-static void check_keys(lua_State *L, int index, const char *what, const struct tl_opt *opts,
-                       size_t n)
+#define ROWS_KNOWN 64
+
+/* Raises for the first key, in byte order, that no row has. Returns the rows that are given, a bit for each of
+ * the first 64: most tables have one key or two, and looking for each row's name would make all of them. */
+static uint64_t check_keys(lua_State *L, int index, const char *what, const struct tl_opt *opts,
+                           size_t n)
 {
     const char *bad = NULL;
+    uint64_t given = 0;
     lua_pushnil(L);
     while (lua_next(L, index)) {
         lua_pop(L, 1);
@@ -56,6 +60,7 @@ static void check_keys(lua_State *L, int index, const char *what, const struct t
         bool known = false;
         for (size_t i = 0; i < n && !known; i++) {
             known = strcmp(key, opts[i].name) == 0;
+            given |= known && i < ROWS_KNOWN ? UINT64_C(1) << i : 0;
         }
         if (!known && (!bad || strcmp(key, bad) < 0)) {
             bad = key;
@@ -64,6 +69,7 @@ static void check_keys(lua_State *L, int index, const char *what, const struct t
     if (bad) {
         unknown_option(L, what, bad, opts, n);
     }
+    return given;
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -432,8 +438,11 @@ void tl_options_read(lua_State *L, int index, const char *what, const struct tl_
         luaL_error(L, "%s: options must be a table, got a %s (options come second, arguments last)",
                    what, luaL_typename(L, index));
     }
-    check_keys(L, index, what, opts, n);
+    uint64_t given = check_keys(L, index, what, opts, n);
     for (size_t i = 0; i < n; i++) {
+        if (i < ROWS_KNOWN && !(given >> i & 1)) {
+            continue;
+        }
         lua_pushstring(L, opts[i].name);
         if (lua_rawget(L, index) != LUA_TNIL) {
             char path[160];

@@ -351,6 +351,10 @@ static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_o
     args[n++] = int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
     args[n++] = int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     n += route_args(o, proxy, args + n);
+    /* Counters of calls for channelz, which nobody can ask here, and a filter that does nothing without
+     * compression: some hundredths of what a call takes. */
+    args[n++] = int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0);
+    args[n++] = int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, o->compress);
     if (o->compress) {
         args[n++] = int_arg(GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM, GRPC_COMPRESS_GZIP);
     }
