@@ -10,6 +10,13 @@
 
 #include "base/assert.h"
 
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *p);
+#define WOKEN_BY(sem) __tsan_acquire(sem) /* ThreadSanitizer does not know sem_clockwait */
+#else
+#define WOKEN_BY(sem) (void)(sem)
+#endif
+
 struct tl_inbox_waiter {
     struct tl_inbox_waiter *next;
     sem_t wake;
@@ -125,6 +132,7 @@ static void wait_first(struct tl_inbox *b, int64_t deadline_mono_ns)
     b->waiters = &w;
     pthread_mutex_unlock(&b->mutex);
     bool told = sleep_until(&w.wake, deadline_mono_ns) == 0;
+    WOKEN_BY(&w.wake);
     pthread_mutex_lock(&b->mutex);
     if (!told && w.woken) { /* chosen at the last moment: the post is on its way to our stack */
         pthread_mutex_unlock(&b->mutex);

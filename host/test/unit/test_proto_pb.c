@@ -371,6 +371,10 @@ static void rare_forms_decode_as_in_the_library(void **state)
                      TL_OK);
     assert_int_equal(v->kind_case, GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE);
     assert_int_equal(v->bool_value, 1);
+    assert_int_equal(
+        tl_pb_decode(&google__protobuf__value__descriptor, BYTES("\x20\x80\x01"), &arena, &v, &err),
+        TL_OK);
+    assert_int_equal(v->bool_value, 1);
     TpSdk__WorkflowTaskCompletedMetadata *m;
     assert_int_equal(tl_pb_decode(&tp_sdk__workflow_task_completed_metadata__descriptor,
                                   BYTES("\x0a\x02\x01\x02\x08\x83\x01"), &arena, &m, &err),
