@@ -44,6 +44,7 @@ struct tl_client *tl_client_new(const struct tl_client_config *config)
     c->world = config->world ? config->world : tl_world_real();
     c->pump = config->pump;
     c->retry = config->retry;
+    c->eager = config->eager ? tl_eager_set_retain(config->eager) : tl_eager_set_new();
     c->rpc_timeout_ns = config->rpc_timeout_ns > 0 ? config->rpc_timeout_ns : RPC_TIMEOUT_NS;
     if (c->metrics) {
         c->measured = tl_measured_channel_open(c->channel, c->metrics, tl_str(c->namespace_name));
@@ -56,6 +57,7 @@ void tl_client_free(struct tl_client *c)
 {
     if (c) {
         tl_channel_close(c->measured);
+        tl_eager_set_release(c->eager);
         tl_mem_free(c->namespace_name);
         tl_mem_free(c->identity);
         tl_mem_free(c);
@@ -85,6 +87,11 @@ const struct tl_world *tl_client_world(const struct tl_client *c)
 struct tl_metrics *tl_client_metrics(const struct tl_client *c)
 {
     return c->metrics;
+}
+
+struct tl_eager_set *tl_client_eager(const struct tl_client *c)
+{
+    return c->eager;
 }
 
 /* --- Filling a request ------------------------------------------------------------------------- */
@@ -326,21 +333,23 @@ tl_rc tl_client_call(struct tl_client *c, enum tl_method method, void *request,
 {
     struct tl_buf bytes;
     struct tl_error *plain = err ? &err->error : NULL;
+    struct tl_eager_call eager;
     tl_buf_init(&bytes, RESPONSE_BYTES_MAX);
     tl_client_error_clear(err);
     TL_ASSERT(((const ProtobufCMessage *)request)->descriptor == tl_method_info(method)->input);
+    tl_eager_begin(&eager, c->eager, method, request, tl_str(c->namespace_name));
     tl_rc rc = encode(c, request, &bytes, plain);
-    if (rc == TL_OK) {
-        struct tl_rpc_result *res = call_with_retry(c, method, tl_buf_str(&bytes), timeout_ns, err);
-        if (!res) {
-            rc = TL_ECANCELLED;
-        } else if (res->status != 0) {
-            rc = tl_client_error_from_result(res, arena, err);
-        } else if (resp) {
-            rc = tl_pb_decode(tl_method_info(method)->output, res->body, arena, resp, plain);
-        }
-        tl_rpc_result_free(res);
+    struct tl_rpc_result *res =
+        rc == TL_OK ? call_with_retry(c, method, tl_buf_str(&bytes), timeout_ns, err) : NULL;
+    tl_eager_end(&eager, res && res->status == 0 ? res->body : (struct tl_str){0});
+    if (rc == TL_OK && !res) {
+        rc = TL_ECANCELLED;
+    } else if (res && res->status != 0) {
+        rc = tl_client_error_from_result(res, arena, err);
+    } else if (res && resp) {
+        rc = tl_pb_decode(tl_method_info(method)->output, res->body, arena, resp, plain);
     }
+    tl_rpc_result_free(res);
     tl_buf_deinit(&bytes);
     return rc;
 }

@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "base/str.h"
 #include "base/world.h"
+#include "client/eager.h"
 #include "rpc/rpc.h"
 #include "temporal/api/enums/v1/workflow.pb-c.h"
 #include "temporal/api/failure/v1/message.pb-c.h"
@@ -84,6 +85,7 @@ struct tl_client_config {
     int64_t rpc_timeout_ns;       /* of one attempt of a unary call; 0 = 10 s */
     struct tl_client_retry retry;
     struct tl_metrics *metrics; /* of its calls and its workers; borrowed; NULL: none */
+    struct tl_eager_set *eager; /* of the connection, retained; NULL: one of its own */
 };
 
 struct tl_client;
@@ -98,13 +100,15 @@ struct tl_str tl_client_identity(const struct tl_client *c);
 struct tl_channel *tl_client_channel(const struct tl_client *c);
 const struct tl_world *tl_client_world(const struct tl_client *c);
 struct tl_metrics *tl_client_metrics(const struct tl_client *c); /* NULL: none */
+struct tl_eager_set *tl_client_eager(const struct tl_client *c);
 /* "pid@host" of this process, at most cap - 1 bytes. */
 void tl_client_default_identity(char *out, size_t cap);
 
 /* --- Calls ------------------------------------------------------------------------------------- */
 
 /* Blocking call of any method. Empty fields `namespace`, `identity` and `request_id` of the request
- * are filled for the duration of the call. timeout_ns bounds the call with all its retries: 0 = the
+ * are filled for the duration of the call. A start that asks for eager execution gets it when a worker of
+ * the client's connection has a slot. timeout_ns bounds the call with all its retries: 0 = the
  * default of the method, negative = none.
  * Owns: *resp (may be NULL) is decoded into the arena. Errors: every gRPC status, mapped. */
 tl_rc tl_client_call(struct tl_client *c, enum tl_method method, void *request,

@@ -12,6 +12,7 @@ struct tl_client {
     struct tl_client_retry retry;
     struct tl_metrics *metrics;  /* borrowed; may be NULL */
     struct tl_channel *measured; /* `channel` when there are metrics; owned */
+    struct tl_eager_set *eager;  /* a use */
 };
 
 /* Sets err (when not NULL) to a local error with no details; returns code. */

@@ -142,6 +142,7 @@ int tlua_client_start(tlua_client *client, const tlua_start_options *options, ch
     req.workflow_id = text(o.workflow_id);
     req.workflow_type = &type;
     req.task_queue = &queue;
+    req.request_eager_execution = o.request_eager_start != 0;
     tl_rc rc = tl_native_payloads(&arena, o.args, o.args_count, &req.input);
     if (rc != TL_OK) {
         tl_error_set(&e.error, rc, "the arguments do not fit the memory limit");

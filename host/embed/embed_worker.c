@@ -51,6 +51,7 @@ static void measure(tlua_worker *w, const tlua_metrics *metrics)
         .namespace_name = tl_client_namespace(w->client),
         .identity = tl_client_identity(w->client),
         .metrics = metrics->registry,
+        .eager = tl_client_eager(w->client),
     };
     w->metrics = tl_metrics_retain(metrics->registry);
     w->measured = tl_client_new(&config);

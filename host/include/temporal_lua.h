@@ -435,10 +435,13 @@ typedef struct tlua_start_options {
     size_t args_count;
     int64_t execution_timeout_ms; /* 0: none */
     int64_t run_timeout_ms;       /* 0: none */
+    /* Not 0: the first workflow task goes to a worker of this client, without a poll, when one has a slot and
+     * the server can; else it is an ordinary start. */
+    int request_eager_start;
 } tlua_start_options;
 
 // clang-format off
-#define TLUA_START_OPTIONS_INIT {sizeof(tlua_start_options), 0, 0, 0, 0, 0, 0, 0}
+#define TLUA_START_OPTIONS_INIT {sizeof(tlua_start_options), 0, 0, 0, 0, 0, 0, 0, 0}
 // clang-format on
 
 /* Starts a workflow. run_id (may be NULL) gets the run id as NUL-terminated text.

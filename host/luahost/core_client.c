@@ -190,6 +190,7 @@ void tl_host_push_connection(lua_State *L, const struct tl_client *client)
         .namespace_name = tl_client_namespace(client),
         .identity = tl_client_identity(client),
         .pump = tl_host_pump(tl_host_get(L)),
+        .eager = tl_client_eager(client),
     };
     c->channel = config.channel;
     c->borrowed = true;

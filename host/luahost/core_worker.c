@@ -482,9 +482,11 @@ static int worker_stats(lua_State *L)
     } rows[] = {
         {"workflow_tasks_completed", s.workflow_tasks_completed},
         {"workflow_tasks_failed", s.workflow_tasks_failed},
+        {"workflow_tasks_eager", s.workflow_tasks_eager},
         {"queries_answered", s.queries_answered},
         {"activities_completed", s.activities_completed},
         {"activities_failed", s.activities_failed},
+        {"activities_eager", s.activities_eager},
         {"nexus_tasks_completed", s.nexus_tasks_completed},
         {"nexus_tasks_failed", s.nexus_tasks_failed},
         {"cache_hits", s.cache_hits},

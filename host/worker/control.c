@@ -102,6 +102,7 @@ static void open_polls(struct tl_worker *w)
            TL_C("identity", w->identity));
     tl_build_release(b);
     tl_meter_worker_started(w);
+    tl_wf_eager_open(w);
     tl_pollers_fill(w);
     w->started_wall_ns = tl_world_wall_ns(w->world);
     tl_report_start(w);
@@ -288,6 +289,7 @@ static void begin_leaving(struct tl_worker *w)
     tl_timer_clear(&w->control, &w->probe_timer);
     tl_timer_clear(&w->control, &w->report_timer);
     tl_drain_stop(w);
+    tl_wf_eager_close(w);
     tl_pollers_stop(w, !w->poll_complete_on_shutdown);
     tl_slots_stop(w);
     tl_pool_shutdown_began(w);
@@ -373,6 +375,7 @@ static void dispatch(struct tl_worker *w, struct tl_msg *m)
     case TL_WM_LOCAL:
     case TL_WM_LOCAL_DONE:
     case TL_WM_MOVED:
+    case TL_WM_STARTED:
     case TL_WM_STOP_LOCALS:
         break;
     }

@@ -271,6 +271,10 @@ static void dispatch(struct tl_wf_actor *a, struct tl_msg *m)
         tl_wf_task_moved(TL_CONTAINER(m, struct tl_wf_task, msg));
         return;
     }
+    if (m->kind == TL_WM_STARTED) {
+        tl_wf_place_taken(a, TL_CONTAINER(m, struct tl_wf_place, msg));
+        return;
+    }
     if (m->kind == TL_WM_STOP_LOCALS) {
         a->stop_locals = true;
         abandon_held(a);

@@ -58,6 +58,17 @@ struct tl_wf_task {
     int ending; /* command type that ends the run, for metrics; else 0 */
 };
 
+/* A place for the first task of a workflow that a client of this process starts; then that task. */
+struct tl_wf_place {
+    struct tl_msg msg;
+    struct tl_slot *slot;
+    struct tl_build *build; /* a use of the version it is for; NULL: unversioned */
+    char *task;             /* owned; encoded */
+    size_t task_bytes;
+};
+/* wf_eager.c: takes it; the place is gone. */
+void tl_wf_place_taken(struct tl_wf_actor *a, struct tl_wf_place *p);
+
 /* wf_actor.c */
 struct tl_task_arena *tl_wf_arena_get(struct tl_wf_actor *a);
 void tl_wf_arena_put(struct tl_wf_actor *a, struct tl_task_arena *m);

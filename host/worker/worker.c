@@ -119,6 +119,7 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     tl_list_init(&w->builds);
     tl_list_init(&w->poll_sets);
     tl_list_init(&w->retired);
+    tl_list_init(&w->eager.node);
     init_actors(w);
     rc = tl_builds_init(w, config, err);
     rc = rc == TL_OK ? tl_slots_open(w, err) : rc;

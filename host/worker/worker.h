@@ -188,6 +188,7 @@ void tl_meter_register(struct tl_metrics *registry);
 /* Numbers for logs and tests; any thread. */
 struct tl_worker_stats {
     uint64_t workflow_tasks_completed, workflow_tasks_failed, queries_answered;
+    uint64_t workflow_tasks_eager; /* came with the answer to a start */
     uint64_t activities_completed, activities_failed, activities_eager;
     uint64_t nexus_tasks_completed, nexus_tasks_failed;
     uint64_t cache_hits, cache_misses, evictions, full_history_fetches;

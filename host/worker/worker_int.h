@@ -15,6 +15,7 @@
 #include "base/inbox.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "client/eager.h"
 #include "core/run.h"
 #include "proto/wire.h"
 #include "worker/meter.h"
@@ -33,6 +34,7 @@ enum tl_worker_msg {
     TL_WM_LOCAL,       /* struct tl_local_try: an attempt of a local activity, to the pool ... */
     TL_WM_LOCAL_DONE,  /* ... and back to its actor */
     TL_WM_MOVED,       /* struct tl_wf_task, on its way into the quarantine */
+    TL_WM_STARTED,     /* struct tl_wf_place: the first task of a workflow that was started here */
     TL_WM_STOP_LOCALS, /* actor's stop_msg: the grace of a shutdown is over */
     TL_WM_TICK,        /* worker's tick_msg: look whether the worker can stop */
 };
@@ -296,6 +298,11 @@ bool tl_wf_in_quarantine(struct tl_worker *w, struct tl_str run_id);
 /* It has ended, or begins anew as any other. */
 void tl_wf_leave_quarantine(struct tl_worker *w, struct tl_str run_id);
 
+/* wf_eager.c: clients of this process may give first tasks to this worker. On control. */
+void tl_wf_eager_open(struct tl_worker *w);
+/* No place is given away any more; those that were hold their slots until they are ended. */
+void tl_wf_eager_close(struct tl_worker *w);
+
 /* --- Activities -------------------------------------------------------------------------------- */
 
 /* An activity that came with a completion. Owned by its receiver. */
@@ -448,6 +455,7 @@ struct tl_worker {
 
     struct tl_actor control;
     struct tl_wf_actor *wf; /* wf_count, then as many of the quarantine */
+    struct tl_eager_worker eager;
     int wf_count;
     atomic_int quarantined_tasks; /* they hold no slot */
     struct tl_pool pool;
@@ -513,6 +521,7 @@ struct tl_worker {
 #define TL_STATS(X)                      \
     X(workflow_tasks_completed)          \
     X(workflow_tasks_failed)             \
+    X(workflow_tasks_eager)              \
     X(queries_answered)                  \
     X(activities_completed)              \
     X(activities_failed)                 \

@@ -47,6 +47,7 @@ local start_spec = {
   memo = table_kind,
   search_attributes = table_kind,
   start_delay = duration,
+  request_eager_start = boolean,
   start_signal = string_kind,
   start_signal_args = table_kind,
   static_summary = string_kind,
@@ -92,6 +93,7 @@ Client.__name = "temporal.Client"
 ---@field run_id? string what signals, queries, updates, cancel and terminate go to; nil: whatever run is current
 ---@field result_run_id? string the run whose end `result` waits for; nil: whatever run is current
 ---@field first_execution_run_id? string the chain of runs that cancel, terminate and updates are for; nil: any
+---@field eagerly_started boolean whether a worker of this process got the first task with the start
 local Handle = {}
 Handle.__index = Handle
 Handle.__name = "temporal.WorkflowHandle"
@@ -177,6 +179,7 @@ local function start_request(self, name, o, ...)
     workflow_run_timeout = options.duration_message(o.run_timeout),
     workflow_task_timeout = options.duration_message(o.task_timeout),
     workflow_start_delay = options.duration_message(o.start_delay),
+    request_eager_execution = o.request_eager_start,
     identity = self.identity,
     request_id = o.request_id or core.uuid(),
     workflow_id_reuse_policy = options.enum_name(reuse_policy, o.id_reuse_policy),
@@ -221,9 +224,11 @@ local function start_now(self, name, o, ...)
   end
   local response = self:call(method, request, o.rpc_timeout)
   -- No run_id: what is sent to a started workflow is for its whole chain of runs, as in the other SDKs.
-  return new_handle(self, request.workflow_id, {
+  local handle = new_handle(self, request.workflow_id, {
     result_run_id = response.run_id, first_execution_run_id = updates.first_run_id(response),
   })
+  handle.eagerly_started = response.eager_workflow_task ~= nil
+  return handle
 end
 
 --- Starts a workflow and returns a handle to it.
@@ -241,6 +246,8 @@ function Client:start_workflow(workflow, opts, ...)
     error("start_workflow: start_signal_args without start_signal", 2)
   elseif o.start_signal and o.callbacks then
     error("start_workflow: callbacks and start_signal exclude each other: a signal with start has no callbacks", 2)
+  elseif o.start_signal and o.request_eager_start then
+    error("start_workflow: 'request_eager_start' and 'start_signal' exclude each other", 2)
   end
   if not (self.hooks and self.hooks.start_workflow) then
     return start_now(self, name, o, ...)

@@ -11,6 +11,7 @@
 
 #include "google/rpc/status.pb-c.h"
 #include "proto/pb.h"
+#include "proto/wire.h"
 #include "temporal/api/errordetails/v1/message.pb-c.h"
 #include "test/support/fake_service.h"
 #include "tl_enums.h"
@@ -310,6 +311,119 @@ static void results_follow_the_chain_of_runs(void **state)
     tl_arena_deinit(&a);
 }
 
+/* --- Eager start ------------------------------------------------------------------------------- */
+
+struct place_giver {
+    struct tl_eager_worker worker;
+    TpDeployment__WorkerDeploymentOptions version;
+    bool full;
+    int places, tasks, given_back;
+    char task[64];
+};
+
+static void *give_place(struct tl_eager_worker *w,
+                        const TpDeployment__WorkerDeploymentOptions **deployment)
+{
+    struct place_giver *g = TL_CONTAINER(w, struct place_giver, worker);
+    g->places += !g->full;
+    *deployment = &g->version;
+    return g->full ? NULL : g;
+}
+
+static void end_place(struct tl_eager_worker *w, void *place, struct tl_str task)
+{
+    struct place_giver *g = TL_CONTAINER(w, struct place_giver, worker);
+    assert_ptr_equal(place, g);
+    g->tasks += task.n > 0;
+    g->given_back += task.n == 0;
+    snprintf(g->task, sizeof g->task, "%.*s", TL_STR_FMT(tl_wire_find(task, 1)));
+}
+
+static void giver_init(struct place_giver *g, struct script *s, const char *queue, bool full)
+{
+    *g = (struct place_giver){.full = full};
+    tp_deployment__worker_deployment_options__init(&g->version);
+    g->version.build_id = (char *)(uintptr_t) "b-1";
+    g->worker.namespace_name = TL_STR_LIT("default");
+    g->worker.task_queue = tl_str(queue);
+    g->worker.reserve = give_place;
+    g->worker.end = end_place;
+    tl_eager_set_add(tl_client_eager(s->fake.client), &g->worker);
+}
+
+/* Starts on the queue "q" and asks for eager execution; the request is as before. */
+static tl_rc start_eagerly(struct script *s)
+{
+    TpWs__StartWorkflowExecutionRequest req = TP_WS__START_WORKFLOW_EXECUTION_REQUEST__INIT;
+    TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
+    queue.name = (char *)(uintptr_t) "q";
+    req.task_queue = &queue;
+    req.request_eager_execution = true;
+    tl_rc rc = tl_client_call(s->fake.client, TL_M_StartWorkflowExecution, &req, &s->arena, NULL, 0,
+                              &s->err);
+    assert_true(req.request_eager_execution);
+    assert_null(req.eager_worker_deployment_options);
+    join(s);
+    return rc;
+}
+
+static void an_eager_start_gives_its_task_to_a_worker_with_a_slot(void **state)
+{
+    (void)state;
+    struct script s;
+    struct place_giver other, full, free_one;
+    TpWs__StartWorkflowExecutionResponse r = TP_WS__START_WORKFLOW_EXECUTION_RESPONSE__INIT;
+    TpWs__PollWorkflowTaskQueueResponse task = TP_WS__POLL_WORKFLOW_TASK_QUEUE_RESPONSE__INIT;
+    task.task_token = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "token"};
+    r.eager_workflow_task = &task;
+    begin(&s, &(struct step){TL_M_StartWorkflowExecution, 0, "", NULL, &r}, 1);
+    giver_init(&other, &s, "other", false);
+    giver_init(&full, &s, "q", true);
+    giver_init(&free_one, &s, "q", false);
+    assert_int_equal(start_eagerly(&s), TL_OK);
+    TpWs__StartWorkflowExecutionRequest *seen = s.seen[0];
+    assert_true(seen->request_eager_execution);
+    assert_string_equal(seen->eager_worker_deployment_options->build_id, "b-1");
+    assert_int_equal(other.places, 0);
+    assert_int_equal(free_one.tasks, 1);
+    assert_string_equal(free_one.task, "token");
+    end(&s);
+}
+
+static void a_place_is_given_back_when_no_task_comes(void **state)
+{
+    (void)state;
+    struct script s;
+    struct place_giver g;
+    begin(&s, &(struct step){TL_M_StartWorkflowExecution, 0, "", NULL, NULL}, 1);
+    giver_init(&g, &s, "q", false);
+    assert_int_equal(start_eagerly(&s), TL_OK);
+    assert_int_equal(g.given_back, 1);
+    end(&s);
+    begin(&s, &(struct step){TL_M_StartWorkflowExecution, 3, "no", NULL, NULL}, 1);
+    giver_init(&g, &s, "q", false);
+    assert_int_equal(start_eagerly(&s), TL_EINVAL);
+    assert_int_equal(g.places, 1);
+    assert_int_equal(g.given_back, 1);
+    assert_int_equal(g.tasks, 0);
+    end(&s);
+}
+
+static void a_start_asks_for_nothing_where_nobody_has_a_slot(void **state)
+{
+    (void)state;
+    struct script s;
+    struct place_giver g;
+    begin(&s, &(struct step){TL_M_StartWorkflowExecution, 0, "", NULL, NULL}, 1);
+    giver_init(&g, &s, "q", false);
+    tl_eager_set_remove(tl_client_eager(s.fake.client), &g.worker);
+    assert_int_equal(start_eagerly(&s), TL_OK);
+    TpWs__StartWorkflowExecutionRequest *seen = s.seen[0];
+    assert_false(seen->request_eager_execution);
+    assert_int_equal(g.places, 0);
+    end(&s);
+}
+
 static bool give_up_at_once(void *ud, int64_t deadline_mono_ns)
 {
     int *calls = ud;
@@ -393,6 +507,9 @@ int main(void)
         cmocka_unit_test(a_rejected_query_tells_the_status),
         cmocka_unit_test(a_deadline_ends_the_retries),
         cmocka_unit_test(results_follow_the_chain_of_runs),
+        cmocka_unit_test(an_eager_start_gives_its_task_to_a_worker_with_a_slot),
+        cmocka_unit_test(a_place_is_given_back_when_no_task_comes),
+        cmocka_unit_test(a_start_asks_for_nothing_where_nobody_has_a_slot),
         cmocka_unit_test(a_pump_may_give_up),
         cmocka_unit_test(pauses_grow_and_stay_bounded),
         cmocka_unit_test(what_may_be_tried_again),

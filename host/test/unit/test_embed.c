@@ -221,6 +221,54 @@ static void a_lua_workflow_calls_a_c_operation(void **state)
     stop(&p);
 }
 
+/* Whether the first task of the workflow went with the start. */
+static bool was_eager(struct program *p, const char *id)
+{
+    struct tl_arena arena;
+    struct tl_client_error err;
+    TpWs__GetWorkflowExecutionHistoryRequest req =
+        TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REQUEST__INIT;
+    TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
+    TpWs__GetWorkflowExecutionHistoryResponse *resp;
+    execution.workflow_id = (char *)(uintptr_t)id;
+    req.execution = &execution;
+    tl_arena_init(&arena, (size_t)1 << 24);
+    assert_int_equal(tl_client_call(p->client->client, TL_M_GetWorkflowExecutionHistory, &req,
+                                    &arena, &resp, 0, &err),
+                     TL_OK);
+    bool eager = resp->history->events[0]
+                     ->workflow_execution_started_event_attributes->eager_execution_accepted;
+    tl_arena_deinit(&arena);
+    return eager;
+}
+
+static void a_start_may_be_eager(void **state)
+{
+    (void)state;
+    struct program p = {0};
+    tlua_error err;
+    tlua_reply *r;
+    tlua_payload name = json("\"Ada\"");
+    tlua_start_options o = TLUA_START_OPTIONS_INIT;
+    start(&p);
+    assert_int_equal(begin(&p, "polled", "Greeting", &name, NULL), TLUA_OK);
+    assert_int_equal(tlua_client_result(p.client, "polled", NULL, 20000, &r, &err), TLUA_OK);
+    tlua_reply_free(r);
+    assert_false(was_eager(&p, "polled"));
+    o.workflow_id = "eager";
+    o.workflow_type = "Greeting";
+    o.task_queue = "q";
+    o.args = &name;
+    o.args_count = 1;
+    o.request_eager_start = 1;
+    assert_int_equal(tlua_client_start(p.client, &o, NULL, &err), TLUA_OK);
+    assert_int_equal(tlua_client_result(p.client, "eager", NULL, 20000, &r, &err), TLUA_OK);
+    expect_json(r, "\"Hello, Ada!\"");
+    tlua_reply_free(r);
+    assert_true(was_eager(&p, "eager"));
+    stop(&p);
+}
+
 static void signals_queries_and_taken_ids(void **state)
 {
     (void)state;
@@ -447,6 +495,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lua_workflow_calls_a_c_activity),
         cmocka_unit_test(a_lua_workflow_calls_a_c_operation),
+        cmocka_unit_test(a_start_may_be_eager),
         cmocka_unit_test(signals_queries_and_taken_ids),
         cmocka_unit_test(failures_and_terminations_are_told),
         cmocka_unit_test(bad_arguments_are_values),
