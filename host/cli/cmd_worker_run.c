@@ -98,6 +98,22 @@ static int set_address(lua_State *L, struct tl_cli *cli, const char *address)
     return 0;
 }
 
+/* Sets `tls` of the options of codec.remote on top, when any of it is given. */
+static void push_codec_tls(lua_State *L, struct tl_cli *cli)
+{
+    struct tl_fetch_tls_options tls;
+    if (!tl_cli_codec_tls(cli, &tls)) {
+        return;
+    }
+    lua_newtable(L);
+    for (const struct tl_cli_codec_tls *t = tl_cli_codec_tls_texts; t->option; t++) {
+        set_text(L, t->field, tl_cli_text(cli, t->option));
+    }
+    lua_pushboolean(L, tls.disable_host_verification);
+    lua_setfield(L, -2, "disable_host_verification");
+    lua_setfield(L, -2, "tls");
+}
+
 /* Pushes the options of codec.remote, nil without --codec-endpoint; returns 0 or an exit code. */
 static int push_codec_server(lua_State *L, struct tl_cli *cli)
 {
@@ -121,6 +137,7 @@ static int push_codec_server(lua_State *L, struct tl_cli *cli)
         lua_settable(L, -3);
     }
     lua_setfield(L, -2, "headers");
+    push_codec_tls(L, cli);
     return 0;
 }
 

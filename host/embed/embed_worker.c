@@ -1,10 +1,14 @@
 /* The embedder's worker: a bundle of Lua workflows, C activities, and a worker over both. */
+#include <string.h>
+
 #include "base/mem.h"
 #include "embed/embed_int.h"
 #include "luart/bundle.h"
 #include "worker/native.h"
 #include "worker/native_operation.h"
 #include "worker/worker.h"
+
+#define TEXTS_MAX ((size_t)1 << 20)
 
 struct tlua_worker {
     struct tl_client *client;
@@ -15,6 +19,7 @@ struct tlua_worker {
     struct tl_registry *registry;
     struct tl_worker *worker; /* made at start: it must know all activities */
     struct tl_worker_options options;
+    struct tl_arena texts; /* of options */
     char *task_queue;
     tlua_slot_supplier suppliers[TLUA_SLOT_NEXUS + 1]; /* by kind */
 };
@@ -69,6 +74,7 @@ int tlua_worker_new(tlua_client *client, const tlua_worker_options *options, tlu
     }
     tlua_worker *w = TL_NEW(struct tlua_worker);
     w->client = client->client;
+    tl_arena_init(&w->texts, TEXTS_MAX);
     if (o.metrics) {
         measure(w, o.metrics);
     }
@@ -146,13 +152,7 @@ int tlua_worker_set_slots(tlua_worker *worker, int kind, const tlua_slot_supplie
                                 "a known kind of slots and a supplier with reserve, try_reserve "
                                 "and release are required");
     }
-    if (!t->given) { /* the other kinds stay what they are */
-        t->given = true;
-        t->workflow.maximum = worker->options.max_concurrent_workflow_tasks;
-        t->activity.maximum = worker->options.max_concurrent_activities;
-        t->local_activity.maximum = worker->options.max_concurrent_local_activities;
-        t->nexus.maximum = worker->options.max_concurrent_nexus_tasks;
-    }
+    t->given = true;
     struct tl_slot_config *of = kind == TLUA_SLOT_WORKFLOW   ? &t->workflow
                                 : kind == TLUA_SLOT_ACTIVITY ? &t->activity
                                 : kind == TLUA_SLOT_NEXUS    ? &t->nexus
@@ -162,12 +162,41 @@ int tlua_worker_set_slots(tlua_worker *worker, int kind, const tlua_slot_supplie
     return TLUA_OK;
 }
 
+/* The kinds of slots without a supplier stay what the options say. */
+static void keep_other_slots(struct tl_worker_options *o)
+{
+    o->tuner.workflow.maximum = o->max_concurrent_workflow_tasks;
+    o->tuner.activity.maximum = o->max_concurrent_activities;
+    o->tuner.local_activity.maximum = o->max_concurrent_local_activities;
+    o->tuner.nexus.maximum = o->max_concurrent_nexus_tasks;
+}
+
+int tlua_worker_set_option(tlua_worker *worker, const char *name, const char *value,
+                           tlua_error *err)
+{
+    struct tl_error e = {0};
+    if (worker->worker) {
+        return embed_error_text(err, TLUA_EPRECONDITION,
+                                "options are set before the worker starts");
+    }
+    if (!name || !value || strcmp(name, "task_queue") == 0) {
+        return embed_error_text(err, TLUA_EINVAL,
+                                "a name and a value are required; task_queue is what the worker "
+                                "was made with");
+    }
+    return embed_error(
+        err,
+        tl_worker_option_set(&worker->options, tl_str(name), tl_str(value), &worker->texts, &e),
+        &e);
+}
+
 int tlua_worker_start(tlua_worker *worker, tlua_error *err)
 {
     struct tl_error e = {0};
     if (worker->worker) {
         return embed_error_text(err, TLUA_EPRECONDITION, "a worker starts only once");
     }
+    keep_other_slots(&worker->options);
     struct tl_worker_config config = {
         .client = worker->client,
         .lang = worker->lang,
@@ -201,6 +230,7 @@ void tlua_worker_free(tlua_worker *worker)
         tl_bundle_close(worker->bundle);
         tl_client_free(worker->measured);
         tl_metrics_free(worker->metrics);
+        tl_arena_deinit(&worker->texts);
         tl_mem_free(worker->task_queue);
         tl_mem_free(worker);
     }

@@ -611,6 +611,11 @@ TLUA_EXPORT int tlua_worker_load(tlua_worker *worker, const char *path, tlua_err
  * ud must live until `close`. Without it they are a fixed number. Errors: EINVAL, EPRECONDITION. */
 TLUA_EXPORT int tlua_worker_set_slots(tlua_worker *worker, int kind,
                                       const tlua_slot_supplier *supplier, tlua_error *err);
+/* Before start only: an option of docs/worker_options.md under its name there, as text: "5", "90s", "true",
+ * "autoscaling:1-20:5". The value is copied. Errors: EINVAL (no such option, a value that is none; ranges and rules
+ * between options are told by tlua_worker_start), EPRECONDITION. */
+TLUA_EXPORT int tlua_worker_set_option(tlua_worker *worker, const char *name, const char *value,
+                                       tlua_error *err);
 /* Starts the threads. */
 TLUA_EXPORT int tlua_worker_start(tlua_worker *worker, tlua_error *err);
 /* Stops polling, lets work finish for grace_ms, then cancels activities, and waits until the worker

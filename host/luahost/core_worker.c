@@ -63,6 +63,30 @@ static int worker_options(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, v] core.poller_behavior(text): as options take it, nil when the text is none */
+static int poller_behavior(lua_State *L)
+{
+    struct tl_poller_behavior b;
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    if (!tl_poller_behavior_parse(tl_str_n(text, n), &b)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, b.autoscaling ? "autoscaling" : "simple_maximum");
+    lua_setfield(L, -2, "kind");
+    lua_pushinteger(L, b.maximum);
+    lua_setfield(L, -2, "maximum");
+    if (b.autoscaling) {
+        lua_pushinteger(L, b.minimum);
+        lua_setfield(L, -2, "minimum");
+        lua_pushinteger(L, b.initial);
+        lua_setfield(L, -2, "initial");
+    }
+    return 1;
+}
+
 /* The checked table on top; what it leaves out keeps its default. */
 static void read_poller(lua_State *L, struct tl_poller_behavior *b)
 {
@@ -498,6 +522,8 @@ static int worker_stats(lua_State *L)
         {"workflow_slots_used", (uint64_t)s.workflow_slots_used},
         {"activity_slots_used", (uint64_t)s.activity_slots_used},
         {"nexus_slots_used", (uint64_t)s.nexus_slots_used},
+        {"activity_threads", (uint64_t)s.activity_threads},
+        {"nexus_threads", (uint64_t)s.nexus_threads},
         {"polls", (uint64_t)tl_worker_polls(b->worker)},
     };
     lua_newtable(L);
@@ -670,6 +696,7 @@ static int activity_process(lua_State *L)
 static const luaL_Reg functions[] = {
     // clang-format off
     {"worker_options", worker_options},
+    {"poller_behavior", poller_behavior},
     {"worker_new", worker_new},
     {"worker_start", worker_start},
     {"worker_shutdown", worker_shutdown},

@@ -161,7 +161,7 @@ static tl_rc encode_answer(struct tl_act *a, struct tl_error *err)
 static void answer_ended(struct tl_act *a)
 {
     struct tl_worker *w = a->worker;
-    atomic_fetch_sub(&w->pool.answers, 1);
+    atomic_fetch_sub(&w->answers, 1);
     tl_act_release(a);
     tl_worker_tick(w);
 }
@@ -306,7 +306,7 @@ static void set_running(struct tl_act *a, bool on)
     struct tl_worker *w = a->worker;
     pthread_mutex_lock(&w->running_mutex);
     if (on) {
-        tl_list_push(&w->pool.running, &a->running);
+        tl_list_push(&w->running, &a->running);
     } else {
         tl_list_remove(&a->running);
     }
@@ -358,7 +358,7 @@ static void report(struct tl_act *a)
     } else {
         TL_COUNT(w, activities_failed);
     }
-    atomic_fetch_add(&w->pool.answers, 1);
+    atomic_fetch_add(&w->answers, 1);
     tl_act_answer(a);
 }
 
@@ -546,7 +546,7 @@ void tl_act_run_local(struct tl_worker *w, struct tl_str body, struct tl_local_e
 void tl_pool_shutdown_began(struct tl_worker *w)
 {
     pthread_mutex_lock(&w->running_mutex);
-    TL_LIST_EACH (n, &w->pool.running) {
+    TL_LIST_EACH (n, &w->running) {
         tl_act_shutdown_began(TL_CONTAINER(n, struct tl_act, running));
     }
     pthread_mutex_unlock(&w->running_mutex);
@@ -556,7 +556,7 @@ void tl_pool_shutdown_began(struct tl_worker *w)
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons)
 {
     pthread_mutex_lock(&w->running_mutex);
-    TL_LIST_EACH (n, &w->pool.running) {
+    TL_LIST_EACH (n, &w->running) {
         tl_act_cancelled(TL_CONTAINER(n, struct tl_act, running), reasons);
     }
     pthread_mutex_unlock(&w->running_mutex);

@@ -1,6 +1,11 @@
-/* What all actors share: inbox, timers, slots, and a reader of top-level protobuf fields. */
+/* What all actors share: inbox, timers, the names of threads. */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/assert.h"
 #include "worker/worker_int.h"
+
+#define THREAD_NAME_MAX 15 /* on Linux */
 
 #define INBOX_MAX ((size_t)1 << 20) /* messages are bounded by slots and polls long before */
 
@@ -29,6 +34,20 @@ bool tl_actor_fire(struct tl_actor *a)
         any = true;
     }
     return any;
+}
+
+void tl_actor_name_thread(pthread_t thread, const char *prefix, int number)
+{
+#ifdef __linux__ /* elsewhere a thread can only name itself */
+    char name[THREAD_NAME_MAX + 1], suffix[THREAD_NAME_MAX + 1];
+    size_t n = (size_t)snprintf(suffix, sizeof suffix, "-%d", number);
+    size_t kept = strnlen(prefix, THREAD_NAME_MAX - n);
+    memcpy(name, prefix, kept);
+    memcpy(name + kept, suffix, n + 1);
+    (void)pthread_setname_np(thread, name);
+#else
+    (void)thread, (void)prefix, (void)number;
+#endif
 }
 
 int64_t tl_actor_deadline(const struct tl_actor *a)

@@ -354,7 +354,7 @@ static tl_rc switched(struct tl_worker *w, const char *event, const char *id)
     if (rc != TL_OK) { /* polls go on under the name they had */
         TL_LOG(TL_LOG_ERROR, "worker.polls_not_renamed", TL_C("error", err.message));
     }
-    tl_inbox_kick(&w->pool.inbox); /* idle activity threads let their states go */
+    tl_pools_kick(w);
     TL_LOG(TL_LOG_INFO, event, TL_C("task_queue", w->task_queue), TL_C("build_id", id));
     return TL_OK;
 }

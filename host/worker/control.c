@@ -311,7 +311,7 @@ static bool quiet(struct tl_worker *w)
     return !tl_locals_waiting(w) && tl_pollers_outstanding(w) == 0 &&
            atomic_load(&w->wf_slots.used) == 0 && atomic_load(&w->quarantined_tasks) == 0 &&
            atomic_load(&w->act_slots.used) == 0 && atomic_load(&w->local_slots.used) == 0 &&
-           atomic_load(&w->nexus_slots.used) == 0 && atomic_load(&w->pool.answers) == 0 &&
+           atomic_load(&w->nexus_slots.used) == 0 && atomic_load(&w->answers) == 0 &&
            atomic_load(&w->calls) == 0;
 }
 
@@ -320,12 +320,11 @@ static void leave(struct tl_worker *w)
     tl_timer_clear(&w->control, &w->polls_timer);
     tl_timer_clear(&w->control, &w->grace_timer);
     tl_timer_clear(&w->control, &w->give_up_timer);
-    tl_timer_clear(&w->control, &w->pool.grow);
     TL_WF_EACH(a, w)
     {
         tl_inbox_close(&a->actor.inbox);
     }
-    tl_inbox_close(&w->pool.inbox);
+    tl_pools_close(w);
     tl_inbox_close(&w->control.inbox);
     atomic_store(&w->state, TL_WORKER_STOPPED);
     TL_LOG(TL_LOG_INFO, "worker.stopped", TL_C("task_queue", w->task_queue));
@@ -340,7 +339,7 @@ static void look(struct tl_worker *w)
 {
     tl_pollers_look(w);
     tl_slots_look(w);
-    tl_pool_look(w);
+    tl_pools_look(w);
     tl_drain_look(w);
     if (tl_worker_stopping(w) && !w->leaving) {
         begin_leaving(w);

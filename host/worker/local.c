@@ -81,7 +81,7 @@ static void try_release(struct tl_local_try *t)
 static void send_try(struct tl_local_try *t, struct tl_slot *slot)
 {
     t->slot = slot;
-    tl_pool_post(t->worker, &t->msg);
+    tl_pool_post(t->worker, TL_POOL_ACTIVITY, &t->msg);
 }
 
 void tl_locals_fill(struct tl_worker *w)

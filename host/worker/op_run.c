@@ -177,7 +177,7 @@ static void refuse_with(struct tl_op *op, const char *type, bool final, const ch
 static void answer_ended(struct tl_op *op)
 {
     struct tl_worker *w = op->worker;
-    atomic_fetch_sub(&w->pool.answers, 1);
+    atomic_fetch_sub(&w->answers, 1);
     op_free(op);
     tl_worker_tick(w);
 }
@@ -358,7 +358,7 @@ static void set_running(struct tl_op *op, bool on)
     struct tl_worker *w = op->worker;
     pthread_mutex_lock(&w->running_mutex);
     if (on) {
-        tl_list_push(&w->pool.operations, &op->running);
+        tl_list_push(&w->operations, &op->running);
     } else {
         tl_list_remove(&op->running);
     }
@@ -411,7 +411,7 @@ static void report(struct tl_op *op)
         op_free(op);
         return;
     }
-    atomic_fetch_add(&w->pool.answers, 1);
+    atomic_fetch_add(&w->answers, 1);
     send_answer(op);
 }
 
@@ -438,7 +438,7 @@ void tl_op_run(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
 void tl_ops_tell(struct tl_worker *w, unsigned reasons)
 {
     pthread_mutex_lock(&w->running_mutex);
-    TL_LIST_EACH (n, &w->pool.operations) {
+    TL_LIST_EACH (n, &w->operations) {
         struct tl_op *op = TL_CONTAINER(n, struct tl_op, running);
         pthread_mutex_lock(&op->mutex);
         atomic_fetch_or(&op->reasons, reasons);

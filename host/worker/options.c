@@ -5,6 +5,7 @@
 
 #define SLOTS_MAX 10000
 #define RAMP_MS_MAX 3600000
+#define THREAD_PREFIX_MAX 10 /* a name has 15 bytes on Linux: leaves room for the number */
 
 #define INT(name, def, min, max, text)                                                             \
     {#name,         TL_OPT_INT,    offsetof(struct tl_worker_options, name),                       \
@@ -231,6 +232,11 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
          "0"},
         {o->max_cached_workflows > 0 && o->max_concurrent_workflow_tasks < 2,
          "max_concurrent_workflow_tasks must be at least 2, or set max_cached_workflows = 0"},
+        {o->workflow_thread_name_prefix.n > THREAD_PREFIX_MAX ||
+             o->activity_thread_name_prefix.n > THREAD_PREFIX_MAX ||
+             o->nexus_thread_name_prefix.n > THREAD_PREFIX_MAX,
+         "workflow_thread_name_prefix, activity_thread_name_prefix and nexus_thread_name_prefix "
+         "have at most 10 bytes"},
         {o->use_worker_versioning && o->deployment_name.n == 0,
          "use_worker_versioning needs deployment_config.name (deployment_name)"},
         {!o->use_worker_versioning && o->default_versioning_behavior.n != 0,

@@ -237,7 +237,7 @@ static void poll_done(void *ud, struct tl_rpc_result *res)
     if (!task) {
         tl_actor_post_result(&w->control, res);
     } else if (kind == TL_POLL_ACTIVITY || kind == TL_POLL_NEXUS) {
-        tl_pool_post(w, &res->msg);
+        tl_pool_post(w, kind == TL_POLL_NEXUS ? TL_POOL_NEXUS : TL_POOL_ACTIVITY, &res->msg);
     } else {
         struct tl_str run_id = tl_wire_find(tl_wire_find(res->body, 2), 2);
         tl_actor_post_result(&tl_wf_route(w, run_id)->actor, res);

@@ -1,6 +1,7 @@
-/* The activity threads: one inbox, as many threads as turn out to be needed. A pool that keeps up
- * stays small (each thread has a language state); when the queue stands still for a moment, because
- * activities block, it grows by what waits, at most to the double, up to the number of slots. */
+/* The threads of activities and those of Nexus handlers: an inbox each, as many threads as turn out to be
+ * needed. A pool that keeps up stays small (each thread has a language state); when the queue stands still for
+ * a moment, because activities block, it grows by what waits, at most to the double, up to the number of slots
+ * or the limit of the options. */
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -16,6 +17,8 @@
 #define NEXUS_CANCEL_FIELD 4
 #define CUSTOM_THREADS_MAX 500
 #define INBOX_MAX ((size_t)1 << 20)
+
+#define POOL_EACH(p, w) for (struct tl_pool *p = (w)->pools; p < (w)->pools + TL_POOL_KINDS; p++)
 
 /* --- Tasks ------------------------------------------------------------------------------------- */
 
@@ -119,11 +122,11 @@ static void take(struct tl_worker *w, struct tl_msg *m, struct tl_act_state *s)
 }
 
 /* Nobody is free to take what waits: the pool is to be looked at. */
-static void want_growth(struct tl_worker *w)
+static void want_growth(struct tl_pool *p)
 {
-    struct tl_pool *p = &w->pool;
-    if (!w->stepped && atomic_load(&p->idle) == 0 && !atomic_exchange(&p->grow_wanted, true)) {
-        tl_worker_wake(w);
+    if (!p->worker->stepped && atomic_load(&p->idle) == 0 &&
+        !atomic_exchange(&p->grow_wanted, true)) {
+        tl_worker_wake(p->worker);
     }
 }
 
@@ -137,8 +140,7 @@ static size_t waiting(struct tl_pool *p)
 
 static void *thread_main(void *ud)
 {
-    struct tl_worker *w = ud;
-    struct tl_pool *p = &w->pool;
+    struct tl_pool *p = ud;
     struct tl_act_state state = {0};
     for (;;) {
         uint64_t kicks = tl_inbox_kicks(&p->inbox);
@@ -150,9 +152,9 @@ static void *thread_main(void *ud)
             atomic_fetch_add(&p->taken, 1);
             /* What came while this thread was still idle found no reason to ask for another. */
             if (waiting(p) > 0) {
-                want_growth(w);
+                want_growth(p);
             }
-            take(w, m, &state);
+            take(p->worker, m, &state);
         } else if (tl_inbox_closed(&p->inbox)) {
             break;
         }
@@ -161,117 +163,154 @@ static void *thread_main(void *ud)
     return NULL;
 }
 
-bool tl_pool_step(struct tl_worker *w)
+static bool step(struct tl_pool *p)
 {
-    struct tl_pool *p = &w->pool;
     struct tl_act_state nested = {0}; /* a step within an activity must not close its state */
     if (p->depth >= STEP_DEPTH_MAX) {
         return false;
     }
     struct tl_msg *m = tl_inbox_take_one(&p->inbox, 0);
     if (m) {
-        take(w, m, p->depth++ ? &nested : &p->state);
+        take(p->worker, m, p->depth++ ? &nested : &p->state);
         state_close(&nested);
         p->depth--;
     }
     return m != NULL;
 }
 
+bool tl_pools_step(struct tl_worker *w)
+{
+    bool any = false;
+    POOL_EACH(p, w)
+    {
+        any = step(p) || any;
+    }
+    return any;
+}
+
 /* --- Size -------------------------------------------------------------------------------------- */
 
-static bool spawn(struct tl_worker *w)
+static bool spawn(struct tl_pool *p)
 {
-    struct tl_pool *p = &w->pool;
     int n = atomic_load(&p->thread_count);
-    if (n >= p->thread_max || pthread_create(&p->threads[n], NULL, thread_main, w) != 0) {
+    if (n >= p->thread_max || pthread_create(&p->threads[n], NULL, thread_main, p) != 0) {
         return false;
     }
+    tl_actor_name_thread(p->threads[n], p->thread_name, n);
     atomic_store(&p->thread_count, n + 1);
     return true;
 }
 
-static void watch(struct tl_worker *w)
+static void watch(struct tl_pool *p)
 {
-    w->pool.taken_seen = atomic_load(&w->pool.taken);
-    tl_timer_set(&w->control, &w->pool.grow, LOOK_NS);
+    p->taken_seen = atomic_load(&p->taken);
+    tl_timer_set(&p->worker->control, &p->grow, LOOK_NS);
 }
 
 static void look_again(struct tl_timer *t)
 {
     struct tl_pool *p = TL_CONTAINER(t, struct tl_pool, grow);
-    struct tl_worker *w = TL_CONTAINER(p, struct tl_worker, pool);
     size_t n = waiting(p);
     if (n && atomic_load(&p->taken) == p->taken_seen) {
         size_t most = (size_t)atomic_load(&p->thread_count);
         most = most ? most : 1;
-        for (n = n < most ? n : most; n > 0 && spawn(w); n--) {
+        for (n = n < most ? n : most; n > 0 && spawn(p); n--) {
         }
     }
     atomic_store(&p->grow_wanted, false);
     if (waiting(p) && p->thread_count < p->thread_max && !atomic_exchange(&p->grow_wanted, true)) {
-        watch(w);
+        watch(p);
     }
 }
 
-void tl_pool_look(struct tl_worker *w)
+void tl_pools_look(struct tl_worker *w)
 {
-    if (atomic_load(&w->pool.grow_wanted) && !tl_heap_has(&w->pool.grow.node)) {
-        watch(w);
+    POOL_EACH(p, w)
+    {
+        if (atomic_load(&p->grow_wanted) && !tl_heap_has(&p->grow.node)) {
+            watch(p);
+        }
     }
 }
 
-void tl_pool_post(struct tl_worker *w, struct tl_msg *m)
+void tl_pool_post(struct tl_worker *w, enum tl_pool_kind kind, struct tl_msg *m)
 {
-    struct tl_pool *p = &w->pool;
+    struct tl_pool *p = &w->pools[kind];
     bool sent = tl_inbox_send_always(&p->inbox, m);
     TL_ASSERT(sent); /* the inbox closes when no slot is in use */
-    want_growth(w);
+    want_growth(p);
+}
+
+void tl_pools_kick(struct tl_worker *w)
+{
+    POOL_EACH(p, w)
+    {
+        tl_inbox_kick(&p->inbox);
+    }
 }
 
 /* --- Life cycle -------------------------------------------------------------------------------- */
 
 /* A supplier of the user's own may give any number; what finds no thread waits for one. */
-static int threads_for(const struct tl_slot_config *c)
+static int64_t slots_of(const struct tl_slot_config *tuned, bool given, int64_t fixed)
 {
-    return c->supplier ? CUSTOM_THREADS_MAX : (int)c->maximum;
+    return !given ? fixed : tuned->supplier ? CUSTOM_THREADS_MAX : tuned->maximum;
 }
 
-void tl_pool_init(struct tl_worker *w)
+static void init(struct tl_pool *p, struct tl_worker *w, int64_t slots, int64_t limit)
 {
-    struct tl_pool *p = &w->pool;
+    p->worker = w;
     tl_inbox_init(&p->inbox, INBOX_MAX);
-    tl_list_init(&p->running);
-    tl_list_init(&p->operations);
     p->grow.fire = look_again;
-    const struct tl_worker_options *o = &w->opt;
-    const struct tl_tuner_options *t = &o->tuner;
-    p->thread_max =
-        t->given
-            ? threads_for(&t->activity) + threads_for(&t->local_activity) + threads_for(&t->nexus)
-            : (int)(o->max_concurrent_activities + o->max_concurrent_local_activities +
-                    o->max_concurrent_nexus_tasks);
+    p->thread_max = (int)(limit > 0 && limit < slots ? limit : slots);
     p->threads = TL_NEW_ARRAY(pthread_t, (size_t)p->thread_max);
 }
 
-tl_rc tl_pool_start(struct tl_worker *w, struct tl_error *err)
+void tl_pools_init(struct tl_worker *w)
 {
-    bool needed = w->polls_max[TL_POLL_ACTIVITY] > 0 || w->polls_max[TL_POLL_NEXUS] > 0;
-    if (needed && !spawn(w)) {
-        return tl_error_set(err, TL_EUNAVAILABLE, "no thread for activities can be started");
-    }
-    return TL_OK;
+    const struct tl_worker_options *o = &w->opt;
+    const struct tl_tuner_options *t = &o->tuner;
+    init(&w->pools[TL_POOL_ACTIVITY], w,
+         slots_of(&t->activity, t->given, o->max_concurrent_activities) +
+             slots_of(&t->local_activity, t->given, o->max_concurrent_local_activities),
+         o->activity_threads);
+    init(&w->pools[TL_POOL_NEXUS], w, slots_of(&t->nexus, t->given, o->max_concurrent_nexus_tasks),
+         o->nexus_threads);
 }
 
-void tl_pool_join(struct tl_worker *w)
+tl_rc tl_pools_start(struct tl_worker *w, struct tl_error *err)
 {
-    for (int i = 0; i < w->pool.thread_count; i++) {
-        pthread_join(w->pool.threads[i], NULL);
+    bool ok = (w->polls_max[TL_POLL_ACTIVITY] == 0 || spawn(&w->pools[TL_POOL_ACTIVITY])) &&
+              (w->polls_max[TL_POLL_NEXUS] == 0 || spawn(&w->pools[TL_POOL_NEXUS]));
+    return ok ? TL_OK
+              : tl_error_set(err, TL_EUNAVAILABLE, "no thread for activities can be started");
+}
+
+void tl_pools_close(struct tl_worker *w)
+{
+    POOL_EACH(p, w)
+    {
+        tl_timer_clear(&w->control, &p->grow);
+        tl_inbox_close(&p->inbox);
     }
 }
 
-void tl_pool_deinit(struct tl_worker *w)
+void tl_pools_join(struct tl_worker *w)
 {
-    state_close(&w->pool.state);
-    tl_inbox_deinit(&w->pool.inbox);
-    tl_mem_free(w->pool.threads);
+    POOL_EACH(p, w)
+    {
+        for (int i = 0; i < p->thread_count; i++) {
+            pthread_join(p->threads[i], NULL);
+        }
+    }
+}
+
+void tl_pools_deinit(struct tl_worker *w)
+{
+    POOL_EACH(p, w)
+    {
+        state_close(&p->state);
+        tl_inbox_deinit(&p->inbox);
+        tl_mem_free(p->threads);
+    }
 }

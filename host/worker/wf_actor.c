@@ -197,6 +197,9 @@ bool tl_wf_quarantine(struct tl_worker *w, struct tl_str run_id)
     pthread_mutex_lock(&w->quarantine_mutex);
     if (!w->stepped && !q->actor.has_thread) {
         q->actor.has_thread = pthread_create(&q->actor.thread, NULL, tl_wf_thread, q) == 0;
+        if (q->actor.has_thread) {
+            tl_actor_name_thread(q->actor.thread, w->workflow_thread_name, (int)(q - w->wf));
+        }
     }
     bool served = w->stepped || q->actor.has_thread;
     if (served && !tl_map_get(&w->quarantined, run_id)) {

@@ -439,7 +439,7 @@ static void take_eager(struct tl_wf_task *t, struct tl_str body)
             task->build = t->from ? tl_build_retain(t->from) : NULL;
             task->slot = t->eager_slots[--t->eager];
             TL_COUNT(w, activities_eager);
-            tl_pool_post(w, &task->msg);
+            tl_pool_post(w, TL_POOL_ACTIVITY, &task->msg);
         }
     }
 }

@@ -26,6 +26,11 @@ static char *text(struct tl_worker *w, struct tl_str s)
     return p;
 }
 
+static const char *thread_name(struct tl_worker *w, struct tl_str prefix, const char *standard)
+{
+    return prefix.n ? text(w, prefix) : standard;
+}
+
 static void copy_texts(struct tl_worker *w, const struct tl_worker_config *config)
 {
     const struct tl_worker_options *o = &config->options;
@@ -37,6 +42,10 @@ static void copy_texts(struct tl_worker *w, const struct tl_worker_config *confi
     w->opt.task_queue = tl_str(w->task_queue);
     w->opt.identity = tl_str(w->identity);
     w->opt.build_id = tl_str(text(w, o->build_id));
+    w->workflow_thread_name = thread_name(w, o->workflow_thread_name_prefix, "workflow");
+    w->pools[TL_POOL_ACTIVITY].thread_name =
+        thread_name(w, o->activity_thread_name_prefix, "activity");
+    w->pools[TL_POOL_NEXUS].thread_name = thread_name(w, o->nexus_thread_name_prefix, "nexus");
     w->opt.deployment_name = tl_str(w->deployment_name);
     w->opt.default_versioning_behavior = tl_str(text(w, o->default_versioning_behavior));
 }
@@ -78,7 +87,7 @@ static void init_actors(struct tl_worker *w)
         tl_wf_init(a, w, a >= w->wf + w->wf_count);
     }
     tl_map_init(&w->quarantined);
-    tl_pool_init(w);
+    tl_pools_init(w);
 }
 
 /* As in the other SDKs: a debugger stops a workflow for as long as it likes. */
@@ -119,6 +128,8 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     tl_list_init(&w->builds);
     tl_list_init(&w->poll_sets);
     tl_list_init(&w->retired);
+    tl_list_init(&w->running);
+    tl_list_init(&w->operations);
     tl_list_init(&w->eager.node);
     init_actors(w);
     rc = tl_builds_init(w, config, err);
@@ -154,8 +165,11 @@ tl_rc tl_worker_start(struct tl_worker *w, struct tl_error *err)
     bool ok = true;
     for (int i = 0; w->polls_max[TL_POLL_NORMAL] > 0 && i < w->wf_count && ok; i++) {
         ok = start_thread(&w->wf[i].actor, tl_wf_thread, &w->wf[i]);
+        if (ok) {
+            tl_actor_name_thread(w->wf[i].actor.thread, w->workflow_thread_name, i);
+        }
     }
-    tl_rc rc = ok ? tl_pool_start(w, err)
+    tl_rc rc = ok ? tl_pools_start(w, err)
                   : tl_error_set(err, TL_EUNAVAILABLE, "no thread for workflows can be started");
     ok = rc == TL_OK;
     if (ok && !start_thread(&w->control, tl_control_thread, w)) {
@@ -167,7 +181,7 @@ tl_rc tl_worker_start(struct tl_worker *w, struct tl_error *err)
         {
             tl_inbox_close(&a->actor.inbox);
         }
-        tl_inbox_close(&w->pool.inbox);
+        tl_pools_close(w);
         tl_inbox_close(&w->control.inbox);
         atomic_store(&w->state, TL_WORKER_STOPPED);
         pthread_mutex_lock(&w->done_mutex);
@@ -227,7 +241,7 @@ static void join(struct tl_worker *w)
             pthread_join(a->actor.thread, NULL);
         }
     }
-    tl_pool_join(w);
+    tl_pools_join(w);
 }
 
 bool tl_worker_wait(struct tl_worker *w, int64_t deadline_mono_ns, tl_rc *rc, struct tl_error *err)
@@ -277,7 +291,7 @@ void tl_worker_free(struct tl_worker *w)
         tl_wf_deinit(a);
     }
     tl_mem_free(w->wf);
-    tl_pool_deinit(w);
+    tl_pools_deinit(w);
     tl_drain_deinit(w);
     tl_pollers_deinit(w);
     tl_builds_deinit(w);
@@ -324,7 +338,7 @@ bool tl_worker_step(struct tl_worker *w, int64_t *next_mono_ns)
         {
             any = tl_wf_step(a, 0) || any;
         }
-        any = tl_pool_step(w) || any;
+        any = tl_pools_step(w) || any;
     }
     *next_mono_ns = next_deadline(w);
     return any;
@@ -364,7 +378,8 @@ void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out)
     out->workflow_slots_used = atomic_load(&w->wf_slots.used);
     out->activity_slots_used = atomic_load(&w->act_slots.used);
     out->nexus_slots_used = atomic_load(&w->nexus_slots.used);
-    out->activity_threads = atomic_load(&w->pool.thread_count);
+    out->activity_threads = atomic_load(&w->pools[TL_POOL_ACTIVITY].thread_count);
+    out->nexus_threads = atomic_load(&w->pools[TL_POOL_NEXUS].thread_count);
 }
 
 int tl_worker_polls(struct tl_worker *w)

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "base/world.h"
@@ -90,6 +91,13 @@ struct tl_option_row {
 /* Rows in the order of the table; the last has name NULL. */
 const struct tl_option_row *tl_worker_option_rows(void);
 void tl_worker_options_init(struct tl_worker_options *o); /* the defaults */
+/* Sets an option from text: "5", "90s", "true", "autoscaling:1-20:5". A text is copied to `texts`; ranges are
+ * tl_worker_options_check's. Errors: TL_EINVAL (no such option, with the near match; no value of its kind; an
+ * option that means nothing here). */
+tl_rc tl_worker_option_set(struct tl_worker_options *o, struct tl_str name, struct tl_str text,
+                           struct tl_arena *texts, struct tl_error *err) TL_MUST_USE;
+/* "5", or "autoscaling[:MIN-MAX[:INITIAL]]". False: neither. */
+bool tl_poller_behavior_parse(struct tl_str text, struct tl_poller_behavior *out);
 /* The poller behaviours that hold: the older options win where they are given. */
 struct tl_poller_behavior tl_worker_workflow_polls(const struct tl_worker_options *o);
 struct tl_poller_behavior tl_worker_activity_polls(const struct tl_worker_options *o);
@@ -195,7 +203,8 @@ struct tl_worker_stats {
     uint64_t quarantined_runs; /* of which a task computed for longer than others should wait */
     uint64_t killed_runs;      /* over their budget of CPU time or memory */
     int64_t cached_runs, cached_bytes;
-    int64_t workflow_slots_used, activity_slots_used, nexus_slots_used, activity_threads;
+    int64_t workflow_slots_used, activity_slots_used, nexus_slots_used, activity_threads,
+        nexus_threads;
 };
 void tl_worker_stats(const struct tl_worker *w, struct tl_worker_stats *out);
 /* Polls that are out; those of the current version hold a slot each. Thread: any. */

@@ -2,7 +2,7 @@
  *
  *   control   heartbeats, poll back-off, late answers of activities, start and shutdown
  *   wf[i]     workflow actors: runs by hash of the run id; then as many again, the quarantine
- *   pool      activity threads on one inbox
+ *   pools     activity threads on one inbox, Nexus threads on another
  *
  * Between actors only messages travel. What they share directly is in struct tl_worker under its own
  * mutex (pollers, the killed set, the list of running activities) or atomic (slots, counters). */
@@ -31,7 +31,7 @@ enum tl_worker_msg {
     TL_WM_ACTIVITY,    /* struct tl_act_task: an eager activity */
     TL_WM_HEARTBEAT,   /* struct tl_act, hb_msg: details wait to be sent */
     TL_WM_ACT_ENDED,   /* struct tl_act, end_msg: the last word on its heartbeats */
-    TL_WM_LOCAL,       /* struct tl_local_try: an attempt of a local activity, to the pool ... */
+    TL_WM_LOCAL,       /* struct tl_local_try: an attempt of a local activity, to its pool ... */
     TL_WM_LOCAL_DONE,  /* ... and back to its actor */
     TL_WM_MOVED,       /* struct tl_wf_task, on its way into the quarantine */
     TL_WM_STARTED,     /* struct tl_wf_place: the first task of a workflow that was started here */
@@ -73,6 +73,8 @@ void tl_actor_init(struct tl_actor *a, struct tl_worker *w);
 void tl_actor_deinit(struct tl_actor *a);
 /* Fires what is due; false when nothing was. */
 bool tl_actor_fire(struct tl_actor *a);
+/* The name of a thread of ours, for debuggers and top: "prefix-3". */
+void tl_actor_name_thread(pthread_t thread, const char *prefix, int number);
 /* When the next timer is due (world's clock), INT64_MAX for never. */
 int64_t tl_actor_deadline(const struct tl_actor *a);
 /* (Re)arms. Thread: the actor's. */
@@ -323,7 +325,7 @@ struct tl_act {
     struct tl_slot *slot; /* NULL: of a local one, whose caller has it */
     struct tl_arena arena;
     atomic_int holds;
-    struct tl_list running; /* pool.running, under running_mutex */
+    struct tl_list running; /* worker->running, under running_mutex */
 
     pthread_mutex_t mutex; /* guards the next group */
     pthread_cond_t cond;   /* reasons changed */
@@ -369,7 +371,12 @@ struct tl_act_state {
     struct tl_error err;
 };
 
+/* The threads of activities, local ones among them, and those of Nexus handlers. */
+enum tl_pool_kind { TL_POOL_ACTIVITY, TL_POOL_NEXUS, TL_POOL_KINDS };
+
 struct tl_pool {
+    struct tl_worker *worker;
+    const char *thread_name; /* what the names of its threads begin with */
     struct tl_inbox inbox;
     pthread_t *threads;
     atomic_int thread_count;
@@ -381,22 +388,23 @@ struct tl_pool {
     atomic_bool grow_wanted;
     struct tl_act_state state; /* of a stepped worker */
     int depth;                 /* of nested steps */
-    struct tl_list running;    /* of struct tl_act */
-    struct tl_list operations; /* of struct tl_op */
-    atomic_int answers;        /* sent, not answered */
 };
 
-void tl_pool_init(struct tl_worker *w);
-void tl_pool_deinit(struct tl_worker *w);
-/* The first thread. Errors: TL_EUNAVAILABLE. */
-tl_rc tl_pool_start(struct tl_worker *w, struct tl_error *err);
+void tl_pools_init(struct tl_worker *w);
+void tl_pools_deinit(struct tl_worker *w);
+/* The first thread of each that is polled for. Errors: TL_EUNAVAILABLE. */
+tl_rc tl_pools_start(struct tl_worker *w, struct tl_error *err);
 /* Queues a task that holds a slot. Any thread. */
-void tl_pool_post(struct tl_worker *w, struct tl_msg *m);
-/* Runs one task inline; false when there was none. */
-bool tl_pool_step(struct tl_worker *w);
-/* On control: begins to watch the queue when tl_pool_post asked for it. */
-void tl_pool_look(struct tl_worker *w);
-void tl_pool_join(struct tl_worker *w);
+void tl_pool_post(struct tl_worker *w, enum tl_pool_kind kind, struct tl_msg *m);
+/* Runs one task of each inline; false when there was none. */
+bool tl_pools_step(struct tl_worker *w);
+/* On control: begins to watch the queues for which tl_pool_post asked for it. */
+void tl_pools_look(struct tl_worker *w);
+/* Threads without work let go of an old build. Any thread. */
+void tl_pools_kick(struct tl_worker *w);
+/* On control, or before it runs: no task comes any more. */
+void tl_pools_close(struct tl_worker *w);
+void tl_pools_join(struct tl_worker *w);
 void tl_pool_cancel_all(struct tl_worker *w, unsigned reasons);
 /* Wakes the activities that wait for the shutdown. */
 void tl_pool_shutdown_began(struct tl_worker *w);
@@ -445,6 +453,7 @@ struct tl_worker {
     struct tl_arena texts;
     char *namespace_name, *identity, *task_queue;
     char *deployment_name;
+    const char *workflow_thread_name;
     void (*on_fatal)(void *ud, tl_rc rc, const char *message);
     void *on_fatal_ud;
 
@@ -458,7 +467,10 @@ struct tl_worker {
     struct tl_eager_worker eager;
     int wf_count;
     atomic_int quarantined_tasks; /* they hold no slot */
-    struct tl_pool pool;
+    struct tl_pool pools[TL_POOL_KINDS];
+    struct tl_list running;    /* of struct tl_act; under running_mutex */
+    struct tl_list operations; /* of struct tl_op; under running_mutex */
+    atomic_int answers;        /* of activities and operations: sent, not answered */
 
     pthread_mutex_t poll_mutex;
     struct tl_list poll_sets;     /* of struct tl_poll_set, the current version's last */
@@ -489,7 +501,7 @@ struct tl_worker {
     struct tl_map quarantined;        /* run ids */
     atomic_int quarantined_count;     /* of them */
 
-    pthread_mutex_t running_mutex; /* pool.running, pool.operations */
+    pthread_mutex_t running_mutex; /* running, operations */
 
     /* control's */
     struct tl_reply_to info_to, namespace_to, probe_to, drain_to, report_to;

@@ -35,6 +35,8 @@ local function build_spec()
     activities = { kind = "table" },
     activity_config = { kind = "any" },
     activity_executor = { kind = "table" },
+    workflow_task_executor = { kind = "table" },
+    nexus_task_executor = { kind = "table" },
     activity_block_limit = { kind = "duration" },
     nexus_services = { kind = "table" },
     roots = { kind = "table" },
@@ -289,23 +291,55 @@ local function shared_modules(given)
   return out
 end
 
-local executor_spec = {
+local process_spec = {
   kind = { kind = "string", required = true },
   size = { kind = "integer" },
   program = { kind = "string" },
   default = { kind = "boolean" },
 }
+local thread_spec = {
+  kind = { kind = "string" },
+  size = { kind = "integer" },
+  thread_name_prefix = { kind = "string" },
+}
+
+--- An executor of threads, { size = n, thread_name_prefix = text }, as the host's options that say the same of
+--- "activity", "workflow" or "nexus" threads.
+local function thread_executor(o, name, threads)
+  local where = "temporal.worker: " .. name
+  local given = options.check(where, thread_spec, o[name], 4)
+  if given.kind and given.kind ~= "threads" then
+    error(where .. ": kind must be 'threads'", 3)
+  end
+  for field, target in pairs { size = threads .. "_threads", thread_name_prefix = threads .. "_thread_name_prefix" } do
+    if given[field] ~= nil and o[target] ~= nil then
+      error(("%s.%s and '%s' exclude each other"):format(where, field, target), 3)
+    elseif field == "size" and given.size and given.size < 1 then
+      error(("%s: size must be a number of threads from 1 up, got %d"):format(where, given.size), 3)
+    elseif given[field] ~= nil then
+      o[target] = given[field]
+    end
+  end
+end
 
 --- activity_executor = { kind = "processes", size = n }: fields of the plan. `default = false` keeps activities that
---- say no kind on threads.
-local function executor_plan(given)
+--- say no kind on threads. The executors that are threads become options.
+local function executor_plan(all)
+  for name, threads in pairs { workflow_task_executor = "workflow", nexus_task_executor = "nexus" } do
+    if all[name] then
+      thread_executor(all, name, threads)
+      all[name] = nil
+    end
+  end
+  local given = all.activity_executor
   if given == nil then
     return {}
-  end
-  local o = options.check("temporal.worker: activity_executor", executor_spec, given, 4)
-  if o.kind == "threads" then
+  elseif given.kind == nil or given.kind == "threads" then
+    thread_executor(all, "activity_executor", "activity")
     return {}
-  elseif o.kind ~= "processes" then
+  end
+  local o = options.check("temporal.worker: activity_executor", process_spec, given, 4)
+  if o.kind ~= "processes" then
     error("temporal.worker: activity_executor: kind must be 'threads' or 'processes'", 3)
   elseif not o.size or o.size < 1 or o.size > 1000 then
     error("temporal.worker: activity_executor: size must be a number of processes from 1 to 1000", 3)
@@ -370,7 +404,7 @@ function worker.new(given)
   apply_deployment(o)
   local gate, given_workflows, given_activities = reload_options(o.reload), o.workflows, o.activities
   local config = activity_config(o.activity_config)
-  local executor = executor_plan(o.activity_executor)
+  local executor = executor_plan(o)
   if executor.default_kind and not o.tuner and not o.max_concurrent_activities then
     o.max_concurrent_activities = executor.process_count
   end

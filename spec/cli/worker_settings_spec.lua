@@ -16,7 +16,8 @@ local source = [[
     local config = self:config()
     for _, name in ipairs { "max_concurrent_activities", "max_cached_workflows", "graceful_shutdown_timeout",
       "no_remote_activities", "max_activities_per_second", "identity", "max_concurrent_activity_task_polls",
-      "max_loaded_builds", "debug_mode" } do
+      "max_loaded_builds", "debug_mode", "activity_threads", "nexus_threads", "workflow_threads",
+      "activity_thread_name_prefix", "nexus_thread_name_prefix", "workflow_thread_name_prefix" } do
       io.stderr:write(name, "=", tostring(config[name]), "\n")
     end
     for _, kind in ipairs { "workflow", "nexus" } do
@@ -83,6 +84,12 @@ describe("worker run", function()
     assert.are.equal("5000000000", found.graceful_shutdown_timeout)
     assert.are.equal("of-orders", found.identity)
     assert.are.equal("2.5", found.max_activities_per_second)
+    found = options_of("--activity-threads 3 --nexus-threads 4 --workflow-threads 2 "
+      .. "--activity-thread-name-prefix pay --nexus-thread-name-prefix shop --workflow-thread-name-prefix flow")
+    assert.are.same({ "3", "4", "2", "pay", "shop", "flow" }, {
+      found.activity_threads, found.nexus_threads, found.workflow_threads, found.activity_thread_name_prefix,
+      found.nexus_thread_name_prefix, found.workflow_thread_name_prefix,
+    })
     found = options_of("--max-loaded-builds 3 --debug-mode --workflow-task-poller-behavior 4 "
       .. "--nexus-task-poller-behavior 2")
     assert.are.same({ "3", "true", "4", "2" },
@@ -109,8 +116,11 @@ describe("worker run", function()
     assert.matches("exclude each other",
       fails "--activity-task-poller-behavior 5 --max-concurrent-activity-task-polls 5")
     assert.matches("'max_cached_workflow'.-max_cached_workflows", fails("", "return { max_cached_workflow = 1 }"))
-    assert.matches("workflow_task_executor' does not exist here: workflows run on threads",
-      fails("", "return { workflow_task_executor = 1 }"))
+    assert.matches("shared_state_manager' does not exist here: activities share a process",
+      fails("", "return { shared_state_manager = 1 }"))
+    assert.matches("activity_task_poller_behavior wants a number of polls",
+      fails "--activity-task-poller-behavior autoscaling:2")
+    assert.matches("wants an integer, got 1x", fails "--activity-threads 1x")
     assert.matches("must return a table, got nil", fails("", "local x = 1"))
     assert.matches("unexpected symbol near", fails("", "return {"))
     assert.matches("attempt to index a nil value %(global 'os'%)", fails("", "return { identity = os.getenv 'X' }"))

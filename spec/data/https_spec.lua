@@ -110,6 +110,71 @@ end
     refused(options("127.0.0.1", mutual, { server_root_ca_cert_path = folder .. "/authority.pem" }), ".")
   end)
 
+  it("is there for the codec server of the command line", function()
+    local file <close> = helper.file ""
+    local authority = folder .. "/authority.pem"
+    local client = temporal.connect { db_filename = file.name, data_converter = temporal.data_converter {
+      payload_codecs = { temporal.codec.remote(
+        options("127.0.0.1", open, { server_root_ca_cert_path = authority })) } } }
+    client:start_workflow("W", { task_queue = "q", id = "coded" }, "hello")
+    client:close()
+    local function show(server, flags, environment)
+      return helper.run(("env %s %s workflow show --workflow-id coded --output json --db-filename %s "
+        .. "--codec-endpoint https://127.0.0.1:%s/codec %s"):format(
+          environment or "", helper.binary, file.name, server.port, flags))
+    end
+    local function shown(server, flags, environment)
+      local code, text, errors = show(server, flags, environment)
+      assert.are.equal(0, code, errors)
+      assert.is_truthy(text:find(helper.base64 '"hello"', 1, true), text)
+    end
+    local by_file = "--codec-tls-ca-path " .. authority
+    shown(open, by_file)
+    shown(open, "", "TEMPORAL_CODEC_TLS_CA_PATH=" .. authority)
+    shown(open, ('--codec-tls-ca-data "$(cat %s)" --codec-tls-server-name localhost'):format(authority))
+    shown(open, "--codec-tls-disable-host-verification")
+    shown(mutual, ("%s --codec-tls-cert-path %s/worker.pem --codec-tls-key-path %s/worker.key"):format(
+      by_file, folder, folder))
+    shown(mutual, ('%s --codec-tls-cert-data "$(cat %s/worker.pem)" --codec-tls-key-data "$(cat %s/worker.key)"')
+      :format(by_file, folder, folder))
+    local function fails(expected, pattern, ...)
+      local code, _, errors = show(...)
+      assert.are.equal(expected, code, errors)
+      assert.matches(pattern, errors)
+    end
+    fails(1, "certificate", open, "")
+    fails(1, "elsewhere.example", open, by_file .. " --codec-tls-server-name elsewhere.example")
+    fails(2, "client_cert and client_private_key go together", open,
+      ("%s --codec-tls-cert-path %s/worker.pem"):format(by_file, folder))
+    for arguments, message in pairs {
+      [by_file] = "%-%-codec%-tls%-ca%-path needs %-%-codec%-endpoint",
+      [by_file .. " --codec-endpoint http://127.0.0.1:1"] = "ca%-path is for a %-%-codec%-endpoint with https",
+      ["--codec-tls-disable-host-verification"] = "verification needs %-%-codec%-endpoint",
+    } do
+      local code, _, errors = helper.run(("%s workflow list %s"):format(helper.binary, arguments))
+      assert.are.equal(2, code)
+      assert.matches(message, errors)
+    end
+  end)
+
+  it("is there for the codec server of worker run", function()
+    local server <close> = helper.start_server()
+    local script <close> = helper.file [[
+      local temporal = require "temporal"
+      local source = "return require('temporal.workflow').define('W', function(v) return v end)"
+      return temporal.worker { task_queue = "q", workflows = { { name = "w", source = source } } }
+    ]]
+    local flags = ("--codec-endpoint https://127.0.0.1:%s/codec --codec-tls-ca-path %s/authority.pem"):format(
+      open.port, folder)
+    local worker <close> = helper.spawn(("worker run --no-status --address %s %s %s"):format(
+      server.address, flags, script.name))
+    local client <close> = temporal.connect { address = server.address, data_converter = temporal.data_converter {
+      payload_codecs = { temporal.codec.remote(
+        options("127.0.0.1", open, { server_root_ca_cert_path = folder .. "/authority.pem" })) } } }
+    local result = client:start_workflow("W", { task_queue = "q" }, "there and back"):result { timeout = 30 }
+    assert.are.equal("there and back", result, worker:errors())
+  end)
+
   it("is there for object stores too", function()
     local function environment(authority)
       return helper.environment([[

@@ -62,7 +62,7 @@ describe("options of a worker", function()
         assert.matches("options_spec.lua", err) -- the caller's line
       end
     end
-    assert.is_true(seen >= 5)
+    assert.is_true(seen >= 4)
     assert.matches("did you mean 'max_cached_workflows'", message { max_cached_workflow = 3 })
   end)
 

@@ -1,4 +1,5 @@
 --- What `temporal-lua worker run` sets above the options of the scripts: flags, and a file of settings.
+local core = require "temporal.core"
 local options = require "temporal.internal.options"
 local worker = require "temporal.worker"
 
@@ -12,17 +13,8 @@ local function value_of(kind, text)
     return tonumber(text) or text
   elseif kind == "boolean" then
     return text == "true"
-  elseif kind == "poller" and text:find "^autoscaling" then
-    local least, most, initial = text:match "^autoscaling:(%d+)%-(%d+):?(%d*)$"
-    if not least and text ~= "autoscaling" then
-      return text
-    end
-    return {
-      kind = "autoscaling", minimum = math.tointeger(tonumber(least)), maximum = math.tointeger(tonumber(most)),
-      initial = math.tointeger(tonumber(initial)),
-    }
   elseif kind == "poller" then
-    return math.tointeger(tonumber(text)) or text
+    return core.poller_behavior(text) or text
   end
   return text
 end
@@ -84,7 +76,7 @@ function settings.apply(workers, flags, path)
     all, queues = split(path, read(path), workers)
   end
   local given = {}
-  for _, row in ipairs(require "temporal.core".worker_options()) do
+  for _, row in ipairs(core.worker_options()) do
     if flags[row.name] then
       given[row.name] = value_of(row.kind, flags[row.name])
     end
