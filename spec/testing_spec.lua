@@ -55,6 +55,28 @@ describe("children that a spec plays", function()
     assert.are.same({ 11, 22, true }, { env:execute_workflow "Two" })
   end)
 
+  it("leave histories that the scripts replay without them, and changed ones do not", function()
+    local env <close> = helper.environment(source, { child_workflows = {
+      Invoice = function(n)
+        if n == 1 then error(temporal.failure { type = "NoCredit", message = "m", details = { 7 } }) end
+        return n + 10
+      end,
+      Label = function(n) return n + 20 end,
+    } })
+    local histories = {}
+    for i, start in ipairs { { "Order", 12 }, { "Careful" }, { "Two" } } do
+      local handle = env:start_workflow(start[1], nil, start[2])
+      pcall(handle.result, handle)
+      histories[i] = handle:history()
+    end
+    local function failures(text)
+      local made = temporal.replayer { workflows = { { name = "spec", source = text } } }
+      return made:replay_workflows(histories, { raise_on_replay_failure = false }).failed
+    end
+    assert.are.equal(0, failures(source))
+    assert.are.equal(3, failures((source:gsub('"Invoice"', '"Bill"'))))
+  end)
+
   it("are functions by type", function()
     for _, wrong in ipairs { { Invoice = "x" }, { print } } do
       assert.error_matches(function()

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "cli/connect.h"
+#include "cli/replay_plugins.h"
 #include "cli/script.h"
 #include "luart/bundle.h"
 #include "luart/replay.h"
@@ -22,7 +23,9 @@ int tl_cmd_replay(struct tl_cli *cli);
 
 struct replay {
     struct tl_cli *cli;
-    struct tl_bundle *bundle;
+    struct tl_bundle *bundle;          /* NULL: */
+    struct tl_replay_plugins *plugins; /* they have it */
+    int code;                          /* of a plugin that raised: the command ends */
     struct tl_lua_replay_config config;
     bool json;
     bool only_nondeterminism; /* other failures are told and do not count */
@@ -36,12 +39,16 @@ struct outcome {
     tl_rc rc;
     struct tl_replay_result result;
     struct tl_error err;
+    struct tl_replay_told told; /* by a replayer with plugins, in place of the report */
 };
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
 static const char *verdict(const struct replay *r, const struct outcome *o)
 {
+    if (o->told.held_back) {
+        return "held back by a plugin";
+    }
     if (o->rc == TL_OK) {
         return "ok";
     }
@@ -60,7 +67,7 @@ static void put_name(const struct outcome *o, struct tl_buf *text)
 static void put_text(const struct replay *r, const struct outcome *o, struct tl_buf *text)
 {
     put_name(o, text);
-    if (o->rc == TL_OK) {
+    if (o->rc == TL_OK && !o->told.held_back) {
         tl_buf_printf(text, ": ok, %zu events, %zu workflow tasks\n", o->result.event_count,
                       o->result.task_count);
         return;
@@ -68,7 +75,12 @@ static void put_text(const struct replay *r, const struct outcome *o, struct tl_
     tl_buf_printf(text, ": %s\n", verdict(r, o));
     if (o->result.report) {
         tl_nde_report_text(o->result.report, text);
-    } else {
+    } else if (o->told.text.n) {
+        tl_buf_put_str(text, o->told.text);
+        if (o->told.text.p[o->told.text.n - 1] != '\n') {
+            tl_buf_putc(text, '\n');
+        }
+    } else if (!o->told.held_back) {
         tl_buf_printf(text, "%s\n", o->err.message);
     }
 }
@@ -86,6 +98,8 @@ static void put_json(const struct replay *r, const struct outcome *o, struct tl_
     tl_buf_init(&report, (size_t)tl_limit_blob_bytes);
     if (o->result.report) {
         tl_nde_report_json(o->result.report, &report);
+    } else if (o->told.report_json.n) {
+        tl_buf_put_str(&report, o->told.report_json);
     }
     tl_jw_init(&w, text, 0, 8);
     tl_jw_object(&w);
@@ -99,8 +113,9 @@ static void put_json(const struct replay *r, const struct outcome *o, struct tl_
     put_member(&w, "verdict", tl_str(verdict(r, o)));
     tl_jw_name(&w, TL_STR_LIT("events"));
     tl_jw_uint(&w, o->result.event_count);
-    put_member(&w, "code", tl_str(tl_rc_name(o->rc)));
-    put_member(&w, "message", tl_str(o->rc == TL_OK ? "" : o->err.message));
+    put_member(&w, "code", o->told.code.n ? o->told.code : tl_str(tl_rc_name(o->rc)));
+    put_member(&w, "message",
+               o->told.message.n ? o->told.message : tl_str(o->rc == TL_OK ? "" : o->err.message));
     tl_jw_name(&w, TL_STR_LIT("report"));
     tl_jw_raw(&w, report.n ? tl_buf_str(&report) : TL_STR_LIT("null"));
     tl_jw_object_end(&w);
@@ -116,7 +131,8 @@ static void tell(struct replay *r, const struct outcome *o)
 {
     struct tl_buf text;
     r->count++;
-    if (o->rc != TL_OK && r->only_nondeterminism && o->rc != TL_ENONDETERMINISM) {
+    if (o->told.held_back ||
+        (o->rc != TL_OK && r->only_nondeterminism && o->rc != TL_ENONDETERMINISM)) {
         r->passed_over++;
     } else {
         r->failed += o->rc != TL_OK;
@@ -146,9 +162,39 @@ static void tell_all(const struct replay *r)
 
 /* --- replaying -------------------------------------------------------------------------------- */
 
+/* The same by a replayer with plugins. */
+static void replay_with_plugins(struct replay *r, const TpHistory__History *history,
+                                struct tl_arena *arena, struct outcome *o)
+{
+    struct tl_str bytes;
+    o->rc = tl_pb_encode_arena(history, arena, &bytes, &o->err);
+    if (o->rc != TL_OK) {
+        return;
+    }
+    if (!tl_replay_plugins_replay(r->plugins, bytes, o->workflow_id, o->run_id, arena, &o->told)) {
+        r->code = 1;
+        o->rc = tl_error_set(&o->err, TL_ESCRIPT, "a plugin raised an error");
+        return;
+    }
+    if (!o->told.held_back) {
+        o->workflow_id = o->told.workflow_id;
+        o->run_id = o->told.run_id;
+    }
+    o->result.event_count = o->told.event_count;
+    o->result.task_count = o->told.task_count;
+    if (o->told.code.n) {
+        o->rc = tl_str_eqc(o->told.code, tl_rc_name(TL_ENONDETERMINISM)) ? TL_ENONDETERMINISM
+                                                                         : TL_ESCRIPT;
+    }
+}
+
 static void replay(struct replay *r, const TpHistory__History *history, struct tl_arena *arena,
                    struct outcome *o)
 {
+    if (r->plugins) {
+        replay_with_plugins(r, history, arena, o);
+        return;
+    }
     struct tl_lua_replay_config config = r->config;
     config.workflow_id = o->workflow_id;
     config.run_id = o->run_id;
@@ -163,6 +209,9 @@ static void replay(struct replay *r, const TpHistory__History *history, struct t
 
 static void replay_file(struct replay *r, const char *file)
 {
+    if (r->code) {
+        return;
+    }
     struct tl_arena arena;
     struct outcome o = {.file = file};
     TpHistory__History *history;
@@ -262,6 +311,9 @@ static void replay_served(struct replay *r, struct tl_cli_session *s,
 {
     struct tl_client_error err;
     TpHistory__History *history;
+    if (r->code) {
+        return;
+    }
     struct outcome o = {.workflow_id = tl_str(execution->workflow_id),
                         .run_id = tl_str(execution->run_id)};
     o.rc = tl_client_history(s->client, o.workflow_id, o.run_id, arena, &history, &err);
@@ -342,6 +394,10 @@ static int open_scripts(struct replay *r)
 {
     static const char *const here[] = {".", NULL};
     const char *const *shared = tl_cli_texts(r->cli, "passthrough-module");
+    int code = tl_replay_plugins_open(r->cli, &r->plugins);
+    if (code != 0 || r->plugins) {
+        return code;
+    }
     char *path = shared[0] ? package_path() : NULL;
     const char *const *roots = tl_cli_texts(r->cli, "root");
     struct tl_error err;
@@ -406,6 +462,8 @@ int tl_cmd_replay(struct tl_cli *cli)
     }
     if (code == 0) {
         code = replay_all(&r, paths, count);
+        int ended = tl_replay_plugins_close(r.plugins, r.code == 0);
+        code = code ? code : r.code ? r.code : ended;
         tell_all(&r);
         tl_bundle_close(r.bundle);
     }

@@ -170,6 +170,11 @@ local scripts = {
     help = "Interceptor of the worker, as MODULE or MODULE=CONFIG in JSON, the outermost first (may be repeated)",
   },
   {
+    name = "plugin",
+    kind = "strings",
+    help = "Plugin of the replayer, as MODULE or MODULE=CONFIG in JSON, the first one outside (may be repeated)",
+  },
+  {
     name = "passthrough-module",
     kind = "strings",
     help = "Module or pattern of the worker's passthrough_modules (may be repeated)",

@@ -44,7 +44,9 @@ local reasons = {
 ---@class temporal.ReplayError
 ---@field type string "NondeterminismError", "InvalidHistoryError", "WorkflowNotRegisteredError" or "ReplayError"
 ---@field message string
+---@field code string what the engine calls it: "ENONDETERMINISM", "ESCRIPT" ...
 ---@field report? table what differs: kind, expected, produced, detail, suggestion, patch ...
+---@field report_json? string the same as JSON
 ---@field text string the report as lines, or the message
 ---@field workflow_id string
 ---@field run_id string
@@ -75,7 +77,9 @@ local function failure_of(h, r)
   return r.code and setmetatable({
     type = types[r.code] or "ReplayError",
     message = r.message,
+    code = r.code,
     report = r.report_json and core.json_decode(r.report_json),
+    report_json = r.report_json,
     text = r.report or r.message,
     workflow_id = h.workflow_id,
     run_id = h.run_id,

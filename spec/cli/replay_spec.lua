@@ -32,6 +32,83 @@ describe("temporal-lua replay", function()
     assert.matches("python/failed.json: ok.*2 of 2 histories fit\n$", output)
   end)
 
+  it("has the plugins of a replayer, around all histories", function()
+    local folder <close> = changed [[
+      local workflow = require "temporal.workflow"
+      return workflow.define("W", function(n)
+        if n > 1 then workflow.sleep(60) end
+        return require "shared".of(n)
+      end)]]
+    local function write(name, text)
+      local file <close> = assert(io.open(folder.name .. "/" .. name, "w"))
+      file:write(text)
+    end
+    write("shared.lua", "return { of = function(n) return n end }")
+    write("watch.lua", [[
+      return function(config)
+        return require "temporal".plugin {
+          name = "watch",
+          configure_replayer = function(o) io.stderr:write("configured ", o.namespace, "\n") end,
+          run_replayer = function(replayer, histories, next)
+            local function wanted()
+              local h = histories()
+              while h and config and h.event_count < config.events do h = histories() end
+              return h
+            end
+            local results = next(replayer, wanted)
+            return function()
+              local result = results()
+              io.stderr:write(result and "result" or "the end", "\n")
+              return result
+            end
+          end,
+        }
+      end]])
+    write("bad.lua", [[return require "temporal".plugin { name = "bad",
+      run_replayer = function(replayer, histories, next)
+        local results = next(replayer, histories)
+        return function() local r = results() if r then error "plugin trouble" end end
+      end }]])
+    local env <close> = testing.environment { workflows = { "changed" }, roots = { folder.name }, replay = false }
+    for i = 1, 2 do
+      local handle = env:start_workflow("W", nil, i)
+      handle:result()
+      write("history" .. i .. ".json", handle:history():to_json())
+    end
+    local call = ("%s replay --root %s -w changed --passthrough-module shared %s/history1.json %s "):format(
+      helper.binary, folder.name, folder.name, folder.name .. "/history2.json")
+    local code, output, errors = helper.run(call .. "--plugin watch -n other")
+    assert.are.equal(0, code, errors)
+    assert.matches("history1.json: ok, %d+ events, %d+ workflow tasks\n.*2 of 2 histories fit\n$", output)
+    assert.are.equal("configured other\nresult\nresult\nthe end\n", errors)
+
+    code, output, errors = helper.run(call .. [[--plugin 'watch={"events":8}']])
+    assert.are.equal(0, code, errors)
+    assert.matches("history1.json: held back by a plugin\n.*history2.json: ok.*1 of 2 histories fit, 1 could not",
+      output)
+
+    code, output, errors = helper.run(call .. "--plugin bad")
+    assert.are.equal(1, code)
+    assert.matches("plugin trouble", errors)
+    assert.is_nil(output:find("history2", 1, true))
+    code, output, errors = helper.run(call .. "--plugin no_such_plugin")
+    assert.are.same({ 1, "" }, { code, output })
+    assert.matches("module 'no_such_plugin' not found", errors)
+
+    write("changed.lua", [[
+      local workflow = require "temporal.workflow"
+      return workflow.define("W", function(n) workflow.sleep(61) return n end)]])
+    code, output = helper.run(call .. "--plugin watch")
+    assert.are.equal(1, code)
+    local plain = select(2, helper.run(call))
+    assert.are.equal(plain, output)
+    assert.matches("history1.json: FAILED", output)
+    code, output = helper.run(call .. "--plugin watch --report json --only-determinism-failures")
+    assert.are.equal(1, code)
+    assert.are.equal(select(2, helper.run(call .. "--report json --only-determinism-failures")), output)
+    assert.are.equal("ENONDETERMINISM", core.json_decode(output:match "[^\n]+").code)
+  end)
+
   it("has the interceptors of the worker, with their configuration", function()
     local folder <close> = changed [[
       local workflow = require "temporal.workflow"
