@@ -114,7 +114,7 @@ static const struct tl_opt wait_opts[] = {
 
 struct tl_wait_options tl_wait_options_read(lua_State *L, int index, const char *what)
 {
-    struct tl_wait_options o = {-1, NULL};
+    struct tl_wait_options o = {-1, NULL, what};
     TL_OPTIONS_READ(L, index, what, wait_opts, (void *[]){&o}, tl_cmd_arena(L));
     return o;
 }
@@ -122,7 +122,7 @@ struct tl_wait_options tl_wait_options_read(lua_State *L, int index, const char 
 void tl_wait_timer(lua_State *L, const struct tl_wait_options *o)
 {
     if (o->timeout_ns > 0) {
-        tl_wf_start_timer(L, o->timeout_ns, o->summary, NULL);
+        tl_wf_start_timeout(L, o->what, o->timeout_ns, o->summary, NULL, 0);
     } else {
         lua_pushnil(L);
     }

@@ -33,8 +33,9 @@ int tl_waiter_await(lua_State *L, int waiter, int timer, lua_KContext ctx, lua_K
 struct tl_wait_options {
     int64_t timeout_ns; /* -1: none */
     TpCommon__Payload *summary;
+    const char *what; /* the call that waits */
 };
-/* Reads { timeout, timeout_summary } at index. */
+/* Reads { timeout, timeout_summary } at index; `what` is a constant. */
 struct tl_wait_options tl_wait_options_read(lua_State *L, int index, const char *what);
 /* Pushes the timer of a timeout, nil when there is none. */
 void tl_wait_timer(lua_State *L, const struct tl_wait_options *o);

@@ -94,6 +94,11 @@ TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary,
 /* Starts a timer and pushes its future. summary and groups may be NULL. */
 struct tl_future *tl_wf_start_timer(lua_State *L, int64_t ns, TpCommon__Payload *summary,
                                     const struct tl_event_groups *groups);
+/* The same for the timeout of a call, which interceptors see under its name; their hooks cannot wait here. The
+ * event groups as they were given are in the table at `groups_of`; 0: there are none. */
+struct tl_future *tl_wf_start_timeout(lua_State *L, const char *call, int64_t ns,
+                                      TpCommon__Payload *summary,
+                                      const struct tl_event_groups *groups, int groups_of);
 /* The name a workflow type argument gives: text or a definition. */
 struct tl_str tl_wf_type_name(lua_State *L, int index, const char *what);
 /* Whether the value is a definition made by workflow.define; its name. */

@@ -153,7 +153,8 @@ static int acquire_wait(lua_State *L, int64_t timeout, TpCommon__Payload *summar
                         lua_Integer count, lua_KFunction k)
 {
     struct semaphore *s = check_semaphore(L, 1);
-    struct tl_wait_options wait = {timeout, summary};
+    struct tl_wait_options wait = {timeout, summary,
+                                   s->lock ? "lock:acquire" : "semaphore:acquire"};
     tl_wait_timer(L, &wait);
     tl_waiter_new(L);
     int waiter = lua_gettop(L);

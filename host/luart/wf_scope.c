@@ -154,7 +154,7 @@ int tl_lib_wf_scope(lua_State *L)
     lua_replace(L, 1);
     lua_settop(L, 1);
     if (options.timeout >= 0) {
-        tl_wf_start_timer(L, options.timeout, options.summary, NULL);
+        tl_wf_start_timeout(L, "scope", options.timeout, options.summary, NULL, 0);
     } else {
         lua_pushnil(L);
     }
@@ -201,7 +201,7 @@ static int cancel_scope_run(lua_State *L)
     }
     lua_remove(L, 1);
     if (options.timeout >= 0) {
-        tl_wf_start_timer(L, options.timeout, options.summary, NULL);
+        tl_wf_start_timeout(L, "cancel_scope", options.timeout, options.summary, NULL, 0);
     } else {
         lua_pushnil(L);
     }

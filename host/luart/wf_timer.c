@@ -67,6 +67,45 @@ static int start_last(lua_State *L)
     return 1;
 }
 
+struct tl_future *tl_wf_start_timeout(lua_State *L, const char *call, int64_t ns,
+                                      TpCommon__Payload *summary,
+                                      const struct tl_event_groups *groups, int groups_of)
+{
+    int top = lua_gettop(L), own = top + 1;
+    if (!tl_intercept_has(L, TL_HOOK_START_TIMER) ||
+        !tl_run_uses_flag(tl_run_of(L), TL_LANG_FLAG_TIMEOUT_HOOKS)) {
+        return tl_wf_start_timer(L, ns, summary, groups);
+    }
+    luaL_checkstack(L, 8, "a timeout");
+    lua_newtable(L);
+    if (summary) {
+        tl_vm_payload_decode(L, summary);
+        lua_setfield(L, own, "summary");
+    }
+    if (groups_of) {
+        lua_getfield(L, groups_of, "event_groups");
+        lua_setfield(L, own, "event_groups");
+    }
+    tl_intercept_push_outbound(L, "call", tl_str(call), 0, own, own + 1);
+    lua_pushnumber(L, (lua_Number)ns / 1e9);
+    lua_setfield(L, -2, "duration");
+    lua_pushnil(L);
+    lua_setfield(L, -2, "headers");
+    lua_pushcfunction(L, start_last);
+    tl_intercept_chain(L, TL_HOOK_START_TIMER);
+    lua_insert(L, -2);
+    lua_call(L, 1, 1); /* so that nothing waits in between */
+    struct tl_future *timer = tl_future_test(L, -1);
+    if (!timer || timer->kind != TL_FUTURE_TIMER) {
+        luaL_error(L,
+                   "a hook of an interceptor must return what next(input) returned: a handle that "
+                   "can be waited for");
+    }
+    lua_replace(L, own);
+    lua_settop(L, own);
+    return timer;
+}
+
 /* The duration is at index 1, the options are at 2 (the top): starts the timer, through the
  * interceptors, and gives its future or waits for it. */
 static int call(lua_State *L, const char *name, const char *what, bool await)
@@ -175,7 +214,6 @@ int tl_lib_wf_wait_condition(lua_State *L)
     lua_settop(L, 2);
     TL_OPTIONS_READ(L, 2, "workflow.wait_condition", condition_opts, (void *[]){&options},
                     tl_cmd_arena(L));
-    lua_settop(L, 1);
     if (holds(L)) {
         lua_pushboolean(L, 1);
         return 1;
@@ -186,10 +224,12 @@ int tl_lib_wf_wait_condition(lua_State *L)
     }
     struct tl_future *timer = NULL;
     if (options.timeout > 0) {
-        timer = tl_wf_start_timer(L, options.timeout, options.summary, &options.groups);
+        timer = tl_wf_start_timeout(L, "wait_condition", options.timeout, options.summary,
+                                    &options.groups, 2);
     } else {
         lua_pushnil(L);
     }
+    lua_replace(L, 2); /* in place of the options */
     tl_await_room(L, 1);
     if (timer) {
         tl_await_add(L, timer);

@@ -50,7 +50,7 @@ static void start_timeout(lua_State *L, const char *what)
     TL_OPTIONS_READ(L, 2, what, wait_opts, (void *[]){&options}, tl_cmd_arena(L));
     lua_settop(L, 1);
     if (options.timeout > 0) {
-        tl_wf_start_timer(L, options.timeout, NULL, NULL);
+        tl_wf_start_timeout(L, "wait_any", options.timeout, NULL, NULL, 0);
     } else if (options.timeout == 0) {
         lua_pushboolean(L, 0); /* look once */
     } else {

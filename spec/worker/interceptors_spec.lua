@@ -197,6 +197,60 @@ describe("interceptors of workflows", function()
     assert.are.same({ "sleep 1h nap", "start_timer 7200 nil" }, seen)
   end)
 
+  it("see the timers of timeouts, where they cannot wait", function()
+    local env <close> = helper.environment(head .. [[
+      return workflow.define("W", function()
+        local began = workflow.now()
+        local in_time = workflow.wait_condition(function() return false end,
+          { timeout = "1h", timeout_summary = "soon" })
+        local any = workflow.wait_any({ workflow.future() }, { timeout = 5 })
+        local scope, err = pcall(workflow.scope, { timeout = "2h" }, function() workflow.sleep("1d") end)
+        local channel = workflow.channel()
+        local got = channel:receive { timeout = 7 }
+        local lock = workflow.lock()
+        lock:acquire()
+        local missed = not lock:acquire { timeout = 8 }
+        return { in_time, any == nil, scope, err.type, got == nil, missed, (workflow.now() - began) // 1 }
+      end)]], {
+      worker = { interceptors = { { module = "timeouts", source = [[
+        local workflow = require "temporal.workflow"
+        local seen = {}
+        return { workflow = {
+          start_timer = function(input, next)
+            local refused = input.call ~= "sleep" and not pcall(workflow.sleep, 1)
+            seen[#seen + 1] = { input.call, input.duration, input.summary or "", refused }
+            if input.call == "wait_condition" then input.duration = "1m" end
+            return next(input)
+          end,
+          execute_workflow = function(input, next) return next(input), seen end,
+        } }]] } } },
+    })
+    local result, seen = env:execute_workflow("W")
+    assert.are.same({ false, true, false, "TimeoutError", true, true }, table.move(result, 1, 6, 1, {}))
+    assert.are.equal(60 + 5 + 7200 + 7 + 8, result[7])
+    local calls = {}
+    for i, row in ipairs(seen) do
+      calls[i] = row[1] .. " " .. tostring(row[2])
+      assert.are.equal(row[1] ~= "sleep", row[#row], row[1])
+    end
+    assert.are.same({ "wait_condition 3600.0", "wait_any 5.0", "scope 7200.0", "sleep 1d", "channel:receive 7.0",
+      "lock:acquire 8.0" }, calls)
+    assert.are.equal("soon", seen[1][3])
+  end)
+
+  it("do not see timeouts that a history passed before", function()
+    local source = head .. [[
+      return workflow.define("W", function()
+        return workflow.wait_condition(function() return false end, { timeout = 60 })
+      end)]]
+    local env <close> = helper.environment(source)
+    local handle = env:start_workflow "W"
+    assert.is_false(handle:result())
+    local made = temporal.replayer { workflows = { { name = "spec", source = source } }, interceptors = {
+      { module = "boom", source = "return { workflow = { start_timer = function() error 'boom' end } }" } } }
+    assert.is_nil(made:replay_workflow(handle:history(), { raise_on_replay_failure = false }).replay_failure)
+  end)
+
   it("of timers that give nothing back, or a wrong duration, fail the workflow task", function()
     for source, message in pairs {
       ["function() end"] = "must return what next(input) returned",
