@@ -105,6 +105,7 @@ static void open_polls(struct tl_worker *w)
     tl_wf_eager_open(w);
     tl_pollers_fill(w);
     w->started_wall_ns = tl_world_wall_ns(w->world);
+    tl_commands_begin(w);
     tl_report_start(w);
 }
 
@@ -171,6 +172,9 @@ static void namespace_came(struct tl_reply_to *to, struct tl_rpc_result *res)
             w->reports = caps && caps->worker_heartbeats;
             if (caps && caps->poller_autoscaling) {
                 tl_pollers_advised(w);
+            }
+            if (caps && caps->worker_commands && !w->commands.queue) {
+                tl_commands_prepare(w);
             }
         }
         tl_arena_deinit(&scratch);
@@ -290,6 +294,7 @@ static void begin_leaving(struct tl_worker *w)
     tl_timer_clear(&w->control, &w->report_timer);
     tl_drain_stop(w);
     tl_wf_eager_close(w);
+    tl_commands_stop(w);
     tl_pollers_stop(w, !w->poll_complete_on_shutdown);
     tl_slots_stop(w);
     tl_pool_shutdown_began(w);

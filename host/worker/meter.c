@@ -158,7 +158,7 @@ static void collect(struct tl_metrics_source *source)
     tell_slots(w, 2, &w->local_slots, 0);
     tell_slots(w, 3, &w->nexus_slots, held[TL_POLL_NEXUS]);
     tell(w, TL_METER_CACHE_SIZE, NULL, &m->cached, atomic_load(&w->cached_runs));
-    if (w->resource_open) {
+    if (w->resource_tunes) {
         tl_resource_shares(&w->resource, tl_worker_now(w), &memory, &cpu);
         tl_series_set_real(series(w, TL_METER_MEMORY_USAGE, NONE, NONE, NONE), 100 * memory);
         tl_series_set_real(series(w, TL_METER_CPU_USAGE, NONE, NONE, NONE), 100 * cpu);

@@ -45,6 +45,7 @@ static tl_rc workflow_request(struct tl_build *b, struct tl_poller *p, struct tl
     req.task_queue = &queue;
     req.identity = w->identity;
     req.worker_instance_key = p->set->instance_key;
+    req.worker_control_task_queue = tl_commands_queue(w);
     tl_version_poll(b, &req.deployment_options, &req.worker_version_capabilities, &caps);
     if (req.worker_version_capabilities) {
         req.binary_checksum = b->id;
@@ -67,6 +68,7 @@ static tl_rc activity_request(struct tl_build *b, struct tl_poller *p, struct tl
     req.task_queue = &queue;
     req.identity = w->identity;
     req.worker_instance_key = p->set->instance_key;
+    req.worker_control_task_queue = tl_commands_queue(w);
     if (w->opt.max_task_queue_activities_per_second > 0) {
         rate.value = w->opt.max_task_queue_activities_per_second;
         metadata.max_tasks_per_second = &rate;
@@ -348,12 +350,13 @@ void tl_pollers_advised(struct tl_worker *w)
 tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err)
 {
     tl_rc rc = TL_OK;
-    if (w->poll_set) {
-        struct tl_build *b = tl_build_current(w);
-        pthread_mutex_lock(&w->poll_mutex);
-        rc = set_requests(w->poll_set, b, err);
-        pthread_mutex_unlock(&w->poll_mutex);
-        tl_build_release(b);
+    struct tl_build *b = tl_build_current(w);
+    pthread_mutex_lock(&w->poll_mutex);
+    TL_LIST_EACH (n, &w->poll_sets) {
+        struct tl_poll_set *set = TL_CONTAINER(n, struct tl_poll_set, node);
+        rc = rc == TL_OK ? set_requests(set, set->build ? set->build : b, err) : rc;
     }
+    pthread_mutex_unlock(&w->poll_mutex);
+    tl_build_release(b);
     return rc;
 }

@@ -61,6 +61,7 @@ static TpWorker__WorkerHostInfo *host_info(struct tl_worker *w, struct tl_arena 
     gethostname(name, sizeof name - 1);
     i->host_name = tl_pb_cstr(a, tl_str(name));
     i->process_id = tl_arena_printf(a, "%ld", (long)getpid());
+    i->worker_grouping_key = w->commands.key;
     if (w->resource_open) {
         double memory, cpu;
         tl_resource_shares(&w->resource, tl_worker_now(w), &memory, &cpu);
@@ -184,9 +185,23 @@ static void report_again(struct tl_timer *t)
     }
 }
 
+/* A tuner has it open already; without one it is read for heartbeats alone. */
+static void open_resource(struct tl_worker *w)
+{
+    struct tl_error err = {0};
+    if (!w->resource_open && !w->stepped) {
+        w->resource_open = tl_resource_init(&w->resource, "", 1, 1, &err) == TL_OK;
+        if (w->resource_open) { /* CPU is told from one look to the next */
+            double memory, cpu;
+            tl_resource_shares(&w->resource, tl_worker_now(w), &memory, &cpu);
+        }
+    }
+}
+
 void tl_report_start(struct tl_worker *w)
 {
     if (w->reports && w->opt.worker_heartbeat_interval_ms > 0) {
+        open_resource(w);
         send_report(w);
     }
 }

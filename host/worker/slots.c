@@ -35,7 +35,7 @@ tl_rc tl_slots_open(struct tl_worker *w, struct tl_error *err)
         return TL_OK;
     }
     tl_rc rc = tl_resource_init(&w->resource, "", t->target_memory_usage, t->target_cpu_usage, err);
-    w->resource_open = rc == TL_OK;
+    w->resource_open = w->resource_tunes = rc == TL_OK;
     return rc;
 }
 

@@ -28,6 +28,7 @@ static int behavior_number(struct tl_str text)
 void tl_version_completed(struct tl_build *b, TpWs__RespondWorkflowTaskCompletedRequest *req,
                           struct tl_str behavior)
 {
+    req->worker_control_task_queue = tl_commands_queue(b->worker);
     if (b->worker->opt.use_worker_versioning) {
         req->deployment_options = &b->deployment;
         req->versioning_behavior = (TpEnums__VersioningBehavior)behavior_number(

@@ -125,6 +125,7 @@ tl_rc tl_worker_new(struct tl_worker **out, const struct tl_worker_config *confi
     tl_arena_init(&w->texts, TEXT_BYTES_MAX);
     init_mutexes(w);
     copy_texts(w, config);
+    tl_uuid4(w->world, w->commands.key);
     tl_list_init(&w->builds);
     tl_list_init(&w->poll_sets);
     tl_list_init(&w->retired);

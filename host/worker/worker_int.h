@@ -241,7 +241,7 @@ struct tl_poll_set *tl_poll_set_of(const struct tl_build *b);
 void tl_poll_sets_settle(struct tl_worker *w);
 /* No poll of it leaves any more. On control. */
 void tl_poll_set_close(struct tl_poll_set *set);
-/* Polls that leave from now on name the current build. Errors: encoding; then they stay as they are. */
+/* Polls that leave from now on name the current build, or their version's, and the queue of commands. Errors: encoding; then they stay as they are. */
 tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err);
 /* The server says that it gives advice on the number of polls. */
 void tl_pollers_advised(struct tl_worker *w);
@@ -436,6 +436,26 @@ void tl_report_start(struct tl_worker *w);
 void tl_heartbeat_wanted(struct tl_act *a);
 void tl_heartbeat_ended(struct tl_act *a);
 
+/* --- Commands of the service, commands.c, on control ------------------------------------------- */
+
+struct tl_commands {
+    char key[37]; /* of this worker, as the service knows it beside others of the process */
+    char *queue;  /* in worker->texts; NULL: the service sends none */
+    struct tl_reply_to poll_to, answer_to;
+    struct tl_rpc_call *poll; /* out; NULL: none */
+    int64_t polled_ns;
+    struct tl_timer timer;
+    struct tl_retry retry;
+};
+/* The service sends commands: requests name the queue from now on. */
+void tl_commands_prepare(struct tl_worker *w);
+/* Begins to poll for them. */
+void tl_commands_begin(struct tl_worker *w);
+/* Commands that came are answered, no more are asked for. */
+void tl_commands_stop(struct tl_worker *w);
+/* What requests name; "" without commands. Borrowed. */
+char *tl_commands_queue(struct tl_worker *w);
+
 /* --- Worker ------------------------------------------------------------------------------------ */
 
 enum {
@@ -482,8 +502,9 @@ struct tl_worker {
     atomic_bool lost;             /* the service does not answer polls */
     struct tl_slots wf_slots, act_slots, local_slots, nexus_slots;
     atomic_bool slots_moved;     /* a supplier of the user's own is to be asked, or has granted */
-    struct tl_resource resource; /* of the slots that follow it */
-    bool resource_open;
+    struct tl_resource resource; /* of the slots that follow it, and for heartbeats */
+    bool resource_open;          /* control's, once the worker runs */
+    bool resource_tunes;         /* some slots follow it */
 
     pthread_mutex_t builds_mutex;
     struct tl_list builds;                /* of struct tl_build, newest promotion last */
@@ -506,6 +527,7 @@ struct tl_worker {
     /* control's */
     struct tl_reply_to info_to, namespace_to, probe_to, drain_to, report_to;
     struct tl_timer report_timer;
+    struct tl_commands commands;
     int64_t started_wall_ns;
     bool reports;              /* the service takes heartbeats of workers */
     struct tl_build *draining; /* a use of the build that drain_to asks about */

@@ -17,7 +17,8 @@ local cases = {
   { name = "order_without_approval_times_out_and_refunds", workflow = "Order",
     input = { id = "order-005", amount = 12, patience = "500ms" } },
   { name = "order_cancelled_refunds", workflow = "Order", cancel = true, input = { id = "order-007", amount = 12 } },
-  { name = "versioned_worker_reloads_on_the_real_server" },
+  { name = "versioned_worker_reloads_on_the_real_server", check = "reload" },
+  { name = "eager_start_and_cancellation_by_command_on_the_real_server", check = "eager" },
 }
 
 -- Fields that differ between any two servers or runs, and why.
@@ -75,7 +76,7 @@ local function start(client, case)
   local last
   for _ = 1, 60 do
     local ok, handle = pcall(client.start_workflow, client, case.workflow, {
-      id = case.name, task_queue = "orders",
+      id = case.name, task_queue = case.queue or "orders", request_eager_start = case.eager,
     }, case.input)
     if ok then
       return handle
@@ -155,6 +156,47 @@ local function expect(want, got, what)
   end
 end
 
+--- The first task comes with the start; later a running activity that never heartbeats hears of its cancellation.
+local function eager_start_and_command()
+  local file <close> = assert(io.open(folder .. "/stays.lua", "w"))
+  file:write [[
+    local activity = require "temporal.activity"
+    return { stays = function() activity.wait_for_cancelled() error "told to stop" end }
+  ]]
+  file:flush()
+  local source = [[
+    local workflow = require "temporal.workflow"
+    return workflow.define("Stays", function()
+      workflow.execute_activity("stays", {
+        start_to_close_timeout = 300, cancellation_type = "wait_cancellation_completed",
+        retry_policy = { maximum_attempts = 1 },
+      })
+    end)
+  ]]
+  local worker <close> = temporal.worker {
+    client = real, task_queue = "commands", workflows = { { name = "stays", source = source } },
+    activities = { "stays" }, roots = { folder },
+  }
+  worker:start()
+  local handle
+  for i = 1, 20 do -- it is ready when it polls
+    handle = start(real, { workflow = "Stays", name = "stays-" .. i, queue = "commands", eager = true })
+    if handle.eagerly_started then
+      break
+    end
+    handle:terminate()
+    os.execute "sleep 0.5"
+  end
+  expect(true, handle.eagerly_started, "eagerly_started")
+  repeat
+    local pending = handle:describe().pending_activities
+  until pending and pending[1] and pending[1].state == 2 -- started
+  handle:cancel()
+  local ok = pcall(handle.result, handle, { timeout = 30 }) -- nothing heartbeats
+  expect(false, ok, "the workflow's success")
+  expect(1, worker:stats().workflow_tasks_eager, "eager tasks")
+end
+
 --- What the embedded server is tested with by spec/worker/version_reload_spec.lua holds there too: the real
 --- one learns of versions and of routing a moment later.
 local function versioned_reload()
@@ -201,9 +243,11 @@ local function versioned_reload()
   expect(0, worker:stats().workflow_tasks_failed, "failed workflow tasks")
 end
 
+local checks = { reload = versioned_reload, eager = eager_start_and_command }
+
 local function compare(case)
-  if not case.workflow then
-    return versioned_reload()
+  if case.check then
+    return checks[case.check]()
   end
   local found = differences(history(real, case), history(ours, case))
   if #found > 0 then

@@ -48,6 +48,7 @@ static bool answer_start(struct fake_service *f, struct tl_rpc_request *req)
         TpNamespace__NamespaceInfo__Capabilities c =
             TP_NAMESPACE__NAMESPACE_INFO__CAPABILITIES__INIT;
         c.worker_poll_complete_on_shutdown = f->poll_complete_on_shutdown;
+        c.worker_commands = f->worker_commands;
         info.capabilities = &c;
         r.namespace_info = &info;
         fake_reply(req, &r);

@@ -21,7 +21,7 @@ struct fake_service {
     struct tl_list requests; /* of struct fake_request, in order of arrival */
     int counts[TL_METHOD_COUNT];
     bool manual_start; /* the test answers GetSystemInfo and DescribeNamespace itself */
-    bool poll_complete_on_shutdown;
+    bool poll_complete_on_shutdown, worker_commands;
     bool down; /* every request is answered UNAVAILABLE */
     struct tl_arena arena;
     /* A clock that the test moves. */
