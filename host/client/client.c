@@ -37,7 +37,6 @@ struct tl_client *tl_client_new(const struct tl_client_config *config)
     tl_client_default_identity(identity, sizeof identity);
     TL_ASSERT(config->channel != NULL);
     c->channel = config->channel;
-    c->metrics = config->metrics;
     c->namespace_name =
         tl_mem_dup(config->namespace_name.n ? config->namespace_name : TL_STR_LIT("default"));
     c->identity = tl_mem_dup(config->identity.n ? config->identity : tl_str(identity));
@@ -46,11 +45,18 @@ struct tl_client *tl_client_new(const struct tl_client_config *config)
     c->retry = config->retry;
     c->eager = config->eager ? tl_eager_set_retain(config->eager) : tl_eager_set_new();
     c->rpc_timeout_ns = config->rpc_timeout_ns > 0 ? config->rpc_timeout_ns : RPC_TIMEOUT_NS;
-    if (c->metrics) {
-        c->measured = tl_measured_channel_open(c->channel, c->metrics, tl_str(c->namespace_name));
-        c->channel = c->measured;
+    if (config->metrics) {
+        tl_client_measure(c, config->metrics);
     }
     return c;
+}
+
+void tl_client_measure(struct tl_client *c, struct tl_metrics *metrics)
+{
+    TL_ASSERT(!c->measured);
+    c->metrics = metrics;
+    c->measured = tl_measured_channel_open(c->channel, metrics, tl_str(c->namespace_name));
+    c->channel = c->measured;
 }
 
 void tl_client_free(struct tl_client *c)

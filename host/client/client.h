@@ -100,6 +100,9 @@ struct tl_str tl_client_identity(const struct tl_client *c);
 struct tl_channel *tl_client_channel(const struct tl_client *c);
 const struct tl_world *tl_client_world(const struct tl_client *c);
 struct tl_metrics *tl_client_metrics(const struct tl_client *c); /* NULL: none */
+/* Its calls, and workers made of it from now on, are measured by this registry, which is borrowed. Once, and
+ * while no call is under way. */
+void tl_client_measure(struct tl_client *c, struct tl_metrics *metrics);
 struct tl_eager_set *tl_client_eager(const struct tl_client *c);
 /* "pid@host" of this process, at most cap - 1 bytes. */
 void tl_client_default_identity(char *out, size_t cap);

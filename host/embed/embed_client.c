@@ -103,8 +103,22 @@ void tlua_client_close(tlua_client *client)
     if (client) {
         tl_client_free(client->client);
         tl_channel_close(client->channel);
+        tl_metrics_free(client->metrics);
         tl_mem_free(client);
     }
+}
+
+int tlua_client_measure(tlua_client *client, tlua_metrics *metrics, tlua_error *err)
+{
+    if (!client || !metrics) {
+        return embed_error_text(err, TLUA_EINVAL, "client and metrics are required");
+    }
+    if (client->metrics) {
+        return embed_error_text(err, TLUA_EPRECONDITION, "a client is measured once");
+    }
+    client->metrics = tl_metrics_retain(metrics->registry);
+    tl_client_measure(client->client, client->metrics);
+    return TLUA_OK;
 }
 
 /* Text of a request: never NULL. */

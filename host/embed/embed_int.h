@@ -16,6 +16,7 @@ struct tlua_client {
     bool remote; /* the channel is gRPC's */
     struct tl_channel *channel;
     struct tl_client *client;
+    struct tl_metrics *metrics; /* retained; NULL: not measured */
 };
 
 struct tlua_metrics {

@@ -75,7 +75,7 @@ int tlua_worker_new(tlua_client *client, const tlua_worker_options *options, tlu
     tlua_worker *w = TL_NEW(struct tlua_worker);
     w->client = client->client;
     tl_arena_init(&w->texts, TEXTS_MAX);
-    if (o.metrics) {
+    if (o.metrics && o.metrics->registry != client->metrics) {
         measure(w, o.metrics);
     }
     w->registry = tl_registry_new();

@@ -151,6 +151,59 @@ static void options_reach_the_worker(void **state)
     end(&p);
 }
 
+static void keep_page(void *ud, tlua_bytes text)
+{
+    char **page = ud;
+    *page = calloc(1, text.size + 1);
+    memcpy(*page, text.data, text.size);
+}
+
+static bool page_has(tlua_metrics *m, const char *text)
+{
+    char *page = NULL;
+    assert_int_equal(tlua_metrics_write(m, keep_page, &page, NULL), TLUA_OK);
+    bool found = strstr(page, text) != NULL;
+    free(page);
+    return found;
+}
+
+static void calls_of_a_client_are_measured(void **state)
+{
+    (void)state;
+    struct program p = {0};
+    tlua_error err;
+    tlua_metrics *metrics;
+    tlua_metrics_options mo = TLUA_METRICS_OPTIONS_INIT;
+    tlua_worker_options wo = TLUA_WORKER_OPTIONS_INIT;
+    tlua_worker *second;
+    char names[200];
+    static const char start[] = "operation=\"StartWorkflowExecution\"";
+    make(&p);
+    assert_int_equal(tlua_metrics_new(&mo, &metrics, &err), TLUA_OK);
+    assert_int_equal(tlua_worker_start(p.worker, &err), TLUA_OK);
+    assert_int_equal(tlua_client_terminate(p.client, "nobody", NULL, "", &err), TLUA_ENOTFOUND);
+    assert_false(page_has(metrics, "operation="));
+    assert_int_equal(tlua_client_measure(NULL, metrics, &err), TLUA_EINVAL);
+    assert_int_equal(tlua_client_measure(p.client, NULL, &err), TLUA_EINVAL);
+    assert_int_equal(tlua_client_measure(p.client, metrics, &err), TLUA_OK);
+    assert_int_equal(tlua_client_measure(p.client, metrics, &err), TLUA_EPRECONDITION);
+    run_many(&p, "1", names, sizeof names);
+    assert_true(page_has(metrics, start));
+    assert_false(page_has(metrics, "task_queue=\"q\"")); /* of a worker from before */
+    wo.task_queue = "second";
+    wo.metrics = metrics; /* the client's own, counted once */
+    assert_int_equal(tlua_worker_new(p.client, &wo, &second, &err), TLUA_OK);
+    assert_int_equal(tlua_worker_register(second, "work", work, &p, &err), TLUA_OK);
+    assert_int_equal(tlua_worker_start(second, &err), TLUA_OK);
+    for (int i = 0; i < 2000 && !page_has(metrics, "task_queue=\"second\""); i++) {
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    assert_true(page_has(metrics, "task_queue=\"second\""));
+    tlua_worker_free(second);
+    tlua_metrics_free(metrics); /* the client keeps it */
+    end(&p);
+}
+
 static void wrong_options_are_told(void **state)
 {
     (void)state;
@@ -306,6 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_reach_the_worker),
+        cmocka_unit_test(calls_of_a_client_are_measured),
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(a_supplier_bounds_what_runs),
         cmocka_unit_test(wrong_suppliers_are_told),
