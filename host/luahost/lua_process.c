@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/world.h"
 #include "luahost/process_wire.h"
+#include "luart/measure.h"
 #include "proto/pb.h"
 
 #define READY_WAIT_MS 60000
@@ -398,6 +399,47 @@ static void relay_heartbeat(struct run *r, struct tl_str bytes)
     tl_arena_deinit(&arena);
 }
 
+static bool take_number(struct tl_str *fields, void *out, size_t n)
+{
+    struct tl_str field = tl_process_take(fields);
+    if (field.n == n) {
+        memcpy(out, field.p, n);
+    }
+    return field.n == n;
+}
+
+/* What cannot be a metric is left out with a line; false: the process talks nonsense. */
+static bool relay_metric(struct run *r, struct tl_str fields)
+{
+    struct tl_label labels[TL_METRIC_CUSTOM_LABELS_MAX];
+    struct tl_metric_record m = {.labels = labels};
+    struct tl_error err = {0};
+    m.type = (int)tl_process_take_u32(&fields);
+    char *name = tl_mem_dup(tl_process_take(&fields));
+    char *description = tl_mem_dup(tl_process_take(&fields));
+    char *unit = tl_mem_dup(tl_process_take(&fields));
+    m.name = name;
+    m.description = description;
+    m.unit = unit;
+    bool ok = take_number(&fields, &m.whole, sizeof m.whole) &&
+              take_number(&fields, &m.real, sizeof m.real);
+    m.n = tl_process_take_u32(&fields);
+    ok = ok && m.n <= TL_METRIC_CUSTOM_LABELS_MAX;
+    for (size_t i = 0; ok && i < m.n; i++) {
+        labels[i].name = tl_process_take(&fields);
+        labels[i].value = tl_process_take(&fields);
+    }
+    const struct tl_client *client = tl_activity_client(r->a);
+    if (ok && tl_stock_metric_record(client ? tl_client_metrics(client) : NULL, &m, &err) != TL_OK) {
+        TL_LOG(TL_LOG_WARN, "activity_process.metric_refused", TL_C("metric", name),
+               TL_C("error", err.message));
+    }
+    tl_mem_free(name);
+    tl_mem_free(description);
+    tl_mem_free(unit);
+    return ok;
+}
+
 static bool end_task(struct run *r, struct tl_str fields)
 {
     enum tl_act_end how = (enum tl_act_end)tl_process_take_u32(&fields);
@@ -438,6 +480,9 @@ static bool take_frame(struct run *r)
     if (kind == TL_PF_BEAT) {
         relay_heartbeat(r, tl_process_take(&fields));
         return true;
+    }
+    if (kind == TL_PF_METRIC) {
+        return relay_metric(r, fields);
     }
     return kind == TL_PF_END && end_task(r, fields);
 }

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "luahost/lua_process.h"
 #include "luahost/process_wire.h"
+#include "luart/measure.h"
 #include "proto/pb.h"
 
 struct child {
@@ -155,6 +156,30 @@ static void *read_frames(void *ud)
     tl_buf_deinit(&b);
     worker_gone(c);
     return NULL;
+}
+
+/* A metric is the worker's, which knows whether anybody measures. */
+static void send_metric(void *ud, const struct tl_metric_record *m)
+{
+    struct child *c = ud;
+    tl_process_begin(&c->out, TL_PF_METRIC);
+    tl_process_put_u32(&c->out, (uint32_t)m->type);
+    tl_process_put(&c->out, tl_str(m->name));
+    tl_process_put(&c->out, tl_str(m->description));
+    tl_process_put(&c->out, tl_str(m->unit));
+    tl_process_put(&c->out, tl_str_n((const char *)&m->whole, sizeof m->whole));
+    tl_process_put(&c->out, tl_str_n((const char *)&m->real, sizeof m->real));
+    tl_process_put_u32(&c->out, (uint32_t)m->n);
+    for (size_t i = 0; i < m->n; i++) {
+        tl_process_put(&c->out, m->labels[i].name);
+        tl_process_put(&c->out, m->labels[i].value);
+    }
+    pthread_mutex_lock(&c->mutex);
+    bool running = c->running;
+    pthread_mutex_unlock(&c->mutex);
+    if (running) { /* the worker listens */
+        (void)tl_process_send(TL_PROCESS_FD, &c->out);
+    }
 }
 
 /* --- tasks ------------------------------------------------------------------------------------ */
@@ -306,6 +331,7 @@ int tl_lua_process_main(void)
         (void)n;
         return EXIT_FAILURE;
     }
+    tl_stock_metric_sink(send_metric, &c);
     if (!greet(&c) || pthread_create(&reader, NULL, read_frames, &c) != 0) {
         return EXIT_FAILURE;
     }

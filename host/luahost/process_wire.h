@@ -5,6 +5,7 @@
  *   HELLO  what states are made of            READY   the modules are set up
  *   TASK   name, task, flags, namespace ...   ERROR   why they are not
  *   CHANGE cancel reasons, shutting down      BEAT    details of a heartbeat
+ *                                             METRIC  a value that was recorded
  *                                             END     how, result or failure
  *
  * The worker's end of the socket closes: the process tears down when it is idle, else it ends at once.
@@ -25,6 +26,7 @@ enum tl_process_frame {
     TL_PF_ERROR,
     TL_PF_BEAT,
     TL_PF_END,
+    TL_PF_METRIC,
 };
 
 #define TL_PROCESS_FRAME_MAX ((size_t)1 << 30)

@@ -219,6 +219,70 @@ static void store(const struct instrument *in, struct tl_series *s, int64_t whol
     }
 }
 
+#ifdef TL_STOCK_LUA
+static struct {
+    void (*fn)(void *ud, const struct tl_metric_record *r);
+    void *ud;
+} sink;
+
+void tl_stock_metric_sink(void (*fn)(void *ud, const struct tl_metric_record *r), void *ud)
+{
+    sink.fn = fn;
+    sink.ud = ud;
+}
+
+tl_rc tl_stock_metric_record(struct tl_metrics *registry, const struct tl_metric_record *r,
+                             struct tl_error *err)
+{
+    struct tl_metric *metric;
+    if (r->type < 0 || r->type >= (int)TYPES || !tl_metric_name_ok(tl_str(r->name)) ||
+        r->n > LABELS_MAX) {
+        return tl_error_set(err, TL_EINVAL, "this is no record of a metric");
+    }
+    const struct instrument in = {.type = (uint8_t)r->type};
+    struct tl_metric_def def = types[r->type].def;
+    def.name = r->name;
+    def.help = r->description;
+    def.unit_name = r->unit;
+    tl_rc rc = tl_metric_custom(&metric, registry, &def, err);
+    if (rc == TL_OK) {
+        store(&in, tl_metric_labelled(metric, r->labels, r->n), r->whole, r->real);
+    }
+    return rc;
+}
+
+static const char *about(lua_State *L, const char *field)
+{
+    lua_getfield(L, -1, field);
+    const char *text = lua_tostring(L, -1);
+    lua_pop(L, 1); /* the table keeps it */
+    return text ? text : "";
+}
+
+/* Attributes are at 4. */
+static void hand_over(lua_State *L, const struct instrument *in, struct tl_label *labels, size_t n,
+                      int64_t whole, double real)
+{
+    lua_getiuservalue(L, 1, 2);
+    const struct tl_metric_record r = {
+        in->type, about(L, "name"), about(L, "description"), about(L, "unit"),
+        labels,   n,                whole,                   real,
+    };
+    sink.fn(sink.ud, &r);
+}
+
+static bool is_handed_over(const struct instrument *in)
+{
+    return !in->registry && sink.fn;
+}
+#else
+static bool is_handed_over(const struct instrument *in)
+{
+    (void)in;
+    return false;
+}
+#endif
+
 /* add, set, record (value [, attributes]). What can be wrong is wrong on replay, too. */
 static int record(lua_State *L)
 {
@@ -234,12 +298,19 @@ static int record(lua_State *L)
     } else {
         push_joined(L, 3, "metric");
     }
-    if (!in->metric || is_silent(L)) {
+    bool passed_on = is_handed_over(in);
+    if ((!in->metric && !passed_on) || is_silent(L)) {
         return 0;
     }
     for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) {
         labels[n++] = (struct tl_label){text_at(L, -2), text_at(L, -1)};
     }
+#ifdef TL_STOCK_LUA
+    if (passed_on) {
+        hand_over(L, in, labels, n, whole, real);
+        return 0;
+    }
+#endif
     store(in, tl_metric_labelled(in->metric, labels, n), whole, real);
     return 0;
 }

@@ -59,13 +59,13 @@ local function folder(text)
   return setmetatable(self, { __close = function() os.execute(("rm -rf '%s'"):format(root)) end })
 end
 
-local function environment(dir, options)
+local function environment(dir, options, runtime)
   local worker = { activity_executor = { kind = "processes", size = 2 } }
   for name, value in pairs(options or {}) do
     worker[name] = value
   end
   return testing.environment { roots = { dir.root }, workflows = { { name = "flows", source = workflows } },
-    activities = { "activities.*" }, worker = worker }
+    activities = { "activities.*" }, worker = worker, runtime = runtime }
 end
 
 local function failure(env, ...)
@@ -104,6 +104,34 @@ describe("activity processes", function()
       { env:execute_workflow("Runs", nil, "context", 1.5, { x = "y" }) })
     assert.is_nil(env:execute_workflow("Runs", nil, "nil"))
     assert.are.equal(1.5, (select(5, env:execute_workflow("RunsLocal", nil, "context", 1.5))))
+  end)
+
+  it("measure for their worker", function()
+    local dir <close> = folder [[
+      local kept
+      return { measures = function(n)
+        local meter = activity.metric_meter()
+        meter:create_counter("parcels", "how many", "pieces"):add(n, { vip = true })
+        meter:with_additional_attributes({ shop = "7th" }):create_gauge_float("load"):set(n / 4)
+        kept = kept or meter:create_histogram_timedelta "nap"
+        kept:record "250ms"
+        local ok, err = pcall(meter.create_counter, meter, "no name")
+        assert(not ok and err:find "no name of a metric")
+        meter:create_gauge("parcels"):set(1) -- of another kind: left out
+        return "measured"
+      end }
+    ]]
+    local runtime = temporal.runtime { telemetry = { metrics = {} } }
+    local env <close> = environment(dir, nil, runtime)
+    for i = 1, 3 do
+      assert.are.equal("measured", (env:execute_workflow("Runs", nil, "measures", i)))
+    end
+    local own = 'activity_type="measures",namespace="default",'
+    local page = runtime:metrics()
+    assert.matches("\nparcels{" .. own .. 'task_queue="test",vip="true"} 6\n', page, 1, true)
+    assert.matches("\nload{" .. own .. 'shop="7th",task_queue="test"} 0.75\n', page, 1, true)
+    assert.matches("\nnap_count{" .. own .. 'task_queue="test"} 3\n', page, 1, true)
+    assert.matches("\n# HELP parcels how many\n", page, 1, true)
   end)
 
   it("work side by side, as many as the size", function()
