@@ -71,6 +71,8 @@ static tl_rc read_answer(const char *url, struct tl_str json, struct tl_payload_
                          struct tl_arena *arena, struct tl_error *err)
 {
     TpCommon__Payloads *all;
+    char room[TL_FETCH_SHOWN_BYTES];
+    url = tl_fetch_shown(url, room);
     tl_rc rc =
         tl_json_read(&tp_common__payloads__descriptor, json,
                      &(struct tl_json_read_options){.ignore_unknown = true}, arena, &all, err);

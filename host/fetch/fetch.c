@@ -1,6 +1,7 @@
 /* See fetch.h. */
 #include "fetch/fetch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -89,24 +90,38 @@ static void set_options(struct tl_fetch *f, const struct tl_fetch_request *r,
     }
 }
 
+const char *tl_fetch_shown(const char *url, char out[TL_FETCH_SHOWN_BYTES])
+{
+    const char *mark = strstr(url, "://");
+    const char *host = mark ? mark + 3 : url;
+    size_t authority = strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', authority);
+    const char *shown = at ? at + 1 : host;
+    snprintf(out, TL_FETCH_SHOWN_BYTES, "%.*s%s%.*s", (int)(host - url), url, at ? "***@" : "",
+             (int)strcspn(shown, "?"), shown);
+    return out;
+}
+
 static tl_rc failed(struct tl_fetch *f, const struct tl_fetch_request *r, CURLcode code,
                     const struct tl_buf *body, struct tl_error *err)
 {
     const char *problem = f->problem[0] ? f->problem : f->curl->easy_strerror(code);
+    char room[TL_FETCH_SHOWN_BYTES];
+    const char *url = tl_fetch_shown(r->url, room);
     if (code == CURLE_WRITE_ERROR) {
-        return tl_error_set(err, TL_ELIMIT, "%s: the answer is larger than %zu bytes", r->url,
+        return tl_error_set(err, TL_ELIMIT, "%s: the answer is larger than %zu bytes", url,
                             body->bytes_max);
     }
     if (code == CURLE_OPERATION_TIMEDOUT) {
-        return tl_error_set(err, TL_EDEADLINE, "%s: no answer within %lld ms", r->url,
+        return tl_error_set(err, TL_EDEADLINE, "%s: no answer within %lld ms", url,
                             (long long)r->timeout_ms);
     }
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
         code == CURLE_SSL_CERTPROBLEM) { /* asking again changes nothing */
-        return tl_error_set(err, TL_EPRECONDITION, "%s: %s", r->url, problem);
+        return tl_error_set(err, TL_EPRECONDITION, "%s: %s", url, problem);
     }
     bool wrong = code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
-    return tl_error_set(err, wrong ? TL_EINVAL : TL_EUNAVAILABLE, "%s: %s", r->url, problem);
+    return tl_error_set(err, wrong ? TL_EINVAL : TL_EUNAVAILABLE, "%s: %s", url, problem);
 }
 
 tl_rc tl_fetch_run(struct tl_fetch *f, const struct tl_fetch_request *r, int *status,
@@ -143,12 +158,13 @@ tl_rc tl_fetch_refused(const char *url, int status, struct tl_str body, struct t
     } else if (status == 401 || status == 403) {
         rc = TL_EPERMISSION;
     }
-    char told[TOLD_MAX + 1];
+    char told[TOLD_MAX + 1], room[TL_FETCH_SHOWN_BYTES];
     size_t n = body.n < TOLD_MAX ? body.n : TOLD_MAX;
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)body.p[i];
         told[i] = (char)(c >= 0x20 && c < 0x7f ? c : ' ');
     }
     told[n] = '\0';
-    return tl_error_set(err, rc, "%s answered %d%s%s", url, status, n ? ": " : "", told);
+    return tl_error_set(err, rc, "%s answered %d%s%s", tl_fetch_shown(url, room), status,
+                        n ? ": " : "", told);
 }

@@ -59,6 +59,10 @@ void tl_fetch_close(struct tl_fetch *f); /* NULL is fine */
  * any status is no error. */
 tl_rc tl_fetch_run(struct tl_fetch *f, const struct tl_fetch_request *request, int *status,
                    struct tl_buf *body, struct tl_error *err) TL_MUST_USE;
+/* The address as logs and errors may show it: without the user and password that may stand before its host,
+ * and without its query. Cut off at the room there is. */
+#define TL_FETCH_SHOWN_BYTES 512
+const char *tl_fetch_shown(const char *url, char out[TL_FETCH_SHOWN_BYTES]);
 /* The error for an answer that is not 2xx: who was asked, the status and the beginning of the body.
  * TL_EUNAVAILABLE for 408, 429 and 5xx (again later), TL_ENOTFOUND, TL_EPERMISSION, else TL_EINVAL. */
 tl_rc tl_fetch_refused(const char *url, int status, struct tl_str body, struct tl_error *err);

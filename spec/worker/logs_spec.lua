@@ -166,7 +166,8 @@ describe("log lines", function()
   end)
 
   it("never hold secrets, on any level", function()
-    local secrets = { "sk-very-secret", "header-secret", "PRIVATE-KEY-SECRET" }
+    local secrets = { "sk-very-secret", "header-secret", "PRIVATE-KEY-SECRET", "codec-auth-secret",
+      "codec-header-secret", "password-secret", "query-secret", "aes-secret-of-32-bytes-in-length" }
     local file <close> = helper.file(([[
       local temporal = require "temporal"
       local ok, err = pcall(temporal.connect, { address = "127.0.0.1:1", api_key = "%s", tls = false,
@@ -174,9 +175,28 @@ describe("log lines", function()
       io.stderr:write(tostring(err), "\n")
       ok, err = pcall(temporal.connect, { address = "127.0.0.1:1", connect_timeout = "300ms",
         tls = { client_cert = "no PEM", client_private_key = "%s" } })
-      io.stderr:write(tostring(err), "\n")]]):format(table.unpack(secrets)))
+      io.stderr:write(tostring(err), "\n")
+      local function start(codec)
+        local client <close> = temporal.connect { data_converter = temporal.data_converter { payload_codecs = { codec } } }
+        local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q", id = "w" }, "value")
+        io.stderr:write(tostring(ok), tostring(err), "\n")
+      end
+      start(temporal.codec.remote { endpoint = "http://127.0.0.1:1", auth = "%s", headers = { ["X-Own"] = "%s" } })
+      start(temporal.codec.remote { endpoint = "http://user:%s@127.0.0.1:1/path?sig=%s" })
+      start(temporal.codec.aes_gcm { keys = { one = "%s" }, active = "one" })
+      ok, err = pcall(temporal.codec.aes_gcm, { keys = { one = "%s" .. "!" }, active = "one" })
+      io.stderr:write(tostring(err), "\n")]]):format(
+        secrets[1], secrets[2], secrets[3], secrets[4], secrets[5], secrets[6], secrets[7], secrets[8], secrets[8]))
     local _, out, errors = helper.run(("%s run --log-level trace %s"):format(helper.binary, file.name))
     assert.matches("127.0.0.1:1", errors)
+    assert.matches("http://%*%*%*@127.0.0.1:1/path", errors)
+    assert.matches("true", errors)
+    local flags = ("--api-key %s --grpc-meta x-token=%s --codec-endpoint http://u:%s@127.0.0.1:1 --codec-auth %s "
+      .. "--codec-header A=%s --tls=false"):format(secrets[1], secrets[2], secrets[6], secrets[4], secrets[5])
+    local code, listed, complaint = helper.run(("timeout 60 %s workflow start --type W --task-queue q --input 1 "
+      .. "--log-level trace --address 127.0.0.1:1 --command-timeout 3s %s"):format(helper.binary, flags))
+    assert.are_not.equal(0, code)
+    errors = errors .. listed .. complaint
     for _, secret in ipairs(secrets) do
       assert.is_nil((out .. errors):find(secret, 1, true), secret)
     end

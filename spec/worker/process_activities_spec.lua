@@ -121,7 +121,7 @@ describe("activity processes", function()
         return "measured"
       end }
     ]]
-    local runtime = temporal.runtime { telemetry = { metrics = {} } }
+    local runtime <close> = temporal.runtime { telemetry = { metrics = {}, attach_service_name = false } }
     local env <close> = environment(dir, nil, runtime)
     for i = 1, 3 do
       assert.are.equal("measured", (env:execute_workflow("Runs", nil, "measures", i)))
