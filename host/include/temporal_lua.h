@@ -516,8 +516,8 @@ typedef struct tlua_metrics_options {
  * Errors: EINVAL (prefix, labels). */
 TLUA_EXPORT int tlua_metrics_new(const tlua_metrics_options *options, tlua_metrics **out,
                                  tlua_error *err);
-/* Its calls are measured from now on, and workers made of it from now on, too; what tlua_worker_options.metrics says of a
- * worker goes above that. No call may be under way. Errors: EINVAL, EPRECONDITION (it is measured already). */
+/* Its calls are measured from now on, and workers made of it from now on, too; what tlua_worker_options.metrics
+ * says of a worker goes above that. No call may be under way. Errors: EINVAL, EPRECONDITION (it is measured). */
 TLUA_EXPORT int tlua_client_measure(tlua_client *client, tlua_metrics *metrics, tlua_error *err);
 /* Calls write(ud, text) once, with all metrics in the text format 0.0.4 of Prometheus; the view lives for
  * the call. To serve them is the program's. Thread: any. Errors: ELIMIT (64 MiB). */

@@ -430,7 +430,8 @@ static bool relay_metric(struct run *r, struct tl_str fields)
         labels[i].value = tl_process_take(&fields);
     }
     const struct tl_client *client = tl_activity_client(r->a);
-    if (ok && tl_stock_metric_record(client ? tl_client_metrics(client) : NULL, &m, &err) != TL_OK) {
+    if (ok &&
+        tl_stock_metric_record(client ? tl_client_metrics(client) : NULL, &m, &err) != TL_OK) {
         TL_LOG(TL_LOG_WARN, "activity_process.metric_refused", TL_C("metric", name),
                TL_C("error", err.message));
     }

@@ -265,8 +265,8 @@ static void hand_over(lua_State *L, const struct instrument *in, struct tl_label
 {
     lua_getiuservalue(L, 1, 2);
     const struct tl_metric_record r = {
-        in->type, about(L, "name"), about(L, "description"), about(L, "unit"),
-        labels,   n,                whole,                   real,
+        in->type, about(L, "name"), about(L, "description"), about(L, "unit"), labels, n, whole,
+        real,
     };
     sink.fn(sink.ud, &r);
 }

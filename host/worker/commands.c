@@ -86,8 +86,8 @@ static void cancel_activity(struct tl_worker *w, ProtobufCBinaryData token)
 static TpWorkersvc__ExecuteCommandsResponse *
 carry_out(struct tl_worker *w, const TpWorkersvc__ExecuteCommandsRequest *req, struct tl_arena *a)
 {
-    TpWorkersvc__ExecuteCommandsResponse *r = TL_PB_NEW(a, TpWorkersvc__ExecuteCommandsResponse,
-                                                        tp_workersvc__execute_commands_response);
+    TpWorkersvc__ExecuteCommandsResponse *r =
+        TL_PB_NEW(a, TpWorkersvc__ExecuteCommandsResponse, tp_workersvc__execute_commands_response);
     if (!r) {
         return NULL;
     }
@@ -209,9 +209,9 @@ static void poll_came(struct tl_reply_to *to, struct tl_rpc_result *res)
     atomic_fetch_sub(&w->calls, 1);
     tl_rpc_call_release(c->poll);
     c->poll = NULL;
-    bool decoded = res->status == 0 &&
-                   tl_pb_decode(&tp_ws__poll_nexus_task_queue_response__descriptor, res->body, &a,
-                                &task, NULL) == TL_OK;
+    bool decoded =
+        res->status == 0 && tl_pb_decode(&tp_ws__poll_nexus_task_queue_response__descriptor,
+                                         res->body, &a, &task, NULL) == TL_OK;
     bool failed = res->status != 0 && res->status != STATUS_DEADLINE_EXCEEDED;
     if (decoded && task->task_token.len) {
         c->retry.attempt = 0;

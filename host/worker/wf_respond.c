@@ -9,7 +9,9 @@ static void request_eager(struct tl_wf_task *t, const struct tl_wft_result *resu
 {
     struct tl_worker *w = t->owner->actor.worker;
     int most = (int)w->opt.max_eager_activity_reservations_per_workflow_task;
-    if (w->polls_max[TL_POLL_ACTIVITY] == 0 || w->opt.disable_eager_activity_execution ||
+    bool limited = w->opt.max_task_queue_activities_per_second > 0 ||
+                   w->opt.max_activities_per_second > 0; /* which count tasks that were polled */
+    if (w->polls_max[TL_POLL_ACTIVITY] == 0 || w->opt.disable_eager_activity_execution || limited ||
         tl_worker_stopping(w)) {
         most = 0;
     }

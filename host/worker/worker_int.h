@@ -241,7 +241,8 @@ struct tl_poll_set *tl_poll_set_of(const struct tl_build *b);
 void tl_poll_sets_settle(struct tl_worker *w);
 /* No poll of it leaves any more. On control. */
 void tl_poll_set_close(struct tl_poll_set *set);
-/* Polls that leave from now on name the current build, or their version's, and the queue of commands. Errors: encoding; then they stay as they are. */
+/* Polls that leave from now on name the current build, or their version's, and the queue of commands. Errors:
+ * encoding; then they stay as they are. */
 tl_rc tl_pollers_describe(struct tl_worker *w, struct tl_error *err);
 /* The server says that it gives advice on the number of polls. */
 void tl_pollers_advised(struct tl_worker *w);

@@ -174,7 +174,7 @@ local function eager_start_and_command()
     end)
   ]]
   local worker <close> = temporal.worker {
-    client = real, task_queue = "commands", workflows = { { name = "stays", source = source } },
+    client = real, task_queue = "commands", workflows = { { name = "staying", source = source } },
     activities = { "stays" }, roots = { folder },
   }
   worker:start()
@@ -192,8 +192,9 @@ local function eager_start_and_command()
     local pending = handle:describe().pending_activities
   until pending and pending[1] and pending[1].state == 2 -- started
   handle:cancel()
-  local ok = pcall(handle.result, handle, { timeout = 30 }) -- nothing heartbeats
+  local ok, err = pcall(handle.result, handle, { timeout = 30 }) -- nothing heartbeats
   expect(false, ok, "the workflow's success")
+  expect(false, handle:describe().workflow_execution_info.status == 1, "running after " .. tostring(err))
   expect(1, worker:stats().workflow_tasks_eager, "eager tasks")
 end
 

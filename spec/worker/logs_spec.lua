@@ -177,7 +177,8 @@ describe("log lines", function()
         tls = { client_cert = "no PEM", client_private_key = "%s" } })
       io.stderr:write(tostring(err), "\n")
       local function start(codec)
-        local client <close> = temporal.connect { data_converter = temporal.data_converter { payload_codecs = { codec } } }
+        local converter = temporal.data_converter { payload_codecs = { codec } }
+        local client <close> = temporal.connect { data_converter = converter }
         local ok, err = pcall(client.start_workflow, client, "W", { task_queue = "q", id = "w" }, "value")
         io.stderr:write(tostring(ok), tostring(err), "\n")
       end

@@ -128,6 +128,63 @@ describe("a slot supplier in Lua", function()
     end)
   end)
 
+  it("gives slots for Nexus tasks, and is told the service and the operation", function()
+    with_module([[
+      local used, file = 0, nil
+      local function say(...)
+        file:write(table.concat({ ... }, " "), "\n")
+        file:flush()
+      end
+      return {
+        setup = function(config) file = assert(io.open(config.log, "a")) end,
+        try_reserve = function() return nil end,
+        reserve = function(ctx)
+          while used > 0 do ctx:wait(5) end
+          used = used + 1
+          say("reserve", ctx.slot_type)
+          return {}
+        end,
+        mark_used = function(ctx) say("used", ctx.slot_info.service, ctx.slot_info.operation) end,
+        release = function(ctx)
+          used = used - 1
+          say("release", ctx.slot_info and ctx.slot_info.operation or "unused")
+        end,
+      }]], function(folder)
+      local log = folder .. "/log"
+      local made = tuner.composite {
+        workflow_supplier = tuner.supplier { slots = 10 }, activity_supplier = tuner.supplier { slots = 10 },
+        local_activity_supplier = tuner.supplier { slots = 10 },
+        nexus_supplier = tuner.custom { module = "my_slots", config = { log = log } },
+      }
+      local env <close> = helper.environment([[
+        local workflow = require "temporal.workflow"
+        return workflow.define("Asks", function(count)
+          local shop = workflow.nexus_client { endpoint = "shop", service = "Shop" }
+          local list, sum = {}, 0
+          for i = 1, count do
+            list[i] = workflow.spawn(function()
+              return shop:execute_operation("double", { schedule_to_close_timeout = "1h" }, i)
+            end)
+          end
+          for _, one in ipairs(list) do sum = sum + one:result() end
+          return sum
+        end)]], {
+        nexus_services = { require "temporal.nexus".service("Shop", { double = function(n) return 2 * n end }) },
+        worker = { tuner = made }, replay = false,
+      })
+      env.client:create_nexus_endpoint("shop", { task_queue = env.task_queue })
+      assert.are.equal(30, env:execute_workflow("Asks", nil, 5))
+      env.worker:shutdown()
+      local counts, list = lines(log)
+      assert.are.equal(5, counts["used Shop double"], table.concat(list, "\n"))
+      assert.are.equal(5, counts["release double"])
+      assert.are.equal(counts["reserve nexus"], 5 + (counts["release unused"] or 0))
+      for i = 1, #list - 1 do -- one at a time
+        assert.is_false(list[i]:match "^reserve" and list[i + 1]:match "^reserve" and true or false, list[i])
+      end
+    end)
+  end)
+
   it("gives slots for activities that come with a completion by try_reserve", function()
     with_module(supplier_source, function(folder)
       local log = folder .. "/log"

@@ -68,8 +68,7 @@ static TpWorkersvc__ExecuteCommandsResponse *take_results(struct env *e)
 {
     struct tl_rpc_request *req;
     TpWorkersvc__ExecuteCommandsResponse *out;
-    TpWs__RespondNexusTaskCompletedRequest *r =
-        env_expect(e, TL_M_RespondNexusTaskCompleted, &req);
+    TpWs__RespondNexusTaskCompletedRequest *r = env_expect(e, TL_M_RespondNexusTaskCompleted, &req);
     assert_memory_equal(r->task_token.data, "task", 4);
     assert_string_equal(r->namespace_, "default");
     TpCommon__Payload *p = r->response->start_operation->sync_success->payload;
@@ -127,8 +126,7 @@ static void polls_name_the_queue(void **state)
         plan_setup(&e, &p, plan_completes);
         e.fake.worker_commands = on;
         env_start(&e);
-        TpWs__PollActivityTaskQueueRequest *poll =
-            env_expect(&e, TL_M_PollActivityTaskQueue, &req);
+        TpWs__PollActivityTaskQueueRequest *poll = env_expect(&e, TL_M_PollActivityTaskQueue, &req);
         fake_put_back(&e.fake, req);
         assert_int_equal(fake_waiting(&e.fake, TL_M_PollNexusTaskQueue), on);
         if (on) {
