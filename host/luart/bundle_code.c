@@ -41,7 +41,7 @@ tl_rc tl_bundle_freeze(struct tl_bundle *b, struct tl_error *err)
     if (well) {
         lua_pushcfunction(code, load_all);
         lua_pushlightuserdata(code, b);
-        well = lua_pcall(code, 1, LUA_MULTRET, 0) == LUA_OK;
+        well = lua_pcall(code, 1, LUA_MULTRET, 0) == LUA_OK && lua_checkstack(code, 1);
     }
     if (!well) {
         return tl_error_set(err, TL_EMEMORY, "there is no memory for the code of the modules");
