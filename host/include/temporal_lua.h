@@ -92,6 +92,9 @@ typedef struct tlua_activity_info {
     int32_t attempt; /* from 1 */
     int64_t scheduled_time_ns, current_attempt_scheduled_time_ns, started_time_ns;
     int64_t schedule_to_close_timeout_ms, start_to_close_timeout_ms, heartbeat_timeout_ms;
+    /* Of an activity that a client started without a workflow: workflow_id, run_id and workflow_type are
+     * empty. Empty for those of workflows. */
+    tlua_bytes activity_run_id;
 } tlua_activity_info;
 
 /* Why an activity should stop; a set. */

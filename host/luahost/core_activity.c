@@ -131,12 +131,17 @@ static int info(lua_State *L)
         return 0;
     }
     const TpWs__PollActivityTaskQueueResponse *t = a->task;
+    bool in_workflow = t->workflow_execution && *t->workflow_execution->workflow_id;
     lua_createtable(L, 0, 20);
     set_text(L, "activity_id", t->activity_id);
     set_text(L, "activity_type", t->activity_type ? t->activity_type->name : "");
-    set_text(L, "workflow_id", t->workflow_execution ? t->workflow_execution->workflow_id : "");
-    set_text(L, "workflow_run_id", t->workflow_execution ? t->workflow_execution->run_id : "");
-    set_text(L, "workflow_type", t->workflow_type ? t->workflow_type->name : "");
+    if (in_workflow) {
+        set_text(L, "workflow_id", t->workflow_execution->workflow_id);
+        set_text(L, "workflow_run_id", t->workflow_execution->run_id);
+        set_text(L, "workflow_type", t->workflow_type ? t->workflow_type->name : "");
+    } else {
+        set_text(L, "activity_run_id", t->activity_run_id);
+    }
     set_text(L, "workflow_namespace", t->workflow_namespace);
     lua_pushlstring(L, a->namespace_name.p, a->namespace_name.n);
     lua_setfield(L, -2, "namespace");
@@ -156,7 +161,7 @@ static int info(lua_State *L)
                 tl_pb_duration_ns_or(t->schedule_to_close_timeout, -1));
     set_seconds(L, "start_to_close_timeout", tl_pb_duration_ns_or(t->start_to_close_timeout, -1));
     set_seconds(L, "heartbeat_timeout", tl_pb_duration_ns_or(t->heartbeat_timeout, -1));
-    lua_pushboolean(L, t->workflow_execution && *t->workflow_execution->workflow_id);
+    lua_pushboolean(L, in_workflow);
     lua_setfield(L, -2, "in_workflow");
     set_retry_policy(L, t->retry_policy);
     set_priority(L, t->priority);
@@ -408,7 +413,7 @@ static int log_line(lua_State *L)
             TL_C("activity_id", t->activity_id),
             TL_C("workflow_type", t->workflow_type ? t->workflow_type->name : ""),
             TL_C("workflow_id", e ? e->workflow_id : ""),
-            TL_C("run_id", e ? e->run_id : ""),
+            TL_C("run_id", e ? e->run_id : t->activity_run_id),
             TL_S("namespace", a->namespace_name),
             TL_S("task_queue", a->task_queue),
             TL_I("attempt", t->attempt),

@@ -245,6 +245,23 @@ TpCommon__Link *tl_nexus_event_link(struct tl_arena *arena, struct tl_str namesp
     return l;
 }
 
+TpCommon__Link *tl_nexus_activity_link(struct tl_arena *arena, struct tl_str namespace_,
+                                       struct tl_str activity_id, struct tl_str run_id)
+{
+    TpCommon__Link *l = TL_PB_NEW(arena, TpCommon__Link, tp_common__link);
+    TpCommon__Link__Activity *a =
+        TL_PB_NEW(arena, TpCommon__Link__Activity, tp_common__link__activity);
+    if (!l || !a) {
+        return NULL;
+    }
+    a->namespace_ = tl_pb_cstr(arena, namespace_);
+    a->activity_id = tl_pb_cstr(arena, activity_id);
+    a->run_id = tl_pb_cstr(arena, run_id);
+    l->variant_case = TP_COMMON__LINK__VARIANT_ACTIVITY;
+    l->activity = a;
+    return a->namespace_ && a->activity_id && a->run_id ? l : NULL;
+}
+
 /* --- failures --------------------------------------------------------------------------------- */
 
 bool tl_nexus_handler_retryable(const char *type, int retry_behavior)

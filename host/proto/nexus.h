@@ -29,6 +29,10 @@ TpCommon__Link *tl_nexus_event_link(struct tl_arena *arena, struct tl_str namesp
                                     struct tl_str workflow_id, struct tl_str run_id,
                                     int64_t event_id, int event_type);
 
+/* A link to an activity without a workflow. NULL when the arena is full. */
+TpCommon__Link *tl_nexus_activity_link(struct tl_arena *arena, struct tl_str namespace_,
+                                       struct tl_str activity_id, struct tl_str run_id);
+
 /* Whether a handler that failed in this way is asked again. `type` is like "NOT_FOUND"; what nobody knows
  * is. */
 bool tl_nexus_handler_retryable(const char *type, int retry_behavior);

@@ -318,7 +318,7 @@ tl_rc tl_batch_filter(const TpWs__StartBatchOperationRequest *req, const struct 
                       int64_t now_ns, struct tl_arena *arena, struct tl_filter *out,
                       struct tl_error *err)
 {
-    struct tl_filter_scope scope = {&ns->attrs, (int64_t)ns->number, now_ns};
+    struct tl_filter_scope scope = {&ns->attrs, (int64_t)ns->number, now_ns, false};
     /* As it stands first: errors name positions in what the caller wrote. */
     tl_rc rc = tl_filter_compile(tl_str(req->visibility_query), &scope, arena, out, err);
     if (rc == TL_OK && out->group_by) {

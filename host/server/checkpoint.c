@@ -37,7 +37,7 @@ void tl_checkpoint_dirty(struct tl_server *s, struct tl_exec *e, int64_t log_id)
 static void fill_row(const struct tl_rs_info *i, struct tl_run_row *row)
 {
     row->number = (int64_t)i->id.run_number;
-    row->namespace_number = (int64_t)i->id.namespace_number;
+    row->namespace_number = (int64_t)i->id.namespace_number * (i->id.is_activity ? -1 : 1);
     row->workflow_id = i->id.workflow_id;
     row->run_id = i->id.run_id;
     row->type = i->workflow_type;
@@ -67,8 +67,8 @@ static tl_rc put_full_row(struct tl_server *s, const struct tl_rs_info *info, st
     tl_arena_init(&arena, ROW_BYTES_MAX);
     fill_row(info, &row);
     row.state = tl_buf_str(&s->scratch);
-    tl_rc rc = tl_attrs_index(row.namespace_number, info->search_attributes, &arena, &row.values,
-                              &row.value_count, &row.division, err);
+    tl_rc rc = tl_attrs_index((int64_t)info->id.namespace_number, info->search_attributes, &arena,
+                              &row.values, &row.value_count, &row.division, err);
     if (rc == TL_OK) {
         tl_batch_run_put(&s->open->ops, &row);
     }

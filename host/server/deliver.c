@@ -557,13 +557,14 @@ static bool moves_first(struct tl_server *s, struct tl_exec *e, struct tl_str ve
     struct tl_error err;
     struct tl_tx tx;
     tl_rs_versioning(e->rs, &v);
+    tl_rs_info(e->rs, &info);
     if (v.moving) {
         return true;
     }
-    if (v.behavior == VERSIONING_BEHAVIOR_PINNED || tl_str_eq(v.version, version)) {
+    if (info.id.is_activity || v.behavior == VERSIONING_BEHAVIOR_PINNED ||
+        tl_str_eq(v.version, version)) {
         return false;
     }
-    tl_rs_info(e->rs, &info);
     if (!tl_str_eq(tl_route_workflow(s, e, info.task_queue), version)) {
         return false; /* an activity with a life of its own */
     }

@@ -84,6 +84,13 @@ struct tl_namespace {
     struct tl_str former; /* heap: the name before the deletion, while that may still fail */
 };
 
+/* The number under which runs are stored: activity executions have ids of their own and are in no list of
+ * workflows, so they are the runs of the negative number. */
+static inline int64_t tl_ns_scope(const struct tl_namespace *ns, bool is_activity)
+{
+    return is_activity ? -(int64_t)ns->number : (int64_t)ns->number;
+}
+
 /* --- runs in memory ------------------------------------------------------------------------------ */
 
 struct tl_exec;
@@ -141,7 +148,7 @@ struct tl_exec {
     bool closed;
     int64_t visibility_stored; /* visibility_version of its stored row */
     size_t key_n;
-    char key[]; /* namespace number and workflow id */
+    char key[]; /* tl_ns_scope and workflow id */
 };
 
 /* --- calls --------------------------------------------------------------------------------------- */
@@ -459,9 +466,17 @@ struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
 struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
                             const TpCommon__WorkflowExecution *execution, struct tl_error *err);
 struct tl_exec *tl_run_by_number(struct tl_server *s, uint64_t number, struct tl_error *err);
+/* An activity execution, likewise by run id when there is one, else the newest. */
+struct tl_exec *tl_run_find_activity(struct tl_server *s, struct tl_namespace *ns,
+                                     struct tl_str activity_id, struct tl_str run_id,
+                                     struct tl_error *err);
 /* A new run under the workflow id; it becomes the current one. */
 struct tl_exec *tl_run_make(struct tl_server *s, struct tl_namespace *ns, struct tl_str workflow_id,
                             struct tl_str run_id, uint64_t number);
+/* The same for an activity execution. */
+struct tl_exec *tl_run_make_activity(struct tl_server *s, struct tl_namespace *ns,
+                                     struct tl_str activity_id, struct tl_str run_id,
+                                     uint64_t number);
 /* The same around a state that exists; takes it over. */
 struct tl_exec *tl_run_adopt(struct tl_server *s, struct tl_namespace *ns, struct tl_rs *rs);
 /* Takes the run out of memory: tasks, timers and tables. Waiters are woken or, with `refuse`,

@@ -8,6 +8,7 @@
 #include "proto/nexus.h"
 #include "server/deliver.h"
 #include "server/deployments.h"
+#include "server/history/activity_execution.h"
 #include "server/history/nexus.h"
 #include "server/history/nexus_system.h"
 #include "server/nexus_endpoints.h"
@@ -295,8 +296,10 @@ static TpCommon__Link **link_to_start(struct tl_server *s, struct tl_exec *e,
 {
     TpCommon__Link **links = TL_ARENA_ARRAY(&s->arena, TpCommon__Link *, 1);
     TpCommon__Link *l =
-        tl_nexus_event_link(&s->arena, e->ns->name, info->id.workflow_id, info->id.run_id, 1,
-                            EVENT_TYPE_WORKFLOW_EXECUTION_STARTED);
+        info->id.is_activity
+            ? tl_nexus_activity_link(&s->arena, e->ns->name, info->id.workflow_id, info->id.run_id)
+            : tl_nexus_event_link(&s->arena, e->ns->name, info->id.workflow_id, info->id.run_id, 1,
+                                  EVENT_TYPE_WORKFLOW_EXECUTION_STARTED);
     if (links && l) {
         links[0] = l;
         return links;
@@ -327,7 +330,12 @@ void tl_nexus_callback(struct tl_server *s, struct tl_exec *e, struct tl_str cal
         rc = tl_nexus_read_close(closed, &s->arena, &a, &err);
     }
     if (rc == TL_OK) {
+        const TpActivity__ActivityExecutionOutcome *o;
         tl_rs_info(e->rs, &info);
+        if (info.id.is_activity && a.failure &&
+            (o = tl_rs_activity_execution_outcome(e->rs, &s->arena)) != NULL && o->failure) {
+            a.failure = o->failure;
+        }
         a.token = (char *)(uintptr_t)header_of(c->nexus, TL_NEXUS_OPERATION_TOKEN);
         a.links = link_to_start(s, e, &info);
         a.n_links = a.links ? 1 : 0;

@@ -22,11 +22,12 @@ static tl_rc note(void *ud, const struct tl_run_row *row, struct tl_error *err)
 }
 
 /* Number of runs found: AT_ONCE means that there may be more. */
-static size_t remove_some(struct tl_server *s, const struct tl_namespace *ns, int64_t closed_ns)
+static size_t remove_of(struct tl_server *s, const struct tl_namespace *ns, bool is_activity,
+                        int64_t closed_ns)
 {
     struct expired x = {.n = 0};
     struct tl_error err;
-    tl_rc rc = tl_store_closed_before(tl_store_point_reader(s->store), (int64_t)ns->number,
+    tl_rc rc = tl_store_closed_before(tl_store_point_reader(s->store), tl_ns_scope(ns, is_activity),
                                       closed_ns, AT_ONCE, note, &x, &err);
     for (size_t i = 0; rc == TL_OK && i < x.n; i++) {
         if (tl_map_get_num(&s->erased, x.numbers[i])) {
@@ -43,6 +44,13 @@ static size_t remove_some(struct tl_server *s, const struct tl_namespace *ns, in
         return 0;
     }
     return x.n;
+}
+
+/* Workflows first, then activity executions. */
+static size_t remove_some(struct tl_server *s, const struct tl_namespace *ns, int64_t closed_ns)
+{
+    size_t n = remove_of(s, ns, false, closed_ns);
+    return n ? n : remove_of(s, ns, true, closed_ns);
 }
 
 /* Terminates open runs of a namespace that is deleted. Returns their number, at most AT_ONCE. */

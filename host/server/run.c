@@ -2,6 +2,7 @@
  * closed ones until their row is written, and a while longer. Thread: engine. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -61,11 +62,10 @@ uint64_t tl_run_id_number(struct tl_str run_id)
 
 /* --- tables ---------------------------------------------------------------------------------------- */
 
-static struct tl_str make_key(struct tl_server *s, const struct tl_namespace *ns,
-                              struct tl_str workflow_id)
+static struct tl_str make_key(struct tl_server *s, int64_t scope, struct tl_str workflow_id)
 {
     tl_buf_clear(&s->scratch);
-    tl_buf_put(&s->scratch, &ns->number, sizeof ns->number);
+    tl_buf_put(&s->scratch, &scope, sizeof scope);
     tl_buf_put_str(&s->scratch, workflow_id);
     return tl_buf_str(&s->scratch);
 }
@@ -119,10 +119,11 @@ static void make_current(struct tl_server *s, struct tl_exec *e)
 }
 
 static struct tl_exec *exec_new(struct tl_server *s, struct tl_namespace *ns, struct tl_rs *rs,
-                                uint64_t number, struct tl_str workflow_id)
+                                const struct tl_rs_identity *id)
 {
-    struct tl_exec *e = tl_mem_alloc(sizeof *e + sizeof ns->number + workflow_id.n + 1);
-    e->number = number;
+    int64_t scope = tl_ns_scope(ns, id->is_activity);
+    struct tl_exec *e = tl_mem_alloc(sizeof *e + sizeof scope + id->workflow_id.n + 1);
+    e->number = id->run_number;
     e->rs = rs;
     e->ns = ns;
     e->due.fire = fire_run;
@@ -133,29 +134,45 @@ static struct tl_exec *exec_new(struct tl_server *s, struct tl_namespace *ns, st
     tl_list_init(&e->activities);
     tl_list_init(&e->nexus);
     tl_list_init(&e->waiters);
-    memcpy(e->key, &ns->number, sizeof ns->number);
-    memcpy(e->key + sizeof ns->number, workflow_id.p, workflow_id.n);
-    e->key_n = sizeof ns->number + workflow_id.n;
-    TL_ASSERT(!tl_map_put_num(&s->runs, number, e));
+    memcpy(e->key, &scope, sizeof scope);
+    memcpy(e->key + sizeof scope, id->workflow_id.p, id->workflow_id.n);
+    e->key_n = sizeof scope + id->workflow_id.n;
+    TL_ASSERT(!tl_map_put_num(&s->runs, e->number, e));
     make_current(s, e);
+    return e;
+}
+
+static struct tl_exec *make(struct tl_server *s, struct tl_namespace *ns,
+                            const struct tl_rs_identity *id)
+{
+    struct tl_exec *e = exec_new(s, ns, tl_rs_new(id), id);
+    tl_known_add(&s->known, key_of(e));
+    s->open_count++;
     return e;
 }
 
 struct tl_exec *tl_run_make(struct tl_server *s, struct tl_namespace *ns, struct tl_str workflow_id,
                             struct tl_str run_id, uint64_t number)
 {
-    struct tl_rs_identity id = {number, ns->number, ns->name, ns->id, workflow_id, run_id};
-    struct tl_exec *e = exec_new(s, ns, tl_rs_new(&id), number, workflow_id);
-    tl_known_add(&s->known, key_of(e));
-    s->open_count++;
-    return e;
+    return make(
+        s, ns,
+        &(struct tl_rs_identity){number, ns->number, ns->name, ns->id, workflow_id, run_id, false});
+}
+
+struct tl_exec *tl_run_make_activity(struct tl_server *s, struct tl_namespace *ns,
+                                     struct tl_str activity_id, struct tl_str run_id,
+                                     uint64_t number)
+{
+    return make(
+        s, ns,
+        &(struct tl_rs_identity){number, ns->number, ns->name, ns->id, activity_id, run_id, true});
 }
 
 struct tl_exec *tl_run_adopt(struct tl_server *s, struct tl_namespace *ns, struct tl_rs *rs)
 {
     struct tl_rs_info info;
     tl_rs_info(rs, &info);
-    struct tl_exec *e = exec_new(s, ns, rs, info.id.run_number, info.id.workflow_id);
+    struct tl_exec *e = exec_new(s, ns, rs, &info.id);
     e->closed = info.closed;
     e->visibility_stored = info.visibility_version;
     s->open_count += !e->closed;
@@ -245,12 +262,18 @@ static struct tl_exec *load(struct tl_server *s, uint64_t number, struct tl_erro
     tl_rc rc =
         tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)number, &arena, &row, err);
     struct tl_namespace *ns =
-        rc == TL_OK ? tl_map_get_num(&s->namespace_numbers, (uint64_t)row.namespace_number) : NULL;
+        rc == TL_OK ? tl_map_get_num(&s->namespace_numbers, (uint64_t)llabs(row.namespace_number))
+                    : NULL;
     if (rc == TL_OK && !ns) {
         tl_error_set(err, TL_ENOTFOUND, "the run's namespace does not exist any more");
     } else if (rc == TL_OK) {
-        struct tl_rs_identity id = {number, ns->number,      ns->name,
-                                    ns->id, row.workflow_id, row.run_id};
+        struct tl_rs_identity id = {number,
+                                    ns->number,
+                                    ns->name,
+                                    ns->id,
+                                    row.workflow_id,
+                                    row.run_id,
+                                    row.namespace_number < 0};
         rc = tl_rs_load(&rs, &id, row.state, err);
     }
     if (rs) {
@@ -273,10 +296,11 @@ struct tl_exec *tl_run_by_number(struct tl_server *s, uint64_t number, struct tl
     return load(s, number, err);
 }
 
-struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
-                               struct tl_str workflow_id, struct tl_error *err)
+/* The newest run under the id. */
+static struct tl_exec *newest(struct tl_server *s, int64_t scope, struct tl_str workflow_id,
+                              struct tl_error *err)
 {
-    struct tl_str key = make_key(s, ns, workflow_id);
+    struct tl_str key = make_key(s, scope, workflow_id);
     struct tl_exec *e = tl_map_get(&s->current, key);
     int64_t number = 0;
     if (e) {
@@ -285,14 +309,51 @@ struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
     }
     tl_rc rc = TL_ENOTFOUND;
     if (tl_known_maybe(&s->known, key)) {
-        rc = tl_store_run_current(tl_store_point_reader(s->store), (int64_t)ns->number, workflow_id,
-                                  &number, err);
+        rc =
+            tl_store_run_current(tl_store_point_reader(s->store), scope, workflow_id, &number, err);
     }
     if (rc == TL_ENOTFOUND) {
-        tl_error_set(err, TL_ENOTFOUND, "workflow not found for ID: %.*s", TL_STR_FMT(workflow_id));
+        tl_error_set(err, TL_ENOTFOUND, "%s not found for ID: %.*s",
+                     scope < 0 ? "activity" : "workflow", TL_STR_FMT(workflow_id));
         return NULL;
     }
     return rc == TL_OK ? tl_run_by_number(s, (uint64_t)number, err) : NULL;
+}
+
+struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
+                               struct tl_str workflow_id, struct tl_error *err)
+{
+    return newest(s, tl_ns_scope(ns, false), workflow_id, err);
+}
+
+/* A run of these ids; NULL with err set when there is none, unless the disk said something else. */
+static struct tl_exec *by_ids(struct tl_server *s, struct tl_namespace *ns, bool is_activity,
+                              struct tl_str id, struct tl_str run_id, struct tl_error *err)
+{
+    uint64_t number = tl_run_id_number(run_id);
+    struct tl_exec *e = number ? tl_run_by_number(s, number, err) : NULL;
+    struct tl_rs_info info;
+    if (e) {
+        tl_rs_info(e->rs, &info);
+        if (e->ns == ns && info.id.is_activity == is_activity &&
+            tl_str_eq(info.id.workflow_id, id) && tl_str_eq(info.id.run_id, run_id)) {
+            return e;
+        }
+    } else if (number && err->code != TL_ENOTFOUND) {
+        return NULL;
+    }
+    tl_error_set(err, TL_ENOTFOUND, "%s execution not found for %s ID \"%.*s\" and run ID \"%.*s\"",
+                 is_activity ? "activity" : "workflow", is_activity ? "activity" : "workflow",
+                 TL_STR_FMT(id), TL_STR_FMT(run_id));
+    return NULL;
+}
+
+struct tl_exec *tl_run_find_activity(struct tl_server *s, struct tl_namespace *ns,
+                                     struct tl_str activity_id, struct tl_str run_id,
+                                     struct tl_error *err)
+{
+    return run_id.n ? by_ids(s, ns, true, activity_id, run_id, err)
+                    : newest(s, tl_ns_scope(ns, true), activity_id, err);
 }
 
 struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
@@ -302,22 +363,7 @@ struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
     if (!run_id.n) {
         return tl_run_current(s, ns, workflow_id, err);
     }
-    uint64_t number = tl_run_id_number(run_id);
-    struct tl_exec *e = number ? tl_run_by_number(s, number, err) : NULL;
-    if (e) {
-        struct tl_rs_info info;
-        tl_rs_info(e->rs, &info);
-        if (e->ns == ns && tl_str_eq(info.id.workflow_id, workflow_id) &&
-            tl_str_eq(info.id.run_id, run_id)) {
-            return e;
-        }
-    } else if (number && err->code != TL_ENOTFOUND) {
-        return NULL;
-    }
-    tl_error_set(err, TL_ENOTFOUND,
-                 "workflow execution not found for workflow ID \"%.*s\" and run ID \"%.*s\"",
-                 TL_STR_FMT(workflow_id), TL_STR_FMT(run_id));
-    return NULL;
+    return by_ids(s, ns, false, workflow_id, run_id, err);
 }
 
 /* --- deleting ------------------------------------------------------------------------------------------ */
@@ -384,6 +430,7 @@ static struct tl_str with_identity(struct tl_exec *e, struct tl_str record, stru
     id.namespace_number = e->ns->number;
     id.workflow_id = tl_pb_cstr(arena, info.id.workflow_id);
     id.run_id = tl_pb_cstr(arena, info.id.run_id);
+    id.is_activity = info.id.is_activity;
     tl_buf_init(&b, LOAD_BYTES_MAX);
     tl_buf_put_str(&b, record);
     struct tl_str out = {0};
@@ -478,7 +525,9 @@ static void run_closed(struct tl_server *s, struct tl_exec *e)
     if (!e->closed) {
         struct tl_rs_info info;
         tl_rs_info(e->rs, &info);
-        tl_server_metrics_closed(s, e->ns->name, info.status);
+        if (!info.id.is_activity) {
+            tl_server_metrics_closed(s, e->ns->name, info.status);
+        }
         e->closed = true;
         s->open_count--;
     }

@@ -79,7 +79,7 @@ void tl_batch_log_delete(struct tl_batch *b, int64_t log_id)
 
 void tl_batch_run_put(struct tl_batch *b, const struct tl_run_row *row)
 {
-    TL_ASSERT(row->number > 0 && row->namespace_number > 0);
+    TL_ASSERT(row->number > 0 && row->namespace_number != 0);
     struct tl_batch_op *op = add(b, TL_OP_RUN_PUT);
     if (!op) {
         return;

@@ -335,6 +335,7 @@ static void fill_info(tlua_activity *x)
         .schedule_to_close_timeout_ms = tl_pb_duration_ms_or(t->schedule_to_close_timeout, 0),
         .start_to_close_timeout_ms = tl_pb_duration_ms_or(t->start_to_close_timeout, 0),
         .heartbeat_timeout_ms = tl_pb_duration_ms_or(t->heartbeat_timeout, 0),
+        .activity_run_id = text_of(t->activity_run_id),
     };
 }
 

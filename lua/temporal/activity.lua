@@ -163,9 +163,9 @@ function activity.in_activity()
   return core.activity_info() ~= nil
 end
 
---- Facts of the running activity: activity_id, activity_type, attempt, workflow_id, workflow_run_id,
---- workflow_type, namespace, task_queue, task_token, retry_policy, priority, in_workflow, is_local, headers,
---- times (seconds since the epoch), timeouts (seconds).
+--- Facts of the running activity: activity_id, activity_type, attempt, workflow_id, workflow_run_id, workflow_type
+--- (without a workflow these three are nil, and there is activity_run_id), namespace, task_queue, task_token,
+--- retry_policy, priority, in_workflow, is_local, headers, times (seconds since the epoch), timeouts (seconds).
 ---@return table
 function activity.info()
   local info = context "info"

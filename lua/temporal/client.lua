@@ -4,6 +4,7 @@
 --- while it waits. Errors are raised as tables (see temporal.failure).
 local core = require "temporal.core"
 local async_activity = require "temporal.internal.async_activity"
+local client_activities = require "temporal.internal.client_activities"
 local close_outcome = require "temporal.internal.close_outcome"
 local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
@@ -14,6 +15,7 @@ local nexus_endpoints = require "temporal.internal.nexus_endpoints"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
+local start_options = require "temporal.internal.start_options"
 local updates = require "temporal.internal.updates"
 
 local client = {}
@@ -60,20 +62,6 @@ local start_spec = {
   rpc_timeout = duration,
 }
 
-local priority_spec = {
-  priority_key = { kind = "integer" },
-  fairness_key = string_kind,
-  fairness_weight = { kind = "number" },
-}
-
-local retry_spec = {
-  initial_interval = duration,
-  backoff_coefficient = { kind = "number" },
-  maximum_interval = duration,
-  maximum_attempts = { kind = "integer" },
-  non_retryable_error_types = table_kind,
-}
-
 local result_spec = { follow_runs = boolean, timeout = duration }
 local reject_condition = connection.query_reject_condition
 local query_spec = { reject_condition = reject_condition, headers = table_kind, rpc_timeout = duration }
@@ -113,20 +101,6 @@ function Client:call(method, request, timeout_ns)
   return response
 end
 
-local function retry_policy(where, given)
-  if not given then
-    return nil
-  end
-  local p = options.check(where .. ": retry_policy", retry_spec, given, 4)
-  return {
-    initial_interval = options.duration_message(p.initial_interval),
-    backoff_coefficient = p.backoff_coefficient,
-    maximum_interval = options.duration_message(p.maximum_interval),
-    maximum_attempts = p.maximum_attempts,
-    non_retryable_error_types = p.non_retryable_error_types,
-  }
-end
-
 local function memo_message(data, memo)
   if not memo then
     return nil
@@ -136,19 +110,6 @@ local function memo_message(data, memo)
     fields[name] = data:encode_one(value)
   end
   return { fields = fields }
-end
-
-local function user_metadata(data, o)
-  if o.static_summary or o.static_details then
-    return {
-      summary = o.static_summary and data:encode_one(o.static_summary) or nil,
-      details = o.static_details and data:encode_one(o.static_details) or nil,
-    }
-  end
-end
-
-local function priority(where, given)
-  return given and options.check(where .. ": priority", priority_spec, given, 4)
 end
 
 local callback_spec = { url = { kind = "string", required = true }, headers = table_kind }
@@ -184,12 +145,12 @@ local function start_request(self, name, o, ...)
     request_id = o.request_id or core.uuid(),
     workflow_id_reuse_policy = options.enum_name(reuse_policy, o.id_reuse_policy),
     workflow_id_conflict_policy = options.enum_name(conflict_policy, o.id_conflict_policy),
-    retry_policy = retry_policy("start_workflow", o.retry_policy),
+    retry_policy = start_options.retry_policy("start_workflow", o.retry_policy),
     cron_schedule = o.cron_schedule,
-    priority = priority("start_workflow", o.priority),
+    priority = start_options.priority("start_workflow", o.priority),
     memo = memo_message(data, o.memo),
     search_attributes = search_attributes.message("start_workflow", o.search_attributes),
-    user_metadata = user_metadata(data, o),
+    user_metadata = start_options.user_metadata(data, o.static_summary, o.static_details),
     versioning_override = deployments.override("start_workflow", o.versioning_override, 4),
     completion_callbacks = completion_callbacks("start_workflow", o.callbacks),
     links = o.links,
@@ -291,7 +252,7 @@ end
 local list_spec = { page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = duration }
 
 --- The handle of an activity that was left open with `activity.complete_async`.
----@param by { task_token: string }|{ workflow_id: string, run_id?: string, activity_id: string }
+---@param by { task_token: string }|{ workflow_id?: string, run_id?: string, activity_id: string }
 ---@return temporal.AsyncActivityHandle
 function Client:get_async_activity_handle(by)
   return async_activity(self, by)
@@ -657,6 +618,7 @@ updates.install(Client, Handle, function(self, workflow, opts, args)
   return start_request(self, name, o, table.unpack(args, 1, args.n or #args))
 end)
 
+client_activities.install(Client)
 deployments.install(Client, Handle)
 nexus_endpoints.install(Client)
 

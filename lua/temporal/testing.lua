@@ -163,20 +163,25 @@ function testing.environment(given)
   return self
 end
 
+--- The options with the environment's task queue, unless they name another.
+local function on_queue(self, where, opts)
+  if opts ~= nil and type(opts) ~= "table" then
+    error(("environment:%s: options must be a table, got %s"):format(where, type(opts)), 3)
+  end
+  local o = { task_queue = self.task_queue }
+  for k, v in pairs(opts or {}) do
+    o[k] = v
+  end
+  return o
+end
+
 --- Starts a workflow on the environment's task queue.
 ---@param name string|table
 ---@param opts? table options of client:start_workflow; task_queue is filled in
 ---@param ... any
 ---@return temporal.WorkflowHandle
 function Environment:start_workflow(name, opts, ...)
-  if opts ~= nil and type(opts) ~= "table" then
-    error("environment:start_workflow: options must be a table, got " .. type(opts), 2)
-  end
-  local o = { task_queue = self.task_queue }
-  for k, v in pairs(opts or {}) do
-    o[k] = v
-  end
-  local handle = self.client:start_workflow(name, o, ...)
+  local handle = self.client:start_workflow(name, on_queue(self, "start_workflow", opts), ...)
   self.handles[#self.handles + 1] = handle
   return handle
 end
@@ -190,6 +195,20 @@ end
 ---@return boolean
 function Environment:supports_time_skipping()
   return self.server ~= nil
+end
+
+--- Starts an activity without a workflow on the environment's task queue.
+---@param activity string|table
+---@param opts table options of client:start_activity; task_queue is filled in
+---@param ... any
+---@return temporal.ActivityHandle
+function Environment:start_activity(activity, opts, ...)
+  return self.client:start_activity(activity, on_queue(self, "start_activity", opts), ...)
+end
+
+--- Starts an activity without a workflow and waits for its result; time is skipped.
+function Environment:execute_activity(activity, opts, ...)
+  return self:start_activity(activity, opts, ...):result()
 end
 
 --- Lets time pass, skipping what nobody needs.

@@ -50,6 +50,8 @@ struct tl_exec *tl_api_start_with_update(struct tl_call *c,
 /* Ends a transaction whose operation returned rc; answers errors. True when it succeeded. */
 bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc,
                 struct tl_error *err);
+/* Ends a deletion: waits until all that the closed run wrote is durable, then removes it. */
+void tl_api_erase(struct tl_call *c, struct tl_exec *e, const void *response);
 /* Checks the search attributes a client sets; NULL is fine. False after an answer INVALID_ARGUMENT. */
 bool tl_api_check_attributes(struct tl_call *c, const TpCommon__SearchAttributes *sa);
 /* The description of a namespace as it is stored, to be changed; answers when it cannot be read. */

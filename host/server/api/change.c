@@ -147,13 +147,5 @@ void tl_api_delete_workflow_execution(struct tl_call *c)
             return;
         }
     }
-    if (e->seq > c->s->durable_seq) {
-        tl_api_after_commit(c, e->number);
-        return;
-    }
-    if (tl_run_erase(c->s, e, &err) != TL_OK) {
-        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-        return;
-    }
-    tl_call_reply(c, c->s->open->seq, &r);
+    tl_api_erase(c, e, &r);
 }

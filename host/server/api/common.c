@@ -153,6 +153,20 @@ void tl_api_after_commit(struct tl_call *c, uint64_t run_number)
     tl_list_push(&c->s->after_commit, &p->link);
 }
 
+void tl_api_erase(struct tl_call *c, struct tl_exec *e, const void *response)
+{
+    struct tl_error err;
+    if (e->seq > c->s->durable_seq) {
+        tl_api_after_commit(c, e->number);
+        return;
+    }
+    if (tl_run_erase(c->s, e, &err) != TL_OK) {
+        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
+        return;
+    }
+    tl_call_reply(c, c->s->open->seq, response);
+}
+
 /* --- links ------------------------------------------------------------------------------------------ */
 
 static TpCommon__Link__WorkflowEvent *link_to_run(struct tl_call *c, const struct tl_rs_info *info,

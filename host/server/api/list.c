@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "server/api/api.h"
+#include "server/history/activity_execution.h"
 #include "server/visibility/attributes.h"
 #include "server/visibility/filter.h"
 
@@ -22,7 +23,9 @@ struct list_job {
     struct tl_list_query q;
     const char *group_by;
     char *namespace_id;
-    struct tl_pb_list items; /* WorkflowExecutionInfo or AggregationGroup */
+    bool activities; /* of activity executions */
+    struct tl_pb_list
+        items; /* WorkflowExecutionInfo, ActivityExecutionListInfo, AggregationGroup */
     TlV1__ListToken last;
 };
 
@@ -78,16 +81,47 @@ static tl_rc fill_info(struct list_job *j, const struct tl_run_row *row,
     return rc;
 }
 
+static tl_rc add_activity(struct list_job *j, const struct tl_run_row *row, struct tl_error *err)
+{
+    struct tl_arena *a = &j->arena;
+    TpActivity__ActivityExecutionListInfo *i = TL_PB_NEW(a, TpActivity__ActivityExecutionListInfo,
+                                                         tp_activity__activity_execution_list_info);
+    if (!i || !tl_pb_push(a, &j->items, i) ||
+        !(i->activity_type = TL_PB_NEW(a, TpCommon__ActivityType, tp_common__activity_type))) {
+        return tl_error_set(err, TL_ELIMIT, "the page is too large");
+    }
+    i->activity_id = tl_pb_cstr(a, row->workflow_id);
+    i->run_id = tl_pb_cstr(a, row->run_id);
+    i->activity_type->name = tl_pb_cstr(a, row->type);
+    i->schedule_time = tl_pb_timestamp(a, row->start_ns);
+    i->execution_time = tl_pb_timestamp(a, row->execution_ns);
+    i->status = (TpEnums__ActivityExecutionStatus)tl_activity_execution_status(row->status);
+    i->task_queue = tl_pb_cstr(a, row->task_queue);
+    i->state_transition_count = row->state_transitions;
+    i->state_size_bytes = row->history_bytes;
+    if (row->close_ns) {
+        i->close_time = tl_pb_timestamp(a, row->close_ns);
+        i->execution_duration = tl_pb_duration_ns(a, row->close_ns - row->start_ns);
+    }
+    tl_rc rc = tl_pb_decode(&tp_common__search_attributes__descriptor, row->search_attributes, a,
+                            &i->search_attributes, err);
+    tl_attrs_visible(&j->custom, i->search_attributes);
+    return rc;
+}
+
 static tl_rc add_row(void *ud, const struct tl_run_row *row, struct tl_error *err)
 {
     struct list_job *j = ud;
+    j->last.start_ns = row->start_ns;
+    j->last.number = row->number;
+    if (j->activities) {
+        return add_activity(j, row, err);
+    }
     TpWorkflow__WorkflowExecutionInfo *i = TL_PB_NEW(&j->arena, TpWorkflow__WorkflowExecutionInfo,
                                                      tp_workflow__workflow_execution_info);
     if (!i || !tl_pb_push(&j->arena, &j->items, i)) {
         return tl_error_set(err, TL_ELIMIT, "the page is too large");
     }
-    j->last.start_ns = row->start_ns;
-    j->last.number = row->number;
     return fill_info(j, row, i, err);
 }
 
@@ -147,6 +181,7 @@ static void free_job(struct list_job *j)
 static tl_rc run_count(struct list_job *j, struct tl_reader *reader, struct tl_str *body,
                        struct tl_error *err)
 {
+    /* The answers of all counts have the same shape: count = 1, groups = 2. */
     TpWs__CountWorkflowExecutionsResponse r = TP_WS__COUNT_WORKFLOW_EXECUTIONS_RESPONSE__INIT;
     tl_rc rc = tl_store_count(reader, &j->q, &r.count, err);
     if (rc == TL_OK && j->group_by) {
@@ -162,11 +197,19 @@ static tl_rc run_list(struct list_job *j, struct tl_reader *reader, struct tl_st
 {
     /* The answers of all lists have the same shape: executions = 1, next_page_token = 2. */
     TpWs__ListWorkflowExecutionsResponse r = TP_WS__LIST_WORKFLOW_EXECUTIONS_RESPONSE__INIT;
+    TpWs__ListActivityExecutionsResponse activities =
+        TP_WS__LIST_ACTIVITY_EXECUTIONS_RESPONSE__INIT;
     struct tl_str token;
     tl_rc rc = tl_store_list(reader, &j->q, add_row, j, err);
     if (rc == TL_OK && (int64_t)j->items.n == j->q.limit) {
         rc = tl_pb_encode_arena(&j->last, &j->arena, &token, err);
         r.next_page_token = tl_pb_bytes_view(token);
+    }
+    if (j->activities) {
+        activities.n_executions = j->items.n;
+        activities.executions = j->items.items;
+        activities.next_page_token = r.next_page_token;
+        return rc == TL_OK ? tl_pb_encode_arena(&activities, &j->arena, body, err) : rc;
     }
     r.n_executions = j->items.n;
     r.executions = j->items.items;
@@ -213,8 +256,8 @@ static bool read_token(struct tl_call *c, ProtobufCBinaryData bytes, struct tl_l
     return true;
 }
 
-static void submit(struct tl_call *c, enum what what, const char *query, int32_t page_size,
-                   ProtobufCBinaryData token)
+static void submit_of(struct tl_call *c, bool activities, enum what what, const char *query,
+                      int32_t page_size, ProtobufCBinaryData token)
 {
     struct list_job *j = TL_NEW(struct list_job);
     struct tl_filter filter;
@@ -224,7 +267,8 @@ static void submit(struct tl_call *c, enum what what, const char *query, int32_t
     j->job.run = run_job;
     j->what = what;
     struct tl_str text = tl_arena_str(&j->arena, tl_str(query));
-    struct tl_filter_scope scope = {&c->ns->attrs, (int64_t)c->ns->number, tl_engine_now(c->s)};
+    struct tl_filter_scope scope = {&c->ns->attrs, (int64_t)c->ns->number, tl_engine_now(c->s),
+                                    activities};
     tl_rc rc = tl_filter_compile(text, &scope, &j->arena, &filter, &err);
     if (rc == TL_OK && filter.group_by && what != COUNT) {
         rc = tl_error_set(&err, TL_EINVAL,
@@ -243,7 +287,8 @@ static void submit(struct tl_call *c, enum what what, const char *query, int32_t
     tl_attrs_copy(&j->custom, &c->ns->attrs);
     j->group_by = filter.group_by;
     j->namespace_id = tl_arena_cstr(&j->arena, c->ns->id);
-    j->q.namespace_number = (int64_t)c->ns->number;
+    j->activities = activities;
+    j->q.namespace_number = tl_ns_scope(c->ns, activities);
     j->q.where = filter.where;
     j->q.binds = filter.binds;
     j->q.bind_count = filter.bind_count;
@@ -254,6 +299,12 @@ static void submit(struct tl_call *c, enum what what, const char *query, int32_t
     tl_checkpoint_flush(c->s, SIZE_MAX);
     bool dirty = c->s->open->ops.item_count > 0;
     tl_job_at(c->s, dirty ? c->s->open->seq : c->s->in_flight ? c->s->in_flight->seq : 0, &j->job);
+}
+
+static void submit(struct tl_call *c, enum what what, const char *query, int32_t page_size,
+                   ProtobufCBinaryData token)
+{
+    submit_of(c, false, what, query, page_size, token);
 }
 
 void tl_api_list_workflow_executions(struct tl_call *c)
@@ -279,6 +330,18 @@ void tl_api_count_workflow_executions(struct tl_call *c)
 {
     const TpWs__CountWorkflowExecutionsRequest *req = c->req;
     submit(c, COUNT, req->query, 0, (ProtobufCBinaryData){0});
+}
+
+void tl_api_list_activity_executions(struct tl_call *c)
+{
+    const TpWs__ListActivityExecutionsRequest *req = c->req;
+    submit_of(c, true, LIST, req->query, req->page_size, req->next_page_token);
+}
+
+void tl_api_count_activity_executions(struct tl_call *c)
+{
+    const TpWs__CountActivityExecutionsRequest *req = c->req;
+    submit_of(c, true, COUNT, req->query, 0, (ProtobufCBinaryData){0});
 }
 
 /* --- the old lists: their filters become queries ------------------------------------------------------------- */

@@ -44,6 +44,9 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     caps->worker_heartbeats = true;
     caps->poller_autoscaling = true;
     caps->eager_workflow_start = true;
+    caps->standalone_activities = true;
+    caps->standalone_activity_start_delay = true;
+    caps->standalone_activity_operator_commands = true;
     d->namespace_info->capabilities = caps;
     d->namespace_info->limits = limits;
     return d;

@@ -2,6 +2,7 @@
  * no events: ActivityTaskStarted goes into the history beside the event that closes the activity.
  * Thread: the run's owner. */
 #include "base/fault.h"
+#include "server/history/execution.h"
 #include "server/history/policy.h"
 #include "server/history/priority.h"
 #include "server/history/rs.h"
@@ -40,8 +41,8 @@ int64_t tl_activity_timeout_ns(const struct tl_act *act, int *timeout_type)
                    &at_ns, timeout_type);
         }
     }
-    sooner(act->scheduled_ns, act->schedule_to_close_ns, TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, &at_ns,
-           timeout_type);
+    sooner(tl_ns_add(act->scheduled_ns, act->start_delay_ns), act->schedule_to_close_ns,
+           TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, &at_ns, timeout_type);
     return at_ns;
 }
 
@@ -57,6 +58,27 @@ int64_t tl_activity_deadline_ns(const struct tl_act *act)
 
 /* --- start ----------------------------------------------------------------------------------- */
 
+/* Whose activity it is. False: no memory. */
+static bool fill_owner(const struct tl_rs *rs, struct tl_arena *a,
+                       TpWs__PollActivityTaskQueueResponse *r)
+{
+    if (rs->is_activity) {
+        r->activity_run_id = tl_pb_cstr(a, tl_str(rs->run_id));
+        return r->activity_run_id != NULL;
+    }
+    r->workflow_type = TL_PB_NEW(a, TpCommon__WorkflowType, tp_common__workflow_type);
+    r->workflow_execution =
+        TL_PB_NEW(a, TpCommon__WorkflowExecution, tp_common__workflow_execution);
+    if (!r->workflow_type || !r->workflow_execution) {
+        return false;
+    }
+    r->workflow_type->name = tl_pb_cstr(a, tl_str(tl_or_empty(rs->workflow_type)));
+    r->workflow_execution->workflow_id = tl_pb_cstr(a, tl_str(rs->workflow_id));
+    r->workflow_execution->run_id = tl_pb_cstr(a, tl_str(rs->run_id));
+    return r->workflow_type->name && r->workflow_execution->workflow_id &&
+           r->workflow_execution->run_id;
+}
+
 static bool fill_response(struct tl_tx *tx, const struct tl_act *act,
                           struct tl_activity_started *out)
 {
@@ -66,23 +88,17 @@ static bool fill_response(struct tl_tx *tx, const struct tl_act *act,
         TL_PB_NEW(a, TpWs__PollActivityTaskQueueResponse, tp_ws__poll_activity_task_queue_response);
     TpHistory__ActivityTaskScheduledEventAttributes *attrs = tl_blob_decode(
         &act->attributes, &tp_history__activity_task_scheduled_event_attributes__descriptor, a);
-    if (!r || !attrs) {
+    if (!r || !attrs || !fill_owner(rs, a, r)) {
         return false;
     }
-    r->workflow_type = TL_PB_NEW(a, TpCommon__WorkflowType, tp_common__workflow_type);
-    r->workflow_execution =
-        TL_PB_NEW(a, TpCommon__WorkflowExecution, tp_common__workflow_execution);
     r->scheduled_time = tl_pb_timestamp(a, act->scheduled_ns);
     r->current_attempt_scheduled_time = tl_pb_timestamp(a, act->attempt_ns);
     r->started_time = tl_pb_timestamp(a, act->started_ns);
     r->workflow_namespace = tl_pb_cstr(a, tl_str(rs->namespace_name));
-    if (!r->workflow_type || !r->workflow_execution || !r->scheduled_time ||
-        !r->current_attempt_scheduled_time || !r->started_time || !r->workflow_namespace) {
+    if (!r->scheduled_time || !r->current_attempt_scheduled_time || !r->started_time ||
+        !r->workflow_namespace) {
         return false;
     }
-    r->workflow_type->name = tl_pb_cstr(a, tl_str(tl_or_empty(rs->workflow_type)));
-    r->workflow_execution->workflow_id = tl_pb_cstr(a, tl_str(rs->workflow_id));
-    r->workflow_execution->run_id = tl_pb_cstr(a, tl_str(rs->run_id));
     r->activity_type = attrs->activity_type;
     r->activity_id = attrs->activity_id;
     r->header = attrs->header;
@@ -97,8 +113,7 @@ static bool fill_response(struct tl_tx *tx, const struct tl_act *act,
         r->heartbeat_details = tl_blob_decode(&act->heartbeat, &tp_common__payloads__descriptor, a);
     }
     out->response = r;
-    return r->workflow_type->name && r->workflow_execution->workflow_id &&
-           r->workflow_execution->run_id && (act->heartbeat.n == 0 || r->heartbeat_details);
+    return act->heartbeat.n == 0 || r->heartbeat_details;
 }
 
 static tl_rc fill_out(struct tl_tx *tx, const struct tl_act *act, struct tl_activity_started *out,
@@ -120,7 +135,7 @@ static void mark_started(struct tl_tx *tx, struct tl_act *act, const char *ident
                          const char *request_id)
 {
     act->started = true;
-    act->started_ns = tx->now_ns;
+    act->started_ns = act->last_started_ns = tx->now_ns;
     act->offered = true;
     tl_set_str(&act->identity, identity);
     tl_set_str(&act->request_id, request_id);
@@ -183,6 +198,9 @@ int64_t tl_activity_write_started(struct tl_tx *tx, struct tl_act *act)
 
 static tl_rc not_found(struct tl_tx *tx, struct tl_error *err)
 {
+    if (tx->rs->is_activity) {
+        return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND, "activity task not found");
+    }
     return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND,
                       "invalid activityID or activity already timed out or invoking workflow is "
                       "completed");
@@ -192,6 +210,9 @@ static tl_rc find_activity(struct tl_tx *tx, const struct tl_activity_key *key,
                            bool may_be_unstarted, struct tl_act **out, struct tl_error *err)
 {
     tx->error_kind = TL_ERR_PLAIN;
+    if (tx->rs->is_activity && !tl_rs_open(tx->rs)) {
+        return not_found(tx, err);
+    }
     tl_rc rc = tl_tx_need_open(tx, err);
     if (rc != TL_OK) {
         return rc;
@@ -260,6 +281,10 @@ tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *ke
     if (!act->started) { /* completed by id before a worker had it */
         mark_started(tx, act, identity, "");
     }
+    if (tx->rs->is_activity) {
+        tl_execution_completed(tx, act, result, identity);
+        return tl_tx_result(tx, err);
+    }
     TpHistory__ActivityTaskCompletedEventAttributes a =
         TP_HISTORY__ACTIVITY_TASK_COMPLETED_EVENT_ATTRIBUTES__INIT;
     struct tl_ev ev;
@@ -283,6 +308,7 @@ static void note_heartbeat(struct tl_tx *tx, struct tl_act *act, const TpCommon_
         tl_set_str(&act->last_identity, identity);
     }
     act->heartbeat_ns = tx->now_ns;
+    act->heartbeat_count++;
     tl_rs_act_arm(tx->rs, act);
     if (TL_FAULT(forget_heartbeat)) {
         tx->touched = true;
@@ -310,6 +336,10 @@ tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
     tl_tx_touch_act(tx, act);
     int retry_state = tl_activity_retry(tx, act, failure);
     if (retry_state == RETRY_STATE_IN_PROGRESS) {
+        return tl_tx_result(tx, err);
+    }
+    if (tx->rs->is_activity) {
+        tl_execution_failed(tx, act, failure, retry_state, identity);
         return tl_tx_result(tx, err);
     }
     TpHistory__ActivityTaskFailedEventAttributes a =
@@ -342,6 +372,10 @@ tl_rc tl_tx_activity_cancel(struct tl_tx *tx, const struct tl_activity_key *key,
     }
     if (rc != TL_OK) {
         return rc;
+    }
+    if (tx->rs->is_activity) {
+        tl_execution_canceled(tx, act, details, identity);
+        return tl_tx_result(tx, err);
     }
     TpHistory__ActivityTaskCanceledEventAttributes a =
         TP_HISTORY__ACTIVITY_TASK_CANCELED_EVENT_ATTRIBUTES__INIT;

@@ -3,6 +3,7 @@
  * Thread: the run's owner. */
 #include <string.h>
 
+#include "server/history/execution.h"
 #include "server/history/policy.h"
 #include "server/history/priority.h"
 #include "server/history/rs.h"
@@ -75,9 +76,14 @@ static tl_rc for_picked(struct tl_tx *tx, const struct tl_activity_pick *pick, c
 
 /* --- dispatch -------------------------------------------------------------------------------- */
 
-/* The attempt that is not started goes to matching at this time, unless it is paused. */
+/* The attempt that is not started goes to matching at this time, unless it is paused; the first one not
+ * before its start delay is over. */
 static void dispatch_at(struct tl_tx *tx, struct tl_act *act, int64_t at_ns)
 {
+    int64_t first_ns = tl_ns_add(act->scheduled_ns, act->start_delay_ns);
+    if (!act->last_started_ns && first_ns > at_ns) {
+        at_ns = first_ns;
+    }
     act->stamp++;
     act->offered = false;
     act->attempt_ns = at_ns;
@@ -176,7 +182,10 @@ static void unpause_one(struct tl_tx *tx, struct tl_act *act, const void *how)
         tl_rs_act_arm(tx->rs, act);
         tl_tx_touch_act(tx, act);
     } else {
-        dispatch_at(tx, act, jittered_ns(tx, u->jitter_ns));
+        int64_t at_ns = jittered_ns(tx, u->jitter_ns);
+        int64_t retry_ns = tl_ns_add(act->last_completed_ns, act->retry_interval_ns);
+        bool backs_off = tx->rs->is_activity && act->retry_interval_ns > 0 && retry_ns > at_ns;
+        dispatch_at(tx, act, backs_off ? retry_ns : at_ns);
     }
 }
 
@@ -191,6 +200,9 @@ tl_rc tl_tx_activity_unpause(struct tl_tx *tx, const struct tl_activity_pick *pi
 static void restore_options(struct tl_tx *tx, struct tl_act *act)
 {
     struct tl_blob original = act->original;
+    if (!act->last_started_ns) { /* it is of no account later */
+        act->start_delay_ns = act->original_delay_ns;
+    }
     if (original.n == 0) {
         return;
     }
@@ -223,6 +235,7 @@ static void reset_one(struct tl_tx *tx, struct tl_act *act, const void *how)
     if (r->reset_heartbeat) {
         forget_heartbeat(act);
     }
+    act->retry_interval_ns = 0;
     if (!r->keep_paused) {
         clear_pause(act);
     }
@@ -247,6 +260,8 @@ enum option {
     OPTION_COEFFICIENT,
     OPTION_MAXIMUM_INTERVAL,
     OPTION_MAXIMUM_ATTEMPTS,
+    OPTION_RETRY_POLICY,
+    OPTION_START_DELAY,
     OPTION_PRIORITY,
     OPTION_PRIORITY_KEY,
     OPTION_FAIRNESS_KEY,
@@ -272,6 +287,8 @@ static const struct {
                                  NULL},
     [OPTION_MAXIMUM_ATTEMPTS] = {"retry_policy.maximum_attempts", "retryPolicy.maximumAttempts",
                                  NULL},
+    [OPTION_RETRY_POLICY] = {"retry_policy", "retryPolicy", NULL},
+    [OPTION_START_DELAY] = {"start_delay", "startDelay", NULL},
     [OPTION_PRIORITY] = {"priority", "priority", NULL},
     [OPTION_PRIORITY_KEY] = {"priority.priority_key", "priority.priorityKey", NULL},
     [OPTION_FAIRNESS_KEY] = {"priority.fairness_key", "priority.fairnessKey", NULL},
@@ -385,8 +402,9 @@ static void merge(const TpHistory__ActivityTaskScheduledEventAttributes *now,
     c->heartbeat_timeout =
         wanted[OPTION_HEARTBEAT] ? from->heartbeat_timeout : now->heartbeat_timeout;
     c->priority = merge_priority(from, wanted, now->priority, priority);
-    *retry = now->retry_policy ? *now->retry_policy
-                               : (TpCommon__RetryPolicy)TP_COMMON__RETRY_POLICY__INIT;
+    const TpCommon__RetryPolicy *policy =
+        wanted[OPTION_RETRY_POLICY] ? from->retry_policy : now->retry_policy;
+    *retry = policy ? *policy : (TpCommon__RetryPolicy)TP_COMMON__RETRY_POLICY__INIT;
     merge_retry(from, wanted, retry);
     c->retry_policy = retry;
 }
@@ -395,6 +413,30 @@ struct options_how {
     const struct tl_activity_options_change *change;
     bool wanted[OPTIONS];
 };
+
+/* Only activity executions have a start delay, and only until their first attempt is dispatched. */
+static tl_rc check_delay(const struct tl_tx *tx, const struct tl_act *act,
+                         const struct options_how *h, struct tl_error *err)
+{
+    const char *problem = NULL;
+    if (!h->wanted[OPTION_START_DELAY]) {
+        return TL_OK;
+    }
+    if (!tx->rs->is_activity) {
+        return tl_error_set(err, TL_EINVAL,
+                            "UpdateMask names no option of a workflow's activity: 'start_delay'");
+    }
+    tl_duration_checked_ns(h->change->options->start_delay, &problem);
+    if (problem) {
+        return tl_error_set(err, TL_EINVAL, "invalid StartDelay: %s", problem);
+    }
+    bool waits = tl_ns_add(act->scheduled_ns, act->start_delay_ns) > tx->now_ns || act->paused;
+    return waits && !act->last_started_ns
+               ? TL_OK
+               : tl_error_set(err, TL_EPRECONDITION,
+                              "cannot update start_delay: the first activity attempt has already "
+                              "been dispatched");
+}
 
 /* A waiting attempt goes by the new policy and queue; one that runs ends by the new timeouts. */
 static void redispatch(struct tl_tx *tx, struct tl_act *act)
@@ -405,6 +447,9 @@ static void redispatch(struct tl_tx *tx, struct tl_act *act)
         tl_rs_act_arm(tx->rs, act);
         tl_tx_touch_act(tx, act);
         return;
+    }
+    if (tx->rs->is_activity && !act->last_started_ns) { /* or when the start delay is over */
+        at_ns = tx->now_ns;
     }
     if (act->attempt > 1 && act->last_completed_ns > 0) {
         struct tl_backoff b =
@@ -439,7 +484,8 @@ make_changed(const struct tl_tx *tx, const struct tl_act *act, const struct opti
         TP_COMMAND__SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES__INIT;
     merge(attrs, h->change->options, h->wanted, &space->retry, &space->priority, &space->command);
     if (tl_priority_check(space->command.priority, err) != TL_OK ||
-        tl_activity_plan_check(tx, &space->command, &space->plan, err) != TL_OK) {
+        tl_activity_plan_check(tx->rs->run_timeout_ns, &space->command, &space->plan, err) !=
+            TL_OK) {
         return NULL;
     }
     tl_activity_plan_fill(&space->plan, attrs);
@@ -453,7 +499,11 @@ static tl_rc check_options(const struct tl_tx *tx, const struct tl_act *act, con
 {
     const struct options_how *h = how;
     struct changed space;
-    return h->change->restore_original || make_changed(tx, act, h, &space, err) ? TL_OK : err->code;
+    tl_rc rc = check_delay(tx, act, h, err);
+    if (rc != TL_OK || h->change->restore_original) {
+        return rc;
+    }
+    return make_changed(tx, act, h, &space, err) ? TL_OK : err->code;
 }
 
 static void change_options(struct tl_tx *tx, struct tl_act *act, const void *how)
@@ -462,10 +512,14 @@ static void change_options(struct tl_tx *tx, struct tl_act *act, const void *how
     struct changed space;
     struct tl_blob fresh = {0};
     struct tl_error err;
+    const char *ignored = NULL;
     if (h->change->restore_original) {
         restore_options(tx, act);
         redispatch(tx, act);
         return;
+    }
+    if (h->wanted[OPTION_START_DELAY]) {
+        act->start_delay_ns = tl_duration_checked_ns(h->change->options->start_delay, &ignored);
     }
     const TpHistory__ActivityTaskScheduledEventAttributes *attrs =
         make_changed(tx, act, h, &space, &err);
@@ -528,5 +582,8 @@ TpActivity__ActivityOptions *tl_rs_activity_options(const struct tl_rs *rs,
     o->heartbeat_timeout = attrs->heartbeat_timeout;
     o->retry_policy = attrs->retry_policy;
     o->priority = attrs->priority;
+    const struct tl_act *act = rs->is_activity ? tl_execution_act(rs) : NULL;
+    o->start_delay =
+        act && act->start_delay_ns ? tl_pb_duration_ns(arena, act->start_delay_ns) : NULL;
     return o;
 }

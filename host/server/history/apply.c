@@ -1,7 +1,7 @@
 /* What an event does to the mutable state: the one place for it, on the live path (as the event is
  * added) and on recovery (as it is read back). Reads time from the event, never from a clock.
  * Thread: the run's owner. Owns: nothing. */
-#include "server/history/rs.h"
+#include "server/history/execution.h"
 
 typedef tl_rc (*apply_fn)(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err);
@@ -361,7 +361,9 @@ static void close_run(struct tl_rs *rs, const TpHistory__HistoryEvent *e, int st
     rs->close_event_id = e->event_id;
     rs->visibility_changes++;
     tl_set_str(&rs->new_run_id, new_run_id);
-    tl_rs_clear_pending(rs);
+    if (!rs->is_activity) { /* descriptions tell of its activity for as long as it is there */
+        tl_rs_clear_pending(rs);
+    }
     tl_rs_clear_sticky(rs);
     tl_wft_clear(&rs->wft, rs->wft.attempt);
     tl_rs_buffer_clear(rs);
@@ -371,7 +373,9 @@ static void close_run(struct tl_rs *rs, const TpHistory__HistoryEvent *e, int st
 static tl_rc apply_closed(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err)
 {
-    (void)scratch, (void)err;
+    if (rs->is_activity && !tl_rs_execution_closed(rs, e, scratch)) {
+        return encode_failed(e, err);
+    }
     switch ((int)e->event_type) {
     case EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
         close_run(rs, e, WORKFLOW_EXECUTION_STATUS_COMPLETED,

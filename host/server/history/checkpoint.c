@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/fault.h"
-#include "server/history/rs.h"
+#include "server/history/execution.h"
 
 static char *text(const char *s)
 {
@@ -283,11 +283,13 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
         sticky.schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
         s.sticky = &sticky;
     }
+    s.activity_outcome = view(&rs->outcome);
+    s.activity_execution = rs->is_activity ? tl_execution_state(rs, &a) : NULL;
     tl_rc rc = TL_OK;
-    if (!save_batches(rs, &a, &s) || !save_activities(rs, &a, &s) || !save_timers(rs, &a, &s) ||
-        !save_children(rs, &a, &s) || !tl_rs_nexus_save(rs, &a, &s) ||
-        !tl_rs_callbacks_save(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s) ||
-        !save_updates(rs, &a, &s)) {
+    if ((rs->is_activity && !s.activity_execution) || !save_batches(rs, &a, &s) ||
+        !save_activities(rs, &a, &s) || !save_timers(rs, &a, &s) || !save_children(rs, &a, &s) ||
+        !tl_rs_nexus_save(rs, &a, &s) || !tl_rs_callbacks_save(rs, &a, &s) ||
+        !save_signals_and_buffer(rs, &a, &s) || !save_updates(rs, &a, &s)) {
         rc = tl_error_set(err, TL_ELIMIT, "no memory to save the run");
     } else {
         rc = tl_pb_encode(&s, out, err);
@@ -447,6 +449,11 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     }
     load_scalars(rs, s);
     load_texts(rs, s);
+    tl_set_blob(&rs->outcome, tl_pb_str(s->activity_outcome));
+    if (rs->is_activity != (s->activity_execution != NULL) ||
+        (rs->is_activity && !tl_set_blob_message(&rs->execution, s->activity_execution))) {
+        return tl_error_set(err, TL_EDECODE, "the run is not of its kind");
+    }
     if (s->sticky) {
         tl_rs_set_sticky(rs, s->sticky->task_queue, s->sticky->schedule_to_start_timeout_ns);
     }

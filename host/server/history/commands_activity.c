@@ -43,7 +43,7 @@ static bool complete_timeouts(struct tl_activity_plan *p, int64_t run_ns)
     return true;
 }
 
-static const char *make_plan(const struct tl_rs *rs,
+static const char *make_plan(int64_t run_timeout_ns,
                              const TpCommand__ScheduleActivityTaskCommandAttributes *a,
                              struct tl_activity_plan *p)
 {
@@ -65,7 +65,7 @@ static const char *make_plan(const struct tl_rs *rs,
         return "HeartbeatTimeout";
     }
     tl_retry_policy_fill(&p->retry, a->retry_policy);
-    return complete_timeouts(p, rs->run_timeout_ns) ? NULL : "";
+    return complete_timeouts(p, run_timeout_ns) ? NULL : "";
 }
 
 /* --- schedule -------------------------------------------------------------------------------- */
@@ -101,11 +101,11 @@ static bool check_names(struct tl_wft_done *d,
     return !d->no.cause;
 }
 
-tl_rc tl_activity_plan_check(const struct tl_tx *tx,
+tl_rc tl_activity_plan_check(int64_t run_timeout_ns,
                              const TpCommand__ScheduleActivityTaskCommandAttributes *a,
                              struct tl_activity_plan *out, struct tl_error *err)
 {
-    const char *bad = make_plan(tx->rs, a, out);
+    const char *bad = make_plan(run_timeout_ns, a, out);
     if (bad && *bad) {
         return tl_error_set(err, TL_EINVAL, "invalid %s: negative duration", bad);
     }
@@ -139,7 +139,7 @@ static bool check_policies(struct tl_wft_done *d,
 {
     struct tl_activity_plan p;
     struct tl_error e = {0};
-    if (tl_activity_plan_check(d->tx, a, &p, &e) != TL_OK) {
+    if (tl_activity_plan_check(d->tx->rs->run_timeout_ns, a, &p, &e) != TL_OK) {
         tl_refuse(d, WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTES, "%s", e.message);
     }
     return !d->no.cause;
@@ -203,7 +203,7 @@ void tl_command_run_activity(struct tl_wft_done *d, const TpCommand__Command *c)
     const TpCommand__ScheduleActivityTaskCommandAttributes *in =
         c->schedule_activity_task_command_attributes;
     struct tl_activity_plan p;
-    make_plan(d->tx->rs, in, &p);
+    make_plan(d->tx->rs->run_timeout_ns, in, &p);
     TpTq__TaskQueue queue = TP_TQ__TASK_QUEUE__INIT;
     TpHistory__ActivityTaskScheduledEventAttributes a =
         TP_HISTORY__ACTIVITY_TASK_SCHEDULED_EVENT_ATTRIBUTES__INIT;

@@ -1,7 +1,7 @@
 /* RunDelta: what events do not say. Built from what a transaction marked as touched, applied on
  * recovery after the events of the same record.
  * Thread: the run's owner. Owns: built messages borrow from the state and live in the arena. */
-#include "server/history/rs.h"
+#include "server/history/execution.h"
 
 static char *text(const char *s)
 {
@@ -77,6 +77,11 @@ void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out)
     out->cancel_requested = act->cancel_requested;
     out->cancel_requested_event_id = act->cancel_event_id;
     out->last_completed_ns = act->last_completed_ns;
+    out->start_delay_ns = act->start_delay_ns;
+    out->original_start_delay_ns = act->original_delay_ns;
+    out->heartbeat_count = act->heartbeat_count;
+    out->retry_interval_ns = act->retry_interval_ns;
+    out->last_started_ns = act->last_started_ns;
     out->paused = act->paused;
     out->paused_ns = act->pause_ns;
     out->pause_identity = text(act->pause_identity);
@@ -128,6 +133,11 @@ bool tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in, struct t
     act->cancel_requested = in->cancel_requested;
     act->cancel_event_id = in->cancel_requested_event_id;
     act->last_completed_ns = in->last_completed_ns;
+    act->start_delay_ns = in->start_delay_ns;
+    act->original_delay_ns = in->original_start_delay_ns;
+    act->heartbeat_count = in->heartbeat_count;
+    act->retry_interval_ns = in->retry_interval_ns;
+    act->last_started_ns = in->last_started_ns;
     act->offered = false;
     tl_set_str(&act->identity, in->started_identity);
     tl_set_str(&act->request_id, in->request_id);
@@ -232,14 +242,24 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
         out->sticky->task_queue = text(rs->sticky_queue);
         out->sticky->schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
     }
+    if (p->execution_dirty) {
+        out->activity_execution = tl_execution_state(rs, tx->arena);
+        if (!out->activity_execution) {
+            return false;
+        }
+    }
+    if (p->outcome_dirty) {
+        out->activity_outcome = tl_pb_bytes_view(tl_blob_str(&rs->outcome));
+    }
     out->buffer_flushed = p->buffer_flushed;
     out->applied_event_ids = p->applied_ids;
     out->n_applied_event_ids = p->applied_n;
     out->start_request_id = text(p->start_request_dirty ? rs->start_request_id : NULL);
     out->cancel_request_id = text(p->cancel_request_dirty ? rs->cancel_request_id : NULL);
     out->reset_ns = p->reset_ns;
-    *empty = !out->reset_ns && !out->workflow_task && !out->sticky && out->n_activities == 0 &&
-             out->n_nexus_operations == 0 && out->n_buffered_events == 0 && !out->buffer_flushed &&
+    *empty = !out->reset_ns && !out->activity_execution && !out->workflow_task && !out->sticky &&
+             out->n_activities == 0 && out->n_nexus_operations == 0 &&
+             out->n_buffered_events == 0 && !out->buffer_flushed &&
              !tl_has_text(out->start_request_id) && !tl_has_text(out->cancel_request_id);
     return true;
 }
@@ -279,6 +299,13 @@ tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl
     }
     if (tl_has_text(delta->cancel_request_id)) {
         tl_set_str(&rs->cancel_request_id, delta->cancel_request_id);
+    }
+    if (delta->activity_execution &&
+        !tl_set_blob_message(&rs->execution, delta->activity_execution)) {
+        return tl_error_set(err, TL_EDECODE, "the activity execution cannot be kept");
+    }
+    if (delta->activity_outcome.len) {
+        tl_set_blob(&rs->outcome, tl_pb_str(delta->activity_outcome));
     }
     if (delta->reset_ns) {
         tl_rs_note_reset(rs, delta->reset_ns);

@@ -1,6 +1,6 @@
 /* What DescribeWorkflowExecution and the visibility rows show of a run.
  * Thread: the run's owner. Owns: results live in the arena; tl_rs_info gives views. */
-#include "server/history/rs.h"
+#include "server/history/execution.h"
 
 static struct tl_str view(const char *s)
 {
@@ -10,11 +10,12 @@ static struct tl_str view(const char *s)
 void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
 {
     const struct tl_wft *w = &rs->wft;
+    const struct tl_act *act = rs->is_activity ? tl_execution_act(rs) : NULL;
     *out = (struct tl_rs_info){
         .id = {rs->run_number, rs->namespace_number, view(rs->namespace_name),
-               view(rs->namespace_id), view(rs->workflow_id), view(rs->run_id)},
+               view(rs->namespace_id), view(rs->workflow_id), view(rs->run_id), rs->is_activity},
         .workflow_type = view(rs->workflow_type),
-        .task_queue = view(rs->task_queue),
+        .task_queue = view(act ? act->task_queue : rs->task_queue),
         .first_run_id = view(rs->first_run_id),
         .original_run_id = view(rs->original_run_id),
         .continued_run_id = view(rs->continued_run_id),
@@ -24,10 +25,11 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
         .memo = tl_blob_str(&rs->memo),
         .search_attributes = tl_blob_str(&rs->search_attributes),
         .priority = tl_blob_str(&rs->priority),
-        .status = tl_rs_paused(rs) ? WORKFLOW_EXECUTION_STATUS_PAUSED : rs->status,
+        .status = tl_rs_paused(rs) || tl_execution_paused(rs) ? WORKFLOW_EXECUTION_STATUS_PAUSED
+                                                              : rs->status,
         .closed = rs->close_event_id != 0,
         .start_ns = rs->start_ns,
-        .execution_ns = tl_ns_add(rs->start_ns, rs->first_backoff_ns),
+        .execution_ns = tl_ns_add(rs->start_ns, act ? act->start_delay_ns : rs->first_backoff_ns),
         .close_ns = rs->close_ns,
         .next_event_id = rs->next_event_id,
         .close_event_id = rs->close_event_id,
@@ -36,7 +38,8 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
         .last_log_id = rs->last_log_id,
         .state_transition_count = rs->record_count,
         .version = rs->version,
-        .visibility_version = rs->visibility_changes,
+        /* Pauses and new options of an activity execution raise the stamp. */
+        .visibility_version = rs->visibility_changes + (act ? (int64_t)act->stamp : 0),
         .cancel_requested = rs->cancel_requested,
         .wft_pending = w->scheduled_id != 0,
         .wft_started = w->started_id != 0,

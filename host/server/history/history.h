@@ -93,9 +93,9 @@ struct tl_history_env {
 /* --- mutable state --------------------------------------------------------------------------- */
 
 struct tl_rs_identity {
-    uint64_t run_number;
-    uint64_t namespace_number;
+    uint64_t run_number, namespace_number;
     struct tl_str namespace_name, namespace_id, workflow_id, run_id;
+    bool is_activity; /* an activity execution: workflow_id is its activity id */
 };
 
 /* A run without history: the first operation must be tl_tx_start. Copies the strings.

@@ -111,6 +111,9 @@ bool tl_pause_tell(struct tl_rs *rs, struct tl_arena *scratch)
     const TpCommon__Payload *told = NULL;
     bool none;
     rs->pause_untold = false;
+    if (rs->is_activity) {
+        return true; /* its status tells */
+    }
     if (!attribute_value(rs, scratch, &field.value, &none)) {
         return false;
     }

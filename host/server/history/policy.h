@@ -20,7 +20,7 @@ struct tl_activity_plan {
     Google__Protobuf__Duration schedule_to_close, schedule_to_start, start_to_close, heartbeat;
 };
 /* Errors: TL_EINVAL, with the words that a command with such attributes is refused with. */
-tl_rc tl_activity_plan_check(const struct tl_tx *tx,
+tl_rc tl_activity_plan_check(int64_t run_timeout_ns,
                              const TpCommand__ScheduleActivityTaskCommandAttributes *a,
                              struct tl_activity_plan *out, struct tl_error *err) TL_MUST_USE;
 /* Timeouts and policy of the attributes; they borrow from the plan. */

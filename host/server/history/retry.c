@@ -230,6 +230,7 @@ static void next_attempt(struct tl_tx *tx, struct tl_act *act, const TpFailure__
     }
     act->reset = act->reset_heartbeat = false;
     act->stamp++;
+    act->retry_interval_ns = interval_ns;
     act->attempt_ns = tl_ns_add(tx->now_ns, interval_ns);
     act->started = false;
     act->started_ns = 0;
@@ -247,6 +248,11 @@ int tl_activity_retry(struct tl_tx *tx, struct tl_act *act, const TpFailure__Fai
 {
     if (act->cancel_requested) {
         return RETRY_STATE_CANCEL_REQUESTED;
+    }
+    if (tx->rs->is_activity && act->reset) { /* attempts begin again, however this one ended */
+        act->attempt = 0;
+        next_attempt(tx, act, failure, 0);
+        return RETRY_STATE_IN_PROGRESS;
     }
     if (failure &&
         (int)failure->failure_info_case == TP_FAILURE__FAILURE__FAILURE_INFO_TIMEOUT_FAILURE_INFO) {
@@ -271,8 +277,10 @@ int tl_activity_retry(struct tl_tx *tx, struct tl_act *act, const TpFailure__Fai
     }
     /* The application's own delay is not held to the policy's maximum interval. */
     int64_t delay_ns = tl_failure_retry_delay_ns(failure);
-    int64_t expiration_ns =
-        act->schedule_to_close_ns > 0 ? tl_ns_add(act->scheduled_ns, act->schedule_to_close_ns) : 0;
+    int64_t expiration_ns = act->schedule_to_close_ns > 0
+                                ? tl_ns_add(tl_ns_add(act->scheduled_ns, act->start_delay_ns),
+                                            act->schedule_to_close_ns)
+                                : 0;
     struct tl_backoff b =
         tl_retry_backoff(tx->now_ns, act->attempt, act->retry_attempts_max, act->retry_initial_ns,
                          delay_ns >= 0 ? delay_ns : act->retry_max_ns, act->retry_coefficient,

@@ -57,6 +57,7 @@ struct tl_act {
     int64_t retry_initial_ns, retry_max_ns;
     double retry_coefficient;
     int32_t retry_attempts_max, attempt;
+    int64_t start_delay_ns, original_delay_ns, heartbeat_count, retry_interval_ns, last_started_ns;
     uint64_t stamp;
     char *activity_id, *task_queue, *identity, *request_id, *last_identity;
     char *pause_identity, *pause_reason, *pause_request_id;
@@ -175,6 +176,9 @@ struct tl_query_node {
 
 struct tl_rs {
     uint64_t run_number, namespace_number;
+    bool is_activity;         /* an activity execution: activity_execution.h */
+    struct tl_blob execution; /* encoded ActivityExecutionState */
+    struct tl_blob outcome;   /* encoded ActivityExecutionOutcome */
     char *namespace_name, *namespace_id, *workflow_id, *run_id;
     /* from WorkflowExecutionStarted */
     char *workflow_type, *task_queue, *first_run_id, *original_run_id, *continued_run_id;
@@ -233,6 +237,7 @@ struct tl_tx_private {
     struct tl_buf events; /* encoded History of this record */
     int64_t first_event_id;
     int32_t event_count;
+    bool execution_dirty, outcome_dirty;
     bool wft_dirty, sticky_dirty, start_request_dirty, cancel_request_dirty, buffer_flushed;
     int64_t reset_ns; /* the run begins here with the events of another; 0: it does not */
     bool visibility_dirty, closed;

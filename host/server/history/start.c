@@ -2,6 +2,7 @@
  * Thread: the run's owner. */
 #include <string.h>
 
+#include "server/history/execution.h"
 #include "server/history/policy.h"
 #include "server/history/priority.h"
 #include "server/history/rs.h"
@@ -65,8 +66,8 @@ static bool is_long(const struct tl_history_limits *limits, const char *value)
     return (int64_t)tl_str(tl_or_empty(value)).n > limits->id_bytes;
 }
 
-static tl_rc check_task_queue(const struct tl_history_limits *limits, const TpTq__TaskQueue *queue,
-                              struct tl_error *err)
+tl_rc tl_task_queue_check(const struct tl_history_limits *limits, const TpTq__TaskQueue *queue,
+                          struct tl_error *err)
 {
     if (!queue) {
         return tl_error_set(err, TL_EINVAL, "taskQueue is not set");
@@ -104,7 +105,7 @@ static tl_rc check_names(const struct tl_history_limits *limits,
     if (is_long(limits, req->request_id)) {
         return tl_error_set(err, TL_EINVAL, "RequestId length exceeds limit.");
     }
-    return check_task_queue(limits, req->task_queue, err);
+    return tl_task_queue_check(limits, req->task_queue, err);
 }
 
 static tl_rc check_sizes(const struct tl_history_limits *limits,

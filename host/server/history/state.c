@@ -120,6 +120,7 @@ struct tl_rs *tl_rs_new(const struct tl_rs_identity *identity)
     rs->namespace_id = tl_mem_dup(identity->namespace_id);
     rs->workflow_id = tl_mem_dup(identity->workflow_id);
     rs->run_id = tl_mem_dup(identity->run_id);
+    rs->is_activity = identity->is_activity;
     rs->next_event_id = 1;
     rs->wft.attempt = 1;
     tl_heap_init(&rs->heap);
@@ -208,6 +209,8 @@ static void free_strings(struct tl_rs *rs)
         rs->memo.p,
         rs->search_attributes.p,
         rs->start_event.p,
+        rs->execution.p,
+        rs->outcome.p,
         rs->retry_policy.p,
         rs->user_metadata.p,
         rs->priority.p,

@@ -3,8 +3,8 @@
  * Thread: the run's owner. */
 #include <stdio.h>
 
+#include "server/history/execution.h"
 #include "server/history/policy.h"
-#include "server/history/rs.h"
 
 /* --- user timers ----------------------------------------------------------------------------- */
 
@@ -62,6 +62,9 @@ static void time_out_activity(struct tl_tx *tx, struct tl_act *act, int type)
 {
     struct timeout_failure t;
     make_failure(&t, type);
+    if (tx->rs->is_activity && act->started) {
+        act->last_completed_ns = tx->now_ns;
+    }
     int retry_state = tl_activity_retry(tx, act, &t.f);
     if (retry_state == RETRY_STATE_IN_PROGRESS) {
         return;
@@ -74,6 +77,10 @@ static void time_out_activity(struct tl_tx *tx, struct tl_act *act, int type)
     t.info.last_heartbeat_details =
         tl_blob_decode(&act->heartbeat, &tp_common__payloads__descriptor, tx->arena);
     t.f.cause = tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
+    if (tx->rs->is_activity) {
+        tl_execution_timed_out(tx, act, &t.f, retry_state);
+        return;
+    }
     TpHistory__ActivityTaskTimedOutEventAttributes a =
         TP_HISTORY__ACTIVITY_TASK_TIMED_OUT_EVENT_ATTRIBUTES__INIT;
     struct tl_ev ev;

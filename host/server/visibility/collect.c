@@ -21,7 +21,7 @@ static tl_rc add_row(void *ud, const struct tl_run_row *row, struct tl_error *er
 {
     struct collect *w = ud;
     char small[256];
-    uint64_t ns = (uint64_t)row->namespace_number;
+    int64_t ns = row->namespace_number;
     (void)err;
     w->last_start_ns = row->start_ns;
     w->last_number = row->number;
@@ -95,9 +95,10 @@ void tl_known_collect(struct tl_server *s)
     w->job.run = run;
     w->msg.kind = TL_MSG_KNOWN_IDS;
     tl_known_init(&w->known, true);
-    w->namespaces = TL_NEW_ARRAY(int64_t, s->namespace_numbers.count);
+    w->namespaces = TL_NEW_ARRAY(int64_t, 2 * s->namespace_numbers.count);
     TL_MAP_EACH (e, &s->namespace_numbers) {
-        w->namespaces[w->namespace_count++] = (int64_t)e->num;
+        w->namespaces[w->namespace_count++] = tl_ns_scope(e->value, false);
+        w->namespaces[w->namespace_count++] = tl_ns_scope(e->value, true);
     }
     tl_job_at(s, 0, &w->job);
 }

@@ -4,30 +4,42 @@
 #include "server/visibility/filter_int.h"
 #include "tl_enums.h"
 
+/* Of which kind of executions a name speaks. */
+enum of { BOTH, WORKFLOWS, ACTIVITIES };
+
 static const struct column {
     const char *name;
     const char *sql;
     enum tl_field_kind kind;
+    enum of of;
 } columns[] = {
-    {"WorkflowId", "workflow_id", TL_FIELD_KEYWORD},
-    {"RunId", "run_id", TL_FIELD_KEYWORD},
-    {"WorkflowType", "type", TL_FIELD_KEYWORD},
-    {"TaskQueue", "task_queue", TL_FIELD_KEYWORD},
-    {"ExecutionStatus", "status", TL_FIELD_STATUS},
-    {"StartTime", "start_ns", TL_FIELD_TIME},
-    {"ExecutionTime", "execution_ns", TL_FIELD_TIME},
-    {"CloseTime", "close_ns", TL_FIELD_TIME},
-    {"ExecutionDuration", "(close_ns-execution_ns)", TL_FIELD_SPAN},
-    {"HistoryLength", "history_length", TL_FIELD_INT},
-    {"HistorySizeBytes", "history_bytes", TL_FIELD_INT},
-    {"StateTransitionCount", "state_transitions", TL_FIELD_INT},
-    {"ParentWorkflowId", "parent_workflow_id", TL_FIELD_KEYWORD},
-    {"ParentRunId", "parent_run_id", TL_FIELD_KEYWORD},
-    {"RootWorkflowId", "coalesce(root_workflow_id,workflow_id)", TL_FIELD_KEYWORD},
-    {"RootRunId", "coalesce(root_run_id,run_id)", TL_FIELD_KEYWORD},
-    {"TemporalNamespaceDivision", "division", TL_FIELD_KEYWORD},
+    {"WorkflowId", "workflow_id", TL_FIELD_KEYWORD, WORKFLOWS},
+    {"ActivityId", "workflow_id", TL_FIELD_KEYWORD, ACTIVITIES},
+    {"RunId", "run_id", TL_FIELD_KEYWORD, BOTH},
+    {"WorkflowType", "type", TL_FIELD_KEYWORD, WORKFLOWS},
+    {"ActivityType", "type", TL_FIELD_KEYWORD, ACTIVITIES},
+    {"TaskQueue", "task_queue", TL_FIELD_KEYWORD, BOTH},
+    {"ExecutionStatus", "status", TL_FIELD_STATUS, BOTH},
+    {"StartTime", "start_ns", TL_FIELD_TIME, BOTH},
+    {"ExecutionTime", "execution_ns", TL_FIELD_TIME, BOTH},
+    {"CloseTime", "close_ns", TL_FIELD_TIME, BOTH},
+    {"ExecutionDuration", "(close_ns-execution_ns)", TL_FIELD_SPAN, WORKFLOWS},
+    {"ExecutionDuration", "(close_ns-start_ns)", TL_FIELD_SPAN, ACTIVITIES},
+    {"HistoryLength", "history_length", TL_FIELD_INT, WORKFLOWS},
+    {"HistorySizeBytes", "history_bytes", TL_FIELD_INT, WORKFLOWS},
+    {"StateTransitionCount", "state_transitions", TL_FIELD_INT, BOTH},
+    {"ParentWorkflowId", "parent_workflow_id", TL_FIELD_KEYWORD, WORKFLOWS},
+    {"ParentRunId", "parent_run_id", TL_FIELD_KEYWORD, WORKFLOWS},
+    {"RootWorkflowId", "coalesce(root_workflow_id,workflow_id)", TL_FIELD_KEYWORD, WORKFLOWS},
+    {"RootRunId", "coalesce(root_run_id,run_id)", TL_FIELD_KEYWORD, WORKFLOWS},
+    {"TemporalNamespaceDivision", "division", TL_FIELD_KEYWORD, WORKFLOWS},
 };
 #define COLUMNS (sizeof columns / sizeof columns[0])
+
+static bool is_known(const struct tl_filter_parser *p, const struct column *c)
+{
+    return c->of == BOTH || (c->of == ACTIVITIES) == p->scope->activities;
+}
 
 static const struct {
     int type;
@@ -55,7 +67,7 @@ const char *tl_filter_kind_name(enum tl_field_kind kind)
 static bool use_column(struct tl_filter_parser *p, struct tl_str name, struct tl_field *out)
 {
     for (size_t i = 0; i < COLUMNS; i++) {
-        if (tl_str_eqc(name, columns[i].name)) {
+        if (is_known(p, &columns[i]) && tl_str_eqc(name, columns[i].name)) {
             out->kind = columns[i].kind;
             out->column = columns[i].sql;
             p->division = p->division || strcmp(columns[i].sql, "division") == 0;
@@ -109,7 +121,9 @@ static tl_rc unknown(struct tl_filter_parser *p)
     struct tl_near near = {.wanted = p->word, .too_many = 4, .fold_case = true};
     struct tl_attr a;
     for (size_t i = 0; i < COLUMNS; i++) {
-        tl_near_look(&near, tl_str(columns[i].name));
+        if (is_known(p, &columns[i])) {
+            tl_near_look(&near, tl_str(columns[i].name));
+        }
     }
     for (size_t i = 0; (a = tl_attr_predefined(i)).name.p; i++) {
         tl_near_look(&near, a.name);

@@ -4,23 +4,25 @@
 #include <strings.h>
 
 #include "base/duration.h"
+#include <temporal/api/enums/v1/activity.pb-c.h>
 #include <temporal/api/enums/v1/workflow.pb-c.h>
 
 #include "server/visibility/filter_int.h"
 #include "tl_enums.h"
 
+/* Rows have the numbers of workflows; `activity` is what those of activities are, 0: they have it not. */
 static const struct {
     const char *name;
-    int value;
+    int value, activity;
 } statuses[] = {
-    {"Running", WORKFLOW_EXECUTION_STATUS_RUNNING},
-    {"Completed", WORKFLOW_EXECUTION_STATUS_COMPLETED},
-    {"Failed", WORKFLOW_EXECUTION_STATUS_FAILED},
-    {"Canceled", WORKFLOW_EXECUTION_STATUS_CANCELED},
-    {"Terminated", WORKFLOW_EXECUTION_STATUS_TERMINATED},
-    {"ContinuedAsNew", WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW},
-    {"TimedOut", WORKFLOW_EXECUTION_STATUS_TIMED_OUT},
-    {"Paused", WORKFLOW_EXECUTION_STATUS_PAUSED},
+    {"Running", WORKFLOW_EXECUTION_STATUS_RUNNING, ACTIVITY_EXECUTION_STATUS_RUNNING},
+    {"Completed", WORKFLOW_EXECUTION_STATUS_COMPLETED, ACTIVITY_EXECUTION_STATUS_COMPLETED},
+    {"Failed", WORKFLOW_EXECUTION_STATUS_FAILED, ACTIVITY_EXECUTION_STATUS_FAILED},
+    {"Canceled", WORKFLOW_EXECUTION_STATUS_CANCELED, ACTIVITY_EXECUTION_STATUS_CANCELED},
+    {"Terminated", WORKFLOW_EXECUTION_STATUS_TERMINATED, ACTIVITY_EXECUTION_STATUS_TERMINATED},
+    {"ContinuedAsNew", WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, 0},
+    {"TimedOut", WORKFLOW_EXECUTION_STATUS_TIMED_OUT, ACTIVITY_EXECUTION_STATUS_TIMED_OUT},
+    {"Paused", WORKFLOW_EXECUTION_STATUS_PAUSED, ACTIVITY_EXECUTION_STATUS_PAUSED},
 };
 #define STATUSES (sizeof statuses / sizeof statuses[0])
 
@@ -104,11 +106,17 @@ static bool whole_number(struct tl_str s, int64_t *out)
 }
 
 /* "Running" or "WORKFLOW_EXECUTION_STATUS_RUNNING", in either case. */
-static bool find_status(struct tl_str s, int64_t *out)
+static bool find_status(bool activities, struct tl_str s, int64_t *out)
 {
-    const ProtobufCEnumDescriptor *names = &tp_enums__workflow_execution_status__descriptor;
+    const ProtobufCEnumDescriptor *names = activities
+                                               ? &tp_enums__activity_execution_status__descriptor
+                                               : &tp_enums__workflow_execution_status__descriptor;
     for (size_t i = 0; i < STATUSES; i++) {
-        const char *long_name = tl_pb_enum_name(names, statuses[i].value);
+        int number = activities ? statuses[i].activity : statuses[i].value;
+        const char *long_name = number ? tl_pb_enum_name(names, number) : NULL;
+        if (!number) {
+            continue;
+        }
         if ((s.n == strlen(statuses[i].name) && strncasecmp(s.p, statuses[i].name, s.n) == 0) ||
             (long_name && tl_str_eqc(s, long_name))) {
             *out = statuses[i].value;
@@ -116,6 +124,31 @@ static bool find_status(struct tl_str s, int64_t *out)
         }
     }
     return false;
+}
+
+/* A status by its number, to that of rows. */
+static bool numbered_status(bool activities, int64_t number, int64_t *out)
+{
+    for (size_t i = 0; number && i < STATUSES; i++) {
+        if ((activities ? statuses[i].activity : statuses[i].value) == number) {
+            *out = statuses[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static tl_rc status_value(struct tl_filter_parser *p, bool whole, struct tl_value *v)
+{
+    bool activities = p->scope->activities;
+    bool found = whole ? numbered_status(activities, v->num, &v->num)
+                       : p->token == TL_T_TEXT && find_status(activities, p->word, &v->num);
+    return found ? TL_OK
+           : activities
+               ? tl_filter_fail(p, "a status (Running, Completed, Failed, Canceled, Terminated, "
+                                   "TimedOut, Paused)")
+               : tl_filter_fail(p, "a status (Running, Completed, Failed, Canceled, "
+                                   "Terminated, ContinuedAsNew, TimedOut, Paused)");
 }
 
 /* A number with a fraction or an exponent, or one that is too large to be whole. */
@@ -225,10 +258,7 @@ static tl_rc read_value(struct tl_filter_parser *p, enum tl_field_kind kind, str
     case TL_FIELD_BOOL:
         return bool_value(p, v);
     case TL_FIELD_STATUS:
-        return (whole && tl_filter_status_name(v->num)) || (text && find_status(p->word, &v->num))
-                   ? TL_OK
-                   : tl_filter_fail(p, "a status (Running, Completed, Failed, Canceled, "
-                                       "Terminated, ContinuedAsNew, TimedOut, Paused)");
+        return status_value(p, whole, v);
     case TL_FIELD_TIME:
         return whole || (text && read_time(p, p->word, &v->num))
                    ? TL_OK

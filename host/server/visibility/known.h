@@ -25,7 +25,7 @@ struct tl_known {
 
 void tl_known_init(struct tl_known *k, bool complete);
 void tl_known_deinit(struct tl_known *k);
-/* key: namespace number and workflow id, as in tl_exec.key. */
+/* key: as tl_exec.key. */
 void tl_known_add(struct tl_known *k, struct tl_str key);
 bool tl_known_maybe(const struct tl_known *k, struct tl_str key);
 /* Takes over the layers of `other`, which is empty afterwards; the union is complete. */

@@ -20,7 +20,7 @@ static struct tl_attr items[] = {
     {{"Paid", 4}, INDEXED_VALUE_TYPE_BOOL},        {{"Due", 3}, INDEXED_VALUE_TYPE_DATETIME},
     {{"Tags", 4}, INDEXED_VALUE_TYPE_KEYWORD_LIST}};
 static const struct tl_attrs custom = {items, 7};
-static const struct tl_filter_scope scope = {&custom, 1, 0};
+static const struct tl_filter_scope scope = {&custom, 1, 0, false};
 
 static void must(tl_rc rc, const struct tl_error *err)
 {

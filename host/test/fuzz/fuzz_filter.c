@@ -21,7 +21,7 @@ static const struct tl_attrs custom = {items, sizeof items / sizeof items[0]};
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct tl_store *store;
-    struct tl_filter_scope scope = {&custom, 1, INT64_C(1700000000000000000)};
+    struct tl_filter_scope scope = {&custom, 1, INT64_C(1700000000000000000), false};
     struct tl_filter f;
     struct tl_error err;
     struct tl_arena arena;

@@ -49,7 +49,8 @@ static struct tl_rs_identity identity(void)
                                    tl_str("ns"),
                                    tl_str("ns-id"),
                                    tl_str("wf"),
-                                   tl_str("00000000-0000-4000-8000-000000000001")};
+                                   tl_str("00000000-0000-4000-8000-000000000001"),
+                                   false};
 }
 
 void history_rig_open(struct history_rig *r)

@@ -574,7 +574,8 @@ static void walk_open(struct walk *w, uint64_t seed)
                                 tl_str("ns"),
                                 tl_str("ns-id"),
                                 tl_str("wf"),
-                                tl_str("00000000-0000-4000-8000-000000000001")};
+                                tl_str("00000000-0000-4000-8000-000000000001"),
+                                false};
     memset(w, 0, sizeof(*w));
     history_rig_open(&w->rig);
     w->rig.compare = false;

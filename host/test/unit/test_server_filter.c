@@ -20,7 +20,7 @@ static struct tl_attr custom_items[] = {
     {{"Paid", 4}, INDEXED_VALUE_TYPE_BOOL},        {{"Due", 3}, INDEXED_VALUE_TYPE_DATETIME},
     {{"Tags", 4}, INDEXED_VALUE_TYPE_KEYWORD_LIST}};
 static const struct tl_attrs custom = {custom_items, 7};
-static const struct tl_filter_scope scope = {&custom, 1, INT64_C(1000000) * 1000000000};
+static const struct tl_filter_scope scope = {&custom, 1, INT64_C(1000000) * 1000000000, false};
 
 #define REST " AND number NOT IN (SELECT v.number FROM run v WHERE v.division IS NOT NULL)"
 #define FIND "number IN (SELECT v.run FROM search_value v WHERE v.name=? AND "

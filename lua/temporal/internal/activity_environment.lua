@@ -42,6 +42,9 @@ function activity_environment.default_info()
   }
 end
 
+--- What only some activities have.
+local optional_facts = { retry_policy = true, priority = true, heartbeat_timeout = true, activity_run_id = true }
+
 --- An environment. Options: `info` (fields that differ from default_info), `on_heartbeat`, `on_wait`, `client` (what
 --- activity.client() gives).
 ---@param given? { info?: table, on_heartbeat?: fun(...), on_wait?: fun(seconds: number?), client?: temporal.Client }
@@ -50,7 +53,7 @@ function activity_environment.new(given)
   local o = options.check("testing.activity_environment", spec, given)
   local info = activity_environment.default_info()
   for name, value in pairs(o.info or {}) do
-    if info[name] == nil and name ~= "retry_policy" and name ~= "priority" and name ~= "heartbeat_timeout" then
+    if info[name] == nil and not optional_facts[name] then
       error(("testing.activity_environment: activity.info() has no '%s'"):format(tostring(name)), 2)
     end
     info[name] = value

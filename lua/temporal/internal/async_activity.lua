@@ -107,8 +107,8 @@ return function(client, given)
   local by = options.check(where, spec, given, 3)
   if by.task_token and (by.workflow_id or by.run_id or by.activity_id) then
     error(where .. ": task_token and ids exclude each other", 3)
-  elseif not by.task_token and not (by.workflow_id and by.activity_id) then
-    error(where .. ": wants task_token, or workflow_id and activity_id", 3)
+  elseif not by.task_token and not by.activity_id then
+    error(where .. ": wants task_token, or activity_id with the workflow_id if it is a workflow's", 3)
   end
   return setmetatable({ client = client, by = by }, AsyncActivity)
 end

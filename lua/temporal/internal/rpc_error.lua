@@ -13,6 +13,7 @@ local status_names = {
 --- Error type by the name of the detail message that the server attaches.
 local types_by_detail = {
   ["temporal.api.errordetails.v1.WorkflowExecutionAlreadyStartedFailure"] = "WorkflowAlreadyStartedError",
+  ["temporal.api.errordetails.v1.ActivityExecutionAlreadyStartedFailure"] = "ActivityAlreadyStartedError",
   ["temporal.api.errordetails.v1.QueryFailedFailure"] = "WorkflowQueryFailedError",
   ["temporal.api.errordetails.v1.NamespaceNotFoundFailure"] = "NamespaceNotFoundError",
 }
@@ -36,7 +37,7 @@ local function first_detail(list)
 end
 
 ---@class temporal.RPCError
----@field type string "RPCError", "WorkflowAlreadyStartedError", "WorkflowQueryFailedError", "NamespaceNotFoundError"
+---@field type string "RPCError", or one of types_by_detail
 ---@field status string the gRPC status by name
 ---@field message string
 ---@field detail? table what the server attached
