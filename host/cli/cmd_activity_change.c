@@ -1,11 +1,11 @@
-/* activity pause, unpause, reset, update-options: what operators do to pending activities of one workflow,
- * or by a batch operation to those of all that a query finds. */
+/* activity pause, unpause, reset, update-options: what operators do to an activity without a workflow, to
+ * pending activities of one workflow, or by a batch operation to those of all that a query finds. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/batch.h"
-#include "cli/input.h"
+#include "cli/start_options.h"
 #include "proto/pb.h"
 
 int tl_cmd_activity_pause(struct tl_cli *cli);
@@ -45,14 +45,48 @@ static int read_target(struct tl_cli_session *s, struct tl_cli_target *target, s
     return code ? code : tl_cli_target(s, TL_CLI_TARGET_REASON, target);
 }
 
-static Google__Protobuf__Duration *duration(struct tl_cli_session *s, const char *name)
+/* An activity without a workflow: neither --workflow-id nor --query. */
+static bool is_alone(struct tl_cli_session *s)
 {
-    return tl_cli_given(s->cli, name)
-               ? tl_pb_duration_ns(&s->arena, tl_cli_duration_ns(s->cli, name))
-               : NULL;
+    return !tl_cli_text(s->cli, "workflow-id") && !tl_cli_text(s->cli, "query");
 }
 
+/* What is said of an activity without a workflow. Returns 0, or an exit code after the error was printed. */
+static int check_alone(struct tl_cli_session *s, const char *const *others, size_t n)
+{
+    if (!tl_cli_text(s->cli, "activity-id")) {
+        return tl_cli_fail(1, "--activity-id names the activity, of the workflow of --workflow-id "
+                              "or without one");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (tl_cli_given(s->cli, others[i])) {
+            return tl_cli_fail(1, "--%s is for activities of workflows", others[i]);
+        }
+    }
+    return 0;
+}
+#define CHECK_ALONE(s, ...)                                                                        \
+    check_alone((s), (const char *const[]){__VA_ARGS__},                                           \
+                sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
 /* --- pause --------------------------------------------------------------------------------------- */
+
+static int pause_alone(struct tl_cli_session *s)
+{
+    TpWs__PauseActivityExecutionRequest r = TP_WS__PAUSE_ACTIVITY_EXECUTION_REQUEST__INIT;
+    struct tl_client_error err;
+    char request_id[37];
+    int code = CHECK_ALONE(s, "activity-type");
+    tl_uuid4(tl_client_world(s->client), request_id);
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    r.reason = tl_cli_field(s, "reason");
+    r.request_id = request_id;
+    if (code == 0 && tl_cli_call(s, TL_M_PauseActivityExecution, &r, NULL, &err) != TL_OK) {
+        return tl_cli_call_failed("unable to pause Activity", &err);
+    }
+    return code;
+}
 
 static int run_pause(struct tl_cli_session *s)
 {
@@ -61,6 +95,9 @@ static int run_pause(struct tl_cli_session *s)
     char *id = tl_cli_field(s, "activity-id"), *type = tl_cli_field(s, "activity-type");
     struct tl_client_error err;
     char request_id[37];
+    if (!*execution.workflow_id) {
+        return pause_alone(s);
+    }
     if ((*id != 0) == (*type != 0)) {
         return tl_cli_fail(1, "either --activity-id or --activity-type must be set, not both");
     }
@@ -103,11 +140,30 @@ static int unpause_all(struct tl_cli_session *s, struct tl_cli_target *target,
     }
     op.reset_attempts = tl_cli_flag(s->cli, "reset-attempts");
     op.reset_heartbeat = tl_cli_flag(s->cli, "reset-heartbeats");
-    op.jitter = duration(s, "jitter");
+    op.jitter = tl_cli_duration(s, "jitter");
     target->request.operation_case =
         TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UNPAUSE_ACTIVITIES_OPERATION;
     target->request.unpause_activities_operation = &op;
     return tl_cli_batch_start(s, target);
+}
+
+static int unpause_alone(struct tl_cli_session *s)
+{
+    TpWs__UnpauseActivityExecutionRequest r = TP_WS__UNPAUSE_ACTIVITY_EXECUTION_REQUEST__INIT;
+    struct tl_client_error err;
+    char request_id[37];
+    int code = CHECK_ALONE(s, "activity-type", "match-all", "reset-attempts", "reset-heartbeats",
+                           "yes", "rps");
+    tl_uuid4(tl_client_world(s->client), request_id);
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    r.reason = tl_cli_field(s, "reason");
+    r.request_id = request_id;
+    r.jitter = tl_cli_duration(s, "jitter");
+    if (code == 0 && tl_cli_call(s, TL_M_UnpauseActivityExecution, &r, NULL, &err) != TL_OK) {
+        return tl_cli_call_failed("unable to unpause an Activity", &err);
+    }
+    return code;
 }
 
 static int run_unpause(struct tl_cli_session *s)
@@ -116,6 +172,9 @@ static int run_unpause(struct tl_cli_session *s)
     struct tl_cli_target target;
     struct tl_client_error err;
     struct which which;
+    if (is_alone(s)) {
+        return unpause_alone(s);
+    }
     int code = read_target(s, &target, &which);
     if (code || target.batch) {
         return code ? code : unpause_all(s, &target, &which);
@@ -133,7 +192,7 @@ static int run_unpause(struct tl_cli_session *s)
     }
     r.reset_attempts = tl_cli_flag(s->cli, "reset-attempts");
     r.reset_heartbeat = tl_cli_flag(s->cli, "reset-heartbeats");
-    r.jitter = duration(s, "jitter");
+    r.jitter = tl_cli_duration(s, "jitter");
     if (tl_cli_call(s, TL_M_UnpauseActivity, &r, NULL, &err) != TL_OK) {
         return tl_cli_call_failed("unable to unpause an Activity", &err);
     }
@@ -163,15 +222,19 @@ static int reset_all(struct tl_cli_session *s, struct tl_cli_target *target,
     op.reset_heartbeat = tl_cli_flag(s->cli, "reset-heartbeats");
     op.keep_paused = tl_cli_flag(s->cli, "keep-paused");
     op.restore_original_options = tl_cli_flag(s->cli, "restore-original-options");
-    op.jitter = duration(s, "jitter");
+    op.jitter = tl_cli_duration(s, "jitter");
     target->request.operation_case =
         TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_RESET_ACTIVITIES_OPERATION;
     target->request.reset_activities_operation = &op;
     return tl_cli_batch_start(s, target);
 }
 
-static int print_reset(struct tl_cli_session *s, const TpWs__ResetActivityRequest *r)
+static int print_reset(struct tl_cli_session *s)
 {
+    const struct {
+        bool keep_paused, reset_heartbeat;
+    } said = {tl_cli_flag(s->cli, "keep-paused"), tl_cli_flag(s->cli, "reset-heartbeats")},
+      *r = &said;
     const struct tl_print_row rows[] = {
         {"KeepPaused", r->keep_paused ? "true" : "false", false},
         {"ResetHeartbeats", r->reset_heartbeat ? "true" : "false", false},
@@ -193,12 +256,35 @@ static int print_reset(struct tl_cli_session *s, const TpWs__ResetActivityReques
     return tl_cli_printed(tl_print_json_end(&s->print, &w, &err), &err);
 }
 
+static int reset_alone(struct tl_cli_session *s)
+{
+    TpWs__ResetActivityExecutionRequest r = TP_WS__RESET_ACTIVITY_EXECUTION_REQUEST__INIT;
+    struct tl_client_error err;
+    char request_id[37];
+    int code = CHECK_ALONE(s, "activity-type", "match-all", "reason", "yes", "rps");
+    tl_uuid4(tl_client_world(s->client), request_id);
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    r.request_id = request_id;
+    r.reset_heartbeat = tl_cli_flag(s->cli, "reset-heartbeats");
+    r.keep_paused = tl_cli_flag(s->cli, "keep-paused");
+    r.restore_original_options = tl_cli_flag(s->cli, "restore-original-options");
+    r.jitter = tl_cli_duration(s, "jitter");
+    if (code == 0 && tl_cli_call(s, TL_M_ResetActivityExecution, &r, NULL, &err) != TL_OK) {
+        return tl_cli_call_failed("unable to reset an Activity", &err);
+    }
+    return code ? code : print_reset(s);
+}
+
 static int run_reset(struct tl_cli_session *s)
 {
     TpWs__ResetActivityRequest r = TP_WS__RESET_ACTIVITY_REQUEST__INIT;
     struct tl_cli_target target;
     struct tl_client_error err;
     struct which which;
+    if (is_alone(s)) {
+        return reset_alone(s);
+    }
     int code = read_target(s, &target, &which);
     if (code || target.batch) {
         return code ? code : reset_all(s, &target, &which);
@@ -217,11 +303,11 @@ static int run_reset(struct tl_cli_session *s)
     r.reset_heartbeat = tl_cli_flag(s->cli, "reset-heartbeats");
     r.keep_paused = tl_cli_flag(s->cli, "keep-paused");
     r.restore_original_options = tl_cli_flag(s->cli, "restore-original-options");
-    r.jitter = duration(s, "jitter");
+    r.jitter = tl_cli_duration(s, "jitter");
     if (tl_cli_call(s, TL_M_ResetActivity, &r, NULL, &err) != TL_OK) {
         return tl_cli_call_failed("unable to reset an Activity", &err);
     }
-    return print_reset(s, &r);
+    return print_reset(s);
 }
 
 int tl_cmd_activity_reset(struct tl_cli *cli)
@@ -237,7 +323,7 @@ struct change {
     TpTq__TaskQueue queue;
     TpCommon__RetryPolicy retry;
     Google__Protobuf__FieldMask mask;
-    char *paths[9];
+    char *paths[10];
     bool restore;
 };
 
@@ -249,7 +335,7 @@ static void mask_add(struct change *c, const char *path)
 static void take_duration(struct tl_cli_session *s, struct change *c, const char *option,
                           const char *path, Google__Protobuf__Duration **out)
 {
-    *out = duration(s, option);
+    *out = tl_cli_duration(s, option);
     if (*out) {
         mask_add(c, path);
     }
@@ -291,6 +377,7 @@ static int read_change(struct tl_cli_session *s, struct change *c)
     take_duration(s, c, "start-to-close-timeout", "start_to_close_timeout",
                   &c->options.start_to_close_timeout);
     take_duration(s, c, "heartbeat-timeout", "heartbeat_timeout", &c->options.heartbeat_timeout);
+    take_duration(s, c, "start-delay", "start_delay", &c->options.start_delay);
     take_duration(s, c, "retry-initial-interval", "retry_policy.initial_interval",
                   &c->retry.initial_interval);
     take_duration(s, c, "retry-maximum-interval", "retry_policy.maximum_interval",
@@ -395,6 +482,30 @@ static int print_options(struct tl_cli_session *s, const TpActivity__ActivityOpt
     return 0;
 }
 
+static int change_alone(struct tl_cli_session *s, struct change *c)
+{
+    TpWs__UpdateActivityExecutionOptionsRequest r =
+        TP_WS__UPDATE_ACTIVITY_EXECUTION_OPTIONS_REQUEST__INIT;
+    TpWs__UpdateActivityExecutionOptionsResponse *resp = NULL;
+    struct tl_client_error err;
+    char request_id[37];
+    int code = CHECK_ALONE(s, "activity-type", "match-all", "reason", "yes", "rps");
+    if (code) {
+        return code;
+    }
+    tl_uuid4(tl_client_world(s->client), request_id);
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    r.request_id = request_id;
+    r.restore_original = c->restore;
+    r.activity_options = c->restore ? NULL : &c->options;
+    r.update_mask = c->restore ? NULL : &c->mask;
+    if (tl_cli_call(s, TL_M_UpdateActivityExecutionOptions, &r, &resp, &err) != TL_OK) {
+        return tl_cli_call_failed("unable to update Activity options", &err);
+    }
+    return print_options(s, resp->activity_options);
+}
+
 static int run_update_options(struct tl_cli_session *s)
 {
     TpWs__UpdateActivityOptionsRequest r = TP_WS__UPDATE_ACTIVITY_OPTIONS_REQUEST__INIT;
@@ -404,6 +515,9 @@ static int run_update_options(struct tl_cli_session *s)
     struct which which;
     struct change c;
     int code = read_change(s, &c);
+    if (code == 0 && is_alone(s)) {
+        return change_alone(s, &c);
+    }
     code = code ? code : read_target(s, &target, &which);
     if (code || target.batch) {
         return code ? code : change_all(s, &target, &which, &c);

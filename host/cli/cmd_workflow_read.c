@@ -160,23 +160,6 @@ int tl_cmd_workflow_list(struct tl_cli *cli)
 
 /* --- count ---------------------------------------------------------------------------------------- */
 
-/* The values of a group, "a, b": texts without their quotes. */
-static const char *group_values(struct tl_cli_session *s,
-                                const TpWs__CountWorkflowExecutionsResponse__AggregationGroup *g)
-{
-    const char *all = "";
-    for (size_t i = 0; i < g->n_group_values; i++) {
-        struct tl_str text;
-        const char *value = tl_payload_text(g->group_values[i], &s->arena, &text, NULL) == TL_OK
-                                ? tl_arena_cstr(&s->arena, text)
-                                : tl_print_compact(&s->print, &s->arena, g->group_values[i]);
-        const char *longer =
-            tl_arena_printf(&s->arena, "%s%s%s", all, *all ? ", " : "", value ? value : "");
-        all = longer ? longer : all;
-    }
-    return all;
-}
-
 static int run_count(struct tl_cli_session *s)
 {
     TpWs__CountWorkflowExecutionsRequest r = TP_WS__COUNT_WORKFLOW_EXECUTIONS_REQUEST__INIT;
@@ -189,7 +172,8 @@ static int run_count(struct tl_cli_session *s)
     tl_print_line(&s->print, "Total: %lld", (long long)resp->count);
     for (size_t i = 0; i < resp->n_groups; i++) {
         tl_print_line(&s->print, "Group total: %lld, values: %s", (long long)resp->groups[i]->count,
-                      group_values(s, resp->groups[i]));
+                      tl_print_values(&s->print, &s->arena, resp->groups[i]->group_values,
+                                      resp->groups[i]->n_group_values));
     }
     return tl_cli_printed(tl_print_message(&s->print, resp, &err.error), &err.error);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/events.h"
+#include "cli/start_options.h"
 #include "cli/update.h"
 #include "proto/payload.h"
 #include "tl_enums.h"
@@ -20,86 +21,19 @@ struct start {
     TpCommon__WorkflowType type;
     TpTq__TaskQueue queue;
     TpCommon__Memo memo;
-    TpCommon__SearchAttributes attributes;
-    TpSdk__UserMetadata metadata;
-    TpCommon__Priority priority;
     char uuid[37];
 };
 
 static int read_maps(struct tl_cli_session *s, struct start *st)
 {
-    struct tl_pb_list memo = {0}, attributes = {0};
+    struct tl_pb_list memo = {0};
     int code = tl_cli_json_entries(s, "memo", &tp_common__memo__fields_entry__descriptor, &memo);
-    if (code == 0) {
-        code = tl_cli_json_entries(s, "search-attribute",
-                                   &tp_common__search_attributes__indexed_fields_entry__descriptor,
-                                   &attributes);
-    }
     st->memo = (TpCommon__Memo)TP_COMMON__MEMO__INIT;
     st->memo.n_fields = memo.n;
     st->memo.fields = memo.items;
-    st->attributes = (TpCommon__SearchAttributes)TP_COMMON__SEARCH_ATTRIBUTES__INIT;
-    st->attributes.n_indexed_fields = attributes.n;
-    st->attributes.indexed_fields = attributes.items;
     st->request.memo = memo.n ? &st->memo : NULL;
-    st->request.search_attributes = attributes.n ? &st->attributes : NULL;
+    code = code ? code : tl_cli_search_attributes(s, &st->request.search_attributes);
     return code ? code : tl_cli_headers(s, &st->request.header);
-}
-
-static int read_priority(struct tl_cli_session *s, struct start *st)
-{
-    const char *weight = tl_cli_text(s->cli, "fairness-weight");
-    int64_t key = tl_cli_integer(s->cli, "priority-key");
-    double w = 0;
-    st->priority = (TpCommon__Priority)TP_COMMON__PRIORITY__INIT;
-    bool number = weight && *weight >= '0' && *weight <= '9' && tl_cli_is_json(tl_str(weight));
-    if (weight && (!number || !tl_json_double_value(tl_str(weight), &w))) {
-        return tl_cli_fail(2, "--fairness-weight wants a number, got '%s'", weight);
-    }
-    if (key < 0 || key > INT32_MAX) {
-        return tl_cli_fail(2, "--priority-key wants a number from 1 up, got '%lld'",
-                           (long long)key);
-    }
-    st->priority.priority_key = (int32_t)key;
-    st->priority.fairness_key = tl_cli_field(s, "fairness-key");
-    st->priority.fairness_weight = (float)w;
-    if (key || weight || *st->priority.fairness_key) {
-        st->request.priority = &st->priority;
-    }
-    return 0;
-}
-
-static int read_metadata(struct tl_cli_session *s, struct start *st)
-{
-    const char *summary = tl_cli_text(s->cli, "static-summary");
-    const char *details = tl_cli_text(s->cli, "static-details");
-    st->metadata = (TpSdk__UserMetadata)TP_SDK__USER_METADATA__INIT;
-    if (summary) {
-        st->metadata.summary = tl_payload_json_text(&s->arena, tl_str(summary));
-    }
-    if (details) {
-        st->metadata.details = tl_payload_json_text(&s->arena, tl_str(details));
-    }
-    if ((summary && !st->metadata.summary) || (details && !st->metadata.details)) {
-        return tl_cli_fail(2, "--static-summary and --static-details want UTF-8 text");
-    }
-    st->request.user_metadata = summary || details ? &st->metadata : NULL;
-    return 0;
-}
-
-static Google__Protobuf__Duration *duration(struct tl_cli_session *s, const char *option)
-{
-    return tl_cli_text(s->cli, option)
-               ? tl_pb_duration_ns(&s->arena, tl_cli_duration_ns(s->cli, option))
-               : NULL;
-}
-
-/* The value of an option with choices as a number of the enum; 0 when it was not given. */
-static int choice(struct tl_cli_session *s, const char *option, const ProtobufCEnumDescriptor *desc)
-{
-    const char *text = tl_cli_text(s->cli, option);
-    int value = 0;
-    return text && tl_json_enum_value(desc, tl_str(text), &value) ? value : 0;
 }
 
 /* Everything of the option sets "workflow start". Returns 0 or an exit code. */
@@ -116,18 +50,18 @@ static int read_start(struct tl_cli_session *s, struct start *st)
     r->workflow_id = tl_cli_text(s->cli, "workflow-id") ? tl_cli_field(s, "workflow-id") : st->uuid;
     r->workflow_type = &st->type;
     r->task_queue = &st->queue;
-    r->workflow_execution_timeout = duration(s, "execution-timeout");
-    r->workflow_run_timeout = duration(s, "run-timeout");
-    r->workflow_task_timeout = duration(s, "task-timeout");
-    r->workflow_start_delay = duration(s, "start-delay");
+    r->workflow_execution_timeout = tl_cli_duration(s, "execution-timeout");
+    r->workflow_run_timeout = tl_cli_duration(s, "run-timeout");
+    r->workflow_task_timeout = tl_cli_duration(s, "task-timeout");
+    r->workflow_start_delay = tl_cli_duration(s, "start-delay");
     r->cron_schedule = tl_cli_field(s, "cron");
-    r->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)choice(
+    r->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)tl_cli_choice(
         s, "id-reuse-policy", &tp_enums__workflow_id_reuse_policy__descriptor);
-    r->workflow_id_conflict_policy = (TpEnums__WorkflowIdConflictPolicy)choice(
+    r->workflow_id_conflict_policy = (TpEnums__WorkflowIdConflictPolicy)tl_cli_choice(
         s, "id-conflict-policy", &tp_enums__workflow_id_conflict_policy__descriptor);
     int code = read_maps(s, st);
-    code = code ? code : read_priority(s, st);
-    code = code ? code : read_metadata(s, st);
+    code = code ? code : tl_cli_priority(s, &st->request.priority);
+    code = code ? code : tl_cli_user_metadata(s, &st->request.user_metadata);
     return code ? code : tl_cli_input(s, "", &r->input);
 }
 

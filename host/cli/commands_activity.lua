@@ -8,6 +8,42 @@ local function one_activity(run_id)
   }
 end
 
+--- One activity without a workflow.
+local function alone()
+  return {
+    { name = "activity-id", short = "a", kind = "string", required = true, help = "Id of the activity" },
+    { name = "run-id", short = "r", kind = "string", help = "Run of the activity (default: the newest)" },
+  }
+end
+local alone_reason = { name = "reason", kind = "string", help = "Why" }
+
+local function starting(choice)
+  return {
+    { name = "activity-id", short = "a", kind = "string", required = true, help = "Id of the activity" },
+    { name = "type", kind = "string", required = true, help = "Activity type" },
+    { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
+    { name = "schedule-to-close-timeout", kind = "duration",
+      help = "Time for all attempts together; this or --start-to-close-timeout is required" },
+    { name = "schedule-to-start-timeout", kind = "duration", help = "Time an attempt may wait for a worker" },
+    { name = "start-to-close-timeout", kind = "duration", help = "Time of one attempt" },
+    { name = "heartbeat-timeout", kind = "duration", help = "Time between heartbeats" },
+    { name = "start-delay", kind = "duration", help = "Time before the first attempt" },
+    { name = "retry-initial-interval", kind = "duration", help = "Pause before the second attempt" },
+    { name = "retry-maximum-interval", kind = "duration", help = "Longest pause between attempts" },
+    { name = "retry-backoff-coefficient", kind = "string", help = "A pause over the one before, at least 1" },
+    { name = "retry-maximum-attempts", kind = "integer", help = "Attempts in all; 0 is no limit" },
+    choice("id-reuse-policy", { "AllowDuplicate", "AllowDuplicateFailedOnly", "RejectDuplicate" },
+      "When an activity that has ended has the id"),
+    choice("id-conflict-policy", { "Fail", "UseExisting" }, "When an activity that has not ended has the id"),
+    { name = "search-attribute", kind = "strings", help = "Search attribute as KEY=JSON (may be repeated)" },
+    { name = "static-summary", kind = "string", help = "One line of text for people" },
+    { name = "static-details", kind = "string", help = "More text for people" },
+    { name = "priority-key", kind = "integer", help = "Priority from 1 (first) up" },
+    { name = "fairness-key", kind = "string", help = "Group that shares a task queue fairly" },
+    { name = "fairness-weight", kind = "string", help = "Weight of that group" },
+  }
+end
+
 --- Pending activities of one workflow, or of all that a query finds.
 local pending = {
   { name = "activity-id", short = "a", kind = "string", help = "Id of the activity; not with --query" },
@@ -28,7 +64,66 @@ local resetting = {
 return function(parts)
   local service, target = parts.service, parts.target
   local reference = one_activity(parts.run_id)
+  local start = parts.join(starting(parts.choice), parts.headers, parts.input "")
   return {
+    {
+      path = "activity cancel",
+      summary = "Ask an activity without a workflow to end",
+      handler = "activity_cancel",
+      options = service(alone(), { alone_reason }),
+    },
+    {
+      path = "activity count",
+      summary = "Count activities without a workflow",
+      handler = "activity_count",
+      options = service { parts.query },
+    },
+    {
+      path = "activity delete",
+      summary = "Delete an activity without a workflow; one that has not ended is terminated",
+      handler = "activity_delete",
+      options = service(alone(), { { name = "yes", short = "y", kind = "boolean", help = "Do not ask" } }),
+    },
+    {
+      path = "activity describe",
+      summary = "Show an activity without a workflow",
+      handler = "activity_describe",
+      options = service(alone(), { { name = "raw", kind = "boolean", help = "The answer as it is" } }),
+    },
+    {
+      path = "activity execute",
+      summary = "Start an activity without a workflow and wait for its result",
+      handler = "activity_execute",
+      options = service(start),
+    },
+    {
+      path = "activity list",
+      summary = "List activities without a workflow, newest first",
+      handler = "activity_list",
+      options = service {
+        parts.query,
+        { name = "limit", kind = "integer", default = "0", help = "At most so many; 0 is all" },
+        { name = "page-size", kind = "integer", default = "0", help = "How many are asked for at a time" },
+      },
+    },
+    {
+      path = "activity result",
+      summary = "Wait for an activity without a workflow and show its result",
+      handler = "activity_result",
+      options = service(alone()),
+    },
+    {
+      path = "activity start",
+      summary = "Start an activity without a workflow",
+      handler = "activity_start",
+      options = service(start),
+    },
+    {
+      path = "activity terminate",
+      summary = "End an activity without a workflow at once",
+      handler = "activity_terminate",
+      options = service(alone(), { { name = "reason", kind = "string", help = "Why (default: who asked)" } }),
+    },
     {
       path = "activity complete",
       summary = "Complete an activity that was left open, with a result",
@@ -53,9 +148,9 @@ return function(parts)
       options = service({
         { name = "activity-id", short = "a", kind = "string", help = "Id of the activity" },
         { name = "activity-type", kind = "string", help = "All activities of this type instead" },
-        { name = "workflow-id", short = "w", kind = "string", required = true, help = "Workflow of the activity" },
-        parts.run_id,
-        { name = "reason", kind = "string", help = "Why, for those who look at the workflow" },
+        { name = "workflow-id", short = "w", kind = "string", help = "Workflow of the activity; none: it has none" },
+        { name = "run-id", short = "r", kind = "string", help = "Run of the workflow, or of the activity without one" },
+        { name = "reason", kind = "string", help = "Why, for those who look at it" },
       }),
     },
     {
@@ -87,6 +182,7 @@ return function(parts)
         { name = "schedule-to-start-timeout", kind = "duration", help = "Time an attempt may wait for a worker" },
         { name = "start-to-close-timeout", kind = "duration", help = "Time of one attempt" },
         { name = "heartbeat-timeout", kind = "duration", help = "Time between heartbeats" },
+        { name = "start-delay", kind = "duration", help = "Time before the first attempt; without a workflow only" },
         { name = "retry-initial-interval", kind = "duration", help = "Pause before the second attempt" },
         { name = "retry-maximum-interval", kind = "duration", help = "Longest pause between attempts" },
         { name = "retry-backoff-coefficient", kind = "string", help = "A pause over the one before, at least 1" },

@@ -171,49 +171,27 @@ static const TpCommon__Payloads *result_of(const TpHistory__HistoryEvent *e)
                : NULL;
 }
 
-/* Each cause a level deeper than what it caused, on lines of their own. */
-static void put_failure(struct tl_buf *b, const TpFailure__Failure *f)
-{
-    for (int depth = 1; f; f = f->cause, depth++) {
-        tl_buf_printf(b, "\n%*sMessage: %s", 4 * depth, "", f->message);
-        if (*f->stack_trace) {
-            tl_buf_printf(b, "\n%*sStackTrace:\n%*s", 4 * depth, "", 4 * depth + 4, "");
-            for (const char *c = f->stack_trace; *c; c++) {
-                tl_buf_putc(b, *c);
-                if (*c == '\n') {
-                    tl_buf_printf(b, "%*s", 4 * depth + 4, "");
-                }
-            }
-        }
-        if (f->cause) {
-            tl_buf_printf(b, "\n%*sCause:", 4 * depth, "");
-        }
-    }
-}
-
 void tl_cli_print_results(struct tl_print *p, struct tl_arena *arena,
                           const TpHistory__HistoryEvent *e, int64_t duration_ns)
 {
     const TpCommon__Payloads *result = result_of(e);
     bool completed = (int)e->event_type == EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED;
     struct tl_str encoding = tl_payload_encoding(tl_payloads_at(result, 0));
-    struct tl_buf failure;
+    bool failed = (int)e->event_type == EVENT_TYPE_WORKFLOW_EXECUTION_FAILED;
+    const char *failure =
+        failed ? tl_print_failure(arena, e->workflow_execution_failed_event_attributes->failure)
+               : "";
     int64_t step = 10 * TL_NS_PER_MS;
-    tl_buf_init(&failure, (size_t)tl_limit_request_bytes);
-    if ((int)e->event_type == EVENT_TYPE_WORKFLOW_EXECUTION_FAILED) {
-        put_failure(&failure, e->workflow_execution_failed_event_attributes->failure);
-    }
     struct tl_print_row rows[] = {
         {"RunTime", duration_ns > 0 ? tl_print_duration(arena, duration_ns / step * step) : "",
          true},
         {"Status", tl_cli_close_status(e), false},
         {"Result", completed ? tl_print_payloads_text(p, arena, result) : "", true},
         {"ResultEncoding", tl_arena_cstr(arena, encoding), true},
-        {"Failure", failure.p, true},
+        {"Failure", failure, true},
     };
     tl_print_line(p, "Results:");
     tl_print_card(p, rows, sizeof rows / sizeof rows[0]);
-    tl_buf_deinit(&failure);
 }
 
 tl_rc tl_cli_write_close(const struct tl_print *p, const TpHistory__HistoryEvent *e,

@@ -6,6 +6,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 #include <temporal/api/common/v1/message.pb-c.h>
+#include <temporal/api/failure/v1/message.pb-c.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -85,6 +86,11 @@ const char *tl_print_duration(struct tl_arena *arena, int64_t ns);
 const char *tl_print_age(struct tl_arena *arena, int64_t ns);
 /* "Running"; the number when the enum has no such value. */
 const char *tl_print_enum(struct tl_arena *arena, const ProtobufCEnumDescriptor *desc, int value);
+/* Its message, with each cause a level deeper, on lines of their own. */
+const char *tl_print_failure(struct tl_arena *arena, const TpFailure__Failure *f);
+/* The values of a group, "a, b": texts without their quotes. */
+const char *tl_print_values(const struct tl_print *p, struct tl_arena *arena,
+                            TpCommon__Payload *const *values, size_t n);
 const char *tl_print_number(struct tl_arena *arena, int64_t v);
 /* A message as compact JSON; "" for NULL, or when it is no JSON. */
 const char *tl_print_compact(const struct tl_print *p, struct tl_arena *arena, const void *msg);

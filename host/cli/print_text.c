@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/world.h"
 #include "cli/print.h"
+#include "proto/payload.h"
 #include "proto/pb.h"
 
 #define MINUTE_S 60
@@ -193,4 +194,48 @@ const char *tl_print_payloads_text(const struct tl_print *p, struct tl_arena *ar
     }
     return ps->n_payloads == 1 ? tl_print_compact(p, arena, ps->payloads[0])
                                : tl_print_compact(p, arena, ps);
+}
+
+/* Each cause a level deeper than what it caused, on lines of their own. */
+static void put_failure(struct tl_buf *b, const TpFailure__Failure *f)
+{
+    for (int depth = 1; f; f = f->cause, depth++) {
+        tl_buf_printf(b, "\n%*sMessage: %s", 4 * depth, "", f->message);
+        if (*f->stack_trace) {
+            tl_buf_printf(b, "\n%*sStackTrace:\n%*s", 4 * depth, "", 4 * depth + 4, "");
+            for (const char *c = f->stack_trace; *c; c++) {
+                tl_buf_putc(b, *c);
+                if (*c == '\n') {
+                    tl_buf_printf(b, "%*s", 4 * depth + 4, "");
+                }
+            }
+        }
+        if (f->cause) {
+            tl_buf_printf(b, "\n%*sCause:", 4 * depth, "");
+        }
+    }
+}
+
+const char *tl_print_failure(struct tl_arena *arena, const TpFailure__Failure *f)
+{
+    struct tl_buf b;
+    tl_buf_init(&b, (size_t)tl_limit_request_bytes);
+    put_failure(&b, f);
+    const char *out = or_empty(tl_arena_cstr(arena, tl_buf_str(&b)));
+    tl_buf_deinit(&b);
+    return out;
+}
+
+const char *tl_print_values(const struct tl_print *p, struct tl_arena *arena,
+                            TpCommon__Payload *const *values, size_t n)
+{
+    const char *all = "";
+    for (size_t i = 0; i < n; i++) {
+        struct tl_str text;
+        const char *value = tl_payload_text(values[i], arena, &text, NULL) == TL_OK
+                                ? tl_arena_cstr(arena, text)
+                                : tl_print_compact(p, arena, values[i]);
+        all = or_empty(tl_arena_printf(arena, "%s%s%s", all, *all ? ", " : "", value ? value : ""));
+    }
+    return all;
 }

@@ -154,7 +154,8 @@ describe("activity", function()
       fails(1, "activity update-options -w wrong -a 1 --restore-original-options --task-queue q"))
     assert.matches('wants a number, not "x"',
       fails(2, "activity update-options -w wrong -a 1 --retry-backoff-coefficient x"))
-    assert.matches("must set either workflow ID or query", fails(1, "activity reset -a 1"))
+    assert.matches("activity not found", fails(1, "activity reset -a 1")) -- one without a workflow
+    assert.matches("%-%-activity%-id names the activity", fails(1, "activity reset"))
     assert.matches("not found", fails(1, "activity pause -w never -a 1"))
     client:get_workflow_handle("wrong"):terminate()
   end)

@@ -156,6 +156,8 @@ describe("an activity without a workflow", function()
     assert.are.equal("ActivityAlreadyStartedError", err.type)
     local second = env:start_activity("nobody", with { id = "one", id_reuse_policy = "allow_duplicate_failed_only" })
     assert.are_not.equal(first.run_id, second.run_id)
+    second:cancel()
+    env:start_activity("nobody", with { id = "one", id_reuse_policy = "allow_duplicate", id_conflict_policy = "fail" })
   end)
 
   it("is listed and counted", function()

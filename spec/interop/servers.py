@@ -82,6 +82,10 @@ def real_server(executable):
     here = os.path.dirname(os.path.abspath(__file__))
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(os.path.join(here, "real_server.yaml"), os.path.join(folder, "real.yaml"))
+        # The configuration names it as seen from the top folder of the tree.
+        os.makedirs(os.path.join(folder, "spec", "interop"))
+        dynamic = os.path.join("spec", "interop", "real_server_dynamic.yaml")
+        shutil.copy(os.path.join(here, os.path.basename(dynamic)), os.path.join(folder, dynamic))
         command = [executable, "--root", folder, "--config", ".", "--env", "real"]
         with running([*command, "--allow-no-auth", "start"], cwd=folder) as process:
             wait_for_port(process, 28233)

@@ -223,6 +223,12 @@ run_nexus_suite() {
     count_tap nexus
 }
 
+# Activities without a workflow, started and run by clients and workers of both languages.
+run_activities_suite() {
+    run_tap activities "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_activities_check.py build/temporal-lua
+    count_tap activities
+}
+
 # Reflection and health checking, asked by grpcio's own packages.
 run_reflection_suite() {
     run_tap reflection "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/reflection_check.py build/temporal-lua
@@ -302,6 +308,7 @@ run_peers() {
     run_interop_suite
     run_codec_suite
     run_nexus_suite
+    run_activities_suite
     run_metrics_suite
     run_reflection_suite
     run_api_key_suite

@@ -1,0 +1,478 @@
+/* activity start, execute, result, describe, list, count, cancel, terminate, delete: activities without a
+ * workflow. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/batch.h"
+#include "cli/start_options.h"
+#include "proto/failure.h"
+#include "proto/payload.h"
+#include "tl_enums.h"
+
+int tl_cmd_activity_start(struct tl_cli *cli);
+int tl_cmd_activity_execute(struct tl_cli *cli);
+int tl_cmd_activity_result(struct tl_cli *cli);
+int tl_cmd_activity_describe(struct tl_cli *cli);
+int tl_cmd_activity_list(struct tl_cli *cli);
+int tl_cmd_activity_count(struct tl_cli *cli);
+int tl_cmd_activity_cancel(struct tl_cli *cli);
+int tl_cmd_activity_terminate(struct tl_cli *cli);
+int tl_cmd_activity_delete(struct tl_cli *cli);
+
+/* One long poll for an outcome; the service answers sooner. */
+#define POLL_NS (60 * TL_NS_PER_S)
+
+/* --- start ----------------------------------------------------------------------------------------- */
+
+/* Whether a retry option was given, and its policy. Returns 0 or an exit code. */
+static int read_retry(struct tl_cli_session *s, TpCommon__RetryPolicy **out)
+{
+    static const char *const names[] = {"retry-initial-interval", "retry-maximum-interval",
+                                        "retry-backoff-coefficient", "retry-maximum-attempts"};
+    const char *coefficient = tl_cli_text(s->cli, names[2]);
+    int64_t attempts = tl_cli_integer(s->cli, names[3]);
+    TpCommon__RetryPolicy *p = TL_PB_NEW(&s->arena, TpCommon__RetryPolicy, tp_common__retry_policy);
+    char *end = NULL;
+    double c = coefficient ? strtod(coefficient, &end) : 0;
+    *out = NULL;
+    if (!p) {
+        return tl_cli_fail(1, "the start is too large");
+    }
+    if (coefficient && (*end || end == coefficient || !isfinite(c) || c < 1)) {
+        return tl_cli_fail(2, "--retry-backoff-coefficient wants a number from 1 up, got '%s'",
+                           coefficient);
+    }
+    if (attempts < 0 || attempts > INT32_MAX) {
+        return tl_cli_fail(2, "--retry-maximum-attempts wants a number from 0 up, got '%lld'",
+                           (long long)attempts);
+    }
+    p->initial_interval = tl_cli_duration(s, names[0]);
+    p->maximum_interval = tl_cli_duration(s, names[1]);
+    p->backoff_coefficient = c;
+    p->maximum_attempts = (int32_t)attempts;
+    bool given = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        given |= tl_cli_given(s->cli, names[i]);
+    }
+    *out = given ? p : NULL;
+    return 0;
+}
+
+static int read_start(struct tl_cli_session *s, TpWs__StartActivityExecutionRequest *r)
+{
+    char *uuid = tl_arena_alloc(&s->arena, 37);
+    r->activity_type = TL_PB_NEW(&s->arena, TpCommon__ActivityType, tp_common__activity_type);
+    r->task_queue = TL_PB_NEW(&s->arena, TpTq__TaskQueue, tp_tq__task_queue);
+    if (!uuid || !r->activity_type || !r->task_queue) {
+        return tl_cli_fail(1, "the start is too large");
+    }
+    tl_uuid4(tl_client_world(s->client), uuid);
+    r->request_id = uuid;
+    r->activity_id = tl_cli_field(s, "activity-id");
+    r->activity_type->name = tl_cli_field(s, "type");
+    r->task_queue->name = tl_cli_field(s, "task-queue");
+    r->task_queue->kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
+    r->schedule_to_close_timeout = tl_cli_duration(s, "schedule-to-close-timeout");
+    r->schedule_to_start_timeout = tl_cli_duration(s, "schedule-to-start-timeout");
+    r->start_to_close_timeout = tl_cli_duration(s, "start-to-close-timeout");
+    r->heartbeat_timeout = tl_cli_duration(s, "heartbeat-timeout");
+    r->start_delay = tl_cli_duration(s, "start-delay");
+    r->id_reuse_policy = (TpEnums__ActivityIdReusePolicy)tl_cli_choice(
+        s, "id-reuse-policy", &tp_enums__activity_id_reuse_policy__descriptor);
+    r->id_conflict_policy = (TpEnums__ActivityIdConflictPolicy)tl_cli_choice(
+        s, "id-conflict-policy", &tp_enums__activity_id_conflict_policy__descriptor);
+    int code = read_retry(s, &r->retry_policy);
+    code = code ? code : tl_cli_search_attributes(s, &r->search_attributes);
+    code = code ? code : tl_cli_headers(s, &r->header);
+    code = code ? code : tl_cli_priority(s, &r->priority);
+    code = code ? code : tl_cli_user_metadata(s, &r->user_metadata);
+    return code ? code : tl_cli_input(s, "", &r->input);
+}
+
+static int print_running(struct tl_cli_session *s, const char *run_id)
+{
+    struct tl_error err;
+    bool json = tl_print_is_json(&s->print);
+    struct tl_print_row rows[] = {
+        {json ? "activityId" : "ActivityId", tl_cli_text(s->cli, "activity-id"), false},
+        {json ? "runId" : "RunId", run_id, false},
+        {json ? "namespace" : "Namespace", tl_client_namespace(s->client).p, false},
+    };
+    tl_print_line(&s->print, "Running execution:");
+    return tl_cli_printed(tl_print_fields(&s->print, rows, 3, &err), &err);
+}
+
+static int call_start(struct tl_cli_session *s, const char **run_id)
+{
+    TpWs__StartActivityExecutionRequest r = TP_WS__START_ACTIVITY_EXECUTION_REQUEST__INIT;
+    TpWs__StartActivityExecutionResponse *resp = NULL;
+    struct tl_client_error err;
+    int code = read_start(s, &r);
+    if (code == 0 && tl_cli_call(s, TL_M_StartActivityExecution, &r, &resp, &err) != TL_OK) {
+        return tl_cli_call_failed("failed starting activity", &err);
+    }
+    *run_id = code == 0 ? resp->run_id : "";
+    return code;
+}
+
+static int run_start(struct tl_cli_session *s)
+{
+    const char *run_id;
+    int code = call_start(s, &run_id);
+    return code ? code : print_running(s, run_id);
+}
+
+int tl_cmd_activity_start(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_start);
+}
+
+/* --- result ---------------------------------------------------------------------------------------- */
+
+static int print_outcome_json(struct tl_cli_session *s, const char *run_id,
+                              const TpActivity__ActivityExecutionOutcome *o)
+{
+    struct tl_json_write_options options = tl_print_json_options(&s->print);
+    struct tl_error err;
+    struct tl_jw w;
+    bool failed = o->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_FAILURE;
+    const struct {
+        const char *name, *text;
+    } texts[] = {{"activityId", tl_cli_text(s->cli, "activity-id")},
+                 {"runId", run_id},
+                 {"status", failed ? "FAILED" : "COMPLETED"}};
+    tl_print_json_begin(&s->print, &w);
+    tl_jw_object(&w);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        tl_jw_name(&w, tl_str(texts[i].name));
+        tl_jw_string(&w, tl_str(texts[i].text));
+    }
+    tl_jw_name(&w, failed ? TL_STR_LIT("failure") : TL_STR_LIT("result"));
+    tl_rc rc = failed ? tl_json_write_value(o->failure, &options, &w, &err)
+                      : tl_print_payloads(&s->print, o->result, &w, &err);
+    tl_jw_object_end(&w);
+    rc = rc == TL_OK ? tl_print_json_end(&s->print, &w, &err) : rc;
+    return tl_cli_printed(rc, &err);
+}
+
+static void print_outcome_text(struct tl_cli_session *s,
+                               const TpActivity__ActivityExecutionOutcome *o)
+{
+    bool failed = o->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_FAILURE;
+    const char *text = failed ? tl_print_failure(&s->arena, o->failure)
+                              : tl_print_payloads_text(&s->print, &s->arena, o->result);
+    const struct tl_print_row rows[] = {
+        {"Status", failed ? "FAILED" : "COMPLETED", false},
+        {failed ? "Failure" : "Result", text, true},
+    };
+    tl_print_line(&s->print, "Results:");
+    tl_print_card(&s->print, rows, 2);
+}
+
+/* Waits for the end and prints it. */
+static int print_result(struct tl_cli_session *s, char *run_id)
+{
+    TpWs__PollActivityExecutionRequest r = TP_WS__POLL_ACTIVITY_EXECUTION_REQUEST__INIT;
+    TpWs__PollActivityExecutionResponse *resp = NULL;
+    struct tl_client_error err;
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = run_id;
+    do {
+        int64_t left = tl_cli_time_left_ns(s);
+        tl_rc rc = tl_client_call(s->client, TL_M_PollActivityExecution, &r, &s->arena, &resp,
+                                  left > 0 && left < POLL_NS ? left : POLL_NS, &err);
+        if (rc != TL_OK && err.error.code == TL_ENOTFOUND) {
+            return tl_cli_fail(1, "activity not found: %s", r.activity_id);
+        }
+        if (rc != TL_OK) {
+            return tl_cli_call_failed("failed polling activity result", &err);
+        }
+    } while (!resp->outcome);
+    int code = 0;
+    if (tl_print_is_json(&s->print)) {
+        code = print_outcome_json(s, resp->run_id, resp->outcome);
+    } else {
+        print_outcome_text(s, resp->outcome);
+    }
+    if (resp->outcome->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_FAILURE) {
+        tl_print_flush(&s->print);
+        return tl_cli_fail(1, "activity failed");
+    }
+    return code;
+}
+
+static int run_result(struct tl_cli_session *s)
+{
+    return print_result(s, tl_cli_field(s, "run-id"));
+}
+
+int tl_cmd_activity_result(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_result);
+}
+
+static int run_execute(struct tl_cli_session *s)
+{
+    const char *run_id;
+    int code = call_start(s, &run_id);
+    if (code == 0 && !tl_print_is_json(&s->print)) {
+        code = print_running(s, run_id);
+        tl_print_flush(&s->print);
+    }
+    return code ? code : print_result(s, (char *)(uintptr_t)run_id);
+}
+
+int tl_cmd_activity_execute(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_CREATE, run_execute);
+}
+
+/* --- describe -------------------------------------------------------------------------------------- */
+
+static const char *span(struct tl_arena *arena, const Google__Protobuf__Duration *d)
+{
+    int64_t ns = tl_pb_duration_ns_or(d, 0);
+    return ns > 0 ? tl_print_duration(arena, ns) : "";
+}
+
+static void print_description(struct tl_cli_session *s, const TpActivity__ActivityExecutionInfo *i)
+{
+    struct tl_arena *a = &s->arena;
+    const struct tl_print *p = &s->print;
+    const struct tl_print_row rows[] = {
+        {"ActivityId", i->activity_id, false},
+        {"RunId", i->run_id, false},
+        {"Type", i->activity_type ? i->activity_type->name : "", false},
+        {"Status",
+         tl_print_enum(a, &tp_enums__activity_execution_status__descriptor, (int)i->status), false},
+        {"RunState",
+         i->run_state
+             ? tl_print_enum(a, &tp_enums__pending_activity_state__descriptor, (int)i->run_state)
+             : "",
+         true},
+        {"TaskQueue", i->task_queue, false},
+        {"ScheduleToCloseTimeout", span(a, i->schedule_to_close_timeout), true},
+        {"ScheduleToStartTimeout", span(a, i->schedule_to_start_timeout), true},
+        {"StartToCloseTimeout", span(a, i->start_to_close_timeout), true},
+        {"HeartbeatTimeout", span(a, i->heartbeat_timeout), true},
+        {"StartDelay", span(a, i->start_delay), true},
+        {"LastStartedTime", tl_print_time(p, a, i->last_started_time), true},
+        {"Attempt", tl_print_number(a, i->attempt), false},
+        {"ExecutionDuration", span(a, i->execution_duration), true},
+        {"ScheduleTime", tl_print_time(p, a, i->schedule_time), true},
+        {"CloseTime", tl_print_time(p, a, i->close_time), true},
+        {"LastFailure", i->last_failure ? tl_print_failure(a, i->last_failure) : "", true},
+        {"LastWorkerIdentity", i->last_worker_identity, true},
+        {"LastAttemptCompleteTime", tl_print_time(p, a, i->last_attempt_complete_time), true},
+        {"StateTransitionCount", tl_print_number(a, i->state_transition_count), false},
+    };
+    tl_print_line(&s->print, "Activity Execution Info:");
+    tl_print_card(&s->print, rows, sizeof rows / sizeof rows[0]);
+}
+
+static int run_describe(struct tl_cli_session *s)
+{
+    TpWs__DescribeActivityExecutionRequest r = TP_WS__DESCRIBE_ACTIVITY_EXECUTION_REQUEST__INIT;
+    TpWs__DescribeActivityExecutionResponse *resp = NULL;
+    struct tl_client_error err;
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    r.include_last_failure = true;
+    if (tl_cli_call(s, TL_M_DescribeActivityExecution, &r, &resp, &err) != TL_OK) {
+        return tl_cli_call_failed("failed describing activity", &err);
+    }
+    if (!tl_print_is_json(&s->print) && !tl_cli_flag(s->cli, "raw")) {
+        print_description(s, resp->info);
+        return 0;
+    }
+    if (!tl_print_is_json(&s->print)) {
+        tl_print_line(&s->print, "%s", tl_print_compact(&s->print, &s->arena, resp));
+        return 0;
+    }
+    return tl_cli_printed(tl_print_message(&s->print, resp, &err.error), &err.error);
+}
+
+int tl_cmd_activity_describe(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_describe);
+}
+
+/* --- list, count ----------------------------------------------------------------------------------- */
+
+static int print_page(struct tl_cli_session *s, TpActivity__ActivityExecutionListInfo **infos,
+                      size_t n, bool first, struct tl_arena *arena)
+{
+    static const struct tl_print_column columns[] = {{"Status", 0, false},
+                                                     {"ActivityId", 0, false},
+                                                     {"Type", 0, false},
+                                                     {"StartTime", 0, false}};
+    struct tl_error err = {0};
+    const char **cells = TL_ARENA_ARRAY(arena, const char *, 4 * n + 1);
+    if (!cells) {
+        return tl_cli_fail(1, "the list is too large");
+    }
+    for (size_t i = 0; i < n; i++) {
+        const TpActivity__ActivityExecutionListInfo *info = infos[i];
+        int code = tl_print_is_json(&s->print)
+                       ? tl_cli_printed(tl_print_message(&s->print, info, &err), &err)
+                       : 0;
+        if (code) {
+            return code;
+        }
+        cells[4 * i] = tl_print_enum(arena, &tp_enums__activity_execution_status__descriptor,
+                                     (int)info->status);
+        cells[4 * i + 1] = info->activity_id;
+        cells[4 * i + 2] = info->activity_type ? info->activity_type->name : "";
+        cells[4 * i + 3] = tl_print_time(&s->print, arena, info->schedule_time);
+    }
+    if (n) {
+        tl_print_table(&s->print, columns, 4, cells, n, first, 1);
+    }
+    tl_print_flush(&s->print);
+    return 0;
+}
+
+/* One page; *token is the next page's, "" after the last one. *left < 0: there are enough. */
+static int list_page(struct tl_cli_session *s, int64_t *left, bool first, struct tl_str *token,
+                     struct tl_arena *arena)
+{
+    TpWs__ListActivityExecutionsRequest r = TP_WS__LIST_ACTIVITY_EXECUTIONS_REQUEST__INIT;
+    TpWs__ListActivityExecutionsResponse *resp = NULL;
+    struct tl_client_error err;
+    int64_t page = tl_cli_integer(s->cli, "page-size");
+    page = *left > 0 && (page == 0 || *left < page) ? *left : page;
+    r.query = tl_cli_field(s, "query");
+    r.page_size = (int32_t)(page > 1000 ? 1000 : page);
+    r.next_page_token = tl_pb_bytes_view(*token);
+    if (tl_client_call(s->client, TL_M_ListActivityExecutions, &r, arena, &resp,
+                       tl_cli_time_left_ns(s), &err) != TL_OK) {
+        return tl_cli_call_failed("failed listing activities", &err);
+    }
+    size_t n = resp->n_executions;
+    if (*left > 0) {
+        n = (size_t)*left < n ? (size_t)*left : n;
+        *left = (size_t)*left == n ? -1 : *left - (int64_t)n;
+    }
+    *token = tl_arena_str(&s->arena, tl_pb_str(resp->next_page_token));
+    return print_page(s, resp->executions, n, first, arena);
+}
+
+static int run_list(struct tl_cli_session *s)
+{
+    struct tl_arena arena;
+    struct tl_str token = {0};
+    int64_t left = tl_cli_integer(s->cli, "limit");
+    int code;
+    bool first = true;
+    if (left < 0 || tl_cli_integer(s->cli, "page-size") < 0) {
+        return tl_cli_fail(2, "--limit and --page-size want a number from 0 up");
+    }
+    tl_arena_init(&arena, s->arena.bytes_max);
+    tl_print_list_begin(&s->print);
+    do {
+        tl_arena_reset(&arena);
+        code = list_page(s, &left, first, &token, &arena);
+        first = false;
+    } while (code == 0 && token.n && left >= 0);
+    tl_print_list_end(&s->print);
+    tl_arena_deinit(&arena);
+    return code;
+}
+
+int tl_cmd_activity_list(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_list);
+}
+
+static int run_count(struct tl_cli_session *s)
+{
+    TpWs__CountActivityExecutionsRequest r = TP_WS__COUNT_ACTIVITY_EXECUTIONS_REQUEST__INIT;
+    TpWs__CountActivityExecutionsResponse *resp = NULL;
+    struct tl_client_error err;
+    r.query = tl_cli_field(s, "query");
+    if (tl_cli_call(s, TL_M_CountActivityExecutions, &r, &resp, &err) != TL_OK) {
+        return tl_cli_call_failed("failed counting activities", &err);
+    }
+    tl_print_line(&s->print, "Total: %lld", (long long)resp->count);
+    for (size_t i = 0; i < resp->n_groups; i++) {
+        tl_print_line(&s->print, "Group total: %lld, values: %s", (long long)resp->groups[i]->count,
+                      tl_print_values(&s->print, &s->arena, resp->groups[i]->group_values,
+                                      resp->groups[i]->n_group_values));
+    }
+    return tl_cli_printed(tl_print_message(&s->print, resp, &err.error), &err.error);
+}
+
+int tl_cmd_activity_count(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_count);
+}
+
+/* --- cancel, terminate, delete ---------------------------------------------------------------------- */
+
+static int run_cancel(struct tl_cli_session *s)
+{
+    TpWs__RequestCancelActivityExecutionRequest r =
+        TP_WS__REQUEST_CANCEL_ACTIVITY_EXECUTION_REQUEST__INIT;
+    struct tl_client_error err;
+    char request_id[37];
+    tl_uuid4(tl_client_world(s->client), request_id);
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    r.reason = tl_cli_field(s, "reason");
+    r.request_id = request_id;
+    if (tl_cli_call(s, TL_M_RequestCancelActivityExecution, &r, NULL, &err) != TL_OK) {
+        return tl_cli_call_failed("failed to request activity cancellation", &err);
+    }
+    tl_print_line(&s->print, "Cancellation requested");
+    return 0;
+}
+
+int tl_cmd_activity_cancel(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_cancel);
+}
+
+static int run_terminate(struct tl_cli_session *s)
+{
+    TpWs__TerminateActivityExecutionRequest r = TP_WS__TERMINATE_ACTIVITY_EXECUTION_REQUEST__INIT;
+    struct tl_client_error err;
+    char request_id[37];
+    tl_uuid4(tl_client_world(s->client), request_id);
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    r.reason = tl_cli_reason(s);
+    r.request_id = request_id;
+    if (tl_cli_call(s, TL_M_TerminateActivityExecution, &r, NULL, &err) != TL_OK) {
+        return tl_cli_call_failed("failed to terminate activity", &err);
+    }
+    tl_print_line(&s->print, "Activity terminated");
+    return 0;
+}
+
+int tl_cmd_activity_terminate(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_terminate);
+}
+
+static int run_delete(struct tl_cli_session *s)
+{
+    TpWs__DeleteActivityExecutionRequest r = TP_WS__DELETE_ACTIVITY_EXECUTION_REQUEST__INIT;
+    struct tl_client_error err;
+    r.activity_id = tl_cli_field(s, "activity-id");
+    r.run_id = tl_cli_field(s, "run-id");
+    int code =
+        tl_cli_confirm(s, tl_arena_printf(&s->arena, "Delete the activity %s? y/N", r.activity_id));
+    if (code == 0 && tl_cli_call(s, TL_M_DeleteActivityExecution, &r, NULL, &err) != TL_OK) {
+        return tl_cli_call_failed("failed to delete standalone activity", &err);
+    }
+    if (code == 0) {
+        tl_print_line(&s->print, "Delete activity succeeded");
+    }
+    return code;
+}
+
+int tl_cmd_activity_delete(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_delete);
+}
