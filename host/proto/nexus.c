@@ -11,6 +11,7 @@
 
 #define SCHEME "temporal://"
 #define LINK_TYPE "temporal.api.common.v1.Link.WorkflowEvent"
+#define OPERATION_LINK_TYPE "temporal.api.common.v1.Link.NexusOperation"
 #define FAILURE_TYPE "temporal.api.failure.v1.Failure"
 #define URL_BYTES_MAX ((size_t)16 * 1024)
 
@@ -54,8 +55,31 @@ static void put_reference(struct tl_buf *b, const TpCommon__Link__WorkflowEvent 
     }
 }
 
+static TpNexus__Link *operation_url(struct tl_arena *arena, const TpCommon__Link__NexusOperation *o)
+{
+    TpNexus__Link *out = TL_PB_NEW(arena, TpNexus__Link, tp_nexus__link);
+    struct tl_buf b;
+    tl_buf_init(&b, URL_BYTES_MAX);
+    tl_buf_puts(&b, SCHEME "/namespaces/");
+    put_escaped(&b, o->namespace_);
+    tl_buf_puts(&b, "/nexus-operations/");
+    put_escaped(&b, o->operation_id);
+    tl_buf_puts(&b, "/");
+    put_escaped(&b, o->run_id);
+    tl_buf_puts(&b, "/details");
+    if (out) {
+        out->type = (char *)(uintptr_t)OPERATION_LINK_TYPE;
+        out->url = tl_buf_failed(&b) ? NULL : tl_pb_cstr(arena, tl_buf_str(&b));
+    }
+    tl_buf_deinit(&b);
+    return out && out->url ? out : NULL;
+}
+
 TpNexus__Link *tl_nexus_link_of(struct tl_arena *arena, const TpCommon__Link *link)
 {
+    if (link->variant_case == TP_COMMON__LINK__VARIANT_NEXUS_OPERATION) {
+        return operation_url(arena, link->nexus_operation);
+    }
     if (link->variant_case != TP_COMMON__LINK__VARIANT_WORKFLOW_EVENT) {
         return NULL;
     }
@@ -204,13 +228,50 @@ static TpCommon__Link *new_link(struct tl_arena *arena, char *namespace_, char *
     return l;
 }
 
+static TpCommon__Link *operation_link(struct tl_arena *arena, char *namespace_, char *operation_id,
+                                      char *run_id)
+{
+    TpCommon__Link *l = TL_PB_NEW(arena, TpCommon__Link, tp_common__link);
+    TpCommon__Link__NexusOperation *o =
+        TL_PB_NEW(arena, TpCommon__Link__NexusOperation, tp_common__link__nexus_operation);
+    if (!l || !o || !namespace_ || !operation_id || !run_id) {
+        return NULL;
+    }
+    o->namespace_ = namespace_;
+    o->operation_id = operation_id;
+    o->run_id = run_id;
+    l->variant_case = TP_COMMON__LINK__VARIANT_NEXUS_OPERATION;
+    l->nexus_operation = o;
+    return l;
+}
+
+static TpCommon__Link *read_operation(struct tl_arena *arena, struct tl_str namespace_,
+                                      struct tl_str url)
+{
+    if (!eat(&url, TL_STR_LIT("nexus-operations/"))) {
+        return NULL;
+    }
+    struct tl_str id = take_until(&url, '/');
+    struct tl_str run_id = take_until(&url, '/');
+    if (!namespace_.n || !id.n || !run_id.n || !tl_str_eqc(url, "details")) {
+        return NULL;
+    }
+    return operation_link(arena, unescape(arena, namespace_), unescape(arena, id),
+                          unescape(arena, run_id));
+}
+
 TpCommon__Link *tl_nexus_link_read(struct tl_arena *arena, struct tl_str url, struct tl_str type)
 {
     struct query q = {0};
-    if (!tl_str_eqc(type, LINK_TYPE) || !eat(&url, TL_STR_LIT(SCHEME "/namespaces/"))) {
+    bool operation = tl_str_eqc(type, OPERATION_LINK_TYPE);
+    if ((!operation && !tl_str_eqc(type, LINK_TYPE)) ||
+        !eat(&url, TL_STR_LIT(SCHEME "/namespaces/"))) {
         return NULL;
     }
     struct tl_str namespace_ = take_until(&url, '/');
+    if (operation) {
+        return read_operation(arena, namespace_, url);
+    }
     if (!eat(&url, TL_STR_LIT("workflows/"))) {
         return NULL;
     }
@@ -243,6 +304,13 @@ TpCommon__Link *tl_nexus_event_link(struct tl_arena *arena, struct tl_str namesp
     l->workflow_event->reference_case = TP_COMMON__LINK__WORKFLOW_EVENT__REFERENCE_EVENT_REF;
     l->workflow_event->event_ref = ref;
     return l;
+}
+
+TpCommon__Link *tl_nexus_operation_link(struct tl_arena *arena, struct tl_str namespace_,
+                                        struct tl_str operation_id, struct tl_str run_id)
+{
+    return operation_link(arena, tl_pb_cstr(arena, namespace_), tl_pb_cstr(arena, operation_id),
+                          tl_pb_cstr(arena, run_id));
 }
 
 TpCommon__Link *tl_nexus_activity_link(struct tl_arena *arena, struct tl_str namespace_,

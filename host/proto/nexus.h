@@ -19,16 +19,20 @@
 /* Header of a callback with the token of the operation, in case that it ends before its start is answered. */
 #define TL_NEXUS_OPERATION_TOKEN "nexus-operation-token"
 
-/* "temporal:///namespaces/<ns>/workflows/<id>/<run>/history?..." with its type. Only links to workflow
- * events have this form; NULL for others, and when the arena is full. */
+/* "temporal:///namespaces/<ns>/workflows/<id>/<run>/history?..." with its type. Links to operations
+ * without a workflow are ".../nexus-operations/<id>/<run>/details". Only these two have such a form; NULL for
+ * others, and when the arena is full. */
 TpNexus__Link *tl_nexus_link_of(struct tl_arena *arena, const TpCommon__Link *link);
-/* NULL when the link is none to a workflow event, malformed, or the arena is full. */
+/* NULL when the link is none of these, malformed, or the arena is full. */
 TpCommon__Link *tl_nexus_link_read(struct tl_arena *arena, struct tl_str url, struct tl_str type);
 /* A link to one event of a run. NULL when the arena is full. */
 TpCommon__Link *tl_nexus_event_link(struct tl_arena *arena, struct tl_str namespace_,
                                     struct tl_str workflow_id, struct tl_str run_id,
                                     int64_t event_id, int event_type);
 
+/* A link to a Nexus operation without a workflow. NULL when the arena is full. */
+TpCommon__Link *tl_nexus_operation_link(struct tl_arena *arena, struct tl_str namespace_,
+                                        struct tl_str operation_id, struct tl_str run_id);
 /* A link to an activity without a workflow. NULL when the arena is full. */
 TpCommon__Link *tl_nexus_activity_link(struct tl_arena *arena, struct tl_str namespace_,
                                        struct tl_str activity_id, struct tl_str run_id);

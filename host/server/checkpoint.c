@@ -37,7 +37,7 @@ void tl_checkpoint_dirty(struct tl_server *s, struct tl_exec *e, int64_t log_id)
 static void fill_row(const struct tl_rs_info *i, struct tl_run_row *row)
 {
     row->number = (int64_t)i->id.run_number;
-    row->namespace_number = (int64_t)i->id.namespace_number * (i->id.is_activity ? -1 : 1);
+    row->namespace_number = tl_scope_of(i->id.namespace_number, i->id.kind);
     row->workflow_id = i->id.workflow_id;
     row->run_id = i->id.run_id;
     row->type = i->workflow_type;
@@ -52,6 +52,10 @@ static void fill_row(const struct tl_rs_info *i, struct tl_run_row *row)
     row->last_log_id = i->last_log_id;
     row->first_run_id = i->first_run_id;
     row->parent_workflow_id = i->parent_workflow_id;
+    if (i->id.kind == TL_RUN_OPERATION) { /* which has neither a queue nor a parent */
+        row->task_queue = i->endpoint;
+        row->parent_workflow_id = i->service;
+    }
     row->parent_run_id = i->parent_run_id;
     row->root_workflow_id = i->root_workflow_id;
     row->root_run_id = i->root_run_id;

@@ -561,7 +561,7 @@ static bool moves_first(struct tl_server *s, struct tl_exec *e, struct tl_str ve
     if (v.moving) {
         return true;
     }
-    if (info.id.is_activity || v.behavior == VERSIONING_BEHAVIOR_PINNED ||
+    if (info.id.kind != TL_RUN_WORKFLOW || v.behavior == VERSIONING_BEHAVIOR_PINNED ||
         tl_str_eq(v.version, version)) {
         return false;
     }

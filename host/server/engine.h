@@ -84,11 +84,27 @@ struct tl_namespace {
     struct tl_str former; /* heap: the name before the deletion, while that may still fail */
 };
 
-/* The number under which runs are stored: activity executions have ids of their own and are in no list of
- * workflows, so they are the runs of the negative number. */
-static inline int64_t tl_ns_scope(const struct tl_namespace *ns, bool is_activity)
+/* The number under which runs of a namespace are stored: executions without a workflow have ids of their own
+ * and are in no list of workflows, so they are the runs of negative numbers. */
+#define TL_SCOPE_OPERATIONS (INT64_C(1) << 40)
+static inline int64_t tl_scope_of(uint64_t namespace_number, enum tl_run_kind kind)
 {
-    return is_activity ? -(int64_t)ns->number : (int64_t)ns->number;
+    int64_t n = (int64_t)namespace_number;
+    return kind == TL_RUN_WORKFLOW ? n : kind == TL_RUN_ACTIVITY ? -n : -n - TL_SCOPE_OPERATIONS;
+}
+static inline int64_t tl_ns_scope(const struct tl_namespace *ns, enum tl_run_kind kind)
+{
+    return tl_scope_of(ns->number, kind);
+}
+static inline enum tl_run_kind tl_scope_kind(int64_t scope)
+{
+    return scope > 0                      ? TL_RUN_WORKFLOW
+           : scope > -TL_SCOPE_OPERATIONS ? TL_RUN_ACTIVITY
+                                          : TL_RUN_OPERATION;
+}
+static inline int64_t tl_scope_namespace(int64_t scope)
+{
+    return scope > 0 ? scope : scope > -TL_SCOPE_OPERATIONS ? -scope : -scope - TL_SCOPE_OPERATIONS;
 }
 
 /* --- runs in memory ------------------------------------------------------------------------------ */
@@ -466,17 +482,17 @@ struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
 struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
                             const TpCommon__WorkflowExecution *execution, struct tl_error *err);
 struct tl_exec *tl_run_by_number(struct tl_server *s, uint64_t number, struct tl_error *err);
-/* An activity execution, likewise by run id when there is one, else the newest. */
-struct tl_exec *tl_run_find_activity(struct tl_server *s, struct tl_namespace *ns,
-                                     struct tl_str activity_id, struct tl_str run_id,
-                                     struct tl_error *err);
+/* An execution without a workflow, likewise by run id when there is one, else the newest. */
+struct tl_exec *tl_run_find_execution(struct tl_server *s, struct tl_namespace *ns,
+                                      enum tl_run_kind kind, struct tl_str id, struct tl_str run_id,
+                                      struct tl_error *err);
 /* A new run under the workflow id; it becomes the current one. */
 struct tl_exec *tl_run_make(struct tl_server *s, struct tl_namespace *ns, struct tl_str workflow_id,
                             struct tl_str run_id, uint64_t number);
-/* The same for an activity execution. */
-struct tl_exec *tl_run_make_activity(struct tl_server *s, struct tl_namespace *ns,
-                                     struct tl_str activity_id, struct tl_str run_id,
-                                     uint64_t number);
+/* The same for a run of any kind. */
+struct tl_exec *tl_run_make_execution(struct tl_server *s, struct tl_namespace *ns,
+                                      enum tl_run_kind kind, struct tl_str id, struct tl_str run_id,
+                                      uint64_t number);
 /* The same around a state that exists; takes it over. */
 struct tl_exec *tl_run_adopt(struct tl_server *s, struct tl_namespace *ns, struct tl_rs *rs);
 /* Takes the run out of memory: tasks, timers and tables. Waiters are woken or, with `refuse`,

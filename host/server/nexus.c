@@ -296,7 +296,9 @@ static TpCommon__Link **link_to_start(struct tl_server *s, struct tl_exec *e,
 {
     TpCommon__Link **links = TL_ARENA_ARRAY(&s->arena, TpCommon__Link *, 1);
     TpCommon__Link *l =
-        info->id.is_activity
+        info->id.kind == TL_RUN_OPERATION
+            ? tl_nexus_operation_link(&s->arena, e->ns->name, info->id.workflow_id, info->id.run_id)
+        : info->id.kind == TL_RUN_ACTIVITY
             ? tl_nexus_activity_link(&s->arena, e->ns->name, info->id.workflow_id, info->id.run_id)
             : tl_nexus_event_link(&s->arena, e->ns->name, info->id.workflow_id, info->id.run_id, 1,
                                   EVENT_TYPE_WORKFLOW_EXECUTION_STARTED);
@@ -332,7 +334,7 @@ void tl_nexus_callback(struct tl_server *s, struct tl_exec *e, struct tl_str cal
     if (rc == TL_OK) {
         const TpActivity__ActivityExecutionOutcome *o;
         tl_rs_info(e->rs, &info);
-        if (info.id.is_activity && a.failure &&
+        if (info.id.kind == TL_RUN_ACTIVITY && a.failure &&
             (o = tl_rs_activity_execution_outcome(e->rs, &s->arena)) != NULL && o->failure) {
             a.failure = o->failure;
         }

@@ -46,15 +46,19 @@ static struct tl_namespace *namespace_of(struct tl_server *s, int64_t number)
 
 static tl_rc adopt_row(struct tl_server *s, const struct tl_run_row *row, struct tl_error *err)
 {
-    struct tl_namespace *ns = namespace_of(s, llabs(row->namespace_number));
+    struct tl_namespace *ns = namespace_of(s, tl_scope_namespace(row->namespace_number));
     struct tl_rs *rs = NULL;
     if (!ns) {
         TL_LOG(TL_LOG_WARN, "server.run_without_namespace", TL_I("run", row->number));
         return TL_OK;
     }
-    struct tl_rs_identity id = {
-        (uint64_t)row->number,    ns->number, ns->name, ns->id, row->workflow_id, row->run_id,
-        row->namespace_number < 0};
+    struct tl_rs_identity id = {(uint64_t)row->number,
+                                ns->number,
+                                ns->name,
+                                ns->id,
+                                row->workflow_id,
+                                row->run_id,
+                                tl_scope_kind(row->namespace_number)};
     tl_rc rc = tl_rs_load(&rs, &id, row->state, err);
     if (rc != TL_OK) {
         return tl_error_wrap(err, rc, "run %lld", (long long)row->number);
@@ -94,9 +98,10 @@ static tl_rc unknown_run(struct walk *w, const struct tl_log_row *row, struct tl
     }
     struct tl_str id = tl_str(first->identity->workflow_id);
     struct tl_str run_id = tl_str(first->identity->run_id);
-    *out = first->identity->is_activity
-               ? tl_run_make_activity(s, ns, id, run_id, (uint64_t)row->run)
-               : tl_run_make(s, ns, id, run_id, (uint64_t)row->run);
+    enum tl_run_kind kind = first->identity->is_activity    ? TL_RUN_ACTIVITY
+                            : first->identity->is_operation ? TL_RUN_OPERATION
+                                                            : TL_RUN_WORKFLOW;
+    *out = tl_run_make_execution(s, ns, kind, id, run_id, (uint64_t)row->run);
     tl_map_put_num(&w->made, (uint64_t)row->run, s);
     return TL_OK;
 }

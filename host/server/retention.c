@@ -22,12 +22,12 @@ static tl_rc note(void *ud, const struct tl_run_row *row, struct tl_error *err)
 }
 
 /* Number of runs found: AT_ONCE means that there may be more. */
-static size_t remove_of(struct tl_server *s, const struct tl_namespace *ns, bool is_activity,
+static size_t remove_of(struct tl_server *s, const struct tl_namespace *ns, enum tl_run_kind kind,
                         int64_t closed_ns)
 {
     struct expired x = {.n = 0};
     struct tl_error err;
-    tl_rc rc = tl_store_closed_before(tl_store_point_reader(s->store), tl_ns_scope(ns, is_activity),
+    tl_rc rc = tl_store_closed_before(tl_store_point_reader(s->store), tl_ns_scope(ns, kind),
                                       closed_ns, AT_ONCE, note, &x, &err);
     for (size_t i = 0; rc == TL_OK && i < x.n; i++) {
         if (tl_map_get_num(&s->erased, x.numbers[i])) {
@@ -46,11 +46,15 @@ static size_t remove_of(struct tl_server *s, const struct tl_namespace *ns, bool
     return x.n;
 }
 
-/* Workflows first, then activity executions. */
+/* Workflows first, then executions without one. */
 static size_t remove_some(struct tl_server *s, const struct tl_namespace *ns, int64_t closed_ns)
 {
-    size_t n = remove_of(s, ns, false, closed_ns);
-    return n ? n : remove_of(s, ns, true, closed_ns);
+    static const enum tl_run_kind kinds[] = {TL_RUN_WORKFLOW, TL_RUN_ACTIVITY, TL_RUN_OPERATION};
+    size_t n = 0;
+    for (size_t i = 0; n == 0 && i < sizeof kinds / sizeof kinds[0]; i++) {
+        n = remove_of(s, ns, kinds[i], closed_ns);
+    }
+    return n;
 }
 
 /* Terminates open runs of a namespace that is deleted. Returns their number, at most AT_ONCE. */

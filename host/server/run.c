@@ -2,7 +2,6 @@
  * closed ones until their row is written, and a while longer. Thread: engine. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -121,7 +120,7 @@ static void make_current(struct tl_server *s, struct tl_exec *e)
 static struct tl_exec *exec_new(struct tl_server *s, struct tl_namespace *ns, struct tl_rs *rs,
                                 const struct tl_rs_identity *id)
 {
-    int64_t scope = tl_ns_scope(ns, id->is_activity);
+    int64_t scope = tl_ns_scope(ns, id->kind);
     struct tl_exec *e = tl_mem_alloc(sizeof *e + sizeof scope + id->workflow_id.n + 1);
     e->number = id->run_number;
     e->rs = rs;
@@ -151,21 +150,18 @@ static struct tl_exec *make(struct tl_server *s, struct tl_namespace *ns,
     return e;
 }
 
+struct tl_exec *tl_run_make_execution(struct tl_server *s, struct tl_namespace *ns,
+                                      enum tl_run_kind kind, struct tl_str id, struct tl_str run_id,
+                                      uint64_t number)
+{
+    return make(s, ns,
+                &(struct tl_rs_identity){number, ns->number, ns->name, ns->id, id, run_id, kind});
+}
+
 struct tl_exec *tl_run_make(struct tl_server *s, struct tl_namespace *ns, struct tl_str workflow_id,
                             struct tl_str run_id, uint64_t number)
 {
-    return make(
-        s, ns,
-        &(struct tl_rs_identity){number, ns->number, ns->name, ns->id, workflow_id, run_id, false});
-}
-
-struct tl_exec *tl_run_make_activity(struct tl_server *s, struct tl_namespace *ns,
-                                     struct tl_str activity_id, struct tl_str run_id,
-                                     uint64_t number)
-{
-    return make(
-        s, ns,
-        &(struct tl_rs_identity){number, ns->number, ns->name, ns->id, activity_id, run_id, true});
+    return tl_run_make_execution(s, ns, TL_RUN_WORKFLOW, workflow_id, run_id, number);
 }
 
 struct tl_exec *tl_run_adopt(struct tl_server *s, struct tl_namespace *ns, struct tl_rs *rs)
@@ -262,7 +258,8 @@ static struct tl_exec *load(struct tl_server *s, uint64_t number, struct tl_erro
     tl_rc rc =
         tl_store_run_by_number(tl_store_point_reader(s->store), (int64_t)number, &arena, &row, err);
     struct tl_namespace *ns =
-        rc == TL_OK ? tl_map_get_num(&s->namespace_numbers, (uint64_t)llabs(row.namespace_number))
+        rc == TL_OK ? tl_map_get_num(&s->namespace_numbers,
+                                     (uint64_t)tl_scope_namespace(row.namespace_number))
                     : NULL;
     if (rc == TL_OK && !ns) {
         tl_error_set(err, TL_ENOTFOUND, "the run's namespace does not exist any more");
@@ -273,7 +270,7 @@ static struct tl_exec *load(struct tl_server *s, uint64_t number, struct tl_erro
                                     ns->id,
                                     row.workflow_id,
                                     row.run_id,
-                                    row.namespace_number < 0};
+                                    tl_scope_kind(row.namespace_number)};
         rc = tl_rs_load(&rs, &id, row.state, err);
     }
     if (rs) {
@@ -296,6 +293,8 @@ struct tl_exec *tl_run_by_number(struct tl_server *s, uint64_t number, struct tl
     return load(s, number, err);
 }
 
+static const char *const kind_names[] = {"workflow", "activity", "operation"};
+
 /* The newest run under the id. */
 static struct tl_exec *newest(struct tl_server *s, int64_t scope, struct tl_str workflow_id,
                               struct tl_error *err)
@@ -314,7 +313,7 @@ static struct tl_exec *newest(struct tl_server *s, int64_t scope, struct tl_str 
     }
     if (rc == TL_ENOTFOUND) {
         tl_error_set(err, TL_ENOTFOUND, "%s not found for ID: %.*s",
-                     scope < 0 ? "activity" : "workflow", TL_STR_FMT(workflow_id));
+                     kind_names[tl_scope_kind(scope)], TL_STR_FMT(workflow_id));
         return NULL;
     }
     return rc == TL_OK ? tl_run_by_number(s, (uint64_t)number, err) : NULL;
@@ -323,11 +322,11 @@ static struct tl_exec *newest(struct tl_server *s, int64_t scope, struct tl_str 
 struct tl_exec *tl_run_current(struct tl_server *s, struct tl_namespace *ns,
                                struct tl_str workflow_id, struct tl_error *err)
 {
-    return newest(s, tl_ns_scope(ns, false), workflow_id, err);
+    return newest(s, tl_ns_scope(ns, TL_RUN_WORKFLOW), workflow_id, err);
 }
 
 /* A run of these ids; NULL with err set when there is none, unless the disk said something else. */
-static struct tl_exec *by_ids(struct tl_server *s, struct tl_namespace *ns, bool is_activity,
+static struct tl_exec *by_ids(struct tl_server *s, struct tl_namespace *ns, enum tl_run_kind kind,
                               struct tl_str id, struct tl_str run_id, struct tl_error *err)
 {
     uint64_t number = tl_run_id_number(run_id);
@@ -335,25 +334,24 @@ static struct tl_exec *by_ids(struct tl_server *s, struct tl_namespace *ns, bool
     struct tl_rs_info info;
     if (e) {
         tl_rs_info(e->rs, &info);
-        if (e->ns == ns && info.id.is_activity == is_activity &&
-            tl_str_eq(info.id.workflow_id, id) && tl_str_eq(info.id.run_id, run_id)) {
+        if (e->ns == ns && info.id.kind == kind && tl_str_eq(info.id.workflow_id, id) &&
+            tl_str_eq(info.id.run_id, run_id)) {
             return e;
         }
     } else if (number && err->code != TL_ENOTFOUND) {
         return NULL;
     }
     tl_error_set(err, TL_ENOTFOUND, "%s execution not found for %s ID \"%.*s\" and run ID \"%.*s\"",
-                 is_activity ? "activity" : "workflow", is_activity ? "activity" : "workflow",
-                 TL_STR_FMT(id), TL_STR_FMT(run_id));
+                 kind_names[kind], kind_names[kind], TL_STR_FMT(id), TL_STR_FMT(run_id));
     return NULL;
 }
 
-struct tl_exec *tl_run_find_activity(struct tl_server *s, struct tl_namespace *ns,
-                                     struct tl_str activity_id, struct tl_str run_id,
-                                     struct tl_error *err)
+struct tl_exec *tl_run_find_execution(struct tl_server *s, struct tl_namespace *ns,
+                                      enum tl_run_kind kind, struct tl_str id, struct tl_str run_id,
+                                      struct tl_error *err)
 {
-    return run_id.n ? by_ids(s, ns, true, activity_id, run_id, err)
-                    : newest(s, tl_ns_scope(ns, true), activity_id, err);
+    return run_id.n ? by_ids(s, ns, kind, id, run_id, err)
+                    : newest(s, tl_ns_scope(ns, kind), id, err);
 }
 
 struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
@@ -363,7 +361,7 @@ struct tl_exec *tl_run_find(struct tl_server *s, struct tl_namespace *ns,
     if (!run_id.n) {
         return tl_run_current(s, ns, workflow_id, err);
     }
-    return by_ids(s, ns, false, workflow_id, run_id, err);
+    return by_ids(s, ns, TL_RUN_WORKFLOW, workflow_id, run_id, err);
 }
 
 /* --- deleting ------------------------------------------------------------------------------------------ */
@@ -430,7 +428,8 @@ static struct tl_str with_identity(struct tl_exec *e, struct tl_str record, stru
     id.namespace_number = e->ns->number;
     id.workflow_id = tl_pb_cstr(arena, info.id.workflow_id);
     id.run_id = tl_pb_cstr(arena, info.id.run_id);
-    id.is_activity = info.id.is_activity;
+    id.is_activity = info.id.kind == TL_RUN_ACTIVITY;
+    id.is_operation = info.id.kind == TL_RUN_OPERATION;
     tl_buf_init(&b, LOAD_BYTES_MAX);
     tl_buf_put_str(&b, record);
     struct tl_str out = {0};
@@ -525,7 +524,7 @@ static void run_closed(struct tl_server *s, struct tl_exec *e)
     if (!e->closed) {
         struct tl_rs_info info;
         tl_rs_info(e->rs, &info);
-        if (!info.id.is_activity) {
+        if (info.id.kind == TL_RUN_WORKFLOW) {
             tl_server_metrics_closed(s, e->ns->name, info.status);
         }
         e->closed = true;

@@ -5,6 +5,7 @@
 local core = require "temporal.core"
 local async_activity = require "temporal.internal.async_activity"
 local client_activities = require "temporal.internal.client_activities"
+local client_nexus = require "temporal.internal.client_nexus"
 local close_outcome = require "temporal.internal.close_outcome"
 local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
@@ -619,6 +620,7 @@ updates.install(Client, Handle, function(self, workflow, opts, args)
 end)
 
 client_activities.install(Client)
+client_nexus.install(Client)
 deployments.install(Client, Handle)
 nexus_endpoints.install(Client)
 

@@ -21,8 +21,8 @@ struct tl_exec *tl_api_find_activity(struct tl_call *c, const char *activity_id,
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "invalid run id: must be a valid UUID");
         return NULL;
     }
-    struct tl_exec *e =
-        tl_run_find_activity(c->s, c->ns, tl_str(activity_id), tl_str(run_id), &err);
+    struct tl_exec *e = tl_run_find_execution(c->s, c->ns, TL_RUN_ACTIVITY, tl_str(activity_id),
+                                              tl_str(run_id), &err);
     if (!e && err.code == TL_ENOTFOUND) {
         tl_call_not_found(c, 0, err.message);
     } else if (!e) {
@@ -72,8 +72,8 @@ static struct tl_exec *start_new(struct tl_call *c, const TpWs__StartActivityExe
     char run_id[37];
     uint64_t number;
     tl_run_new_id(c->s, run_id, &number);
-    struct tl_exec *e =
-        tl_run_make_activity(c->s, c->ns, tl_str(req->activity_id), tl_str(run_id), number);
+    struct tl_exec *e = tl_run_make_execution(c->s, c->ns, TL_RUN_ACTIVITY,
+                                              tl_str(req->activity_id), tl_str(run_id), number);
     tl_run_begin(c->s, e, &tx, c->arena);
     tl_rc rc = tl_tx_activity_execution_start(&tx, req, &err);
     if (rc == TL_OK) {
@@ -150,8 +150,8 @@ void tl_api_start_activity_execution(struct tl_call *c)
     if (!tl_api_check_attributes(c, req->search_attributes)) {
         return;
     }
-    struct tl_exec *e =
-        tl_run_find_activity(c->s, c->ns, tl_str(req->activity_id), (struct tl_str){0}, &err);
+    struct tl_exec *e = tl_run_find_execution(c->s, c->ns, TL_RUN_ACTIVITY,
+                                              tl_str(req->activity_id), (struct tl_str){0}, &err);
     if (!e && err.code != TL_ENOTFOUND) {
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
@@ -178,8 +178,7 @@ void tl_api_start_activity_execution(struct tl_call *c)
 
 /* --- describe, outcome ------------------------------------------------------------------------------ */
 
-/* A long poll comes back: its run. NULL after an answer. */
-static struct tl_exec *waited_for(struct tl_call *c)
+struct tl_exec *tl_api_waited_for(struct tl_call *c)
 {
     struct tl_error err;
     struct tl_exec *e = tl_run_by_number(c->s, c->parked->run_number, &err);
@@ -189,7 +188,7 @@ static struct tl_exec *waited_for(struct tl_call *c)
     return e;
 }
 
-static void wait_for(struct tl_call *c, struct tl_exec *e, bool wants_close)
+void tl_api_wait_for(struct tl_call *c, struct tl_exec *e, bool wants_close)
 {
     struct tl_parked *p = c->parked ? c->parked : tl_parked_new(c->s, c, TL_PARKED_WAIT);
     if (!c->parked) {
@@ -202,39 +201,45 @@ static void wait_for(struct tl_call *c, struct tl_exec *e, bool wants_close)
     tl_list_push(&e->waiters, &p->link);
 }
 
-static void reply_description(struct tl_call *c, struct tl_exec *e)
+tl_rc tl_api_poll_token(struct tl_call *c, const struct tl_exec *e, ProtobufCBinaryData *out,
+                        struct tl_error *err)
 {
-    TpWs__DescribeActivityExecutionResponse r = TP_WS__DESCRIBE_ACTIVITY_EXECUTION_RESPONSE__INIT;
     TlV1__ActivityPollToken token = TL_V1__ACTIVITY_POLL_TOKEN__INIT;
     struct tl_rs_info info;
     struct tl_str bytes;
-    struct tl_error err;
     tl_rs_info(e->rs, &info);
     token.run_number = e->number;
     token.log_id = info.last_log_id;
+    tl_rc rc = tl_pb_encode_arena(&token, c->arena, &bytes, err);
+    *out = rc == TL_OK ? tl_pb_bytes_view(bytes) : (ProtobufCBinaryData){0};
+    return rc;
+}
+
+static void reply_description(struct tl_call *c, struct tl_exec *e)
+{
+    TpWs__DescribeActivityExecutionResponse r = TP_WS__DESCRIBE_ACTIVITY_EXECUTION_RESPONSE__INIT;
+    struct tl_error err;
     tl_rc rc =
         tl_rs_activity_execution_describe(e->rs, tl_engine_now(c->s), c->req, c->arena, &r, &err);
     if (rc == TL_OK) {
-        rc = tl_pb_encode_arena(&token, c->arena, &bytes, &err);
+        rc = tl_api_poll_token(c, e, &r.long_poll_token, &err);
     }
     if (rc != TL_OK) {
         tl_call_errorf(c, tl_rc_grpc_status(rc), "%s", err.message);
         return;
     }
-    r.long_poll_token = tl_pb_bytes_view(bytes);
     tl_attrs_visible(&c->ns->attrs, r.info->search_attributes);
     tl_call_reply(c, e->seq, &r);
 }
 
-/* Whether the run is still as the caller knows it. False after an answer, with *answered set, too. */
-static bool is_known(struct tl_call *c, const struct tl_exec *e, bool *answered)
+bool tl_api_is_known(struct tl_call *c, const struct tl_exec *e, ProtobufCBinaryData bytes,
+                     bool *answered)
 {
-    const TpWs__DescribeActivityExecutionRequest *req = c->req;
     const TlV1__ActivityPollToken *token;
     struct tl_rs_info info;
     *answered = true;
-    if (tl_pb_decode(&tl_v1__activity_poll_token__descriptor, tl_pb_str(req->long_poll_token),
-                     c->arena, &token, NULL) != TL_OK ||
+    if (tl_pb_decode(&tl_v1__activity_poll_token__descriptor, tl_pb_str(bytes), c->arena, &token,
+                     NULL) != TL_OK ||
         !token->run_number) {
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "invalid long poll token");
         return false;
@@ -258,18 +263,19 @@ void tl_api_describe_activity_execution(struct tl_call *c)
         return;
     }
     struct tl_exec *e =
-        c->parked ? waited_for(c) : tl_api_find_activity(c, req->activity_id, req->run_id);
+        c->parked ? tl_api_waited_for(c) : tl_api_find_activity(c, req->activity_id, req->run_id);
     if (!e) {
         return;
     }
-    if (!req->long_poll_token.len || (!is_known(c, e, &answered) && !answered)) {
+    if (!req->long_poll_token.len ||
+        (!tl_api_is_known(c, e, req->long_poll_token, &answered) && !answered)) {
         reply_description(c, e);
     } else if (!answered && c->parked && c->parked->expired) {
         TpWs__DescribeActivityExecutionResponse nothing =
             TP_WS__DESCRIBE_ACTIVITY_EXECUTION_RESPONSE__INIT;
         tl_call_reply(c, e->seq, &nothing);
     } else if (!answered) {
-        wait_for(c, e, false);
+        tl_api_wait_for(c, e, false);
     }
 }
 
@@ -278,7 +284,7 @@ void tl_api_poll_activity_execution(struct tl_call *c)
     const TpWs__PollActivityExecutionRequest *req = c->req;
     TpWs__PollActivityExecutionResponse r = TP_WS__POLL_ACTIVITY_EXECUTION_RESPONSE__INIT;
     struct tl_exec *e =
-        c->parked ? waited_for(c) : tl_api_find_activity(c, req->activity_id, req->run_id);
+        c->parked ? tl_api_waited_for(c) : tl_api_find_activity(c, req->activity_id, req->run_id);
     struct tl_rs_info info;
     if (!e) {
         return;
@@ -287,7 +293,7 @@ void tl_api_poll_activity_execution(struct tl_call *c)
         if (c->parked && c->parked->expired) {
             tl_call_reply(c, e->seq, &r); /* nothing came: the caller asks again */
         } else {
-            wait_for(c, e, true);
+            tl_api_wait_for(c, e, true);
         }
         return;
     }
@@ -354,7 +360,7 @@ void tl_api_delete_activity_execution(struct tl_call *c)
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e = c->parked && c->parked->run_number
-                            ? waited_for(c)
+                            ? tl_api_waited_for(c)
                             : tl_api_find_activity(c, req->activity_id, req->run_id);
     if (!e) {
         return;

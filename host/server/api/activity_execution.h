@@ -1,4 +1,4 @@
-/* What the methods of activities without a workflow share. Thread: engine. */
+/* What the methods of executions without a workflow share. Thread: engine. */
 #pragma once
 
 #include "server/api/api.h"
@@ -13,3 +13,13 @@ struct tl_api_change {
 };
 /* False after an answer INVALID_ARGUMENT. */
 bool tl_api_check_change(struct tl_call *c, const struct tl_api_change *r);
+/* A long poll comes back: its run. NULL after an answer. */
+struct tl_exec *tl_api_waited_for(struct tl_call *c);
+/* The call waits until the run changes, or is over. */
+void tl_api_wait_for(struct tl_call *c, struct tl_exec *e, bool wants_close);
+/* What a description reflects, for whoever waits for a change. Errors: TL_ELIMIT. */
+tl_rc tl_api_poll_token(struct tl_call *c, const struct tl_exec *e, ProtobufCBinaryData *out,
+                        struct tl_error *err) TL_MUST_USE;
+/* Whether the run is still as the token says. False after an answer, with *answered set, too. */
+bool tl_api_is_known(struct tl_call *c, const struct tl_exec *e, ProtobufCBinaryData token,
+                     bool *answered);

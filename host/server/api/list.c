@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "server/api/api.h"
 #include "server/history/activity_execution.h"
+#include "server/history/operation_execution.h"
 #include "server/visibility/attributes.h"
 #include "server/visibility/filter.h"
 
@@ -23,9 +24,8 @@ struct list_job {
     struct tl_list_query q;
     const char *group_by;
     char *namespace_id;
-    bool activities; /* of activity executions */
-    struct tl_pb_list
-        items; /* WorkflowExecutionInfo, ActivityExecutionListInfo, AggregationGroup */
+    enum tl_run_kind kind;
+    struct tl_pb_list items; /* what the kind's lists have, or AggregationGroup */
     TlV1__ListToken last;
 };
 
@@ -109,13 +109,40 @@ static tl_rc add_activity(struct list_job *j, const struct tl_run_row *row, stru
     return rc;
 }
 
+static tl_rc add_operation(struct list_job *j, const struct tl_run_row *row, struct tl_error *err)
+{
+    struct tl_arena *a = &j->arena;
+    TpNexus__NexusOperationExecutionListInfo *i = TL_PB_NEW(
+        a, TpNexus__NexusOperationExecutionListInfo, tp_nexus__nexus_operation_execution_list_info);
+    if (!i || !tl_pb_push(a, &j->items, i)) {
+        return tl_error_set(err, TL_ELIMIT, "the page is too large");
+    }
+    i->operation_id = tl_pb_cstr(a, row->workflow_id);
+    i->run_id = tl_pb_cstr(a, row->run_id);
+    i->endpoint = tl_pb_cstr(a, row->task_queue);
+    i->service = tl_pb_cstr(a, row->parent_workflow_id);
+    i->operation = tl_pb_cstr(a, row->type);
+    i->schedule_time = tl_pb_timestamp(a, row->start_ns);
+    i->status = (TpEnums__NexusOperationExecutionStatus)tl_operation_status(row->status);
+    i->state_transition_count = row->state_transitions;
+    i->state_size_bytes = row->history_bytes;
+    if (row->close_ns) {
+        i->close_time = tl_pb_timestamp(a, row->close_ns);
+        i->execution_duration = tl_pb_duration_ns(a, row->close_ns - row->start_ns);
+    }
+    tl_rc rc = tl_pb_decode(&tp_common__search_attributes__descriptor, row->search_attributes, a,
+                            &i->search_attributes, err);
+    tl_attrs_visible(&j->custom, i->search_attributes);
+    return rc;
+}
+
 static tl_rc add_row(void *ud, const struct tl_run_row *row, struct tl_error *err)
 {
     struct list_job *j = ud;
     j->last.start_ns = row->start_ns;
     j->last.number = row->number;
-    if (j->activities) {
-        return add_activity(j, row, err);
+    if (j->kind != TL_RUN_WORKFLOW) {
+        return j->kind == TL_RUN_ACTIVITY ? add_activity(j, row, err) : add_operation(j, row, err);
     }
     TpWorkflow__WorkflowExecutionInfo *i = TL_PB_NEW(&j->arena, TpWorkflow__WorkflowExecutionInfo,
                                                      tp_workflow__workflow_execution_info);
@@ -199,13 +226,21 @@ static tl_rc run_list(struct list_job *j, struct tl_reader *reader, struct tl_st
     TpWs__ListWorkflowExecutionsResponse r = TP_WS__LIST_WORKFLOW_EXECUTIONS_RESPONSE__INIT;
     TpWs__ListActivityExecutionsResponse activities =
         TP_WS__LIST_ACTIVITY_EXECUTIONS_RESPONSE__INIT;
+    TpWs__ListNexusOperationExecutionsResponse operations =
+        TP_WS__LIST_NEXUS_OPERATION_EXECUTIONS_RESPONSE__INIT;
     struct tl_str token;
     tl_rc rc = tl_store_list(reader, &j->q, add_row, j, err);
     if (rc == TL_OK && (int64_t)j->items.n == j->q.limit) {
         rc = tl_pb_encode_arena(&j->last, &j->arena, &token, err);
         r.next_page_token = tl_pb_bytes_view(token);
     }
-    if (j->activities) {
+    if (j->kind == TL_RUN_OPERATION) {
+        operations.n_operations = j->items.n;
+        operations.operations = j->items.items;
+        operations.next_page_token = r.next_page_token;
+        return rc == TL_OK ? tl_pb_encode_arena(&operations, &j->arena, body, err) : rc;
+    }
+    if (j->kind == TL_RUN_ACTIVITY) {
         activities.n_executions = j->items.n;
         activities.executions = j->items.items;
         activities.next_page_token = r.next_page_token;
@@ -256,7 +291,7 @@ static bool read_token(struct tl_call *c, ProtobufCBinaryData bytes, struct tl_l
     return true;
 }
 
-static void submit_of(struct tl_call *c, bool activities, enum what what, const char *query,
+static void submit_of(struct tl_call *c, enum tl_run_kind kind, enum what what, const char *query,
                       int32_t page_size, ProtobufCBinaryData token)
 {
     struct list_job *j = TL_NEW(struct list_job);
@@ -268,7 +303,7 @@ static void submit_of(struct tl_call *c, bool activities, enum what what, const 
     j->what = what;
     struct tl_str text = tl_arena_str(&j->arena, tl_str(query));
     struct tl_filter_scope scope = {&c->ns->attrs, (int64_t)c->ns->number, tl_engine_now(c->s),
-                                    activities};
+                                    (int)kind};
     tl_rc rc = tl_filter_compile(text, &scope, &j->arena, &filter, &err);
     if (rc == TL_OK && filter.group_by && what != COUNT) {
         rc = tl_error_set(&err, TL_EINVAL,
@@ -287,8 +322,8 @@ static void submit_of(struct tl_call *c, bool activities, enum what what, const 
     tl_attrs_copy(&j->custom, &c->ns->attrs);
     j->group_by = filter.group_by;
     j->namespace_id = tl_arena_cstr(&j->arena, c->ns->id);
-    j->activities = activities;
-    j->q.namespace_number = tl_ns_scope(c->ns, activities);
+    j->kind = kind;
+    j->q.namespace_number = tl_ns_scope(c->ns, kind);
     j->q.where = filter.where;
     j->q.binds = filter.binds;
     j->q.bind_count = filter.bind_count;
@@ -304,7 +339,7 @@ static void submit_of(struct tl_call *c, bool activities, enum what what, const 
 static void submit(struct tl_call *c, enum what what, const char *query, int32_t page_size,
                    ProtobufCBinaryData token)
 {
-    submit_of(c, false, what, query, page_size, token);
+    submit_of(c, TL_RUN_WORKFLOW, what, query, page_size, token);
 }
 
 void tl_api_list_workflow_executions(struct tl_call *c)
@@ -335,13 +370,25 @@ void tl_api_count_workflow_executions(struct tl_call *c)
 void tl_api_list_activity_executions(struct tl_call *c)
 {
     const TpWs__ListActivityExecutionsRequest *req = c->req;
-    submit_of(c, true, LIST, req->query, req->page_size, req->next_page_token);
+    submit_of(c, TL_RUN_ACTIVITY, LIST, req->query, req->page_size, req->next_page_token);
 }
 
 void tl_api_count_activity_executions(struct tl_call *c)
 {
     const TpWs__CountActivityExecutionsRequest *req = c->req;
-    submit_of(c, true, COUNT, req->query, 0, (ProtobufCBinaryData){0});
+    submit_of(c, TL_RUN_ACTIVITY, COUNT, req->query, 0, (ProtobufCBinaryData){0});
+}
+
+void tl_api_list_nexus_operation_executions(struct tl_call *c)
+{
+    const TpWs__ListNexusOperationExecutionsRequest *req = c->req;
+    submit_of(c, TL_RUN_OPERATION, LIST, req->query, req->page_size, req->next_page_token);
+}
+
+void tl_api_count_nexus_operation_executions(struct tl_call *c)
+{
+    const TpWs__CountNexusOperationExecutionsRequest *req = c->req;
+    submit_of(c, TL_RUN_OPERATION, COUNT, req->query, 0, (ProtobufCBinaryData){0});
 }
 
 /* --- the old lists: their filters become queries ------------------------------------------------------------- */

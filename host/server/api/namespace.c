@@ -45,6 +45,7 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     caps->poller_autoscaling = true;
     caps->eager_workflow_start = true;
     caps->standalone_activities = true;
+    caps->standalone_nexus_operation = true;
     caps->standalone_activity_start_delay = true;
     caps->standalone_activity_operator_commands = true;
     d->namespace_info->capabilities = caps;

@@ -62,7 +62,7 @@ int64_t tl_activity_deadline_ns(const struct tl_act *act)
 static bool fill_owner(const struct tl_rs *rs, struct tl_arena *a,
                        TpWs__PollActivityTaskQueueResponse *r)
 {
-    if (rs->is_activity) {
+    if (rs->kind == TL_RUN_ACTIVITY) {
         r->activity_run_id = tl_pb_cstr(a, tl_str(rs->run_id));
         return r->activity_run_id != NULL;
     }
@@ -198,7 +198,7 @@ int64_t tl_activity_write_started(struct tl_tx *tx, struct tl_act *act)
 
 static tl_rc not_found(struct tl_tx *tx, struct tl_error *err)
 {
-    if (tx->rs->is_activity) {
+    if (tx->rs->kind == TL_RUN_ACTIVITY) {
         return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND, "activity task not found");
     }
     return tl_tx_fail(tx, TL_ERR_NOT_FOUND, err, TL_ENOTFOUND,
@@ -210,7 +210,7 @@ static tl_rc find_activity(struct tl_tx *tx, const struct tl_activity_key *key,
                            bool may_be_unstarted, struct tl_act **out, struct tl_error *err)
 {
     tx->error_kind = TL_ERR_PLAIN;
-    if (tx->rs->is_activity && !tl_rs_open(tx->rs)) {
+    if (tx->rs->kind == TL_RUN_ACTIVITY && !tl_rs_open(tx->rs)) {
         return not_found(tx, err);
     }
     tl_rc rc = tl_tx_need_open(tx, err);
@@ -281,7 +281,7 @@ tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *ke
     if (!act->started) { /* completed by id before a worker had it */
         mark_started(tx, act, identity, "");
     }
-    if (tx->rs->is_activity) {
+    if (tx->rs->kind == TL_RUN_ACTIVITY) {
         tl_execution_completed(tx, act, result, identity);
         return tl_tx_result(tx, err);
     }
@@ -338,7 +338,7 @@ tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
     if (retry_state == RETRY_STATE_IN_PROGRESS) {
         return tl_tx_result(tx, err);
     }
-    if (tx->rs->is_activity) {
+    if (tx->rs->kind == TL_RUN_ACTIVITY) {
         tl_execution_failed(tx, act, failure, retry_state, identity);
         return tl_tx_result(tx, err);
     }
@@ -373,7 +373,7 @@ tl_rc tl_tx_activity_cancel(struct tl_tx *tx, const struct tl_activity_key *key,
     if (rc != TL_OK) {
         return rc;
     }
-    if (tx->rs->is_activity) {
+    if (tx->rs->kind == TL_RUN_ACTIVITY) {
         tl_execution_canceled(tx, act, details, identity);
         return tl_tx_result(tx, err);
     }

@@ -184,7 +184,8 @@ static void unpause_one(struct tl_tx *tx, struct tl_act *act, const void *how)
     } else {
         int64_t at_ns = jittered_ns(tx, u->jitter_ns);
         int64_t retry_ns = tl_ns_add(act->last_completed_ns, act->retry_interval_ns);
-        bool backs_off = tx->rs->is_activity && act->retry_interval_ns > 0 && retry_ns > at_ns;
+        bool backs_off =
+            tx->rs->kind == TL_RUN_ACTIVITY && act->retry_interval_ns > 0 && retry_ns > at_ns;
         dispatch_at(tx, act, backs_off ? retry_ns : at_ns);
     }
 }
@@ -422,7 +423,7 @@ static tl_rc check_delay(const struct tl_tx *tx, const struct tl_act *act,
     if (!h->wanted[OPTION_START_DELAY]) {
         return TL_OK;
     }
-    if (!tx->rs->is_activity) {
+    if (tx->rs->kind != TL_RUN_ACTIVITY) {
         return tl_error_set(err, TL_EINVAL,
                             "UpdateMask names no option of a workflow's activity: 'start_delay'");
     }
@@ -448,7 +449,8 @@ static void redispatch(struct tl_tx *tx, struct tl_act *act)
         tl_tx_touch_act(tx, act);
         return;
     }
-    if (tx->rs->is_activity && !act->last_started_ns) { /* or when the start delay is over */
+    if (tx->rs->kind == TL_RUN_ACTIVITY &&
+        !act->last_started_ns) { /* or when the start delay is over */
         at_ns = tx->now_ns;
     }
     if (act->attempt > 1 && act->last_completed_ns > 0) {
@@ -582,7 +584,7 @@ TpActivity__ActivityOptions *tl_rs_activity_options(const struct tl_rs *rs,
     o->heartbeat_timeout = attrs->heartbeat_timeout;
     o->retry_policy = attrs->retry_policy;
     o->priority = attrs->priority;
-    const struct tl_act *act = rs->is_activity ? tl_execution_act(rs) : NULL;
+    const struct tl_act *act = rs->kind == TL_RUN_ACTIVITY ? tl_execution_act(rs) : NULL;
     o->start_delay =
         act && act->start_delay_ns ? tl_pb_duration_ns(arena, act->start_delay_ns) : NULL;
     return o;

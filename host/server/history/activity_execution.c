@@ -44,7 +44,7 @@ void tl_execution_keep(struct tl_tx *tx, const TlV1__ActivityExecutionState *sta
 
 bool tl_execution_paused(const struct tl_rs *rs)
 {
-    const struct tl_act *act = rs->is_activity ? tl_execution_act(rs) : NULL;
+    const struct tl_act *act = rs->kind == TL_RUN_ACTIVITY ? tl_execution_act(rs) : NULL;
     return tl_rs_open(rs) && act && act->paused && !act->started;
 }
 
@@ -285,7 +285,7 @@ tl_rc tl_tx_activity_execution_start(struct tl_tx *tx,
     const TpCommand__ScheduleActivityTaskCommandAttributes command = as_command(req);
     struct tl_activity_plan plan;
     const char *ignored = NULL;
-    TL_ASSERT(tx->rs->is_activity && tx->rs->next_event_id == 1);
+    TL_ASSERT(tx->rs->kind == TL_RUN_ACTIVITY && tx->rs->next_event_id == 1);
     tl_rc rc = tl_activity_execution_check(tx->env, req, err);
     if (rc == TL_OK) {
         rc = tl_activity_plan_check(0, &command, &plan, err);

@@ -1,5 +1,5 @@
 /* Activity executions: activities that a client starts, without a workflow. Such a run is a state, a
- * record and transactions like any other run (history.h), with is_activity in its identity; it has one
+ * record and transactions like any other run (history.h), of the kind TL_RUN_ACTIVITY; it has one
  * activity and no workflow task, and ends with it. Its events are those of a workflow that does nothing
  * else, less the workflow tasks; nobody reads them as a history.
  * What workers do to it are the operations of history.h: tl_tx_activity_start and its kin.

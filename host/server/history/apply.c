@@ -2,6 +2,7 @@
  * added) and on recovery (as it is read back). Reads time from the event, never from a clock.
  * Thread: the run's owner. Owns: nothing. */
 #include "server/history/execution.h"
+#include "server/history/operation.h"
 
 typedef tl_rc (*apply_fn)(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err);
@@ -361,7 +362,7 @@ static void close_run(struct tl_rs *rs, const TpHistory__HistoryEvent *e, int st
     rs->close_event_id = e->event_id;
     rs->visibility_changes++;
     tl_set_str(&rs->new_run_id, new_run_id);
-    if (!rs->is_activity) { /* descriptions tell of its activity for as long as it is there */
+    if (rs->kind == TL_RUN_WORKFLOW) { /* of others, descriptions tell what they did */
         tl_rs_clear_pending(rs);
     }
     tl_rs_clear_sticky(rs);
@@ -373,7 +374,8 @@ static void close_run(struct tl_rs *rs, const TpHistory__HistoryEvent *e, int st
 static tl_rc apply_closed(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err)
 {
-    if (rs->is_activity && !tl_rs_execution_closed(rs, e, scratch)) {
+    if ((rs->kind == TL_RUN_ACTIVITY && !tl_rs_execution_closed(rs, e, scratch)) ||
+        (rs->kind == TL_RUN_OPERATION && !tl_rs_operation_over(rs, e, scratch))) {
         return encode_failed(e, err);
     }
     switch ((int)e->event_type) {

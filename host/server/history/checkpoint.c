@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "server/history/execution.h"
+#include "server/history/operation.h"
 
 static char *text(const char *s)
 {
@@ -284,12 +285,14 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
         s.sticky = &sticky;
     }
     s.activity_outcome = view(&rs->outcome);
-    s.activity_execution = rs->is_activity ? tl_execution_state(rs, &a) : NULL;
+    s.activity_execution = rs->kind == TL_RUN_ACTIVITY ? tl_execution_state(rs, &a) : NULL;
+    s.operation_execution = rs->kind == TL_RUN_OPERATION ? tl_operation_state(rs, &a) : NULL;
     tl_rc rc = TL_OK;
-    if ((rs->is_activity && !s.activity_execution) || !save_batches(rs, &a, &s) ||
-        !save_activities(rs, &a, &s) || !save_timers(rs, &a, &s) || !save_children(rs, &a, &s) ||
-        !tl_rs_nexus_save(rs, &a, &s) || !tl_rs_callbacks_save(rs, &a, &s) ||
-        !save_signals_and_buffer(rs, &a, &s) || !save_updates(rs, &a, &s)) {
+    bool no_state = rs->kind != TL_RUN_WORKFLOW && !s.activity_execution && !s.operation_execution;
+    if (no_state || !save_batches(rs, &a, &s) || !save_activities(rs, &a, &s) ||
+        !save_timers(rs, &a, &s) || !save_children(rs, &a, &s) || !tl_rs_nexus_save(rs, &a, &s) ||
+        !tl_rs_callbacks_save(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s) ||
+        !save_updates(rs, &a, &s)) {
         rc = tl_error_set(err, TL_ELIMIT, "no memory to save the run");
     } else {
         rc = tl_pb_encode(&s, out, err);
@@ -450,8 +453,12 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     load_scalars(rs, s);
     load_texts(rs, s);
     tl_set_blob(&rs->outcome, tl_pb_str(s->activity_outcome));
-    if (rs->is_activity != (s->activity_execution != NULL) ||
-        (rs->is_activity && !tl_set_blob_message(&rs->execution, s->activity_execution))) {
+    const void *state = s->activity_execution    ? (const void *)s->activity_execution
+                        : s->operation_execution ? (const void *)s->operation_execution
+                                                 : NULL;
+    if ((rs->kind == TL_RUN_ACTIVITY) != (s->activity_execution != NULL) ||
+        (rs->kind == TL_RUN_OPERATION) != (s->operation_execution != NULL) ||
+        (state && !tl_set_blob_message(&rs->execution, state))) {
         return tl_error_set(err, TL_EDECODE, "the run is not of its kind");
     }
     if (s->sticky) {

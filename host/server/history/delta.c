@@ -2,6 +2,7 @@
  * recovery after the events of the same record.
  * Thread: the run's owner. Owns: built messages borrow from the state and live in the arena. */
 #include "server/history/execution.h"
+#include "server/history/operation.h"
 
 static char *text(const char *s)
 {
@@ -242,7 +243,12 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
         out->sticky->task_queue = text(rs->sticky_queue);
         out->sticky->schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
     }
-    if (p->execution_dirty) {
+    if (p->execution_dirty && rs->kind == TL_RUN_OPERATION) {
+        out->operation_execution = tl_operation_state(rs, tx->arena);
+        if (!out->operation_execution) {
+            return false;
+        }
+    } else if (p->execution_dirty) {
         out->activity_execution = tl_execution_state(rs, tx->arena);
         if (!out->activity_execution) {
             return false;
@@ -257,9 +263,9 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
     out->start_request_id = text(p->start_request_dirty ? rs->start_request_id : NULL);
     out->cancel_request_id = text(p->cancel_request_dirty ? rs->cancel_request_id : NULL);
     out->reset_ns = p->reset_ns;
-    *empty = !out->reset_ns && !out->activity_execution && !out->workflow_task && !out->sticky &&
-             out->n_activities == 0 && out->n_nexus_operations == 0 &&
-             out->n_buffered_events == 0 && !out->buffer_flushed &&
+    *empty = !out->reset_ns && !out->activity_execution && !out->operation_execution &&
+             !out->workflow_task && !out->sticky && out->n_activities == 0 &&
+             out->n_nexus_operations == 0 && out->n_buffered_events == 0 && !out->buffer_flushed &&
              !tl_has_text(out->start_request_id) && !tl_has_text(out->cancel_request_id);
     return true;
 }
@@ -303,6 +309,10 @@ tl_rc tl_rs_apply_delta(struct tl_rs *rs, const TlV1__RunDelta *delta, struct tl
     if (delta->activity_execution &&
         !tl_set_blob_message(&rs->execution, delta->activity_execution)) {
         return tl_error_set(err, TL_EDECODE, "the activity execution cannot be kept");
+    }
+    if (delta->operation_execution &&
+        !tl_set_blob_message(&rs->execution, delta->operation_execution)) {
+        return tl_error_set(err, TL_EDECODE, "the operation execution cannot be kept");
     }
     if (delta->activity_outcome.len) {
         tl_set_blob(&rs->outcome, tl_pb_str(delta->activity_outcome));

@@ -1,6 +1,7 @@
 /* What DescribeWorkflowExecution and the visibility rows show of a run.
  * Thread: the run's owner. Owns: results live in the arena; tl_rs_info gives views. */
 #include "server/history/execution.h"
+#include "server/history/operation.h"
 
 static struct tl_str view(const char *s)
 {
@@ -10,16 +11,19 @@ static struct tl_str view(const char *s)
 void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
 {
     const struct tl_wft *w = &rs->wft;
-    const struct tl_act *act = rs->is_activity ? tl_execution_act(rs) : NULL;
+    const struct tl_act *act = rs->kind == TL_RUN_ACTIVITY ? tl_execution_act(rs) : NULL;
+    const struct tl_nexus_op *op = rs->kind == TL_RUN_OPERATION ? tl_operation_op(rs) : NULL;
     *out = (struct tl_rs_info){
         .id = {rs->run_number, rs->namespace_number, view(rs->namespace_name),
-               view(rs->namespace_id), view(rs->workflow_id), view(rs->run_id), rs->is_activity},
+               view(rs->namespace_id), view(rs->workflow_id), view(rs->run_id), rs->kind},
         .workflow_type = view(rs->workflow_type),
         .task_queue = view(act ? act->task_queue : rs->task_queue),
         .first_run_id = view(rs->first_run_id),
         .original_run_id = view(rs->original_run_id),
         .continued_run_id = view(rs->continued_run_id),
         .new_run_id = view(rs->new_run_id),
+        .endpoint = view(op ? op->endpoint : NULL),
+        .service = view(op ? op->service : NULL),
         .start_request_id = view(rs->start_request_id),
         .cron_schedule = view(rs->cron_schedule),
         .memo = tl_blob_str(&rs->memo),

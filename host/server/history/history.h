@@ -92,10 +92,13 @@ struct tl_history_env {
 
 /* --- mutable state --------------------------------------------------------------------------- */
 
+/* What a run is: activity_execution.h, operation_execution.h tell of those without a workflow. */
+enum tl_run_kind { TL_RUN_WORKFLOW, TL_RUN_ACTIVITY, TL_RUN_OPERATION };
+
 struct tl_rs_identity {
     uint64_t run_number, namespace_number;
     struct tl_str namespace_name, namespace_id, workflow_id, run_id;
-    bool is_activity; /* an activity execution: workflow_id is its activity id */
+    enum tl_run_kind kind; /* of others than workflows, workflow_id is their own id */
 };
 
 /* A run without history: the first operation must be tl_tx_start. Copies the strings.
@@ -122,6 +125,7 @@ size_t tl_rs_shrink(struct tl_rs *rs, int64_t durable_log_id, size_t keep_bytes)
 /* Views into the run; valid until its next change. */
 struct tl_rs_info {
     struct tl_rs_identity id;
+    struct tl_str endpoint, service; /* of an operation execution */
     struct tl_str workflow_type, task_queue, first_run_id, original_run_id, continued_run_id,
         new_run_id;
     struct tl_str start_request_id, cron_schedule;

@@ -6,6 +6,7 @@
  * Thread: the run's owner. Owns: see rs.h. */
 #include <stdio.h>
 
+#include "server/history/operation.h"
 #include "server/history/rs.h"
 
 static char *text(const char *s)
@@ -112,7 +113,7 @@ void tl_rs_nexus_arm(struct tl_rs *rs, struct tl_nexus_op *op)
         at = next;
     }
     tl_heap_remove(&rs->heap, &op->due.node);
-    if (at != TL_NS_NEVER) {
+    if (at != TL_NS_NEVER && tl_rs_open(rs)) { /* an execution's operation outlives its end */
         tl_heap_insert(&rs->heap, &op->due.node, at);
     }
 }
@@ -164,6 +165,7 @@ static void time_out(struct tl_tx *tx, const struct tl_nexus_op *op, int type)
     tl_ev_init(&ev, tx->now_ns);
     TL_EV_SET(&ev, NEXUS_OPERATION_TIMED_OUT, nexus_operation_timed_out, &a);
     tl_tx_add(tx, &ev);
+    tl_operation_close(tx, &ev.e);
     tl_wft_schedule(tx, 0);
 }
 
@@ -285,7 +287,12 @@ int64_t tl_nexus_ended_id(const TpHistory__HistoryEvent *e)
 tl_rc tl_apply_nexus_over(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                           struct tl_arena *scratch, struct tl_error *err)
 {
-    (void)scratch, (void)err;
+    if (rs->kind == TL_RUN_OPERATION) {
+        return tl_rs_operation_over(rs, e, scratch)
+                   ? TL_OK
+                   : tl_error_set(err, TL_EDECODE, "event %lld cannot be kept",
+                                  (long long)e->event_id);
+    }
     remove_op(rs, tl_nexus_ended_id(e));
     return TL_OK;
 }
@@ -504,8 +511,8 @@ cancellation_of(const struct tl_nexus_op *op, int64_t now_ns, struct tl_arena *a
     return p;
 }
 
-static TpWorkflow__PendingNexusOperationInfo *pending_of(const struct tl_nexus_op *op,
-                                                         int64_t now_ns, struct tl_arena *a)
+TpWorkflow__PendingNexusOperationInfo *tl_nexus_pending(const struct tl_nexus_op *op,
+                                                        int64_t now_ns, struct tl_arena *a)
 {
     TpWorkflow__PendingNexusOperationInfo *p = TL_PB_NEW(a, TpWorkflow__PendingNexusOperationInfo,
                                                          tp_workflow__pending_nexus_operation_info);
@@ -547,7 +554,7 @@ tl_rc tl_rs_nexus_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_are
         return TL_OK;
     }
     TL_MAP_EACH (e, rs->nexus_ops) {
-        TpWorkflow__PendingNexusOperationInfo *p = pending_of(e->value, now_ns, arena);
+        TpWorkflow__PendingNexusOperationInfo *p = tl_nexus_pending(e->value, now_ns, arena);
         if (!p || !tl_pb_push(arena, &list, p)) {
             return tl_error_set(err, TL_ELIMIT, "no memory to describe the run");
         }

@@ -6,6 +6,7 @@
 #include "proto/failure.h"
 #include "proto/nexus.h"
 #include "server/history/policy.h"
+#include "server/history/operation.h"
 #include "server/history/rs.h"
 
 #define RETRY_INITIAL_NS TL_NS_IN_S
@@ -123,9 +124,13 @@ static bool fill_start(const struct tl_rs *rs, const struct tl_nexus_op *op,
     TpNexus__StartOperationRequest__CallbackHeaderEntry *h =
         TL_PB_NEW(a, TpNexus__StartOperationRequest__CallbackHeaderEntry,
                   tp_nexus__start_operation_request__callback_header_entry);
-    TpCommon__Link *link = tl_nexus_event_link(
-        a, tl_str(tl_or_empty(rs->namespace_name)), tl_str(tl_or_empty(rs->workflow_id)),
-        tl_str(tl_or_empty(rs->run_id)), op->scheduled_id, EVENT_TYPE_NEXUS_OPERATION_SCHEDULED);
+    struct tl_str ns = tl_str(tl_or_empty(rs->namespace_name));
+    struct tl_str id = tl_str(tl_or_empty(rs->workflow_id));
+    struct tl_str run_id = tl_str(tl_or_empty(rs->run_id));
+    TpCommon__Link *link = rs->kind == TL_RUN_OPERATION
+                               ? tl_nexus_operation_link(a, ns, id, run_id)
+                               : tl_nexus_event_link(a, ns, id, run_id, op->scheduled_id,
+                                                     EVENT_TYPE_NEXUS_OPERATION_SCHEDULED);
     TpNexus__Link *url = link ? tl_nexus_link_of(a, link) : NULL;
     struct tl_pb_list headers = {0}, links = {0};
     if (!s || !h || !url || !tl_pb_push(a, &headers, h) || !tl_pb_push(a, &links, url)) {
@@ -290,6 +295,7 @@ static void add_started(struct tl_tx *tx, const struct tl_nexus_op *op,
     TL_EV_SET(&ev, NEXUS_OPERATION_STARTED, nexus_operation_started, &a);
     if (!tx->p->broken) {
         tl_tx_add(tx, &ev);
+        tl_operation_add_links(tx, answer->links, answer->n_links);
     }
 }
 
@@ -310,6 +316,8 @@ static void add_completed(struct tl_tx *tx, const struct tl_nexus_op *op,
     TL_EV_SET(&ev, NEXUS_OPERATION_COMPLETED, nexus_operation_completed, &a);
     if (!tx->p->broken) {
         tl_tx_add(tx, &ev);
+        tl_operation_add_links(tx, answer->links, with_links ? answer->n_links : 0);
+        tl_operation_close(tx, &ev.e);
     }
 }
 
@@ -335,6 +343,7 @@ static void add_failed(struct tl_tx *tx, const struct tl_nexus_op *op,
     }
     if (!tx->p->broken) {
         tl_tx_add(tx, &ev);
+        tl_operation_close(tx, &ev.e);
     }
 }
 

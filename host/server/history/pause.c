@@ -111,7 +111,7 @@ bool tl_pause_tell(struct tl_rs *rs, struct tl_arena *scratch)
     const TpCommon__Payload *told = NULL;
     bool none;
     rs->pause_untold = false;
-    if (rs->is_activity) {
+    if (rs->kind == TL_RUN_ACTIVITY) {
         return true; /* its status tells */
     }
     if (!attribute_value(rs, scratch, &field.value, &none)) {

@@ -249,7 +249,8 @@ int tl_activity_retry(struct tl_tx *tx, struct tl_act *act, const TpFailure__Fai
     if (act->cancel_requested) {
         return RETRY_STATE_CANCEL_REQUESTED;
     }
-    if (tx->rs->is_activity && act->reset) { /* attempts begin again, however this one ended */
+    if (tx->rs->kind == TL_RUN_ACTIVITY &&
+        act->reset) { /* attempts begin again, however this one ended */
         act->attempt = 0;
         next_attempt(tx, act, failure, 0);
         return RETRY_STATE_IN_PROGRESS;

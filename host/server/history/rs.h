@@ -176,9 +176,10 @@ struct tl_query_node {
 
 struct tl_rs {
     uint64_t run_number, namespace_number;
-    bool is_activity;         /* an activity execution: activity_execution.h */
-    struct tl_blob execution; /* encoded ActivityExecutionState */
-    struct tl_blob outcome;   /* encoded ActivityExecutionOutcome */
+    enum tl_run_kind kind;
+    struct tl_blob execution; /* encoded ActivityExecutionState, OperationExecutionState */
+    struct tl_blob
+        outcome; /* encoded ActivityExecutionOutcome, PollNexusOperationExecutionResponse */
     char *namespace_name, *namespace_id, *workflow_id, *run_id;
     /* from WorkflowExecutionStarted */
     char *workflow_type, *task_queue, *first_run_id, *original_run_id, *continued_run_id;
@@ -426,6 +427,8 @@ bool tl_rs_nexus_save(const struct tl_rs *rs, struct tl_arena *arena, TlV1__RunS
 tl_rc tl_rs_nexus_load(struct tl_rs *rs, const TlV1__RunState *s, struct tl_arena *scratch,
                        struct tl_error *err) TL_MUST_USE;
 /* pending_nexus_operations. Errors: TL_ELIMIT. */
+TpWorkflow__PendingNexusOperationInfo *tl_nexus_pending(const struct tl_nexus_op *op,
+                                                        int64_t now_ns, struct tl_arena *arena);
 tl_rc tl_rs_nexus_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *arena,
                            TpWs__DescribeWorkflowExecutionResponse *out,
                            struct tl_error *err) TL_MUST_USE;

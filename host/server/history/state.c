@@ -120,7 +120,7 @@ struct tl_rs *tl_rs_new(const struct tl_rs_identity *identity)
     rs->namespace_id = tl_mem_dup(identity->namespace_id);
     rs->workflow_id = tl_mem_dup(identity->workflow_id);
     rs->run_id = tl_mem_dup(identity->run_id);
-    rs->is_activity = identity->is_activity;
+    rs->kind = identity->kind;
     rs->next_event_id = 1;
     rs->wft.attempt = 1;
     tl_heap_init(&rs->heap);

@@ -62,7 +62,7 @@ static void time_out_activity(struct tl_tx *tx, struct tl_act *act, int type)
 {
     struct timeout_failure t;
     make_failure(&t, type);
-    if (tx->rs->is_activity && act->started) {
+    if (tx->rs->kind == TL_RUN_ACTIVITY && act->started) {
         act->last_completed_ns = tx->now_ns;
     }
     int retry_state = tl_activity_retry(tx, act, &t.f);
@@ -77,7 +77,7 @@ static void time_out_activity(struct tl_tx *tx, struct tl_act *act, int type)
     t.info.last_heartbeat_details =
         tl_blob_decode(&act->heartbeat, &tp_common__payloads__descriptor, tx->arena);
     t.f.cause = tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
-    if (tx->rs->is_activity) {
+    if (tx->rs->kind == TL_RUN_ACTIVITY) {
         tl_execution_timed_out(tx, act, &t.f, retry_state);
         return;
     }

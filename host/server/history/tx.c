@@ -369,7 +369,7 @@ static void closing_effects(struct tl_tx *tx)
     if (p->visibility_dirty) {
         add_effect(tx, TL_FX_VISIBILITY_CHANGED);
     }
-    if (p->event_count > 0 || tx->rs->is_activity) {
+    if (p->event_count > 0 || tx->rs->kind != TL_RUN_WORKFLOW) {
         add_effect(tx, TL_FX_HISTORY_CHANGED);
     }
     if (p->closed) {

@@ -113,7 +113,7 @@ static void schedule_transient(struct tl_tx *tx, int64_t original_ns)
 void tl_wft_schedule(struct tl_tx *tx, int64_t original_ns)
 {
     struct tl_rs *rs = tx->rs;
-    if (!tl_rs_open(rs) || rs->wft.scheduled_id) {
+    if (!tl_rs_open(rs) || rs->wft.scheduled_id || rs->kind != TL_RUN_WORKFLOW) {
         return;
     }
     if (rs->buffer_n > 0) { /* something happened: no longer the same attempt once more */

@@ -95,10 +95,11 @@ void tl_known_collect(struct tl_server *s)
     w->job.run = run;
     w->msg.kind = TL_MSG_KNOWN_IDS;
     tl_known_init(&w->known, true);
-    w->namespaces = TL_NEW_ARRAY(int64_t, 2 * s->namespace_numbers.count);
+    w->namespaces = TL_NEW_ARRAY(int64_t, 3 * s->namespace_numbers.count);
     TL_MAP_EACH (e, &s->namespace_numbers) {
-        w->namespaces[w->namespace_count++] = tl_ns_scope(e->value, false);
-        w->namespaces[w->namespace_count++] = tl_ns_scope(e->value, true);
+        w->namespaces[w->namespace_count++] = tl_ns_scope(e->value, TL_RUN_WORKFLOW);
+        w->namespaces[w->namespace_count++] = tl_ns_scope(e->value, TL_RUN_ACTIVITY);
+        w->namespaces[w->namespace_count++] = tl_ns_scope(e->value, TL_RUN_OPERATION);
     }
     tl_job_at(s, 0, &w->job);
 }

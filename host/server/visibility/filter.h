@@ -31,7 +31,7 @@ struct tl_filter_scope {
     const struct tl_attrs *custom; /* NULL: none */
     int64_t namespace_number;
     int64_t now_ns;
-    bool activities; /* of activity executions: ActivityId, ActivityType, their statuses */
+    int kind; /* enum tl_run_kind: what names and statuses there are */
 };
 
 struct tl_filter {

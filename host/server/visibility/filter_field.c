@@ -1,34 +1,44 @@
 /* Names of the filter language: columns, indexed attributes, and what users call them. See
  * filter_int.h. */
 #include "base/near.h"
+#include "server/history/history.h"
 #include "server/visibility/filter_int.h"
 #include "tl_enums.h"
 
-/* Of which kind of executions a name speaks. */
-enum of { BOTH, WORKFLOWS, ACTIVITIES };
+/* Of which kinds of executions a name speaks; a set. */
+enum of {
+    WORKFLOWS = 1 << TL_RUN_WORKFLOW,
+    ACTIVITIES = 1 << TL_RUN_ACTIVITY,
+    OPERATIONS = 1 << TL_RUN_OPERATION,
+    ALL = WORKFLOWS | ACTIVITIES | OPERATIONS
+};
 
 static const struct column {
     const char *name;
     const char *sql;
     enum tl_field_kind kind;
-    enum of of;
+    unsigned of;
 } columns[] = {
     {"WorkflowId", "workflow_id", TL_FIELD_KEYWORD, WORKFLOWS},
     {"ActivityId", "workflow_id", TL_FIELD_KEYWORD, ACTIVITIES},
-    {"RunId", "run_id", TL_FIELD_KEYWORD, BOTH},
+    {"OperationId", "workflow_id", TL_FIELD_KEYWORD, OPERATIONS},
+    {"RunId", "run_id", TL_FIELD_KEYWORD, ALL},
     {"WorkflowType", "type", TL_FIELD_KEYWORD, WORKFLOWS},
     {"ActivityType", "type", TL_FIELD_KEYWORD, ACTIVITIES},
-    {"TaskQueue", "task_queue", TL_FIELD_KEYWORD, BOTH},
-    {"ExecutionStatus", "status", TL_FIELD_STATUS, BOTH},
-    {"StartTime", "start_ns", TL_FIELD_TIME, BOTH},
-    {"ExecutionTime", "execution_ns", TL_FIELD_TIME, BOTH},
-    {"CloseTime", "close_ns", TL_FIELD_TIME, BOTH},
+    {"Operation", "type", TL_FIELD_KEYWORD, OPERATIONS},
+    {"TaskQueue", "task_queue", TL_FIELD_KEYWORD, WORKFLOWS | ACTIVITIES},
+    {"Endpoint", "task_queue", TL_FIELD_KEYWORD, OPERATIONS},
+    {"ExecutionStatus", "status", TL_FIELD_STATUS, ALL},
+    {"StartTime", "start_ns", TL_FIELD_TIME, ALL},
+    {"ExecutionTime", "execution_ns", TL_FIELD_TIME, ALL},
+    {"CloseTime", "close_ns", TL_FIELD_TIME, ALL},
     {"ExecutionDuration", "(close_ns-execution_ns)", TL_FIELD_SPAN, WORKFLOWS},
-    {"ExecutionDuration", "(close_ns-start_ns)", TL_FIELD_SPAN, ACTIVITIES},
+    {"ExecutionDuration", "(close_ns-start_ns)", TL_FIELD_SPAN, ACTIVITIES | OPERATIONS},
     {"HistoryLength", "history_length", TL_FIELD_INT, WORKFLOWS},
     {"HistorySizeBytes", "history_bytes", TL_FIELD_INT, WORKFLOWS},
-    {"StateTransitionCount", "state_transitions", TL_FIELD_INT, BOTH},
+    {"StateTransitionCount", "state_transitions", TL_FIELD_INT, ALL},
     {"ParentWorkflowId", "parent_workflow_id", TL_FIELD_KEYWORD, WORKFLOWS},
+    {"Service", "parent_workflow_id", TL_FIELD_KEYWORD, OPERATIONS},
     {"ParentRunId", "parent_run_id", TL_FIELD_KEYWORD, WORKFLOWS},
     {"RootWorkflowId", "coalesce(root_workflow_id,workflow_id)", TL_FIELD_KEYWORD, WORKFLOWS},
     {"RootRunId", "coalesce(root_run_id,run_id)", TL_FIELD_KEYWORD, WORKFLOWS},
@@ -38,7 +48,7 @@ static const struct column {
 
 static bool is_known(const struct tl_filter_parser *p, const struct column *c)
 {
-    return c->of == BOTH || (c->of == ACTIVITIES) == p->scope->activities;
+    return c->of >> p->scope->kind & 1;
 }
 
 static const struct {

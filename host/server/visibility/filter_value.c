@@ -5,24 +5,32 @@
 
 #include "base/duration.h"
 #include <temporal/api/enums/v1/activity.pb-c.h>
+#include <temporal/api/enums/v1/nexus.pb-c.h>
 #include <temporal/api/enums/v1/workflow.pb-c.h>
 
 #include "server/visibility/filter_int.h"
 #include "tl_enums.h"
 
-/* Rows have the numbers of workflows; `activity` is what those of activities are, 0: they have it not. */
+/* Rows have the numbers of workflows; `numbers` is what they are of each kind, 0: it has it not. */
+#define SAME(name) WORKFLOW_EXECUTION_STATUS_##name
+#define OF(name)                                                                                   \
+    SAME(name),                                                                                    \
+    {                                                                                              \
+        SAME(name), ACTIVITY_EXECUTION_STATUS_##name, NEXUS_OPERATION_EXECUTION_STATUS_##name      \
+    }
 static const struct {
     const char *name;
-    int value, activity;
+    int value;
+    int numbers[3]; /* by enum tl_run_kind */
 } statuses[] = {
-    {"Running", WORKFLOW_EXECUTION_STATUS_RUNNING, ACTIVITY_EXECUTION_STATUS_RUNNING},
-    {"Completed", WORKFLOW_EXECUTION_STATUS_COMPLETED, ACTIVITY_EXECUTION_STATUS_COMPLETED},
-    {"Failed", WORKFLOW_EXECUTION_STATUS_FAILED, ACTIVITY_EXECUTION_STATUS_FAILED},
-    {"Canceled", WORKFLOW_EXECUTION_STATUS_CANCELED, ACTIVITY_EXECUTION_STATUS_CANCELED},
-    {"Terminated", WORKFLOW_EXECUTION_STATUS_TERMINATED, ACTIVITY_EXECUTION_STATUS_TERMINATED},
-    {"ContinuedAsNew", WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, 0},
-    {"TimedOut", WORKFLOW_EXECUTION_STATUS_TIMED_OUT, ACTIVITY_EXECUTION_STATUS_TIMED_OUT},
-    {"Paused", WORKFLOW_EXECUTION_STATUS_PAUSED, ACTIVITY_EXECUTION_STATUS_PAUSED},
+    {"Running", OF(RUNNING)},
+    {"Completed", OF(COMPLETED)},
+    {"Failed", OF(FAILED)},
+    {"Canceled", OF(CANCELED)},
+    {"Terminated", OF(TERMINATED)},
+    {"ContinuedAsNew", SAME(CONTINUED_AS_NEW), {SAME(CONTINUED_AS_NEW), 0, 0}},
+    {"TimedOut", OF(TIMED_OUT)},
+    {"Paused", SAME(PAUSED), {SAME(PAUSED), ACTIVITY_EXECUTION_STATUS_PAUSED, 0}},
 };
 #define STATUSES (sizeof statuses / sizeof statuses[0])
 
@@ -106,14 +114,15 @@ static bool whole_number(struct tl_str s, int64_t *out)
 }
 
 /* "Running" or "WORKFLOW_EXECUTION_STATUS_RUNNING", in either case. */
-static bool find_status(bool activities, struct tl_str s, int64_t *out)
+static bool find_status(int kind, struct tl_str s, int64_t *out)
 {
-    const ProtobufCEnumDescriptor *names = activities
-                                               ? &tp_enums__activity_execution_status__descriptor
-                                               : &tp_enums__workflow_execution_status__descriptor;
+    static const ProtobufCEnumDescriptor *const names[] = {
+        &tp_enums__workflow_execution_status__descriptor,
+        &tp_enums__activity_execution_status__descriptor,
+        &tp_enums__nexus_operation_execution_status__descriptor};
     for (size_t i = 0; i < STATUSES; i++) {
-        int number = activities ? statuses[i].activity : statuses[i].value;
-        const char *long_name = number ? tl_pb_enum_name(names, number) : NULL;
+        int number = statuses[i].numbers[kind];
+        const char *long_name = number ? tl_pb_enum_name(names[kind], number) : NULL;
         if (!number) {
             continue;
         }
@@ -127,10 +136,10 @@ static bool find_status(bool activities, struct tl_str s, int64_t *out)
 }
 
 /* A status by its number, to that of rows. */
-static bool numbered_status(bool activities, int64_t number, int64_t *out)
+static bool numbered_status(int kind, int64_t number, int64_t *out)
 {
     for (size_t i = 0; number && i < STATUSES; i++) {
-        if ((activities ? statuses[i].activity : statuses[i].value) == number) {
+        if (statuses[i].numbers[kind] == number) {
             *out = statuses[i].value;
             return true;
         }
@@ -140,15 +149,15 @@ static bool numbered_status(bool activities, int64_t number, int64_t *out)
 
 static tl_rc status_value(struct tl_filter_parser *p, bool whole, struct tl_value *v)
 {
-    bool activities = p->scope->activities;
-    bool found = whole ? numbered_status(activities, v->num, &v->num)
-                       : p->token == TL_T_TEXT && find_status(activities, p->word, &v->num);
-    return found ? TL_OK
-           : activities
-               ? tl_filter_fail(p, "a status (Running, Completed, Failed, Canceled, Terminated, "
-                                   "TimedOut, Paused)")
-               : tl_filter_fail(p, "a status (Running, Completed, Failed, Canceled, "
-                                   "Terminated, ContinuedAsNew, TimedOut, Paused)");
+    static const char *const wanted[] = {
+        "a status (Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew, TimedOut, "
+        "Paused)",
+        "a status (Running, Completed, Failed, Canceled, Terminated, TimedOut, Paused)",
+        "a status (Running, Completed, Failed, Canceled, Terminated, TimedOut)"};
+    int kind = p->scope->kind;
+    bool found = whole ? numbered_status(kind, v->num, &v->num)
+                       : p->token == TL_T_TEXT && find_status(kind, p->word, &v->num);
+    return found ? TL_OK : tl_filter_fail(p, wanted[kind]);
 }
 
 /* A number with a fraction or an exponent, or one that is too large to be whole. */

@@ -14,6 +14,7 @@ local status_names = {
 local types_by_detail = {
   ["temporal.api.errordetails.v1.WorkflowExecutionAlreadyStartedFailure"] = "WorkflowAlreadyStartedError",
   ["temporal.api.errordetails.v1.ActivityExecutionAlreadyStartedFailure"] = "ActivityAlreadyStartedError",
+  ["temporal.api.errordetails.v1.NexusOperationExecutionAlreadyStartedFailure"] = "NexusOperationAlreadyStartedError",
   ["temporal.api.errordetails.v1.QueryFailedFailure"] = "WorkflowQueryFailedError",
   ["temporal.api.errordetails.v1.NamespaceNotFoundFailure"] = "NamespaceNotFoundError",
 }
