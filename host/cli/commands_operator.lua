@@ -13,6 +13,13 @@ return function(parts)
     }, 1, 2, 1, table.move(options, 1, #options, 3))
     return options
   end
+  local function build_target(help, options)
+    return {
+      { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
+      { name = "build-id", kind = "string", required = true, help = help },
+      table.unpack(options or {}),
+    }
+  end
   local namespace_fields = {
     { name = "description", kind = "string", help = "What it is for" },
     { name = "email", kind = "string", help = "Address of its owner" },
@@ -204,12 +211,53 @@ return function(parts)
       },
     },
     {
+      path = "task-queue get-build-ids",
+      summary = "List the sets of compatible builds of a task queue (older versioning)",
+      handler = "task_queue_get_build_ids",
+      options = service {
+        { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
+        { name = "max-sets", kind = "integer", default = "0", help = "Only so many, the default set last; 0: all" },
+      },
+    },
+    {
       path = "task-queue list-partition",
       summary = "List the partitions of a task queue",
       handler = "task_queue_list_partition",
       options = service {
         { name = "task-queue", short = "t", kind = "string", required = true, help = "Task queue" },
       },
+    },
+    {
+      path = "task-queue update-build-ids add-new-compatible",
+      summary = "Add a build to the set of another (older versioning)",
+      handler = "task_queue_build_ids_add_compatible",
+      options = service(build_target("The new build", {
+        {
+          name = "existing-compatible-build-id",
+          kind = "string",
+          required = true,
+          help = "A build of the set",
+        },
+        { name = "set-as-default", kind = "boolean", help = "Make the set the default of the task queue" },
+      })),
+    },
+    {
+      path = "task-queue update-build-ids add-new-default",
+      summary = "Make a set of a new build the default of a task queue (older versioning)",
+      handler = "task_queue_build_ids_add_default",
+      options = service(build_target "The new build"),
+    },
+    {
+      path = "task-queue update-build-ids promote-id-in-set",
+      summary = "Make a build the one of its set that gets tasks (older versioning)",
+      handler = "task_queue_build_ids_promote_in_set",
+      options = service(build_target "The build"),
+    },
+    {
+      path = "task-queue update-build-ids promote-set",
+      summary = "Make the set of a build the default of its task queue (older versioning)",
+      handler = "task_queue_build_ids_promote_set",
+      options = service(build_target "A build of the set"),
     },
   }
 end

@@ -11,9 +11,9 @@
 #include "base/duration.h"
 #include "base/world.h"
 
-enum kind { DURATION, MILLISECONDS, COUNT, SWITCH_OFF };
+enum kind { DURATION, MILLISECONDS, COUNT, SWITCH_OFF, SWITCH_ON };
 
-/* SWITCH_OFF: false sets the field to 0, true leaves it. */
+/* SWITCH_OFF: false sets the field to 0, true leaves it. SWITCH_ON: true sets it to 1, false to 0. */
 static const struct key {
     const char *name;
     enum kind kind;
@@ -48,6 +48,8 @@ static const struct key {
     KEY("limit.maxIDLength", COUNT, limits.id_bytes, 10, 1000),
     KEY("history.workflowTaskHeartbeatTimeout", MILLISECONDS, limits.wft_heartbeat_timeout_ms, 1,
         INT64_MAX),
+    KEY("frontend.workerVersioningDataAPIs", SWITCH_ON, version_sets, 0, 1),
+    KEY("frontend.workerVersioningWorkflowAPIs", SWITCH_ON, version_sets_workers, 0, 1),
     KEY("system.enableActivityEagerExecution", SWITCH_OFF, limits.eager_activities_max, 0, 0),
 #undef NUMBER
 #undef BYTES
@@ -85,6 +87,11 @@ static tl_rc read_value(const struct key *k, struct tl_str value, int64_t *out,
         return rc == TL_OK ? rc : tl_error_wrap(err, rc, "%s", k->name);
     case COUNT:
         return read_number(k, value, out, err);
+    case SWITCH_ON:
+        *out = tl_str_eqc(value, "true");
+        return *out || tl_str_eqc(value, "false")
+                   ? TL_OK
+                   : tl_error_set(err, TL_EINVAL, "%s wants true or false", k->name);
     case SWITCH_OFF:
         if (tl_str_eqc(value, "true")) {
             return TL_OK;

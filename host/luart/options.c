@@ -201,6 +201,8 @@ _Static_assert(offsetof(TpCommon__RetryPolicy, non_retryable_error_types) ==
                    offsetof(TpCommon__RetryPolicy, n_non_retryable_error_types) + sizeof(size_t),
                "repeated fields: count, then array");
 
+const char *const tl_versioning_intent_names[] = {"unspecified", "compatible", "default", NULL};
+
 static const struct tl_opt priority_opts[] = {
     TL_OPT("priority_key", TL_OPT_INT, 0, TpCommon__Priority, priority_key),
     TL_OPT("fairness_key", TL_OPT_STRING, 0, TpCommon__Priority, fairness_key),

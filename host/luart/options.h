@@ -58,3 +58,12 @@ void tl_options_read(lua_State *L, int index, const char *what, const struct tl_
 char *tl_options_text(lua_State *L, int index, const char *what, struct tl_arena *arena);
 /* A number of seconds or text ("90s") at index as nanoseconds. Errors: Lua errors. */
 int64_t tl_options_duration(lua_State *L, int index, const char *what);
+
+/* Which workers of a task queue with sets of builds (the older versioning) something is for. */
+enum tl_versioning_intent { TL_INTENT_UNSPECIFIED, TL_INTENT_COMPATIBLE, TL_INTENT_DEFAULT };
+extern const char *const tl_versioning_intent_names[];
+/* Whether it is for those of the workflow's own build; by default it is on the workflow's own queue. */
+static inline bool tl_intent_is_compatible(int intent, bool own_queue)
+{
+    return intent == TL_INTENT_COMPATIBLE || (intent == TL_INTENT_UNSPECIFIED && own_queue);
+}

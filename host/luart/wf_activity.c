@@ -12,7 +12,7 @@
 
 /* Options that are no field of the command's attributes. */
 struct extra {
-    int cancellation_type;
+    int cancellation_type, versioning_intent;
     TpCommon__Payload *summary;
     protobuf_c_boolean disable_eager_execution;
     struct tl_event_groups groups;
@@ -36,6 +36,8 @@ static const struct tl_opt activity_opts[] = {
     ATTR("headers", TL_OPT_HEADERS, header),
     {"cancellation_type", TL_OPT_ENUM, 1, offsetof(struct extra, cancellation_type),
      cancellation_names},
+    {"versioning_intent", TL_OPT_ENUM, 1, offsetof(struct extra, versioning_intent),
+     tl_versioning_intent_names},
     TL_OPT("summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
     TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct extra, groups),
     TL_OPT("disable_eager_execution", TL_OPT_BOOL, 1, struct extra, disable_eager_execution),
@@ -160,12 +162,15 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     attrs->activity_type =
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__ActivityType, tp_common__activity_type));
     attrs->activity_type->name = tl_cmd_need(L, tl_pb_cstr(arena, name));
-    bool own_queue = !attrs->task_queue;
-    if (own_queue) {
+    bool own_queue =
+        !attrs->task_queue || tl_str_eqc(run->config.task_queue, attrs->task_queue->name);
+    bool eager = !attrs->task_queue && !extra.disable_eager_execution;
+    if (!attrs->task_queue) {
         attrs->task_queue = tl_cmd_need(L, TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue));
         attrs->task_queue->name = tl_cmd_need(L, tl_pb_cstr(arena, run->config.task_queue));
     }
-    attrs->request_eager_execution = own_queue && !extra.disable_eager_execution;
+    attrs->request_eager_execution = eager;
+    attrs->use_workflow_build_id = tl_intent_is_compatible(extra.versioning_intent, own_queue);
     tl_context_activity(L, name.p, attrs->activity_id, attrs->task_queue->name, false);
     attrs->input = tl_vm_payloads_encode(L, first, top - first + 1, arena, "argument");
     TpSdk__UserMetadata *metadata = tl_wf_metadata(L, extra.summary, NULL);

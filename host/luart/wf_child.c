@@ -29,8 +29,6 @@ static const char *const close_names[] = {"unspecified", "terminate", "abandon",
 static const char *const reuse_names[] = {
     "unspecified",      "allow_duplicate",      "allow_duplicate_failed_only",
     "reject_duplicate", "terminate_if_running", NULL};
-enum { INTENT_UNSPECIFIED, INTENT_COMPATIBLE, INTENT_DEFAULT };
-static const char *const intent_names[] = {"unspecified", "compatible", "default", NULL};
 
 #define ATTR(name, kind, member) TL_OPT(name, kind, 0, child_attrs, member)
 #define CHOICE(name, member, names)                                                                \
@@ -52,7 +50,7 @@ static const struct tl_opt child_opts[] = {
     CHOICE("cancellation_type", cancellation_type, cancellation_names),
     CHOICE("parent_close_policy", parent_close_policy, close_names),
     CHOICE("id_reuse_policy", id_reuse_policy, reuse_names),
-    CHOICE("versioning_intent", versioning_intent, intent_names),
+    CHOICE("versioning_intent", versioning_intent, tl_versioning_intent_names),
     TL_OPT("static_summary", TL_OPT_PAYLOAD, 1, struct extra, summary),
     TL_OPT("static_details", TL_OPT_PAYLOAD, 1, struct extra, details),
     TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct extra, groups),
@@ -97,8 +95,7 @@ static void fill_defaults(lua_State *L, child_attrs *attrs, const struct extra *
     }
     attrs->parent_close_policy = (TpEnums__ParentClosePolicy)extra->parent_close_policy;
     attrs->workflow_id_reuse_policy = (TpEnums__WorkflowIdReusePolicy)extra->id_reuse_policy;
-    attrs->inherit_build_id = extra->versioning_intent == INTENT_COMPATIBLE ||
-                              (extra->versioning_intent == INTENT_UNSPECIFIED && own_queue);
+    attrs->inherit_build_id = tl_intent_is_compatible(extra->versioning_intent, own_queue);
 }
 
 /* Reads the options at index into attrs and extra; nil: nothing. */

@@ -604,7 +604,6 @@ struct can_extra {
 /* By the numbers of TpEnums__ContinueAsNewVersioningBehavior. */
 static const char *const behavior_names[] = {"unspecified", "auto_upgrade", "use_ramping_version",
                                              NULL};
-static const char *const intent_names[] = {"unspecified", "compatible", "default", NULL};
 
 static const struct tl_opt can_opts[] = {
     TL_OPT_CHECKED("workflow_type", TL_OPT_ANY),
@@ -617,7 +616,8 @@ static const struct tl_opt can_opts[] = {
     TL_OPT_CHECKED("search_attributes", TL_OPT_TABLE),
     {"initial_versioning_behavior", TL_OPT_ENUM, 1, offsetof(struct can_extra, behavior),
      behavior_names},
-    {"versioning_intent", TL_OPT_ENUM, 1, offsetof(struct can_extra, intent), intent_names},
+    {"versioning_intent", TL_OPT_ENUM, 1, offsetof(struct can_extra, intent),
+     tl_versioning_intent_names},
     TL_OPT("headers", TL_OPT_HEADERS, 0, can_attrs, header),
     TL_OPT("event_groups", TL_OPT_GROUPS, 1, struct can_extra, groups),
 };
@@ -692,7 +692,9 @@ static int continue_now(lua_State *L)
     void *targets[] = {attrs, &extra};
     TL_OPTIONS_READ(L, 1, "workflow.continue_as_new", can_opts, targets, arena);
     attrs->initial_versioning_behavior = (TpEnums__ContinueAsNewVersioningBehavior)extra.behavior;
-    attrs->inherit_build_id = extra.intent == 1;
+    attrs->inherit_build_id = tl_intent_is_compatible(
+        extra.intent,
+        !attrs->task_queue || tl_str_eqc(run->config.task_queue, attrs->task_queue->name));
     struct tl_str type = run->workflow_type;
     if (lua_istable(L, 1) && lua_getfield(L, 1, "workflow_type") != LUA_TNIL) {
         type = tl_wf_type_name(L, lua_gettop(L), "workflow.continue_as_new: workflow_type");

@@ -139,6 +139,7 @@ static void inherit_version(struct tl_server *s, const struct tl_namespace *ns,
     struct tl_rs_versioning v;
     struct tl_str queue = tl_str(r->req->task_queue ? r->req->task_queue->name : "");
     tl_rs_versioning(parent->rs, &v);
+    start->set_build = r->inherits_build ? v.set_build : (struct tl_str){0};
     if (v.behavior != VERSIONING_BEHAVIOR_PINNED || parent->ns != ns ||
         !tl_version_serves(s, ns, v.version, queue, TASK_QUEUE_TYPE_WORKFLOW)) {
         return;

@@ -9,10 +9,11 @@
 #include "server/history/activity.h"
 #include "server/page.h"
 #include "server/task_queues.h"
+#include "server/version_sets.h"
 
 /* --- polls --------------------------------------------------------------------------------------- */
 
-static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
+static tl_rc decode_poll(struct tl_server *s, const struct tl_parked *p, struct tl_arena *arena,
                          struct tl_poll_request *out, struct tl_error *err)
 {
     const TpTq__TaskQueue *tq;
@@ -29,6 +30,7 @@ static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
         out->identity = a->identity;
         out->instance_key = a->worker_instance_key;
         out->deployment_options = a->deployment_options;
+        out->version_capabilities = a->worker_version_capabilities;
         if (a->task_queue_metadata && a->task_queue_metadata->max_tasks_per_second) {
             out->tasks_per_s = a->task_queue_metadata->max_tasks_per_second->value;
         }
@@ -48,15 +50,21 @@ static tl_rc decode_poll(const struct tl_parked *p, struct tl_arena *arena,
     }
     out->queue = tq ? tl_str(tq->name) : (struct tl_str){0};
     out->version = tl_version_of_worker(arena, out->deployment_options);
+    out->normal_queue = tq ? tl_str(tq->normal_name) : out->queue;
+    const TpCommon__WorkerVersionCapabilities *caps = out->version_capabilities;
+    if (!out->version.n && caps && caps->use_versioning) {
+        out->build = tl_version_of_build(arena, caps->build_id);
+        out->version = tl_version_sets_route(s, p->ns, out->queue, out->build);
+    }
     out->sticky =
         tq && (int)tq->kind == TASK_QUEUE_KIND_STICKY && p->queue_type == TL_QUEUE_WORKFLOW;
     return TL_OK;
 }
 
-tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
-                     struct tl_error *err)
+tl_rc tl_poll_decode(struct tl_server *s, const struct tl_parked *p, struct tl_arena *arena,
+                     struct tl_poll_request *out, struct tl_error *err)
 {
-    return decode_poll(p, arena, out, err);
+    return decode_poll(s, p, arena, out, err);
 }
 
 static struct tl_match_key poll_key(const struct tl_parked *p, const struct tl_poll_request *r)
@@ -83,11 +91,36 @@ static void refuse_poll(struct tl_server *s, struct tl_parked *p, const struct t
     tl_parked_refuse(s, p, tl_rc_grpc_status(err->code), err->message);
 }
 
+/* Under versioning by sets of builds only the newest build of a set gets tasks. */
+static tl_rc check_build(struct tl_server *s, const struct tl_parked *p,
+                         const struct tl_poll_request *r, struct tl_error *err)
+{
+    if (!r->version_capabilities || !r->version_capabilities->use_versioning ||
+        (r->version.n && !r->build.n)) { /* of a deployment */
+        return TL_OK;
+    }
+    if (!s->o.version_sets_workers) {
+        return tl_error_set(err, TL_EPERMISSION,
+                            "Worker versioning in workflow progress APIs is disabled on this "
+                            "namespace.");
+    }
+    if (!r->build.n) {
+        return tl_error_set(err, TL_EINVAL,
+                            "WorkerVersionStamp must be present if UseVersioning is true.");
+    }
+    struct tl_str queue = r->sticky && r->normal_queue.n ? r->normal_queue : r->queue;
+    struct tl_str newer = tl_version_sets_newer(s, p->ns, queue, r->build);
+    return newer.n ? tl_error_set(err, TL_EPRECONDITION,
+                                  "Task queue has a newer compatible build: \"%.*s\"",
+                                  TL_STR_FMT(newer))
+                   : TL_OK;
+}
+
 void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *arena)
 {
     struct tl_poll_request r;
     struct tl_error err;
-    if (decode_poll(p, arena, &r, &err) != TL_OK) {
+    if (decode_poll(s, p, arena, &r, &err) != TL_OK || check_build(s, p, &r, &err) != TL_OK) {
         refuse_poll(s, p, &err);
         return;
     }
@@ -289,14 +322,14 @@ static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct
     struct tl_wft_started started = {0};
     struct tl_error err;
     struct tl_tx tx;
-    if (decode_poll(p, arena, &r, &err) != TL_OK) {
+    if (decode_poll(s, p, arena, &r, &err) != TL_OK) {
         return false;
     }
     struct tl_wft_start start = {.task_queue = r.queue,
                                  .sticky = r.sticky,
                                  .identity = r.identity,
                                  .version_capabilities = r.version_capabilities,
-                                 .version = r.version};
+                                 .version = r.build.n ? (struct tl_str){0} : r.version};
     struct tl_delivery d = {.run_number = e->number,
                             .scheduled_id = e->wft.scheduled_id,
                             .attempt = e->wft.attempt,
@@ -388,7 +421,10 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
     tl_rs_versioning(e->rs, &at);
     struct tl_str version = tl_route_workflow(s, e, info.task_queue);
     /* The worker that holds the run is of the version it ran on. */
-    bool moves = !tl_str_eq(version, at.ran_on) && (version.n || at.ran_on.n);
+    bool moves =
+        tl_version_is_set(version)
+            ? !at.set_build.n || tl_version_sets_newer(s, e->ns, info.task_queue, at.set_build).n
+            : !tl_str_eq(version, at.ran_on) && (version.n || at.ran_on.n);
     if (fx->u.wft.sticky && (moves || !tl_match_attended(&s->matcher, &key, tl_engine_now(s)))) {
         struct tl_tx tx;
         struct tl_error err;
@@ -462,7 +498,7 @@ static void offer_activity(struct tl_server *s, struct tl_activity_task *t, stru
 {
     struct tl_str queue = {t->queue, t->queue_n};
     struct tl_match_key key = {t->exec->ns->number, TL_QUEUE_ACTIVITY, false, queue,
-                               tl_route_activity(s, t->exec, queue)};
+                               tl_route_activity(s, t->exec, queue, t->with_run)};
     tl_dispatch_offer(s, &key, &t->task, &t->terms, arena);
 }
 
@@ -496,8 +532,9 @@ void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *
     TL_LIST_EACH (it, &e->activities) {
         struct tl_activity_task *t = TL_CONTAINER(it, struct tl_activity_task, link);
         if (tl_match_task_queued(&t->task) &&
-            !tl_str_eq(tl_match_queue_key(t->task.queue).version,
-                       tl_route_activity(s, e, (struct tl_str){t->queue, t->queue_n}))) {
+            !tl_str_eq(
+                tl_match_queue_key(t->task.queue).version,
+                tl_route_activity(s, e, (struct tl_str){t->queue, t->queue_n}, t->with_run))) {
             tl_match_task_drop(&s->matcher, &t->task);
             waiting[n++] = t->scheduled_id;
         }
@@ -536,6 +573,7 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
     t->scheduled_id = fx->u.activity.scheduled_id;
     t->attempt = fx->u.activity.attempt;
     t->stamp = fx->u.activity.stamp;
+    t->with_run = fx->u.activity.with_run;
     t->queue_n = queue.n;
     memcpy(t->queue, queue.p, queue.n);
     t->terms = terms;
@@ -562,7 +600,7 @@ static bool moves_first(struct tl_server *s, struct tl_exec *e, struct tl_str ve
         return true;
     }
     if (info.id.kind != TL_RUN_WORKFLOW || v.behavior == VERSIONING_BEHAVIOR_PINNED ||
-        tl_str_eq(v.version, version)) {
+        tl_str_eq(v.version, version) || tl_version_is_set(version)) {
         return false;
     }
     if (!tl_str_eq(tl_route_workflow(s, e, info.task_queue), version)) {
@@ -617,7 +655,7 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
                             .place = t->task.place};
     char request_id[37];
     tl_uuid4(s->world, request_id);
-    tl_rc rc = decode_poll(p, arena, &r, &err);
+    tl_rc rc = decode_poll(s, p, arena, &r, &err);
     uint64_t stamp = t->stamp;
     tl_activity_task_free(s, t);
     if (rc != TL_OK || moves_first(s, e, r.version, arena)) {

@@ -11,11 +11,13 @@ struct tl_poll_request {
     const char *identity, *instance_key;
     const TpDeployment__WorkerDeploymentOptions *deployment_options;
     const TpCommon__WorkerVersionCapabilities *version_capabilities;
-    struct tl_str version; /* "deployment:build"; empty: unversioned */
-    double tasks_per_s;    /* limit for the queue; negative: none */
+    struct tl_str version;      /* of its workers in matching; empty: unversioned */
+    struct tl_str build;        /* under versioning by sets of builds: ":" and the build ID */
+    struct tl_str normal_queue; /* of a sticky one; empty: not told */
+    double tasks_per_s;         /* limit for the queue; negative: none */
 };
-tl_rc tl_poll_decode(const struct tl_parked *p, struct tl_arena *arena, struct tl_poll_request *out,
-                     struct tl_error *err) TL_MUST_USE;
+tl_rc tl_poll_decode(struct tl_server *s, const struct tl_parked *p, struct tl_arena *arena,
+                     struct tl_poll_request *out, struct tl_error *err) TL_MUST_USE;
 
 /* What a poll that got a task is told about the number of polls, in the arena; NULL: nothing. */
 TpTq__PollerScalingDecision *tl_poll_advice(struct tl_server *s, const struct tl_parked *p,

@@ -75,9 +75,11 @@ struct tl_route {
 };
 const struct tl_route *tl_route_of_queue(struct tl_server *s, const struct tl_namespace *ns,
                                          struct tl_str queue, int type);
-/* The version for the run's workflow tasks, and for an activity on a queue, now. */
+/* The version for the run's workflow tasks, and for an activity on a queue, now; with_run: the activity is for
+ * workers of the run's build, where the queue has sets of builds (version_sets.h). */
 struct tl_str tl_route_workflow(struct tl_server *s, struct tl_exec *e, struct tl_str queue);
-struct tl_str tl_route_activity(struct tl_server *s, struct tl_exec *e, struct tl_str queue);
+struct tl_str tl_route_activity(struct tl_server *s, struct tl_exec *e, struct tl_str queue,
+                                bool with_run);
 /* Whether workers of the version have polled the queue. */
 bool tl_version_serves(struct tl_server *s, const struct tl_namespace *ns, struct tl_str version,
                        struct tl_str queue, int type);

@@ -120,6 +120,7 @@ struct tl_activity_task {
     int64_t scheduled_id;
     int32_t attempt;
     uint64_t stamp;
+    bool with_run; /* for workers of the run's build, where the queue has sets of builds */
     size_t queue_n;
     char queue[];
 };
@@ -338,6 +339,7 @@ struct tl_server {
     uint64_t batches_next, batch_tickets;
     size_t batches_running;
     struct tl_map queries;         /* id -> struct tl_parked */
+    struct tl_map version_sets;    /* key in meta -> struct queue_sets */
     struct tl_map task_queues;     /* key in meta -> struct tl_queue_settings */
     struct tl_due limits_due;      /* in timers: a limit of theirs lets a task go */
     struct tl_map endpoints;       /* id -> struct tl_nexus_endpoint, in order of ids */

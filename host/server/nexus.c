@@ -171,7 +171,7 @@ bool tl_nexus_start_task(struct tl_server *s, struct tl_parked *p, struct tl_nex
     tl_run_arm(s, e);
     struct tl_str bytes;
     struct tl_poll_request poll;
-    if (tl_poll_decode(p, arena, &poll, &err) == TL_OK) {
+    if (tl_poll_decode(s, p, arena, &poll, &err) == TL_OK) {
         r.poller_scaling_decision = tl_poll_advice(s, p, &poll, arena);
     }
     tl_rc rc = tl_work_token_encode(&token, arena, &bytes, &err);

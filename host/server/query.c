@@ -235,7 +235,7 @@ void tl_query_deliver(struct tl_server *s, struct tl_parked *query, struct tl_pa
     tl_rc rc = e ? query_response(s, query, e, arena, &resp, &err) : err.code;
     if (rc == TL_OK) {
         struct tl_poll_request r;
-        if (tl_poll_decode(poll, arena, &r, &err) == TL_OK) {
+        if (tl_poll_decode(s, poll, arena, &r, &err) == TL_OK) {
             resp.poller_scaling_decision = tl_poll_advice(s, poll, &r, arena);
         }
         rc = tl_reply_message(s, poll->rpc, e->seq, &resp, &d, &err);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/deployments.h"
+#include "server/version_sets.h"
 
 /* Task queues whose routes are remembered; beyond, all are forgotten at once. */
 #define ROUTES_MAX 10000
@@ -142,12 +143,31 @@ static struct tl_str routed(struct tl_server *s, struct tl_exec *e, struct tl_st
     return r->current;
 }
 
+/* The version of a set of builds; empty when the task is for none. A run that has had a task by workers without a
+ * build stays with them. */
+static struct tl_str by_set(struct tl_server *s, struct tl_exec *e,
+                            const struct tl_rs_versioning *v, struct tl_str queue, bool with_run)
+{
+    struct tl_rs_info info;
+    if (!s->version_sets.count && !v->set_build.n) {
+        return (struct tl_str){0};
+    }
+    tl_rs_info(e->rs, &info);
+    if (with_run && !v->set_build.n && info.ever_completed_wft) {
+        return (struct tl_str){0};
+    }
+    return tl_version_sets_route(s, e->ns, queue, with_run ? v->set_build : (struct tl_str){0});
+}
+
 struct tl_str tl_route_workflow(struct tl_server *s, struct tl_exec *e, struct tl_str queue)
 {
     struct tl_rs_versioning v;
     tl_rs_versioning(e->rs, &v);
-    return v.behavior == VERSIONING_BEHAVIOR_PINNED ? v.version
-                                                    : routed(s, e, queue, TASK_QUEUE_TYPE_WORKFLOW);
+    if (v.behavior == VERSIONING_BEHAVIOR_PINNED) {
+        return v.version;
+    }
+    struct tl_str version = routed(s, e, queue, TASK_QUEUE_TYPE_WORKFLOW);
+    return version.n ? version : by_set(s, e, &v, queue, true);
 }
 
 bool tl_version_serves(struct tl_server *s, const struct tl_namespace *ns, struct tl_str version,
@@ -162,7 +182,8 @@ bool tl_version_serves(struct tl_server *s, const struct tl_namespace *ns, struc
     return v && tl_version_has_queue(v, queue, type);
 }
 
-struct tl_str tl_route_activity(struct tl_server *s, struct tl_exec *e, struct tl_str queue)
+struct tl_str tl_route_activity(struct tl_server *s, struct tl_exec *e, struct tl_str queue,
+                                bool with_run)
 {
     struct tl_rs_versioning v;
     tl_rs_versioning(e->rs, &v);
@@ -171,7 +192,8 @@ struct tl_str tl_route_activity(struct tl_server *s, struct tl_exec *e, struct t
         tl_version_serves(s, e->ns, v.version, queue, TASK_QUEUE_TYPE_ACTIVITY)) {
         return v.version;
     }
-    return routed(s, e, queue, TASK_QUEUE_TYPE_ACTIVITY);
+    struct tl_str version = routed(s, e, queue, TASK_QUEUE_TYPE_ACTIVITY);
+    return version.n ? version : by_set(s, e, &v, queue, with_run);
 }
 
 /* --- polls ------------------------------------------------------------------------------------------------ */

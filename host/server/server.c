@@ -11,6 +11,7 @@
 #include "server/deployments.h"
 #include "server/nexus_endpoints.h"
 #include "server/task_queues.h"
+#include "server/version_sets.h"
 #include "server/engine.h"
 
 #define GRPC_UNAVAILABLE 14
@@ -125,6 +126,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_deployments_init(s);
     tl_nexus_endpoints_init(s);
     tl_task_queues_init(s);
+    tl_version_sets_init(s);
     tl_map_init(&s->workers);
     tl_map_init(&s->lost);
     tl_map_init(&s->erased);
@@ -361,6 +363,7 @@ static void server_free(struct tl_server *s)
     tl_deployments_free(s);
     tl_nexus_endpoints_free(s);
     tl_task_queues_free(s);
+    tl_version_sets_free(s);
     tl_namespaces_free(s);
     tl_map_deinit(&s->runs);
     tl_map_deinit(&s->current);

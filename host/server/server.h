@@ -53,6 +53,8 @@ struct tl_server_options {
     int64_t drainage_grace_ns;    /* before a version that takes no new runs is first looked at */
     int64_t drainage_refresh_ns;  /* between two looks */
     int64_t deployment_versions_max, deployment_queues_max; /* per deployment; per version */
+    int64_t version_sets;            /* operators may make sets of builds; 0: refused */
+    int64_t version_sets_workers;    /* workers may poll as builds of sets; 0: refused */
     struct tl_history_limits limits; /* of runs; workflow_id_reuse_ns counts, not its field here */
     struct tl_metrics
         *metrics; /* what is counted goes there; NULL: nothing is. Outlives the server */

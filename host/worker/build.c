@@ -58,11 +58,11 @@ static void describe(struct tl_worker *w, struct tl_build *b)
     b->deployment.deployment_name = w->deployment_name;
     b->deployment.build_id = b->id;
     b->deployment.worker_versioning_mode =
-        (TpEnums__WorkerVersioningMode)(w->opt.use_worker_versioning
-                                            ? WORKER_VERSIONING_MODE_VERSIONED
-                                            : WORKER_VERSIONING_MODE_UNVERSIONED);
+        (TpEnums__WorkerVersioningMode)(tl_worker_deploys(w) ? WORKER_VERSIONING_MODE_VERSIONED
+                                                             : WORKER_VERSIONING_MODE_UNVERSIONED);
     tp_common__worker_version_stamp__init(&b->stamp);
     b->stamp.build_id = b->id;
+    b->stamp.use_versioning = w->opt.use_worker_versioning && !tl_worker_deploys(w);
 }
 
 static struct tl_build *build_new(struct tl_worker *w, const struct tl_worker_build *from)
@@ -390,7 +390,7 @@ tl_rc tl_worker_promote(struct tl_worker *w, const struct tl_worker_build *from,
                         struct tl_error *err)
 {
     struct tl_list gone;
-    bool versioned = w->opt.use_worker_versioning;
+    bool versioned = tl_worker_deploys(w);
     tl_rc rc = check_kinds(w, from, err);
     if (rc != TL_OK) {
         return rc;

@@ -60,7 +60,7 @@ static void retire(struct tl_build *b, const char *why)
 
 void tl_drain_look(struct tl_worker *w)
 {
-    while (w->opt.use_worker_versioning && !tl_worker_stopping(w)) {
+    while (tl_worker_deploys(w) && !tl_worker_stopping(w)) {
         struct tl_build *b = tl_build_to_drain(w, true, 0);
         if (!b) {
             return;
@@ -205,7 +205,7 @@ static void drain_over(struct tl_timer *t)
 void tl_drain_begin(struct tl_worker *w)
 {
     w->drain_timer.fire = drain_over;
-    if (w->opt.use_worker_versioning) {
+    if (tl_worker_deploys(w)) {
         tl_timer_set(&w->control, &w->drain_timer, LOOK_NS);
     }
 }

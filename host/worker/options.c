@@ -237,10 +237,14 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
              o->nexus_thread_name_prefix.n > THREAD_PREFIX_MAX,
          "workflow_thread_name_prefix, activity_thread_name_prefix and nexus_thread_name_prefix "
          "have at most 10 bytes"},
-        {o->use_worker_versioning && o->deployment_name.n == 0,
-         "use_worker_versioning needs deployment_config.name (deployment_name)"},
-        {!o->use_worker_versioning && o->default_versioning_behavior.n != 0,
-         "default_versioning_behavior only means something with use_worker_versioning = true"},
+        {o->use_worker_versioning && o->deployment_name.n == 0 &&
+             (o->build_id.n == 0 || tl_str_eqc(o->build_id, "auto")),
+         "use_worker_versioning needs deployment_config.name (deployment_name), or a build_id for "
+         "the older versioning by sets of builds"},
+        {!(o->use_worker_versioning && o->deployment_name.n) &&
+             o->default_versioning_behavior.n != 0,
+         "default_versioning_behavior only means something with use_worker_versioning = true and a "
+         "deployment_name"},
         {o->default_versioning_behavior.n != 0 &&
              !tl_str_eqc(o->default_versioning_behavior, "pinned") &&
              !tl_str_eqc(o->default_versioning_behavior, "auto_upgrade"),

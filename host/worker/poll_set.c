@@ -317,7 +317,7 @@ tl_rc tl_pollers_init(struct tl_worker *w, struct tl_error *err)
     for (int k = 0; k < TL_POLL_KINDS; k++) {
         w->polls_max[k] = (int)b[k].maximum;
     }
-    if (w->opt.use_worker_versioning) {
+    if (tl_worker_deploys(w)) {
         rc = tl_poll_set_new(build, true, err);
     } else {
         w->poll_set = make(w, build, NULL, true);

@@ -90,8 +90,8 @@ static tlua_slot_request request(struct tl_custom_slots *c, bool sticky, struct 
                                .task_queue = view(tl_str(w->task_queue)),
                                .worker_identity = view(tl_str(w->identity)),
                                .worker_build_id = view(tl_str((*build)->id)),
-                               .worker_deployment_name = view(
-                                   tl_str(w->opt.use_worker_versioning ? w->deployment_name : ""))};
+                               .worker_deployment_name =
+                                   view(tl_str(tl_worker_deploys(w) ? w->deployment_name : ""))};
 }
 
 static struct tl_slot *new_slot(struct tl_custom_slots *c, bool sticky, void *permit)

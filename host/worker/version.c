@@ -1,5 +1,5 @@
-/* Build ID and deployment in requests. Servers from before worker deployments know a build only by
- * the deprecated fields, so both are sent. */
+/* Build ID and deployment in requests. A worker of a deployment says which; any other says its build in the older
+ * fields, and there whether it is versioned: as a build of its task queue's sets. */
 #include "tl_enums.h"
 #include "worker/build.h"
 
@@ -7,11 +7,12 @@ void tl_version_poll(struct tl_build *b, TpDeployment__WorkerDeploymentOptions *
                      TpCommon__WorkerVersionCapabilities **caps,
                      TpCommon__WorkerVersionCapabilities *room)
 {
-    if (b->worker->opt.use_worker_versioning) {
+    if (tl_worker_deploys(b->worker)) {
         *deployment = &b->deployment;
     } else {
         tp_common__worker_version_capabilities__init(room);
         room->build_id = b->id;
+        room->use_versioning = b->worker->opt.use_worker_versioning;
         *caps = room;
     }
 }
@@ -29,7 +30,7 @@ void tl_version_completed(struct tl_build *b, TpWs__RespondWorkflowTaskCompleted
                           struct tl_str behavior)
 {
     req->worker_control_task_queue = tl_commands_queue(b->worker);
-    if (b->worker->opt.use_worker_versioning) {
+    if (tl_worker_deploys(b->worker)) {
         req->deployment_options = &b->deployment;
         req->versioning_behavior = (TpEnums__VersioningBehavior)behavior_number(
             behavior.n ? behavior : b->worker->opt.default_versioning_behavior);
@@ -41,7 +42,7 @@ void tl_version_completed(struct tl_build *b, TpWs__RespondWorkflowTaskCompleted
 
 void tl_version_failed(struct tl_build *b, TpWs__RespondWorkflowTaskFailedRequest *req)
 {
-    if (b->worker->opt.use_worker_versioning) {
+    if (tl_worker_deploys(b->worker)) {
         req->deployment_options = &b->deployment;
     } else {
         req->worker_version = &b->stamp;

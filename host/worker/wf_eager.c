@@ -15,7 +15,7 @@ static void *reserve(struct tl_eager_worker *e,
     }
     struct tl_wf_place *p = TL_NEW(struct tl_wf_place);
     p->slot = slot;
-    if (w->opt.use_worker_versioning) {
+    if (tl_worker_deploys(w)) {
         p->build = tl_build_current(w);
         *deployment = &p->build->deployment;
     }

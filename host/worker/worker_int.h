@@ -578,6 +578,11 @@ struct tl_worker {
     atomic_llong cached_runs, cached_bytes;
     struct tl_meter meter;
 };
+/* Whether the worker is of a deployment's version; otherwise its build stands in the older fields. */
+static inline bool tl_worker_deploys(const struct tl_worker *w)
+{
+    return w->opt.use_worker_versioning && w->opt.deployment_name.n > 0;
+}
 
 #define TL_COUNT(w, name) atomic_fetch_add_explicit(&(w)->stats.name, 1, memory_order_relaxed)
 

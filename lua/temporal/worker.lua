@@ -129,6 +129,9 @@ local deployment_spec = {
 local function apply_deployment(o)
   if o.deployment_config then
     local given = options.check("temporal.worker: deployment_config", deployment_spec, o.deployment_config)
+    if given.use_worker_versioning and not given.name then
+      error("temporal.worker: use_worker_versioning needs deployment_config.name (deployment_name)", 4)
+    end
     for name, value in pairs(given) do
       local target = name == "name" and "deployment_name" or name
       if o[target] ~= nil then

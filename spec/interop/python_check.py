@@ -19,6 +19,7 @@ CASES = []
 try:
     from temporalio import activity, workflow
     from temporalio.client import (
+        BuildIdOpAddNewDefault,
         Client,
         WithStartWorkflowOperation,
         WorkflowExecutionStatus,
@@ -251,6 +252,24 @@ if not MISSING:
         @workflow.run
         async def run(self) -> str:
             return await self.wait()
+
+        @workflow.signal
+        def end(self) -> None:
+            self.go = True
+
+        @workflow.query
+        def here(self) -> bool:
+            return True
+
+    @workflow.defn
+    class OfASet:
+        def __init__(self) -> None:
+            self.go = False
+
+        @workflow.run
+        async def run(self) -> str:
+            await workflow.wait_condition(lambda: self.go)
+            return workflow.info().get_current_build_id()
 
         @workflow.signal
         def end(self) -> None:
@@ -606,6 +625,38 @@ async def versioned_workers_pin_and_upgrade(e):
     assert info.deployment_version.build_id == "one", info
 
 
+async def worker_of_a_set(e, build_id):
+    """On a connection of its own: the SDK wants one for each such worker of a task queue."""
+    return Worker(
+        await Client.connect(e.address),
+        task_queue="sets",
+        workflows=[OfASet],
+        build_id=build_id,
+        use_worker_versioning=True,
+    )
+
+
+@case
+async def workers_of_sets_of_builds(e):
+    async def start():
+        handle = await e.client.start_workflow(OfASet.run, id=new_id("set"), task_queue="sets")
+        assert await handle.query("here")
+        return handle
+
+    await e.client.update_worker_build_id_compatibility("sets", BuildIdOpAddNewDefault("1.0"))
+    async with await worker_of_a_set(e, "1.0"):
+        old = await start()
+        await e.client.update_worker_build_id_compatibility("sets", BuildIdOpAddNewDefault("2.0"))
+        async with await worker_of_a_set(e, "2.0"):
+            new = await start()
+            for handle in (old, new):
+                await handle.signal("end")
+            found = [await handle.result() for handle in (old, new)]
+            assert found == ["1.0", "2.0"], found
+    sets = await e.client.get_worker_build_id_compatibility("sets")
+    assert [s.build_ids for s in sets.version_sets] == [["1.0"], ["2.0"]], sets
+
+
 @case
 async def sdk_starts_the_server_itself(e):
     async with await WorkflowEnvironment.start_local(
@@ -629,7 +680,11 @@ class Environment:
 @contextlib.contextmanager
 def running_server(binary):
     process = subprocess.Popen(
-        [binary, "server", "start-dev", "--port", "0", "--namespace", "extra", "--headless"],
+        [
+            *[binary, "server", "start-dev", "--port", "0", "--namespace", "extra", "--headless"],
+            *["--dynamic-config-value", "frontend.workerVersioningDataAPIs=true"],
+            *["--dynamic-config-value", "frontend.workerVersioningWorkflowAPIs=true"],
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -26,6 +26,12 @@ for _, row in ipairs(rows("host/server/api/table.def", '^REFUSED%(([%w_]+), [%w_
   refusal[row[1]] = "refused: " .. row[2]
 end
 
+--- What has to be set for a method that is refused by default.
+local condition = {}
+for _, method in ipairs { "UpdateWorkerBuildIdCompatibility", "GetWorkerBuildIdCompatibility" } do
+  condition[method] = " with the dynamic config `frontend.workerVersioningDataAPIs`; refused by default"
+end
+
 --- What the page says of a method.
 local function word(method)
   return refusal[method] or status[method] == "ABSENT" and "UNIMPLEMENTED" or "works"
@@ -50,7 +56,7 @@ local text = {
 for _, service in ipairs(order) do
   text[#text + 1] = ("\n## %s\n\n| RPC | |\n|---|---|"):format(services[service])
   for _, method in ipairs(by_service[service]) do
-    text[#text + 1] = ("| %s | %s |"):format(method, word(method))
+    text[#text + 1] = ("| %s | %s%s |"):format(method, word(method), condition[method] or "")
   end
 end
 local wanted = table.concat(text, "\n") .. "\n"

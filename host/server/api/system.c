@@ -28,6 +28,7 @@ void tl_api_get_system_info(struct tl_call *c)
     caps.eager_workflow_start = true;
     caps.count_group_by_execution_status = true;
     caps.nexus = true;
+    caps.build_id_based_versioning = c->s->o.version_sets_workers != 0;
     r.server_version = text(SERVER_VERSION);
     r.capabilities = &caps;
     tl_call_reply(c, 0, &r);

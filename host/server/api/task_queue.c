@@ -52,7 +52,7 @@ static void add_queue(void *ud, const struct tl_match_key *key)
     struct tl_match_queue_info info;
     struct tl_str deployment, build_id;
     q->options = NULL;
-    if (tl_version_split(key->version, &deployment, &build_id)) {
+    if (tl_version_split(key->version, &deployment, &build_id) && deployment.n) {
         q->options = TL_PB_NEW(q->arena, TpDeployment__WorkerDeploymentOptions,
                                tp_deployment__worker_deployment_options);
         if (q->options) {

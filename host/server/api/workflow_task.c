@@ -107,6 +107,13 @@ void tl_api_respond_workflow_task_completed(struct tl_call *c)
     struct tl_wft_started next;
     struct tl_tx tx;
     struct tl_error err;
+    if (!c->s->o.version_sets_workers && req->worker_version_stamp &&
+        req->worker_version_stamp->use_versioning) {
+        tl_call_errorf(
+            c, tl_rc_grpc_status(TL_EPERMISSION),
+            "Worker versioning in workflow progress APIs is disabled on this namespace.");
+        return;
+    }
     struct tl_exec *e = tl_api_task(c, req->task_token, false, &token);
     if (!e) {
         return;
@@ -170,7 +177,7 @@ static void answer_worker(void *ud, struct tl_match_poll *poll)
     struct tl_parked *p = TL_CONTAINER(poll, struct tl_parked, poll);
     struct tl_poll_request r;
     struct tl_error err;
-    if (tl_poll_decode(p, d->arena, &r, &err) != TL_OK) {
+    if (tl_poll_decode(d->s, p, d->arena, &r, &err) != TL_OK) {
         return;
     }
     const char *key = d->req->worker_instance_key;

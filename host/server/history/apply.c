@@ -81,6 +81,9 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
         !tl_set_blob_message(&rs->start_event, keep_start ? e : NULL)) {
         return encode_failed(e, err);
     }
+    if (!tl_rs_ran_on_build(rs, a->source_version_stamp, false, scratch)) {
+        return encode_failed(e, err);
+    }
     if (a->inherited_pinned_version) {
         struct tl_str version =
             tl_version_text(scratch, a->inherited_pinned_version->deployment_name,
@@ -151,7 +154,8 @@ static tl_rc apply_task_completed(struct tl_rs *rs, const TpHistory__HistoryEven
     tl_wft_clear(&rs->wft, 1);
     struct tl_str version =
         v ? tl_version_text(scratch, v->deployment_name, v->build_id) : (struct tl_str){NULL, 0};
-    if (!tl_rs_ran_on(rs, (int)a->versioning_behavior, version, scratch)) {
+    if (!tl_rs_ran_on(rs, (int)a->versioning_behavior, version, scratch) ||
+        !tl_rs_ran_on_build(rs, v ? NULL : a->worker_version, true, scratch)) {
         return encode_failed(e, err);
     }
     return TL_OK;

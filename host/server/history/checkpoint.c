@@ -58,6 +58,7 @@ static void save_texts(const struct tl_rs *rs, TlV1__RunState *s)
     s->cancel_request_id = text(rs->cancel_request_id);
     s->worker_deployment_name = text(rs->deployment_name);
     s->build_id = text(rs->build_id);
+    s->set_build = text(rs->set_build);
     s->worker_deployment_version = text(rs->ran_on);
     s->retry_policy = view(&rs->retry_policy);
     s->memo = view(&rs->memo);
@@ -355,6 +356,7 @@ static void load_texts(struct tl_rs *rs, const TlV1__RunState *s)
     tl_set_str(&rs->cancel_request_id, s->cancel_request_id);
     tl_set_str(&rs->deployment_name, s->worker_deployment_name);
     tl_set_str(&rs->build_id, s->build_id);
+    tl_set_str(&rs->set_build, s->set_build);
     tl_set_blob(&rs->retry_policy, tl_pb_str(s->retry_policy));
     tl_set_blob(&rs->memo, tl_pb_str(s->memo));
     tl_set_blob(&rs->search_attributes, tl_pb_str(s->search_attributes));

@@ -203,6 +203,7 @@ void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
     if (next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY) {
         start->inherited_pinned =
             e->workflow_execution_started_event_attributes->inherited_pinned_version;
+        start->set_build = tl_str(tl_or_empty(tx->rs->set_build));
     }
     start->initiator = next->initiator;
     start->attempt = next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;

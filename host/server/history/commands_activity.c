@@ -193,7 +193,9 @@ void tl_command_check_activity(struct tl_wft_done *d, const TpCommand__Command *
 static bool goes_eagerly(const struct tl_wft_done *d,
                          const TpCommand__ScheduleActivityTaskCommandAttributes *a)
 {
-    return a->request_eager_execution && !tl_rs_paused(d->tx->rs) &&
+    /* The worker that asks is of the run's set of builds, which is not where this one goes. */
+    bool elsewhere = d->tx->rs->set_build && !a->use_workflow_build_id;
+    return a->request_eager_execution && !elsewhere && !tl_rs_paused(d->tx->rs) &&
            (int64_t)d->eager_n < d->tx->env->limits.eager_activities_max &&
            tl_str_eqc(tl_str(a->task_queue->name), tl_or_empty(d->tx->rs->task_queue));
 }

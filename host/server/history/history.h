@@ -248,6 +248,7 @@ struct tl_effect {
             struct tl_str task_queue, activity_id;
             int64_t scheduled_id, since_ns;
             int32_t attempt;
+            bool with_run;                      /* for workers of the run's build */
             uint64_t stamp;                     /* hand back to tl_tx_activity_start */
             const TpCommon__Priority *priority; /* with what it takes over; NULL when none */
         } activity;
@@ -352,6 +353,8 @@ struct tl_start {
     const struct tl_start_parent *parent; /* NULL: no child */
     /* Version of the pinned run that this one follows; NULL: none. */
     const TpDeployment__WorkerDeploymentVersion *inherited_pinned;
+    struct tl_str
+        set_build;        /* of the run that this one follows, under versioning by sets of builds */
     bool eager;           /* the first workflow task is delivered in the reply */
     bool hold_first_task; /* no first task yet: the caller signals next (signal-with-start) */
 };
@@ -460,6 +463,7 @@ tl_rc tl_tx_reset_done(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 struct tl_child_request {
     TpWs__StartWorkflowExecutionRequest *req; /* its request id tells one child from another */
     struct tl_start_parent parent;
+    bool inherits_build;
 };
 tl_rc tl_rs_child_request(const struct tl_rs *rs, int64_t initiated_id, struct tl_arena *arena,
                           struct tl_child_request *out, struct tl_error *err) TL_MUST_USE;
@@ -571,6 +575,8 @@ struct tl_rs_versioning {
     struct tl_str ran_on;  /* of the last completed task, or inherited */
     bool moving;           /* a transition is under way: activities wait */
     struct tl_str target;  /* of the transition */
+    /* Of the last completed task, or inherited, under versioning by sets of builds: ":" and the build ID. */
+    struct tl_str set_build;
 };
 /* Views, valid until the next change of the run. */
 void tl_rs_versioning(const struct tl_rs *rs, struct tl_rs_versioning *out);

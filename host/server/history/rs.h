@@ -66,7 +66,7 @@ struct tl_act {
     struct tl_blob original; /* as the event has them, when its options were changed; else empty */
     struct tl_blob last_failure; /* encoded Failure */
     struct tl_blob heartbeat;    /* encoded Payloads */
-    bool started, cancel_requested, has_priority;
+    bool started, cancel_requested, has_priority, with_run;
     bool paused; /* the next attempt is not dispatched */
     bool reset,
         reset_heartbeat; /* while started: attempts were set back, its token names another */
@@ -199,6 +199,7 @@ struct tl_rs {
     char *sticky_queue;
     int64_t sticky_timeout_ns;
     char *deployment_name, *build_id;
+    char *set_build; /* see tl_rs_versioning */
     int versioning_behavior;
     char *ran_on; /* "deployment:build" it ran on or inherited; versioning.c */
     struct tl_blob versioning_override; /* encoded VersioningOverride */
@@ -585,6 +586,9 @@ bool tl_rs_set_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *
 bool tl_rs_change_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *o,
                            struct tl_arena *scratch);
 /* The run has been on this version; search attributes follow. False when memory ran out. */
+/* The run is one of the set of builds that the stamp is of, or of none; had_task: a worker of the build did one. */
+bool tl_rs_ran_on_build(struct tl_rs *rs, const TpCommon__WorkerVersionStamp *stamp, bool had_task,
+                        struct tl_arena *scratch);
 bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct tl_arena *scratch);
 tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
                                struct tl_arena *scratch, struct tl_error *err) TL_MUST_USE;

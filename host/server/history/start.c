@@ -165,6 +165,7 @@ tl_rc tl_history_check_start(const struct tl_history_env *env,
 
 struct started {
     struct tl_ev ev;
+    TpCommon__WorkerVersionStamp stamp;
     TpHistory__WorkflowExecutionStartedEventAttributes attrs;
     struct tl_retry_policy retry;
     TpTq__TaskQueue task_queue;
@@ -283,6 +284,13 @@ static void set_content(struct tl_tx *tx, const struct tl_start *start, struct s
     a->inherited_pinned_version =
         (TpDeployment__WorkerDeploymentVersion *)(uintptr_t)start->inherited_pinned;
     a->priority = req->priority;
+    if (start->set_build.n) {
+        s->stamp = (TpCommon__WorkerVersionStamp)TP_COMMON__WORKER_VERSION_STAMP__INIT;
+        s->stamp.build_id =
+            tl_pb_cstr(tx->arena, tl_str_n(start->set_build.p + 1, start->set_build.n - 1));
+        s->stamp.use_versioning = true;
+        a->source_version_stamp = &s->stamp;
+    }
     a->time_skipping_config = req->time_skipping_config;
     a->eager_execution_accepted = start->eager;
     if (req->retry_policy) {

@@ -206,6 +206,7 @@ static void free_strings(struct tl_rs *rs)
         rs->sticky_queue,
         rs->deployment_name,
         rs->build_id,
+        rs->set_build,
         rs->memo.p,
         rs->search_attributes.p,
         rs->start_event.p,
@@ -283,6 +284,7 @@ void tl_act_set_options(struct tl_act *act,
     act->start_to_close_ns = tl_pb_duration_ns_or(attrs->start_to_close_timeout, 0);
     act->heartbeat_timeout_ns = tl_pb_duration_ns_or(attrs->heartbeat_timeout, 0);
     act->has_priority = attrs->priority != NULL;
+    act->with_run = attrs->use_workflow_build_id;
     set_retry(act, attrs->retry_policy);
 }
 

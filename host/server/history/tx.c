@@ -343,6 +343,7 @@ void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act
     f->u.activity.scheduled_id = act->scheduled_id;
     f->u.activity.attempt = act->attempt;
     f->u.activity.stamp = act->stamp;
+    f->u.activity.with_run = act->with_run;
     f->u.activity.since_ns = act->attempt_ns;
     f->u.activity.priority = priority_of(rs, act, fx->arena);
     act->offered = true;

@@ -188,7 +188,8 @@ void tl_rs_versioning(const struct tl_rs *rs, struct tl_rs_versioning *out)
                                      .version = tl_str(tl_or_empty(rs->ran_on)),
                                      .ran_on = tl_str(tl_or_empty(rs->ran_on)),
                                      .moving = rs->moving,
-                                     .target = tl_str(tl_or_empty(rs->moves_to))};
+                                     .target = tl_str(tl_or_empty(rs->moves_to)),
+                                     .set_build = tl_str(tl_or_empty(rs->set_build))};
     if (rs->override_behavior != VERSIONING_BEHAVIOR_UNSPECIFIED) {
         out->behavior = rs->override_behavior;
     }
@@ -264,6 +265,51 @@ static bool set_attributes(struct tl_rs *rs, struct tl_arena *scratch)
     TpCommon__SearchAttributes *merged = tl_search_attributes_merge(now, &set, scratch);
     rs->visibility_changes++;
     return merged && tl_set_blob_message(&rs->search_attributes, merged);
+}
+
+/* Adds "versioned:<build>" to the builds that the run had tasks by. */
+static bool add_build(struct tl_rs *rs, const char *build_id, struct tl_arena *scratch)
+{
+    TpCommon__SearchAttributes *now =
+        tl_blob_decode(&rs->search_attributes, &tp_common__search_attributes__descriptor, scratch);
+    TpCommon__SearchAttributes set = TP_COMMON__SEARCH_ATTRIBUTES__INIT;
+    struct tl_str text = tl_str(tl_arena_printf(scratch, "versioned:%s", build_id)), old = {0};
+    TpCommon__SearchAttributes__IndexedFieldsEntry *f = keyword(scratch, "BuildIds", text);
+    for (size_t i = 0; now && i < now->n_indexed_fields; i++) {
+        if (strcmp(now->indexed_fields[i]->key, "BuildIds") == 0 && now->indexed_fields[i]->value) {
+            old = tl_pb_str(now->indexed_fields[i]->value->data);
+        }
+    }
+    if (!f) {
+        return false;
+    }
+    struct tl_str item = tl_pb_str(f->value->data);
+    bool listed = old.n > 2 && old.p[0] == '[' && old.p[old.n - 1] == ']';
+    if (listed && memmem(old.p, old.n, item.p, item.n)) {
+        return true;
+    }
+    char *json =
+        listed ? tl_arena_printf(scratch, "%.*s,%.*s]", (int)old.n - 1, old.p, TL_STR_FMT(item))
+               : tl_arena_printf(scratch, "[%.*s]", TL_STR_FMT(item));
+    if (!json) {
+        return false;
+    }
+    f->value->data = tl_pb_bytes_view(tl_str(json));
+    f->value->metadata[1]->value = tl_pb_bytes_view(TL_STR_LIT("KeywordList"));
+    set.n_indexed_fields = 1;
+    set.indexed_fields = &f;
+    TpCommon__SearchAttributes *merged = tl_search_attributes_merge(now, &set, scratch);
+    rs->visibility_changes++;
+    return merged && tl_set_blob_message(&rs->search_attributes, merged);
+}
+
+bool tl_rs_ran_on_build(struct tl_rs *rs, const TpCommon__WorkerVersionStamp *stamp, bool had_task,
+                        struct tl_arena *scratch)
+{
+    bool by_set = stamp && stamp->use_versioning && tl_has_text(stamp->build_id);
+    char *text = by_set ? tl_arena_printf(scratch, ":%s", stamp->build_id) : NULL;
+    tl_set_str(&rs->set_build, text);
+    return !by_set || (text && (!had_task || add_build(rs, stamp->build_id, scratch)));
 }
 
 /* Where a run stood before a change. */

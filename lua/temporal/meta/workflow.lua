@@ -57,6 +57,7 @@ function workflow.define(name, run) end
 ---@field task_queue? string default: the workflow's
 ---@field cancellation_type? "try_cancel"|"wait_cancellation_completed"|"abandon" default: "try_cancel"
 ---@field activity_id? string
+---@field versioning_intent? "compatible"|"default" default: "compatible" on the workflow's own task queue
 ---@field priority? temporal.workflow.Priority
 ---@field summary? string
 ---@field event_groups? temporal.workflow.EventGroup[]
