@@ -8,9 +8,11 @@
 static bool allowed(struct tl_call *c)
 {
     if (!c->s->o.version_sets) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EPERMISSION),
-                       "Worker versioning v0.1 (Version Set-based, deprecated) is disabled on this "
-                       "namespace.");
+        TpErrdetails__PermissionDeniedFailure d = TP_ERRDETAILS__PERMISSION_DENIED_FAILURE__INIT;
+        tl_call_error(c, 0, tl_rc_grpc_status(TL_EPERMISSION),
+                      "Worker versioning v0.1 (Version Set-based, deprecated) is disabled on this "
+                      "namespace.",
+                      &d);
     }
     return c->s->o.version_sets;
 }

@@ -16,7 +16,7 @@
 #include "sim/kills.h"
 #include "sim/sim.h"
 
-#define MUTANT_SEEDS 400
+#define MUTANT_SEEDS 1000
 
 static int passed, failed;
 
