@@ -37,7 +37,7 @@ void sim_client_open(struct sim *s)
         w->sim = s;
         w->number = i;
         w->kind = tl_rng_below(&s->rng, 3) == 0 ? SIM_ORDER
-                                               : (enum sim_kind)tl_rng_below(&s->rng, SIM_KINDS);
+                                                : (enum sim_kind)tl_rng_below(&s->rng, SIM_KINDS);
         w->signals = w->kind == SIM_ORDER ? (int)tl_rng_below(&s->rng, SIM_SIGNALS_MAX + 1) : 0;
         /* With one signal only it could end before a repeated start comes: that would be a new run. */
         w->greeted = w->signals >= 2 && tl_rng_below(&s->rng, 2) == 0;
