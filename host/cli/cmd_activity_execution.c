@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/batch.h"
+#include "cli/listing.h"
 #include "cli/start_options.h"
 #include "proto/failure.h"
 #include "proto/payload.h"
@@ -300,84 +301,47 @@ int tl_cmd_activity_describe(struct tl_cli *cli)
 
 /* --- list, count ----------------------------------------------------------------------------------- */
 
-static int print_page(struct tl_cli_session *s, TpActivity__ActivityExecutionListInfo **infos,
-                      size_t n, bool first, struct tl_arena *arena)
-{
-    static const struct tl_print_column columns[] = {{"Status", 0, false},
-                                                     {"ActivityId", 0, false},
-                                                     {"Type", 0, false},
-                                                     {"StartTime", 0, false}};
-    struct tl_error err = {0};
-    const char **cells = TL_ARENA_ARRAY(arena, const char *, 4 * n + 1);
-    if (!cells) {
-        return tl_cli_fail(1, "the list is too large");
-    }
-    for (size_t i = 0; i < n; i++) {
-        const TpActivity__ActivityExecutionListInfo *info = infos[i];
-        int code = tl_print_is_json(&s->print)
-                       ? tl_cli_printed(tl_print_message(&s->print, info, &err), &err)
-                       : 0;
-        if (code) {
-            return code;
-        }
-        cells[4 * i] = tl_print_enum(arena, &tp_enums__activity_execution_status__descriptor,
-                                     (int)info->status);
-        cells[4 * i + 1] = info->activity_id;
-        cells[4 * i + 2] = info->activity_type ? info->activity_type->name : "";
-        cells[4 * i + 3] = tl_print_time(&s->print, arena, info->schedule_time);
-    }
-    if (n) {
-        tl_print_table(&s->print, columns, 4, cells, n, first, 1);
-    }
-    tl_print_flush(&s->print);
-    return 0;
-}
-
-/* One page; *token is the next page's, "" after the last one. *left < 0: there are enough. */
-static int list_page(struct tl_cli_session *s, int64_t *left, bool first, struct tl_str *token,
-                     struct tl_arena *arena)
+static tl_rc ask_list(struct tl_cli_session *s, struct tl_listing_page *page,
+                      struct tl_client_error *err)
 {
     TpWs__ListActivityExecutionsRequest r = TP_WS__LIST_ACTIVITY_EXECUTIONS_REQUEST__INIT;
     TpWs__ListActivityExecutionsResponse *resp = NULL;
-    struct tl_client_error err;
-    int64_t page = tl_cli_integer(s->cli, "page-size");
-    page = *left > 0 && (page == 0 || *left < page) ? *left : page;
-    r.query = tl_cli_field(s, "query");
-    r.page_size = (int32_t)(page > 1000 ? 1000 : page);
-    r.next_page_token = tl_pb_bytes_view(*token);
-    if (tl_client_call(s->client, TL_M_ListActivityExecutions, &r, arena, &resp,
-                       tl_cli_time_left_ns(s), &err) != TL_OK) {
-        return tl_cli_call_failed("failed listing activities", &err);
+    r.query = page->query;
+    r.page_size = page->page_size;
+    r.next_page_token = page->token;
+    tl_rc rc = tl_client_call(s->client, TL_M_ListActivityExecutions, &r, page->arena, &resp,
+                              tl_cli_time_left_ns(s), err);
+    if (rc == TL_OK) {
+        page->resp = resp;
+        page->n = resp->n_executions;
+        page->token = resp->next_page_token;
     }
-    size_t n = resp->n_executions;
-    if (*left > 0) {
-        n = (size_t)*left < n ? (size_t)*left : n;
-        *left = (size_t)*left == n ? -1 : *left - (int64_t)n;
-    }
-    *token = tl_arena_str(&s->arena, tl_pb_str(resp->next_page_token));
-    return print_page(s, resp->executions, n, first, arena);
+    return rc;
+}
+
+static const void *list_row(struct tl_cli_session *s, const struct tl_listing_page *page, size_t i,
+                            const char **cells)
+{
+    const TpWs__ListActivityExecutionsResponse *resp = page->resp;
+    const TpActivity__ActivityExecutionListInfo *info = resp->executions[i];
+    cells[0] = tl_print_enum(page->arena, &tp_enums__activity_execution_status__descriptor,
+                             (int)info->status);
+    cells[1] = info->activity_id;
+    cells[2] = info->activity_type ? info->activity_type->name : "";
+    cells[3] = tl_print_time(&s->print, page->arena, info->schedule_time);
+    return info;
 }
 
 static int run_list(struct tl_cli_session *s)
 {
-    struct tl_arena arena;
-    struct tl_str token = {0};
-    int64_t left = tl_cli_integer(s->cli, "limit");
-    int code;
-    bool first = true;
-    if (left < 0 || tl_cli_integer(s->cli, "page-size") < 0) {
-        return tl_cli_fail(2, "--limit and --page-size want a number from 0 up");
-    }
-    tl_arena_init(&arena, s->arena.bytes_max);
-    tl_print_list_begin(&s->print);
-    do {
-        tl_arena_reset(&arena);
-        code = list_page(s, &left, first, &token, &arena);
-        first = false;
-    } while (code == 0 && token.n && left >= 0);
-    tl_print_list_end(&s->print);
-    tl_arena_deinit(&arena);
-    return code;
+    static const struct tl_listing activities = {"failed listing activities",
+                                                 {{"Status", 0, false},
+                                                  {"ActivityId", 0, false},
+                                                  {"Type", 0, false},
+                                                  {"StartTime", 0, false}},
+                                                 ask_list,
+                                                 list_row};
+    return tl_cli_list(s, &activities);
 }
 
 int tl_cmd_activity_list(struct tl_cli *cli)
@@ -394,11 +358,10 @@ static int run_count(struct tl_cli_session *s)
     if (tl_cli_call(s, TL_M_CountActivityExecutions, &r, &resp, &err) != TL_OK) {
         return tl_cli_call_failed("failed counting activities", &err);
     }
-    tl_print_line(&s->print, "Total: %lld", (long long)resp->count);
+    tl_cli_print_total(s, resp->count);
     for (size_t i = 0; i < resp->n_groups; i++) {
-        tl_print_line(&s->print, "Group total: %lld, values: %s", (long long)resp->groups[i]->count,
-                      tl_print_values(&s->print, &s->arena, resp->groups[i]->group_values,
-                                      resp->groups[i]->n_group_values));
+        tl_cli_print_group(s, resp->groups[i]->count, resp->groups[i]->group_values,
+                           resp->groups[i]->n_group_values);
     }
     return tl_cli_printed(tl_print_message(&s->print, resp, &err.error), &err.error);
 }
