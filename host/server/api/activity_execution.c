@@ -1,56 +1,7 @@
 /* Activities without a workflow, as clients see them: start, describe, outcome, cancel, terminate, delete.
  * Thread: engine. */
 #include "proto/nexus.h"
-#include "server/api/activity_execution.h"
-
-struct tl_exec *tl_api_find_activity(struct tl_call *c, const char *activity_id, const char *run_id)
-{
-    struct tl_error err;
-    size_t n = strlen(activity_id);
-    if (n == 0) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "activity ID is required");
-        return NULL;
-    }
-    if (n > (size_t)c->s->env.limits.id_bytes) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                       "activity ID exceeds length limit. Length=%zu Limit=%lld", n,
-                       (long long)c->s->env.limits.id_bytes);
-        return NULL;
-    }
-    if (*run_id && strlen(run_id) != 36) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "invalid run id: must be a valid UUID");
-        return NULL;
-    }
-    struct tl_exec *e = tl_run_find_execution(c->s, c->ns, TL_RUN_ACTIVITY, tl_str(activity_id),
-                                              tl_str(run_id), &err);
-    if (!e && err.code == TL_ENOTFOUND) {
-        tl_call_not_found(c, 0, err.message);
-    } else if (!e) {
-        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-    }
-    return e;
-}
-
-bool tl_api_check_change(struct tl_call *c, const struct tl_api_change *r)
-{
-    const long long most = (long long)c->s->env.limits.id_bytes;
-    const struct {
-        const char *what, *value;
-    } texts[] = {{"request ID", r->request_id}, {"identity", r->identity}};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if ((long long)strlen(texts[i].value) > most) {
-            tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                           "%s exceeds length limit. Length=%zu Limit=%lld", texts[i].what,
-                           strlen(texts[i].value), most);
-            return false;
-        }
-    }
-    if ((int64_t)strlen(r->reason) > c->s->env.limits.blob_bytes) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "reason exceeds length limit");
-        return false;
-    }
-    return true;
-}
+#include "server/api/execution.h"
 
 /* --- start ------------------------------------------------------------------------------------------ */
 
@@ -69,21 +20,9 @@ static struct tl_exec *start_new(struct tl_call *c, const TpWs__StartActivityExe
 {
     struct tl_tx tx;
     struct tl_error err;
-    char run_id[37];
-    uint64_t number;
-    tl_run_new_id(c->s, run_id, &number);
-    struct tl_exec *e = tl_run_make_execution(c->s, c->ns, TL_RUN_ACTIVITY,
-                                              tl_str(req->activity_id), tl_str(run_id), number);
-    tl_run_begin(c->s, e, &tx, c->arena);
+    struct tl_exec *e = tl_api_execution_begin(c, TL_RUN_ACTIVITY, req->activity_id, &tx);
     tl_rc rc = tl_tx_activity_execution_start(&tx, req, &err);
-    if (rc == TL_OK) {
-        return tl_api_end(c, e, &tx, rc, &err) ? e : NULL;
-    }
-    /* Nothing of it may be written: the transaction is thrown away with its run. */
-    tl_tx_discard(&tx);
-    tl_run_drop(c->s, e, true);
-    tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-    return NULL;
+    return tl_api_execution_end(c, e, &tx, rc, &err) ? e : NULL;
 }
 
 /* The one that runs is to remember this start, as far as it asked for that. False after an answer. */
@@ -108,34 +47,6 @@ static void reply_start(struct tl_call *c, struct tl_exec *e, bool started)
     tl_call_reply(c, e->seq, &r);
 }
 
-/* The policies of activity ids are a part of those of workflow ids, under other numbers. */
-static enum tl_id_verdict judge(const struct tl_exec *e,
-                                const TpWs__StartActivityExecutionRequest *req,
-                                struct tl_rs_info *info)
-{
-    static const int reuse[] = {
-        [ACTIVITY_ID_REUSE_POLICY_UNSPECIFIED] = WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-        [ACTIVITY_ID_REUSE_POLICY_ALLOW_DUPLICATE] = WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-        [ACTIVITY_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY] =
-            WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-        [ACTIVITY_ID_REUSE_POLICY_REJECT_DUPLICATE] = WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-    };
-    static const int conflict[] = {
-        [ACTIVITY_ID_CONFLICT_POLICY_UNSPECIFIED] = WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-        [ACTIVITY_ID_CONFLICT_POLICY_FAIL] = WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-        [ACTIVITY_ID_CONFLICT_POLICY_USE_EXISTING] = WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-    };
-    if (!e) {
-        return TL_ID_FREE;
-    }
-    tl_rs_info(e->rs, info);
-    if (tl_rs_attached(e->rs, tl_str(req->request_id))) {
-        return TL_ID_SAME_REQUEST;
-    }
-    return tl_id_judge(info, tl_str(req->request_id), reuse[req->id_reuse_policy],
-                       conflict[req->id_conflict_policy]);
-}
-
 void tl_api_start_activity_execution(struct tl_call *c)
 {
     const TpWs__StartActivityExecutionRequest *req = c->req;
@@ -156,7 +67,8 @@ void tl_api_start_activity_execution(struct tl_call *c)
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
-    switch (judge(e, req, &info)) {
+    switch (tl_api_execution_judge(e, req->request_id, (int)req->id_reuse_policy,
+                                   (int)req->id_conflict_policy, &info)) {
     case TL_ID_FREE:
         e = start_new(c, req);
         if (e) {
@@ -178,43 +90,6 @@ void tl_api_start_activity_execution(struct tl_call *c)
 
 /* --- describe, outcome ------------------------------------------------------------------------------ */
 
-struct tl_exec *tl_api_waited_for(struct tl_call *c)
-{
-    struct tl_error err;
-    struct tl_exec *e = tl_run_by_number(c->s, c->parked->run_number, &err);
-    if (!e) {
-        tl_call_not_found(c, 0, err.message);
-    }
-    return e;
-}
-
-void tl_api_wait_for(struct tl_call *c, struct tl_exec *e, bool wants_close)
-{
-    struct tl_parked *p = c->parked ? c->parked : tl_parked_new(c->s, c, TL_PARKED_WAIT);
-    if (!c->parked) {
-        p->until_ns = tl_parked_deadline(c->s, c->rpc, c->s->o.long_poll_ns);
-    }
-    c->parked = NULL;
-    p->run_number = e->number;
-    p->wants_close = wants_close;
-    tl_due_set(&c->s->waits, &p->due, p->until_ns);
-    tl_list_push(&e->waiters, &p->link);
-}
-
-tl_rc tl_api_poll_token(struct tl_call *c, const struct tl_exec *e, ProtobufCBinaryData *out,
-                        struct tl_error *err)
-{
-    TlV1__ActivityPollToken token = TL_V1__ACTIVITY_POLL_TOKEN__INIT;
-    struct tl_rs_info info;
-    struct tl_str bytes;
-    tl_rs_info(e->rs, &info);
-    token.run_number = e->number;
-    token.log_id = info.last_log_id;
-    tl_rc rc = tl_pb_encode_arena(&token, c->arena, &bytes, err);
-    *out = rc == TL_OK ? tl_pb_bytes_view(bytes) : (ProtobufCBinaryData){0};
-    return rc;
-}
-
 static void reply_description(struct tl_call *c, struct tl_exec *e)
 {
     TpWs__DescribeActivityExecutionResponse r = TP_WS__DESCRIBE_ACTIVITY_EXECUTION_RESPONSE__INIT;
@@ -232,27 +107,6 @@ static void reply_description(struct tl_call *c, struct tl_exec *e)
     tl_call_reply(c, e->seq, &r);
 }
 
-bool tl_api_is_known(struct tl_call *c, const struct tl_exec *e, ProtobufCBinaryData bytes,
-                     bool *answered)
-{
-    const TlV1__ActivityPollToken *token;
-    struct tl_rs_info info;
-    *answered = true;
-    if (tl_pb_decode(&tl_v1__activity_poll_token__descriptor, tl_pb_str(bytes), c->arena, &token,
-                     NULL) != TL_OK ||
-        !token->run_number) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "invalid long poll token");
-        return false;
-    }
-    if (token->run_number != e->number) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "long poll token does not match execution");
-        return false;
-    }
-    tl_rs_info(e->rs, &info);
-    *answered = false;
-    return token->log_id == info.last_log_id;
-}
-
 void tl_api_describe_activity_execution(struct tl_call *c)
 {
     const TpWs__DescribeActivityExecutionRequest *req = c->req;
@@ -263,7 +117,8 @@ void tl_api_describe_activity_execution(struct tl_call *c)
         return;
     }
     struct tl_exec *e =
-        c->parked ? tl_api_waited_for(c) : tl_api_find_activity(c, req->activity_id, req->run_id);
+        c->parked ? tl_api_waited_for(c)
+                  : tl_api_find_execution(c, TL_RUN_ACTIVITY, req->activity_id, req->run_id);
     if (!e) {
         return;
     }
@@ -284,7 +139,8 @@ void tl_api_poll_activity_execution(struct tl_call *c)
     const TpWs__PollActivityExecutionRequest *req = c->req;
     TpWs__PollActivityExecutionResponse r = TP_WS__POLL_ACTIVITY_EXECUTION_RESPONSE__INIT;
     struct tl_exec *e =
-        c->parked ? tl_api_waited_for(c) : tl_api_find_activity(c, req->activity_id, req->run_id);
+        c->parked ? tl_api_waited_for(c)
+                  : tl_api_find_execution(c, TL_RUN_ACTIVITY, req->activity_id, req->run_id);
     struct tl_rs_info info;
     if (!e) {
         return;
@@ -318,9 +174,10 @@ void tl_api_request_cancel_activity_execution(struct tl_call *c)
     const struct tl_api_change change = {req->request_id, req->identity, req->reason};
     struct tl_tx tx;
     struct tl_error err;
-    struct tl_exec *e = tl_api_check_change(c, &change)
-                            ? tl_api_find_activity(c, req->activity_id, req->run_id)
-                            : NULL;
+    struct tl_exec *e =
+        tl_api_check_change(c, &change)
+            ? tl_api_find_execution(c, TL_RUN_ACTIVITY, req->activity_id, req->run_id)
+            : NULL;
     if (!e) {
         return;
     }
@@ -338,9 +195,10 @@ void tl_api_terminate_activity_execution(struct tl_call *c)
     const struct tl_api_change change = {req->request_id, req->identity, req->reason};
     struct tl_tx tx;
     struct tl_error err;
-    struct tl_exec *e = tl_api_check_change(c, &change)
-                            ? tl_api_find_activity(c, req->activity_id, req->run_id)
-                            : NULL;
+    struct tl_exec *e =
+        tl_api_check_change(c, &change)
+            ? tl_api_find_execution(c, TL_RUN_ACTIVITY, req->activity_id, req->run_id)
+            : NULL;
     if (!e) {
         return;
     }
@@ -359,9 +217,10 @@ void tl_api_delete_activity_execution(struct tl_call *c)
     TpWs__DeleteActivityExecutionResponse r = TP_WS__DELETE_ACTIVITY_EXECUTION_RESPONSE__INIT;
     struct tl_tx tx;
     struct tl_error err;
-    struct tl_exec *e = c->parked && c->parked->run_number
-                            ? tl_api_waited_for(c)
-                            : tl_api_find_activity(c, req->activity_id, req->run_id);
+    struct tl_exec *e =
+        c->parked && c->parked->run_number
+            ? tl_api_waited_for(c)
+            : tl_api_find_execution(c, TL_RUN_ACTIVITY, req->activity_id, req->run_id);
     if (!e) {
         return;
     }

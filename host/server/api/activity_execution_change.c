@@ -1,6 +1,6 @@
 /* What operators do to activities by id: those without a workflow, and with a workflow id those of that
  * workflow, as the older methods do (activity_change.c). Thread: engine. */
-#include "server/api/activity_execution.h"
+#include "server/api/execution.h"
 
 /* What a request names. */
 struct ids {
@@ -12,7 +12,7 @@ static struct tl_exec *find(struct tl_call *c, const struct ids *ids, struct tl_
 {
     TpCommon__WorkflowExecution execution = TP_COMMON__WORKFLOW_EXECUTION__INIT;
     if (!*ids->workflow_id) {
-        return tl_api_find_activity(c, ids->activity_id, ids->run_id);
+        return tl_api_find_execution(c, TL_RUN_ACTIVITY, ids->activity_id, ids->run_id);
     }
     execution.workflow_id = ids->workflow_id;
     execution.run_id = ids->run_id;

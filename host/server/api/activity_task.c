@@ -1,5 +1,5 @@
 /* The worker's side of activities, by task token and by activity id. Thread: engine. */
-#include "server/api/activity_execution.h"
+#include "server/api/execution.h"
 #include "server/history/activity.h"
 
 /* Which activity of which run a request means. */
@@ -29,7 +29,8 @@ static bool by_id(struct tl_call *c, char *workflow_id, char *run_id, const char
         return false;
     }
     /* Without a workflow id it is an activity execution, and the run id its own. */
-    t->e = *workflow_id ? tl_api_find(c, &execution) : tl_api_find_activity(c, activity_id, run_id);
+    t->e = *workflow_id ? tl_api_find(c, &execution)
+                        : tl_api_find_execution(c, TL_RUN_ACTIVITY, activity_id, run_id);
     t->key.activity_id = tl_str(activity_id);
     return t->e != NULL;
 }

@@ -1,37 +1,8 @@
 /* Nexus operations without a workflow, as clients see them: start, describe, outcome, cancel, terminate, delete.
  * Thread: engine. */
-#include "server/api/activity_execution.h"
+#include "server/api/execution.h"
 #include "server/history/operation_execution.h"
 #include "server/nexus_endpoints.h"
-
-/* The operation execution of these ids; answers and returns NULL when there is none or the ids are bad. */
-static struct tl_exec *find(struct tl_call *c, const char *operation_id, const char *run_id)
-{
-    struct tl_error err;
-    size_t n = strlen(operation_id);
-    if (n == 0) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "operation_id is required");
-        return NULL;
-    }
-    if (n > (size_t)c->s->env.limits.id_bytes) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
-                       "operation_id exceeds length limit. Length=%zu Limit=%lld", n,
-                       (long long)c->s->env.limits.id_bytes);
-        return NULL;
-    }
-    if (*run_id && strlen(run_id) != 36) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "run_id is not a valid UUID");
-        return NULL;
-    }
-    struct tl_exec *e = tl_run_find_execution(c->s, c->ns, TL_RUN_OPERATION, tl_str(operation_id),
-                                              tl_str(run_id), &err);
-    if (!e && err.code == TL_ENOTFOUND) {
-        tl_call_not_found(c, 0, err.message);
-    } else if (!e) {
-        tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-    }
-    return e;
-}
 
 /* --- start ------------------------------------------------------------------------------------------ */
 
@@ -53,21 +24,9 @@ static struct tl_exec *start_new(struct tl_call *c, struct tl_str endpoint_id)
     const TpWs__StartNexusOperationExecutionRequest *req = c->req;
     struct tl_tx tx;
     struct tl_error err;
-    char run_id[37];
-    uint64_t number;
-    tl_run_new_id(c->s, run_id, &number);
-    struct tl_exec *e = tl_run_make_execution(c->s, c->ns, TL_RUN_OPERATION,
-                                              tl_str(req->operation_id), tl_str(run_id), number);
-    tl_run_begin(c->s, e, &tx, c->arena);
+    struct tl_exec *e = tl_api_execution_begin(c, TL_RUN_OPERATION, req->operation_id, &tx);
     tl_rc rc = tl_tx_operation_start(&tx, req, endpoint_id, &err);
-    if (rc == TL_OK) {
-        return tl_api_end(c, e, &tx, rc, &err) ? e : NULL;
-    }
-    /* Nothing of it may be written: the transaction is thrown away with its run. */
-    tl_tx_discard(&tx);
-    tl_run_drop(c->s, e, true);
-    tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
-    return NULL;
+    return tl_api_execution_end(c, e, &tx, rc, &err) ? e : NULL;
 }
 
 /* The one that runs is to remember this start, as far as it asked for that. False after an answer. */
@@ -89,37 +48,6 @@ static void reply_start(struct tl_call *c, struct tl_exec *e, bool started)
     r.run_id = tl_pb_cstr(c->arena, info.id.run_id);
     r.started = started;
     tl_call_reply(c, e->seq, &r);
-}
-
-/* The policies of operation ids are a part of those of workflow ids, under other numbers. */
-static enum tl_id_verdict judge(const struct tl_exec *e,
-                                const TpWs__StartNexusOperationExecutionRequest *req,
-                                struct tl_rs_info *info)
-{
-    static const int reuse[] = {
-        [NEXUS_OPERATION_ID_REUSE_POLICY_UNSPECIFIED] = WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-        [NEXUS_OPERATION_ID_REUSE_POLICY_ALLOW_DUPLICATE] =
-            WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-        [NEXUS_OPERATION_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY] =
-            WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-        [NEXUS_OPERATION_ID_REUSE_POLICY_REJECT_DUPLICATE] =
-            WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-    };
-    static const int conflict[] = {
-        [NEXUS_OPERATION_ID_CONFLICT_POLICY_UNSPECIFIED] = WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-        [NEXUS_OPERATION_ID_CONFLICT_POLICY_FAIL] = WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-        [NEXUS_OPERATION_ID_CONFLICT_POLICY_USE_EXISTING] =
-            WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-    };
-    if (!e) {
-        return TL_ID_FREE;
-    }
-    tl_rs_info(e->rs, info);
-    if (tl_rs_attached(e->rs, tl_str(req->request_id))) {
-        return TL_ID_SAME_REQUEST;
-    }
-    return tl_id_judge(info, tl_str(req->request_id), reuse[req->id_reuse_policy],
-                       conflict[req->id_conflict_policy]);
 }
 
 /* What is refused before anything is looked for. False after an answer. */
@@ -161,7 +89,8 @@ void tl_api_start_nexus_operation_execution(struct tl_call *c)
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return;
     }
-    switch (judge(e, req, &info)) {
+    switch (tl_api_execution_judge(e, req->request_id, (int)req->id_reuse_policy,
+                                   (int)req->id_conflict_policy, &info)) {
     case TL_ID_FREE:
         e = start_new(c, endpoint_id);
         if (e) {
@@ -209,7 +138,9 @@ void tl_api_describe_nexus_operation_execution(struct tl_call *c)
                        "run_id is required when long_poll_token is provided");
         return;
     }
-    struct tl_exec *e = c->parked ? tl_api_waited_for(c) : find(c, req->operation_id, req->run_id);
+    struct tl_exec *e =
+        c->parked ? tl_api_waited_for(c)
+                  : tl_api_find_execution(c, TL_RUN_OPERATION, req->operation_id, req->run_id);
     if (!e) {
         return;
     }
@@ -236,7 +167,9 @@ void tl_api_poll_nexus_operation_execution(struct tl_call *c)
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "unsupported wait_stage: %d", stage);
         return;
     }
-    struct tl_exec *e = c->parked ? tl_api_waited_for(c) : find(c, req->operation_id, req->run_id);
+    struct tl_exec *e =
+        c->parked ? tl_api_waited_for(c)
+                  : tl_api_find_execution(c, TL_RUN_OPERATION, req->operation_id, req->run_id);
     if (!e) {
         return;
     }
@@ -264,7 +197,9 @@ void tl_api_request_cancel_nexus_operation_execution(struct tl_call *c)
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e =
-        tl_api_check_change(c, &change) ? find(c, req->operation_id, req->run_id) : NULL;
+        tl_api_check_change(c, &change)
+            ? tl_api_find_execution(c, TL_RUN_OPERATION, req->operation_id, req->run_id)
+            : NULL;
     if (!e) {
         return;
     }
@@ -284,7 +219,9 @@ void tl_api_terminate_nexus_operation_execution(struct tl_call *c)
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e =
-        tl_api_check_change(c, &change) ? find(c, req->operation_id, req->run_id) : NULL;
+        tl_api_check_change(c, &change)
+            ? tl_api_find_execution(c, TL_RUN_OPERATION, req->operation_id, req->run_id)
+            : NULL;
     if (!e) {
         return;
     }
@@ -303,9 +240,10 @@ void tl_api_delete_nexus_operation_execution(struct tl_call *c)
         TP_WS__DELETE_NEXUS_OPERATION_EXECUTION_RESPONSE__INIT;
     struct tl_tx tx;
     struct tl_error err;
-    struct tl_exec *e = c->parked && c->parked->run_number
-                            ? tl_api_waited_for(c)
-                            : find(c, req->operation_id, req->run_id);
+    struct tl_exec *e =
+        c->parked && c->parked->run_number
+            ? tl_api_waited_for(c)
+            : tl_api_find_execution(c, TL_RUN_OPERATION, req->operation_id, req->run_id);
     if (!e) {
         return;
     }

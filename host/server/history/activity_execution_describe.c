@@ -1,37 +1,6 @@
 /* What clients are told of an activity execution. See activity_execution.h. Thread: the run's owner. */
+#include "server/history/describe_out.h"
 #include "server/history/execution.h"
-
-/* Everything below writes into the arena; `full` collects that it was too small. */
-struct out {
-    struct tl_arena *a;
-    bool full;
-};
-
-static void *check(struct out *o, void *p)
-{
-    o->full |= p == NULL;
-    return p;
-}
-
-static char *copy(struct out *o, const char *s)
-{
-    return check(o, tl_pb_cstr(o->a, tl_str(tl_or_empty(s))));
-}
-
-static Google__Protobuf__Timestamp *time_of(struct out *o, int64_t ns)
-{
-    return ns > 0 ? check(o, tl_pb_timestamp(o->a, ns)) : NULL;
-}
-
-static Google__Protobuf__Duration *span_of(struct out *o, int64_t ns)
-{
-    return check(o, tl_pb_duration_ns(o->a, ns));
-}
-
-static void *decode(struct out *o, const struct tl_blob *b, const ProtobufCMessageDescriptor *desc)
-{
-    return b->n ? check(o, tl_blob_decode(b, desc, o->a)) : NULL;
-}
 
 static int run_state(const struct tl_rs *rs, const struct tl_act *act)
 {
@@ -48,7 +17,7 @@ static int run_state(const struct tl_rs *rs, const struct tl_act *act)
     return act->started ? PENDING_ACTIVITY_STATE_STARTED : PENDING_ACTIVITY_STATE_SCHEDULED;
 }
 
-static void fill_options(struct out *o, const struct tl_act *act,
+static void fill_options(struct tl_out *o, const struct tl_act *act,
                          const TpHistory__ActivityTaskScheduledEventAttributes *attrs,
                          TpActivity__ActivityExecutionInfo *i)
 {
@@ -56,35 +25,35 @@ static void fill_options(struct out *o, const struct tl_act *act,
     i->header = attrs->header;
     i->retry_policy = attrs->retry_policy;
     i->priority = attrs->priority;
-    i->task_queue = copy(o, act->task_queue);
-    i->schedule_to_close_timeout = span_of(o, act->schedule_to_close_ns);
-    i->schedule_to_start_timeout = span_of(o, act->schedule_to_start_ns);
-    i->start_to_close_timeout = span_of(o, act->start_to_close_ns);
-    i->heartbeat_timeout = span_of(o, act->heartbeat_timeout_ns);
-    i->start_delay = act->start_delay_ns ? span_of(o, act->start_delay_ns) : NULL;
+    i->task_queue = tl_out_copy(o, act->task_queue);
+    i->schedule_to_close_timeout = tl_out_span(o, act->schedule_to_close_ns);
+    i->schedule_to_start_timeout = tl_out_span(o, act->schedule_to_start_ns);
+    i->start_to_close_timeout = tl_out_span(o, act->start_to_close_ns);
+    i->heartbeat_timeout = tl_out_span(o, act->heartbeat_timeout_ns);
+    i->start_delay = act->start_delay_ns ? tl_out_span(o, act->start_delay_ns) : NULL;
 }
 
-static void fill_times(struct out *o, const struct tl_rs *rs, const struct tl_act *act,
+static void fill_times(struct tl_out *o, const struct tl_rs *rs, const struct tl_act *act,
                        int64_t now_ns, TpActivity__ActivityExecutionInfo *i)
 {
     int64_t first_ns = tl_ns_add(act->scheduled_ns, act->start_delay_ns);
     bool waits = tl_rs_open(rs) && !act->started && !act->paused && act->attempt_ns > now_ns;
-    i->schedule_time = time_of(o, act->scheduled_ns);
-    i->execution_time = time_of(o, first_ns);
-    i->close_time = time_of(o, rs->close_ns);
-    i->execution_duration = rs->close_ns ? span_of(o, rs->close_ns - act->scheduled_ns) : NULL;
+    i->schedule_time = tl_out_time(o, act->scheduled_ns);
+    i->execution_time = tl_out_time(o, first_ns);
+    i->close_time = tl_out_time(o, rs->close_ns);
+    i->execution_duration = rs->close_ns ? tl_out_span(o, rs->close_ns - act->scheduled_ns) : NULL;
     i->expiration_time = act->schedule_to_close_ns > 0
-                             ? time_of(o, tl_ns_add(first_ns, act->schedule_to_close_ns))
+                             ? tl_out_time(o, tl_ns_add(first_ns, act->schedule_to_close_ns))
                              : NULL;
-    i->last_started_time = time_of(o, act->last_started_ns);
-    i->last_attempt_complete_time = time_of(o, act->last_completed_ns);
-    i->last_heartbeat_time = time_of(o, act->heartbeat_ns);
-    i->next_attempt_schedule_time = waits ? time_of(o, act->attempt_ns) : NULL;
+    i->last_started_time = tl_out_time(o, act->last_started_ns);
+    i->last_attempt_complete_time = tl_out_time(o, act->last_completed_ns);
+    i->last_heartbeat_time = tl_out_time(o, act->heartbeat_ns);
+    i->next_attempt_schedule_time = waits ? tl_out_time(o, act->attempt_ns) : NULL;
     i->current_retry_interval =
-        waits && act->retry_interval_ns > 0 ? span_of(o, act->retry_interval_ns) : NULL;
+        waits && act->retry_interval_ns > 0 ? tl_out_span(o, act->retry_interval_ns) : NULL;
 }
 
-static void fill_links(struct out *o, const TlV1__ActivityExecutionState *state,
+static void fill_links(struct tl_out *o, const TlV1__ActivityExecutionState *state,
                        TpActivity__ActivityExecutionInfo *i)
 {
     struct tl_pb_list list = {0};
@@ -103,42 +72,43 @@ static void fill_links(struct out *o, const TlV1__ActivityExecutionState *state,
     i->links = list.items;
 }
 
-static TpActivity__ActivityExecutionInfo *info_of(struct out *o, const struct tl_rs *rs,
+static TpActivity__ActivityExecutionInfo *info_of(struct tl_out *o, const struct tl_rs *rs,
                                                   const struct tl_act *act, int64_t now_ns,
                                                   const TpWs__DescribeActivityExecutionRequest *req)
 {
     TpActivity__ActivityExecutionInfo *i =
-        check(o, TL_PB_NEW(o->a, TpActivity__ActivityExecutionInfo,
-                           tp_activity__activity_execution_info));
-    const TpHistory__ActivityTaskScheduledEventAttributes *attrs = decode(
+        tl_out_check(o, TL_PB_NEW(o->a, TpActivity__ActivityExecutionInfo,
+                                  tp_activity__activity_execution_info));
+    const TpHistory__ActivityTaskScheduledEventAttributes *attrs = tl_out_decode(
         o, &act->attributes, &tp_history__activity_task_scheduled_event_attributes__descriptor);
-    const TlV1__ActivityExecutionState *state = check(o, tl_execution_state(rs, o->a));
+    const TlV1__ActivityExecutionState *state = tl_out_check(o, tl_execution_state(rs, o->a));
     struct tl_rs_info info;
     if (!i || !attrs || !state) {
         return NULL;
     }
     tl_rs_info(rs, &info);
-    i->activity_id = copy(o, rs->workflow_id);
-    i->run_id = copy(o, rs->run_id);
+    i->activity_id = tl_out_copy(o, rs->workflow_id);
+    i->run_id = tl_out_copy(o, rs->run_id);
     i->status = (TpEnums__ActivityExecutionStatus)tl_activity_execution_status(info.status);
     i->run_state = (TpEnums__PendingActivityState)run_state(rs, act);
     i->attempt = act->attempt;
     i->total_heartbeat_count = act->heartbeat_count;
-    i->last_worker_identity = copy(o, act->started ? act->identity : act->last_identity);
+    i->last_worker_identity = tl_out_copy(o, act->started ? act->identity : act->last_identity);
     i->state_transition_count = rs->record_count;
     i->state_size_bytes = (int64_t)tl_rs_bytes(rs);
-    i->user_metadata = decode(o, &rs->user_metadata, &tp_sdk__user_metadata__descriptor);
+    i->user_metadata = tl_out_decode(o, &rs->user_metadata, &tp_sdk__user_metadata__descriptor);
     i->search_attributes =
         rs->search_attributes.n
-            ? decode(o, &rs->search_attributes, &tp_common__search_attributes__descriptor)
-            : check(o, TL_PB_NEW(o->a, TpCommon__SearchAttributes, tp_common__search_attributes));
-    i->canceled_reason = copy(o, state->cancel_reason);
+            ? tl_out_decode(o, &rs->search_attributes, &tp_common__search_attributes__descriptor)
+            : tl_out_check(
+                  o, TL_PB_NEW(o->a, TpCommon__SearchAttributes, tp_common__search_attributes));
+    i->canceled_reason = tl_out_copy(o, state->cancel_reason);
     i->propagated_nexus_serialization_context = tl_rs_activity_execution_context(rs, o->a);
     if (req->include_heartbeat_details) {
-        i->heartbeat_details = decode(o, &act->heartbeat, &tp_common__payloads__descriptor);
+        i->heartbeat_details = tl_out_decode(o, &act->heartbeat, &tp_common__payloads__descriptor);
     }
     if (req->include_last_failure) {
-        i->last_failure = decode(o, &act->last_failure, &tp_failure__failure__descriptor);
+        i->last_failure = tl_out_decode(o, &act->last_failure, &tp_failure__failure__descriptor);
     }
     fill_options(o, act, attrs, i);
     fill_times(o, rs, act, now_ns, i);
@@ -146,18 +116,18 @@ static TpActivity__ActivityExecutionInfo *info_of(struct out *o, const struct tl
     return i;
 }
 
-static TpActivity__CallbackInfo *callback_of(struct out *o, const struct tl_rs *rs,
+static TpActivity__CallbackInfo *callback_of(struct tl_out *o, const struct tl_rs *rs,
                                              const struct tl_callback *c)
 {
     TpActivity__CallbackInfo *i =
-        check(o, TL_PB_NEW(o->a, TpActivity__CallbackInfo, tp_activity__callback_info));
-    TpActivity__CallbackInfo__Trigger *t = check(
+        tl_out_check(o, TL_PB_NEW(o->a, TpActivity__CallbackInfo, tp_activity__callback_info));
+    TpActivity__CallbackInfo__Trigger *t = tl_out_check(
         o, TL_PB_NEW(o->a, TpActivity__CallbackInfo__Trigger, tp_activity__callback_info__trigger));
     TpActivity__CallbackInfo__ActivityClosed *closed =
-        check(o, TL_PB_NEW(o->a, TpActivity__CallbackInfo__ActivityClosed,
-                           tp_activity__callback_info__activity_closed));
+        tl_out_check(o, TL_PB_NEW(o->a, TpActivity__CallbackInfo__ActivityClosed,
+                                  tp_activity__callback_info__activity_closed));
     TpCallback__CallbackInfo *info =
-        check(o, TL_PB_NEW(o->a, TpCallback__CallbackInfo, tp_callback__callback_info));
+        tl_out_check(o, TL_PB_NEW(o->a, TpCallback__CallbackInfo, tp_callback__callback_info));
     if (!i || !t || !closed || !info) {
         return NULL;
     }
@@ -166,13 +136,13 @@ static TpActivity__CallbackInfo *callback_of(struct out *o, const struct tl_rs *
     i->trigger = t;
     i->info = info;
     bool told = !tl_rs_open(rs); /* carried out with the commit of the close */
-    info->callback = decode(o, &c->callback, &tp_common__callback__descriptor);
-    info->registration_time = time_of(o, c->registered_ns);
-    info->request_id = copy(o, c->request_id ? c->request_id : rs->start_request_id);
+    info->callback = tl_out_decode(o, &c->callback, &tp_common__callback__descriptor);
+    info->registration_time = tl_out_time(o, c->registered_ns);
+    info->request_id = tl_out_copy(o, c->request_id ? c->request_id : rs->start_request_id);
     info->state =
         (TpEnums__CallbackState)(told ? CALLBACK_STATE_SUCCEEDED : CALLBACK_STATE_STANDBY);
     info->attempt = told;
-    info->last_attempt_complete_time = told ? time_of(o, rs->close_ns) : NULL;
+    info->last_attempt_complete_time = told ? tl_out_time(o, rs->close_ns) : NULL;
     return i;
 }
 
@@ -204,22 +174,22 @@ tl_rc tl_rs_activity_execution_describe(const struct tl_rs *rs, int64_t now_ns,
                                         TpWs__DescribeActivityExecutionResponse *out,
                                         struct tl_error *err)
 {
-    struct out o = {.a = arena};
+    struct tl_out o = {.a = arena};
     struct tl_pb_list callbacks = {0};
     const struct tl_act *act = tl_execution_act(rs);
     if (!act) {
         return tl_error_set(err, TL_EDATALOSS, "the activity execution has no activity");
     }
-    out->run_id = copy(&o, rs->run_id);
+    out->run_id = tl_out_copy(&o, rs->run_id);
     out->info = info_of(&o, rs, act, now_ns, req);
     if (req->include_input) {
         const TpHistory__ActivityTaskScheduledEventAttributes *attrs =
-            decode(&o, &act->attributes,
-                   &tp_history__activity_task_scheduled_event_attributes__descriptor);
+            tl_out_decode(&o, &act->attributes,
+                          &tp_history__activity_task_scheduled_event_attributes__descriptor);
         out->input = attrs ? attrs->input : NULL;
     }
     if (req->include_outcome && !tl_rs_open(rs)) {
-        out->outcome = check(&o, tl_rs_activity_execution_outcome(rs, arena));
+        out->outcome = tl_out_check(&o, tl_rs_activity_execution_outcome(rs, arena));
     }
     for (size_t i = 0; i < rs->callback_n; i++) {
         TpActivity__CallbackInfo *info = callback_of(&o, rs, &rs->callbacks[i]);

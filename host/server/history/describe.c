@@ -1,5 +1,6 @@
 /* What DescribeWorkflowExecution and the visibility rows show of a run.
  * Thread: the run's owner. Owns: results live in the arena; tl_rs_info gives views. */
+#include "server/history/describe_out.h"
 #include "server/history/execution.h"
 #include "server/history/operation.h"
 
@@ -103,61 +104,29 @@ size_t tl_rs_bytes(const struct tl_rs *rs)
 
 /* --- describe -------------------------------------------------------------------------------- */
 
-/* Everything below writes into the arena; `full` collects that it was too small. */
-struct out {
-    struct tl_arena *a;
-    bool full;
-};
-
-static void *check(struct out *o, void *p)
+static TpTq__TaskQueue *queue_of(struct tl_out *o, const char *name)
 {
-    o->full |= p == NULL;
-    return p;
-}
-
-static char *copy(struct out *o, const char *s)
-{
-    return check(o, tl_pb_cstr(o->a, view(s)));
-}
-
-static Google__Protobuf__Timestamp *time_of(struct out *o, int64_t ns)
-{
-    return ns > 0 ? check(o, tl_pb_timestamp(o->a, ns)) : NULL;
-}
-
-static Google__Protobuf__Duration *span_of(struct out *o, int64_t ns)
-{
-    return check(o, tl_pb_duration_ns(o->a, ns));
-}
-
-static void *decode(struct out *o, const struct tl_blob *b, const ProtobufCMessageDescriptor *desc)
-{
-    return b->n == 0 ? NULL : check(o, tl_blob_decode(b, desc, o->a));
-}
-
-static TpTq__TaskQueue *queue_of(struct out *o, const char *name)
-{
-    TpTq__TaskQueue *q = check(o, TL_PB_NEW(o->a, TpTq__TaskQueue, tp_tq__task_queue));
+    TpTq__TaskQueue *q = tl_out_check(o, TL_PB_NEW(o->a, TpTq__TaskQueue, tp_tq__task_queue));
     if (q) {
-        q->name = copy(o, name);
+        q->name = tl_out_copy(o, name);
         q->kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
     }
     return q;
 }
 
-static TpCommon__WorkflowExecution *execution_of(struct out *o, const char *workflow_id,
+static TpCommon__WorkflowExecution *execution_of(struct tl_out *o, const char *workflow_id,
                                                  const char *run_id)
 {
-    TpCommon__WorkflowExecution *e =
-        check(o, TL_PB_NEW(o->a, TpCommon__WorkflowExecution, tp_common__workflow_execution));
+    TpCommon__WorkflowExecution *e = tl_out_check(
+        o, TL_PB_NEW(o->a, TpCommon__WorkflowExecution, tp_common__workflow_execution));
     if (e) {
-        e->workflow_id = copy(o, workflow_id);
-        e->run_id = copy(o, run_id);
+        e->workflow_id = tl_out_copy(o, workflow_id);
+        e->run_id = tl_out_copy(o, run_id);
     }
     return e;
 }
 
-static TpWorkflow__WorkflowExecutionVersioningInfo *versioning_of(struct out *o,
+static TpWorkflow__WorkflowExecutionVersioningInfo *versioning_of(struct tl_out *o,
                                                                   const struct tl_rs *rs)
 {
     struct tl_rs_versioning v;
@@ -167,104 +136,106 @@ static TpWorkflow__WorkflowExecutionVersioningInfo *versioning_of(struct out *o,
         return NULL;
     }
     TpWorkflow__WorkflowExecutionVersioningInfo *i =
-        check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionVersioningInfo,
-                           tp_workflow__workflow_execution_versioning_info));
+        tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionVersioningInfo,
+                                  tp_workflow__workflow_execution_versioning_info));
     if (!i) {
         return NULL;
     }
     i->behavior = (TpEnums__VersioningBehavior)rs->versioning_behavior;
     if (tl_version_split(v.ran_on, &name, &build_id)) {
-        i->deployment_version = check(o, tl_version_message(v.ran_on, o->a));
-        i->version =
-            check(o, tl_arena_printf(o->a, "%.*s.%.*s", TL_STR_FMT(name), TL_STR_FMT(build_id)));
+        i->deployment_version = tl_out_check(o, tl_version_message(v.ran_on, o->a));
+        i->version = tl_out_check(
+            o, tl_arena_printf(o->a, "%.*s.%.*s", TL_STR_FMT(name), TL_STR_FMT(build_id)));
     }
     i->versioning_override =
-        decode(o, &rs->versioning_override, &tp_workflow__versioning_override__descriptor);
+        tl_out_decode(o, &rs->versioning_override, &tp_workflow__versioning_override__descriptor);
     if (v.moving) {
-        i->version_transition = check(o, TL_PB_NEW(o->a, TpWorkflow__DeploymentVersionTransition,
-                                                   tp_workflow__deployment_version_transition));
+        i->version_transition =
+            tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__DeploymentVersionTransition,
+                                      tp_workflow__deployment_version_transition));
         if (i->version_transition && v.target.n) {
             i->version_transition->deployment_version =
-                check(o, tl_version_message(v.target, o->a));
+                tl_out_check(o, tl_version_message(v.target, o->a));
         }
     }
     return i;
 }
 
-static void fill_info(struct out *o, const struct tl_rs *rs, TpWorkflow__WorkflowExecutionInfo *i)
+static void fill_info(struct tl_out *o, const struct tl_rs *rs,
+                      TpWorkflow__WorkflowExecutionInfo *i)
 {
     i->execution = execution_of(o, rs->workflow_id, rs->run_id);
     const struct tl_parent *p = &rs->parent;
     if (p->workflow_id) {
-        i->parent_namespace_id = copy(o, p->namespace_id);
+        i->parent_namespace_id = tl_out_copy(o, p->namespace_id);
         i->parent_execution = execution_of(o, p->workflow_id, p->run_id);
         i->root_execution = execution_of(o, p->root_workflow_id, p->root_run_id);
     } else {
         i->root_execution = execution_of(o, rs->workflow_id, rs->first_run_id);
     }
-    i->type = check(o, TL_PB_NEW(o->a, TpCommon__WorkflowType, tp_common__workflow_type));
+    i->type = tl_out_check(o, TL_PB_NEW(o->a, TpCommon__WorkflowType, tp_common__workflow_type));
     if (i->type) {
-        i->type->name = copy(o, rs->workflow_type);
+        i->type->name = tl_out_copy(o, rs->workflow_type);
     }
-    i->start_time = time_of(o, rs->start_ns);
-    i->execution_time = time_of(o, tl_ns_add(rs->start_ns, rs->first_backoff_ns));
-    i->close_time = time_of(o, rs->close_ns);
+    i->start_time = tl_out_time(o, rs->start_ns);
+    i->execution_time = tl_out_time(o, tl_ns_add(rs->start_ns, rs->first_backoff_ns));
+    i->close_time = tl_out_time(o, rs->close_ns);
     i->status =
         (TpEnums__WorkflowExecutionStatus)(tl_rs_paused(rs) ? WORKFLOW_EXECUTION_STATUS_PAUSED
                                                             : rs->status);
     i->history_length = rs->next_event_id - 1;
     i->history_size_bytes = rs->history_bytes;
     i->state_transition_count = rs->record_count;
-    i->task_queue = copy(o, rs->task_queue);
-    i->first_run_id = copy(o, rs->first_run_id);
-    i->memo = decode(o, &rs->memo, &tp_common__memo__descriptor);
+    i->task_queue = tl_out_copy(o, rs->task_queue);
+    i->first_run_id = tl_out_copy(o, rs->first_run_id);
+    i->memo = tl_out_decode(o, &rs->memo, &tp_common__memo__descriptor);
     i->search_attributes =
-        decode(o, &rs->search_attributes, &tp_common__search_attributes__descriptor);
+        tl_out_decode(o, &rs->search_attributes, &tp_common__search_attributes__descriptor);
     /* Both are told even when they are empty. */
     if (!i->memo) {
-        i->memo = check(o, TL_PB_NEW(o->a, TpCommon__Memo, tp_common__memo));
+        i->memo = tl_out_check(o, TL_PB_NEW(o->a, TpCommon__Memo, tp_common__memo));
     }
     if (!i->search_attributes) {
-        i->search_attributes =
-            check(o, TL_PB_NEW(o->a, TpCommon__SearchAttributes, tp_common__search_attributes));
+        i->search_attributes = tl_out_check(
+            o, TL_PB_NEW(o->a, TpCommon__SearchAttributes, tp_common__search_attributes));
     }
-    i->priority = decode(o, &rs->priority, &tp_common__priority__descriptor);
-    i->worker_deployment_name = copy(o, rs->deployment_name);
+    i->priority = tl_out_decode(o, &rs->priority, &tp_common__priority__descriptor);
+    i->worker_deployment_name = tl_out_copy(o, rs->deployment_name);
     i->versioning_info = versioning_of(o, rs);
     if (rs->close_ns > 0) {
         i->execution_duration =
-            span_of(o, rs->close_ns - tl_ns_add(rs->start_ns, rs->first_backoff_ns));
+            tl_out_span(o, rs->close_ns - tl_ns_add(rs->start_ns, rs->first_backoff_ns));
     }
 }
 
-static void fill_config(struct out *o, const struct tl_rs *rs,
+static void fill_config(struct tl_out *o, const struct tl_rs *rs,
                         TpWorkflow__WorkflowExecutionConfig *c)
 {
     c->task_queue = queue_of(o, rs->task_queue);
-    c->workflow_execution_timeout = span_of(o, rs->execution_timeout_ns);
-    c->workflow_run_timeout = span_of(o, rs->run_timeout_ns);
-    c->default_workflow_task_timeout = span_of(o, rs->task_timeout_ns);
-    c->user_metadata = decode(o, &rs->user_metadata, &tp_sdk__user_metadata__descriptor);
+    c->workflow_execution_timeout = tl_out_span(o, rs->execution_timeout_ns);
+    c->workflow_run_timeout = tl_out_span(o, rs->run_timeout_ns);
+    c->default_workflow_task_timeout = tl_out_span(o, rs->task_timeout_ns);
+    c->user_metadata = tl_out_decode(o, &rs->user_metadata, &tp_sdk__user_metadata__descriptor);
 }
 
 /* The request that started the run; those of signals are not told. */
-static void fill_request_ids(struct out *o, const struct tl_rs *rs,
+static void fill_request_ids(struct tl_out *o, const struct tl_rs *rs,
                              TpWorkflow__WorkflowExecutionExtendedInfo *x)
 {
     struct tl_pb_list list = {0};
     if (!tl_has_text(rs->start_request_id)) {
         return;
     }
-    TpWorkflow__WorkflowExecutionExtendedInfo__RequestIdInfosEntry *e =
-        check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionExtendedInfo__RequestIdInfosEntry,
-                           tp_workflow__workflow_execution_extended_info__request_id_infos_entry));
+    TpWorkflow__WorkflowExecutionExtendedInfo__RequestIdInfosEntry *e = tl_out_check(
+        o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionExtendedInfo__RequestIdInfosEntry,
+                     tp_workflow__workflow_execution_extended_info__request_id_infos_entry));
     TpWorkflow__RequestIdInfo *info =
-        check(o, TL_PB_NEW(o->a, TpWorkflow__RequestIdInfo, tp_workflow__request_id_info));
+        tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__RequestIdInfo, tp_workflow__request_id_info));
     if (!e || !info || !tl_pb_push(o->a, &list, e)) {
         o->full = true;
         return;
     }
-    e->key = copy(o, rs->start_request_id);
+    e->key = tl_out_copy(o, rs->start_request_id);
     e->value = info;
     info->event_type = (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_STARTED;
     info->event_id = 1;
@@ -272,38 +243,38 @@ static void fill_request_ids(struct out *o, const struct tl_rs *rs,
     x->request_id_infos = list.items;
 }
 
-static void fill_extended(struct out *o, const struct tl_rs *rs,
+static void fill_extended(struct tl_out *o, const struct tl_rs *rs,
                           TpWorkflow__WorkflowExecutionExtendedInfo *x)
 {
     fill_request_ids(o, rs, x);
-    x->execution_expiration_time = time_of(o, rs->execution_expiration_ns);
-    x->run_expiration_time = time_of(o, rs->run_expiration_ns);
+    x->execution_expiration_time = tl_out_time(o, rs->execution_expiration_ns);
+    x->run_expiration_time = tl_out_time(o, rs->run_expiration_ns);
     x->cancel_requested = rs->cancel_requested;
-    x->original_start_time = time_of(o, rs->start_ns);
+    x->original_start_time = tl_out_time(o, rs->start_ns);
     if (tl_rs_paused(rs)) {
-        x->pause_info = check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionPauseInfo,
-                                           tp_workflow__workflow_execution_pause_info));
+        x->pause_info = tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionPauseInfo,
+                                                  tp_workflow__workflow_execution_pause_info));
     }
     if (x->pause_info) {
-        x->pause_info->identity = copy(o, rs->pause.identity);
-        x->pause_info->reason = copy(o, rs->pause.reason);
-        x->pause_info->paused_time = time_of(o, rs->pause.at_ns);
+        x->pause_info->identity = tl_out_copy(o, rs->pause.identity);
+        x->pause_info->reason = tl_out_copy(o, rs->pause.reason);
+        x->pause_info->paused_time = tl_out_time(o, rs->pause.at_ns);
     }
 }
 
-static TpWorkflow__PendingWorkflowTaskInfo *task_of(struct out *o, const struct tl_rs *rs)
+static TpWorkflow__PendingWorkflowTaskInfo *task_of(struct tl_out *o, const struct tl_rs *rs)
 {
     const struct tl_wft *w = &rs->wft;
     TpWorkflow__PendingWorkflowTaskInfo *t =
-        check(o, TL_PB_NEW(o->a, TpWorkflow__PendingWorkflowTaskInfo,
-                           tp_workflow__pending_workflow_task_info));
+        tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__PendingWorkflowTaskInfo,
+                                  tp_workflow__pending_workflow_task_info));
     if (t) {
         t->state = (TpEnums__PendingWorkflowTaskState)(w->started_id
                                                            ? PENDING_WORKFLOW_TASK_STATE_STARTED
                                                            : PENDING_WORKFLOW_TASK_STATE_SCHEDULED);
-        t->scheduled_time = time_of(o, w->scheduled_ns);
-        t->original_scheduled_time = time_of(o, w->original_ns);
-        t->started_time = time_of(o, w->started_ns);
+        t->scheduled_time = tl_out_time(o, w->scheduled_ns);
+        t->original_scheduled_time = tl_out_time(o, w->original_ns);
+        t->started_time = tl_out_time(o, w->started_ns);
         t->attempt = w->attempt;
     }
     return t;
@@ -321,32 +292,33 @@ static int state_of(const struct tl_act *act)
     return act->started ? PENDING_ACTIVITY_STATE_STARTED : PENDING_ACTIVITY_STATE_SCHEDULED;
 }
 
-static void fill_pause(struct out *o, const struct tl_act *act, TpWorkflow__PendingActivityInfo *p)
+static void fill_pause(struct tl_out *o, const struct tl_act *act,
+                       TpWorkflow__PendingActivityInfo *p)
 {
     TpWorkflow__PendingActivityInfo__PauseInfo *info =
-        check(o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo__PauseInfo,
-                           tp_workflow__pending_activity_info__pause_info));
+        tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo__PauseInfo,
+                                  tp_workflow__pending_activity_info__pause_info));
     TpWorkflow__PendingActivityInfo__PauseInfo__Manual *by =
-        check(o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo__PauseInfo__Manual,
-                           tp_workflow__pending_activity_info__pause_info__manual));
+        tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo__PauseInfo__Manual,
+                                  tp_workflow__pending_activity_info__pause_info__manual));
     if (!info || !by) {
         return;
     }
-    info->pause_time = time_of(o, act->pause_ns);
-    by->identity = copy(o, act->pause_identity);
-    by->reason = copy(o, act->pause_reason);
+    info->pause_time = tl_out_time(o, act->pause_ns);
+    by->identity = tl_out_copy(o, act->pause_identity);
+    by->reason = tl_out_copy(o, act->pause_reason);
     info->paused_by_case = TP_WORKFLOW__PENDING_ACTIVITY_INFO__PAUSE_INFO__PAUSED_BY_MANUAL;
     info->manual = by;
     p->paused = true;
     p->pause_info = info;
 }
 
-static void fill_activity_options(struct out *o, const struct tl_act *act,
+static void fill_activity_options(struct tl_out *o, const struct tl_act *act,
                                   const TpHistory__ActivityTaskScheduledEventAttributes *attrs,
                                   TpWorkflow__PendingActivityInfo *p)
 {
-    TpActivity__ActivityOptions *x =
-        check(o, TL_PB_NEW(o->a, TpActivity__ActivityOptions, tp_activity__activity_options));
+    TpActivity__ActivityOptions *x = tl_out_check(
+        o, TL_PB_NEW(o->a, TpActivity__ActivityOptions, tp_activity__activity_options));
     if (!x) {
         return;
     }
@@ -360,49 +332,50 @@ static void fill_activity_options(struct out *o, const struct tl_act *act,
     p->activity_options = x;
 }
 
-static TpWorkflow__PendingActivityInfo *activity_of(struct out *o, const struct tl_act *act,
+static TpWorkflow__PendingActivityInfo *activity_of(struct tl_out *o, const struct tl_act *act,
                                                     int64_t now_ns)
 {
-    TpWorkflow__PendingActivityInfo *p = check(
+    TpWorkflow__PendingActivityInfo *p = tl_out_check(
         o, TL_PB_NEW(o->a, TpWorkflow__PendingActivityInfo, tp_workflow__pending_activity_info));
-    TpHistory__ActivityTaskScheduledEventAttributes *attrs = decode(
+    TpHistory__ActivityTaskScheduledEventAttributes *attrs = tl_out_decode(
         o, &act->attributes, &tp_history__activity_task_scheduled_event_attributes__descriptor);
     if (!p || !attrs) {
         o->full = true;
         return NULL;
     }
-    p->activity_id = copy(o, act->activity_id);
+    p->activity_id = tl_out_copy(o, act->activity_id);
     p->activity_type = attrs->activity_type;
     p->state = (TpEnums__PendingActivityState)state_of(act);
     p->attempt = act->attempt;
     p->maximum_attempts = act->retry_attempts_max;
-    p->scheduled_time = time_of(o, act->attempt_ns);
-    p->last_started_time = time_of(o, act->started_ns);
-    p->last_attempt_complete_time = time_of(o, act->last_completed_ns);
-    p->last_failure = decode(o, &act->last_failure, &tp_failure__failure__descriptor);
+    p->scheduled_time = tl_out_time(o, act->attempt_ns);
+    p->last_started_time = tl_out_time(o, act->started_ns);
+    p->last_attempt_complete_time = tl_out_time(o, act->last_completed_ns);
+    p->last_failure = tl_out_decode(o, &act->last_failure, &tp_failure__failure__descriptor);
     p->last_worker_identity =
-        copy(o, tl_has_text(act->identity) ? act->identity : act->last_identity);
+        tl_out_copy(o, tl_has_text(act->identity) ? act->identity : act->last_identity);
     p->priority = attrs->priority;
     if (act->heartbeat_ns > 0) {
-        p->last_heartbeat_time = time_of(o, act->heartbeat_ns);
-        p->heartbeat_details = decode(o, &act->heartbeat, &tp_common__payloads__descriptor);
+        p->last_heartbeat_time = tl_out_time(o, act->heartbeat_ns);
+        p->heartbeat_details = tl_out_decode(o, &act->heartbeat, &tp_common__payloads__descriptor);
     }
     if (act->schedule_to_close_ns > 0) {
-        p->expiration_time = time_of(o, tl_ns_add(act->scheduled_ns, act->schedule_to_close_ns));
+        p->expiration_time =
+            tl_out_time(o, tl_ns_add(act->scheduled_ns, act->schedule_to_close_ns));
     }
     if (act->paused) {
         fill_pause(o, act, p);
     }
     if (!act->started && !act->paused && now_ns < act->attempt_ns) {
-        p->next_attempt_schedule_time = time_of(o, act->attempt_ns);
-        p->current_retry_interval = span_of(
+        p->next_attempt_schedule_time = tl_out_time(o, act->attempt_ns);
+        p->current_retry_interval = tl_out_span(
             o, act->attempt_ns - (act->last_completed_ns ? act->last_completed_ns : now_ns));
     }
     fill_activity_options(o, act, attrs, p);
     return p;
 }
 
-static void fill_activities(struct out *o, const struct tl_rs *rs, int64_t now_ns,
+static void fill_activities(struct tl_out *o, const struct tl_rs *rs, int64_t now_ns,
                             TpWs__DescribeWorkflowExecutionResponse *out)
 {
     struct tl_pb_list list = {0};
@@ -420,7 +393,7 @@ static void fill_activities(struct out *o, const struct tl_rs *rs, int64_t now_n
     out->pending_activities = list.items;
 }
 
-static void fill_children(struct out *o, const struct tl_rs *rs,
+static void fill_children(struct tl_out *o, const struct tl_rs *rs,
                           TpWs__DescribeWorkflowExecutionResponse *out)
 {
     struct tl_pb_list list = {0};
@@ -430,15 +403,15 @@ static void fill_children(struct out *o, const struct tl_rs *rs,
     TL_MAP_EACH (e, rs->children) {
         const struct tl_child *c = e->value;
         TpWorkflow__PendingChildExecutionInfo *p =
-            check(o, TL_PB_NEW(o->a, TpWorkflow__PendingChildExecutionInfo,
-                               tp_workflow__pending_child_execution_info));
+            tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__PendingChildExecutionInfo,
+                                      tp_workflow__pending_child_execution_info));
         if (!p || !tl_pb_push(o->a, &list, p)) {
             o->full = true;
             return;
         }
-        p->workflow_id = copy(o, c->workflow_id);
-        p->run_id = copy(o, c->run_id);
-        p->workflow_type_name = copy(o, c->workflow_type);
+        p->workflow_id = tl_out_copy(o, c->workflow_id);
+        p->run_id = tl_out_copy(o, c->run_id);
+        p->workflow_type_name = tl_out_copy(o, c->workflow_type);
         p->initiated_id = c->initiated_id;
         p->parent_close_policy = (TpEnums__ParentClosePolicy)c->close_policy;
     }
@@ -449,14 +422,15 @@ static void fill_children(struct out *o, const struct tl_rs *rs,
 tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *arena,
                      TpWs__DescribeWorkflowExecutionResponse *out, struct tl_error *err)
 {
-    struct out o = {arena, false};
-    out->workflow_execution_info = check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionInfo,
-                                                       tp_workflow__workflow_execution_info));
-    out->execution_config = check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionConfig,
-                                                tp_workflow__workflow_execution_config));
+    struct tl_out o = {arena, false};
+    out->workflow_execution_info =
+        tl_out_check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionInfo,
+                                   tp_workflow__workflow_execution_info));
+    out->execution_config = tl_out_check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionConfig,
+                                                       tp_workflow__workflow_execution_config));
     out->workflow_extended_info =
-        check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionExtendedInfo,
-                            tp_workflow__workflow_execution_extended_info));
+        tl_out_check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionExtendedInfo,
+                                   tp_workflow__workflow_execution_extended_info));
     if (!o.full) {
         fill_info(&o, rs, out->workflow_execution_info);
         fill_config(&o, rs, out->execution_config);
