@@ -12,6 +12,7 @@ local connection = require "temporal.internal.connection"
 local data_of = require "temporal.internal.data_of"
 local deployments = require "temporal.internal.deployments"
 local interceptors = require "temporal.internal.interceptors"
+local listing = require "temporal.internal.listing"
 local nexus_endpoints = require "temporal.internal.nexus_endpoints"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
@@ -245,13 +246,6 @@ function Client:get_workflow_handle(id, run)
   })
 end
 
----@class temporal.ListOptions
----@field page_size? integer
----@field limit? integer
----@field rpc_timeout? number|string
-
-local list_spec = { page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = duration }
-
 --- The handle of an activity that was left open with `activity.complete_async`.
 ---@param by { task_token: string }|{ workflow_id?: string, run_id?: string, activity_id: string }
 ---@return temporal.AsyncActivityHandle
@@ -265,24 +259,9 @@ local function with_values(info)
   return info
 end
 
-local function list_now(self, query, o)
-  local token, page, at, left = "", {}, 0, o.limit or math.huge
-  local done = false
-  return function()
-    while at >= #page and not done and left > 0 do
-      local response = self:call("ListWorkflowExecutions", {
-        namespace = self.namespace,
-        query = query or "",
-        page_size = math.min(o.page_size or 200, o.limit or 1000),
-        next_page_token = token,
-      }, o.rpc_timeout)
-      page, at, token = response.executions, 0, response.next_page_token
-      done = token == ""
-    end
-    at, left = at + 1, left - 1
-    return left >= 0 and page[at] and with_values(page[at]) or nil
-  end
-end
+local workflows = {
+  name = "list_workflows", rpc = "ListWorkflowExecutions", items = "executions", read = with_values,
+}
 
 --- Iterates over executions: `for info in client:list_workflows("ExecutionStatus = 'Running'") do`.
 --- Options: `page_size` (how many are asked for at a time), `limit` (how many at most), `rpc_timeout`.
@@ -290,19 +269,7 @@ end
 ---@param opts? temporal.ListOptions
 ---@return fun(): table?
 function Client:list_workflows(query, opts)
-  local o = options.check("list_workflows", list_spec, opts or {})
-  for _, name in ipairs { "page_size", "limit" } do
-    if o[name] and o[name] < 1 then
-      error(("list_workflows: %s wants a number from 1 up, got %d"):format(name, o[name]), 2)
-    end
-  end
-  local input = { query = query }
-  for name, value in pairs(opts or {}) do
-    input[name] = value
-  end
-  return interceptors.call(self.hooks, "list_workflows", input, function(i)
-    return list_now(self, i.query, options.check("list_workflows", list_spec, interceptors.options(i, "query"), 0))
-  end)
+  return listing.list(self, workflows, query, opts)
 end
 
 --- How many executions match the filter; with `GROUP BY` in it, the groups too.
@@ -310,14 +277,7 @@ end
 ---@return integer
 ---@return { count: integer, values: any[] }[]? groups
 function Client:count_workflows(query)
-  return interceptors.call(self.hooks, "count_workflows", { query = query }, function(input)
-    local response = self:call("CountWorkflowExecutions", { namespace = self.namespace, query = input.query or "" })
-    local groups = search_attributes.groups(response)
-    if #groups > 0 then
-      return response.count, groups
-    end
-    return response.count
-  end)
+  return listing.count(self, "count_workflows", "CountWorkflowExecutions", query)
 end
 
 --- Ends the connection. Optional: `local client <close> = temporal.connect{...}` does it too.
@@ -543,7 +503,7 @@ end
 ---@param opts? temporal.ListOptions
 ---@return fun(): temporal.WorkflowHistory?
 function Client:fetch_histories(query, opts)
-  options.check("fetch_histories", list_spec, opts, 2)
+  options.check("fetch_histories", listing.spec, opts, 2)
   local next_info = self:list_workflows(query, opts)
   return function()
     for info in next_info do

@@ -3,6 +3,7 @@
 local core = require "temporal.core"
 local data_of = require "temporal.internal.data_of"
 local interceptors = require "temporal.internal.interceptors"
+local listing = require "temporal.internal.listing"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local start_options = require "temporal.internal.start_options"
@@ -10,7 +11,7 @@ local start_options = require "temporal.internal.start_options"
 local client_activities = {}
 
 local duration, string_kind, boolean = { kind = "duration" }, { kind = "string" }, { kind = "boolean" }
-local table_kind, integer, any = { kind = "table" }, { kind = "integer" }, { kind = "any" }
+local table_kind, any = { kind = "table" }, { kind = "any" }
 
 local reuse_policy = {
   kind = "enum",
@@ -383,24 +384,9 @@ local function start_now(client, name, o, ...)
   return new_handle(client, id, response.run_id)
 end
 
-local function list_now(client, query, o)
-  local token, page, at, left = "", {}, 0, o.limit or math.huge
-  local done = false
-  return function()
-    while at >= #page and not done and left > 0 do
-      local response = client:call("ListActivityExecutions", {
-        namespace = client.namespace, query = query or "", page_size = math.min(o.page_size or 200, o.limit or 1000),
-        next_page_token = token,
-      }, o.rpc_timeout)
-      page, at, token = response.executions, 0, response.next_page_token
-      done = token == ""
-    end
-    at, left = at + 1, left - 1
-    return left >= 0 and page[at] and readable(page[at]) or nil
-  end
-end
-
-local list_spec = { page_size = integer, limit = integer, rpc_timeout = duration }
+local activities = {
+  name = "list_activities", rpc = "ListActivityExecutions", items = "executions", read = readable,
+}
 
 ---@param Client table
 function client_activities.install(Client)
@@ -455,19 +441,7 @@ function client_activities.install(Client)
   ---@param opts? temporal.ListOptions
   ---@return fun(): table?
   function Client:list_activities(query, opts)
-    local o = options.check("list_activities", list_spec, opts or {})
-    for _, name in ipairs { "page_size", "limit" } do
-      if o[name] and o[name] < 1 then
-        error(("list_activities: %s wants a number from 1 up, got %d"):format(name, o[name]), 2)
-      end
-    end
-    local input = { query = query }
-    for name, value in pairs(opts or {}) do
-      input[name] = value
-    end
-    return interceptors.call(self.hooks, "list_activities", input, function(i)
-      return list_now(self, i.query, options.check("list_activities", list_spec, interceptors.options(i, "query"), 0))
-    end)
+    return listing.list(self, activities, query, opts)
   end
 
   --- How many activities without a workflow match the filter; with `GROUP BY ExecutionStatus` in it, the groups too.
@@ -475,14 +449,7 @@ function client_activities.install(Client)
   ---@return integer
   ---@return { count: integer, values: any[] }[]? groups
   function Client:count_activities(query)
-    return interceptors.call(self.hooks, "count_activities", { query = query }, function(input)
-      local response = self:call("CountActivityExecutions", { namespace = self.namespace, query = input.query or "" })
-      local groups = search_attributes.groups(response)
-      if #groups > 0 then
-        return response.count, groups
-      end
-      return response.count
-    end)
+    return listing.count(self, "count_activities", "CountActivityExecutions", query)
   end
 end
 

@@ -1,6 +1,7 @@
 --- Nexus operations without a workflow in the client: start, result, description, cancellation, lists.
 local core = require "temporal.core"
 local interceptors = require "temporal.internal.interceptors"
+local listing = require "temporal.internal.listing"
 local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local start_options = require "temporal.internal.start_options"
@@ -8,7 +9,7 @@ local start_options = require "temporal.internal.start_options"
 local client_nexus = {}
 
 local duration, string_kind, boolean = { kind = "duration" }, { kind = "string" }, { kind = "boolean" }
-local table_kind, integer = { kind = "table" }, { kind = "integer" }
+local table_kind = { kind = "table" }
 
 local reuse_policy = {
   kind = "enum",
@@ -325,24 +326,9 @@ end
 
 -- Lists ----------------------------------------------------------------------------------------------
 
-local function list_now(client, query, o)
-  local token, page, at, left = "", {}, 0, o.limit or math.huge
-  local done = false
-  return function()
-    while at >= #page and not done and left > 0 do
-      local response = client:call("ListNexusOperationExecutions", {
-        namespace = client.namespace, query = query or "", page_size = math.min(o.page_size or 200, o.limit or 1000),
-        next_page_token = token,
-      }, o.rpc_timeout)
-      page, at, token = response.operations, 0, response.next_page_token
-      done = token == ""
-    end
-    at, left = at + 1, left - 1
-    return left >= 0 and page[at] and readable(page[at]) or nil
-  end
-end
-
-local list_spec = { page_size = integer, limit = integer, rpc_timeout = duration }
+local operations = {
+  name = "list_nexus_operations", rpc = "ListNexusOperationExecutions", items = "operations", read = readable,
+}
 
 ---@param Client table
 function client_nexus.install(Client)
@@ -376,20 +362,7 @@ function client_nexus.install(Client)
   ---@param opts? temporal.ListOptions
   ---@return fun(): table?
   function Client:list_nexus_operations(query, opts)
-    local o = options.check("list_nexus_operations", list_spec, opts or {})
-    for _, name in ipairs { "page_size", "limit" } do
-      if o[name] and o[name] < 1 then
-        error(("list_nexus_operations: %s wants a number from 1 up, got %d"):format(name, o[name]), 2)
-      end
-    end
-    local input = { query = query }
-    for name, value in pairs(opts or {}) do
-      input[name] = value
-    end
-    return interceptors.call(self.hooks, "list_nexus_operations", input, function(i)
-      return list_now(self, i.query,
-        options.check("list_nexus_operations", list_spec, interceptors.options(i, "query"), 0))
-    end)
+    return listing.list(self, operations, query, opts)
   end
 
   --- How many operations without a workflow match the filter; with `GROUP BY ExecutionStatus` in it, the groups too.
@@ -397,16 +370,7 @@ function client_nexus.install(Client)
   ---@return integer
   ---@return { count: integer, values: any[] }[]? groups
   function Client:count_nexus_operations(query)
-    return interceptors.call(self.hooks, "count_nexus_operations", { query = query }, function(input)
-      local response = self:call("CountNexusOperationExecutions", {
-        namespace = self.namespace, query = input.query or "",
-      })
-      local groups = search_attributes.groups(response)
-      if #groups > 0 then
-        return response.count, groups
-      end
-      return response.count
-    end)
+    return listing.count(self, "count_nexus_operations", "CountNexusOperationExecutions", query)
   end
 end
 

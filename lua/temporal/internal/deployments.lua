@@ -1,5 +1,6 @@
 --- Worker deployments in the client: what they are, where they send work, and on which version a run is.
 local core = require "temporal.core"
+local listing = require "temporal.internal.listing"
 local options = require "temporal.internal.options"
 
 local deployments = {}
@@ -308,18 +309,12 @@ function deployments.install(Client, Handle)
   ---@return fun(): table?
   function Client:list_worker_deployments(opts)
     local o = options.check("list_worker_deployments", list_spec, opts)
-    local page, at, token, done = {}, 0, "", false
-    return function()
-      while at >= #page and not done do
-        local answer = self:call("ListWorkerDeployments", {
-          namespace = self.namespace, page_size = o.page_size, next_page_token = token,
-        }, o.rpc_timeout)
-        page, at, token = answer.worker_deployments or {}, 0, answer.next_page_token or ""
-        done = token == ""
-      end
-      at = at + 1
-      return page[at]
-    end
+    return listing.pages(function(token)
+      local answer = self:call("ListWorkerDeployments", {
+        namespace = self.namespace, page_size = o.page_size, next_page_token = token,
+      }, o.rpc_timeout)
+      return answer.worker_deployments, answer.next_page_token
+    end)
   end
 
   --- Changes options of a run that exists: `versioning_override` pins it to a version, lets it upgrade, or,

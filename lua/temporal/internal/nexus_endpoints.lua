@@ -1,5 +1,6 @@
 --- Nexus endpoints in the client: which task queue serves what callers name.
 local core = require "temporal.core"
+local listing = require "temporal.internal.listing"
 local options = require "temporal.internal.options"
 
 local nexus_endpoints = {}
@@ -93,17 +94,11 @@ function nexus_endpoints.install(Client)
   ---@return fun(): temporal.NexusEndpoint?
   function Client:list_nexus_endpoints(opts)
     local o = options.check("list_nexus_endpoints", list_spec, opts)
-    local page, at, token, done = {}, 0, "", false
-    return function()
-      while at >= #page and not done do
-        local answer = self:call("ListNexusEndpoints", { page_size = o.page_size, next_page_token = token },
-          o.rpc_timeout)
-        page, at, token = answer.endpoints or {}, 0, answer.next_page_token or ""
-        done = token == ""
-      end
-      at = at + 1
-      return page[at] and plain(page[at])
-    end
+    return listing.pages(function(token)
+      local answer = self:call("ListNexusEndpoints", { page_size = o.page_size, next_page_token = token },
+        o.rpc_timeout)
+      return answer.endpoints, answer.next_page_token
+    end, nil, plain)
   end
 
   --- Changes what is given, unless somebody else changes the endpoint meanwhile.
