@@ -1,8 +1,7 @@
-/* temporal.core, part: what tests need beside a client and a worker: the server's clock, and waiting.
+/* temporal.core, part: what tests need beside a client and a worker: the server's clock.
  * Thread: the state's; the functions only post to the server. */
 #include <lauxlib.h>
 
-#include "base/world.h"
 #include "luahost/host.h"
 #include "server/server.h"
 
@@ -27,24 +26,10 @@ static int time_now(lua_State *L)
     return 1;
 }
 
-/* [-0, +0, v] core.wait(ns): that long by the wall's clock, serving the functions of this script meanwhile */
-static int wait_ns(lua_State *L)
-{
-    lua_Integer ns = luaL_checkinteger(L, 1);
-    int64_t now = tl_world_mono_ns(tl_world_real());
-    int64_t end = ns > INT64_MAX - now ? INT64_MAX : now + ns;
-    while (now < end) {
-        tl_host_serve(tl_host_get(L), end);
-        now = tl_world_mono_ns(tl_world_real());
-    }
-    return 0;
-}
-
 static const luaL_Reg functions[] = {
     {"time_lock", time_lock},
     {"time_unlock", time_unlock},
     {"time_now", time_now},
-    {"wait", wait_ns},
     {NULL, NULL},
 };
 

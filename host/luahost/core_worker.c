@@ -597,12 +597,15 @@ static int worker_retire_build(lua_State *L)
     return 1;
 }
 
-/* [-0, +0, v] core.worker_pause(worker, ns): runs what this host is asked for meanwhile */
+/* [-0, +0, v] core.worker_pause(worker, ns): that long by the wall's clock, running what this host is
+ * asked for meanwhile */
 static int worker_pause(lua_State *L)
 {
     struct worker_box *b = check_worker(L, 1);
-    int64_t end = tl_world_mono_ns(tl_world_real()) + (int64_t)luaL_checkinteger(L, 2);
-    while (tl_world_mono_ns(tl_world_real()) < end) {
+    lua_Integer ns = luaL_checkinteger(L, 2);
+    int64_t now = tl_world_mono_ns(tl_world_real());
+    int64_t end = ns > INT64_MAX - now ? INT64_MAX : now + ns;
+    for (; now < end; now = tl_world_mono_ns(tl_world_real())) {
         tl_host_serve(b->host, end);
     }
     return 0;

@@ -49,27 +49,21 @@ static int activate(lua_State *L)
 
 /* Whether the run takes up the patch at `id`, which no task of it has met: interceptors may hold it back. They are
  * not asked again on replay, so what they do must leave no trace in the run. */
-static bool takes_up(lua_State *L, struct tl_lua_run *run, int id)
+static bool takes_up(lua_State *L, int id)
 {
+    int top = lua_gettop(L);
     if (!tl_intercept_has(L, TL_HOOK_PATCHED)) {
         return true;
     }
-    const char *read_only = run->read_only;
-    struct tl_rng own, *rng = run->rng_now;
     lua_pushcfunction(L, activate);
     tl_intercept_chain(L, TL_HOOK_PATCHED);
     lua_createtable(L, 0, 1);
     lua_pushvalue(L, id);
     lua_setfield(L, -2, "patch_id");
-    tl_rng_seed(&own, run->seed);
-    run->rng_now = &own;
-    run->read_only = "the hook patched";
-    int status = lua_pcall(L, 1, 1, 0);
-    run->read_only = read_only;
-    run->rng_now = rng;
-    if (status != LUA_OK) {
+    if (tl_run_call_apart(L, 1, "the hook patched") != LUA_OK) {
         lua_error(L);
     }
+    lua_settop(L, top + 1);
     if (!lua_isboolean(L, -1)) {
         luaL_error(L, "the hook patched must return true or false, got a %s", luaL_typename(L, -1));
     }
@@ -94,8 +88,7 @@ static int use_patch(lua_State *L, const char *what, bool deprecated)
     if (lua_rawget(L, 2) == LUA_TBOOLEAN) {
         return 1;
     }
-    bool use =
-        deprecated || lua_type(L, -1) == LUA_TSTRING || (!run->replaying && takes_up(L, run, 1));
+    bool use = deprecated || lua_type(L, -1) == LUA_TSTRING || (!run->replaying && takes_up(L, 1));
     lua_pushvalue(L, 1);
     lua_pushboolean(L, use);
     lua_rawset(L, 2);

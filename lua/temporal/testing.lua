@@ -219,7 +219,7 @@ function Environment:sleep(duration)
     error("environment:sleep: " .. message, 2)
   end
   if not self.server or self.stopped > 0 then
-    core.wait(ns)
+    core.worker_pause(self.worker.handle, ns)
     return
   end
   self.client:call("UnlockTimeSkippingWithSleep", { duration = options.duration_message(ns) }, 600 * 1000000000)
