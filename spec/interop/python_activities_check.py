@@ -7,18 +7,16 @@ usage: python_activities_check.py TEMPORAL_LUA_BINARY
 
 import asyncio
 import os
-import signal
 import sys
-import tempfile
 import uuid
 from datetime import timedelta
+
+import suite
 
 CASES = []
 
 try:
-    import python_check
     import python_nexus_check
-    import servers
     from temporalio import activity
     from temporalio.client import ActivityExecutionStatus, ActivityFailureError, Client
     from temporalio.common import (
@@ -291,50 +289,19 @@ async def a_lua_client_is_told_the_same(client, context):
         assert told == LUA_TOLD, (queue, told)
 
 
-async def run_cases(binary, address, folder, first=1, where=""):
+async def run_cases(binary, address, folder, first, where):
     client = await python_nexus_check.connect(address)
     context = {"binary": binary, "address": address, "folder": folder}
-    with open(os.path.join(folder, "serve.lua"), "w", encoding="utf-8") as file:
-        file.write(LUA_SERVE)
-    lua = await asyncio.create_subprocess_exec(
-        os.path.abspath(binary),
-        *("worker", "run", "serve.lua"),
-        cwd=folder,
-        env=dict(os.environ, TEMPORAL_ADDRESS=address, SPEC_QUEUE=LUA_QUEUE),
-    )
-    try:
+    async with suite.lua_worker(binary, address, folder, LUA_SERVE, LUA_QUEUE):
         activities = [about, flaky, broken, endless]
         async with Worker(client, task_queue=QUEUE, activities=activities):
-            return await python_check.run_each(
+            return await suite.run_each(
                 CASES, lambda fn: fn(client, context), 60, first, where
             )
-    finally:
-        lua.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(lua.wait(), 15)
-
-
-def skip(first, where, reason):
-    for i, fn in enumerate(CASES):
-        print(f"ok {first + i} - {fn.__name__}{where} # SKIP {reason}")
 
 
 def main():
-    n, there = len(CASES), " on the real server"
-    print(f"1..{2 * n}", flush=True)
-    if MISSING:
-        skip(1, "", MISSING)
-        skip(n + 1, there, MISSING)
-        return 0
-    with python_check.running_server(sys.argv[1]) as (_, address):
-        with tempfile.TemporaryDirectory() as folder:
-            failed = asyncio.run(run_cases(sys.argv[1], address, folder))
-    if not servers.real_server_path():
-        skip(n + 1, there, "TEMPORAL_REAL_SERVER is not set")
-    else:
-        with servers.real_server(servers.real_server_path()) as address:
-            with tempfile.TemporaryDirectory() as folder:
-                failed += asyncio.run(run_cases(sys.argv[1], address, folder, n + 1, there))
-    return 1 if failed else 0
+    return suite.run_on_both(CASES, MISSING, run_cases)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ usage: python_check.py TEMPORAL_LUA_BINARY
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +12,8 @@ import sys
 import tempfile
 import uuid
 from datetime import datetime, timedelta, timezone
+
+import suite
 
 CASES = []
 
@@ -677,60 +678,6 @@ class Environment:
         self.queue = "python-queue"
 
 
-@contextlib.contextmanager
-def running_server(binary):
-    process = subprocess.Popen(
-        [
-            *[binary, "server", "start-dev", "--port", "0", "--namespace", "extra", "--headless"],
-            *["--dynamic-config-value", "frontend.workerVersioningDataAPIs=true"],
-            *["--dynamic-config-value", "frontend.workerVersioningWorkflowAPIs=true"],
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        words = process.stdout.readline().split()
-        if len(words) != 2 or words[0] != "Server:":
-            raise SystemExit(f"the server did not become ready: {words}")
-        yield process, words[1]
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def report(number, name, error=None):
-    print(f"{'not ok' if error else 'ok'} {number} - {name}", flush=True)
-    if error:
-        print(f"# {type(error).__name__}: {error}", flush=True)
-
-
-async def run_each(cases, call, seconds=None, first=1, where=""):
-    """Reports each case, `call(case)` being its coroutine; returns how many failed."""
-    failed = 0
-    for i, fn in enumerate(cases):
-        error = None
-        try:
-            await asyncio.wait_for(call(fn), seconds)
-        except Exception as caught:  # a case may fail in any way
-            error = caught
-        report(first + i, fn.__name__ + where, error)
-        failed += error is not None
-    return failed
-
-
-def run_suite(cases, missing, run):
-    """The main function of a check on a server of its own: run(binary, address, folder) gives the number that failed."""
-    print(f"1..{len(cases)}", flush=True)
-    if missing:
-        for i, fn in enumerate(cases):
-            print(f"ok {i + 1} - {fn.__name__} # SKIP {missing}")
-        return 0
-    with running_server(sys.argv[1]) as (_, address):
-        with tempfile.TemporaryDirectory() as folder:
-            return 1 if asyncio.run(run(sys.argv[1], address, folder)) else 0
-
-
 async def run_cases(binary, address):
     from temporalio.api.operatorservice import v1 as operator
     from temporalio.api.workflowservice import v1 as api
@@ -738,7 +685,7 @@ async def run_cases(binary, address):
     client = await Client.connect(address)
     e = Environment(binary, address, client, api, operator)
     async with Worker(client, task_queue=e.queue, workflows=WORKFLOWS, activities=ACTIVITIES):
-        return await run_each(CASES, lambda fn: fn(e), 30)
+        return await suite.run_each(CASES, lambda fn: fn(e), 30)
 
 
 def main():
@@ -747,7 +694,7 @@ def main():
         for i, name in enumerate([fn.__name__ for fn in CASES] + ["server stops cleanly"]):
             print(f"ok {i + 1} - {name} # SKIP {MISSING}")
         return 0
-    with running_server(sys.argv[1]) as (process, address):
+    with suite.running_server(sys.argv[1]) as (process, address):
         failed = asyncio.run(run_cases(sys.argv[1], address))
         process.send_signal(signal.SIGTERM)
         error = None
@@ -756,7 +703,7 @@ def main():
             error = None if code == 0 else AssertionError(f"exit code {code}")
         except subprocess.TimeoutExpired as late:
             error = late
-        report(len(CASES) + 1, "server stops cleanly", error)
+        suite.report(len(CASES) + 1, "server stops cleanly", error)
     return 1 if failed or error else 0
 
 

@@ -14,10 +14,11 @@ import sys
 import uuid
 import zlib
 
+import suite
+
 CASES = []
 
 try:
-    import python_check
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from temporalio import converter, workflow
     from temporalio.api.common.v1 import Payload
@@ -303,11 +304,11 @@ async def lua_reads_what_python_stored_elsewhere(scripts, address):
 
 async def run_cases(binary, address, folder):
     scripts = Scripts(binary, address, folder)
-    return await python_check.run_each(CASES, lambda fn: fn(scripts, address), 40)
+    return await suite.run_each(CASES, lambda fn: fn(scripts, address), 40)
 
 
 def main():
-    return python_check.run_suite(CASES, MISSING, run_cases)
+    return suite.run_on_ours(CASES, MISSING, run_cases)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import urllib.request
 import uuid
 from datetime import timedelta
 
+import servers
+import suite
+
 try:
-    import python_check
-    import servers
     from temporalio import activity, workflow
     from temporalio.client import Client, WorkflowFailureError
     from temporalio.common import RetryPolicy
@@ -249,11 +250,11 @@ CASES = [compare, workers_call_alike, counts_are_equal]
 
 async def run_cases(binary, address, _folder):
     pages = {"python": await python_page(address), "lua": await lua_page(binary, address)}
-    return await python_check.run_each(CASES, lambda fn: fn(pages))
+    return await suite.run_each(CASES, lambda fn: fn(pages))
 
 
 def main():
-    return python_check.run_suite(CASES, MISSING, run_cases)
+    return suite.run_on_ours(CASES, MISSING, run_cases)
 
 
 if __name__ == "__main__":

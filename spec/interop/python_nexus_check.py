@@ -8,17 +8,15 @@ usage: python_nexus_check.py TEMPORAL_LUA_BINARY
 import asyncio
 import contextlib
 import os
-import signal
 import sys
-import tempfile
 import uuid
 from datetime import timedelta
+
+import suite
 
 CASES = []
 
 try:
-    import python_check
-    import servers
     import nexusrpc
     import nexusrpc.handler
     from temporalio import nexus, workflow
@@ -261,7 +259,7 @@ async def connect(address):
     raise SystemExit(f"the server at {address} did not become ready")
 
 
-async def run_cases(binary, address, folder, first=1, where=""):
+async def run_cases(binary, address, folder, first, where):
     client = await connect(address)
     for endpoint, queue in ENDPOINTS.items():
         target = EndpointTarget(
@@ -270,15 +268,7 @@ async def run_cases(binary, address, folder, first=1, where=""):
         await client.operator_service.create_nexus_endpoint(
             CreateNexusEndpointRequest(spec=EndpointSpec(name=endpoint, target=target))
         )
-    with open(os.path.join(folder, "serve.lua"), "w", encoding="utf-8") as file:
-        file.write(LUA_SERVE)
-    lua = await asyncio.create_subprocess_exec(
-        os.path.abspath(binary),
-        *("worker", "run", "serve.lua"),
-        cwd=folder,
-        env=dict(os.environ, TEMPORAL_ADDRESS=address, SPEC_QUEUE=LUA_QUEUE),
-    )
-    try:
+    async with suite.lua_worker(binary, address, folder, LUA_SERVE, LUA_QUEUE):
         async with Worker(
             client,
             task_queue=QUEUE,
@@ -287,35 +277,11 @@ async def run_cases(binary, address, folder, first=1, where=""):
             # Its sandbox would import this file once more.
             workflow_runner=UnsandboxedWorkflowRunner(),
         ):
-            failed = await python_check.run_each(CASES, lambda fn: fn(client), 60, first, where)
-    finally:
-        lua.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(lua.wait(), 15)
-    return failed
-
-
-def skip(first, where, reason):
-    for i, fn in enumerate(CASES):
-        print(f"ok {first + i} - {fn.__name__}{where} # SKIP {reason}")
+            return await suite.run_each(CASES, lambda fn: fn(client), 60, first, where)
 
 
 def main():
-    n, there = len(CASES), " on the real server"
-    print(f"1..{2 * n}", flush=True)
-    if MISSING:
-        skip(1, "", MISSING)
-        skip(n + 1, there, MISSING)
-        return 0
-    with python_check.running_server(sys.argv[1]) as (_, address):
-        with tempfile.TemporaryDirectory() as folder:
-            failed = asyncio.run(run_cases(sys.argv[1], address, folder))
-    if not servers.real_server_path():
-        skip(n + 1, there, "TEMPORAL_REAL_SERVER is not set")
-    else:
-        with servers.real_server(servers.real_server_path()) as address:
-            with tempfile.TemporaryDirectory() as folder:
-                failed += asyncio.run(run_cases(sys.argv[1], address, folder, n + 1, there))
-    return 1 if failed else 0
+    return suite.run_on_both(CASES, MISSING, run_cases)
 
 
 if __name__ == "__main__":

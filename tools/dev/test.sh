@@ -192,59 +192,17 @@ run_short_machines() {
     fi
 }
 
-# Official SDKs against build/temporal-lua. The interpreter that has temporalio is `python3`, or what
-# TEMPORAL_LUA_PYTHON names; without the package every case counts as skipped, and a run of which nothing passed fails.
-run_interop_suite() {
-    local python=${TEMPORAL_LUA_PYTHON:-python3}
-    if ! command -v "$python" >/dev/null; then
-        skip_tap interop "there is no $python"
-        count_tap interop
-        return
+# run_python_suite NAME SCRIPT [ARGUMENTS...]: a check in the Python that TEMPORAL_LUA_PYTHON names; without temporalio
+# its cases count as skipped, and a run of which nothing passed fails.
+run_python_suite() {
+    local name=$1 python=${TEMPORAL_LUA_PYTHON:-python3}
+    shift
+    if command -v "$python" >/dev/null; then
+        run_tap "$name" "$python" "$@"
+    else
+        skip_tap "$name" "there is no $python"
     fi
-    run_tap interop "$python" spec/interop/python_check.py build/temporal-lua
-    count_tap interop
-}
-
-# Payloads that the Python SDK encrypted or compressed, and ours read there.
-run_codec_suite() {
-    run_tap codecs "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_codec_check.py build/temporal-lua
-    count_tap codecs
-}
-
-# What a Python worker and ours measure at the same work.
-run_metrics_suite() {
-    run_tap metrics "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_metrics_check.py build/temporal-lua
-    count_tap metrics
-}
-
-# Nexus operations that the Python SDK handles, called by workflows of both languages.
-run_nexus_suite() {
-    run_tap nexus "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_nexus_check.py build/temporal-lua
-    count_tap nexus
-}
-
-# Activities without a workflow, started and run by clients and workers of both languages.
-run_activities_suite() {
-    run_tap activities "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/python_activities_check.py build/temporal-lua
-    count_tap activities
-}
-
-# Reflection and health checking, asked by grpcio's own packages.
-run_reflection_suite() {
-    run_tap reflection "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/reflection_check.py build/temporal-lua
-    count_tap reflection
-}
-
-# API keys and headers, seen by a service that grpcio plays.
-run_api_key_suite() {
-    run_tap api_key "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/api_key_check.py build/temporal-lua
-    count_tap api_key
-}
-
-# docs/parity.md beside the names that the Python SDK has.
-run_parity_suite() {
-    run_tap parity "${TEMPORAL_LUA_PYTHON:-python3}" spec/interop/parity_check.py
-    count_tap parity
+    count_tap "$name"
 }
 
 # skip_tap NAME REASON: one case, skipped, for a suite whose program is not there.
@@ -281,42 +239,30 @@ run_real_server_suite() {
     count_tap real_server
 }
 
-# The same requests to both servers, answers compared; it rewrites the page of results in the build folder.
-run_answers_suite() {
-    local python=${TEMPORAL_LUA_PYTHON:-python3}
-    if command -v "$python" >/dev/null; then
-        run_tap answers "$python" spec/interop/answers.py build/temporal-lua --page build/COMPARISON.md
-    else
-        skip_tap answers "there is no $python"
-    fi
-    count_tap answers
-}
-
-# The official command line beside ours, on both servers.
-run_cli_suite() {
-    if command -v python3 >/dev/null; then
-        run_tap official_cli python3 spec/interop/cli_check.py build/temporal-lua
-    else
-        skip_tap official_cli 'there is no python3'
-    fi
-    count_tap official_cli
-}
-
 # Every peer, one after the other: what is not installed counts as skipped, what is and does not start as failed.
 run_peers() {
     selected interop || return 0
-    run_interop_suite
-    run_codec_suite
-    run_nexus_suite
-    run_activities_suite
-    run_metrics_suite
-    run_reflection_suite
-    run_api_key_suite
-    run_parity_suite
+    local ours=build/temporal-lua
+    # The Python SDK as client, worker and replayer.
+    run_python_suite interop spec/interop/python_check.py $ours
+    # Payloads that one side encrypted or compressed, and the other reads.
+    run_python_suite codecs spec/interop/python_codec_check.py $ours
+    # Nexus operations and activities without a workflow, of both languages.
+    run_python_suite nexus spec/interop/python_nexus_check.py $ours
+    run_python_suite activities spec/interop/python_activities_check.py $ours
+    # What a Python worker and ours measure at the same work.
+    run_python_suite metrics spec/interop/python_metrics_check.py $ours
+    # Reflection and health checking, API keys and headers, as grpcio sees them.
+    run_python_suite reflection spec/interop/reflection_check.py $ours
+    run_python_suite api_key spec/interop/api_key_check.py $ours
+    # docs/parity.md beside the names that the Python SDK has.
+    run_python_suite parity spec/interop/parity_check.py
     run_go_suite
     run_real_server_suite
-    run_answers_suite
-    run_cli_suite
+    # The same requests to both servers, answers compared; the page of results goes to the build folder.
+    run_python_suite answers spec/interop/answers.py $ours --page build/COMPARISON.md
+    # The official command line beside ours, on both servers.
+    run_python_suite official_cli spec/interop/cli_check.py $ours
 }
 
 run_interop() {
