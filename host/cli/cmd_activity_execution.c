@@ -6,6 +6,7 @@
 
 #include "cli/batch.h"
 #include "cli/listing.h"
+#include "cli/outcome.h"
 #include "cli/start_options.h"
 #include "proto/failure.h"
 #include "proto/payload.h"
@@ -131,46 +132,6 @@ int tl_cmd_activity_start(struct tl_cli *cli)
 
 /* --- result ---------------------------------------------------------------------------------------- */
 
-static int print_outcome_json(struct tl_cli_session *s, const char *run_id,
-                              const TpActivity__ActivityExecutionOutcome *o)
-{
-    struct tl_json_write_options options = tl_print_json_options(&s->print);
-    struct tl_error err;
-    struct tl_jw w;
-    bool failed = o->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_FAILURE;
-    const struct {
-        const char *name, *text;
-    } texts[] = {{"activityId", tl_cli_text(s->cli, "activity-id")},
-                 {"runId", run_id},
-                 {"status", failed ? "FAILED" : "COMPLETED"}};
-    tl_print_json_begin(&s->print, &w);
-    tl_jw_object(&w);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        tl_jw_name(&w, tl_str(texts[i].name));
-        tl_jw_string(&w, tl_str(texts[i].text));
-    }
-    tl_jw_name(&w, failed ? TL_STR_LIT("failure") : TL_STR_LIT("result"));
-    tl_rc rc = failed ? tl_json_write_value(o->failure, &options, &w, &err)
-                      : tl_print_payloads(&s->print, o->result, &w, &err);
-    tl_jw_object_end(&w);
-    rc = rc == TL_OK ? tl_print_json_end(&s->print, &w, &err) : rc;
-    return tl_cli_printed(rc, &err);
-}
-
-static void print_outcome_text(struct tl_cli_session *s,
-                               const TpActivity__ActivityExecutionOutcome *o)
-{
-    bool failed = o->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_FAILURE;
-    const char *text = failed ? tl_print_failure(&s->arena, o->failure)
-                              : tl_print_payloads_text(&s->print, &s->arena, o->result);
-    const struct tl_print_row rows[] = {
-        {"Status", failed ? "FAILED" : "COMPLETED", false},
-        {failed ? "Failure" : "Result", text, true},
-    };
-    tl_print_line(&s->print, "Results:");
-    tl_print_card(&s->print, rows, 2);
-}
-
 /* Waits for the end and prints it. */
 static int print_result(struct tl_cli_session *s, char *run_id)
 {
@@ -190,17 +151,15 @@ static int print_result(struct tl_cli_session *s, char *run_id)
             return tl_cli_call_failed("failed polling activity result", &err);
         }
     } while (!resp->outcome);
-    int code = 0;
-    if (tl_print_is_json(&s->print)) {
-        code = print_outcome_json(s, resp->run_id, resp->outcome);
-    } else {
-        print_outcome_text(s, resp->outcome);
-    }
-    if (resp->outcome->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_FAILURE) {
-        tl_print_flush(&s->print);
-        return tl_cli_fail(1, "activity failed");
-    }
-    return code;
+    const TpActivity__ActivityExecutionOutcome *end = resp->outcome;
+    bool failed = end->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_FAILURE;
+    const struct tl_cli_outcome outcome = {.kind = "activity",
+                                           .id_name = "activityId",
+                                           .id = r.activity_id,
+                                           .run_id = resp->run_id,
+                                           .failure = failed ? end->failure : NULL,
+                                           .result = failed ? NULL : end->result};
+    return tl_cli_print_outcome(s, &outcome);
 }
 
 static int run_result(struct tl_cli_session *s)
@@ -231,12 +190,6 @@ int tl_cmd_activity_execute(struct tl_cli *cli)
 
 /* --- describe -------------------------------------------------------------------------------------- */
 
-static const char *span(struct tl_arena *arena, const Google__Protobuf__Duration *d)
-{
-    int64_t ns = tl_pb_duration_ns_or(d, 0);
-    return ns > 0 ? tl_print_duration(arena, ns) : "";
-}
-
 static void print_description(struct tl_cli_session *s, const TpActivity__ActivityExecutionInfo *i)
 {
     struct tl_arena *a = &s->arena;
@@ -253,14 +206,14 @@ static void print_description(struct tl_cli_session *s, const TpActivity__Activi
              : "",
          true},
         {"TaskQueue", i->task_queue, false},
-        {"ScheduleToCloseTimeout", span(a, i->schedule_to_close_timeout), true},
-        {"ScheduleToStartTimeout", span(a, i->schedule_to_start_timeout), true},
-        {"StartToCloseTimeout", span(a, i->start_to_close_timeout), true},
-        {"HeartbeatTimeout", span(a, i->heartbeat_timeout), true},
-        {"StartDelay", span(a, i->start_delay), true},
+        {"ScheduleToCloseTimeout", tl_print_span(a, i->schedule_to_close_timeout), true},
+        {"ScheduleToStartTimeout", tl_print_span(a, i->schedule_to_start_timeout), true},
+        {"StartToCloseTimeout", tl_print_span(a, i->start_to_close_timeout), true},
+        {"HeartbeatTimeout", tl_print_span(a, i->heartbeat_timeout), true},
+        {"StartDelay", tl_print_span(a, i->start_delay), true},
         {"LastStartedTime", tl_print_time(p, a, i->last_started_time), true},
         {"Attempt", tl_print_number(a, i->attempt), false},
-        {"ExecutionDuration", span(a, i->execution_duration), true},
+        {"ExecutionDuration", tl_print_span(a, i->execution_duration), true},
         {"ScheduleTime", tl_print_time(p, a, i->schedule_time), true},
         {"CloseTime", tl_print_time(p, a, i->close_time), true},
         {"LastFailure", i->last_failure ? tl_print_failure(a, i->last_failure) : "", true},

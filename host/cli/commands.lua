@@ -210,6 +210,15 @@ local headers = {
 }
 local query = { name = "query", short = "q", kind = "string", help = "Filter, as in a SQL WHERE clause" }
 
+--- Of commands that list page by page (listing.h).
+local paging = {
+  { name = "limit", kind = "integer", default = "0", help = "At most so many; 0 is all" },
+  {
+    name = "page-size", kind = "integer", default = "0",
+    help = "How many to ask for at a time; 0 lets the server choose",
+  },
+}
+
 --- User data. prefix: "" or "signal-".
 local function input(prefix)
   return {
@@ -593,17 +602,10 @@ local commands = {
     path = "workflow list",
     summary = "List workflows",
     handler = "workflow_list",
-    options = service {
+    options = service({
       query,
       { name = "archived", kind = "boolean", help = "Those in the server's archive instead" },
-      { name = "limit", kind = "integer", default = "0", help = "Most workflows to list; 0 is all" },
-      {
-        name = "page-size",
-        kind = "integer",
-        default = "0",
-        help = "Workflows to ask for at a time; 0 lets the server choose",
-      },
-    },
+    }, paging),
   },
   {
     path = "workflow metadata",
@@ -677,7 +679,7 @@ local parts = {
   service = service, choice = choice, reference = reference,
   headers = headers, input = input, starting = starting, run_id = run_id,
   reject = reject, with_address = with_address, join = join, printing = printing,
-  logging = { no_log_level, log_format }, target = target, query = query,
+  logging = { no_log_level, log_format }, target = target, query = query, paging = paging,
 }
 local more_commands = { "activity", "batch", "deployment", "messages", "nexus", "operator", "settings", "worker" }
 for _, name in ipairs(more_commands) do

@@ -100,11 +100,7 @@ return function(parts)
       path = "activity list",
       summary = "List activities without a workflow, newest first",
       handler = "activity_list",
-      options = service {
-        parts.query,
-        { name = "limit", kind = "integer", default = "0", help = "At most so many; 0 is all" },
-        { name = "page-size", kind = "integer", default = "0", help = "How many are asked for at a time" },
-      },
+      options = service({ parts.query }, parts.paging),
     },
     {
       path = "activity result",

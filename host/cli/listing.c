@@ -4,17 +4,27 @@
 
 enum { PAGE_SIZE_MAX = 1000 };
 
+static size_t count_columns(const struct tl_listing *l)
+{
+    size_t n = 0;
+    while (n < TL_LISTING_COLUMNS_MAX && l->columns[n].name) {
+        n++;
+    }
+    return n;
+}
+
 /* The first n rows of a page. */
 static int print_page(struct tl_cli_session *s, const struct tl_listing *l,
                       const struct tl_listing_page *page, size_t n, bool first)
 {
     struct tl_error err = {0};
-    const char **cells = TL_ARENA_ARRAY(page->arena, const char *, TL_LISTING_COLUMNS *n + 1);
+    size_t columns = count_columns(l);
+    const char **cells = TL_ARENA_ARRAY(page->arena, const char *, columns *n + 1);
     if (!cells) {
         return tl_cli_fail(1, "the list is too large");
     }
     for (size_t i = 0; i < n; i++) {
-        const void *msg = l->row(s, page, i, cells + TL_LISTING_COLUMNS * i);
+        const void *msg = l->row(s, page, i, cells + columns * i);
         int code = tl_print_is_json(&s->print)
                        ? tl_cli_printed(tl_print_message(&s->print, msg, &err), &err)
                        : 0;
@@ -23,7 +33,7 @@ static int print_page(struct tl_cli_session *s, const struct tl_listing *l,
         }
     }
     if (n) {
-        tl_print_table(&s->print, l->columns, TL_LISTING_COLUMNS, cells, n, first, 1);
+        tl_print_table(&s->print, l->columns, columns, cells, n, first, 1);
     }
     tl_print_flush(&s->print);
     return 0;

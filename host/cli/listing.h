@@ -15,11 +15,11 @@ struct tl_listing_page {
     size_t n; /* rows in resp */
 };
 
-enum { TL_LISTING_COLUMNS = 4 };
+enum { TL_LISTING_COLUMNS_MAX = 6 };
 
 struct tl_listing {
     const char *failed; /* what is said when a page cannot be had: "failed listing workflows" */
-    struct tl_print_column columns[TL_LISTING_COLUMNS];
+    struct tl_print_column columns[TL_LISTING_COLUMNS_MAX]; /* those with a name */
     /* Sends the request; fills token, resp and n. */
     tl_rc (*ask)(struct tl_cli_session *s, struct tl_listing_page *page,
                  struct tl_client_error *err);

@@ -82,6 +82,8 @@ const char *tl_print_time(const struct tl_print *p, struct tl_arena *arena,
 const char *tl_print_time_iso(struct tl_arena *arena, const Google__Protobuf__Timestamp *t);
 /* "72h0m0s", "1.5s", "20ms". */
 const char *tl_print_duration(struct tl_arena *arena, int64_t ns);
+/* The same of a message; "" for NULL and zero. */
+const char *tl_print_span(struct tl_arena *arena, const Google__Protobuf__Duration *d);
 /* "3d 0h 0m 0s". */
 const char *tl_print_age(struct tl_arena *arena, int64_t ns);
 /* "Running"; the number when the enum has no such value. */

@@ -143,6 +143,12 @@ const char *tl_print_duration(struct tl_arena *arena, int64_t ns)
                                     (long long)(minutes % 60), seconds));
 }
 
+const char *tl_print_span(struct tl_arena *arena, const Google__Protobuf__Duration *d)
+{
+    int64_t ns = tl_pb_duration_ns_or(d, 0);
+    return ns > 0 ? tl_print_duration(arena, ns) : "";
+}
+
 const char *tl_print_age(struct tl_arena *arena, int64_t ns)
 {
     int64_t hours = ns / (3600 * TL_NS_PER_S), minutes = ns / (60 * TL_NS_PER_S) % 60;

@@ -27,22 +27,40 @@ int tl_cli_priority(struct tl_cli_session *s, TpCommon__Priority **out)
     return 0;
 }
 
-int tl_cli_user_metadata(struct tl_cli_session *s, TpSdk__UserMetadata **out)
+/* One option as text for people; *out stays NULL when it was not given. */
+static int people_text(struct tl_cli_session *s, const char *option, TpCommon__Payload **out)
 {
-    const char *summary = tl_cli_text(s->cli, "static-summary");
-    const char *details = tl_cli_text(s->cli, "static-details");
+    const char *text = tl_cli_text(s->cli, option);
+    if (text) {
+        *out = tl_payload_json_text(&s->arena, tl_str(text));
+        return *out ? 0 : tl_cli_fail(2, "--%s wants UTF-8 text", option);
+    }
+    return 0;
+}
+
+int tl_cli_summary(struct tl_cli_session *s, TpSdk__UserMetadata **out)
+{
     TpSdk__UserMetadata *m = TL_PB_NEW(&s->arena, TpSdk__UserMetadata, tp_sdk__user_metadata);
     *out = NULL;
     if (!m) {
         return tl_cli_fail(1, "the start is too large");
     }
-    m->summary = summary ? tl_payload_json_text(&s->arena, tl_str(summary)) : NULL;
-    m->details = details ? tl_payload_json_text(&s->arena, tl_str(details)) : NULL;
-    if ((summary && !m->summary) || (details && !m->details)) {
-        return tl_cli_fail(2, "--static-summary and --static-details want UTF-8 text");
+    int code = people_text(s, "static-summary", &m->summary);
+    *out = m->summary ? m : NULL;
+    return code;
+}
+
+int tl_cli_user_metadata(struct tl_cli_session *s, TpSdk__UserMetadata **out)
+{
+    TpSdk__UserMetadata *m = TL_PB_NEW(&s->arena, TpSdk__UserMetadata, tp_sdk__user_metadata);
+    *out = NULL;
+    if (!m) {
+        return tl_cli_fail(1, "the start is too large");
     }
-    *out = summary || details ? m : NULL;
-    return 0;
+    int code = people_text(s, "static-summary", &m->summary);
+    code = code ? code : people_text(s, "static-details", &m->details);
+    *out = m->summary || m->details ? m : NULL;
+    return code;
 }
 
 int tl_cli_search_attributes(struct tl_cli_session *s, TpCommon__SearchAttributes **out)

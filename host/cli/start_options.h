@@ -1,4 +1,4 @@
-/* Options that starts of workflows and of activities share, as messages. What is returned lives in the
+/* Options that starts of workflows, activities and Nexus operations share, as messages. What is returned lives in the
  * session's arena; NULL when nothing was given. */
 #pragma once
 
@@ -8,6 +8,8 @@
 
 /* --priority-key, --fairness-key, --fairness-weight. Returns 0, or an exit code after the error was printed. */
 int tl_cli_priority(struct tl_cli_session *s, TpCommon__Priority **out);
+/* --static-summary. Returns as above. */
+int tl_cli_summary(struct tl_cli_session *s, TpSdk__UserMetadata **out);
 /* --static-summary, --static-details. Returns as above. */
 int tl_cli_user_metadata(struct tl_cli_session *s, TpSdk__UserMetadata **out);
 /* --search-attribute. Returns as above. */
