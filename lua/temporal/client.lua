@@ -37,6 +37,7 @@ local conflict_policy = {
   prefix = "WORKFLOW_ID_CONFLICT_POLICY_",
   values = { "fail", "use_existing", "terminate_existing" },
 }
+--- The fields of temporal.StartWorkflowOptions.
 local start_spec = {
   id = string_kind,
   task_queue = { kind = "string", required = true },
@@ -68,6 +69,32 @@ local result_spec = { follow_runs = boolean, timeout = duration }
 local reject_condition = connection.query_reject_condition
 local query_spec = { reject_condition = reject_condition, headers = table_kind, rpc_timeout = duration }
 local signal_spec = { headers = table_kind, rpc_timeout = duration }
+
+---@class temporal.StartWorkflowOptions
+---@field id? string default: a random one
+---@field task_queue string
+---@field execution_timeout? temporal.Duration of the whole chain of runs
+---@field run_timeout? temporal.Duration of one run
+---@field task_timeout? temporal.Duration of a workflow task
+---@field id_reuse_policy? "allow_duplicate"|"allow_duplicate_failed_only"|"reject_duplicate"|"terminate_if_running"
+---@field id_conflict_policy? "fail"|"use_existing"|"terminate_existing" where a run with that id is open
+---@field retry_policy? table of the workflow: initial_interval, backoff_coefficient, maximum_interval, maximum_attempts
+---@field cron_schedule? string
+---@field priority? { priority_key?: integer, fairness_key?: string, fairness_weight?: number }
+---@field memo? table<string, any>
+---@field search_attributes? table<string, any>
+---@field start_delay? temporal.Duration before the first workflow task
+---@field request_eager_start? boolean the first task goes to a worker of this process, with the answer
+---@field start_signal? string signal with start: its name
+---@field start_signal_args? any[]
+---@field static_summary? string a line for people
+---@field static_details? string more for people
+---@field request_id? string a start with the same one is the same start
+---@field versioning_override? table { pinned = ... } or { auto_upgrade = true }
+---@field callbacks? table[] { url = ..., headers = ... }: told of the end
+---@field links? table[]
+---@field headers? table<string, any>
+---@field rpc_timeout? temporal.Duration
 
 ---@class temporal.Client
 ---@field namespace string
@@ -195,11 +222,8 @@ local function start_now(self, name, o, ...)
 end
 
 --- Starts a workflow and returns a handle to it.
---- Options: `id` (default: a random one), `task_queue` (required), timeouts, policies, `retry_policy`,
---- `memo`, `search_attributes`, `versioning_override`, `callbacks`, `links`, `start_delay`, `start_signal` with
---- `start_signal_args` (signal-with-start), summary.
 ---@param workflow string|table type name or definition
----@param opts table
+---@param opts temporal.StartWorkflowOptions
 ---@param ... any arguments of the workflow
 ---@return temporal.WorkflowHandle
 function Client:start_workflow(workflow, opts, ...)

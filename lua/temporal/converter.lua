@@ -224,6 +224,7 @@ function converter.external_storage(opts)
     ExternalStorage)
 end
 
+--- The fields of temporal.DataConverterOptions.
 local converter_spec = {
   external_storage = { kind = "any" },
   payload_converters = { kind = "table" },

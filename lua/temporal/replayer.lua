@@ -14,6 +14,7 @@ local Replayer = {}
 Replayer.__index = Replayer
 Replayer.__name = "temporal.Replayer"
 
+--- The fields of temporal.ReplayerOptions.
 local spec = {
   workflows = { kind = "table", required = true },
   activities = { kind = "table" },
@@ -114,12 +115,23 @@ local function new(o, plan, list)
   }, Replayer)
 end
 
---- Makes a replayer; the scripts are loaded once. Options: `workflows` (required), `activities`, `roots`,
---- `workflow_failure_error_types` as for temporal.worker, `namespace`, `build_id`, `deployment_name` (what
---- workflow.info tells), `data_converter` (payload converters; codecs are undone in histories from files),
---- `workflow_runner` and `passthrough_modules` as for temporal.worker,
---- `debug_mode` (no activation is cut off; also TEMPORAL_DEBUG).
----@param given table
+---@class temporal.ReplayerOptions
+---@field workflows (string|table)[] as for temporal.worker
+---@field activities? table as for temporal.worker
+---@field roots? string[] as for temporal.worker
+---@field namespace? string what workflow.info tells
+---@field build_id? string what workflow.info tells
+---@field deployment_name? string what workflow.info tells
+---@field workflow_failure_error_types? string[] as for temporal.worker
+---@field interceptors? (string|table)[] as for temporal.worker
+---@field plugins? temporal.Plugin[]
+---@field debug_mode? boolean no activation is cut off; nil: as TEMPORAL_DEBUG says
+---@field data_converter? temporal.DataConverter its codecs are undone in histories from files
+---@field passthrough_modules? string[] as for temporal.worker
+---@field workflow_runner? "sandboxed"|"unsandboxed" as for temporal.worker
+
+--- Makes a replayer; the scripts are loaded once.
+---@param given temporal.ReplayerOptions
 ---@return temporal.Replayer
 function replayer.new(given)
   for name in pairs(type(given) == "table" and given or {}) do
@@ -271,6 +283,7 @@ function Replayer:check_caches(h)
   end
 end
 
+--- The fields of temporal.ReplayOptions.
 local all_spec = {
   raise_on_replay_failure = { kind = "boolean" },
   progress = { kind = "function" },

@@ -36,16 +36,20 @@ local SERVICE_NAME = "temporal-lua"
 local levels = { trace = true, debug = true, info = true, warn = true, error = true, never = true }
 
 local table_kind, boolean, text = { kind = "table" }, { kind = "boolean" }, { kind = "string" }
+--- The fields of temporal.RuntimeOptions.
 local runtime_spec = { telemetry = table_kind, health = table_kind }
+--- The fields of temporal.TelemetryConfig.
 local telemetry_spec = {
   metrics = table_kind, logging = table_kind, global_tags = table_kind, attach_service_name = boolean,
   metric_prefix = text,
 }
+--- The fields of temporal.PrometheusConfig.
 local metrics_spec = {
   bind_address = text, counters_total_suffix = boolean, unit_suffix = boolean, durations_as_seconds = boolean,
   histogram_bucket_overrides = table_kind,
 }
 local health_spec = { bind_address = { kind = "string", required = true } }
+--- The fields of temporal.LoggingConfig.
 local logging_spec = { filter = { kind = "any" }, format = text }
 local filter_spec = { core_level = text, other_level = text }
 

@@ -20,6 +20,7 @@ local testing = {}
 local Environment = {}
 Environment.__index = Environment
 
+--- The fields of temporal.TestEnvironmentOptions.
 local env_spec = {
   client = { kind = "table" },
   workflows = { kind = "table", required = true },
@@ -126,15 +127,26 @@ local function open_client(o)
   }, server
 end
 
---- Opens an environment. `workflows`, `activities` and `nexus_services` as for temporal.worker (functions given as
---- activities and services made by nexus.service are mocks that run in the spec itself), `worker` holds further
---- worker options,
---- `child_workflows = { Type = fn }` plays children: fn gets the arguments, returns or raises.
---- `client` takes somebody's client of a server that is there already, whose time runs as ever; without one the
---- environment has a server of its own and skips time.
---- `search_attributes = { Name = "keyword" }` registers them, `replay = false` leaves out the replay at the end,
---- `replay = "caches"` also checks that no command depends on the worker's cache (Replayer:check_caches).
----@param given table
+---@class temporal.TestEnvironmentOptions
+---@field workflows (string|table)[] as for temporal.worker
+---@field activities? table as for temporal.worker; functions are mocks that run in the spec itself
+---@field nexus_services? table as for temporal.worker; services made by nexus.service are mocks
+---@field child_workflows? table<string, function> plays children: gets the arguments, returns or raises
+---@field client? temporal.Client of a server whose time runs as ever; nil: a server of its own that skips time
+---@field roots? string[] default: { "." }
+---@field task_queue? string default: "test"
+---@field namespace? string default: "default"
+---@field db_filename? string nil: in memory
+---@field search_attributes? table<string, temporal.SearchAttributeType> registered: name = type
+---@field data_converter? temporal.DataConverter
+---@field interceptors? (string|table)[]
+---@field plugins? temporal.Plugin[]
+---@field runtime? temporal.Runtime
+---@field worker? temporal.WorkerOptions further options of the worker
+---@field replay? boolean|"caches" false: no replay at the end; "caches": Replayer:check_caches too; nil: a replay
+
+--- Opens an environment: a server, a client and a worker.
+---@param given temporal.TestEnvironmentOptions
 ---@return temporal.TestEnvironment
 function testing.environment(given)
   local o = options.check("testing.environment", env_spec, given)

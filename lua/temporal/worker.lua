@@ -10,6 +10,7 @@ local plugins = require "temporal.internal.plugins"
 local roots_of = require "temporal.internal.roots"
 local reloading = require "temporal.internal.reload"
 local tuner = require "temporal.internal.tuner"
+local worker_fields = require "temporal.internal.worker_fields"
 local versions = require "temporal.internal.versions"
 
 local worker = {}
@@ -27,28 +28,12 @@ local kinds = {
 
 local refused, pollers = {}, {} -- names of options: to the reason; in a list
 
---- What a worker takes: the rows of the host's option table and what belongs to Lua alone.
+--- What a worker takes: what belongs to Lua alone and the rows of the host's option table.
 local function build_spec()
-  local spec = {
-    client = { kind = "table" },
-    workflows = { kind = "table" },
-    activities = { kind = "table" },
-    activity_config = { kind = "any" },
-    activity_executor = { kind = "table" },
-    workflow_task_executor = { kind = "table" },
-    nexus_task_executor = { kind = "table" },
-    activity_block_limit = { kind = "duration" },
-    nexus_services = { kind = "table" },
-    roots = { kind = "table" },
-    on_fatal_error = { kind = "function" },
-    deployment_config = { kind = "table" },
-    reload = { kind = "table" },
-    tuner = { kind = "table" },
-    interceptors = { kind = "table" },
-    plugins = { kind = "table" },
-    passthrough_modules = { kind = "table" },
-    workflow_runner = { kind = "enum", values = { "sandboxed", "unsandboxed" }, prefix = "" },
-  }
+  local spec = {}
+  for _, field in ipairs(worker_fields) do
+    spec[field.name] = field.kind
+  end
   for _, row in ipairs(core.worker_options()) do
     if row.kind == "none" then
       refused[row.name] = row.text
@@ -369,10 +354,9 @@ local function plugins_of(given)
   return plugins.list("temporal.worker", given.plugins, given.client and given.client.plugins, 3)
 end
 
---- Makes a worker; `worker:run()` or `temporal-lua worker run` starts it. Options: `task_queue`
---- (required), `workflows`, `activities`, `nexus_services`, `client` (default: an embedded server in memory), `roots`
---- (folders of modules, default: the script's), and the worker options of docs/worker_options.md.
----@param given table
+--- Makes a worker; `worker:run()` or `temporal-lua worker run` starts it. An option that does not exist, and options
+--- that exclude each other, raise an error that names them.
+---@param given temporal.WorkerOptions
 ---@return temporal.Worker
 function worker.new(given)
   local list = plugins_of(given)

@@ -1,10 +1,13 @@
--- Writes docs/worker_options.md from host/worker/options.def. With --check it fails when the file in the
+-- Writes docs/worker_options.md and lua/temporal/meta/worker.lua from the two tables of options:
+-- host/worker/options.def and lua/temporal/internal/worker_fields.lua. With --check it fails when a file in the
 -- tree is not that text.
 -- usage: lua5.4 tools/gen/worker_options.lua [--check]
 package.path = "tools/gen/?.lua;" .. package.path
 local page = require "page"
 
 local generator, source = "tools/gen/worker_options.lua", "host/worker/options.def"
+local fields_source = "lua/temporal/internal/worker_fields.lua"
+local fields = dofile(fields_source)
 local units = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } }
 
 local function duration(ms)
@@ -55,14 +58,17 @@ local function row(kind, inside)
 end
 
 local lines = {
-  page.opening(source, generator),
+  page.opening(source .. " and " .. fields_source, generator),
   "# Options of a worker",
   "",
-  "`temporal.worker { task_queue = 'orders', ... }` takes these beside `client`, `workflows`, `activities` and",
-  "`roots` (see [lua.md](lua.md)). A duration is a number of seconds or text like `'90s'`, `'5m'`, `'1h30m'`, `'7d'`;",
+  "`temporal.worker { task_queue = 'orders', ... }` takes what stands in the two tables of this page. A duration is a",
+  "number of seconds or text like `'90s'`, `'5m'`, `'1h30m'`, `'7d'`;",
   "sizes are bytes. An unknown name raises an error at the call, a value outside its range when the worker is prepared",
-  "or started. All but `task_queue` are flags of `temporal-lua worker run`, too (`--max-concurrent-activities 20`),",
-  "and may stand in the file that its `--config` names; a flag goes above the file, the file above the script.",
+  "or started. All of the first table but `task_queue` are flags of `temporal-lua worker run`, too",
+  "(`--max-concurrent-activities 20`), and may stand in the file that its `--config` names; a flag goes above the",
+  "file, the file above the script.",
+  "",
+  "## Numbers, durations, switches and names",
   "",
   "| option | type | default | range | | tested in |",
   "|---|---|---|---|---|---|",
@@ -103,7 +109,22 @@ local function tested_in(name)
   return first or error(("no test sets the option %s: write one"):format(name), 0)
 end
 
-local count, refused = 0, {}
+local lua_types = {
+  INT = "integer", DUR = "temporal.Duration", REAL = "number", BOOL = "boolean", TEXT = "string",
+  POLLER = "integer|temporal.PollerBehavior",
+}
+
+--- A test as a link of the page.
+local function link(file)
+  return ("[%s](../%s)"):format(file:gsub("^spec/", ""):gsub("^host/test/", ""), file)
+end
+
+local count, refused, annotations = 0, {}, {}
+local function annotate(name, type, text)
+  local mark = name == "task_queue" and "" or "?"
+  annotations[#annotations + 1] = ("---@field %s%s %s %s"):format(name, mark, type, text)
+end
+
 for line in io.lines(source) do
   local kind, inside = line:match "^(%u+)%((.*)%)$"
   if kind == "NONE" then
@@ -114,22 +135,58 @@ for line in io.lines(source) do
     assert(name, "cannot read: " .. line)
     count = count + 1
     local file = tested_in(name)
-    lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s | [%s](../%s) |"):format(
-      name, types[kind], default, range, text, (file:gsub("^spec/", ""):gsub("^host/test/", "")), file)
+    lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s | %s |"):format(
+      name, types[kind], default, range, text, link(file))
+    annotate(name, name == "workflow_failure_error_types" and "string[]" or lua_types[kind], text)
   end
 end
 assert(count > 0, "no rows in " .. source)
-table.move({
+local function add(more)
+  table.move(more, 1, #more, #lines + 1, lines)
+end
+
+add {
   "",
   "A *poller* is a number of polls, `{ kind = 'simple_maximum', maximum = 5 }`, or",
   "`{ kind = 'autoscaling', minimum = 1, maximum = 100, initial = 5 }`: then the number follows the server's advice,",
   "for the task queue and the sticky queue each on its own: one more while tasks wait, one fewer when a poll waited",
   "for a second or in vain.",
   "",
-  "Options of other SDKs that mean nothing here raise an error with their reason:",
+  "## Lua values",
+  "",
+  "These belong to the script; they are no flags. Programs in C register functions and modules through",
+  "[temporal_lua.h](../host/include/temporal_lua.h).",
+  "",
+  "| option | type | default | | tested in |",
+  "|---|---|---|---|---|",
+}
+for _, field in ipairs(fields) do
+  local shape = (field.kind.kind == "enum" and "string") or field.kind.kind
+  lines[#lines + 1] = ("| `%s` | %s | %s | %s | %s |"):format(
+    field.name, shape, field.default, field.text, link(tested_in(field.name)))
+  annotate(field.name, field.type, (field.text:gsub("%[([^%]]*)%]%b()", "%1")))
+end
+add {
+  "",
+  "## Options of other SDKs",
+  "",
+  "They mean nothing here and raise an error with their reason:",
   "",
   "| option | reason |",
   "|---|---|",
-}, 1, 10, #lines + 1, lines)
+}
 table.move(refused, 1, #refused, #lines + 1, lines)
 page.finish("docs/worker_options.md", table.concat(lines, "\n") .. "\n", generator)
+page.finish("lua/temporal/meta/worker.lua", table.concat({
+  "---@meta temporal.worker",
+  ("-- generated from %s and %s by %s - do not edit"):format(source, fields_source, generator),
+  "",
+  "---@class temporal.PollerBehavior",
+  "---@field kind 'simple_maximum'|'autoscaling'",
+  "---@field minimum? integer autoscaling: 1",
+  "---@field maximum? integer autoscaling: 100",
+  "---@field initial? integer autoscaling: 5",
+  "",
+  "---@class temporal.WorkerOptions",
+  table.concat(annotations, "\n"),
+}, "\n") .. "\n", generator)

@@ -8,6 +8,7 @@ local options = require "temporal.internal.options"
 --- `shared.current` is the span of what runs in this state; the hooks set it.
 local otel = { shared = {} }
 
+--- The fields of temporal.OpenTelemetryOptions.
 local spec = {
   file = { kind = "string" },
   exporter = { kind = "string" },

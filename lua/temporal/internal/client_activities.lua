@@ -24,6 +24,7 @@ local conflict_policy = {
   values = { "fail", "use_existing" },
 }
 
+--- The fields of temporal.StartActivityOptions.
 local start_spec = {
   id = string_kind,
   task_queue = { kind = "string", required = true },
@@ -196,6 +197,7 @@ function Handle:result(opts)
   end
 end
 
+--- The fields of temporal.DescribeActivityOptions.
 local describe_spec = {
   include_input = boolean, include_outcome = boolean, include_heartbeat_details = boolean,
   include_last_failure = boolean, rpc_timeout = duration,
@@ -274,6 +276,7 @@ function Handle:unpause(opts)
   end)
 end
 
+--- The fields of temporal.ResetActivityOptions.
 local reset_spec = {
   reset_heartbeat = boolean, keep_paused = boolean, restore_original_options = boolean, jitter = duration,
   rpc_timeout = duration,

@@ -26,6 +26,7 @@ local target_spec = {
   endpoint = { kind = "string", required = true }, service = { kind = "string", required = true },
 }
 
+--- The fields of temporal.StartNexusOperationOptions.
 local start_spec = {
   id = string_kind,
   schedule_to_close_timeout = duration,

@@ -27,6 +27,7 @@ CodecServer.__close = CodecServer.close
 ---@field auth? string
 ---@field namespace? string
 
+--- The fields of temporal.CodecServerOptions.
 local spec = {
   data_converter = { kind = "any", required = true },
   ip = { kind = "string" },

@@ -31,6 +31,7 @@ connection.query_reject_condition = {
   values = { "none", "not_open", "not_completed_cleanly" },
 }
 
+--- The fields of temporal.TLSOptions.
 local tls_spec = {
   client_cert = string_kind,
   client_cert_path = string_kind,
@@ -42,8 +43,10 @@ local tls_spec = {
   disable_host_verification = boolean,
 }
 
+--- The fields of temporal.KeepAliveOptions.
 local keepalive_spec = { interval = duration, timeout = duration }
 
+--- The fields of temporal.RetryOptions.
 local retry_spec = {
   initial_interval = duration,
   randomization_factor = { kind = "number" },
@@ -53,6 +56,7 @@ local retry_spec = {
   max_retries = { kind = "integer" },
 }
 
+--- The fields of temporal.ProxyOptions.
 local proxy_spec = { target_host = { kind = "string", required = true }, basic_auth = table_kind }
 local dns_spec = { resolution_interval = duration }
 

@@ -11,7 +11,7 @@ local listing = {}
 ---@field limit? integer
 ---@field rpc_timeout? number|string
 
---- The options of a list that a filter selects.
+--- The fields of temporal.ListOptions.
 listing.spec = {
   page_size = { kind = "integer" }, limit = { kind = "integer" }, rpc_timeout = { kind = "duration" },
 }

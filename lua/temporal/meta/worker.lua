@@ -1,0 +1,68 @@
+---@meta temporal.worker
+-- generated from host/worker/options.def and lua/temporal/internal/worker_fields.lua by tools/gen/worker_options.lua - do not edit
+
+---@class temporal.PollerBehavior
+---@field kind 'simple_maximum'|'autoscaling'
+---@field minimum? integer autoscaling: 1
+---@field maximum? integer autoscaling: 100
+---@field initial? integer autoscaling: 5
+
+---@class temporal.WorkerOptions
+---@field task_queue string the task queue to poll; required
+---@field identity? string how this worker names itself; empty: the client's
+---@field build_id? string build ID; empty or auto: SHA-256 of the scripts; {hash} in it stands for that
+---@field deployment_name? string worker deployment this build belongs to; required for versioning
+---@field workflow_failure_error_types? string[] error types that fail a workflow instead of its task, as LuaError
+---@field default_versioning_behavior? string pinned or auto_upgrade; for workflows that name none
+---@field use_worker_versioning? boolean poll as one version of the deployment; without one as a build of the sets of the queue
+---@field max_loaded_builds? integer builds kept for open runs that are not cached
+---@field max_cached_workflows? integer runs kept between tasks; 0: no sticky queue
+---@field max_cached_bytes? integer memory of all cached runs
+---@field max_concurrent_workflow_tasks? integer workflow tasks in work at once
+---@field max_concurrent_activities? integer activities in work at once; each that blocks has a thread, coroutine activities share one
+---@field max_concurrent_local_activities? integer local activities in work at once; each has a thread
+---@field max_concurrent_nexus_tasks? integer Nexus operation handlers in work at once; each has a thread
+---@field workflow_task_poller_behavior? integer|temporal.PollerBehavior workflow task polls outstanding
+---@field activity_task_poller_behavior? integer|temporal.PollerBehavior activity task polls outstanding
+---@field nexus_task_poller_behavior? integer|temporal.PollerBehavior Nexus task polls outstanding
+---@field max_concurrent_workflow_task_polls? integer older form of workflow_task_poller_behavior, over which it wins; 0: not given
+---@field max_concurrent_activity_task_polls? integer older form of activity_task_poller_behavior, over which it wins; 0: not given
+---@field nonsticky_to_sticky_poll_ratio? number share of workflow task polls on the common queue
+---@field max_activities_per_second? number rate limit of this worker, which then asks for no eager activities; 0: none
+---@field max_task_queue_activities_per_second? number rate limit of the queue, for all its workers; this one then asks for no eager activities; 0: none
+---@field max_eager_activity_reservations_per_workflow_task? integer activities asked for in a completion
+---@field disable_eager_activity_execution? boolean never ask for activities in a completion
+---@field no_remote_activities? boolean do not poll for activities
+---@field sticky_queue_schedule_to_start_timeout? temporal.Duration how long a task waits for this worker
+---@field max_heartbeat_throttle_interval? temporal.Duration longest pause between heartbeats sent
+---@field default_heartbeat_throttle_interval? temporal.Duration pause where no heartbeat timeout is set
+---@field worker_heartbeat_interval? temporal.Duration pause between what the worker tells the server of itself; 0: it tells nothing
+---@field graceful_shutdown_timeout? temporal.Duration time activities get before they are cancelled
+---@field workflow_threads? integer threads that run workflows; 0: one per core
+---@field activity_threads? integer threads that run activities, local ones too; more wait for one of them; 0: as many as slots
+---@field nexus_threads? integer threads that run Nexus handlers; more wait for one of them; 0: as many as slots
+---@field workflow_thread_name_prefix? string what the names of workflow threads begin with, at most 10 bytes; empty: workflow
+---@field activity_thread_name_prefix? string what the names of activity threads begin with, at most 10 bytes; empty: activity
+---@field nexus_thread_name_prefix? string what the names of Nexus threads begin with, at most 10 bytes; empty: nexus
+---@field max_workflow_memory? integer memory of one run
+---@field workflow_cpu_limit? temporal.Duration CPU time of one workflow task
+---@field debug_mode? boolean no CPU limit; the environment variable TEMPORAL_DEBUG turns it on too
+---@field disable_payload_error_limit? boolean leave it to the server to refuse results that are too large
+---@field client? temporal.Client the client whose connection, namespace and data converter the worker uses
+---@field workflows? (string|table)[] module names (`'workflows.order'`), patterns of one level (`'workflows.*'`), paths (`'main.lua'`), definitions made in this script, and `{ name =, source = }` with a module's text
+---@field activities? table module names, patterns of one level (`'activities.*'`: what comes into the folder later is seen by a reload) and definitions; functions by name (`greet = fn`); `native = { 'libpay.so' }`
+---@field nexus_services? (string|temporal.NexusService)[] module names and services: see Nexus services
+---@field roots? string[] folders in which modules and native modules are searched
+---@field passthrough_modules? string[] modules and patterns whose values all runs share
+---@field activity_config? any plain values that `setup` of activity modules gets, see Activities
+---@field activity_executor? table `{ size = n, thread_name_prefix = }`: threads, local activities run on them too; or `{ kind = 'processes', size = n, program =, default = }`, see processes
+---@field workflow_task_executor? table `{ size = n, thread_name_prefix = }`: the same as `workflow_threads` and `workflow_thread_name_prefix`
+---@field nexus_task_executor? table `{ size = n, thread_name_prefix = }`: the same as `nexus_threads` and `nexus_thread_name_prefix`
+---@field activity_block_limit? temporal.Duration how long a coroutine activity may hold its loop up before that is logged
+---@field tuner? table a tuner instead of `max_concurrent_workflow_tasks`, `max_concurrent_activities`, `max_concurrent_local_activities` and `max_concurrent_nexus_tasks`
+---@field deployment_config? table `name`, `build_id`, `use_worker_versioning`, `default_versioning_behavior` in one table
+---@field reload? table what a new build has to pass: `replay`, `histories`, `timeout`, `check_command`; `set_current`: whether a versioned worker routes its deployment to it (default: when it owns it); see hot_reload.md
+---@field interceptors? (string|table)[] modules of hooks, behind those of the client; see interceptors.md
+---@field plugins? temporal.Plugin[] plugins, behind those of the client; see interceptors.md
+---@field workflow_runner? 'sandboxed'|'unsandboxed' `'unsandboxed'`: all workflows are outside of the sandbox
+---@field on_fatal_error? fun(failure: any) called once with the error when the worker cannot go on, by the call that waits for its end
