@@ -13,6 +13,7 @@
     /* state     event     action  next       */                                                   \
     T(NONE,      SCHEDULE, open,   SCHEDULED)                                                      \
     T(SCHEDULED, START,    start,  STARTED)                                                        \
+    T(SCHEDULED, FAIL,     fail,   FAILED) /* the run was paused */                                \
     T(SCHEDULED, TIME_OUT, NULL,   TIMED_OUT)                                                      \
     T(STARTED,   COMPLETE, NULL,   COMPLETED)                                                      \
     T(STARTED,   FAIL,     fail,   FAILED)                                                         \

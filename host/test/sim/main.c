@@ -62,8 +62,9 @@ static void add_up(struct totals *t, const struct sim *s)
 static void print_totals(const struct totals *t, uint64_t seeds)
 {
     static const char *const names[SIM_CALLS] = {
-        "start", "signal",   "query", "history",   "stop",     "page",   "await",    "list",
-        "count", "describe", "again", "heartbeat", "complete", "delete", "children", "update",
+        "start",    "signal", "query",    "history", "stop",      "page",     "await",
+        "list",     "count",  "describe", "again",   "heartbeat", "complete", "delete",
+        "children", "update", "pause",    "unpause", "reset",
     };
     printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
            "%ld lost answers, trace %016llx\n",

@@ -9,7 +9,8 @@
  *             in order, and its outcome stays; what a run signals to another, or cancels there, arrives
  *             once; an activity with one attempt
  *             runs at most once; a child exists once, its parent hears its end
- *             once, and the parent's end does to it what its policy says; lists, counts and
+ *             once, and the parent's end does to it what its policy says; a paused run does nothing; a
+ *             reset happens once, begins with the events before its point and keeps the signals; lists, counts and
  *             descriptions agree with histories; every history is
  *             valid and replays.
  *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
@@ -33,6 +34,7 @@
 #define SIM_UPDATES_MAX 4
 #define SIM_EVENTS_MAX 400
 #define SIM_TOKEN_MAX 256
+#define SIM_POINTS_MAX 16
 #define SIM_ONCE 4 /* activities with one attempt in one workflow */
 #define SIM_WORKERS 2
 
@@ -50,8 +52,17 @@ enum sim_kind {
     SIM_PARENT,     /* a child it waits for, one that it abandons, one that ends with it */
     SIM_UPDATED,    /* updates, half of whose handlers wait */
     SIM_SENDER,     /* signals to another run, and the cancellation of a third */
+    SIM_PAUSED,     /* paused and unpaused while it works */
+    SIM_RESET,      /* reset to an earlier task, signals come before and after */
     SIM_KINDS,
 };
+
+struct sim_kind_info {
+    const char *type; /* of the workflow */
+    int status;       /* in which it ends */
+    int close_event;  /* that its history ends with */
+};
+extern const struct sim_kind_info sim_kinds[SIM_KINDS];
 
 /* What is still to be asked of a workflow that has ended. */
 enum sim_ask {
@@ -74,6 +85,22 @@ struct sim_manual {
     bool done_acked;
 };
 
+/* Pauses of a workflow: each is followed by its end before the next comes. */
+struct sim_pauses {
+    int steps, acked; /* pause, unpause, pause ...: how many there shall be, were acknowledged */
+    bool sent;        /* the next one was, and may have happened */
+    bool repeated;    /* it was sent more than once */
+};
+
+/* Resets of a workflow. */
+struct sim_resets {
+    int wanted, acked;
+    int64_t points[SIM_POINTS_MAX]; /* events of the newest run that it can go back to */
+    size_t point_count;
+    int64_t point; /* of the reset that is asked for, or was the last; 0: none */
+    bool sent;     /* one was and is not acknowledged */
+};
+
 /* What a client knows of one workflow. */
 struct sim_workflow {
     struct sim *sim;
@@ -89,6 +116,8 @@ struct sim_workflow {
     unsigned asks;              /* of enum sim_ask */
     bool wants_delete, delete_asked, deleted;
     struct sim_manual manual;
+    struct sim_pauses pauses;
+    struct sim_resets resets;
     int once_runs[SIM_ONCE]; /* executions of the single-attempt activities */
     uint8_t page_token[SIM_TOKEN_MAX];
     bool paged_closed;             /* the pages under way began after the end */
@@ -117,6 +146,9 @@ enum sim_what {
     SIM_CALL_DELETE,
     SIM_CALL_CHILDREN, /* a list of all children of a parent */
     SIM_CALL_UPDATE,
+    SIM_CALL_PAUSE,
+    SIM_CALL_UNPAUSE,
+    SIM_CALL_RESET,
     SIM_CALLS,
 };
 
@@ -160,6 +192,7 @@ struct sim {
     struct tl_msg *done_head, **done_tail;
     int power_cuts, kills, worker_restarts, rounds, answers_lost;
     bool commit_waits; /* the server has gone on since the last commit */
+    bool fragile;      /* since then something happened that must not happen again */
     bool quiet;        /* no more faults */
     int64_t quiet_since_ns;
     bool last_cut;                      /* the power cut after the end of all */
@@ -173,10 +206,13 @@ struct sim {
 /* Runs one seed to its end. True when every promise held; sim->failure tells otherwise. */
 bool sim_run(struct sim *s, const struct sim_options *options);
 
+/* --- sim_scripts.c --- */
+/* The bundle and language. */
+bool sim_scripts_only(struct sim *s);
+
 /* --- sim_parts.c: the world, the server's and the workers' lives --- */
 void sim_world_open(struct sim *s);
-/* The bundle and language; _open also registers the activities. */
-bool sim_scripts_only(struct sim *s);
+/* The scripts and the activities. */
 bool sim_scripts_open(struct sim *s);
 bool sim_server_open(struct sim *s);
 void sim_server_crash(struct sim *s, bool power_cut);

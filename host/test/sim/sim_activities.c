@@ -59,6 +59,7 @@ static void run_once(void *thread_state, void *ud, struct tl_activity *a)
     (void)thread_state;
     struct sim_workflow *w = workflow_of(s, a);
     int k = integer(a->task->input);
+    s->fragile = true;
     if (w && (k < 1 || k > SIM_ONCE || ++w->once_runs[k - 1] > 1)) {
         sim_fail(s, "%s: an activity with one attempt ran twice", w->id);
     }

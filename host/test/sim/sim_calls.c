@@ -70,14 +70,8 @@ static TpCommon__WorkflowExecution *execution(struct sim_workflow *w, struct tl_
 
 static TpCommon__WorkflowType *type_of(struct sim_workflow *w, struct tl_arena *arena)
 {
-    static const char *const types[SIM_KINDS] = {
-        [SIM_ORDER] = "Order",     [SIM_CHAIN] = "Chain",    [SIM_CANCELLED] = "Wait",
-        [SIM_TERMINATED] = "Wait", [SIM_RACES] = "Races",    [SIM_MANUAL] = "Manual",
-        [SIM_RETRIED] = "Retried", [SIM_TIMED_OUT] = "Wait", [SIM_PARENT] = "Parent",
-        [SIM_UPDATED] = "Updated", [SIM_SENDER] = "Sender",
-    };
     TpCommon__WorkflowType *t = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
-    t->name = tl_arena_cstr(arena, tl_str(types[w->kind]));
+    t->name = tl_arena_cstr(arena, tl_str(sim_kinds[w->kind].type));
     return t;
 }
 
@@ -203,6 +197,45 @@ static void call_delete(struct sim_workflow *w, struct tl_arena *arena)
     submit(w, SIM_CALL_DELETE, TL_M_DeleteWorkflowExecution, r);
 }
 
+static void call_pause(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__PauseWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__PauseWorkflowExecutionRequest,
+                                                       tp_ws__pause_workflow_execution_request);
+    r->workflow_id = w->id;
+    r->run_id = w->run_id;
+    r->request_id = tl_arena_printf(arena, "pause-%s-%d", w->id, w->pauses.acked);
+    w->pauses.repeated = w->pauses.sent;
+    w->pauses.sent = true;
+    submit(w, SIM_CALL_PAUSE, TL_M_PauseWorkflowExecution, r);
+}
+
+static void call_unpause(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpWs__UnpauseWorkflowExecutionRequest *r = TL_PB_NEW(
+        arena, TpWs__UnpauseWorkflowExecutionRequest, tp_ws__unpause_workflow_execution_request);
+    r->workflow_id = w->id;
+    r->run_id = w->run_id;
+    r->request_id = tl_arena_printf(arena, "unpause-%s-%d", w->id, w->pauses.acked);
+    w->pauses.repeated = w->pauses.sent;
+    w->pauses.sent = true;
+    submit(w, SIM_CALL_UNPAUSE, TL_M_UnpauseWorkflowExecution, r);
+}
+
+static void call_reset(struct sim_workflow *w, struct tl_arena *arena)
+{
+    struct sim_resets *resets = &w->resets;
+    TpWs__ResetWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__ResetWorkflowExecutionRequest,
+                                                       tp_ws__reset_workflow_execution_request);
+    if (!resets->sent) {
+        resets->point = resets->points[tl_rng_below(&w->sim->rng, resets->point_count)];
+        resets->sent = true;
+    }
+    r->workflow_execution = execution(w, arena);
+    r->request_id = tl_arena_printf(arena, "reset-%s-%d", w->id, resets->acked);
+    r->workflow_task_finish_event_id = resets->point;
+    submit(w, SIM_CALL_RESET, TL_M_ResetWorkflowExecution, r);
+}
+
 static ProtobufCBinaryData manual_token(struct sim_workflow *w)
 {
     return (ProtobufCBinaryData){w->manual.token_n, w->manual.token};
@@ -296,12 +329,13 @@ static void call_describe(struct sim_workflow *w, struct tl_arena *arena)
 void sim_call_make(struct sim_workflow *w, enum sim_what what)
 {
     static void (*const calls[SIM_CALLS])(struct sim_workflow *, struct tl_arena *) = {
-        [SIM_CALL_SIGNAL] = call_signal, [SIM_CALL_QUERY] = call_query,
-        [SIM_CALL_STOP] = call_stop,     [SIM_CALL_LIST] = call_list,
-        [SIM_CALL_COUNT] = call_count,   [SIM_CALL_DESCRIBE] = call_describe,
-        [SIM_CALL_BEAT] = call_beat,     [SIM_CALL_DONE] = call_done,
-        [SIM_CALL_DELETE] = call_delete, [SIM_CALL_CHILDREN] = call_children,
-        [SIM_CALL_UPDATE] = call_update,
+        [SIM_CALL_SIGNAL] = call_signal,   [SIM_CALL_QUERY] = call_query,
+        [SIM_CALL_STOP] = call_stop,       [SIM_CALL_LIST] = call_list,
+        [SIM_CALL_COUNT] = call_count,     [SIM_CALL_DESCRIBE] = call_describe,
+        [SIM_CALL_BEAT] = call_beat,       [SIM_CALL_DONE] = call_done,
+        [SIM_CALL_DELETE] = call_delete,   [SIM_CALL_CHILDREN] = call_children,
+        [SIM_CALL_UPDATE] = call_update,   [SIM_CALL_PAUSE] = call_pause,
+        [SIM_CALL_UNPAUSE] = call_unpause, [SIM_CALL_RESET] = call_reset,
     };
     struct tl_arena arena;
     sim_tell(w->sim, "%s: call %d, run %s", w->id, (int)what, w->run_id);

@@ -55,6 +55,20 @@ static void check_time(struct sim_workflow *w, const TpHistory__History *history
     }
 }
 
+/* The newest ends of workflow tasks: a reset goes back to before one of them. */
+static void note_points(struct sim_workflow *w, const TpHistory__History *history)
+{
+    struct sim_resets *resets = &w->resets;
+    resets->point_count = 0;
+    for (size_t i = history->n_events; i > 0 && resets->point_count < SIM_POINTS_MAX; i--) {
+        int type = (int)history->events[i - 1]->event_type;
+        if (type == EVENT_TYPE_WORKFLOW_TASK_COMPLETED || type == EVENT_TYPE_WORKFLOW_TASK_FAILED ||
+            type == EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT) {
+            resets->points[resets->point_count++] = history->events[i - 1]->event_id;
+        }
+    }
+}
+
 void sim_check_history(struct sim_workflow *w, const TpHistory__History *history)
 {
     struct tl_arena arena;
@@ -78,6 +92,7 @@ void sim_check_history(struct sim_workflow *w, const TpHistory__History *history
         }
         w->seen[i] = h;
     }
+    note_points(w, history);
     if (history->n_events > w->seen_count) {
         w->seen_count = history->n_events < SIM_EVENTS_MAX ? history->n_events : SIM_EVENTS_MAX;
     }
@@ -173,6 +188,44 @@ static void check_sent(struct sim_workflow *w, const TpHistory__History *history
     }
 }
 
+/* Pauses and their ends take turns, as many as were acknowledged; in between no workflow task begins. */
+static void check_pauses(struct sim_workflow *w, const TpHistory__History *history)
+{
+    int steps = 0;
+    for (size_t i = 0; i < history->n_events; i++) {
+        int type = (int)history->events[i]->event_type;
+        bool paused = steps % 2 == 1;
+        bool pauses = type == EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED;
+        bool begins =
+            type == EVENT_TYPE_WORKFLOW_TASK_SCHEDULED || type == EVENT_TYPE_WORKFLOW_TASK_STARTED;
+        if (paused ? begins || pauses : type == EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED) {
+            sim_fail(w->sim, "%s: event %zu (%s) while it is %s", w->id, i + 1,
+                     tl_event_info(type)->text, paused ? "paused" : "not paused");
+        }
+        steps += pauses || type == EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED;
+    }
+    if (steps < w->pauses.acked || steps > w->pauses.acked + (w->pauses.sent ? 1 : 0)) {
+        sim_fail(w->sim, "%s: it was paused and unpaused %d times, %d are acknowledged", w->id,
+                 steps, w->pauses.acked);
+    }
+}
+
+/* The task that was reset to has failed, for that reason. */
+static void check_reset(struct sim_workflow *w, const TpHistory__History *history)
+{
+    size_t at = (size_t)w->resets.point;
+    const TpHistory__HistoryEvent *e =
+        at >= 1 && at <= history->n_events ? history->events[at - 1] : NULL;
+    const TpHistory__WorkflowTaskFailedEventAttributes *a =
+        e && e->event_type == (TpEnums__EventType)EVENT_TYPE_WORKFLOW_TASK_FAILED
+            ? e->workflow_task_failed_event_attributes
+            : NULL;
+    if (w->resets.acked > 0 && (!a || (int)a->cause != WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW ||
+                                strcmp(a->new_run_id, w->run_id) != 0)) {
+        sim_fail(w->sim, "%s: event %zu does not tell of the reset", w->id, at);
+    }
+}
+
 void sim_check_complete(struct sim_workflow *w, const TpHistory__History *history)
 {
     struct tl_lua_run *run;
@@ -190,6 +243,10 @@ void sim_check_complete(struct sim_workflow *w, const TpHistory__History *histor
     if (w->kind == SIM_SENDER) {
         check_sent(w, history);
     }
+    if (w->kind == SIM_RESET) {
+        check_reset(w, history);
+    }
+    check_pauses(w, history);
     if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) !=
         TL_OK) {
         sim_fail(w->sim, "%s: %s", w->id, err.message);
@@ -228,23 +285,11 @@ static void check_result(struct sim_workflow *w, const TpCommon__Payloads *resul
 
 void sim_check_close(struct sim_workflow *w, const TpHistory__HistoryEvent *event)
 {
-    static const int expected[SIM_KINDS] = {
-        [SIM_ORDER] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        [SIM_CHAIN] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        [SIM_CANCELLED] = EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
-        [SIM_TERMINATED] = EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
-        [SIM_RACES] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        [SIM_MANUAL] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        [SIM_RETRIED] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        [SIM_TIMED_OUT] = EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
-        [SIM_PARENT] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        [SIM_UPDATED] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-        [SIM_SENDER] = EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-    };
-    if ((int)event->event_type != expected[w->kind]) {
+    int expected = sim_kinds[w->kind].close_event;
+    if ((int)event->event_type != expected) {
         sim_fail(w->sim, "%s: ended with %s", w->id,
                  tl_pb_enum_name(&tp_enums__event_type__descriptor, (int)event->event_type));
-    } else if (expected[w->kind] == EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED) {
+    } else if (expected == EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED) {
         check_result(w, event->workflow_execution_completed_event_attributes->result);
     } else if (!w->stop_asked && w->kind != SIM_TIMED_OUT) {
         sim_fail(w->sim, "%s: was stopped without being asked to", w->id);

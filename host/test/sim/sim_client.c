@@ -38,7 +38,10 @@ void sim_client_open(struct sim *s)
         w->number = i;
         w->kind = tl_rng_below(&s->rng, 3) == 0 ? SIM_ORDER
                                                 : (enum sim_kind)tl_rng_below(&s->rng, SIM_KINDS);
-        w->signals = w->kind == SIM_ORDER ? (int)tl_rng_below(&s->rng, SIM_SIGNALS_MAX + 1) : 0;
+        bool signalled = w->kind == SIM_ORDER || w->kind == SIM_RESET;
+        w->signals = signalled ? (int)tl_rng_below(&s->rng, SIM_SIGNALS_MAX + 1) : 0;
+        w->pauses.steps = w->kind == SIM_PAUSED ? 2 + 2 * (int)tl_rng_below(&s->rng, 2) : 0;
+        w->resets.wanted = w->kind == SIM_RESET ? 1 + (int)tl_rng_below(&s->rng, 2) : 0;
         /* With one signal only it could end before a repeated start comes: that would be a new run. */
         w->greeted = w->signals >= 2 && tl_rng_below(&s->rng, 2) == 0;
         w->updates = w->kind == SIM_UPDATED ? 1 + (int)tl_rng_below(&s->rng, SIM_UPDATES_MAX) : 0;
@@ -63,6 +66,15 @@ static enum sim_what any_look(struct sim *s, const struct sim_workflow *w)
 static enum sim_what next_while_open(struct sim *s, const struct sim_workflow *w)
 {
     uint64_t dice = tl_rng_below(&s->rng, 12);
+    if (w->resets.sent) { /* until it is known which run is the newest */
+        return SIM_CALL_RESET;
+    }
+    if (w->pauses.acked < w->pauses.steps && dice < 5) {
+        return w->pauses.acked % 2 == 0 ? SIM_CALL_PAUSE : SIM_CALL_UNPAUSE;
+    }
+    if (w->resets.acked < w->resets.wanted && w->resets.point_count && dice < 3) {
+        return SIM_CALL_RESET;
+    }
     bool stops = w->kind == SIM_CANCELLED || w->kind == SIM_TERMINATED;
     if (w->signals_acked < w->signals && dice < 5) {
         return SIM_CALL_SIGNAL;

@@ -16,6 +16,7 @@ enum {
     GRPC_DEADLINE = 4,
     GRPC_NOT_FOUND = 5,
     GRPC_EXISTS = 6,
+    GRPC_PRECONDITION = 9,
     GRPC_ABORTED = 10,
     GRPC_UNAVAILABLE = 14
 };
@@ -222,28 +223,26 @@ static void update_replied(struct sim_call *c, struct tl_arena *arena)
     }
 }
 
+/* Whether an open run may have the status: a pause is there as soon as it is acknowledged, until its end is
+ * asked for. */
+static bool is_open(const struct sim_workflow *w, int status)
+{
+    bool paused = w->pauses.acked % 2 == 1;
+    bool may_be = paused || w->pauses.sent, must_be = paused && !w->pauses.sent;
+    return status == WORKFLOW_EXECUTION_STATUS_PAUSED
+               ? may_be
+               : status == WORKFLOW_EXECUTION_STATUS_RUNNING && !must_be;
+}
+
 /* A run that was read to its end has a status; one that was not may have one. */
 static void check_status(struct sim_workflow *w, int status, const char *where)
 {
-    static const int ends[SIM_KINDS] = {
-        [SIM_ORDER] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-        [SIM_CHAIN] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-        [SIM_CANCELLED] = WORKFLOW_EXECUTION_STATUS_CANCELED,
-        [SIM_TERMINATED] = WORKFLOW_EXECUTION_STATUS_TERMINATED,
-        [SIM_RACES] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-        [SIM_MANUAL] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-        [SIM_RETRIED] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-        [SIM_TIMED_OUT] = WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
-        [SIM_PARENT] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-        [SIM_UPDATED] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-        [SIM_SENDER] = WORKFLOW_EXECUTION_STATUS_COMPLETED,
-    };
+    int end = sim_kinds[w->kind].status;
     bool over = w->closed || w->close_type;
     bool chained = status == WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW ||
                    (w->kind == SIM_RETRIED && status == WORKFLOW_EXECUTION_STATUS_FAILED);
-    if (w->closed ? status != ends[w->kind]
-                  : status != ends[w->kind] && !chained &&
-                        (over || status != WORKFLOW_EXECUTION_STATUS_RUNNING)) {
+    bool fine = status == end || (!w->closed && (chained || (!over && is_open(w, status))));
+    if (!fine) {
         sim_fail(w->sim, "%s: the %s says %s", w->id, where,
                  tl_pb_enum_name(&tp_enums__workflow_execution_status__descriptor, status));
     }
@@ -265,6 +264,10 @@ static void check_runs(struct sim_workflow *w, int64_t count, const char *where)
 static void list_replied(struct sim_call *c, struct tl_arena *arena)
 {
     struct sim_workflow *w = c->w;
+    const TpEnums__WorkflowExecutionStatus terminated =
+        (TpEnums__WorkflowExecutionStatus)WORKFLOW_EXECUTION_STATUS_TERMINATED;
+    const TpEnums__WorkflowExecutionStatus completed =
+        (TpEnums__WorkflowExecutionStatus)WORKFLOW_EXECUTION_STATUS_COMPLETED;
     bool found = false;
     const TpWs__ListWorkflowExecutionsResponse *r = decode(c, arena);
     for (size_t i = 0; r && i < r->n_executions; i++) {
@@ -272,6 +275,9 @@ static void list_replied(struct sim_call *c, struct tl_arena *arena)
         if (strcmp(info->execution->run_id, w->run_id) == 0) {
             check_status(w, (int)info->status, "list");
             found = true;
+        } else if (w->kind == SIM_RESET && info->status != terminated &&
+                   info->status != completed) {
+            sim_fail(w->sim, "%s: a run that was reset goes on", w->id);
         }
     }
     if (!r || (found ? w->deleted : !w->delete_asked)) {
@@ -338,6 +344,34 @@ static void describe_replied(struct sim_call *c, struct tl_arena *arena)
     answered(w, SIM_ASK_DESCRIBE);
 }
 
+/* --- pauses and resets ------------------------------------------------------------------------------ */
+
+/* Acknowledged, or known to have happened. */
+static void pause_step_done(struct sim_workflow *w)
+{
+    w->pauses.acked++;
+    w->pauses.sent = false;
+}
+
+/* The new run begins with what was read of the old one before the point. */
+static void reset_replied(struct sim_call *c, struct tl_arena *arena)
+{
+    struct sim_workflow *w = c->w;
+    const TpWs__ResetWorkflowExecutionResponse *r = decode(c, arena);
+    if (!r || !r->run_id[0] || strcmp(r->run_id, w->run_id) == 0) {
+        sim_fail(w->sim, "%s: a reset answers the run %s", w->id, r ? r->run_id : "");
+        return;
+    }
+    snprintf(w->run_id, sizeof w->run_id, "%s", r->run_id);
+    w->seen_count = (size_t)w->resets.point - 1;
+    w->page_token_n = 0;
+    w->close_type = 0;
+    w->runs++;
+    w->resets.acked++;
+    w->resets.sent = false;
+    w->resets.point_count = 0;
+}
+
 /* --- refusals ---------------------------------------------------------------------------------------- */
 
 /* Answers of a broken connection: ask again. */
@@ -362,6 +396,10 @@ static bool refusal_is_fine(const struct sim_call *c)
         return status == GRPC_EXISTS;
     case SIM_CALL_START:
         return status == GRPC_EXISTS && (w->kind == SIM_CHAIN || w->kind == SIM_RETRIED);
+    case SIM_CALL_PAUSE:
+        return status == GRPC_NOT_FOUND;
+    case SIM_CALL_UNPAUSE: /* the answer of the first was lost */
+        return w->pauses.repeated && (status == GRPC_NOT_FOUND || status == GRPC_PRECONDITION);
     case SIM_CALL_STOP: /* a run that has ended takes no signal and no stop */
         return status == GRPC_NOT_FOUND;
     case SIM_CALL_SIGNAL:
@@ -391,6 +429,12 @@ static void refused(struct sim_call *c)
     if (c->what == SIM_CALL_BEAT || c->what == SIM_CALL_DONE) {
         w->manual.token_n = 0; /* the next attempt brings another */
     }
+    if (c->what == SIM_CALL_PAUSE) {
+        w->pauses.steps = w->pauses.acked; /* it has ended */
+    }
+    if (c->what == SIM_CALL_UNPAUSE) {
+        pause_step_done(w);
+    }
     if (c->what == SIM_CALL_START && !start_refused(c)) {
         sim_fail(w->sim, "%s: a refused start does not say why", w->id);
     }
@@ -416,6 +460,7 @@ static void accepted(struct sim_call *c, struct tl_arena *arena)
         [SIM_CALL_PAGE] = page_replied,         [SIM_CALL_LIST] = list_replied,
         [SIM_CALL_COUNT] = count_replied,       [SIM_CALL_DESCRIBE] = describe_replied,
         [SIM_CALL_CHILDREN] = children_replied, [SIM_CALL_UPDATE] = update_replied,
+        [SIM_CALL_RESET] = reset_replied,
     };
     struct sim_workflow *w = c->w;
     switch (c->what) {
@@ -424,6 +469,10 @@ static void accepted(struct sim_call *c, struct tl_arena *arena)
         break;
     case SIM_CALL_STOP:
         w->stop_acked = true;
+        break;
+    case SIM_CALL_PAUSE:
+    case SIM_CALL_UNPAUSE:
+        pause_step_done(w);
         break;
     case SIM_CALL_AGAIN:
         sim_fail(w->sim, "%s: was started a second time", w->id);

@@ -16,10 +16,11 @@ static void maybe_fault(struct sim *s)
 {
     const struct sim_options *o = &s->options;
     /* Crashes are worth most while the others have gone on and the disk has not. */
-    if (s->quiet || tl_rng_below(&s->rng, s->commit_waits ? 60 : 240) != 0) {
+    unsigned one_in = s->fragile ? 8 : s->commit_waits ? 60 : 240;
+    if (s->quiet || tl_rng_below(&s->rng, one_in) != 0) {
         return;
     }
-    uint64_t which = tl_rng_below(&s->rng, 4);
+    uint64_t which = tl_rng_below(&s->rng, s->fragile ? 2 : 4);
     if (which == 0 && s->power_cuts < o->power_cuts_max && s->server) {
         sim_server_crash(s, true);
     } else if (which == 1 && s->kills < o->kills_max && s->server) {
@@ -69,6 +70,7 @@ static bool step_all(struct sim *s, int64_t *client_next_ns)
             continue;
         }
         did = step_one(s, order[i], client_next_ns) || did;
+        s->fragile = s->fragile && order[i] != COMMIT;
         s->commit_waits = order[i] == SERVER || (s->commit_waits && order[i] != COMMIT);
     }
     return did;

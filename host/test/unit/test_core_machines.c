@@ -370,6 +370,23 @@ static void workflow_tasks_that_fail(void **state)
     assert_true(f->script.seed == tl_run_seed(TL_STR_LIT("run-2")));
 }
 
+/* 2-4: task 5: TimerStarted 6: TimerFired 7: task scheduled (failed by a pause before anyone began it, 8)
+ * 9: Paused 10: Unpaused 11-13: task 14: Completed */
+static void workflow_task_that_a_pause_fails(void **state)
+{
+    struct fixture *f = *state;
+    tl_hb_full_task(&f->hb);
+    tl_hb_timer_fired(&f->hb, tl_hb_timer_started(&f->hb, "1"));
+    tl_hb_task_scheduled(&f->hb);
+    tl_hb_task_failed(&f->hb,
+                      WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_PAUSE_REQUESTED_BEFORE_TASK_STARTED, "");
+    tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_PAUSED)->worker_may_ignore = true;
+    tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_UNPAUSED)->worker_may_ignore = true;
+    tl_hb_full_task(&f->hb);
+    tl_hb_add(&f->hb, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED);
+    agrees(f, TL_STEPS(DO(TIMER), DO(WAIT_TIMER, .n = 1), DO(COMPLETE)), "init?|timer 1?");
+}
+
 /* 5: Accepted(a) 6: Completed(a) 7: Accepted(b) 8: TimerStarted 9: TimerFired 10-12: task
  * 13: Completed(b) 14: WorkflowExecutionCompleted */
 static void updates(void **state)
@@ -420,6 +437,7 @@ int main(void)
         TEST(patch_deprecated),
         TEST(patch_not_in_history),
         TEST(workflow_tasks_that_fail),
+        TEST(workflow_task_that_a_pause_fails),
         TEST(updates),
         TEST(all_edges_are_taken),
     };

@@ -1,0 +1,172 @@
+/* What the simulated workflows are: their scripts, and how each kind ends. See sim.h. */
+#include "sim/sim.h"
+
+#include "tl_enums.h"
+
+#define COMPLETED WORKFLOW_EXECUTION_STATUS_COMPLETED, EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
+#define CANCELED WORKFLOW_EXECUTION_STATUS_CANCELED, EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED
+#define TERMINATED WORKFLOW_EXECUTION_STATUS_TERMINATED, EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED
+#define TIMED_OUT WORKFLOW_EXECUTION_STATUS_TIMED_OUT, EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT
+
+const struct sim_kind_info sim_kinds[SIM_KINDS] = {
+    [SIM_ORDER] = {"Order", COMPLETED},     [SIM_CHAIN] = {"Chain", COMPLETED},
+    [SIM_CANCELLED] = {"Wait", CANCELED},   [SIM_TERMINATED] = {"Wait", TERMINATED},
+    [SIM_RACES] = {"Races", COMPLETED},     [SIM_MANUAL] = {"Manual", COMPLETED},
+    [SIM_RETRIED] = {"Retried", COMPLETED}, [SIM_TIMED_OUT] = {"Wait", TIMED_OUT},
+    [SIM_PARENT] = {"Parent", COMPLETED},   [SIM_UPDATED] = {"Updated", COMPLETED},
+    [SIM_SENDER] = {"Sender", COMPLETED},   [SIM_PAUSED] = {"Paused", COMPLETED},
+    [SIM_RESET] = {"Reset", COMPLETED},
+};
+
+static const char scripts[] =
+    "local temporal, workflow = require 'temporal', require 'temporal.workflow'\n"
+    "local quick = { start_to_close_timeout = 3,\n"
+    "  retry_policy = { initial_interval = 0.5, maximum_interval = 5 } }\n"
+    "local function order(n, want)\n"
+    "  local seen, count = {}, 0\n"
+    "  workflow.set_signal_handler('s', function(i)\n"
+    "    count = count + 1\n"
+    "    seen[i] = (seen[i] or 0) + 1\n"
+    "  end)\n"
+    "  workflow.set_query_handler('count', function() return count end)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  workflow.sleep(1 + n % 7)\n"
+    "  local ok\n"
+    "  for k = 1, 4 do\n"
+    "    ok = pcall(workflow.execute_activity, 'once', { start_to_close_timeout = 3,\n"
+    "      retry_policy = { maximum_attempts = 1 }, disable_eager_execution = k < 4 }, k)\n"
+    "  end\n"
+    "  workflow.wait_condition(function() return count >= want end)\n"
+    "  for i = 1, want do assert(seen[i] == 1) end\n"
+    "  local b = workflow.execute_activity('double', quick, a)\n"
+    "  return { a = a, b = b, once = ok, signals = count }\n"
+    "end\n"
+    "local function chain(n, left)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  if left > 0 then workflow.continue_as_new({}, n, left - 1) end\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
+    "local function wait(n)\n"
+    "  local undo <close> = workflow.defer(function(err)\n"
+    "    if err then workflow.execute_activity('double', quick, n) end\n"
+    "  end)\n"
+    "  workflow.start_activity('stuck', { start_to_close_timeout = 86400 })\n"
+    "  workflow.sleep(86400)\n"
+    "end\n"
+    "local function races(n)\n"
+    "  local long, timers = workflow.start_timer(86400), {}\n"
+    "  for i = 1, 3 do timers[i] = workflow.start_timer(i * 0.7) end\n"
+    "  local double = workflow.start_activity('double', quick, n)\n"
+    "  local stuck = workflow.start_activity('stuck', { start_to_close_timeout = 3600 })\n"
+    "  timers[2]:cancel()\n"
+    "  local a = double:result()\n"
+    "  if not timers[3]:done() then timers[3]:cancel() end\n"
+    "  timers[1]:result()\n"
+    "  stuck:cancel()\n"
+    "  long:cancel()\n"
+    "  assert(not pcall(stuck.result, stuck) and not pcall(timers[2].result, timers[2]))\n"
+    "  local ok, err = pcall(workflow.execute_activity, 'stuck',\n"
+    "    { start_to_close_timeout = 2, retry_policy = { maximum_attempts = 2 } })\n"
+    "  assert(not ok and err.cause.type == 'TimeoutError', tostring(err))\n"
+    "  local b = workflow.execute_activity('double', quick, a)\n"
+    "  return { a = a, b = b, once = false, signals = 0 }\n"
+    "end\n"
+    "local function manual(n)\n"
+    "  local a = workflow.execute_activity('manual', { start_to_close_timeout = 3600,\n"
+    "    heartbeat_timeout = 8, retry_policy = { initial_interval = 0.5,\n"
+    "    maximum_interval = 2 } }, n)\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
+    "local function retried(n)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  if workflow.info().attempt < 3 then error(temporal.failure('again')) end\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
+    "local function child(n)\n"
+    "  return workflow.execute_activity('double', quick, n)\n"
+    "end\n"
+    "local function parent(n)\n"
+    "  local id = workflow.info().workflow_id\n"
+    "  workflow.start_child_workflow('Wait', { id = id .. '-b',\n"
+    "    parent_close_policy = 'abandon' }, n)\n"
+    "  workflow.start_child_workflow('Wait', { id = id .. '-c' }, n)\n"
+    "  local a = workflow.execute_child_workflow('Child', { id = id .. '-a' }, n)\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
+    "local function updated(n, want)\n"
+    "  local count, sum = 0, 0\n"
+    "  workflow.set_update_handler('add', function(i)\n"
+    "    if i % 2 == 0 then workflow.sleep(0.5) end\n"
+    "    count, sum = count + 1, sum + i\n"
+    "    return sum\n"
+    "  end)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  workflow.wait_condition(function() return count >= want end)\n"
+    "  return { a = a, b = a * 2, once = false, signals = count }\n"
+    "end\n"
+    "local function hearer(n)\n"
+    "  local seen, count = {}, 0\n"
+    "  workflow.set_signal_handler('s', function(i)\n"
+    "    count = count + 1\n"
+    "    seen[i] = (seen[i] or 0) + 1\n"
+    "  end)\n"
+    "  workflow.wait_condition(function() return count >= n end)\n"
+    "  for i = 1, n do assert(seen[i] == 1) end\n"
+    "  return count\n"
+    "end\n"
+    "local function sender(n)\n"
+    "  local id = workflow.info().workflow_id\n"
+    "  local hears = workflow.start_child_workflow('Hearer', { id = id .. '-a' }, 3)\n"
+    "  local waits = workflow.start_child_workflow('Wait', { id = id .. '-b' }, n)\n"
+    "  local other = workflow.external_workflow(id .. '-a')\n"
+    "  for i = 1, 3 do\n"
+    "    other:signal('s', i)\n"
+    "    workflow.sleep(0.3)\n"
+    "  end\n"
+    "  workflow.external_workflow(id .. '-b'):cancel('enough')\n"
+    "  local ok, err = pcall(waits.result, waits)\n"
+    "  assert(not ok and temporal.is_cancelled(err), tostring(err))\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  return { a = a, b = a * 2, once = false, signals = hears:result() }\n"
+    "end\n"
+    "local function paused(n)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  for _ = 1, 6 do\n"
+    "    workflow.sleep(1)\n"
+    "    workflow.execute_activity('double', quick, n)\n"
+    "  end\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
+    "local function reset(n, want)\n"
+    "  local seen, count = {}, 0\n"
+    "  workflow.set_signal_handler('s', function(i)\n"
+    "    count = count + 1\n"
+    "    seen[i] = (seen[i] or 0) + 1\n"
+    "  end)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  workflow.sleep(2 + n % 5)\n"
+    "  local b = workflow.execute_activity('double', quick, a)\n"
+    "  workflow.wait_condition(function() return count >= want end)\n"
+    "  for i = 1, want do assert(seen[i] == 1) end\n"
+    "  return { a = a, b = b, once = false, signals = count }\n"
+    "end\n"
+    "return { workflow.define('Order', order), workflow.define('Chain', chain),\n"
+    "  workflow.define('Wait', wait), workflow.define('Races', races),\n"
+    "  workflow.define('Manual', manual), workflow.define('Retried', retried),\n"
+    "  workflow.define('Parent', parent), workflow.define('Child', child),\n"
+    "  workflow.define('Updated', updated), workflow.define('Sender', sender),\n"
+    "  workflow.define('Hearer', hearer), workflow.define('Paused', paused),\n"
+    "  workflow.define('Reset', reset) }\n";
+
+bool sim_scripts_only(struct sim *s)
+{
+    struct tl_bundle_source source = {TL_STR_LIT("sim"), tl_str(scripts)};
+    struct tl_bundle_config config = {.sources = &source, .source_count = 1};
+    struct tl_error err;
+    if (tl_bundle_open(&s->bundle, &config, &err) != TL_OK) {
+        sim_fail(s, "scripts: %s", err.message);
+        return false;
+    }
+    s->lang = tl_worker_lua_lang_new(s->bundle);
+    return true;
+}
