@@ -31,6 +31,7 @@ static struct sim_options noisy(uint64_t seed, bool verbose)
     return (struct sim_options){
         .seed = seed,
         .workflows = 16,
+        .alone = 4,
         .power_cuts_max = 8,
         .kills_max = 6,
         .worker_restarts_max = 8,
@@ -62,9 +63,32 @@ static void add_up(struct totals *t, const struct sim *s)
 static void print_totals(const struct totals *t, uint64_t seeds)
 {
     static const char *const names[SIM_CALLS] = {
-        "start",    "signal", "query",    "history", "stop",      "page",     "await",
-        "list",     "count",  "describe", "again",   "heartbeat", "complete", "delete",
-        "children", "update", "pause",    "unpause", "reset",
+        "start",
+        "signal",
+        "query",
+        "history",
+        "stop",
+        "page",
+        "await",
+        "list",
+        "count",
+        "describe",
+        "again",
+        "heartbeat",
+        "complete",
+        "delete",
+        "children",
+        "update",
+        "pause",
+        "unpause",
+        "reset",
+        "activity-start",
+        "activity-again",
+        "activity-outcome",
+        "activity-describe",
+        "activity-count",
+        "activity-stop",
+        "activity-delete",
     };
     printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
            "%ld lost answers, trace %016llx\n",
@@ -72,10 +96,11 @@ static void print_totals(const struct totals *t, uint64_t seeds)
            (unsigned long long)t->trace);
     printf("answered:");
     for (int i = 0; i < SIM_CALLS; i++) {
-        if (i != SIM_CALL_AGAIN) { /* the one that must be refused */
-            printf(" %s %ld", names[i], t->calls[i]);
+        if (i == SIM_CALL_AGAIN || i == SIM_CALL_ALONE_AGAIN) {
+            continue; /* it must be refused */
         }
-        if (seeds >= 20 && !t->calls[i] && i != SIM_CALL_AGAIN) {
+        printf(" %s %ld", names[i], t->calls[i]);
+        if (seeds >= 20 && !t->calls[i]) {
             count(false);
         }
     }

@@ -13,6 +13,7 @@
  *             reset happens once, begins with the events before its point and keeps the signals; lists, counts and
  *             descriptions agree with histories; every history is
  *             valid and replays.
+ *             An activity without a workflow exists once and has one outcome for ever.
  *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
  *   recovery  when all has ended the power fails once more, and all of it is asked again.
  * Thread: one. */
@@ -36,6 +37,7 @@
 #define SIM_TOKEN_MAX 256
 #define SIM_POINTS_MAX 16
 #define SIM_ONCE 4 /* activities with one attempt in one workflow */
+#define SIM_ALONE_MAX 8
 #define SIM_WORKERS 2
 
 struct sim;
@@ -149,12 +151,24 @@ enum sim_what {
     SIM_CALL_PAUSE,
     SIM_CALL_UNPAUSE,
     SIM_CALL_RESET,
+    SIM_CALL_ALONE_START,
+    SIM_CALL_ALONE_AGAIN,   /* a start that must be refused */
+    SIM_CALL_ALONE_OUTCOME, /* a long poll */
+    SIM_CALL_ALONE_DESCRIBE,
+    SIM_CALL_ALONE_COUNT,
+    SIM_CALL_ALONE_STOP,
+    SIM_CALL_ALONE_DELETE,
     SIM_CALLS,
 };
 
 struct sim_call {
     struct tl_msg msg;
+    struct sim *sim;
     struct sim_workflow *w;
+    struct sim_alone *alone;
+    void (*replied)(
+        struct sim_call *c); /* checks the answer against what is known and remembers it */
+    int *busy;               /* counts the calls of whoever made it */
     enum sim_what what;
     int signals_before; /* acknowledged when the call was made */
     int beat, update;
@@ -162,9 +176,33 @@ struct sim_call {
     struct tl_rpc_result *result;
 };
 
+/* What a client knows of one activity without a workflow. */
+enum sim_alone_kind {
+    SIM_ALONE_RETRIED, /* "double": fails now and then */
+    SIM_ALONE_ONCE,    /* one attempt */
+    SIM_ALONE_STOPPED, /* never answers, is terminated */
+    SIM_ALONE_KINDS,
+};
+
+struct sim_alone {
+    struct sim *sim;
+    int number;
+    enum sim_alone_kind kind;
+    char id[32], run_id[64];
+    bool start_acked, stop_asked, stop_acked;
+    bool over; /* its outcome is known: it stays */
+    uint64_t outcome;
+    bool succeeded;
+    bool wants_delete, delete_asked, deleted;
+    unsigned asks; /* of enum sim_ask */
+    int once_runs; /* executions of one with one attempt */
+    int busy;
+    int64_t next_ns;
+};
+
 struct sim_options {
     uint64_t seed;
-    int workflows;
+    int workflows, alone; /* how many; activities without a workflow, too */
     int power_cuts_max, kills_max, worker_restarts_max; /* faults in the noisy phase */
     bool commit_faults;                                 /* commits fail now and then, too */
     bool verbose;                                       /* tell what failed */
@@ -189,14 +227,15 @@ struct sim {
     struct tl_worker *workers[SIM_WORKERS];
     int64_t server_next_ns, workers_next_ns[SIM_WORKERS];
     struct sim_workflow workflows[SIM_WORKFLOWS_MAX];
+    struct sim_alone alone[SIM_ALONE_MAX];
     struct tl_msg *done_head, **done_tail;
     int power_cuts, kills, worker_restarts, rounds, answers_lost;
     bool commit_waits; /* the server has gone on since the last commit */
     bool fragile;      /* since then something happened that must not happen again */
     bool quiet;        /* no more faults */
     int64_t quiet_since_ns;
-    bool last_cut;                      /* the power cut after the end of all */
-    const struct sim_workflow *slowest; /* that was not done when it was last looked at */
+    bool last_cut;       /* the power cut after the end of all */
+    const char *slowest; /* the id of what was not done when it was last looked at */
     long calls_answered[SIM_CALLS];
     uint64_t trace;    /* hash of everything that happened */
     char failure[512]; /* the first broken promise; empty: none */
@@ -249,10 +288,30 @@ unsigned sim_asks_of(const struct sim_workflow *w);
 /* --- sim_calls.c: requests --- */
 /* Makes a call; its answer comes to sim_client_step. */
 void sim_call_make(struct sim_workflow *w, enum sim_what what);
+/* Sends a request; `like` says whose it is. Without an answer when the call cannot be made. */
+void sim_call_submit(const struct sim_call *like, enum tl_method method, void *request);
+/* A list of JSON integers in the arena. */
+TpCommon__Payloads *sim_integers(struct tl_arena *arena, int count, const int *values);
+TpTq__TaskQueue *sim_queue(struct tl_arena *arena);
 
 /* --- sim_replies.c --- */
-/* Checks an answer against what is known and remembers what it says. */
 void sim_call_replied(struct sim_call *c);
+/* The answer's message in the arena; NULL (and the seed has failed) when it is none. */
+void *sim_call_decode(const struct sim_call *c, struct tl_arena *arena);
+/* The call did not get through, or its answer did not: it is made again. */
+bool sim_call_lost(const struct sim_call *c);
+/* Counts an answer and adds it to the trace. */
+void sim_call_note(const struct sim_call *c);
+
+/* --- sim_alone.c: activities without a workflow --- */
+void sim_alone_open(struct sim *s);
+/* The next call, or nothing when it has to wait for an answer. */
+void sim_alone_act(struct sim_alone *a);
+bool sim_alone_rests(const struct sim_alone *a);
+/* What there is to ask of one whose outcome is known. */
+unsigned sim_alone_asks_of(const struct sim_alone *a);
+/* NULL when the task is of none of them. */
+struct sim_alone *sim_alone_of(struct sim *s, const TpWs__PollActivityTaskQueueResponse *task);
 
 /* --- sim_check.c --- */
 /* A history (from event 1) that was read: compares with what was seen before and remembers it. */

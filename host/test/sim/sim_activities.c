@@ -8,7 +8,7 @@
 
 static struct sim_workflow *workflow_of(struct sim *s, const struct tl_activity *a)
 {
-    const char *id = a->task->workflow_execution->workflow_id;
+    const char *id = a->task->workflow_execution ? a->task->workflow_execution->workflow_id : "";
     for (int i = 0; i < s->options.workflows; i++) {
         if (strcmp(s->workflows[i].id, id) == 0) {
             return &s->workflows[i];
@@ -35,8 +35,7 @@ static void run_double(void *thread_state, void *ud, struct tl_activity *a)
     (void)thread_state;
     int n = integer(a->task->input);
     if (n <= 0) {
-        sim_fail(s, "%s: the activity 'double' has lost its input",
-                 a->task->workflow_execution->workflow_id);
+        sim_fail(s, "%s: the activity 'double' has lost its input", a->task->activity_id);
     }
     if (tl_rng_below(&s->rng, 5) == 0) {
         tl_activity_fail(
@@ -58,8 +57,12 @@ static void run_once(void *thread_state, void *ud, struct tl_activity *a)
     struct sim *s = ud;
     (void)thread_state;
     struct sim_workflow *w = workflow_of(s, a);
+    struct sim_alone *alone = sim_alone_of(s, a->task);
     int k = integer(a->task->input);
     s->fragile = true;
+    if (alone && ++alone->once_runs > 1) {
+        sim_fail(s, "%s: an activity with one attempt ran twice", alone->id);
+    }
     if (w && (k < 1 || k > SIM_ONCE || ++w->once_runs[k - 1] > 1)) {
         sim_fail(s, "%s: an activity with one attempt ran twice", w->id);
     }

@@ -15,30 +15,39 @@
 static void done(void *ud, struct tl_rpc_result *res)
 {
     struct sim_call *c = ud;
-    struct sim *s = c->w->sim;
+    struct sim *s = c->sim;
     c->result = res;
     c->msg.next = NULL;
     *s->done_tail = &c->msg;
     s->done_tail = &c->msg.next;
 }
 
-static void submit_update(struct sim_workflow *w, enum sim_what what, enum tl_method method,
-                          void *request, int update)
+void sim_call_submit(const struct sim_call *like, enum tl_method method, void *request)
 {
     struct sim_call *c = TL_NEW(struct sim_call);
     struct tl_error err;
-    c->w = w;
-    c->what = what;
-    c->signals_before = w->signals_acked;
-    c->beat = w->manual.beats_sent;
-    c->update = update;
-    if (tl_client_submit(w->sim->client, method, request, CALL_TIMEOUT_NS, done, c, &c->call,
+    *c = *like;
+    if (tl_client_submit(c->sim->client, method, request, CALL_TIMEOUT_NS, done, c, &c->call,
                          &err) != TL_OK) {
-        sim_fail(w->sim, "%s: %s", w->id, err.message);
+        sim_fail(c->sim, "call %d: %s", (int)c->what, err.message);
         tl_mem_free(c);
         return;
     }
-    w->busy++;
+    ++*c->busy;
+}
+
+static void submit_update(struct sim_workflow *w, enum sim_what what, enum tl_method method,
+                          void *request, int update)
+{
+    struct sim_call c = {.sim = w->sim,
+                         .w = w,
+                         .replied = sim_call_replied,
+                         .busy = &w->busy,
+                         .what = what,
+                         .signals_before = w->signals_acked,
+                         .beat = w->manual.beats_sent,
+                         .update = update};
+    sim_call_submit(&c, method, request);
 }
 
 static void submit(struct sim_workflow *w, enum sim_what what, enum tl_method method, void *request)
@@ -48,7 +57,7 @@ static void submit(struct sim_workflow *w, enum sim_what what, enum tl_method me
 
 /* --- parts of requests ---------------------------------------------------------------------------- */
 
-static TpCommon__Payloads *integers(struct tl_arena *arena, int count, const int *values)
+TpCommon__Payloads *sim_integers(struct tl_arena *arena, int count, const int *values)
 {
     TpCommon__Payloads *list = TL_PB_NEW(arena, TpCommon__Payloads, tp_common__payloads);
     list->payloads = TL_ARENA_ARRAY(arena, TpCommon__Payload *, (size_t)count);
@@ -75,7 +84,7 @@ static TpCommon__WorkflowType *type_of(struct sim_workflow *w, struct tl_arena *
     return t;
 }
 
-static TpTq__TaskQueue *queue(struct tl_arena *arena)
+TpTq__TaskQueue *sim_queue(struct tl_arena *arena)
 {
     TpTq__TaskQueue *q = TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue);
     q->name = tl_arena_cstr(arena, TL_STR_LIT("sim"));
@@ -85,7 +94,7 @@ static TpTq__TaskQueue *queue(struct tl_arena *arena)
 static TpCommon__Payloads *arguments(struct sim_workflow *w, struct tl_arena *arena)
 {
     int second = w->kind == SIM_CHAIN ? 2 : w->kind == SIM_UPDATED ? w->updates : w->signals;
-    return integers(arena, 2, (int[]){w->number + 1, second});
+    return sim_integers(arena, 2, (int[]){w->number + 1, second});
 }
 
 /* --- starts ---------------------------------------------------------------------------------------- */
@@ -96,7 +105,7 @@ static void call_start(struct sim_workflow *w, struct tl_arena *arena, enum sim_
                                                        tp_ws__start_workflow_execution_request);
     r->workflow_id = w->id;
     r->workflow_type = type_of(w, arena);
-    r->task_queue = queue(arena);
+    r->task_queue = sim_queue(arena);
     r->input = arguments(w, arena);
     r->request_id =
         tl_arena_printf(arena, "%s-%s", what == SIM_CALL_AGAIN ? "again" : "start", w->id);
@@ -124,11 +133,11 @@ static void call_greet(struct sim_workflow *w, struct tl_arena *arena)
                   tp_ws__signal_with_start_workflow_execution_request);
     r->workflow_id = w->id;
     r->workflow_type = type_of(w, arena);
-    r->task_queue = queue(arena);
+    r->task_queue = sim_queue(arena);
     r->input = arguments(w, arena);
     r->request_id = tl_arena_printf(arena, "greet-%s", w->id);
     r->signal_name = tl_arena_cstr(arena, TL_STR_LIT("s"));
-    r->signal_input = integers(arena, 1, (int[]){1});
+    r->signal_input = sim_integers(arena, 1, (int[]){1});
     w->signals_sent = 1;
     submit(w, SIM_CALL_START, TL_M_SignalWithStartWorkflowExecution, r);
 }
@@ -142,7 +151,7 @@ static void call_signal(struct sim_workflow *w, struct tl_arena *arena)
                                                         tp_ws__signal_workflow_execution_request);
     r->workflow_execution = execution(w, arena);
     r->signal_name = tl_arena_cstr(arena, TL_STR_LIT("s"));
-    r->input = integers(arena, 1, &number);
+    r->input = sim_integers(arena, 1, &number);
     r->request_id = tl_arena_printf(arena, "signal-%s-%d", w->id, number);
     w->signals_sent = number;
     submit(w, SIM_CALL_SIGNAL, TL_M_SignalWorkflowExecution, r);
@@ -165,7 +174,7 @@ static void call_update(struct sim_workflow *w, struct tl_arena *arena)
     r->request->meta->update_id = tl_arena_printf(arena, "update-%d", number);
     r->request->input = TL_PB_NEW(arena, TpUpdate__Input, tp_update__input);
     r->request->input->name = tl_arena_cstr(arena, TL_STR_LIT("add"));
-    r->request->input->args = integers(arena, 1, &number);
+    r->request->input->args = sim_integers(arena, 1, &number);
     submit_update(w, SIM_CALL_UPDATE, TL_M_UpdateWorkflowExecution, r, number);
 }
 
@@ -248,7 +257,7 @@ static void call_beat(struct sim_workflow *w, struct tl_arena *arena)
                   tp_ws__record_activity_task_heartbeat_request);
     w->manual.beats_sent++;
     r->task_token = manual_token(w);
-    r->details = integers(arena, 1, &w->manual.beats_sent);
+    r->details = sim_integers(arena, 1, &w->manual.beats_sent);
     submit(w, SIM_CALL_BEAT, TL_M_RecordActivityTaskHeartbeat, r);
 }
 
@@ -258,7 +267,7 @@ static void call_done(struct sim_workflow *w, struct tl_arena *arena)
         TL_PB_NEW(arena, TpWs__RespondActivityTaskCompletedRequest,
                   tp_ws__respond_activity_task_completed_request);
     r->task_token = manual_token(w);
-    r->result = integers(arena, 1, (int[]){(w->number + 1) * 2});
+    r->result = sim_integers(arena, 1, (int[]){(w->number + 1) * 2});
     submit(w, SIM_CALL_DONE, TL_M_RespondActivityTaskCompleted, r);
 }
 

@@ -49,6 +49,7 @@ void sim_client_open(struct sim *s)
         snprintf(w->id, sizeof w->id, "wf-%d", i);
         w->next_ns = s->now_ns + (int64_t)tl_rng_below(&s->rng, 5000) * TL_NS_PER_MS;
     }
+    sim_alone_open(s);
 }
 
 /* --- what to do next --------------------------------------------------------------------------------- */
@@ -142,9 +143,9 @@ static bool take_replies(struct sim *s, bool look)
         struct sim_call *c = TL_CONTAINER(m, struct sim_call, msg);
         m = m->next;
         if (look) {
-            sim_call_replied(c);
+            c->replied(c);
         }
-        c->w->busy--;
+        --*c->busy;
         tl_rpc_call_release(c->call);
         tl_rpc_result_free(c->result);
         tl_mem_free(c);
@@ -170,6 +171,15 @@ bool sim_client_step(struct sim *s, int64_t *next_ns)
             *next_ns = w->next_ns;
         }
     }
+    for (int i = 0; i < s->options.alone; i++) {
+        struct sim_alone *a = &s->alone[i];
+        if (!sim_alone_rests(a) && a->next_ns <= s->now_ns) {
+            sim_alone_act(a);
+            did = true;
+        } else if (!sim_alone_rests(a) && a->next_ns < *next_ns) {
+            *next_ns = a->next_ns;
+        }
+    }
     return did;
 }
 
@@ -183,7 +193,14 @@ bool sim_client_all_done(struct sim *s)
     for (int i = 0; i < s->options.workflows; i++) {
         const struct sim_workflow *w = &s->workflows[i];
         if (!w->closed || w->asks || w->busy > 0) {
-            s->slowest = w;
+            s->slowest = w->id;
+            return false;
+        }
+    }
+    for (int i = 0; i < s->options.alone; i++) {
+        const struct sim_alone *a = &s->alone[i];
+        if (!a->over || a->asks || a->busy > 0) {
+            s->slowest = a->id;
             return false;
         }
     }
@@ -194,5 +211,8 @@ void sim_client_ask_again(struct sim *s)
 {
     for (int i = 0; i < s->options.workflows; i++) {
         s->workflows[i].asks = sim_asks_of(&s->workflows[i]);
+    }
+    for (int i = 0; i < s->options.alone; i++) {
+        s->alone[i].asks = sim_alone_asks_of(&s->alone[i]);
     }
 }

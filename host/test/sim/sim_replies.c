@@ -21,13 +21,13 @@ enum {
     GRPC_UNAVAILABLE = 14
 };
 
-static void *decode(const struct sim_call *c, struct tl_arena *arena)
+void *sim_call_decode(const struct sim_call *c, struct tl_arena *arena)
 {
     void *message = NULL;
     struct tl_error err;
     if (tl_pb_decode(tl_method_info(c->result->method)->output, c->result->body, arena, &message,
                      &err) != TL_OK) {
-        sim_fail(c->w->sim, "%s: %s", c->w->id, err.message);
+        sim_fail(c->sim, "call %d: %s", (int)c->what, err.message);
         return NULL;
     }
     return message;
@@ -43,7 +43,7 @@ static void answered(struct sim_workflow *w, enum sim_ask ask)
 static void start_replied(struct sim_call *c, struct tl_arena *arena)
 {
     struct sim_workflow *w = c->w;
-    const void *message = decode(c, arena);
+    const void *message = sim_call_decode(c, arena);
     if (!message) {
         return;
     }
@@ -108,7 +108,7 @@ static void history_replied(struct sim_call *c, struct tl_arena *arena)
 {
     struct sim_workflow *w = c->w;
     struct tl_client_result result;
-    const TpWs__GetWorkflowExecutionHistoryResponse *r = decode(c, arena);
+    const TpWs__GetWorkflowExecutionHistoryResponse *r = sim_call_decode(c, arena);
     if (!r || !r->history || !r->history->n_events || r->next_page_token.len) {
         sim_fail(w->sim, "%s: a history without events", w->id);
         return;
@@ -134,7 +134,7 @@ static void history_replied(struct sim_call *c, struct tl_arena *arena)
 static void page_replied(struct sim_call *c, struct tl_arena *arena)
 {
     struct sim_workflow *w = c->w;
-    const TpWs__GetWorkflowExecutionHistoryResponse *r = decode(c, arena);
+    const TpWs__GetWorkflowExecutionHistoryResponse *r = sim_call_decode(c, arena);
     if (!r || !r->history || r->next_page_token.len > sizeof w->page_token) {
         sim_fail(w->sim, "%s: a page without history", w->id);
         return;
@@ -162,7 +162,7 @@ static void page_replied(struct sim_call *c, struct tl_arena *arena)
 static void await_replied(struct sim_call *c, struct tl_arena *arena)
 {
     struct tl_client_result result;
-    const TpWs__GetWorkflowExecutionHistoryResponse *r = decode(c, arena);
+    const TpWs__GetWorkflowExecutionHistoryResponse *r = sim_call_decode(c, arena);
     if (r && r->history && r->history->n_events) {
         const TpHistory__HistoryEvent *last = r->history->events[r->history->n_events - 1];
         if (r->history->n_events != 1 || !tl_client_result_from_event(last, arena, &result)) {
@@ -180,7 +180,7 @@ static void query_replied(struct sim_call *c, struct tl_arena *arena)
     struct sim_workflow *w = c->w;
     char text[16] = "";
     int count = -1;
-    const TpWs__QueryWorkflowResponse *r = decode(c, arena);
+    const TpWs__QueryWorkflowResponse *r = sim_call_decode(c, arena);
     if (r && r->query_result && r->query_result->n_payloads == 1 &&
         r->query_result->payloads[0]->data.len < sizeof text) {
         memcpy(text, r->query_result->payloads[0]->data.data,
@@ -202,7 +202,7 @@ static void update_replied(struct sim_call *c, struct tl_arena *arena)
     struct sim_workflow *w = c->w;
     char text[16] = "";
     int sum = -1;
-    const TpWs__UpdateWorkflowExecutionResponse *r = decode(c, arena);
+    const TpWs__UpdateWorkflowExecutionResponse *r = sim_call_decode(c, arena);
     if (!r || !r->outcome) {
         return; /* it is accepted: nothing is said of its outcome yet */
     }
@@ -269,7 +269,7 @@ static void list_replied(struct sim_call *c, struct tl_arena *arena)
     const TpEnums__WorkflowExecutionStatus completed =
         (TpEnums__WorkflowExecutionStatus)WORKFLOW_EXECUTION_STATUS_COMPLETED;
     bool found = false;
-    const TpWs__ListWorkflowExecutionsResponse *r = decode(c, arena);
+    const TpWs__ListWorkflowExecutionsResponse *r = sim_call_decode(c, arena);
     for (size_t i = 0; r && i < r->n_executions; i++) {
         const TpWorkflow__WorkflowExecutionInfo *info = r->executions[i];
         if (strcmp(info->execution->run_id, w->run_id) == 0) {
@@ -298,7 +298,7 @@ static void children_replied(struct sim_call *c, struct tl_arena *arena)
     struct sim_workflow *w = c->w;
     unsigned found = 0;
     bool settled = true;
-    const TpWs__ListWorkflowExecutionsResponse *r = decode(c, arena);
+    const TpWs__ListWorkflowExecutionsResponse *r = sim_call_decode(c, arena);
     for (size_t i = 0; r && i < r->n_executions; i++) {
         const char *id = r->executions[i]->execution->workflow_id;
         int which = id[strlen(w->id) + 1] - 'a', status = (int)r->executions[i]->status;
@@ -319,7 +319,7 @@ static void children_replied(struct sim_call *c, struct tl_arena *arena)
 
 static void count_replied(struct sim_call *c, struct tl_arena *arena)
 {
-    const TpWs__CountWorkflowExecutionsResponse *r = decode(c, arena);
+    const TpWs__CountWorkflowExecutionsResponse *r = sim_call_decode(c, arena);
     check_runs(c->w, r ? r->count : -1, "count");
     answered(c->w, SIM_ASK_COUNT);
 }
@@ -327,7 +327,7 @@ static void count_replied(struct sim_call *c, struct tl_arena *arena)
 static void describe_replied(struct sim_call *c, struct tl_arena *arena)
 {
     struct sim_workflow *w = c->w;
-    const TpWs__DescribeWorkflowExecutionResponse *r = decode(c, arena);
+    const TpWs__DescribeWorkflowExecutionResponse *r = sim_call_decode(c, arena);
     if (!r || !r->workflow_execution_info) {
         sim_fail(w->sim, "%s: a description without content", w->id);
         return;
@@ -357,7 +357,7 @@ static void pause_step_done(struct sim_workflow *w)
 static void reset_replied(struct sim_call *c, struct tl_arena *arena)
 {
     struct sim_workflow *w = c->w;
-    const TpWs__ResetWorkflowExecutionResponse *r = decode(c, arena);
+    const TpWs__ResetWorkflowExecutionResponse *r = sim_call_decode(c, arena);
     if (!r || !r->run_id[0] || strcmp(r->run_id, w->run_id) == 0) {
         sim_fail(w->sim, "%s: a reset answers the run %s", w->id, r ? r->run_id : "");
         return;
@@ -374,9 +374,9 @@ static void reset_replied(struct sim_call *c, struct tl_arena *arena)
 
 /* --- refusals ---------------------------------------------------------------------------------------- */
 
-/* Answers of a broken connection: ask again. */
-static bool passes(int status)
+bool sim_call_lost(const struct sim_call *c)
 {
+    int status = c->result->status;
     return status == GRPC_UNAVAILABLE || status == GRPC_DEADLINE || status == GRPC_CANCELLED ||
            status == GRPC_ABORTED;
 }
@@ -386,7 +386,7 @@ static bool refusal_is_fine(const struct sim_call *c)
 {
     const struct sim_workflow *w = c->w;
     int status = c->result->status;
-    if (passes(status)) {
+    if (sim_call_lost(c)) {
         return true;
     }
     switch (c->what) {
@@ -420,7 +420,7 @@ static void refused(struct sim_call *c)
                  TL_STR_FMT(c->result->message));
         return;
     }
-    if (passes(c->result->status)) {
+    if (sim_call_lost(c)) {
         return;
     }
     if (c->what == SIM_CALL_PAGE) {
@@ -494,21 +494,26 @@ static void accepted(struct sim_call *c, struct tl_arena *arena)
     }
 }
 
-void sim_call_replied(struct sim_call *c)
+void sim_call_note(const struct sim_call *c)
 {
-    struct sim *s = c->w->sim;
-    struct tl_arena arena;
-    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    struct sim *s = c->sim;
     sim_trace(s, &c->what, sizeof c->what);
     sim_trace(s, &c->result->status, sizeof c->result->status);
     sim_trace(s, c->result->body.p, c->result->body.n);
-    sim_tell(s, "%s: %s answers %d, %zu bytes %.*s", c->w->id,
+    sim_tell(s, "%s: %s answers %d, %zu bytes %.*s", c->w ? c->w->id : c->alone->id,
              tl_method_info(c->result->method)->name, c->result->status, c->result->body.n,
              TL_STR_FMT(c->result->message));
+    s->calls_answered[c->what] += c->result->status == 0;
+}
+
+void sim_call_replied(struct sim_call *c)
+{
+    struct tl_arena arena;
+    tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
+    sim_call_note(c);
     if (c->result->status != 0) {
         refused(c);
     } else {
-        s->calls_answered[c->what]++;
         accepted(c, &arena);
     }
     tl_arena_deinit(&arena);

@@ -110,9 +110,8 @@ static bool finished(struct sim *s)
         return false;
     }
     if (s->now_ns - s->quiet_since_ns > QUIET_MAX_NS) {
-        sim_fail(s, "it took %lld s without faults until all had ended, last %s (kind %d)",
-                 (long long)((s->now_ns - s->quiet_since_ns) / TL_NS_PER_S), s->slowest->id,
-                 (int)s->slowest->kind);
+        sim_fail(s, "it took %lld s without faults until all had ended, last %s",
+                 (long long)((s->now_ns - s->quiet_since_ns) / TL_NS_PER_S), s->slowest);
     }
     return true;
 }
@@ -127,7 +126,7 @@ static void complain(struct sim *s)
                      w->seen_count, w->asks);
         }
     }
-    sim_fail(s, "a call was not answered after %d rounds", s->rounds);
+    sim_fail(s, "%s was not done after %d rounds", s->slowest ? s->slowest : "", s->rounds);
 }
 
 static void run_rounds(struct sim *s)
