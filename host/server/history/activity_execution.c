@@ -107,7 +107,7 @@ static tl_rc check_names(const struct tl_history_limits *limits,
     return rc;
 }
 
-static tl_rc check_metadata(const TpSdk__UserMetadata *m, struct tl_error *err)
+tl_rc tl_user_metadata_check(const TpSdk__UserMetadata *m, struct tl_error *err)
 {
     const struct {
         const char *what;
@@ -131,7 +131,7 @@ static tl_rc check_sizes(const struct tl_history_limits *limits,
         return tl_error_set(err, TL_EINVAL, "input exceeds length limit");
     }
     tl_rc rc = tl_priority_check(req->priority, err);
-    return rc == TL_OK ? check_metadata(req->user_metadata, err) : rc;
+    return rc == TL_OK ? tl_user_metadata_check(req->user_metadata, err) : rc;
 }
 
 static tl_rc check_policies(const TpWs__StartActivityExecutionRequest *req, struct tl_error *err)

@@ -30,3 +30,6 @@ bool tl_execution_paused(const struct tl_rs *rs);
 /* start.c: the queue of a start. Errors: TL_EINVAL. */
 tl_rc tl_task_queue_check(const struct tl_history_limits *limits, const TpTq__TaskQueue *queue,
                           struct tl_error *err) TL_MUST_USE;
+/* activity_execution.c: the metadata of a start without a workflow, which only lists and screens show.
+ * Errors: TL_EINVAL. */
+tl_rc tl_user_metadata_check(const TpSdk__UserMetadata *m, struct tl_error *err) TL_MUST_USE;

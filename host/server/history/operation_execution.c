@@ -5,14 +5,12 @@
 
 #include "proto/failure.h"
 #include "proto/payload.h"
-#include "server/history/policy.h"
+#include "server/history/execution.h"
 #include "server/history/operation.h"
+#include "server/history/policy.h"
 
 /* The operation's Scheduled event, behind the run's Started event. */
 #define SCHEDULED_ID 2
-/* User metadata is for lists and screens: what Temporal's server allows of it. */
-#define SUMMARY_BYTES_MAX 400
-#define DETAILS_BYTES_MAX 20000
 
 typedef TpWs__StartNexusOperationExecutionRequest start_request;
 typedef TpHistory__NexusOperationScheduledEventAttributes scheduled_attrs;
@@ -124,21 +122,11 @@ static tl_rc check_header(const struct tl_history_limits *limits, const start_re
 static tl_rc check_sizes(const struct tl_history_limits *limits, const start_request *req,
                          struct tl_error *err)
 {
-    const TpSdk__UserMetadata *m = req->user_metadata;
-    const struct {
-        const char *what;
-        int64_t bytes, most;
-    } parts[] = {
-        {"input", tl_message_bytes(req->input), limits->blob_bytes},
-        {"user_metadata.summary", tl_message_bytes(m ? m->summary : NULL), SUMMARY_BYTES_MAX},
-        {"user_metadata.details", tl_message_bytes(m ? m->details : NULL), DETAILS_BYTES_MAX}};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (parts[i].bytes > parts[i].most) {
-            return tl_error_set(err, TL_EINVAL, "%s exceeds size limit. Length=%lld Limit=%lld",
-                                parts[i].what, (long long)parts[i].bytes, (long long)parts[i].most);
-        }
-    }
-    return TL_OK;
+    int64_t bytes = tl_message_bytes(req->input);
+    return bytes <= limits->blob_bytes
+               ? tl_user_metadata_check(req->user_metadata, err)
+               : tl_error_set(err, TL_EINVAL, "input exceeds size limit. Length=%lld Limit=%lld",
+                              (long long)bytes, (long long)limits->blob_bytes);
 }
 
 static tl_rc check_policies(const start_request *req, struct tl_error *err)

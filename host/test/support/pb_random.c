@@ -185,3 +185,12 @@ void *tl_test_pb_message(struct tl_test_pb *t, const ProtobufCMessageDescriptor 
 {
     return message(t, desc, 0);
 }
+
+size_t tl_test_pb_count(void)
+{
+    size_t n = 0;
+    while (tl_pb_message_at(n)) {
+        n++;
+    }
+    return n;
+}

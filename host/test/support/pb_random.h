@@ -14,3 +14,5 @@ struct tl_test_pb {
 
 /* The message is in the arena; the test fails when that is full. */
 void *tl_test_pb_message(struct tl_test_pb *t, const ProtobufCMessageDescriptor *desc);
+/* How many types there are (tl_pb_message_at). */
+size_t tl_test_pb_count(void);

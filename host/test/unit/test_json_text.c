@@ -1,13 +1,7 @@
 /* Goal: the JSON value layer is strict and loses nothing; hostile text is an error value; base64 in both
  * alphabets.
  * Method: tables of texts. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "test_proto_fixture.h"
 
 #include <float.h>
 #include <google/protobuf/struct.pb-c.h>
@@ -18,26 +12,6 @@
 #include "base/rng.h"
 #include "proto/base64.h"
 #include "proto/json.h"
-
-static struct tl_arena arena;
-static struct tl_buf out;
-static struct tl_error err;
-
-static int set_up(void **state)
-{
-    (void)state;
-    tl_arena_init(&arena, 64 * 1024 * 1024);
-    tl_buf_init(&out, 16 * 1024 * 1024);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tl_arena_deinit(&arena);
-    tl_buf_deinit(&out);
-    return 0;
-}
 
 /* Reads all tokens; the first error. */
 static tl_rc drain(struct tl_str text, unsigned flags, unsigned depth)

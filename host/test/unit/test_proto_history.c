@@ -1,12 +1,6 @@
 /* Goal: a history file reads the same whichever tool wrote it, and writing it loses nothing.
  * Method: the files under spec/fixtures/histories in three spellings; hand-made broken ones. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "test_proto_fixture.h"
 
 #include "proto/failure.h"
 #include "proto/history_json.h"
@@ -14,26 +8,6 @@
 #include "proto/payload.h"
 #include "proto/pb.h"
 #include "tl_enums.h"
-
-static struct tl_arena arena;
-static struct tl_buf out;
-static struct tl_error err;
-
-static int set_up(void **state)
-{
-    (void)state;
-    tl_arena_init(&arena, 16 * 1024 * 1024);
-    tl_buf_init(&out, 16 * 1024 * 1024);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tl_arena_deinit(&arena);
-    tl_buf_deinit(&out);
-    return 0;
-}
 
 static struct tl_str load(const char *name)
 {

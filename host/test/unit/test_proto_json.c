@@ -1,13 +1,7 @@
 /* Goal: the mapping of messages to JSON equals proto3's and reads every spelling that Temporal's tools
  * have written; hostile text is an error value.
  * Method: tables of texts, and random messages of every type through JSON and back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "test_proto_fixture.h"
 
 #include <google/protobuf/any.pb-c.h>
 #include <google/protobuf/struct.pb-c.h>
@@ -23,35 +17,6 @@
 #include "proto/pb.h"
 #include "test/support/pb_random.h"
 #include "tl_enums.h"
-
-static struct tl_arena arena;
-static struct tl_buf out;
-static struct tl_error err;
-
-static int set_up(void **state)
-{
-    (void)state;
-    tl_arena_init(&arena, 64 * 1024 * 1024);
-    tl_buf_init(&out, 16 * 1024 * 1024);
-    return 0;
-}
-
-static size_t message_count(void)
-{
-    size_t n = 0;
-    while (tl_pb_message_at(n)) {
-        n++;
-    }
-    return n;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tl_arena_deinit(&arena);
-    tl_buf_deinit(&out);
-    return 0;
-}
 
 /* --- messages --- */
 
@@ -85,7 +50,7 @@ static void random_messages_round_trip(void **state)
     (void)state;
     for (size_t i = 0; i < 4000; i++) {
         struct tl_test_pb t = {.arena = &arena, .depth_max = 4, .unique_keys = true};
-        const ProtobufCMessageDescriptor *desc = tl_pb_message_at(i % message_count());
+        const ProtobufCMessageDescriptor *desc = tl_pb_message_at(i % tl_test_pb_count());
         struct tl_json_write_options o = {
             .pretty = i % 3 == 0, .proto_names = i % 5 == 0, .enums = (enum tl_json_enums)(i % 3)};
         tl_arena_reset(&arena);

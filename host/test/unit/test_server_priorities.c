@@ -2,32 +2,6 @@
  * restarts. */
 #include "test_server_fixture.h"
 
-static int setup_on(void **state, bool on_disk)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, on_disk);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int setup(void **state)
-{
-    return setup_on(state, false);
-}
-
-static int setup_disk(void **state)
-{
-    return setup_on(state, true);
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 static TpCommon__Priority *priority(struct fx *f, int key, const char *fairness, float weight)
 {
     TpCommon__Priority *p = TL_PB_NEW(&f->arena, TpCommon__Priority, tp_common__priority);
@@ -334,14 +308,14 @@ static void test_bad_priorities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_workflows_over_a_restart, setup_disk, teardown),
-        cmocka_unit_test_setup_teardown(test_age_over_a_restart, setup_disk, teardown),
-        cmocka_unit_test_setup_teardown(test_activities_take_over, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_shares, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_operator_weights, setup_disk, teardown),
-        cmocka_unit_test_setup_teardown(test_limit_of_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_weights, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_priorities, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_workflows_over_a_restart, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_age_over_a_restart, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_activities_take_over, fx_setup_memory, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_shares, fx_setup_memory, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_operator_weights, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_limit_of_keys, fx_setup_memory, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_weights, fx_setup_memory, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_priorities, fx_setup_memory, fx_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

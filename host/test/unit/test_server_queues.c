@@ -2,32 +2,6 @@
  * the number of polls. */
 #include "test_server_fixture.h"
 
-static int setup_on(void **state, bool on_disk)
-{
-    struct fx *f = tl_mem_alloc(sizeof *f);
-    fx_init(f, on_disk);
-    fx_open(f);
-    *state = f;
-    return 0;
-}
-
-static int setup(void **state)
-{
-    return setup_on(state, false);
-}
-
-static int setup_disk(void **state)
-{
-    return setup_on(state, true);
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 /* Workflows whose first task asks for one activity each. */
 static void schedule(struct fx *f, int from, int upto)
 {
@@ -244,11 +218,11 @@ static void test_advice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_worker_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_operator_limit, setup_disk, teardown),
-        cmocka_unit_test_setup_teardown(test_lifted, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_updates, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_advice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_worker_limit, fx_setup_memory, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_operator_limit, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_lifted, fx_setup_memory, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_updates, fx_setup_memory, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_advice, fx_setup_memory, fx_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,13 +27,6 @@ static int setup_refused(void **state)
     return setup_with(state, false, false);
 }
 
-static int teardown(void **state)
-{
-    fx_free(*state);
-    tl_mem_free(*state);
-    return 0;
-}
-
 typedef TpWs__UpdateWorkerBuildIdCompatibilityRequest update_request;
 
 #define OPERATION(name) TP_WS__UPDATE_WORKER_BUILD_ID_COMPATIBILITY_REQUEST__OPERATION_##name
@@ -441,15 +434,15 @@ static void test_refused_by_default(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_operations, setup_disk, teardown),
-        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_runs_stay_with_their_set, setup_disk, teardown),
-        cmocka_unit_test_setup_teardown(test_merge_moves_what_waits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_unversioned_runs, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_activities, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_continue_as_new, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_build_ids_attribute, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refused_by_default, setup_refused, teardown),
+        cmocka_unit_test_setup_teardown(test_operations, setup_disk, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_runs_stay_with_their_set, setup_disk, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_merge_moves_what_waits, setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_unversioned_runs, setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_activities, setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_continue_as_new, setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_build_ids_attribute, setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_refused_by_default, setup_refused, fx_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,21 +1,6 @@
 /* Goal: workers as they tell of themselves: heartbeats, lists with filters and pages, descriptions, silence. */
 #include "test_server_fixture.h"
 
-static int setup(void **state)
-{
-    static struct fx f;
-    fx_init(&f, false);
-    fx_open(&f);
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fx_free(*state);
-    return 0;
-}
-
 /* The message of a call that must fail with this status. */
 static const char *fails(struct fx *f, enum tl_method m, const void *req, int status)
 {
@@ -201,7 +186,7 @@ static void the_silent_are_forgotten(void **state)
 
 int main(void)
 {
-#define CASE(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define CASE(t) cmocka_unit_test_setup_teardown(t, fx_setup_memory, fx_teardown)
     const struct CMUnitTest tests[] = {
         CASE(filters_choose),       CASE(a_bad_filter_is_refused),  CASE(lists_come_in_pages),
         CASE(the_last_word_counts), CASE(the_silent_are_forgotten),
