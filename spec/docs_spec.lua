@@ -125,7 +125,7 @@ describe("docs/lua.md and the annotations", function()
   for _, name in ipairs { "temporal", "workflow", "activity" } do
     meta[name] = read(("lua/temporal/meta/%s.lua"):format(name))
   end
-  for _, name in ipairs { "workflow_sync", "nexus" } do
+  for _, name in ipairs { "workflow_calls", "workflow_sync", "nexus" } do
     meta.workflow = read(("lua/temporal/meta/%s.lua"):format(name)) .. meta.workflow
   end
 
@@ -151,6 +151,25 @@ describe("docs/lua.md and the annotations", function()
       return all, functions
     ]]):format(library))
   end
+
+  it("has each section in its contents", function()
+    local headings, code = 0, false
+    for line in text:match("\n## Contents\n.-\n(## .*)"):gmatch "[^\n]*" do
+      code = code ~= (line:sub(1, 3) == "```")
+      local marks, title = line:match "^(###?#?) (.*)"
+      if title and not code then
+        local name = title:gsub("`", "")
+        local anchor = name:lower():gsub("[^%w%- ]", ""):gsub(" ", "-")
+        local row = ("\n%s- [%s](#%s)\n"):format(("  "):rep(#marks - 2), name, anchor)
+        headings = headings + 1
+        assert.is_truthy(text:find(row, 1, true), "not in the contents:" .. row)
+      end
+    end
+    assert.is_true(headings > 40, headings)
+    for anchor in text:gmatch "%]%(#([^)]*)%)" do
+      assert.is_truthy(text:find("(#" .. anchor .. ")\n", 1, true), "no section has the anchor #" .. anchor)
+    end
+  end)
 
   it("names every function of temporal.workflow, and no other", function()
     local all, functions = names_in "workflow"
