@@ -48,6 +48,8 @@ static const struct key {
     KEY("limit.maxIDLength", COUNT, limits.id_bytes, 10, 1000),
     KEY("history.workflowTaskHeartbeatTimeout", MILLISECONDS, limits.wft_heartbeat_timeout_ms, 1,
         INT64_MAX),
+    KEY("frontend.WorkflowTimeSkippingEnabled", SWITCH_ON, run_time_skipping, 0, 1),
+    NUMBER("frontend.WorkflowTimeSkippingMaxSkipPerSession", run_time_skips_max, 1),
     KEY("frontend.workerVersioningDataAPIs", SWITCH_ON, version_sets, 0, 1),
     KEY("frontend.workerVersioningWorkflowAPIs", SWITCH_ON, version_sets_workers, 0, 1),
     KEY("system.enableActivityEagerExecution", SWITCH_OFF, limits.eager_activities_max, 0, 0),
@@ -164,7 +166,7 @@ void tl_dev_config_print(const struct tl_server_options *o, struct tl_buf *out)
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const struct key *k = &keys[i];
         long long v = *(const int64_t *)(const void *)((const char *)o + k->offset);
-        if (k->kind == SWITCH_OFF) {
+        if (k->kind == SWITCH_OFF || k->kind == SWITCH_ON) {
             tl_buf_printf(out, "  %s: %s\n", k->name, v ? "true" : "false");
         } else if (k->kind == COUNT) {
             tl_buf_printf(out, "  %s: %lld\n", k->name, v);

@@ -75,8 +75,11 @@ static tl_rc update_options(struct tl_tx *tx, const request *req, struct tl_erro
 {
     const TpBatch__BatchOperationUpdateWorkflowExecutionOptions *op =
         req->update_workflow_options_operation;
-    const TpWorkflow__WorkflowExecutionOptions *o = op->workflow_execution_options;
-    return tl_tx_set_versioning_override(tx, o ? o->versioning_override : NULL, op->identity, err);
+    TpWorkflow__WorkflowExecutionOptions merged;
+    struct tl_options_change change;
+    tl_rc rc = tl_options_change_read(op->update_mask, op->workflow_execution_options, op->identity,
+                                      &change, err);
+    return rc == TL_OK ? tl_tx_change_options(tx, &change, &merged, err) : rc;
 }
 
 static struct tl_activity_pick pick(bool by_type, const char *type, bool match_all)

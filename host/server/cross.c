@@ -155,7 +155,7 @@ static struct tl_exec *make_child(struct tl_server *s, struct tl_namespace *ns,
                                   const struct tl_exec *parent, const struct tl_child_request *r,
                                   const char *run_id, uint64_t number)
 {
-    struct tl_start start = {.req = r->req, .parent = &r->parent};
+    struct tl_start start = {.req = r->req, .parent = &r->parent, .skipped = r->skipped};
     struct tl_tx tx;
     struct tl_error err;
     struct tl_exec *e = tl_run_make(s, ns, tl_str(r->req->workflow_id), tl_str(run_id), number);

@@ -448,7 +448,8 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
     w->scheduled_id = fx->u.wft.scheduled_id;
     w->attempt = fx->u.wft.attempt;
     w->sticky = fx->u.wft.sticky;
-    struct tl_match_terms terms = tl_dispatch_run_terms(&info, info.wft_scheduled_ns, arena);
+    struct tl_match_terms terms =
+        tl_dispatch_run_terms(&info, info.wft_scheduled_ns - info.skipped_ns, arena);
     tl_dispatch_offer(s, &key, &w->task, &terms, arena);
 }
 

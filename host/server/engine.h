@@ -200,6 +200,7 @@ struct tl_parked {
     bool wants_close;          /* WAIT: only the end of the run matters */
     bool expired;              /* the deadline has passed */
     int64_t until_ns;          /* WAIT, QUERY: mono deadline, kept over retries */
+    int64_t target_ns;         /* WAIT for a fast forward: where it goes */
     struct tl_match_task task; /* QUERY sent to matching */
     uint64_t query_id;         /* QUERY */
     bool query_buffered;       /* QUERY: it rides on a workflow task */

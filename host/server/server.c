@@ -22,6 +22,7 @@ void tl_server_options_default(struct tl_server_options *o)
 {
     *o = (struct tl_server_options){
         .workflow_id_reuse_ns = TL_NS_PER_S,
+        .run_time_skips_max = 200,
         .long_poll_ns = 20 * TL_NS_PER_S,
         .poll_expiry_ns = 59 * TL_NS_PER_S,
         .sticky_absent_ns = 10 * TL_NS_PER_S,

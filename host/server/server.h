@@ -39,7 +39,10 @@ struct tl_server_options {
     size_t search_attribute_count;
     /* The TestService: a clock that jumps to the next deadline while it is unlocked and nothing runs. */
     bool time_skipping;
-    bool time_skipping_locked;    /* start with the lock counter at 1 */
+    bool time_skipping_locked; /* start with the lock counter at 1 */
+    /* Clients may have single runs skip time (TimeSkippingConfig); 0: refused. */
+    int64_t run_time_skipping;
+    int64_t run_time_skips_max;   /* at most so many in a row, unless the request says otherwise */
     int64_t workflow_id_reuse_ns; /* least time between two starts of one workflow id; 0: none */
     int64_t long_poll_ns;         /* how long a history long poll waits */
     int64_t poll_expiry_ns;       /* how long a task poll is parked at most */

@@ -31,6 +31,8 @@ local condition = {}
 for _, method in ipairs { "UpdateWorkerBuildIdCompatibility", "GetWorkerBuildIdCompatibility" } do
   condition[method] = " with the dynamic config `frontend.workerVersioningDataAPIs`; refused by default"
 end
+condition.PollWorkflowExecutionTimeSkipping =
+  " with the dynamic config `frontend.WorkflowTimeSkippingEnabled`; refused by default"
 
 --- What the page says of a method.
 local function word(method)

@@ -54,6 +54,12 @@ bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc
 void tl_api_erase(struct tl_call *c, struct tl_exec *e, const void *response);
 /* Checks the search attributes a client sets; NULL is fine. False after an answer INVALID_ARGUMENT. */
 bool tl_api_check_attributes(struct tl_call *c, const TpCommon__SearchAttributes *sa);
+/* Checks what a client wants of a run's time skipping and fills in what it left to the server; NULL is
+ * fine. False after an answer (UNIMPLEMENTED: switched off; INVALID_ARGUMENT). */
+bool tl_api_check_time_skipping(struct tl_call *c, TpCommon__TimeSkippingConfig *config);
+/* Whether the options of a run can be changed so. False after an answer. */
+bool tl_api_check_options(struct tl_call *c, const Google__Protobuf__FieldMask *mask,
+                          const TpWorkflow__WorkflowExecutionOptions *options);
 /* The description of a namespace as it is stored, to be changed; answers when it cannot be read. */
 TpWs__DescribeNamespaceResponse *tl_api_namespace(struct tl_call *c, const struct tl_namespace *ns);
 /* Has the call handled again, with parked->run_number set, when the open commit is durable. */

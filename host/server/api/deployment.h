@@ -8,9 +8,6 @@
 struct tl_deployment *tl_api_deployment(struct tl_call *c, const char *name);
 /* False after an answer: somebody else manages it. */
 bool tl_api_check_manager(struct tl_call *c, const struct tl_deployment *dep, const char *identity);
-/* Whether the options of a run can be changed so. False after an answer. */
-bool tl_api_check_options(struct tl_call *c, const Google__Protobuf__FieldMask *mask,
-                          const TpWorkflow__WorkflowExecutionOptions *options);
 /* Stores a change of a client that routes nothing elsewhere. False after an answer. */
 bool tl_api_deployment_store(struct tl_call *c, struct tl_deployment *dep, const char *identity);
 /* The same for one that may: what waits in queues, all of it, is offered again. */

@@ -57,7 +57,7 @@ static void already_started(struct tl_call *c, struct tl_exec *e, const struct t
 
 static bool too_soon(struct tl_call *c, struct tl_exec *e, const struct tl_rs_info *info)
 {
-    int64_t since = tl_engine_now(c->s) - info->start_ns;
+    int64_t since = tl_engine_now(c->s) + info->skipped_ns - info->start_ns;
     if (since > c->s->o.workflow_id_reuse_ns || c->s->o.workflow_id_reuse_ns == 0) {
         return false;
     }
@@ -212,7 +212,8 @@ static enum verdict prepare_start(struct tl_call *c, const TpWs__StartWorkflowEx
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return ANSWERED;
     }
-    if (!tl_api_check_attributes(c, req->search_attributes) ||
+    if (!tl_api_check_time_skipping(c, req->time_skipping_config) ||
+        !tl_api_check_attributes(c, req->search_attributes) ||
         !resolve_policies(c, (int)req->workflow_id_reuse_policy,
                           (int)req->workflow_id_conflict_policy, conflict_default, &p)) {
         return ANSWERED;

@@ -71,6 +71,8 @@ static tl_rc apply_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
     tl_set_str(&rs->cron_schedule, a->cron_schedule);
     apply_parent(&rs->parent, a);
     apply_timeouts(rs, a);
+    tl_skipping_started(rs, rs->start_ns, a->time_skipping_config,
+                        a->time_skipping_state_propagation);
     bool keep_start = a->retry_policy || tl_has_text(a->cron_schedule);
     if (!tl_set_blob_message(&rs->memo, a->memo) ||
         !tl_set_blob_message(&rs->search_attributes, a->search_attributes) ||
@@ -463,6 +465,7 @@ static const struct {
     ROW(NEXUS_OPERATION_CANCEL_REQUEST_COMPLETED, tl_apply_nexus_cancel_over),
     ROW(NEXUS_OPERATION_CANCEL_REQUEST_FAILED, tl_apply_nexus_cancel_over),
     ROW(WORKFLOW_EXECUTION_OPTIONS_UPDATED, tl_apply_options_updated),
+    ROW(WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED, tl_apply_time_skipped),
     ROW(WORKFLOW_EXECUTION_PAUSED, tl_apply_paused),
     ROW(WORKFLOW_EXECUTION_UNPAUSED, tl_apply_unpaused),
     ROW(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, apply_search_attributes),

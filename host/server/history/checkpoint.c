@@ -280,6 +280,9 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
         pause.request_id = text(rs->pause.request_id);
         s.pause = &pause;
     }
+    if (rs->skipping.known) {
+        s.time_skipping = tl_skipping_save(&rs->skipping, &a);
+    }
     if (rs->sticky_queue) {
         sticky.task_queue = rs->sticky_queue;
         sticky.schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
@@ -290,6 +293,7 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     s.operation_execution = rs->kind == TL_RUN_OPERATION ? tl_operation_state(rs, &a) : NULL;
     tl_rc rc = TL_OK;
     bool no_state = rs->kind != TL_RUN_WORKFLOW && !s.activity_execution && !s.operation_execution;
+    no_state = no_state || (rs->skipping.known && !s.time_skipping);
     if (no_state || !save_batches(rs, &a, &s) || !save_activities(rs, &a, &s) ||
         !save_timers(rs, &a, &s) || !save_children(rs, &a, &s) || !tl_rs_nexus_save(rs, &a, &s) ||
         !tl_rs_callbacks_save(rs, &a, &s) || !save_signals_and_buffer(rs, &a, &s) ||
@@ -481,6 +485,7 @@ static tl_rc load_all(struct tl_rs *rs, struct tl_str checkpoint, struct tl_aren
     if (s->parent) {
         load_parent(&rs->parent, s->parent);
     }
+    tl_skipping_load(&rs->skipping, s->time_skipping);
     if (s->pause) {
         tl_pause_set(&rs->pause, s->pause->paused_ns, s->pause->identity, s->pause->reason,
                      s->pause->request_id);

@@ -232,6 +232,8 @@ tl_rc tl_rs_child_request(const struct tl_rs *rs, int64_t initiated_id, struct t
     if (!out->req) {
         return tl_error_set(err, TL_ELIMIT, "no memory to start a child workflow");
     }
+    out->skipped = e->start_child_workflow_execution_initiated_event_attributes
+                       ->time_skipping_state_propagation;
     out->inherits_build =
         e->start_child_workflow_execution_initiated_event_attributes->inherit_build_id;
     out->parent = (struct tl_start_parent){

@@ -122,16 +122,23 @@ int64_t tl_chain_min_backoff_ns(const struct tl_tx *tx, int64_t backoff_ns)
     return tl_ns_add(lifetime_ns, backoff_ns) < min_ns ? min_ns - lifetime_ns : backoff_ns;
 }
 
-void tl_emit_new_run(struct tl_tx *tx, struct tl_start *start, const char *run_id,
+void tl_emit_new_run(struct tl_tx *tx, struct tl_start *start,
+                     TpWs__StartWorkflowExecutionRequest *req, const char *run_id,
                      uint64_t run_number)
 {
     const struct tl_rs *rs = tx->rs;
     struct tl_effect *f = tl_effects_add(&tx->effects, TL_FX_NEW_RUN);
+    TpCommon__TimeSkippingStatePropagation *skipped = NULL;
+    TpCommon__TimeSkippingConfig *skipping = NULL;
+    bool ok = tl_skipping_hand_on(rs, tx->arena, &skipping, &skipped);
+    req->time_skipping_config = skipping;
+    start->req = req;
+    start->skipped = skipped;
     start->first_run_id = tl_arena_str(tx->arena, tl_str(rs->first_run_id));
     start->continued_run_id = tl_arena_str(tx->arena, tl_str(rs->run_id));
     start->execution_expiration_ns = rs->execution_expiration_ns;
     start->parent = tl_rs_start_parent(rs, tx->arena);
-    if (!f || (rs->parent.workflow_id && !start->parent) || !start->first_run_id.p ||
+    if (!f || !ok || (rs->parent.workflow_id && !start->parent) || !start->first_run_id.p ||
         !start->continued_run_id.p) {
         tl_tx_break(tx, "the next run");
         return;
@@ -199,7 +206,6 @@ void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
             tl_tx_break(tx, "the next run");
         }
     }
-    start->req = req;
     if (next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY) {
         start->inherited_pinned =
             e->workflow_execution_started_event_attributes->inherited_pinned_version;
@@ -208,5 +214,5 @@ void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
     start->initiator = next->initiator;
     start->attempt = next->initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;
     start->first_backoff_ns = tl_chain_min_backoff_ns(tx, next->backoff_ns);
-    tl_emit_new_run(tx, start, next->run_id, next->run_number);
+    tl_emit_new_run(tx, start, req, next->run_id, next->run_number);
 }

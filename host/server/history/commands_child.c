@@ -251,6 +251,10 @@ static void fill_child(struct tl_wft_done *d, const child_attrs *in, struct chil
         tl_retry_policy_fill(&x->retry, in->retry_policy);
         a->retry_policy = &x->retry.policy;
     }
+    if (!tl_skipping_hand_to_child(d->tx->rs, d->tx->arena, &a->time_skipping_config,
+                                   &a->time_skipping_state_propagation)) {
+        tl_tx_break(d->tx, "the start of a child workflow");
+    }
 }
 
 void tl_command_run_child(struct tl_wft_done *d, const TpCommand__Command *c)

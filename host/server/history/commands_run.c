@@ -320,13 +320,12 @@ void tl_command_run_continue(struct tl_wft_done *d, const TpCommand__Command *c)
     fill_times(tx->rs, n, a);
     fill_request(tx, n, a);
     tx->env->new_run_id(tx->env->ud, n->run_id, &n->run_number);
-    n->start.req = &n->req;
     n->start.initiator = initiator;
     n->start.attempt = initiator == CONTINUE_AS_NEW_INITIATOR_RETRY ? tx->rs->attempt + 1 : 1;
     n->start.set_build = tl_str(a->inherit_build_id ? tl_or_empty(tx->rs->set_build) : "");
     tl_versioning_inherit(tx, &n->start, &n->req, (int)a->initial_versioning_behavior);
     n->start.first_backoff_ns =
         tl_chain_min_backoff_ns(tx, tl_duration_checked_ns(a->backoff_start_interval, &problem));
-    tl_emit_new_run(tx, &n->start, n->run_id, n->run_number);
+    tl_emit_new_run(tx, &n->start, &n->req, n->run_id, n->run_number);
     add_continued(d, c, n, initiator);
 }

@@ -34,6 +34,7 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
                                                               : rs->status,
         .closed = rs->close_event_id != 0,
         .start_ns = rs->start_ns,
+        .skipped_ns = rs->skipping.skipped_ns,
         .execution_ns = tl_ns_add(rs->start_ns, act ? act->start_delay_ns : rs->first_backoff_ns),
         .close_ns = rs->close_ns,
         .next_event_id = rs->next_event_id,
@@ -423,6 +424,7 @@ tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *ar
                      TpWs__DescribeWorkflowExecutionResponse *out, struct tl_error *err)
 {
     struct tl_out o = {arena, false};
+    now_ns = tl_rs_time_ns(rs, now_ns);
     out->workflow_execution_info =
         tl_out_check(&o, TL_PB_NEW(arena, TpWorkflow__WorkflowExecutionInfo,
                                    tp_workflow__workflow_execution_info));
@@ -435,6 +437,8 @@ tl_rc tl_rs_describe(const struct tl_rs *rs, int64_t now_ns, struct tl_arena *ar
         fill_info(&o, rs, out->workflow_execution_info);
         fill_config(&o, rs, out->execution_config);
         fill_extended(&o, rs, out->workflow_extended_info);
+        out->workflow_extended_info->time_skipping_info =
+            tl_skipping_describe(rs, now_ns, arena, &o.full);
         fill_activities(&o, rs, now_ns, out);
         fill_children(&o, rs, out);
         if (rs->wft.scheduled_id) {

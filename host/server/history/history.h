@@ -22,6 +22,9 @@
  * written until the task ends, something else must be written, or somebody reads the history) is not
  * in them, nor are buffered queries.
  *
+ * Time: callers say and hear server time. A run that has skipped time is ahead of it; its events and
+ * state are in its own time (time_skipping.c), and so is what tl_rs_info and descriptions tell.
+ *
  * Ownership: a tl_rs owns everything it points to. A tl_tx owns nothing but its buffers; everything it
  * hands out (effects, results, record bytes) lives in the task arena of the transaction.
  * Thread: one at a time (the engine thread). */
@@ -135,6 +138,7 @@ struct tl_rs_info {
     int status;                      /* WORKFLOW_EXECUTION_STATUS_*; 0 before start */
     bool closed;
     int64_t start_ns, execution_ns /* start + first back-off */, close_ns;
+    int64_t skipped_ns;     /* the run's clock less the server's */
     int64_t next_event_id;  /* of the durable-or-pending history, volatile start excluded */
     int64_t close_event_id; /* 0 while open */
     int64_t history_length, history_bytes;
@@ -306,7 +310,8 @@ struct tl_record {
 struct tl_tx {
     struct tl_rs *rs;
     const struct tl_history_env *env;
-    int64_t now_ns;
+    int64_t now_ns; /* on the run's clock, which may have skipped time */
+    int64_t server_ns;
     struct tl_arena *arena;
     struct tl_effects effects;     /* complete after tl_tx_finish */
     bool touched;                  /* something changed: must be finished */
@@ -354,7 +359,9 @@ struct tl_start {
     /* Version of the pinned run that this one follows; NULL: none. */
     const TpDeployment__WorkerDeploymentVersion *inherited_pinned;
     struct tl_str
-        set_build;        /* of the run that this one follows, under versioning by sets of builds */
+        set_build; /* of the run that this one follows, under versioning by sets of builds */
+    const TpCommon__TimeSkippingStatePropagation *skipped; /* of the run it follows or was
+                                                              started by; NULL: none */
     bool eager;           /* the first workflow task is delivered in the reply */
     bool hold_first_task; /* no first task yet: the caller signals next (signal-with-start) */
 };
@@ -462,6 +469,7 @@ tl_rc tl_tx_reset_done(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 /* What START_CHILD wants. Errors: TL_ENOTFOUND (not pending, or started), TL_ELIMIT. */
 struct tl_child_request {
     TpWs__StartWorkflowExecutionRequest *req; /* its request id tells one child from another */
+    const TpCommon__TimeSkippingStatePropagation *skipped;
     struct tl_start_parent parent;
     bool inherits_build;
 };
@@ -597,10 +605,30 @@ tl_rc tl_tx_move(struct tl_tx *tx, struct tl_str version, struct tl_error *err) 
 TpWorkflow__VersioningOverride *tl_rs_override(const struct tl_rs *rs, struct tl_arena *arena);
 /* Whether a client's override can be kept. Errors: TL_EINVAL. */
 tl_rc tl_override_check(const TpWorkflow__VersioningOverride *o, struct tl_error *err) TL_MUST_USE;
-/* UpdateWorkflowExecutionOptions; NULL removes the override. No event when nothing changes.
- * Errors: TL_EINVAL, TL_ENOTFOUND (closed). */
-tl_rc tl_tx_set_versioning_override(struct tl_tx *tx, const TpWorkflow__VersioningOverride *o,
-                                    const char *identity, struct tl_error *err) TL_MUST_USE;
+
+/* --- options of a run --------------------------------------------------------------------------- */
+
+/* UpdateWorkflowExecutionOptions: which of them change, to what (NULL: removed). */
+struct tl_options_change {
+    const TpWorkflow__WorkflowExecutionOptions *options; /* NULL: all of those named are removed */
+    bool versioning_override, time_skipping;
+    const char *identity;
+};
+/* The same from a request; nothing is copied. Errors: TL_EINVAL (no mask, other paths). */
+tl_rc tl_options_change_read(const Google__Protobuf__FieldMask *mask,
+                             const TpWorkflow__WorkflowExecutionOptions *options,
+                             const char *identity, struct tl_options_change *out,
+                             struct tl_error *err) TL_MUST_USE;
+/* No event when nothing changes; a fast forward always begins anew. *merged: all options, as they are
+ * then. Errors: TL_EINVAL, TL_ENOTFOUND (closed), TL_ELIMIT. */
+tl_rc tl_tx_change_options(struct tl_tx *tx, const struct tl_options_change *change,
+                           TpWorkflow__WorkflowExecutionOptions *merged,
+                           struct tl_error *err) TL_MUST_USE;
+/* Of the run's time skipping. NULL when there is none; *full: the arena was. */
+TpCommon__TimeSkippingFastForwardInfo *tl_rs_fast_forward(const struct tl_rs *rs,
+                                                          struct tl_arena *arena, bool *full);
+/* Time is skipped as soon as the run is idle. */
+bool tl_rs_skips_time(const struct tl_rs *rs);
 
 /* --- deliveries taken back ------------------------------------------------------------------- */
 
@@ -619,7 +647,7 @@ enum tl_query_route {
     TL_QUERY_BUFFER, /* tl_tx_query_buffer: rides on the current or next task */
     TL_QUERY_REFUSE, /* *rc, *kind and err are filled (WorkflowNotReady, buffer full) */
 };
-/* deadline_ns: wall time at which the caller gives up (TL_NS_NEVER: none); a first task that comes
+/* deadline_ns: server time at which the caller gives up (TL_NS_NEVER: none); a first task that comes
  * later than that refuses the query. buffered_max: how many queries may wait on the run. The status of
  * a closed run (query reject condition) is the caller's to look at. */
 enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_ns,

@@ -49,7 +49,7 @@ void tl_rs_nexus_block(struct tl_rs *rs, const struct tl_nexus_ref *ref, int64_t
     struct tl_nexus_try *t = find_try(rs, ref, &op);
     if (t) {
         t->offered = false;
-        t->blocked_ns = until_ns;
+        t->blocked_ns = tl_rs_time_ns(rs, until_ns);
         tl_rs_nexus_arm(rs, op);
     }
 }
@@ -177,6 +177,7 @@ tl_rc tl_rs_nexus_deliver(struct tl_rs *rs, const struct tl_history_env *env,
 {
     struct tl_nexus_op *op;
     struct tl_nexus_try *t = find_try(rs, ref, &op);
+    now_ns = tl_rs_time_ns(rs, now_ns);
     if (!t || !t->offered || t->expires_ns) {
         return tl_error_set(err, TL_ENOTFOUND, "the Nexus request is not wanted any more");
     }

@@ -66,7 +66,9 @@ void tl_next_run_decide(struct tl_tx *tx, const TpFailure__Failure *failure, boo
 /* Emits NEW_RUN for a retry or a schedule. */
 void tl_next_run_emit(struct tl_tx *tx, const struct tl_next_run *next,
                       const TpCommon__Payloads *last_result, const TpFailure__Failure *failure);
-void tl_emit_new_run(struct tl_tx *tx, struct tl_start *start, const char *run_id,
+/* req: the request of the start; it, and start, live as long as the arena. */
+void tl_emit_new_run(struct tl_tx *tx, struct tl_start *start,
+                     TpWs__StartWorkflowExecutionRequest *req, const char *run_id,
                      uint64_t run_number);
 int64_t tl_chain_min_backoff_ns(const struct tl_tx *tx, int64_t backoff_ns);
 void tl_close_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Payloads *details,

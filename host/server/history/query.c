@@ -28,7 +28,7 @@ enum tl_query_route tl_rs_query_route(const struct tl_rs *rs, int64_t deadline_n
                          "Workflow execution closed before WorkflowTaskStarted event");
     }
     if (tl_rs_open(rs) && tl_rs_in_backoff(rs) &&
-        tl_ns_add(rs->start_ns, rs->first_backoff_ns) > deadline_ns) {
+        tl_ns_add(rs->start_ns, rs->first_backoff_ns) > tl_rs_time_ns(rs, deadline_ns)) {
         return not_ready(rc, kind, err, "Workflow task is not scheduled yet.");
     }
     if (rs->wft.attempt >= REFUSE_FROM_ATTEMPT) {

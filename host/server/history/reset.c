@@ -80,6 +80,7 @@ tl_rc tl_tx_reset_copy(struct tl_tx *tx, TpHistory__HistoryEvent *e, struct tl_e
         return tl_error_set(err, TL_EDATALOSS, "event %lld is missing",
                             (long long)tx->rs->next_event_id);
     }
+    tx->p->copied = true;
     tl_tx_append(tx, e, TL_PLACE_APPLY);
     return tl_tx_result(tx, err);
 }

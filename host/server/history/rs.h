@@ -139,6 +139,21 @@ struct tl_parent {
     int64_t initiated_id;
 };
 
+/* How far the run's clock is ahead, and what is to become of it; time_skipping.c. */
+struct tl_skipping {
+    bool known;      /* it was configured, or inherited skipped time */
+    bool configured; /* there is a configuration: these are its fields */
+    bool enabled, no_propagation;
+    int32_t skips_max;
+    bool ff; /* it has a fast forward */
+    char *ff_id;
+    int64_t ff_ns;
+    int64_t ff_target_ns; /* of the run's clock */
+    bool ff_reached;
+    int32_t skips;      /* of this session */
+    int64_t skipped_ns; /* the run's clock less the server's */
+};
+
 /* An event that arrived while a workflow task was started: encoded, without id. */
 struct tl_buffered {
     char *bytes;
@@ -220,6 +235,7 @@ struct tl_rs {
     struct tl_map *attached_ids; /* request ids of starts that were attached to this run */
     struct tl_parent parent;
     struct tl_pause pause;
+    struct tl_skipping skipping;
     struct tl_heap heap;
     struct tl_buffered *buffer;
     size_t buffer_n, buffer_cap, buffer_bytes;
@@ -244,6 +260,7 @@ struct tl_tx_private {
     int64_t reset_ns; /* the run begins here with the events of another; 0: it does not */
     bool visibility_dirty, closed;
     bool offer_wft; /* a task was scheduled here: offer it unless it is started here too */
+    bool copied;    /* events of another run, by a reset, that is not done yet */
     bool broken;    /* memory ran out in the middle: the run must be reloaded */
     struct tl_str close_event; /* encoded: what a parent is to hear */
     struct tl_effect *orphans; /* CLOSE_CHILD for the children that the run leaves behind */
@@ -453,6 +470,41 @@ tl_rc tl_rs_callbacks_describe(const struct tl_rs *rs, struct tl_arena *arena,
 void tl_callbacks_closing(struct tl_tx *tx, struct tl_str event);
 void tl_callbacks_close_effects(struct tl_tx *tx);
 
+/* --- time_skipping.c ------------------------------------------------------------------------- */
+
+/* Server time on the run's clock. */
+static inline int64_t tl_rs_time_ns(const struct tl_rs *rs, int64_t server_ns)
+{
+    return tl_ns_add(server_ns, rs->skipping.skipped_ns);
+}
+/* What the start of a run, and a change of its options (NULL: skipping ends), say. */
+void tl_skipping_started(struct tl_rs *rs, int64_t now_ns, const TpCommon__TimeSkippingConfig *c,
+                         const TpCommon__TimeSkippingStatePropagation *from);
+void tl_skipping_changed(struct tl_rs *rs, int64_t now_ns, const TpCommon__TimeSkippingConfig *c);
+tl_apply_fn tl_apply_time_skipped;
+void tl_skipping_free(struct tl_skipping *k);
+/* Checkpoints. NULL when the arena is full. */
+TlV1__TimeSkippingState *tl_skipping_save(const struct tl_skipping *k, struct tl_arena *arena);
+void tl_skipping_load(struct tl_skipping *k, const TlV1__TimeSkippingState *s);
+/* The transaction ends: jumps when nothing of the run is under way. */
+void tl_skipping_settle(struct tl_tx *tx);
+/* A fast forward ends by the time that really passes. */
+int64_t tl_skipping_deadline_ns(const struct tl_rs *rs);
+bool tl_skipping_fire(struct tl_tx *tx); /* false: none was due */
+/* The configuration as it is now, NULL when there is none; *full: the arena was. */
+TpCommon__TimeSkippingConfig *tl_skipping_config(const struct tl_rs *rs, bool fast_forward,
+                                                 struct tl_arena *arena, bool *full);
+/* What the next run of the chain begins with; what a child does. False when the arena is full. */
+bool tl_skipping_hand_on(const struct tl_rs *rs, struct tl_arena *arena,
+                         TpCommon__TimeSkippingConfig **config,
+                         TpCommon__TimeSkippingStatePropagation **state);
+bool tl_skipping_hand_to_child(const struct tl_rs *rs, struct tl_arena *arena,
+                               TpCommon__TimeSkippingConfig **config,
+                               TpCommon__TimeSkippingStatePropagation **state);
+/* now_ns is of the run's clock. NULL when it never skipped; *full: the arena was. */
+TpCommon__TimeSkippingInfo *tl_skipping_describe(const struct tl_rs *rs, int64_t now_ns,
+                                                 struct tl_arena *arena, bool *full);
+
 /* --- reset.c --------------------------------------------------------------------------------- */
 
 void tl_rs_note_reset(struct tl_rs *rs, int64_t reset_ns); /* start and timeouts begin anew */
@@ -590,8 +642,8 @@ bool tl_rs_change_override(struct tl_rs *rs, const TpWorkflow__VersioningOverrid
 bool tl_rs_ran_on_build(struct tl_rs *rs, const TpCommon__WorkerVersionStamp *stamp, bool had_task,
                         struct tl_arena *scratch);
 bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct tl_arena *scratch);
-tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
-                               struct tl_arena *scratch, struct tl_error *err) TL_MUST_USE;
+/* options.c */
+tl_apply_fn tl_apply_options_updated;
 /* A worker of this version starts the workflow task: begins or ends a transition. */
 void tl_versioning_started(struct tl_tx *tx, struct tl_str version);
 /* One completed it. True while the run is still on its way to another version. */

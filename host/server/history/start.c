@@ -292,6 +292,8 @@ static void set_content(struct tl_tx *tx, const struct tl_start *start, struct s
         a->source_version_stamp = &s->stamp;
     }
     a->time_skipping_config = req->time_skipping_config;
+    a->time_skipping_state_propagation =
+        (TpCommon__TimeSkippingStatePropagation *)(uintptr_t)start->skipped;
     a->eager_execution_accepted = start->eager;
     if (req->retry_policy) {
         tl_retry_policy_fill(&s->retry, req->retry_policy);
@@ -319,6 +321,10 @@ tl_rc tl_tx_start(struct tl_tx *tx, const struct tl_start *start, struct tl_erro
         return rc;
     }
     struct started s;
+    if (start->skipped) {
+        tx->now_ns = tl_ns_add(tx->server_ns,
+                               tl_pb_duration_ns_or(start->skipped->initial_skipped_duration, 0));
+    }
     tl_ev_init(&s.ev, tx->now_ns);
     s.attrs = (TpHistory__WorkflowExecutionStartedEventAttributes)
         TP_HISTORY__WORKFLOW_EXECUTION_STARTED_EVENT_ATTRIBUTES__INIT;

@@ -245,6 +245,7 @@ void tl_rs_free(struct tl_rs *rs)
     tl_rs_queries_free(rs);
     tl_parent_free(&rs->parent);
     tl_pause_free(&rs->pause);
+    tl_skipping_free(&rs->skipping);
     tl_rs_updates_free(rs);
     tl_rs_callbacks_free(rs);
     free_strings(rs);
@@ -480,7 +481,7 @@ int64_t tl_rs_run_deadline_ns(const struct tl_rs *rs)
     if (tl_rs_in_backoff(rs) && !tl_rs_paused(rs)) {
         at_ns = earlier(at_ns, tl_ns_add(rs->start_ns, rs->first_backoff_ns));
     }
-    return at_ns;
+    return earlier(at_ns, tl_skipping_deadline_ns(rs));
 }
 
 int64_t tl_rs_deadline_ns(const struct tl_rs *rs)
@@ -490,5 +491,6 @@ int64_t tl_rs_deadline_ns(const struct tl_rs *rs)
     }
     int64_t at_ns = tl_rs_run_deadline_ns(rs);
     const struct tl_heap_node *node = tl_heap_peek(&rs->heap);
-    return node ? earlier(at_ns, node->deadline_ns) : at_ns;
+    at_ns = node ? earlier(at_ns, node->deadline_ns) : at_ns;
+    return at_ns == TL_NS_NEVER ? at_ns : at_ns - rs->skipping.skipped_ns;
 }

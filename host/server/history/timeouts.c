@@ -128,6 +128,9 @@ static bool fire_run(struct tl_tx *tx)
         tl_close_time_out(tx);
         return true;
     }
+    if (tl_skipping_fire(tx)) {
+        return true;
+    }
     if (tl_rs_in_backoff(rs) && !tl_rs_paused(rs)) {
         tl_wft_schedule(tx, 0);
         return true;

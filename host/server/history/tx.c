@@ -22,7 +22,8 @@
 void tl_tx_begin(struct tl_tx *tx, struct tl_rs *rs, const struct tl_history_env *env,
                  int64_t now_ns, struct tl_arena *arena)
 {
-    *tx = (struct tl_tx){.rs = rs, .env = env, .now_ns = now_ns, .arena = arena};
+    *tx = (struct tl_tx){.rs = rs, .env = env, .server_ns = now_ns, .arena = arena};
+    tx->now_ns = tl_rs_time_ns(rs, now_ns);
     tx->effects.arena = arena;
     tx->p = TL_NEW(struct tl_tx_private);
     tl_buf_init(&tx->p->events, RECORD_BYTES_MAX);
@@ -344,7 +345,7 @@ void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act
     f->u.activity.attempt = act->attempt;
     f->u.activity.stamp = act->stamp;
     f->u.activity.with_run = act->with_run;
-    f->u.activity.since_ns = act->attempt_ns;
+    f->u.activity.since_ns = act->attempt_ns - rs->skipping.skipped_ns;
     f->u.activity.priority = priority_of(rs, act, fx->arena);
     act->offered = true;
 }
@@ -448,6 +449,7 @@ static void settle_run(struct tl_tx *tx, int64_t log_id, struct tl_record *out)
 tl_rc tl_tx_finish(struct tl_tx *tx, int64_t log_id, struct tl_record *out, struct tl_error *err)
 {
     *out = (struct tl_record){.bytes = {NULL, 0}};
+    tl_skipping_settle(tx);
     enforce_history_limit(tx);
     const struct tl_wft *wft = &tx->rs->wft;
     bool offer_wft = tx->p->offer_wft && wft->scheduled_id && !wft->started_id;
@@ -478,6 +480,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
 {
     (void)env;
     size_t before = out->n, wanted = 0;
+    now_ns = tl_rs_time_ns(rs, now_ns);
     if (!tl_rs_open(rs)) {
         return TL_OK;
     }

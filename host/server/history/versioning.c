@@ -134,52 +134,6 @@ bool tl_rs_set_override(struct tl_rs *rs, const TpWorkflow__VersioningOverride *
     return true;
 }
 
-tl_rc tl_apply_options_updated(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
-                               struct tl_arena *scratch, struct tl_error *err)
-{
-    const TpHistory__WorkflowExecutionOptionsUpdatedEventAttributes *a =
-        e->workflow_execution_options_updated_event_attributes;
-    bool ok = true;
-    if (a->unset_versioning_override || a->versioning_override) {
-        ok = tl_rs_change_override(rs, a->versioning_override, scratch);
-    }
-    if (!ok) {
-        return tl_error_set(err, TL_EDECODE, "event %lld cannot be kept", (long long)e->event_id);
-    }
-    return tl_rs_callbacks_keep(rs, a->attached_completion_callbacks,
-                                a->n_attached_completion_callbacks, a->attached_request_id,
-                                tl_pb_timestamp_ns_or(e->event_time, 0), err);
-}
-
-tl_rc tl_tx_set_versioning_override(struct tl_tx *tx, const TpWorkflow__VersioningOverride *o,
-                                    const char *identity, struct tl_error *err)
-{
-    struct tl_rs *rs = tx->rs;
-    struct tl_str version, text = {NULL, 0};
-    struct tl_ev ev;
-    int behavior;
-    tl_rc rc = tl_tx_need_open(tx, err);
-    if (rc == TL_OK) {
-        rc = tl_override_read(o, tx->arena, &behavior, &version, err);
-    }
-    if (rc == TL_OK && o) {
-        rc = tl_pb_encode_arena(o, tx->arena, &text, err);
-    }
-    if (rc != TL_OK || tl_str_eq(text, tl_blob_str(&rs->versioning_override))) {
-        return rc;
-    }
-    TpHistory__WorkflowExecutionOptionsUpdatedEventAttributes a =
-        TP_HISTORY__WORKFLOW_EXECUTION_OPTIONS_UPDATED_EVENT_ATTRIBUTES__INIT;
-    tl_ev_init(&ev, tx->now_ns);
-    a.versioning_override = (TpWorkflow__VersioningOverride *)(uintptr_t)o;
-    a.unset_versioning_override = !o;
-    a.identity = (char *)(uintptr_t)identity;
-    TL_EV_SET(&ev, WORKFLOW_EXECUTION_OPTIONS_UPDATED, workflow_execution_options_updated, &a);
-    ev.e.worker_may_ignore = true;
-    tl_tx_add(tx, &ev);
-    return tl_tx_result(tx, err);
-}
-
 /* --- where a run stands ------------------------------------------------------------------------ */
 
 void tl_rs_versioning(const struct tl_rs *rs, struct tl_rs_versioning *out)
