@@ -4,6 +4,7 @@
 --- while it waits. Errors are raised as tables (see temporal.failure).
 local core = require "temporal.core"
 local async_activity = require "temporal.internal.async_activity"
+local build_sets = require "temporal.internal.build_sets"
 local client_activities = require "temporal.internal.client_activities"
 local client_nexus = require "temporal.internal.client_nexus"
 local close_outcome = require "temporal.internal.close_outcome"
@@ -605,6 +606,7 @@ end)
 
 client_activities.install(Client)
 client_nexus.install(Client)
+build_sets.install(Client)
 deployments.install(Client, Handle)
 nexus_endpoints.install(Client)
 

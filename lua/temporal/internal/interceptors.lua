@@ -22,6 +22,8 @@ local hooks = {
     start_nexus_operation = fn, get_nexus_operation_result = fn, describe_nexus_operation = fn,
     cancel_nexus_operation = fn, terminate_nexus_operation = fn, list_nexus_operations = fn,
     count_nexus_operations = fn,
+    update_worker_build_id_compatibility = fn, get_worker_build_id_compatibility = fn,
+    get_worker_task_reachability = fn,
     complete_async_activity = fn, fail_async_activity = fn, report_cancellation_async_activity = fn,
   },
   activity = { execute_activity = fn, heartbeat = fn, info = fn },
