@@ -8,13 +8,13 @@
 #include "proto/failure.h"
 #include "proto/pb.h"
 #include "tl_enums.h"
+#include "worker/answer.h"
 #include "worker/local.h"
 #include "worker/build.h"
 #include "worker/registry_int.h"
 #include "worker/worker_int.h"
 
 #define ACT_BYTES_MAX ((size_t)1 << 30)
-#define ANSWER_TIMEOUT_NS (30 * TL_NS_PER_S)
 
 /* --- Memory ------------------------------------------------------------------------------------ */
 
@@ -52,17 +52,6 @@ void tl_act_release(struct tl_act *a)
 
 /* --- Answers ----------------------------------------------------------------------------------- */
 
-static tl_rc check_size(const struct tl_act *a, size_t bytes, struct tl_error *err)
-{
-    if (a->worker->opt.disable_payload_error_limit || bytes <= (size_t)tl_limit_blob_bytes) {
-        return TL_OK;
-    }
-    return tl_error_set(err, TL_ELIMIT,
-                        "the result has %zu bytes; at most %lld may be returned: "
-                        "store the data elsewhere and return a reference",
-                        bytes, (long long)tl_limit_blob_bytes);
-}
-
 static tl_rc encode_completed(struct tl_act *a, struct tl_error *err)
 {
     TpWs__RespondActivityTaskCompletedRequest req =
@@ -71,9 +60,9 @@ static tl_rc encode_completed(struct tl_act *a, struct tl_error *err)
     req.identity = a->worker->identity;
     req.namespace_ = a->worker->namespace_name;
     req.result = (TpCommon__Payloads *)(uintptr_t)a->end_body;
-    a->answer_method = TL_M_RespondActivityTaskCompleted;
-    tl_rc rc = tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
-    return rc == TL_OK ? check_size(a, a->answer.n, err) : rc;
+    tl_rc rc =
+        tl_answer_encode(&a->answer, TL_M_RespondActivityTaskCompleted, &req, &a->arena, err);
+    return rc == TL_OK ? tl_answer_check_size(a->worker, "the result", a->answer.bytes.n, err) : rc;
 }
 
 static tl_rc encode_failed(struct tl_act *a, const TpFailure__Failure *failure, int cause,
@@ -96,8 +85,7 @@ static tl_rc encode_failed(struct tl_act *a, const TpFailure__Failure *failure, 
         }
     }
     pthread_mutex_unlock(&a->mutex);
-    a->answer_method = TL_M_RespondActivityTaskFailed;
-    return tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
+    return tl_answer_encode(&a->answer, TL_M_RespondActivityTaskFailed, &req, &a->arena, err);
 }
 
 static tl_rc encode_canceled(struct tl_act *a, struct tl_error *err)
@@ -138,8 +126,7 @@ static tl_rc encode_canceled(struct tl_act *a, struct tl_error *err)
     req.identity = a->worker->identity;
     req.namespace_ = a->worker->namespace_name;
     req.details = (TpCommon__Payloads *)(uintptr_t)a->end_body;
-    a->answer_method = TL_M_RespondActivityTaskCanceled;
-    return tl_pb_encode_arena(&req, &a->arena, &a->answer, err);
+    return tl_answer_encode(&a->answer, TL_M_RespondActivityTaskCanceled, &req, &a->arena, err);
 }
 
 static tl_rc encode_answer(struct tl_act *a, struct tl_error *err)
@@ -158,31 +145,13 @@ static tl_rc encode_answer(struct tl_act *a, struct tl_error *err)
     TL_UNREACHABLE();
 }
 
-static void answer_ended(struct tl_act *a)
-{
-    struct tl_worker *w = a->worker;
-    atomic_fetch_sub(&w->answers, 1);
-    tl_act_release(a);
-    tl_worker_tick(w);
-}
-
-static void send_again(struct tl_timer *t)
-{
-    tl_act_answer(TL_CONTAINER(t, struct tl_act, answer_timer));
-}
-
 /* On control: the answer does not fit into a request, its length and the limit are in `words`. A smaller one
  * in its place; false: there is none. */
 static bool answer_smaller(struct tl_act *a, struct tl_str words)
 {
     const TpFailure__Failure *was = a->end == TL_ACT_FAILED ? a->end_body : NULL;
     struct tl_error err = {0};
-    if (a->shortened) {
-        return false;
-    }
-    a->shortened = true;
-    a->answer_retry.attempt = 0;
-    if (a->answer_method == TL_M_RespondActivityTaskCanceled) {
+    if (a->answer.method == TL_M_RespondActivityTaskCanceled) {
         a->end_body = NULL; /* without its details */
         return encode_canceled(a, &err) == TL_OK;
     }
@@ -208,11 +177,8 @@ static bool answer_uncoded(struct tl_act *a, struct tl_str words)
     struct tl_error err = {0};
     const char *text = tl_arena_printf(&a->arena, "%.*s", TL_STR_FMT(words));
     TpFailure__Failure *f =
-        a->shortened || !text
-            ? NULL
-            : tl_activity_failure(&a->arena, TL_STR_LIT(TL_FAILURE_CODEC), tl_str(text), false);
-    a->shortened = true;
-    a->answer_retry.attempt = 0;
+        text ? tl_activity_failure(&a->arena, TL_STR_LIT(TL_FAILURE_CODEC), tl_str(text), false)
+             : NULL;
     pthread_mutex_lock(&a->mutex);
     a->details_new = a->details_unsure = false;
     pthread_mutex_unlock(&a->mutex);
@@ -221,43 +187,29 @@ static bool answer_uncoded(struct tl_act *a, struct tl_str words)
     return f && encode_failed(a, f, ACTIVITY_TASK_FAILED_CAUSE_UNSPECIFIED, &err) == TL_OK;
 }
 
-/* On control: the server did not take the answer, or never got it. */
-static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
+static bool answer_replace(struct tl_answer *answer, struct tl_str words, bool too_large)
 {
-    struct tl_act *a = TL_CONTAINER(to, struct tl_act, to);
-    struct tl_worker *w = a->worker;
-    bool too_large = tl_rpc_result_is_too_large(res);
-    bool again = !too_large && !res->final && (res->status == 4 || tl_retry_allowed(res));
-    if ((too_large && answer_smaller(a, res->message)) ||
-        (res->final && answer_uncoded(a, res->message))) {
-        tl_act_answer(a);
-    } else if (again && !atomic_load(&w->giving_up)) {
-        tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
-        a->answer_timer.fire = send_again;
-        tl_timer_set(&w->control, &a->answer_timer,
-                     tl_worker_retry_ns(w, &a->answer_retry, res->status));
-    } else {
-        /* NOT_FOUND: it timed out, or its workflow has ended. */
-        TL_LOG(res->status == 5 ? TL_LOG_DEBUG : TL_LOG_WARN, "activity.answer_refused",
-               TL_C("activity_type", a->pub.task->activity_type->name),
-               TL_C("activity_id", a->pub.task->activity_id), TL_I("status", res->status),
-               TL_S("error", res->message));
-        answer_ended(a);
-    }
-    tl_rpc_result_free(res);
+    struct tl_act *a = TL_CONTAINER(answer, struct tl_act, answer);
+    return too_large ? answer_smaller(a, words) : answer_uncoded(a, words);
 }
 
-/* On the transport's thread. */
-static void answer_taken(struct tl_reply_to *to)
+static void answer_refused(struct tl_answer *answer, const struct tl_rpc_result *res)
 {
-    answer_ended(TL_CONTAINER(to, struct tl_act, to));
+    const struct tl_act *a = TL_CONTAINER(answer, struct tl_act, answer);
+    /* NOT_FOUND: it timed out, or its workflow has ended. */
+    TL_LOG(res->status == STATUS_NOT_FOUND ? TL_LOG_DEBUG : TL_LOG_WARN, "activity.answer_refused",
+           TL_C("activity_type", a->pub.task->activity_type->name),
+           TL_C("activity_id", a->pub.task->activity_id), TL_I("status", res->status),
+           TL_S("error", res->message));
 }
 
-void tl_act_answer(struct tl_act *a)
+static void answer_ended(struct tl_answer *answer)
 {
-    a->to = (struct tl_reply_to){&a->worker->control, answer_refused, answer_taken};
-    tl_worker_call(a->worker, a->answer_method, a->answer, ANSWER_TIMEOUT_NS, &a->to);
+    tl_act_release(TL_CONTAINER(answer, struct tl_act, answer));
 }
+
+static const struct tl_answer_kind answer_kind = {30 * TL_NS_PER_S, answer_replace, answer_refused,
+                                                  answer_ended};
 
 /* --- Running ----------------------------------------------------------------------------------- */
 
@@ -358,8 +310,7 @@ static void report(struct tl_act *a)
     } else {
         TL_COUNT(w, activities_failed);
     }
-    atomic_fetch_add(&w->answers, 1);
-    tl_act_answer(a);
+    tl_answer_send(&a->answer, &answer_kind, w, INT64_MAX);
 }
 
 /* The task is over: its answer goes out, its slot is free. */
@@ -491,7 +442,7 @@ static tl_rc encode_local(struct tl_act *a, struct tl_buf *answer, struct tl_err
         a->end_body = f;
     }
     tl_rc rc = tl_pb_encode(a->end_body ? a->end_body : &nothing, answer, err);
-    return rc == TL_OK ? check_size(a, answer->n, err) : rc;
+    return rc == TL_OK ? tl_answer_check_size(a->worker, "the result", answer->n, err) : rc;
 }
 
 static void finish_local(struct tl_act *a)

@@ -102,7 +102,7 @@ static void drain_came(struct tl_reply_to *to, struct tl_rpc_result *res)
     w->draining = NULL;
     atomic_fetch_sub(&w->calls, 1);
     int status = res->status == 0 ? status_in(res) : 0;
-    bool gone = res->status == 5 && b->known; /* a new one may not have polled yet */
+    bool gone = res->status == STATUS_NOT_FOUND && b->known; /* a new one may not have polled yet */
     b->known = b->known || res->status == 0;
     if (!tl_worker_stopping(w)) {
         if (gone || status == WORKER_DEPLOYMENT_VERSION_STATUS_DRAINED) {
@@ -144,7 +144,7 @@ static void delete_came(struct tl_reply_to *to, struct tl_rpc_result *res)
     struct tl_worker *w = TL_CONTAINER(to, struct tl_worker, drain_to);
     struct tl_retired *r = TL_CONTAINER(w->retired.prev, struct tl_retired, node);
     atomic_fetch_sub(&w->calls, 1);
-    bool done = res->status == 0 || res->status == 5;
+    bool done = res->status == 0 || res->status == STATUS_NOT_FOUND;
     if (done || r->tries >= DELETE_TRIES) {
         TL_LOG(done ? TL_LOG_INFO : TL_LOG_WARN,
                done ? "worker.version_deleted" : "worker.version_not_deleted",

@@ -66,7 +66,7 @@ static void heartbeat_answered(struct tl_reply_to *to, struct tl_rpc_result *res
         a->hb_retry.attempt = 0;
         mark_taken(a);
         learn(a, res->body);
-    } else if (res->status == 5) {
+    } else if (res->status == STATUS_NOT_FOUND) {
         tl_act_cancelled(a, TL_CANCEL_NOT_FOUND);
     } else if (res->status == 4 || tl_retry_allowed(res)) {
         tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "proto/pb.h"
+#include "worker/answer.h"
 #include "worker/operation.h"
 #include "worker/worker_int.h"
 
@@ -19,7 +20,6 @@ enum tl_op_end {
  * callback, or control when the answer was refused. */
 struct tl_op {
     struct tl_operation pub; /* first: what handlers see */
-    struct tl_reply_to to;   /* of the answer */
     struct tl_worker *worker;
     const TpWs__PollNexusTaskQueueResponse *task; /* in the arena */
     struct tl_arena arena;
@@ -35,9 +35,5 @@ struct tl_op {
     struct tl_pb_list links; /* of TpNexus__Link */
     enum tl_op_end end;
     const void *end_body; /* in the arena */
-    struct tl_str answer; /* encoded, in the arena */
-    enum tl_method answer_method;
-    bool shortened; /* control's: the answer stands for one that was too large */
-    struct tl_timer answer_timer;
-    struct tl_retry answer_retry;
+    struct tl_answer answer;
 };

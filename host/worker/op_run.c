@@ -13,7 +13,6 @@
 #include "worker/op_int.h"
 
 #define OP_BYTES_MAX ((size_t)1 << 30)
-#define ANSWER_TIMEOUT_NS (10 * TL_NS_PER_S)
 #define NEAR_MAX 2
 
 /* --- Memory ------------------------------------------------------------------------------------ */
@@ -80,16 +79,12 @@ static tl_rc fill_failed(struct tl_op *op, TpNexus__StartOperationResponse *star
     return TL_OK;
 }
 
-static tl_rc check_size(const struct tl_op *op, struct tl_error *err)
+static tl_rc encode(struct tl_op *op, enum tl_method method, const void *req, struct tl_error *err)
 {
-    size_t bytes = op->answer.n;
-    if (op->worker->opt.disable_payload_error_limit || bytes <= (size_t)tl_limit_blob_bytes) {
-        return TL_OK;
-    }
-    return tl_error_set(err, TL_ELIMIT,
-                        "the result of the operation has %zu bytes; at most %lld may be returned: "
-                        "store the data elsewhere and return a reference",
-                        bytes, (long long)tl_limit_blob_bytes);
+    tl_rc rc = tl_answer_encode(&op->answer, method, req, &op->arena, err);
+    return rc == TL_OK ? tl_answer_check_size(op->worker, "the result of the operation",
+                                              op->answer.bytes.n, err)
+                       : rc;
 }
 
 static tl_rc encode_response(struct tl_op *op, struct tl_error *err)
@@ -128,9 +123,7 @@ static tl_rc encode_response(struct tl_op *op, struct tl_error *err)
         response.variant_case = TP_NEXUS__RESPONSE__VARIANT_CANCEL_OPERATION;
         response.cancel_operation = &cancel;
     }
-    op->answer_method = TL_M_RespondNexusTaskCompleted;
-    rc = rc == TL_OK ? tl_pb_encode_arena(&req, &op->arena, &op->answer, err) : rc;
-    return rc == TL_OK ? check_size(op, err) : rc;
+    return rc == TL_OK ? encode(op, TL_M_RespondNexusTaskCompleted, &req, err) : rc;
 }
 
 static tl_rc encode_refusal(struct tl_op *op, struct tl_error *err)
@@ -153,9 +146,7 @@ static tl_rc encode_refusal(struct tl_op *op, struct tl_error *err)
             return no_memory(err);
         }
     }
-    op->answer_method = TL_M_RespondNexusTaskFailed;
-    tl_rc rc = tl_pb_encode_arena(&req, &op->arena, &op->answer, err);
-    return rc == TL_OK ? check_size(op, err) : rc;
+    return encode(op, TL_M_RespondNexusTaskFailed, &req, err);
 }
 
 static tl_rc encode_answer(struct tl_op *op, struct tl_error *err)
@@ -174,31 +165,10 @@ static void refuse_with(struct tl_op *op, const char *type, bool final, const ch
     TL_ASSERT(op->end_body != NULL); /* the arena is far from full of texts of this size */
 }
 
-static void answer_ended(struct tl_op *op)
+static bool answer_replace(struct tl_answer *answer, struct tl_str words, bool too_large)
 {
-    struct tl_worker *w = op->worker;
-    atomic_fetch_sub(&w->answers, 1);
-    op_free(op);
-    tl_worker_tick(w);
-}
-
-static void send_answer(struct tl_op *op);
-
-static void send_again(struct tl_timer *t)
-{
-    send_answer(TL_CONTAINER(t, struct tl_op, answer_timer));
-}
-
-/* On control: no request carries the answer, its length and the limit are in `words`; or the codecs cannot code
- * it, and say why. A small one goes in its place, once. */
-static bool answer_smaller(struct tl_op *op, struct tl_str words, bool too_large)
-{
+    struct tl_op *op = TL_CONTAINER(answer, struct tl_op, answer);
     struct tl_error err = {0};
-    if (op->shortened) {
-        return false;
-    }
-    op->shortened = true;
-    op->answer_retry.attempt = 0;
     const char *text = tl_arena_printf(
         &op->arena,
         too_large ? "the answer of the operation does not fit into one request (%.*s): store the "
@@ -212,43 +182,23 @@ static bool answer_smaller(struct tl_op *op, struct tl_str words, bool too_large
     return encode_refusal(op, &err) == TL_OK;
 }
 
-/* On control: the server did not take the answer. */
-static void answer_refused(struct tl_reply_to *to, struct tl_rpc_result *res)
+static void answer_refused(struct tl_answer *answer, const struct tl_rpc_result *res)
 {
-    struct tl_op *op = TL_CONTAINER(to, struct tl_op, to);
-    struct tl_worker *w = op->worker;
-    bool too_large = tl_rpc_result_is_too_large(res);
-    bool again = !too_large && (res->status == STATUS_DEADLINE_EXCEEDED || tl_retry_allowed(res));
-    bool in_time = tl_worker_now(w) < op->deadline_mono_ns; /* later nobody waits for it */
-    if ((too_large || res->final) && answer_smaller(op, res->message, too_large)) {
-        send_answer(op);
-    } else if (again && in_time && !atomic_load(&w->giving_up)) {
-        tl_worker_lost(w, tl_method_info(res->method)->name, res->status, res->message);
-        op->answer_timer.fire = send_again;
-        tl_timer_set(&w->control, &op->answer_timer,
-                     tl_worker_retry_ns(w, &op->answer_retry, res->status));
-    } else {
-        /* NOT_FOUND: its time was over, or its workflow has ended. */
-        TL_LOG(res->status == 5 ? TL_LOG_DEBUG : TL_LOG_WARN, "nexus.answer_refused",
-               TL_C("service", tl_operation_service(&op->pub)),
-               TL_C("operation", tl_operation_name(&op->pub)), TL_I("status", res->status),
-               TL_S("error", res->message));
-        answer_ended(op);
-    }
-    tl_rpc_result_free(res);
+    struct tl_op *op = TL_CONTAINER(answer, struct tl_op, answer);
+    /* NOT_FOUND: its time was over, or its workflow has ended. */
+    TL_LOG(res->status == STATUS_NOT_FOUND ? TL_LOG_DEBUG : TL_LOG_WARN, "nexus.answer_refused",
+           TL_C("service", tl_operation_service(&op->pub)),
+           TL_C("operation", tl_operation_name(&op->pub)), TL_I("status", res->status),
+           TL_S("error", res->message));
 }
 
-/* On the transport's thread. */
-static void answer_taken(struct tl_reply_to *to)
+static void answer_ended(struct tl_answer *answer)
 {
-    answer_ended(TL_CONTAINER(to, struct tl_op, to));
+    op_free(TL_CONTAINER(answer, struct tl_op, answer));
 }
 
-static void send_answer(struct tl_op *op)
-{
-    op->to = (struct tl_reply_to){&op->worker->control, answer_refused, answer_taken};
-    tl_worker_call(op->worker, op->answer_method, op->answer, ANSWER_TIMEOUT_NS, &op->to);
-}
+static const struct tl_answer_kind answer_kind = {10 * TL_NS_PER_S, answer_replace, answer_refused,
+                                                  answer_ended};
 
 /* --- What is not there ------------------------------------------------------------------------- */
 
@@ -411,8 +361,7 @@ static void report(struct tl_op *op)
         op_free(op);
         return;
     }
-    atomic_fetch_add(&w->answers, 1);
-    send_answer(op);
+    tl_answer_send(&op->answer, &answer_kind, w, op->deadline_mono_ns);
 }
 
 void tl_op_run(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,

@@ -488,7 +488,7 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
 static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
 {
     bool too_large = !t->shortened && tl_rpc_result_is_too_large(res);
-    bool stale = res->status == 5 ||
+    bool stale = res->status == STATUS_NOT_FOUND ||
                  (res->status == 3 && t->method == TL_M_RespondWorkflowTaskCompleted &&
                   memmem(res->message.p, res->message.n, "UnhandledCommand", 16) != NULL);
     TL_LOG(stale ? TL_LOG_DEBUG : TL_LOG_WARN, "workflow_task.refused",

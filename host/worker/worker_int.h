@@ -144,6 +144,7 @@ void tl_slots_stop(struct tl_worker *w);
 
 /* gRPC's */
 #define STATUS_DEADLINE_EXCEEDED 4
+#define STATUS_NOT_FOUND 5
 #define STATUS_UNAVAILABLE 14
 
 enum tl_poll_kind {
@@ -316,11 +317,25 @@ struct tl_act_task {
     struct tl_str body; /* behind the struct */
 };
 
+/* An answer until the service has taken it: answer.h. */
+struct tl_answer_kind;
+struct tl_answer {
+    struct tl_reply_to to; /* first */
+    const struct tl_answer_kind *kind;
+    struct tl_worker *worker;
+    int64_t until_mono_ns; /* later nobody waits for it */
+    /* the thread's; control's once the answer is sent */
+    struct tl_str bytes; /* encoded, in the arena of its task */
+    enum tl_method method;
+    bool replaced; /* it stands for one that could not be sent */
+    struct tl_timer timer;
+    struct tl_retry retry;
+};
+
 /* One activity in work. Held by its thread until the answer is taken, by control once it heartbeats,
  * and by its heartbeat call. */
 struct tl_act {
     struct tl_activity pub; /* first: what implementations see */
-    struct tl_reply_to to;  /* of the answer */
     struct tl_worker *worker;
     int64_t begun_ns;     /* monotonic */
     struct tl_slot *slot; /* NULL: of a local one, whose caller has it */
@@ -345,22 +360,20 @@ struct tl_act {
     struct tl_msg hb_msg, end_msg;
     /* control's */
     struct tl_reply_to hb_to;
-    struct tl_timer hb_timer, answer_timer;
+    struct tl_timer hb_timer;
     int64_t hb_next_ns; /* not before */
     bool hb_in_flight;
-    struct tl_retry hb_retry, answer_retry;
+    struct tl_retry hb_retry;
 
     /* the thread's; control's once the answer is sent */
     enum tl_act_end end;
     const void *end_body; /* TpCommon__Payloads or TpFailure__Failure, in the arena */
-    struct tl_str answer; /* encoded, in the arena */
-    enum tl_method answer_method;
+    struct tl_answer answer;
 
     struct tl_build *build; /* borrowed in run; a use when detached */
     bool detached;    /* it is over when run has returned and tl_activity_finish was called: */
     atomic_int parts; /* how many of the two are to come */
     struct tl_local_end_to *local_to; /* of a local activity: who is told of the end */
-    bool shortened; /* control's: the answer stands for one that could not be sent */
 };
 
 /* What a thread runs activities with: the language state of one build. */
@@ -415,8 +428,6 @@ void tl_act_run(struct tl_worker *w, struct tl_str body, struct tl_slot *slot,
 void tl_act_release(struct tl_act *a);
 void tl_act_cancelled(struct tl_act *a, unsigned reasons); /* any thread */
 void tl_act_shutdown_began(struct tl_act *a);              /* any thread */
-/* Encodes and sends the answer; sending again after a failure is control's. */
-void tl_act_answer(struct tl_act *a);
 
 /* --- Nexus operations, op_run.c ---------------------------------------------------------------- */
 
