@@ -79,6 +79,8 @@ struct tl_event_groups tl_event_groups_read(lua_State *L, int index, const char 
 struct tl_event_groups tl_event_groups_now(lua_State *L, enum tl_cmd_type type);
 /* The command belongs to these, too. NULL is fine. */
 void tl_event_groups_add(lua_State *L, struct tl_cmd *cmd, const struct tl_event_groups *direct);
+/* The options at index of the function `what`, which has event groups and no others. */
+struct tl_event_groups tl_event_groups_option(lua_State *L, int index, const char *what);
 /* The future on top (stays) was made by the command: what cancels it will belong to the same. */
 void tl_event_groups_keep(lua_State *L, const struct tl_cmd *cmd);
 /* What was kept for a pending future. */

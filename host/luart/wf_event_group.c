@@ -372,3 +372,19 @@ int tl_lib_wf_create_event_group(lua_State *L)
     tl_sync_meta(L, META_GROUP, methods, NULL);
     return 1;
 }
+
+struct groups_only {
+    struct tl_event_groups groups;
+};
+
+/* The options of calls that have no others. */
+static const struct tl_opt groups_only_opts[] = {
+    TL_OPT("event_groups", TL_OPT_GROUPS, 0, struct groups_only, groups),
+};
+
+struct tl_event_groups tl_event_groups_option(lua_State *L, int index, const char *what)
+{
+    struct groups_only o = {0};
+    TL_OPTIONS_READ(L, index, what, groups_only_opts, (void *[]){&o}, tl_cmd_arena(L));
+    return o.groups;
+}
