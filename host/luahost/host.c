@@ -197,6 +197,7 @@ int luaopen_temporal_core(lua_State *L)
     tl_core_data(L);
     tl_core_client(L);
     tl_core_worker(L);
+    tl_core_worker_options(L);
     tl_core_activity(L);
     tl_core_net(L);
     tl_core_operation(L);

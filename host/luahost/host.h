@@ -85,17 +85,18 @@ enum tl_log_level tl_host_read_log_line(lua_State *L, struct tl_str *message,
 
 /* --- the parts of temporal.core; each adds its functions to the table on top ------------------ */
 
-void tl_core_data(lua_State *L);         /* [-0, +0, m] payloads, failures, messages, small tools */
-void tl_core_client(lua_State *L);       /* [-0, +0, m] embedded server, connection, calls */
-void tl_core_worker(lua_State *L);       /* [-0, +0, m] workers */
-void tl_core_activity(lua_State *L);     /* [-0, +0, m] the running activity */
-void tl_core_operation(lua_State *L);    /* [-0, +0, m] the Nexus request that is answered */
-void tl_core_net(lua_State *L);          /* [-0, +0, m] what coroutine activities wait for */
-void tl_core_profile(lua_State *L);      /* [-0, +0, m] settings from files and the environment */
-void tl_core_testing(lua_State *L);      /* [-0, +0, m] time skipping */
-void tl_core_replay(lua_State *L);       /* [-0, +0, m] histories, replay */
-void tl_core_codec_server(lua_State *L); /* [-0, +0, m] payload codecs served over HTTP */
-void tl_core_runtime(lua_State *L);      /* [-0, +0, m] metrics and health of this process */
+void tl_core_data(lua_State *L);   /* [-0, +0, m] payloads, failures, messages, small tools */
+void tl_core_client(lua_State *L); /* [-0, +0, m] embedded server, connection, calls */
+void tl_core_worker(lua_State *L); /* [-0, +0, m] workers */
+void tl_core_worker_options(lua_State *L); /* [-0, +0, m] their options */
+void tl_core_activity(lua_State *L);       /* [-0, +0, m] the running activity */
+void tl_core_operation(lua_State *L);      /* [-0, +0, m] the Nexus request that is answered */
+void tl_core_net(lua_State *L);            /* [-0, +0, m] what coroutine activities wait for */
+void tl_core_profile(lua_State *L);        /* [-0, +0, m] settings from files and the environment */
+void tl_core_testing(lua_State *L);        /* [-0, +0, m] time skipping */
+void tl_core_replay(lua_State *L);         /* [-0, +0, m] histories, replay */
+void tl_core_codec_server(lua_State *L);   /* [-0, +0, m] payload codecs served over HTTP */
+void tl_core_runtime(lua_State *L);        /* [-0, +0, m] metrics and health of this process */
 
 /* [-0, +1, m] The C module `temporal.core`; the one symbol that core.so shows. */
 __attribute__((visibility("default"))) int luaopen_temporal_core(lua_State *L);
