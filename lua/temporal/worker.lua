@@ -2,7 +2,6 @@
 --- native modules and functions.
 local core = require "temporal.core"
 local client = require "temporal.client"
-local discovery = require "temporal.internal.discovery"
 local interceptors = require "temporal.internal.interceptors"
 local nexus_services = require "temporal.internal.nexus_services"
 local options = require "temporal.internal.options"
@@ -10,7 +9,9 @@ local plugins = require "temporal.internal.plugins"
 local roots_of = require "temporal.internal.roots"
 local reloading = require "temporal.internal.reload"
 local tuner = require "temporal.internal.tuner"
+local worker_executors = require "temporal.internal.worker_executors"
 local worker_fields = require "temporal.internal.worker_fields"
+local worker_sources = require "temporal.internal.worker_sources"
 local versions = require "temporal.internal.versions"
 
 local worker = {}
@@ -141,117 +142,6 @@ local function reload_options(given)
   return o
 end
 
-local function module_name_of(file)
-  return (file:match "([^/]+)$" or file):gsub("%.lua$", "")
-end
-
-local function read_file(file)
-  local handle, message = io.open(file, "rb")
-  if not handle then
-    error("temporal.worker: cannot read the file of a workflow definition: " .. message, 4)
-  end
-  local text = handle:read "a"
-  handle:close()
-  return text
-end
-
---- workflows = { "workflows.order", "workflows.*", definition }: module names, patterns, or definitions
---- made in this program, whose file is loaded again in the sandbox.
-local function workflow_sources(given)
-  local modules, texts, seen = {}, {}, {}
-  for i, entry in ipairs(given or {}) do
-    if type(entry) == "string" then
-      modules[#modules + 1] = entry
-    elseif type(entry) == "table" and entry.file and not seen[entry.file] then
-      seen[entry.file] = true
-      texts[#texts + 1] = { name = module_name_of(entry.file), text = read_file(entry.file) }
-    elseif type(entry) == "table" and entry.name and entry.source then
-      texts[#texts + 1] = { name = entry.name, text = entry.source }
-    elseif type(entry) ~= "table" or not entry.file then
-      local message = "temporal.worker: workflows[%d] must be a module name or a definition, got %s"
-      error(message:format(i, type(entry)), 4)
-    end
-  end
-  return modules, texts
-end
-
-local function add_function(functions, name, fn)
-  if functions[name] then
-    error(("temporal.worker: activity '%s' is registered twice"):format(name), 5)
-  end
-  functions[name] = fn
-end
-
-local function add_definition(functions, definition)
-  if definition.kind and definition.kind ~= "thread" then
-    error(("temporal.worker: activity '%s' has kind = '%s', which runs in a Lua state of its own: put it into a module "
-      .. "and name the module"):format(definition.name, definition.kind), 6)
-  end
-  add_function(functions, definition.name, definition.run)
-end
-
---- activities = { "activities.payment", "activities.*", definition, native = { "libpay.so" }, name = function }.
-local function activity_sources(given, roots)
-  local modules, functions = {}, {}
-  for key, entry in pairs(given or {}) do
-    if key == "native" then
-      goto continue
-    elseif type(key) == "number" and type(entry) == "string" then
-      modules[#modules + 1] = entry
-    elseif type(entry) == "table" and type(entry.run) == "function" and entry.name then
-      add_definition(functions, entry)
-    elseif type(entry) == "table" and type(entry.activities) == "table" and entry.self then
-      if entry.setup or entry.teardown then
-        error(("temporal.worker: object '%s' has a setup or teardown, which belong to the states of a module: put it "
-          .. "into a module and name the module"):format(entry.name), 4)
-      end
-      for _, definition in pairs(entry.activities) do
-        add_definition(functions, definition)
-      end
-    elseif type(key) == "string" and type(entry) == "function" then
-      add_function(functions, key, entry)
-    else
-      local message = "temporal.worker: activities[%s] must be a module name, a definition or a function, got %s"
-      error(message:format(tostring(key), type(entry)), 4)
-    end
-    ::continue::
-  end
-  local native = given and given.native or {}
-  if type(native) == "string" then
-    native = { native }
-  end
-  return discovery.expand("temporal.worker: activities", modules, roots), functions, native
-end
-
---- nexus_services = { "services.payments", service }: names of modules, and services made in this program.
-local function nexus_sources(given, roots)
-  local modules, list = {}, {}
-  for key, entry in pairs(given or {}) do
-    if math.type(key) ~= "integer" or type(entry) ~= "string" and not nexus_services.is_service(entry) then
-      local message = "temporal.worker: nexus_services[%s] must be a module name or made by nexus.service, got a %s"
-      error(message:format(tostring(key), type(entry)), 4)
-    elseif type(entry) == "string" then
-      modules[#modules + 1] = entry
-    else
-      list[#list + 1] = entry
-    end
-  end
-  return discovery.expand("temporal.worker: nexus_services", modules, roots), list
-end
-
---- A native module is looked for beside the script first, then by the dynamic loader.
-local function native_path(roots, name)
-  for _, root in ipairs(roots) do
-    local path = root .. "/" .. name
-    local handle = io.open(path, "rb")
-    if handle then
-      handle:close()
-      return path
-    end
-  end
-  return name
-end
-
 --- A list of error types as the text that the host's option is.
 local function error_types(given)
   if given == nil or type(given) == "string" then
@@ -265,85 +155,6 @@ local function error_types(given)
     error("temporal.worker: workflow_failure_error_types must be a list of error types", 3)
   end
   return table.concat(given, ",")
-end
-
---- Modules whose values all runs share, as a list of names and patterns.
-local function shared_modules(given)
-  local out = {}
-  for key, name in pairs(given or {}) do
-    if type(key) ~= "number" or type(name) ~= "string" then
-      error("temporal.worker: passthrough_modules must be a list of modules, named as in require", 3)
-    end
-    out[key] = name
-  end
-  return out
-end
-
-local process_spec = {
-  kind = { kind = "string", required = true },
-  size = { kind = "integer" },
-  program = { kind = "string" },
-  default = { kind = "boolean" },
-}
-local thread_spec = {
-  kind = { kind = "string" },
-  size = { kind = "integer" },
-  thread_name_prefix = { kind = "string" },
-}
-
---- An executor of threads, { size = n, thread_name_prefix = text }, as the host's options that say the same of
---- "activity", "workflow" or "nexus" threads.
-local function thread_executor(o, name, threads)
-  local where = "temporal.worker: " .. name
-  local given = options.check(where, thread_spec, o[name], 4)
-  if given.kind and given.kind ~= "threads" then
-    error(where .. ": kind must be 'threads'", 3)
-  end
-  for field, target in pairs { size = threads .. "_threads", thread_name_prefix = threads .. "_thread_name_prefix" } do
-    if given[field] ~= nil and o[target] ~= nil then
-      error(("%s.%s and '%s' exclude each other"):format(where, field, target), 3)
-    elseif field == "size" and given.size and given.size < 1 then
-      error(("%s: size must be a number of threads from 1 up, got %d"):format(where, given.size), 3)
-    elseif given[field] ~= nil then
-      o[target] = given[field]
-    end
-  end
-end
-
---- activity_executor = { kind = "processes", size = n }: fields of the plan. `default = false` keeps activities that
---- say no kind on threads. The executors that are threads become options.
-local function executor_plan(all)
-  for name, threads in pairs { workflow_task_executor = "workflow", nexus_task_executor = "nexus" } do
-    if all[name] then
-      thread_executor(all, name, threads)
-      all[name] = nil
-    end
-  end
-  local given = all.activity_executor
-  if given == nil then
-    return {}
-  elseif given.kind == nil or given.kind == "threads" then
-    thread_executor(all, "activity_executor", "activity")
-    return {}
-  end
-  local o = options.check("temporal.worker: activity_executor", process_spec, given, 4)
-  if o.kind ~= "processes" then
-    error("temporal.worker: activity_executor: kind must be 'threads' or 'processes'", 3)
-  elseif not o.size or o.size < 1 or o.size > 1000 then
-    error("temporal.worker: activity_executor: size must be a number of processes from 1 to 1000", 3)
-  end
-  return {
-    process_count = o.size, process_program = o.program, default_kind = o.default ~= false and "process" or nil,
-  }
-end
-
---- What `setup` of activity modules gets: plain values, for it goes to other Lua states.
-local function activity_config(given)
-  local ok, text = pcall(core.json_encode, given)
-  if not ok then
-    error("temporal.worker: activity_config must be plain values (it goes to other Lua states): " .. text, 3)
-  end
-  return given ~= nil and core.json_decode(text) or nil
 end
 
 --- The plugins of its client, then its own.
@@ -368,12 +179,9 @@ function worker.new(given)
   end
   local roots = o.roots or { roots_of.of_script() }
   roots_of.extend(roots)
-  local modules, texts = workflow_sources(o.workflows)
-  local activity_modules, functions, native = activity_sources(o.activities, roots)
-  local nexus_modules, services = nexus_sources(o.nexus_services, roots)
-  for i, name in ipairs(native) do
-    native[i] = native_path(roots, name)
-  end
+  local modules, texts = worker_sources.workflows(o.workflows)
+  local activity_modules, functions, native = worker_sources.activities(o.activities, roots)
+  local nexus_modules, services = worker_sources.nexus_services(o.nexus_services, roots)
   if o.tuner then
     o.tuner = tuner.flatten(o.tuner)
     for _, name in ipairs(tuner.replaces) do
@@ -384,14 +192,14 @@ function worker.new(given)
   end
   local unsandboxed = o.workflow_runner == "unsandboxed"
   o.workflow_runner = nil
-  local shared = shared_modules(o.passthrough_modules)
+  local shared = worker_sources.passthrough_modules(o.passthrough_modules)
   o.passthrough_modules = nil
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing
   apply_deployment(o)
   local gate, given_workflows, given_activities = reload_options(o.reload), o.workflows, o.activities
-  local config = activity_config(o.activity_config)
-  local executor = executor_plan(o)
+  local config = worker_sources.activity_config(o.activity_config)
+  local executor = worker_executors.plan(o)
   if executor.default_kind and not o.tuner and not o.max_concurrent_activities then
     o.max_concurrent_activities = executor.process_count
   end
@@ -591,9 +399,9 @@ function Worker:reload(opts)
     for name, value in pairs(self.plan) do
       plan[name] = value
     end
-    plan.workflow_modules, plan.workflow_texts = workflow_sources(self.given_workflows)
-    plan.activity_modules = activity_sources(self.given_activities, plan.roots)
-    plan.nexus_modules = nexus_sources(self.given.nexus_services, plan.roots)
+    plan.workflow_modules, plan.workflow_texts = worker_sources.workflows(self.given_workflows)
+    plan.activity_modules = worker_sources.activities(self.given_activities, plan.roots)
+    plan.nexus_modules = worker_sources.nexus_services(self.given.nexus_services, plan.roots)
     return plan
   end, gate)
 end
