@@ -7,9 +7,11 @@ if(sim_sources)
         $<TARGET_PROPERTY:tl_pb,INTERFACE_INCLUDE_DIRECTORIES>
         $<TARGET_PROPERTY:tl_vm,INTERFACE_INCLUDE_DIRECTORIES>)
 
-    # Another malloc, for the proof of determinism.
-    add_library(other_malloc MODULE "${PROJECT_SOURCE_DIR}/host/test/sim/preload/other_malloc.c")
-    target_compile_options(other_malloc PRIVATE ${TL_WARNINGS})
-    set_target_properties(other_malloc PROPERTIES
-        LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/test" C_STANDARD 11)
+    # Another malloc, for the proof of determinism; an end to preloading, for specs under ThreadSanitizer.
+    foreach(name other_malloc not_inherited)
+        add_library(${name} MODULE "${PROJECT_SOURCE_DIR}/host/test/sim/preload/${name}.c")
+        target_compile_options(${name} PRIVATE ${TL_WARNINGS})
+        set_target_properties(${name} PROPERTIES
+            LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/test" C_STANDARD 11)
+    endforeach()
 endif()

@@ -165,7 +165,8 @@ run_specs() {
         names+=("$name")
         mkdir -p "$work/${name%/*}"
         TEMPORAL_LUA_BIN="$PWD/$folder/temporal-lua" run_tap "$name" \
-            env "${spec_environment[@]}" lua5.4 /usr/bin/busted -o TAP "--cpath=./$folder/?.so" "$file" &
+            "${spec_wrapper[@]}" env "${spec_environment[@]}" \
+            lua5.4 /usr/bin/busted -o TAP "--cpath=./$folder/?.so" "$file" &
         running=$((running + 1))
         if [[ $running -ge $((3 * $(jobs_count))) ]]; then
             wait -n || true
@@ -179,6 +180,7 @@ run_specs() {
 }
 # Histories are not only replayed at the end of each environment, but run again with caches of several sizes.
 spec_environment=(TEMPORAL_LUA_TEST_REPLAY=caches)
+spec_wrapper=()
 
 run_short_machines() {
     if selected sim; then
@@ -403,6 +405,13 @@ run_asan() {
     report
 }
 
+# Those that filters name; without filters those in which threads meet: the others would only take their time.
+run_tsan_specs() {
+    [[ ${#filters[@]} -gt 0 ]] || filters=("${tsan_specs[@]}")
+    run_specs build-tsan
+}
+tsan_specs=(spec/worker spec/client spec/workflow/nexus spec/workflow/local_activity spec/workflow/updates)
+
 run_tsan() {
     filters=("$@")
     install_packages "${test_packages[@]}"
@@ -414,6 +423,11 @@ run_tsan() {
     phase 'unit tests (tsan)' run_units build-tsan bash -c '
         [[ $0 != */test_grpc* && $0 != */test_embed ]] || TSAN_OPTIONS+=":ignore_noninstrumented_modules=1"
         exec setarch -R "$0"'
+    # The interpreter and busted are not instrumented either: the runtime has to be there before the module.
+    spec_wrapper=(setarch -R)
+    spec_environment+=("LD_PRELOAD=$(gcc -print-file-name=libtsan.so) $PWD/build-tsan/test/libnot_inherited.so"
+        "TSAN_OPTIONS=$TSAN_OPTIONS:ignore_noninstrumented_modules=1")
+    phase 'specs (tsan)' run_tsan_specs
     report
 }
 

@@ -1,6 +1,7 @@
 /* Completion callbacks: who is told when a run has ended, with its start or attached to it later. A run that
  * another one follows hands them on; the last of the chain tells.
  * Thread: the run's owner. Owns: see rs.h. */
+#include "base/fault.h"
 #include "server/history/rs.h"
 
 /* --- state ----------------------------------------------------------------------------------- */
@@ -57,7 +58,7 @@ bool tl_rs_attached(const struct tl_rs *rs, struct tl_str request_id)
 bool tl_rs_callbacks_save(const struct tl_rs *rs, struct tl_arena *arena, TlV1__RunState *out)
 {
     struct tl_pb_list list = {0}, ids = {0};
-    for (size_t i = 0; i < rs->callback_n; i++) {
+    for (size_t i = 0; i < rs->callback_n && !TL_FAULT(forget_callback); i++) {
         TlV1__CallbackState *s = TL_PB_NEW(arena, TlV1__CallbackState, tl_v1__callback_state);
         if (!s || !tl_pb_push(arena, &list, s)) {
             return false;

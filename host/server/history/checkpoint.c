@@ -273,7 +273,7 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
         save_parent(&rs->parent, &parent);
         s.parent = &parent;
     }
-    if (rs->pause.on) {
+    if (rs->pause.on && !TL_FAULT(forget_pause)) {
         pause.paused_ns = rs->pause.at_ns;
         pause.identity = text(rs->pause.identity);
         pause.reason = text(rs->pause.reason);
@@ -288,7 +288,9 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
         sticky.schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
         s.sticky = &sticky;
     }
-    s.activity_outcome = view(&rs->outcome);
+    if (!TL_FAULT(forget_outcome)) {
+        s.activity_outcome = view(&rs->outcome);
+    }
     s.activity_execution = rs->kind == TL_RUN_ACTIVITY ? tl_execution_state(rs, &a) : NULL;
     s.operation_execution = rs->kind == TL_RUN_OPERATION ? tl_operation_state(rs, &a) : NULL;
     tl_rc rc = TL_OK;

@@ -1,6 +1,7 @@
 /* Reset: a new run that begins with the events of another, up to one of its workflow tasks, which
  * fails with the cause RESET_WORKFLOW; its worker replays up to there and goes on with another seed.
  * Thread: the run's owner. */
+#include "base/fault.h"
 #include "server/history/rs.h"
 
 /* --- looking ------------------------------------------------------------------------------------- */
@@ -124,7 +125,7 @@ tl_rc tl_tx_reset(struct tl_tx *tx, const struct tl_reset *reset, struct tl_erro
     fail_task(tx, reset);
     tx->p->reset_ns = tx->now_ns;
     tl_rs_note_reset(rs, tx->now_ns);
-    if (tl_has_text(reset->request_id)) {
+    if (tl_has_text(reset->request_id) && !TL_FAULT(repeat_reset)) {
         tl_set_str(&rs->start_request_id, reset->request_id);
         tx->p->start_request_dirty = true;
     }

@@ -82,6 +82,8 @@ static void print_totals(const struct totals *t, uint64_t seeds)
         "pause",
         "unpause",
         "reset",
+        "endpoint",
+        "back",
         "activity-start",
         "activity-again",
         "activity-outcome",
@@ -89,6 +91,8 @@ static void print_totals(const struct totals *t, uint64_t seeds)
         "activity-count",
         "activity-stop",
         "activity-delete",
+        "batch-start",
+        "batch-describe",
     };
     printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
            "%ld lost answers, trace %016llx\n",

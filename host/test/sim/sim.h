@@ -13,7 +13,8 @@
  *             reset happens once, begins with the events before its point and keeps the signals; lists, counts and
  *             descriptions agree with histories; every history is
  *             valid and replays.
- *             An activity without a workflow exists once and has one outcome for ever.
+ *             A Nexus operation is asked for under one request ID and ends once; a batch operation reaches each
+ *             workflow once. An activity without a workflow exists once and has one outcome for ever.
  *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
  *   recovery  when all has ended the power fails once more, and all of it is asked again.
  * Thread: one. */
@@ -56,6 +57,8 @@ enum sim_kind {
     SIM_SENDER,     /* signals to another run, and the cancellation of a third */
     SIM_PAUSED,     /* paused and unpaused while it works */
     SIM_RESET,      /* reset to an earlier task, signals come before and after */
+    SIM_NEXUS,      /* two Nexus operations, behind one stands a workflow that the client starts */
+    SIM_BATCHED,    /* signalled by batch operations on all of its kind */
     SIM_KINDS,
 };
 
@@ -103,6 +106,15 @@ struct sim_resets {
     bool sent;     /* one was and is not acknowledged */
 };
 
+/* The Nexus operation behind which a workflow stands, as its handler was asked for it. */
+#define SIM_HEADERS_MAX 4
+struct sim_later {
+    bool endpoint_acked, known, acked; /* the handler was asked; the workflow is started */
+    char request_id[64], url[128];
+    int headers;
+    char names[SIM_HEADERS_MAX][64], values[SIM_HEADERS_MAX][512];
+};
+
 /* What a client knows of one workflow. */
 struct sim_workflow {
     struct sim *sim;
@@ -120,6 +132,7 @@ struct sim_workflow {
     struct sim_manual manual;
     struct sim_pauses pauses;
     struct sim_resets resets;
+    struct sim_later later;
     int once_runs[SIM_ONCE]; /* executions of the single-attempt activities */
     uint8_t page_token[SIM_TOKEN_MAX];
     bool paged_closed;             /* the pages under way began after the end */
@@ -151,6 +164,8 @@ enum sim_what {
     SIM_CALL_PAUSE,
     SIM_CALL_UNPAUSE,
     SIM_CALL_RESET,
+    SIM_CALL_ENDPOINT, /* of a workflow's Nexus operations */
+    SIM_CALL_BACK,     /* the start of the workflow that stands behind one of them */
     SIM_CALL_ALONE_START,
     SIM_CALL_ALONE_AGAIN,   /* a start that must be refused */
     SIM_CALL_ALONE_OUTCOME, /* a long poll */
@@ -158,6 +173,8 @@ enum sim_what {
     SIM_CALL_ALONE_COUNT,
     SIM_CALL_ALONE_STOP,
     SIM_CALL_ALONE_DELETE,
+    SIM_CALL_BATCH_START,
+    SIM_CALL_BATCH_DESCRIBE,
     SIM_CALLS,
 };
 
@@ -166,6 +183,7 @@ struct sim_call {
     struct sim *sim;
     struct sim_workflow *w;
     struct sim_alone *alone;
+    const char *id; /* of whom it is for */
     void (*replied)(
         struct sim_call *c); /* checks the answer against what is known and remembers it */
     int *busy;               /* counts the calls of whoever made it */
@@ -200,6 +218,20 @@ struct sim_alone {
     int64_t next_ns;
 };
 
+/* Batch operations, one after the other: each signals all workflows of the kind SIM_BATCHED, which end
+ * with the last. */
+#define SIM_BATCHES 2
+struct sim_batches {
+    struct sim *sim;
+    int number;    /* of the one that is next or under way, from 1 */
+    char id[32];   /* of its job */
+    bool acked;    /* its start is acknowledged */
+    bool repeated; /* it was sent before */
+    int asks;      /* how often the last one is still to be described after its end */
+    int busy;
+    int64_t next_ns;
+};
+
 struct sim_options {
     uint64_t seed;
     int workflows, alone; /* how many; activities without a workflow, too */
@@ -228,6 +260,7 @@ struct sim {
     int64_t server_next_ns, workers_next_ns[SIM_WORKERS];
     struct sim_workflow workflows[SIM_WORKFLOWS_MAX];
     struct sim_alone alone[SIM_ALONE_MAX];
+    struct sim_batches batches;
     struct tl_msg *done_head, **done_tail;
     int power_cuts, kills, worker_restarts, rounds, answers_lost;
     bool commit_waits; /* the server has gone on since the last commit */
@@ -271,6 +304,18 @@ void sim_link_close(struct sim *s);
 /* --- sim_activities.c --- */
 bool sim_activities_add(struct sim *s);
 
+/* --- sim_operations.c: handlers of Nexus operations --- */
+bool sim_operations_add(struct sim *s);
+
+/* --- sim_batch.c: batch operations --- */
+void sim_batches_open(struct sim *s);
+/* The next call. */
+void sim_batches_act(struct sim_batches *b);
+/* It has to wait: for an answer, for workflows to be started, or for nothing any more. */
+bool sim_batches_rest(const struct sim_batches *b);
+bool sim_batches_done(const struct sim_batches *b);
+void sim_batches_ask_again(struct sim_batches *b);
+
 /* --- sim_client.c --- */
 void sim_client_open(struct sim *s);
 /* Handles replies and makes due calls; true when it did something. *next_ns: when it wants to be
@@ -293,6 +338,8 @@ void sim_call_submit(const struct sim_call *like, enum tl_method method, void *r
 /* A list of JSON integers in the arena. */
 TpCommon__Payloads *sim_integers(struct tl_arena *arena, int count, const int *values);
 TpTq__TaskQueue *sim_queue(struct tl_arena *arena);
+/* The first integer of a list; 0 when there is none. */
+int sim_integer(const TpCommon__Payloads *payloads);
 
 /* --- sim_replies.c --- */
 void sim_call_replied(struct sim_call *c);

@@ -17,23 +17,12 @@ static struct sim_workflow *workflow_of(struct sim *s, const struct tl_activity 
     return NULL;
 }
 
-/* The first integer; 0 when there is none. */
-static int integer(const TpCommon__Payloads *payloads)
-{
-    char text[32] = "";
-    int n = 0;
-    if (payloads && payloads->n_payloads && payloads->payloads[0]->data.len < sizeof text) {
-        memcpy(text, payloads->payloads[0]->data.data, payloads->payloads[0]->data.len);
-    }
-    return sscanf(text, "%d", &n) == 1 ? n : 0;
-}
-
 /* "double" fails now and then; the retry policy deals with it. */
 static void run_double(void *thread_state, void *ud, struct tl_activity *a)
 {
     struct sim *s = ud;
     (void)thread_state;
-    int n = integer(a->task->input);
+    int n = sim_integer(a->task->input);
     if (n <= 0) {
         sim_fail(s, "%s: the activity 'double' has lost its input", a->task->activity_id);
     }
@@ -58,7 +47,7 @@ static void run_once(void *thread_state, void *ud, struct tl_activity *a)
     (void)thread_state;
     struct sim_workflow *w = workflow_of(s, a);
     struct sim_alone *alone = sim_alone_of(s, a->task);
-    int k = integer(a->task->input);
+    int k = sim_integer(a->task->input);
     s->fragile = true;
     if (alone && ++alone->once_runs > 1) {
         sim_fail(s, "%s: an activity with one attempt ran twice", alone->id);
@@ -78,7 +67,7 @@ static void run_manual(void *thread_state, void *ud, struct tl_activity *a)
     struct sim_workflow *w = workflow_of(s, a);
     size_t n = a->task->task_token.len;
     if (w && n <= sizeof w->manual.token) {
-        int beats = integer(a->task->heartbeat_details);
+        int beats = sim_integer(a->task->heartbeat_details);
         if (beats < w->manual.beats_acked || beats > w->manual.beats_sent) {
             sim_fail(s, "%s: an activity gets the heartbeat %d, %d were acknowledged, %d sent",
                      w->id, beats, w->manual.beats_acked, w->manual.beats_sent);

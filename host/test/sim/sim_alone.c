@@ -213,7 +213,7 @@ static void replied(struct sim_call *c)
 static void submit(struct sim_alone *a, enum sim_what what, enum tl_method method, void *request)
 {
     struct sim_call c = {
-        .sim = a->sim, .alone = a, .replied = replied, .busy = &a->busy, .what = what};
+        .sim = a->sim, .alone = a, .id = a->id, .replied = replied, .busy = &a->busy, .what = what};
     sim_call_submit(&c, method, request);
 }
 
@@ -237,6 +237,10 @@ static void call_start(struct sim_alone *a, struct tl_arena *arena, enum sim_wha
     r->retry_policy->maximum_interval = tl_pb_duration_ns(arena, 5 * TL_NS_PER_S);
     r->retry_policy->backoff_coefficient = 2;
     r->retry_policy->maximum_attempts = a->kind == SIM_ALONE_ONCE ? 1 : 0;
+    /* One that is handed out long after its start is durable leaves a window of its own for a crash. */
+    if (a->kind == SIM_ALONE_ONCE) {
+        r->start_delay = tl_pb_duration_ns(arena, TL_NS_PER_S + a->number * TL_NS_PER_MS);
+    }
     submit(a, what, TL_M_StartActivityExecution, r);
 }
 

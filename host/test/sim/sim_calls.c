@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <temporal/api/operatorservice/v1/request_response.pb-c.h>
+
 #include "base/limits.h"
 #include "base/mem.h"
 #include "proto/payload.h"
@@ -41,6 +43,7 @@ static void submit_update(struct sim_workflow *w, enum sim_what what, enum tl_me
 {
     struct sim_call c = {.sim = w->sim,
                          .w = w,
+                         .id = w->id,
                          .replied = sim_call_replied,
                          .busy = &w->busy,
                          .what = what,
@@ -82,6 +85,16 @@ static TpCommon__WorkflowType *type_of(struct sim_workflow *w, struct tl_arena *
     TpCommon__WorkflowType *t = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
     t->name = tl_arena_cstr(arena, tl_str(sim_kinds[w->kind].type));
     return t;
+}
+
+int sim_integer(const TpCommon__Payloads *payloads)
+{
+    char text[32] = "";
+    int n = 0;
+    if (payloads && payloads->n_payloads && payloads->payloads[0]->data.len < sizeof text) {
+        memcpy(text, payloads->payloads[0]->data.data, payloads->payloads[0]->data.len);
+    }
+    return sscanf(text, "%d", &n) == 1 ? n : 0;
 }
 
 TpTq__TaskQueue *sim_queue(struct tl_arena *arena)
@@ -245,6 +258,54 @@ static void call_reset(struct sim_workflow *w, struct tl_arena *arena)
     submit(w, SIM_CALL_RESET, TL_M_ResetWorkflowExecution, r);
 }
 
+static void call_endpoint(struct sim_workflow *w, struct tl_arena *arena)
+{
+    TpOs__CreateNexusEndpointRequest *r =
+        TL_PB_NEW(arena, TpOs__CreateNexusEndpointRequest, tp_os__create_nexus_endpoint_request);
+    r->spec = TL_PB_NEW(arena, TpNexus__EndpointSpec, tp_nexus__endpoint_spec);
+    r->spec->name = tl_arena_printf(arena, "shop-%d", w->number + 1);
+    r->spec->target = TL_PB_NEW(arena, TpNexus__EndpointTarget, tp_nexus__endpoint_target);
+    r->spec->target->variant_case = TP_NEXUS__ENDPOINT_TARGET__VARIANT_WORKER;
+    r->spec->target->worker =
+        TL_PB_NEW(arena, TpNexus__EndpointTarget__Worker, tp_nexus__endpoint_target__worker);
+    r->spec->target->worker->namespace_ = tl_arena_cstr(arena, TL_STR_LIT("default"));
+    r->spec->target->worker->task_queue = tl_arena_cstr(arena, TL_STR_LIT("sim"));
+    submit(w, SIM_CALL_ENDPOINT, TL_M_CreateNexusEndpoint, r);
+}
+
+/* What the handler of "later" has promised: a workflow whose end calls back. */
+static void call_back(struct sim_workflow *w, struct tl_arena *arena)
+{
+    struct sim_later *later = &w->later;
+    TpWs__StartWorkflowExecutionRequest *r = TL_PB_NEW(arena, TpWs__StartWorkflowExecutionRequest,
+                                                       tp_ws__start_workflow_execution_request);
+    TpCommon__Callback *callback = TL_PB_NEW(arena, TpCommon__Callback, tp_common__callback);
+    TpCommon__Callback__Nexus *nexus =
+        TL_PB_NEW(arena, TpCommon__Callback__Nexus, tp_common__callback__nexus);
+    r->workflow_id = tl_arena_printf(arena, "%s-back", w->id);
+    r->workflow_type = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
+    r->workflow_type->name = tl_arena_cstr(arena, TL_STR_LIT("Child"));
+    r->task_queue = sim_queue(arena);
+    r->input = sim_integers(arena, 1, (int[]){(w->number + 1) * 2});
+    r->request_id = later->request_id;
+    nexus->url = later->url;
+    nexus->n_header = (size_t)later->headers;
+    nexus->header =
+        TL_ARENA_ARRAY(arena, TpCommon__Callback__Nexus__HeaderEntry *, nexus->n_header + 1);
+    for (int i = 0; i < later->headers; i++) {
+        nexus->header[i] = TL_PB_NEW(arena, TpCommon__Callback__Nexus__HeaderEntry,
+                                     tp_common__callback__nexus__header_entry);
+        nexus->header[i]->key = later->names[i];
+        nexus->header[i]->value = later->values[i];
+    }
+    callback->variant_case = TP_COMMON__CALLBACK__VARIANT_NEXUS;
+    callback->nexus = nexus;
+    r->completion_callbacks = TL_ARENA_ARRAY(arena, TpCommon__Callback *, 1);
+    r->completion_callbacks[0] = callback;
+    r->n_completion_callbacks = 1;
+    submit(w, SIM_CALL_BACK, TL_M_StartWorkflowExecution, r);
+}
+
 static ProtobufCBinaryData manual_token(struct sim_workflow *w)
 {
     return (ProtobufCBinaryData){w->manual.token_n, w->manual.token};
@@ -338,13 +399,14 @@ static void call_describe(struct sim_workflow *w, struct tl_arena *arena)
 void sim_call_make(struct sim_workflow *w, enum sim_what what)
 {
     static void (*const calls[SIM_CALLS])(struct sim_workflow *, struct tl_arena *) = {
-        [SIM_CALL_SIGNAL] = call_signal,   [SIM_CALL_QUERY] = call_query,
-        [SIM_CALL_STOP] = call_stop,       [SIM_CALL_LIST] = call_list,
-        [SIM_CALL_COUNT] = call_count,     [SIM_CALL_DESCRIBE] = call_describe,
-        [SIM_CALL_BEAT] = call_beat,       [SIM_CALL_DONE] = call_done,
-        [SIM_CALL_DELETE] = call_delete,   [SIM_CALL_CHILDREN] = call_children,
-        [SIM_CALL_UPDATE] = call_update,   [SIM_CALL_PAUSE] = call_pause,
-        [SIM_CALL_UNPAUSE] = call_unpause, [SIM_CALL_RESET] = call_reset,
+        [SIM_CALL_SIGNAL] = call_signal,     [SIM_CALL_QUERY] = call_query,
+        [SIM_CALL_STOP] = call_stop,         [SIM_CALL_LIST] = call_list,
+        [SIM_CALL_COUNT] = call_count,       [SIM_CALL_DESCRIBE] = call_describe,
+        [SIM_CALL_BEAT] = call_beat,         [SIM_CALL_DONE] = call_done,
+        [SIM_CALL_DELETE] = call_delete,     [SIM_CALL_CHILDREN] = call_children,
+        [SIM_CALL_UPDATE] = call_update,     [SIM_CALL_PAUSE] = call_pause,
+        [SIM_CALL_UNPAUSE] = call_unpause,   [SIM_CALL_RESET] = call_reset,
+        [SIM_CALL_ENDPOINT] = call_endpoint, [SIM_CALL_BACK] = call_back,
     };
     struct tl_arena arena;
     sim_tell(w->sim, "%s: call %d, run %s", w->id, (int)what, w->run_id);

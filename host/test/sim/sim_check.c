@@ -120,6 +120,8 @@ void sim_check_page(struct sim_workflow *w, const TpHistory__History *page, int6
 static void check_signals(struct sim_workflow *w, const TpHistory__History *history)
 {
     int counts[SIM_SIGNALS_MAX + 2] = {0};
+    int sent = w->kind == SIM_BATCHED ? SIM_BATCHES : w->signals_sent;
+    int acked = w->kind == SIM_BATCHED ? SIM_BATCHES : w->signals_acked;
     for (size_t i = 0; i < history->n_events; i++) {
         const TpHistory__HistoryEvent *e = history->events[i];
         if (e->event_type != (TpEnums__EventType)EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) {
@@ -127,13 +129,13 @@ static void check_signals(struct sim_workflow *w, const TpHistory__History *hist
         }
         const TpCommon__Payloads *input = e->workflow_execution_signaled_event_attributes->input;
         int number = input && input->n_payloads ? input->payloads[0]->data.data[0] - '0' : 0;
-        if (number < 1 || number > w->signals_sent || ++counts[number] > 1) {
+        if (number < 1 || number > sent || ++counts[number] > 1) {
             sim_fail(w->sim, "%s: signal %d stands in the history %d times", w->id, number,
                      number > 0 && number <= SIM_SIGNALS_MAX ? counts[number] : 1);
             return;
         }
     }
-    for (int i = 1; i <= w->signals_acked; i++) {
+    for (int i = 1; i <= acked; i++) {
         if (counts[i] != 1) {
             sim_fail(w->sim, "%s: the acknowledged signal %d is lost", w->id, i);
         }
@@ -226,6 +228,22 @@ static void check_reset(struct sim_workflow *w, const TpHistory__History *histor
     }
 }
 
+/* Two operations, each ends once; of the one that goes on it is told once that it has started. */
+static void check_operations(struct sim_workflow *w, const TpHistory__History *history)
+{
+    int scheduled = 0, started = 0, completed = 0;
+    for (size_t i = 0; i < history->n_events; i++) {
+        int type = (int)history->events[i]->event_type;
+        scheduled += type == EVENT_TYPE_NEXUS_OPERATION_SCHEDULED;
+        started += type == EVENT_TYPE_NEXUS_OPERATION_STARTED;
+        completed += type == EVENT_TYPE_NEXUS_OPERATION_COMPLETED;
+    }
+    if (scheduled != 2 || started != 1 || completed != 2) {
+        sim_fail(w->sim, "%s: of %d operations %d started and %d completed", w->id, scheduled,
+                 started, completed);
+    }
+}
+
 void sim_check_complete(struct sim_workflow *w, const TpHistory__History *history)
 {
     struct tl_lua_run *run;
@@ -245,6 +263,9 @@ void sim_check_complete(struct sim_workflow *w, const TpHistory__History *histor
     }
     if (w->kind == SIM_RESET) {
         check_reset(w, history);
+    }
+    if (w->kind == SIM_NEXUS) {
+        check_operations(w, history);
     }
     check_pauses(w, history);
     if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) !=
@@ -269,7 +290,10 @@ static void check_result(struct sim_workflow *w, const TpCommon__Payloads *resul
     if (result && result->n_payloads == 1 && result->payloads[0]->data.len < sizeof text) {
         memcpy(text, result->payloads[0]->data.data, result->payloads[0]->data.len);
     }
-    int heard = w->kind == SIM_SENDER ? 3 : w->kind == SIM_UPDATED ? w->updates : w->signals;
+    int heard = w->kind == SIM_SENDER    ? 3
+                : w->kind == SIM_BATCHED ? SIM_BATCHES
+                : w->kind == SIM_UPDATED ? w->updates
+                                         : w->signals;
     snprintf(want, sizeof want, "{\"a\":%d,\"b\":%d,\"once\":%s,\"signals\":%d}", n * 2, n * 4,
              once, heard);
     if (strcmp(text, want) == 0) {

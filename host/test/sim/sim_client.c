@@ -50,6 +50,7 @@ void sim_client_open(struct sim *s)
         w->next_ns = s->now_ns + (int64_t)tl_rng_below(&s->rng, 5000) * TL_NS_PER_MS;
     }
     sim_alone_open(s);
+    sim_batches_open(s);
 }
 
 /* --- what to do next --------------------------------------------------------------------------------- */
@@ -69,6 +70,9 @@ static enum sim_what next_while_open(struct sim *s, const struct sim_workflow *w
     uint64_t dice = tl_rng_below(&s->rng, 12);
     if (w->resets.sent) { /* until it is known which run is the newest */
         return SIM_CALL_RESET;
+    }
+    if (w->later.known && !w->later.acked && dice < 5) {
+        return SIM_CALL_BACK;
     }
     if (w->pauses.acked < w->pauses.steps && dice < 5) {
         return w->pauses.acked % 2 == 0 ? SIM_CALL_PAUSE : SIM_CALL_UNPAUSE;
@@ -118,9 +122,11 @@ static enum sim_what next_while_closed(struct sim *s, const struct sim_workflow 
 static void act(struct sim_workflow *w)
 {
     struct sim *s = w->sim;
-    enum sim_what what = !w->start_acked ? SIM_CALL_START
-                         : w->closed     ? next_while_closed(s, w)
-                                         : next_while_open(s, w);
+    bool unreached = w->kind == SIM_NEXUS && !w->later.endpoint_acked;
+    enum sim_what what = unreached         ? SIM_CALL_ENDPOINT
+                         : !w->start_acked ? SIM_CALL_START
+                         : w->closed       ? next_while_closed(s, w)
+                                           : next_while_open(s, w);
     int64_t pause_ms = 1 + (int64_t)tl_rng_below(&s->rng, 3000);
     if (what == SIM_CALLS) { /* all was answered; while there is noise it is asked again */
         w->asks = sim_asks_of(w);
@@ -180,6 +186,14 @@ bool sim_client_step(struct sim *s, int64_t *next_ns)
             *next_ns = a->next_ns;
         }
     }
+    if (!sim_batches_rest(&s->batches)) {
+        if (s->batches.next_ns <= s->now_ns) {
+            sim_batches_act(&s->batches);
+            did = true;
+        } else if (s->batches.next_ns < *next_ns) {
+            *next_ns = s->batches.next_ns;
+        }
+    }
     return did;
 }
 
@@ -204,7 +218,8 @@ bool sim_client_all_done(struct sim *s)
             return false;
         }
     }
-    return true;
+    s->slowest = s->batches.id;
+    return sim_batches_done(&s->batches);
 }
 
 void sim_client_ask_again(struct sim *s)
@@ -215,4 +230,5 @@ void sim_client_ask_again(struct sim *s)
     for (int i = 0; i < s->options.alone; i++) {
         s->alone[i].asks = sim_alone_asks_of(&s->alone[i]);
     }
+    sim_batches_ask_again(&s->batches);
 }

@@ -157,7 +157,7 @@ void sim_worker_close(struct sim *s, int which, bool crash)
 bool sim_scripts_open(struct sim *s)
 {
     s->registry = tl_registry_new();
-    return sim_scripts_only(s) && sim_activities_add(s);
+    return sim_scripts_only(s) && sim_activities_add(s) && sim_operations_add(s);
 }
 
 void sim_close(struct sim *s)

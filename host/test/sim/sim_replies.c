@@ -396,6 +396,8 @@ static bool refusal_is_fine(const struct sim_call *c)
         return status == GRPC_EXISTS;
     case SIM_CALL_START:
         return status == GRPC_EXISTS && (w->kind == SIM_CHAIN || w->kind == SIM_RETRIED);
+    case SIM_CALL_ENDPOINT: /* it was made, and the answer was lost */
+        return status == GRPC_EXISTS;
     case SIM_CALL_PAUSE:
         return status == GRPC_NOT_FOUND;
     case SIM_CALL_UNPAUSE: /* the answer of the first was lost */
@@ -434,6 +436,9 @@ static void refused(struct sim_call *c)
     }
     if (c->what == SIM_CALL_UNPAUSE) {
         pause_step_done(w);
+    }
+    if (c->what == SIM_CALL_ENDPOINT) {
+        w->later.endpoint_acked = true;
     }
     if (c->what == SIM_CALL_START && !start_refused(c)) {
         sim_fail(w->sim, "%s: a refused start does not say why", w->id);
@@ -474,6 +479,12 @@ static void accepted(struct sim_call *c, struct tl_arena *arena)
     case SIM_CALL_UNPAUSE:
         pause_step_done(w);
         break;
+    case SIM_CALL_ENDPOINT:
+        w->later.endpoint_acked = true;
+        break;
+    case SIM_CALL_BACK:
+        w->later.acked = true;
+        break;
     case SIM_CALL_AGAIN:
         sim_fail(w->sim, "%s: was started a second time", w->id);
         break;
@@ -500,9 +511,8 @@ void sim_call_note(const struct sim_call *c)
     sim_trace(s, &c->what, sizeof c->what);
     sim_trace(s, &c->result->status, sizeof c->result->status);
     sim_trace(s, c->result->body.p, c->result->body.n);
-    sim_tell(s, "%s: %s answers %d, %zu bytes %.*s", c->w ? c->w->id : c->alone->id,
-             tl_method_info(c->result->method)->name, c->result->status, c->result->body.n,
-             TL_STR_FMT(c->result->message));
+    sim_tell(s, "%s: %s answers %d, %zu bytes %.*s", c->id, tl_method_info(c->result->method)->name,
+             c->result->status, c->result->body.n, TL_STR_FMT(c->result->message));
     s->calls_answered[c->what] += c->result->status == 0;
 }
 

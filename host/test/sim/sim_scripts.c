@@ -15,7 +15,8 @@ const struct sim_kind_info sim_kinds[SIM_KINDS] = {
     [SIM_RETRIED] = {"Retried", COMPLETED}, [SIM_TIMED_OUT] = {"Wait", TIMED_OUT},
     [SIM_PARENT] = {"Parent", COMPLETED},   [SIM_UPDATED] = {"Updated", COMPLETED},
     [SIM_SENDER] = {"Sender", COMPLETED},   [SIM_PAUSED] = {"Paused", COMPLETED},
-    [SIM_RESET] = {"Reset", COMPLETED},
+    [SIM_RESET] = {"Reset", COMPLETED},     [SIM_NEXUS] = {"Caller", COMPLETED},
+    [SIM_BATCHED] = {"Batched", COMPLETED},
 };
 
 static const char scripts[] =
@@ -150,13 +151,31 @@ static const char scripts[] =
     "  for i = 1, want do assert(seen[i] == 1) end\n"
     "  return { a = a, b = b, once = false, signals = count }\n"
     "end\n"
+    "local function caller(n)\n"
+    "  local shop = workflow.nexus_client { endpoint = 'shop-' .. n, service = 'Shop' }\n"
+    "  local a = shop:execute_operation('double', {}, n)\n"
+    "  local b = shop:execute_operation('later', {}, a)\n"
+    "  return { a = a, b = b, once = false, signals = 0 }\n"
+    "end\n"
+    "local function batched(n)\n"
+    "  local seen, count = {}, 0\n"
+    "  workflow.set_signal_handler('b', function(i)\n"
+    "    count = count + 1\n"
+    "    seen[i] = (seen[i] or 0) + 1\n"
+    "  end)\n"
+    "  local a = workflow.execute_activity('double', quick, n)\n"
+    "  workflow.wait_condition(function() return count >= 2 end)\n"
+    "  assert(seen[1] == 1 and seen[2] == 1)\n"
+    "  return { a = a, b = a * 2, once = false, signals = count }\n"
+    "end\n"
     "return { workflow.define('Order', order), workflow.define('Chain', chain),\n"
     "  workflow.define('Wait', wait), workflow.define('Races', races),\n"
     "  workflow.define('Manual', manual), workflow.define('Retried', retried),\n"
     "  workflow.define('Parent', parent), workflow.define('Child', child),\n"
     "  workflow.define('Updated', updated), workflow.define('Sender', sender),\n"
     "  workflow.define('Hearer', hearer), workflow.define('Paused', paused),\n"
-    "  workflow.define('Reset', reset) }\n";
+    "  workflow.define('Reset', reset), workflow.define('Caller', caller),\n"
+    "  workflow.define('Batched', batched) }\n";
 
 bool sim_scripts_only(struct sim *s)
 {
