@@ -306,3 +306,23 @@ describe("docs/lua.md and the annotations", function()
     end
   end)
 end)
+
+describe("the commands of the samples' READMEs", function()
+  local pipe <close> = assert(io.popen "ls samples/*/README.md")
+  local count = 0
+  for path in pipe:lines() do
+    local command = read(path):match "\n(busted samples/[%w_/]+)"
+    count = count + (command and 1 or 0)
+    if count == 1 and command then
+      it("run the specs: " .. command, function()
+        local code, output, errors = helper.run(command .. " -o TAP")
+        assert.are.equal(0, code, output .. errors)
+        assert.matches("\nok 1 ", "\n" .. output)
+      end)
+    end
+  end
+
+  it("name the specs of most samples", function()
+    assert.is_true(count >= 6, count)
+  end)
+end)

@@ -38,6 +38,25 @@ end
 
 local version = "--deployment-name dep --build-id "
 
+describe("a worker of a deployment without a current version", function()
+  it("says how runs come to it", function()
+    local server <close> = helper.start_server()
+    local first <close> = worker(server, "b1")
+    local advice = "worker%.not_current text=\"deployment 'dep' has no current version, new runs go to unversioned "
+      .. "workers alone: `temporal%-lua (worker deployment set%-current%-version [^`]+)` makes this one current"
+    local command
+    helper.eventually({ sleep = function() os.execute "sleep 0.05" end }, function()
+      command = first:errors():match(advice)
+      return command
+    end)
+    ok(server, command .. " --yes")
+    assert.matches('CurrentVersionBuildID +b1', ok(server, "worker deployment describe --name dep"))
+    local second <close> = worker(server, "b2")
+    second:stop()
+    assert.is_nil(second:errors():match "not_current")
+  end)
+end)
+
 describe("worker deployment", function()
   it("shows and routes, as Temporal's own command line prints it", function()
     local server <close> = helper.start_server()

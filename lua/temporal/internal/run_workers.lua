@@ -7,6 +7,7 @@ local runtime = require "temporal.runtime"
 local scripts = require "temporal.internal.scripts"
 local settings = require "temporal.internal.worker_settings"
 local status = require "temporal.internal.worker_status"
+local versions = require "temporal.internal.versions"
 
 local requests = {}
 
@@ -91,13 +92,24 @@ local function serve_requests(state)
   end)
 end
 
---- The first version of a deployment is made current here only where the script asks for it.
+local ADVICE = 5 * 1000000000
+
+--- The first version of a deployment is made current here only where the script asks for it; otherwise the log says
+--- how.
 local function route(worker)
-  if worker.gate.set_current and worker.options.use_worker_versioning then
-    local id, message = worker:set_current_version()
-    if not id then
-      core.log_warn("worker.not_current", message)
+  if not versions.deployment_of(worker) then
+    return
+  end
+  local message
+  if worker.gate.set_current then
+    message = select(2, worker:set_current_version())
+  else
+    for _, build in ipairs(worker:builds()) do
+      message = build.current and versions.advice(worker, build.id, ADVICE) or message
     end
+  end
+  if message then
+    core.log_warn("worker.not_current", message)
   end
 end
 

@@ -36,6 +36,35 @@ local function patiently(worker, deadline, fn)
   end
 end
 
+--- The command that makes a version the current one.
+local function command_for(name, build_id)
+  return ("`temporal-lua worker deployment set-current-version --deployment-name %s --build-id %s`"):format(
+    name, build_id)
+end
+
+--- What a worker has to be told that starts the first version of a deployment: no run comes to it. nil when runs go to
+--- some version, or when the server does not say.
+---@param worker temporal.Worker
+---@param build_id string
+---@param timeout integer nanoseconds; how long the server may take to learn of the version
+---@return string?
+function versions.advice(worker, build_id, timeout)
+  local name = worker.options.deployment_name
+  local deployment = worker.client:get_worker_deployment_handle(name)
+  local info = patiently(worker, core.mono_ns() + timeout, function() return deployment:describe() end)
+  local routing = info and info.routing_config
+  if not routing then
+    return nil
+  end
+  for _, version in pairs { routing.current_deployment_version, routing.ramping_deployment_version } do
+    if version.build_id ~= "" then
+      return nil
+    end
+  end
+  return ("deployment '%s' has no current version, new runs go to unversioned workers alone: %s makes this one "
+    .. "current"):format(name, command_for(name, build_id))
+end
+
 --- Sends new runs to a loaded version, and makes it the one with most polls. Unless `always`, only a worker
 --- whose own version is the current one now may: somebody else routes then, and "loaded" is returned with
 --- what he has to know. Returns "current" or "loaded" and a text, or nil and why not.
@@ -59,9 +88,8 @@ function versions.route(worker, build_id, o, always)
     local now = info.routing_config.current_deployment_version
     local own = now and now.build_id ~= "" and is_loaded(worker, now.build_id)
     if not always and (o.set_current == false or not (o.set_current or own)) then
-      return { text = ("deployment '%s' goes on with %s: make this version current with `temporal-lua worker "
-        .. "deployment set-current-version --deployment-name %s --build-id %s`"):format(
-        name, now and now.build_id ~= "" and now.build_id or "unversioned workers", name, build_id) }
+      return { text = ("deployment '%s' goes on with %s: make this version current with %s"):format(
+        name, now and now.build_id ~= "" and now.build_id or "unversioned workers", command_for(name, build_id)) }
     end
     deployment:set_current_version { build_id = build_id, conflict_token = info.conflict_token }
     return { current = true, text = ("current version of deployment '%s'"):format(name) }
