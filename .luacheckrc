@@ -24,6 +24,6 @@ files["**/workflows/*.lua"] = { std = "temporal_workflow" }
 files["spec/**/*.lua"] = { std = "+busted" }
 files["samples/**/*_spec.lua"] = { std = "+busted" }
 files["lua/temporal/meta/*.lua"] = { ignore = { "211", "212", "241" } }
-files["lua/temporal/meta/worker.lua"] = { max_line_length = false } -- made by tools/gen/worker_options.lua
+files["lua/temporal/meta/host/worker.lua"] = { max_line_length = false } -- made by tools/gen/worker_options.lua
 
 exclude_files = { ".cache/**", "build*/**" }

@@ -1,4 +1,4 @@
--- Writes docs/worker_options.md and lua/temporal/meta/worker.lua from the two tables of options:
+-- Writes docs/worker_options.md and lua/temporal/meta/host/worker.lua from the two tables of options:
 -- host/worker/options.def and lua/temporal/internal/worker_fields.lua. With --check it fails when a file in the
 -- tree is not that text.
 -- usage: lua5.4 tools/gen/worker_options.lua [--check]
@@ -177,8 +177,8 @@ add {
 }
 table.move(refused, 1, #refused, #lines + 1, lines)
 page.finish("docs/worker_options.md", table.concat(lines, "\n") .. "\n", generator)
-page.finish("lua/temporal/meta/worker.lua", table.concat({
-  "---@meta temporal.worker",
+page.finish("lua/temporal/meta/host/worker.lua", table.concat({
+  "---@meta _",
   ("-- generated from %s and %s by %s - do not edit"):format(source, fields_source, generator),
   "",
   "---@class temporal.PollerBehavior",

@@ -1,6 +1,6 @@
 --- What a worker takes beside the options of the host's table (host/worker/options.def): all that has to do with Lua
 --- values. One row each: `kind` as temporal.internal.options checks it, `type` for LuaLS, `default` and `text` for
---- docs/worker_options.md and lua/temporal/meta/worker.lua, which tools/gen/worker_options.lua makes of both tables.
+--- docs/worker_options.md and lua/temporal/meta/host/worker.lua: tools/gen/worker_options.lua makes them of both.
 return {
   {
     name = "client", kind = { kind = "table" }, type = "temporal.Client", default = "a server of its own, in memory",

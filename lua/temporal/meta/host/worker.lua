@@ -1,4 +1,4 @@
----@meta temporal.worker
+---@meta _
 -- generated from host/worker/options.def and lua/temporal/internal/worker_fields.lua by tools/gen/worker_options.lua - do not edit
 
 ---@class temporal.PollerBehavior
