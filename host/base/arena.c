@@ -17,12 +17,6 @@ struct tl_arena_chunk {
     size_t size; /* usable bytes behind this header */
 };
 
-struct tl_arena_hook {
-    struct tl_arena_hook *prev;
-    void (*fn)(void *ud);
-    void *ud;
-};
-
 static size_t round_up(size_t n)
 {
     return (n + ALIGN - 1) & ~(ALIGN - 1);
@@ -38,15 +32,6 @@ void tl_arena_init(struct tl_arena *a, size_t bytes_max)
     *a = (struct tl_arena){.bytes_max = bytes_max};
 }
 
-static void run_hooks(struct tl_arena *a)
-{
-    while (a->hooks) {
-        struct tl_arena_hook *h = a->hooks;
-        a->hooks = h->prev;
-        h->fn(h->ud);
-    }
-}
-
 static void free_chunks(struct tl_arena *a, struct tl_arena_chunk *keep)
 {
     struct tl_arena_chunk *c = a->head;
@@ -59,14 +44,12 @@ static void free_chunks(struct tl_arena *a, struct tl_arena_chunk *keep)
 
 void tl_arena_deinit(struct tl_arena *a)
 {
-    run_hooks(a);
     free_chunks(a, NULL);
     *a = (struct tl_arena){.bytes_max = a->bytes_max};
 }
 
 void tl_arena_reset(struct tl_arena *a)
 {
-    run_hooks(a);
     struct tl_arena_chunk *first = a->head;
     bool one = first && !first->prev;
     while (first && first->prev) {
@@ -170,12 +153,4 @@ char *tl_arena_printf(struct tl_arena *a, const char *fmt, ...)
         va_end(ap);
     }
     return q;
-}
-
-void tl_arena_on_reset(struct tl_arena *a, void (*fn)(void *ud), void *ud)
-{
-    struct tl_arena_hook *h = tl_arena_alloc(a, sizeof *h);
-    TL_ASSERT(h != NULL);
-    *h = (struct tl_arena_hook){a->hooks, fn, ud};
-    a->hooks = h;
 }

@@ -18,14 +18,13 @@ struct tl_arena {
     char *end;                   /* private */
     size_t bytes;                /* read-only: bytes taken from malloc */
     size_t bytes_max;            /* read-only: ceiling; allocations beyond return NULL */
-    struct tl_arena_hook *hooks; /* private: reset callbacks, newest first */
 };
 
 /* Life cycle. bytes_max is mandatory: TL_ARENA_UNLIMITED only for process-lifetime arenas. */
 #define TL_ARENA_UNLIMITED ((size_t)-1)
 void tl_arena_init(struct tl_arena *a, size_t bytes_max);
 void tl_arena_deinit(struct tl_arena *a);
-/* Frees everything but the first chunk; hooks run in reverse order first. */
+/* Frees everything but the first chunk. */
 void tl_arena_reset(struct tl_arena *a);
 
 /* Operations. NULL when the limit is reached (a value the caller turns into TL_ELIMIT). */
@@ -35,8 +34,6 @@ struct tl_str tl_arena_str(struct tl_arena *a, struct tl_str s); /* copy; also N
 char *tl_arena_cstr(struct tl_arena *a, struct tl_str s);        /* NUL-terminated copy */
 char *tl_arena_printf(struct tl_arena *a, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* fn(ud) runs at reset or deinit. */
-void tl_arena_on_reset(struct tl_arena *a, void (*fn)(void *ud), void *ud);
 
 #define TL_ARENA_NEW(a, type) ((type *)tl_arena_alloc((a), sizeof(type)))
 #define TL_ARENA_ARRAY(a, type, n) ((type *)tl_arena_alloc((a), sizeof(type) * (n)))

@@ -21,17 +21,6 @@ void tl_fault_arm(enum tl_fault f, bool on)
     atomic_store(&armed[f], on);
 }
 
-bool tl_fault_find(struct tl_str name, enum tl_fault *out)
-{
-    for (int i = 0; i < TL_FAULT_COUNT; i++) {
-        if (tl_str_eqc(name, names[i])) {
-            *out = (enum tl_fault)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 const char *tl_fault_name(enum tl_fault f)
 {
     return names[f];

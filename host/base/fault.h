@@ -15,8 +15,6 @@ enum tl_fault {
 
 bool tl_fault_armed(enum tl_fault f);
 void tl_fault_arm(enum tl_fault f, bool on);
-/* By name; false when there is none. */
-bool tl_fault_find(struct tl_str name, enum tl_fault *out);
 const char *tl_fault_name(enum tl_fault f);
 
 #define TL_FAULT(name) tl_fault_armed(TL_FAULT_##name)

@@ -36,12 +36,6 @@ void tl_inbox_deinit(struct tl_inbox *b)
     pthread_mutex_destroy(&b->mutex);
 }
 
-void tl_inbox_waker(struct tl_inbox *b, void (*waker)(void *ud), void *ud)
-{
-    b->waker = waker;
-    b->waker_ud = ud;
-}
-
 /* Under the mutex: the receiver to be woken once it is unlocked, or NULL. */
 static struct tl_inbox_waiter *choose_one(struct tl_inbox *b)
 {
@@ -79,11 +73,7 @@ static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
 {
     pthread_mutex_lock(&b->mutex);
     bool ok = !b->closed && (always || b->count < b->count_max);
-    bool was_empty = b->head == NULL;
     struct tl_inbox_waiter *chosen = NULL;
-    /* After the unlock the receiver may have taken the message and be gone with its inbox. */
-    void (*waker)(void *ud) = b->waker;
-    void *waker_ud = b->waker_ud;
     if (ok) {
         m->next = NULL;
         *b->tail = m;
@@ -93,9 +83,6 @@ static bool send(struct tl_inbox *b, struct tl_msg *m, bool always)
     }
     pthread_mutex_unlock(&b->mutex);
     wake(chosen);
-    if (ok && was_empty && waker) {
-        waker(waker_ud);
-    }
     return ok;
 }
 
@@ -214,9 +201,6 @@ void tl_inbox_kick(struct tl_inbox *b)
     struct tl_inbox_waiter *chosen = choose_all(b);
     pthread_mutex_unlock(&b->mutex);
     wake(chosen);
-    if (b->waker) {
-        b->waker(b->waker_ud);
-    }
 }
 
 void tl_inbox_close(struct tl_inbox *b)
@@ -227,9 +211,6 @@ void tl_inbox_close(struct tl_inbox *b)
     struct tl_inbox_waiter *chosen = choose_all(b);
     pthread_mutex_unlock(&b->mutex);
     wake(chosen);
-    if (b->waker) {
-        b->waker(b->waker_ud);
-    }
 }
 
 bool tl_inbox_closed(struct tl_inbox *b)

@@ -1,7 +1,6 @@
 /* Inbox: the only door between threads. Many senders, one receiver; bounded; messages are intrusive
  * nodes owned by the sender until sent and by the receiver after receipt.
- * The receiver may wait (thread) or be stepped (simulation). A waker set by the owner replaces the
- * built-in condition variable where the owner sleeps somewhere else (an event loop). */
+ * The receiver may wait (thread) or be stepped (simulation). */
 #pragma once
 
 #include <pthread.h>
@@ -23,13 +22,10 @@ struct tl_inbox {
     struct tl_inbox_waiter *waiters; /* the one that came last first */
     uint64_t kicks;
     bool closed;
-    void (*waker)(void *ud);
-    void *waker_ud;
 };
 
 void tl_inbox_init(struct tl_inbox *b, size_t count_max);
 void tl_inbox_deinit(struct tl_inbox *b); /* must be empty */
-void tl_inbox_waker(struct tl_inbox *b, void (*waker)(void *ud), void *ud);
 
 /* False when full or closed: the sender keeps the message (back-pressure). */
 bool tl_inbox_send(struct tl_inbox *b, struct tl_msg *m) __attribute__((warn_unused_result));

@@ -52,8 +52,6 @@ const char *const *tl_cli_texts(struct tl_cli *cli, const char *name);
 bool tl_cli_given(struct tl_cli *cli, const char *name);
 /* What stood behind the options, NULL-terminated. */
 char **tl_cli_args(struct tl_cli *cli, int *count);
-/* Whether --output is json. */
-bool tl_cli_json(struct tl_cli *cli);
 
 /* Prints "temporal-lua: message" to stderr and returns the code. */
 int tl_cli_fail(int exit_code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

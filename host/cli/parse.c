@@ -539,11 +539,6 @@ char **tl_cli_args(struct tl_cli *cli, int *count)
     return cli->args;
 }
 
-bool tl_cli_json(struct tl_cli *cli)
-{
-    return strcmp(tl_cli_text(cli, "output"), "json") == 0;
-}
-
 bool tl_cli_given(struct tl_cli *cli, const char *name)
 {
     return value_of(cli, name)->given;

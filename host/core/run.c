@@ -125,11 +125,6 @@ void tl_run_free(struct tl_run *run)
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-struct tl_str tl_run_id(const struct tl_run *run)
-{
-    return run->run_id;
-}
-
 bool tl_run_broken(const struct tl_run *run)
 {
     return run->broken;

@@ -126,7 +126,6 @@ tl_rc tl_run_heartbeat(struct tl_run *run, struct tl_wft_result *out, struct tl_
 
 /* --- looking at a run ------------------------------------------------------------------------- */
 
-struct tl_str tl_run_id(const struct tl_run *run);
 bool tl_run_broken(const struct tl_run *run);
 bool tl_run_finished(const struct tl_run *run);
 int64_t tl_run_started_event_id(const struct tl_run *run); /* last WorkflowTaskStarted handled */

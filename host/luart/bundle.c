@@ -78,7 +78,6 @@ struct tl_bundle_module *tl_bundle_add_module(struct tl_bundle *b, struct tl_str
     m->named_activity = among(b->config->activity_modules, name);
     m->mixed = looks_mixed(text);
     tl_map_put(&b->modules, m->name, m);
-    b->bytes += sizeof *m + m->name.n + file.n + text.n;
     return m;
 }
 
@@ -96,7 +95,7 @@ static int write_code(lua_State *L, const void *p, size_t n, void *ud)
 }
 
 /* Compiles the module in L; raises what is wrong with it. */
-static void compile(lua_State *L, struct tl_bundle *b, struct tl_bundle_module *m)
+static void compile(lua_State *L, struct tl_bundle_module *m)
 {
     char name[400];
     struct tl_buf code;
@@ -120,7 +119,6 @@ static void compile(lua_State *L, struct tl_bundle *b, struct tl_bundle_module *
         luaL_error(L, "%.*s: the compiled module is too large", TL_STR_FMT(m->file));
     }
     m->code.p = tl_buf_take(&code, &m->code.n);
-    b->bytes += m->code.n;
 }
 
 const struct tl_bundle_module *tl_bundle_module_find(const struct tl_bundle *b, struct tl_str name)
@@ -149,7 +147,7 @@ const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua
         m = tl_bundle_add_module(b, name, file, text);
     }
     set_kind(m);
-    compile(L, b, m);
+    compile(L, m);
     if (m->kind == TL_MODULE_ACTIVITY) {
         tl_bundle_probe_activities(b, m);
     }
@@ -411,9 +409,4 @@ void tl_bundle_each_source(const struct tl_bundle *b,
 int tl_bundle_semantics_version(void)
 {
     return TL_VM_SEMANTICS_VERSION * 1000 + 1; /* VM, then library */
-}
-
-size_t tl_bundle_bytes(const struct tl_bundle *b)
-{
-    return b->bytes;
 }

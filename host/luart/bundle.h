@@ -120,5 +120,3 @@ void tl_bundle_each_source(const struct tl_bundle *b,
                            void *ud);
 /* Number of the language's observable behaviour (VM and library); part of a build's digest. */
 int tl_bundle_semantics_version(void);
-/* Memory held. */
-size_t tl_bundle_bytes(const struct tl_bundle *b);

@@ -55,12 +55,10 @@ tl_rc tl_bundle_freeze(struct tl_bundle *b, struct tl_error *err)
     tl_vm_freeze(code);
     TL_MAP_EACH (e, &b->modules) {
         struct tl_bundle_module *m = e->value;
-        b->bytes -= m->code.n;
         tl_mem_free((void *)(uintptr_t)m->code.p);
         m->code = (struct tl_str){NULL, 0};
         m->frozen_index += m->frozen_index ? below : 0;
     }
-    b->bytes += b->code_run->heap.held;
     b->frozen = true;
     return TL_OK;
 }

@@ -16,7 +16,6 @@ struct tl_bundle {
     struct tl_bundle_extern extern_; /* call NULL: the host gives no functions */
     bool unsandboxed;                /* all its workflows */
     atomic_flag warned;              /* that one of them is */
-    size_t bytes;
     struct tl_lua_run *code_run; /* its main thread's stack has all chunks and shared values; frozen
                                     once the bundle is open */
     bool frozen;                 /* code_run is */

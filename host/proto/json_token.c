@@ -417,8 +417,3 @@ void tl_jreader_rewind(struct tl_jreader *r, struct tl_jmark mark)
     r->depth = mark.depth;
     r->expect = mark.expect;
 }
-
-struct tl_str tl_jreader_since(const struct tl_jreader *r, struct tl_jmark mark)
-{
-    return tl_str_n(r->source.p + mark.at, r->at - mark.at);
-}

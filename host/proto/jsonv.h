@@ -77,8 +77,6 @@ struct tl_jmark {
 struct tl_jmark tl_jreader_mark(const struct tl_jreader *r);
 /* Only to a mark at the same nesting or deeper within the same open objects and arrays. */
 void tl_jreader_rewind(struct tl_jreader *r, struct tl_jmark mark);
-/* Source text from a mark to here, white space at the front included. */
-struct tl_str tl_jreader_since(const struct tl_jreader *r, struct tl_jmark mark);
 /* "line 3, column 7" of an offset in text. */
 void tl_json_position(struct tl_str text, size_t offset, size_t *line, size_t *column);
 

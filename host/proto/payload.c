@@ -66,11 +66,6 @@ TpCommon__Payload *tl_payload_null(struct tl_arena *arena)
     return tl_payload_new(arena, TL_ENCODING_NULL, (struct tl_str){0});
 }
 
-TpCommon__Payload *tl_payload_bytes(struct tl_arena *arena, struct tl_str data)
-{
-    return tl_payload_new(arena, TL_ENCODING_BYTES, data);
-}
-
 TpCommon__Payload *tl_payload_json(struct tl_arena *arena, struct tl_str json)
 {
     return tl_payload_new(arena, TL_ENCODING_JSON, json);
@@ -163,9 +158,4 @@ TpCommon__Payloads *tl_payloads_of(struct tl_arena *arena, TpCommon__Payload *p)
 TpCommon__Payload *tl_payloads_at(const TpCommon__Payloads *ps, size_t i)
 {
     return ps && i < ps->n_payloads ? ps->payloads[i] : NULL;
-}
-
-size_t tl_payloads_size(const TpCommon__Payloads *ps)
-{
-    return ps ? tl_pb_size(ps) : 0;
 }

@@ -26,7 +26,6 @@ enum tl_payload_kind {
 
 TpCommon__Payload *tl_payload_new(struct tl_arena *arena, const char *encoding, struct tl_str data);
 TpCommon__Payload *tl_payload_null(struct tl_arena *arena);
-TpCommon__Payload *tl_payload_bytes(struct tl_arena *arena, struct tl_str data);
 /* json must be one JSON value; it is stored as it stands. */
 TpCommon__Payload *tl_payload_json(struct tl_arena *arena, struct tl_str json);
 /* json/plain payload holding the text as a JSON string. NULL also when text is not UTF-8. */
@@ -53,5 +52,3 @@ TpCommon__Payloads *tl_payloads_new(struct tl_arena *arena, TpCommon__Payload *c
                                     size_t n);
 /* Item i, NULL when there are fewer or ps is NULL. */
 TpCommon__Payload *tl_payloads_at(const TpCommon__Payloads *ps, size_t i);
-/* Encoded size, the number that blob limits are about; 0 for NULL. */
-size_t tl_payloads_size(const TpCommon__Payloads *ps);

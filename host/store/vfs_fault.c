@@ -48,7 +48,7 @@ struct tl_vfs {
     struct tl_list files; /* open handles */
     struct tl_rng rng;
     unsigned fail_ops;
-    int64_t fail_after, fail_count, change_count;
+    int64_t fail_after, fail_count;
 };
 
 static struct file *file_of(sqlite3_file *f)
@@ -64,7 +64,6 @@ static struct tl_vfs *vfs_of(sqlite3_vfs *v)
 /* Counts the operation and tells whether it is one that shall fail. Mutex held. */
 static bool trips(struct tl_vfs *v, enum tl_vfs_op op)
 {
-    v->change_count += (op & TL_VFS_CHANGES) != 0;
     if (!(v->fail_ops & op) || v->fail_count == 0) {
         return false;
     }
@@ -599,14 +598,6 @@ void tl_vfs_set_capacity(struct tl_vfs *v, int64_t bytes)
     pthread_mutex_lock(&v->mutex);
     tl_disk_set_capacity(v->disk, bytes);
     pthread_mutex_unlock(&v->mutex);
-}
-
-int64_t tl_vfs_change_count(struct tl_vfs *v)
-{
-    pthread_mutex_lock(&v->mutex);
-    int64_t count = v->change_count;
-    pthread_mutex_unlock(&v->mutex);
-    return count;
 }
 
 struct tl_disk_stats tl_vfs_stats(struct tl_vfs *v)

@@ -38,6 +38,4 @@ void tl_vfs_kill(struct tl_vfs *v);
 void tl_vfs_fail(struct tl_vfs *v, unsigned ops, int64_t after, int64_t count);
 /* Room for so many bytes; -1: no limit. */
 void tl_vfs_set_capacity(struct tl_vfs *v, int64_t bytes);
-/* Changing operations (TL_VFS_CHANGES) so far: a scale for `after`. */
-int64_t tl_vfs_change_count(struct tl_vfs *v);
 struct tl_disk_stats tl_vfs_stats(struct tl_vfs *v);

@@ -548,8 +548,6 @@ struct tl_rs_query {
 tl_rc tl_tx_wft_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt,
                       const struct tl_wft_start *start, struct tl_wft_started *out,
                       struct tl_error *err) TL_MUST_USE;
-/* The started task again, for a reply that must be built twice. False when none is started. */
-bool tl_rs_wft_ref(const struct tl_rs *rs, struct tl_task_ref *out);
 /* Makes a volatile WorkflowTaskStarted durable (history is about to be read). */
 tl_rc tl_tx_materialise_started(struct tl_tx *tx, struct tl_error *err) TL_MUST_USE;
 

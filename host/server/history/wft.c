@@ -363,13 +363,6 @@ tl_rc tl_tx_wft_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt,
                : fill_started(tx, start->inline_reply || (on_sticky && start->sticky), out, err);
 }
 
-bool tl_rs_wft_ref(const struct tl_rs *rs, struct tl_task_ref *out)
-{
-    const struct tl_wft *w = &rs->wft;
-    *out = (struct tl_task_ref){w->scheduled_id, w->started_id, w->started_ns, w->attempt};
-    return w->started_id != 0;
-}
-
 bool tl_wft_matches(const struct tl_rs *rs, const struct tl_task_ref *ref)
 {
     const struct tl_wft *w = &rs->wft;

@@ -66,26 +66,6 @@ static void arena_is_zeroed_aligned_and_limited(void **state)
     tl_arena_deinit(&a);
 }
 
-static int hook_order[2], hook_count;
-
-static void hook(void *ud)
-{
-    hook_order[hook_count++] = *(int *)ud;
-}
-
-static void arena_hooks_run_in_reverse(void **state)
-{
-    (void)state;
-    static int one = 1, two = 2;
-    struct tl_arena a;
-    tl_arena_init(&a, 4096);
-    tl_arena_on_reset(&a, hook, &one);
-    tl_arena_on_reset(&a, hook, &two);
-    tl_arena_deinit(&a);
-    assert_int_equal(hook_count, 2);
-    assert_int_equal(hook_order[0], 2);
-}
-
 static void arena_survives_a_failing_malloc(void **state)
 {
     (void)state;
@@ -417,7 +397,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_is_zeroed_aligned_and_limited),
-        cmocka_unit_test(arena_hooks_run_in_reverse),
         cmocka_unit_test(arena_survives_a_failing_malloc),
         cmocka_unit_test(buffer_stops_at_its_ceiling),
         cmocka_unit_test(map_iterates_in_insertion_order),
