@@ -318,13 +318,7 @@ static int shield(lua_State *L)
  * payload converters as core.data gives them */
 static int client(lua_State *L)
 {
-    const struct tl_client *c = tl_activity_client(running(L));
-    if (!c) {
-        return luaL_error(
-            L,
-            "an activity process has no connection of the worker's: connect with temporal.connect");
-    }
-    tl_host_push_client(L, c);
+    tl_host_push_client(L, tl_activity_client(running(L)));
     return 4;
 }
 
@@ -434,8 +428,7 @@ static int meter(lua_State *L)
     lua_pushlstring(L, a->task_queue.p, a->task_queue.n);
     lua_setfield(L, -2, "task_queue");
     set_text(L, "activity_type", a->task->activity_type->name);
-    const struct tl_client *c = tl_activity_client(a); /* none in an activity process */
-    tl_stock_push_meter(L, c ? tl_client_metrics(c) : NULL);
+    tl_stock_push_meter(L, tl_client_metrics(tl_activity_client(a)));
     return 1;
 }
 

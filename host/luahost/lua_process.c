@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/world.h"
-#include "luahost/process_wire.h"
+#include "luahost/process_calls.h"
 #include "luart/measure.h"
 #include "proto/pb.h"
 
@@ -353,6 +353,9 @@ void tl_lua_processes_free(struct tl_lua_processes *p)
 struct run {
     struct process *c;
     struct tl_activity *a;
+    struct tl_process_calls calls;
+    unsigned reasons; /* those that the process was told last */
+    bool shutting_down;
     struct tl_buf in, out;
     int64_t kill_ns; /* when it is killed, INT64_MAX: not */
     bool killed;
@@ -367,6 +370,7 @@ static bool send_task(struct run *r, const struct tl_lua_entry *e)
     tl_process_put_u32(&r->out, a->is_local);
     tl_process_put(&r->out, a->namespace_name);
     tl_process_put(&r->out, a->task_queue);
+    tl_process_put(&r->out, tl_client_identity(tl_activity_client(a)));
     if (tl_pb_encode_arena(a->task, a->arena, &task, NULL) != TL_OK) {
         return false;
     }
@@ -377,9 +381,15 @@ static bool send_task(struct run *r, const struct tl_lua_entry *e)
 static bool send_change(struct run *r)
 {
     unsigned reasons = tl_activity_cancel_reasons(r->a);
+    bool shutting_down = tl_activity_worker_shutting_down(r->a);
+    if (reasons == r->reasons && shutting_down == r->shutting_down) {
+        return true; /* it was an answer that woke us */
+    }
+    r->reasons = reasons;
+    r->shutting_down = shutting_down;
     tl_process_begin(&r->out, TL_PF_CHANGE);
     tl_process_put_u32(&r->out, reasons);
-    tl_process_put_u32(&r->out, tl_activity_worker_shutting_down(r->a));
+    tl_process_put_u32(&r->out, shutting_down);
     if ((reasons & TL_CANCEL_WORKER_SHUTDOWN) && r->kill_ns == INT64_MAX) {
         r->kill_ns = tl_world_mono_ns(tl_world_real()) + KILL_AFTER_MS * TL_NS_PER_MS;
     }
@@ -429,9 +439,8 @@ static bool relay_metric(struct run *r, struct tl_str fields)
         labels[i].name = tl_process_take(&fields);
         labels[i].value = tl_process_take(&fields);
     }
-    const struct tl_client *client = tl_activity_client(r->a);
     if (ok &&
-        tl_stock_metric_record(client ? tl_client_metrics(client) : NULL, &m, &err) != TL_OK) {
+        tl_stock_metric_record(tl_client_metrics(tl_activity_client(r->a)), &m, &err) != TL_OK) {
         TL_LOG(TL_LOG_WARN, "activity_process.metric_refused", TL_C("metric", name),
                TL_C("error", err.message));
     }
@@ -485,6 +494,13 @@ static bool take_frame(struct run *r)
     if (kind == TL_PF_METRIC) {
         return relay_metric(r, fields);
     }
+    if (kind == TL_PF_CALL) {
+        return tl_process_calls_begin(&r->calls, fields);
+    }
+    if (kind == TL_PF_HANG_UP) {
+        tl_process_calls_hang_up(&r->calls, fields);
+        return true;
+    }
     return kind == TL_PF_END && end_task(r, fields);
 }
 
@@ -504,7 +520,7 @@ static bool relay(struct run *r)
             r->kill_ns = INT64_MAX;
         }
         if (n > 0 && (fds[1].revents & POLLIN) && read(r->c->changed, &count, sizeof count) > 0 &&
-            !send_change(r)) {
+            !(send_change(r) && tl_process_calls_answer(&r->calls, &r->out))) {
             return false;
         }
         if (n > 0 && fds[0].revents && !take_frame(r)) {
@@ -571,10 +587,13 @@ void tl_lua_processes_run(struct tl_lua_processes *p, const struct tl_lua_entry 
     (void)n;
     tl_buf_init(&r.in, TL_PROCESS_FRAME_MAX);
     tl_buf_init(&r.out, TL_PROCESS_FRAME_MAX);
+    tl_process_calls_init(&r.calls, tl_client_channel(tl_activity_client(a)), r.c->fd,
+                          r.c->changed);
     bool alive = send_task(&r, e);
     tl_activity_on_change(a, note_change, r.c);
     alive = alive && relay(&r);
     tl_activity_on_change(a, NULL, NULL);
+    tl_process_calls_deinit(&r.calls); /* they use the descriptors of the process */
     if (!alive) {
         crashed(&r);
     }

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "luahost/lua_process.h"
-#include "luahost/process_wire.h"
+#include "luahost/process_calls.h"
 #include "luart/measure.h"
 #include "proto/pb.h"
 
@@ -19,6 +19,7 @@ struct child {
     struct tl_lua_activities activities; /* what a state needs of them */
     lua_State *L;
     struct tl_buf out;
+    struct tl_process_channel channel; /* through the worker */
 
     pthread_mutex_t mutex; /* guards the rest */
     pthread_cond_t cond;
@@ -33,6 +34,8 @@ struct remote {
     struct child *child;
     enum tl_act_end how;
     const void *body;
+    struct tl_str identity;   /* of the worker */
+    struct tl_client *client; /* made when the activity asks for it */
 };
 
 static struct remote *remote_of(const struct tl_activity *a)
@@ -107,6 +110,18 @@ static bool ended(const struct tl_activity *a)
     return remote_of(a)->how != TL_ACT_OPEN;
 }
 
+static const struct tl_client *client(const struct tl_activity *a)
+{
+    struct remote *r = remote_of(a);
+    if (!r->client) {
+        const struct tl_client_config config = {.channel = &r->child->channel.base,
+                                                .namespace_name = a->namespace_name,
+                                                .identity = r->identity};
+        r->client = tl_client_new(&config);
+    }
+    return r->client;
+}
+
 static const struct tl_activity_ops ops = {
     .heartbeat = heartbeat,
     .cancel_reasons = reasons,
@@ -114,6 +129,7 @@ static const struct tl_activity_ops ops = {
     .wait = wait_for,
     .end = end,
     .ended = ended,
+    .client = client,
 };
 
 /* --- frames of the worker --------------------------------------------------------------------- */
@@ -138,6 +154,10 @@ static void *read_frames(void *ud)
     struct tl_str fields;
     tl_buf_init(&b, TL_PROCESS_FRAME_MAX);
     while (tl_process_receive(TL_PROCESS_FD, &b, &kind, &fields)) {
+        if (kind == TL_PF_ANSWER) {
+            tl_process_channel_answer(&c->channel, fields);
+            continue;
+        }
         pthread_mutex_lock(&c->mutex);
         if (kind == TL_PF_TASK) {
             struct tl_buf taken = c->task;
@@ -217,9 +237,11 @@ static void run_task(struct child *c, struct tl_str fields)
     r.pub.is_local = tl_process_take_u32(&fields) != 0;
     r.pub.namespace_name = tl_process_take(&fields);
     r.pub.task_queue = tl_process_take(&fields);
+    r.identity = tl_process_take(&fields);
     tl_rc rc = tl_pb_decode(&tp_ws__poll_activity_task_queue_response__descriptor,
                             tl_process_take(&fields), &arena, &task, &err);
     r.pub.task = task;
+    tl_process_channel_listen(&c->channel, true);
     lua_pushlstring(c->L, name.p, name.n);
     if (rc != TL_OK) {
         tl_lua_fail_plainly(&r.pub, err.message);
@@ -233,7 +255,9 @@ static void run_task(struct child *c, struct tl_str fields)
     if (!ended(&r.pub)) {
         tl_lua_fail_plainly(&r.pub, "the activity returned without an end");
     }
+    tl_process_channel_listen(&c->channel, false); /* before the worker hears of the end */
     send_end(c, &r);
+    tl_client_free(r.client);
     tl_arena_deinit(&arena);
 }
 
@@ -320,6 +344,7 @@ int tl_lua_process_main(void)
                 FD_CLOEXEC); /* what the activities start does not keep it open */
     tl_buf_init(&c.out, TL_PROCESS_FRAME_MAX);
     tl_buf_init(&c.task, TL_PROCESS_FRAME_MAX);
+    tl_process_channel_init(&c.channel);
     pthread_mutex_init(&c.mutex, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

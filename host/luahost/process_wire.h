@@ -5,7 +5,9 @@
  *   HELLO  what states are made of            READY   the modules are set up
  *   TASK   name, task, flags, namespace ...   ERROR   why they are not
  *   CHANGE cancel reasons, shutting down      BEAT    details of a heartbeat
- *                                             METRIC  a value that was recorded
+ *   ANSWER of a call                          METRIC  a value that was recorded
+ *                                             CALL    id, method, timeout, request
+ *                                             HANG_UP id of a call whose caller does not wait
  *                                             END     how, result or failure
  *
  * The worker's end of the socket closes: the process tears down when it is idle, else it ends at once.
@@ -27,6 +29,9 @@ enum tl_process_frame {
     TL_PF_BEAT,
     TL_PF_END,
     TL_PF_METRIC,
+    TL_PF_CALL,
+    TL_PF_HANG_UP,
+    TL_PF_ANSWER,
 };
 
 #define TL_PROCESS_FRAME_MAX ((size_t)1 << 30)

@@ -135,7 +135,7 @@ bool tl_activity_wait_shutdown(struct tl_activity *activity, int64_t deadline_mo
 
 const struct tl_client *tl_activity_client(const struct tl_activity *activity)
 {
-    return activity->ops ? NULL : act_of(activity)->worker->client;
+    return activity->ops ? activity->ops->client(activity) : act_of(activity)->worker->client;
 }
 
 /* Holds the mutex. */

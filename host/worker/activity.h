@@ -35,6 +35,7 @@ enum tl_act_end { TL_ACT_OPEN, TL_ACT_COMPLETED, TL_ACT_FAILED, TL_ACT_CANCELED,
 struct tl_activity;
 
 /* What the functions below do for a task that is not in work in its worker's process. */
+struct tl_client;
 struct tl_activity_ops {
     tl_rc (*heartbeat)(struct tl_activity *a, const TpCommon__Payloads *details,
                        struct tl_error *err);
@@ -44,6 +45,7 @@ struct tl_activity_ops {
     void (*wait)(struct tl_activity *a, bool shutdown, int64_t deadline_mono_ns);
     void (*end)(struct tl_activity *a, enum tl_act_end how, const void *body);
     bool (*ended)(const struct tl_activity *a);
+    const struct tl_client *(*client)(const struct tl_activity *a);
 };
 
 struct tl_activity {
@@ -71,8 +73,7 @@ bool tl_activity_worker_shutting_down(const struct tl_activity *a);
  * it has begun. A stepped worker returns at once. */
 bool tl_activity_wait_shutdown(struct tl_activity *a, int64_t deadline_mono_ns);
 /* The worker's client, for calls that the activity makes itself: its channel, namespace and identity.
- * Borrowed; lives as long as the worker. NULL where the worker is another process. */
-struct tl_client;
+ * Borrowed; lives as long as the worker, or as the activity where the worker is another process. */
 const struct tl_client *tl_activity_client(const struct tl_activity *a);
 /* fn(ud) is called once when the activity is cancelled, at once if it is already; on the control
  * actor's thread, must only post. NULL removes it (and waits for a call under way). */

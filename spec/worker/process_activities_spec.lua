@@ -251,14 +251,12 @@ describe("activity processes", function()
         activity.define("apart", pid, { kind = "process" }),
         activity.define("thread", pid),
         activity.define("loop", pid, { kind = "coroutine" }),
-        activity.define("client", function() activity.client() end, { kind = "process" }),
       }
     ]]
     local env <close> = environment(dir, { activity_executor = { kind = "processes", size = 1, default = false } })
     local apart, thread = env:execute_workflow("Runs", nil, "apart"), env:execute_workflow("Runs", nil, "thread")
     assert.are_not.equal(apart, thread)
     assert.are.equal(thread, env:execute_workflow("Runs", nil, "loop"))
-    assert.matches("temporal.connect", failure(env, "client").message)
   end)
 
   it("are refused where they cannot be", function()
