@@ -19,6 +19,15 @@ void tl_codec_chain_deinit(struct tl_codec_chain *chain)
     }
 }
 
+bool tl_codec_chain_asks(const struct tl_codec_chain *chain)
+{
+    bool asks = false;
+    for (size_t i = 0; i < chain->n; i++) {
+        asks = asks || chain->items[i]->asks_context;
+    }
+    return asks;
+}
+
 tl_rc tl_codec_chain_apply(struct tl_codec_chain *chain, enum tl_codec_way way,
                            struct tl_payload_span *span, struct tl_arena *arena,
                            struct tl_error *err)

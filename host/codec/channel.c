@@ -33,6 +33,7 @@ struct coding_channel {
     struct tl_channel *inner; /* borrowed */
     enum tl_header_codec headers;
     bool encode_common_attributes;
+    struct tl_contexts *contexts; /* NULL: no codec asks */
     pthread_mutex_t mutex; /* guards what follows, and `cancelled`, `inner`, `holds` of calls */
     pthread_cond_t work, idle;
     struct tl_list jobs; /* of calls */
@@ -163,7 +164,8 @@ static void encode_job(struct coding_channel *ch, struct coding_call *c, struct 
     struct tl_error err;
     struct tl_str body;
     tl_arena_init(&arena, CODING_BYTES_MAX);
-    tl_rc rc = tl_coder_body(coder, c->method, TL_CODEC_ENCODE, c->request, &arena, &body, &err);
+    tl_rc rc = tl_coder_body(coder, c->method, TL_CODEC_ENCODE, c->request, c->request, &arena,
+                             &body, &err);
     if (rc == TL_OK) {
         submit(ch, c, body);
     } else {
@@ -263,9 +265,10 @@ static void decode_job(struct coding_channel *ch, struct coding_call *c, struct 
     tl_rc rc = TL_OK;
     tl_arena_init(&arena, CODING_BYTES_MAX);
     if (res->status == 0) {
-        rc = tl_coder_body(coder, c->method, TL_CODEC_DECODE, res->body, &arena, &body, &err);
+        rc = tl_coder_body(coder, c->method, TL_CODEC_DECODE, c->request, res->body, &arena, &body,
+                           &err);
     } else {
-        details = tl_coder_details(coder, res->details, &arena);
+        details = tl_coder_details(coder, c->method, c->request, res->details, &arena);
     }
     if (rc != TL_OK) {
         TL_LOG(TL_LOG_WARN, "codec.decode_failed", TL_C("method", tl_method_info(c->method)->name),
@@ -302,7 +305,7 @@ static void *run_thread(void *ud)
 {
     struct coding_thread *t = ud;
     struct coding_channel *ch = t->channel;
-    struct tl_coder coder = {&t->chain, ch->headers, ch->encode_common_attributes};
+    struct tl_coder coder = {&t->chain, ch->headers, ch->encode_common_attributes, ch->contexts};
     struct coding_call *c;
     while ((c = next_job(ch)) != NULL) {
         if (c->res) {
@@ -369,6 +372,7 @@ static void free_channel(struct coding_channel *ch)
     for (size_t i = 0; i < ch->thread_count; i++) {
         tl_codec_chain_deinit(&ch->threads[i].chain);
     }
+    tl_contexts_free(ch->contexts);
     pthread_cond_destroy(&ch->work);
     pthread_cond_destroy(&ch->idle);
     pthread_mutex_destroy(&ch->mutex);
@@ -412,6 +416,7 @@ tl_rc tl_coding_channel_open(struct tl_channel **out, struct tl_channel *inner,
     pthread_cond_init(&ch->work, NULL);
     pthread_cond_init(&ch->idle, NULL);
     tl_list_init(&ch->jobs);
+    ch->contexts = tl_codec_chain_asks(&o->chains[0]) ? tl_contexts_new(TL_CONTEXTS_BYTES) : NULL;
     ch->threads = TL_NEW_ARRAY(struct coding_thread, o->thread_count);
     ch->thread_count = o->thread_count;
     for (size_t i = 0; i < o->thread_count; i++) {

@@ -26,6 +26,7 @@ struct tl_codec_ops {
 /* Every codec begins with this header. */
 struct tl_codec {
     const struct tl_codec_ops *ops;
+    bool asks_context; /* whether it reads `context` of the spans that it gets */
 };
 
 struct tl_codec_chain {
@@ -36,6 +37,8 @@ struct tl_codec_chain {
 /* False when the chain is full; the codec is freed then. Takes the codec over. */
 bool tl_codec_chain_add(struct tl_codec_chain *chain, struct tl_codec *codec);
 void tl_codec_chain_deinit(struct tl_codec_chain *chain);
+/* Whether one of its codecs asks whose payloads it gets. */
+bool tl_codec_chain_asks(const struct tl_codec_chain *chain);
 /* Errors: those of the codecs, with the codec's name in front. */
 tl_rc tl_codec_chain_apply(struct tl_codec_chain *chain, enum tl_codec_way way,
                            struct tl_payload_span *span, struct tl_arena *arena,

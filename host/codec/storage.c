@@ -118,7 +118,8 @@ static tl_rc make_reference(TpSdk__ExternalStorageReference *ref, size_t stored_
     return rc;
 }
 
-static tl_rc store_one(struct storage_codec *c, TpCommon__Payload **p, struct tl_arena *arena,
+static tl_rc store_one(struct storage_codec *c, TpCommon__Payload **p,
+                       const struct tl_payload_context *context, struct tl_arena *arena,
                        struct tl_error *err)
 {
     struct tl_str bytes;
@@ -129,7 +130,7 @@ static tl_rc store_one(struct storage_codec *c, TpCommon__Payload **p, struct tl
         return TL_OK;
     }
     if (c->o.selector.select) {
-        rc = c->o.selector.select(c->o.selector.ud, *p, n, &at, err);
+        rc = c->o.selector.select(c->o.selector.ud, *p, n, context, &at, err);
     }
     if (rc != TL_OK || at < 0) {
         return rc;
@@ -143,7 +144,7 @@ static tl_rc store_one(struct storage_codec *c, TpCommon__Payload **p, struct tl
     ref->driver_name = d->name;
     rc = tl_pb_encode_arena(*p, arena, &bytes, err);
     if (rc == TL_OK) {
-        rc = d->ops->store(d, bytes, ref, arena, err);
+        rc = d->ops->store(d, bytes, context, ref, arena, err);
     }
     if (rc != TL_OK) {
         return tl_error_wrap(err, rc, "storage driver '%s'", d->name);
@@ -177,7 +178,8 @@ static struct tl_storage_driver *find_driver(const struct storage_codec *c, cons
     return NULL;
 }
 
-static tl_rc retrieve_one(struct storage_codec *c, TpCommon__Payload **p, struct tl_arena *arena,
+static tl_rc retrieve_one(struct storage_codec *c, TpCommon__Payload **p,
+                          const struct tl_payload_context *context, struct tl_arena *arena,
                           struct tl_error *err)
 {
     TpSdk__ExternalStorageReference *ref;
@@ -193,7 +195,7 @@ static tl_rc retrieve_one(struct storage_codec *c, TpCommon__Payload **p, struct
                             "those of this connection",
                             ref->driver_name);
     }
-    rc = d->ops->retrieve(d, ref, arena, &bytes, err);
+    rc = d->ops->retrieve(d, ref, context, arena, &bytes, err);
     if (rc == TL_OK) {
         rc = tl_pb_decode(&tp_common__payload__descriptor, bytes, arena, p, err);
     }
@@ -208,8 +210,8 @@ static tl_rc apply(struct tl_codec *codec, enum tl_codec_way way, struct tl_payl
     struct storage_codec *c = (struct storage_codec *)codec;
     tl_rc rc = TL_OK;
     for (size_t i = 0; i < span->n && rc == TL_OK; i++) {
-        rc = way == TL_CODEC_ENCODE ? store_one(c, &span->items[i], arena, err)
-                                    : retrieve_one(c, &span->items[i], arena, err);
+        rc = way == TL_CODEC_ENCODE ? store_one(c, &span->items[i], span->context, arena, err)
+                                    : retrieve_one(c, &span->items[i], span->context, arena, err);
     }
     return rc;
 }
@@ -241,7 +243,9 @@ struct tl_codec *tl_codec_storage(const struct tl_storage_options *options)
     struct storage_codec *c = TL_NEW(struct storage_codec);
     c->base.ops = &ops;
     c->o = *options;
+    c->base.asks_context = c->o.selector.select != NULL;
     for (size_t i = 0; i < c->o.n; i++) {
+        c->base.asks_context = c->base.asks_context || c->o.drivers[i]->asks_context;
         c->o.drivers[i]->name = tl_mem_dup(tl_str(options->names[i]));
         c->o.names[i] = NULL;
     }

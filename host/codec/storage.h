@@ -11,6 +11,7 @@
 #include <temporal/api/sdk/v1/external_storage.pb-c.h>
 
 #include "codec/codec.h"
+#include "proto/payload_context.h"
 
 #define TL_STORAGE_DRIVERS_MAX 16
 
@@ -18,28 +19,30 @@ struct tl_storage_driver;
 
 struct tl_storage_driver_ops {
     /* Keeps the bytes of an encoded payload and adds what finds them again to ref->claim_data
-     * (tl_storage_claim_add). May wait. */
+     * (tl_storage_claim_add). Whose it is: context, which may be NULL. May wait. */
     tl_rc (*store)(struct tl_storage_driver *d, struct tl_str bytes,
-                   TpSdk__ExternalStorageReference *ref, struct tl_arena *arena,
-                   struct tl_error *err);
+                   const struct tl_payload_context *context, TpSdk__ExternalStorageReference *ref,
+                   struct tl_arena *arena, struct tl_error *err);
     /* *out: the same bytes, in the arena. May wait. */
     tl_rc (*retrieve)(struct tl_storage_driver *d, const TpSdk__ExternalStorageReference *ref,
-                      struct tl_arena *arena, struct tl_str *out, struct tl_error *err);
+                      const struct tl_payload_context *context, struct tl_arena *arena,
+                      struct tl_str *out, struct tl_error *err);
     void (*free)(struct tl_storage_driver *d);
 };
 
 /* Every driver begins with this header. */
 struct tl_storage_driver {
     const struct tl_storage_driver_ops *ops;
-    char *name; /* owned by the codec, which sets it */
+    char *name;        /* owned by the codec, which sets it */
+    bool asks_context; /* whether it reads `context` */
 };
 
 /* Chooses among several drivers. */
 struct tl_storage_selector {
     void *ud;
-    /* *driver: an index; -1: the payload stays where it is. */
-    tl_rc (*select)(void *ud, const TpCommon__Payload *payload, size_t payload_bytes, int *driver,
-                    struct tl_error *err);
+    /* *driver: an index; -1: the payload stays where it is. context may be NULL. */
+    tl_rc (*select)(void *ud, const TpCommon__Payload *payload, size_t payload_bytes,
+                    const struct tl_payload_context *context, int *driver, struct tl_error *err);
     void (*free)(void *ud);
 };
 

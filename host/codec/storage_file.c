@@ -71,9 +71,10 @@ static tl_rc make_path(const struct file_driver *f, const char *hex, char *path,
 }
 
 static tl_rc store(struct tl_storage_driver *d, struct tl_str bytes,
-                   TpSdk__ExternalStorageReference *ref, struct tl_arena *arena,
-                   struct tl_error *err)
+                   const struct tl_payload_context *context, TpSdk__ExternalStorageReference *ref,
+                   struct tl_arena *arena, struct tl_error *err)
 {
+    (void)context;
     struct file_driver *f = (struct file_driver *)d;
     char hex[TL_SHA256_HEX], path[PATH_MAX_BYTES];
     if (!tl_storage_claim_hash(ref, arena, bytes, hex)) {
@@ -126,8 +127,10 @@ static bool is_hash(const char *text)
 }
 
 static tl_rc retrieve(struct tl_storage_driver *d, const TpSdk__ExternalStorageReference *ref,
-                      struct tl_arena *arena, struct tl_str *out, struct tl_error *err)
+                      const struct tl_payload_context *context, struct tl_arena *arena,
+                      struct tl_str *out, struct tl_error *err)
 {
+    (void)context;
     struct file_driver *f = (struct file_driver *)d;
     const char *hex = tl_storage_claim_get(ref, "hash_value");
     char path[PATH_MAX_BYTES];

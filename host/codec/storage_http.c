@@ -65,9 +65,10 @@ static tl_rc put_object(struct http_driver *h, const char *key, struct tl_str by
 }
 
 static tl_rc store(struct tl_storage_driver *d, struct tl_str bytes,
-                   TpSdk__ExternalStorageReference *ref, struct tl_arena *arena,
-                   struct tl_error *err)
+                   const struct tl_payload_context *context, TpSdk__ExternalStorageReference *ref,
+                   struct tl_arena *arena, struct tl_error *err)
 {
+    (void)context;
     struct http_driver *h = (struct http_driver *)d;
     char hex[TL_SHA256_HEX], key[KEY_MAX_BYTES];
     bool added = tl_storage_claim_hash(ref, arena, bytes, hex);
@@ -92,8 +93,10 @@ static bool plain_path(const char *text)
 }
 
 static tl_rc retrieve(struct tl_storage_driver *d, const TpSdk__ExternalStorageReference *ref,
-                      struct tl_arena *arena, struct tl_str *out, struct tl_error *err)
+                      const struct tl_payload_context *context, struct tl_arena *arena,
+                      struct tl_str *out, struct tl_error *err)
 {
+    (void)context;
     struct http_driver *h = (struct http_driver *)d;
     const char *bucket = tl_storage_claim_get(ref, "bucket"),
                *key = tl_storage_claim_get(ref, "key");

@@ -106,7 +106,7 @@ tl_rc tl_codec_zlib(struct tl_codec **out, int level, size_t min_bytes, struct t
         return tl_error_set(err, TL_EINVAL, "level is from 1 to 9, got %d", level);
     }
     struct zlib_codec *c = TL_NEW(struct zlib_codec);
-    *c = (struct zlib_codec){{&ops}, level, min_bytes};
+    *c = (struct zlib_codec){{&ops, false}, level, min_bytes};
     *out = &c->base;
     return TL_OK;
 }

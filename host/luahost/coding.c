@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec/channel.h"
+#include "codec/contexts.h"
 #include "luahost/coding_lua.h"
 #include "luahost/host.h"
 #include "luahost/storage_lua.h"
@@ -294,33 +295,54 @@ tl_rc tl_host_coding_chain(lua_State *L, int index, const char *ns, struct tl_co
 /* --- recorded histories ----------------------------------------------------------------------- */
 
 struct history_decoder {
-    struct tl_codec_chain *chain;
+    struct tl_codec_chain chain;
+    struct tl_contexts *contexts;
+    struct tl_context_walk walk;
 };
 
 static tl_rc decode_payloads(void *ud, struct tl_payload_span *span, struct tl_arena *arena,
                              struct tl_error *err)
 {
     struct history_decoder *d = ud;
-    return tl_codec_chain_apply(d->chain, TL_CODEC_DECODE, span, arena, err);
+    span->context = tl_context_walk_now(&d->walk);
+    return tl_codec_chain_apply(&d->chain, TL_CODEC_DECODE, span, arena, err);
 }
 
-tl_rc tl_host_coding_decode(lua_State *L, int index, const char *ns, void *msg,
-                            struct tl_arena *arena, struct tl_error *err)
+static tl_rc enter(void *ud, const void *msg, struct tl_arena *arena, struct tl_error *err)
+{
+    return tl_context_walk_enter(&((struct history_decoder *)ud)->walk, msg, arena, err);
+}
+
+static void leave(void *ud)
+{
+    tl_context_walk_leave(&((struct history_decoder *)ud)->walk);
+}
+
+tl_rc tl_host_coding_decode(lua_State *L, int index, const struct tl_payload_context *context,
+                            void *msg, struct tl_arena *arena, struct tl_error *err)
 {
     int top = lua_gettop(L);
-    struct tl_codec_chain chain;
-    struct history_decoder decoder = {&chain};
+    struct history_decoder d;
     size_t n;
     struct tl_payload_visitor v = {
-        .ud = &decoder,
+        .ud = &d,
         .headers = strcmp(field_text(L, index, "headers", &n), "no_codec") != 0,
         .payloads = decode_payloads,
+        .enter = enter,
+        .leave = leave,
     };
-    tl_rc rc = tl_host_coding_chain(L, index, ns, &chain, err);
-    if (rc == TL_OK) {
-        rc = tl_payload_walk(msg, &v, arena, err);
+    char *ns = tl_arena_cstr(arena, context->namespace_);
+    if (!ns) {
+        return tl_error_set(err, TL_ELIMIT, "a history is too large");
     }
-    tl_codec_chain_deinit(&chain);
+    tl_rc rc = tl_host_coding_chain(L, index, ns, &d.chain, err);
+    if (rc == TL_OK) {
+        d.contexts = tl_contexts_new(TL_CONTEXTS_BYTES);
+        tl_context_walk_begin_with(&d.walk, d.contexts, TL_CODEC_DECODE, context);
+        rc = tl_payload_walk(msg, &v, arena, err);
+        tl_contexts_free(d.contexts);
+    }
+    tl_codec_chain_deinit(&d.chain);
     lua_settop(L, top);
     return rc;
 }

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "codec/codec.h"
+#include "proto/payload_context.h"
 #include "rpc/rpc.h"
 
 /* [-0, +0, v] Wraps the channel as the table at `index` says; nil: *out is NULL, nothing is wrapped.
@@ -22,6 +23,7 @@ tl_rc tl_host_coding_open(lua_State *L, int index, const char *ns, struct tl_cha
 tl_rc tl_host_coding_chain(lua_State *L, int index, const char *ns, struct tl_codec_chain *out,
                            struct tl_error *err) TL_MUST_USE;
 /* [-0, +0, v] Decodes the payloads of a message that was recorded, with the codecs of such a table, in
- * place; new parts come from the arena. May wait. Errors: as above, those of the codecs. */
-tl_rc tl_host_coding_decode(lua_State *L, int index, const char *ns, void *msg,
-                            struct tl_arena *arena, struct tl_error *err) TL_MUST_USE;
+ * place; context: whose it is, with the namespace; new parts come from the arena. May wait. Errors: as
+ * above, those of the codecs. */
+tl_rc tl_host_coding_decode(lua_State *L, int index, const struct tl_payload_context *context,
+                            void *msg, struct tl_arena *arena, struct tl_error *err) TL_MUST_USE;

@@ -86,7 +86,8 @@ static int run_job(lua_State *L)
         push_payload(L, span->items[i]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    lua_call(L, 1, 1);
+    tl_hook_push_context(L, span->context, false);
+    lua_call(L, 2, 1);
     if (!lua_istable(L, -1)) {
         return luaL_error(L, "%s must return a list of payloads, got %s", function_names[job->way],
                           luaL_typename(L, -1));
@@ -140,7 +141,8 @@ tl_rc tl_codec_lua(struct tl_codec **out, const char *module, const char *path, 
         return err->code;
     }
     struct lua_codec *c = TL_NEW(struct lua_codec);
-    *c = (struct lua_codec){{&ops}, L, tl_mem_dup(tl_str(module))};
+    bool asks = tl_hook_takes(L, "encode", 2) || tl_hook_takes(L, "decode", 2);
+    *c = (struct lua_codec){{&ops, asks}, L, tl_mem_dup(tl_str(module))};
     *out = &c->base;
     return TL_OK;
 }

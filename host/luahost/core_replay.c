@@ -102,8 +102,8 @@ static void set_count(lua_State *L, const char *field, size_t n)
     lua_setfield(L, -2, field);
 }
 
-/* [-0, +1, v] core.history_decode(history, coding, namespace): the encoded History with its payloads as
- * they were before the codecs of the table (coding.h) */
+/* [-0, +1, v] core.history_decode(history, coding, namespace, workflow_id, run_id): the encoded History
+ * with its payloads as they were before the codecs of the table (coding.h) */
 static int history_decode(lua_State *L)
 {
     struct tl_str bytes, out;
@@ -111,12 +111,15 @@ static int history_decode(lua_State *L)
     TpHistory__History *history;
     bytes.p = luaL_checklstring(L, 1, &bytes.n);
     luaL_checktype(L, 2, LUA_TTABLE);
-    const char *ns = luaL_checkstring(L, 3);
-    lua_settop(L, 3);
+    struct tl_payload_context whose = {.owner = TL_PAYLOAD_OF_WORKFLOW};
+    whose.namespace_.p = luaL_checklstring(L, 3, &whose.namespace_.n);
+    whose.workflow_id.p = luaL_checklstring(L, 4, &whose.workflow_id.n);
+    whose.run_id.p = luaL_checklstring(L, 5, &whose.run_id.n);
+    lua_settop(L, 5);
     struct tl_arena *arena = tl_core_push_arena(L);
     tl_rc rc = tl_history_read(bytes, arena, &history, &err);
     if (rc == TL_OK) {
-        rc = tl_host_coding_decode(L, 2, ns, history, arena, &err);
+        rc = tl_host_coding_decode(L, 2, &whose, history, arena, &err);
     }
     if (rc == TL_OK) {
         rc = tl_pb_encode_arena(history, arena, &out, &err);

@@ -55,3 +55,66 @@ lua_State *tl_hook_open(const char *what, const char *module, const char *path, 
     }
     return L;
 }
+
+bool tl_hook_takes(lua_State *L, const char *function, int arguments)
+{
+    lua_Debug d;
+    lua_getfield(L, 1, function);
+    (void)lua_getinfo(L, ">uS", &d); /* takes the function */
+    return d.nparams >= arguments || d.isvararg || *d.what == 'C';
+}
+
+static void set_text(lua_State *L, const char *field, struct tl_str text)
+{
+    if (text.n) {
+        lua_pushlstring(L, text.p, text.n);
+        lua_setfield(L, -2, field);
+    }
+}
+
+static void set_workflow(lua_State *L, const struct tl_payload_context *c, bool whole)
+{
+    set_text(L, "workflow_id", c->workflow_id);
+    if (whole) {
+        set_text(L, "run_id", c->run_id);
+        set_text(L, "workflow_type", c->workflow_type);
+    }
+}
+
+static void set_activity(lua_State *L, const struct tl_payload_context *c, bool whole)
+{
+    if (c->workflow_id.n) {
+        set_workflow(L, c, whole);
+        set_text(L, "workflow_type", c->workflow_type);
+    } else if (whole) {
+        set_text(L, "run_id", c->activity_run_id);
+    }
+    set_text(L, "activity_type", c->activity_type);
+    set_text(L, "activity_id", c->activity_id);
+    set_text(L, "activity_task_queue", c->task_queue);
+    lua_pushboolean(L, c->is_local);
+    lua_setfield(L, -2, "is_local");
+}
+
+void tl_hook_push_context(lua_State *L, const struct tl_payload_context *c, bool whole)
+{
+    static const char *const kinds[] = {[TL_PAYLOAD_OF_WORKFLOW] = "workflow",
+                                        [TL_PAYLOAD_OF_ACTIVITY] = "activity",
+                                        [TL_PAYLOAD_OF_NEXUS] = "nexus"};
+    if (!c || c->owner == TL_PAYLOAD_OF_NOTHING) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_createtable(L, 0, 9);
+    set_text(L, "kind", tl_str(kinds[c->owner]));
+    set_text(L, "namespace", c->namespace_);
+    if (c->owner == TL_PAYLOAD_OF_WORKFLOW) {
+        set_workflow(L, c, whole);
+    } else if (c->owner == TL_PAYLOAD_OF_ACTIVITY) {
+        set_activity(L, c, whole);
+    } else {
+        set_text(L, "endpoint", c->endpoint);
+        set_text(L, "service", c->service);
+        set_text(L, "operation", c->operation);
+    }
+}

@@ -17,6 +17,7 @@ struct driver_job {
     struct tl_str bytes; /* to store; what was retrieved */
     TpSdk__ExternalStorageReference *ref;
     struct tl_arena *arena;
+    const struct tl_payload_context *context;
 };
 
 /* --- drivers ---------------------------------------------------------------------------------- */
@@ -27,7 +28,8 @@ static int run_store(lua_State *L)
     struct driver_job *job = lua_touserdata(L, 2);
     lua_getfield(L, 1, "store");
     lua_pushlstring(L, job->bytes.p, job->bytes.n);
-    lua_call(L, 1, 1);
+    tl_hook_push_context(L, job->context, true);
+    lua_call(L, 2, 1);
     if (!lua_istable(L, -1)) {
         return luaL_error(L, "store must return a claim, a table of texts, got %s",
                           luaL_typename(L, -1));
@@ -55,7 +57,8 @@ static int run_retrieve(lua_State *L)
         lua_pushstring(L, job->ref->claim_data[i]->value);
         lua_setfield(L, -2, job->ref->claim_data[i]->key);
     }
-    lua_call(L, 1, 1);
+    tl_hook_push_context(L, job->context, true);
+    lua_call(L, 2, 1);
     if (lua_type(L, -1) != LUA_TSTRING) {
         return luaL_error(L, "retrieve must return the bytes, got %s", luaL_typename(L, -1));
     }
@@ -74,17 +77,19 @@ static tl_rc run(struct lua_driver *d, lua_CFunction fn, struct driver_job *job,
 }
 
 static tl_rc store(struct tl_storage_driver *d, struct tl_str bytes,
-                   TpSdk__ExternalStorageReference *ref, struct tl_arena *arena,
-                   struct tl_error *err)
+                   const struct tl_payload_context *context, TpSdk__ExternalStorageReference *ref,
+                   struct tl_arena *arena, struct tl_error *err)
 {
-    struct driver_job job = {bytes, ref, arena};
+    struct driver_job job = {bytes, ref, arena, context};
     return run((struct lua_driver *)d, run_store, &job, err);
 }
 
 static tl_rc retrieve(struct tl_storage_driver *d, const TpSdk__ExternalStorageReference *ref,
-                      struct tl_arena *arena, struct tl_str *out, struct tl_error *err)
+                      const struct tl_payload_context *context, struct tl_arena *arena,
+                      struct tl_str *out, struct tl_error *err)
 {
-    struct driver_job job = {{NULL, 0}, (TpSdk__ExternalStorageReference *)(uintptr_t)ref, arena};
+    struct driver_job job = {
+        {NULL, 0}, (TpSdk__ExternalStorageReference *)(uintptr_t)ref, arena, context};
     tl_rc rc = run((struct lua_driver *)d, run_retrieve, &job, err);
     *out = job.bytes;
     return rc;
@@ -112,6 +117,7 @@ tl_rc tl_storage_lua(struct tl_storage_driver **out, const char *module, const c
     }
     struct lua_driver *d = TL_NEW(struct lua_driver);
     d->base.ops = &ops;
+    d->base.asks_context = tl_hook_takes(L, "store", 2) || tl_hook_takes(L, "retrieve", 2);
     d->L = L;
     d->module = tl_mem_dup(tl_str(module));
     *out = &d->base;
@@ -131,6 +137,7 @@ struct select_job {
     const TpCommon__Payload *payload;
     size_t bytes;
     const struct lua_selector *selector;
+    const struct tl_payload_context *context;
     int driver;
 };
 
@@ -149,6 +156,8 @@ static int run_select(lua_State *L)
         lua_setfield(L, -2, e->key);
     }
     lua_setfield(L, -2, "metadata");
+    tl_hook_push_context(L, job->context, true);
+    lua_setfield(L, -2, "context");
     lua_call(L, 1, 1);
     if (lua_isnil(L, -1)) {
         job->driver = -1;
@@ -165,11 +174,11 @@ static int run_select(lua_State *L)
                       name ? name : luaL_typename(L, -1));
 }
 
-static tl_rc choose(void *ud, const TpCommon__Payload *payload, size_t bytes, int *driver,
-                    struct tl_error *err)
+static tl_rc choose(void *ud, const TpCommon__Payload *payload, size_t bytes,
+                    const struct tl_payload_context *context, int *driver, struct tl_error *err)
 {
     struct lua_selector *s = ud;
-    struct select_job job = {payload, bytes, s, 0};
+    struct select_job job = {payload, bytes, s, context, 0};
     lua_pushcfunction(s->L, run_select);
     lua_pushvalue(s->L, 1);
     lua_pushlightuserdata(s->L, &job);

@@ -121,7 +121,7 @@ static tl_rc visit_one(struct walk *w, void *p)
         return visit_bytes(w, tl_payload_metadata(payload, TL_STR_LIT("messageType")),
                            &payload->data);
     }
-    struct tl_payload_span span = {&payload, 1, true};
+    struct tl_payload_span span = {&payload, 1, true, NULL};
     tl_rc rc = w->v->payloads(w->v->ud, &span, w->arena, w->err);
     if (rc == TL_OK && span.n != 1) {
         return tl_error_set(w->err, TL_EINVAL, "a payload codec made %zu payloads of one", span.n);
@@ -134,7 +134,7 @@ static tl_rc visit_one(struct walk *w, void *p)
 
 static tl_rc visit_list(struct walk *w, TpCommon__Payloads *list)
 {
-    struct tl_payload_span span = {list->payloads, list->n_payloads, false};
+    struct tl_payload_span span = {list->payloads, list->n_payloads, false, NULL};
     tl_rc rc = span.n ? w->v->payloads(w->v->ud, &span, w->arena, w->err) : TL_OK;
     list->payloads = span.items;
     list->n_payloads = span.n;
@@ -231,7 +231,13 @@ static tl_rc walk_message(struct walk *w, ProtobufCMessage *msg)
         return full(w);
     }
     w->depth++;
-    tl_rc rc = walk_fields(w, msg);
+    tl_rc rc = w->v->enter ? w->v->enter(w->v->ud, msg, w->arena, w->err) : TL_OK;
+    if (rc == TL_OK) {
+        rc = walk_fields(w, msg);
+    }
+    if (rc == TL_OK && w->v->leave) {
+        w->v->leave(w->v->ud);
+    }
     w->depth--;
     return rc;
 }

@@ -15,11 +15,15 @@
 #define TL_PAYLOAD_SYSTEM_KEY "__temporal_system_payload"
 #define TL_PAYLOAD_SYSTEM_VALUE "true"
 
+struct tl_payload_context;
+
 /* The payloads of one place. `items` may be replaced; the array is the arena's. */
 struct tl_payload_span {
     TpCommon__Payload **items;
     size_t n;
     bool one; /* the place holds exactly one */
+    /* Whose they are (payload_context.h); NULL: nobody asked, or nothing tells. The walk leaves it NULL. */
+    const struct tl_payload_context *context;
 };
 
 struct tl_payload_visitor {
@@ -28,6 +32,9 @@ struct tl_payload_visitor {
     /* Never called with n == 0. An error ends the walk. */
     tl_rc (*payloads)(void *ud, struct tl_payload_span *span, struct tl_arena *arena,
                       struct tl_error *err);
+    /* Before and after the fields of each message that can hold payloads; NULL: not wanted. */
+    tl_rc (*enter)(void *ud, const void *msg, struct tl_arena *arena, struct tl_error *err);
+    void (*leave)(void *ud);
     /* A failure, before its payloads; NULL: not wanted. */
     tl_rc (*failure)(void *ud, TpFailure__Failure *failure, struct tl_arena *arena,
                      struct tl_error *err);

@@ -176,8 +176,8 @@ end
 
 local module_spec = { module = { kind = "string", required = true }, name = { kind = "string", required = true } }
 
---- A driver written in Lua: a module with `store(bytes)`, which returns a claim (a table of texts), and
---- `retrieve(claim)`, which returns the bytes.
+--- A driver written in Lua: a module with `store(bytes, context)`, which returns a claim (a table of texts), and
+--- `retrieve(claim, context)`, which returns the bytes. The context tells whose payload it is.
 ---@param opts { module: string, name: string }
 ---@return temporal.StorageDriver
 function converter.storage.module(opts)
@@ -197,7 +197,7 @@ local storage_spec = {
 
 --- Keeps payloads from `payload_size_threshold` bytes up (default 256 KiB, after codecs) in external storage
 --- and sends references in their place. With several drivers `driver_selector` names a module with
---- `select{ size =, metadata = }`, which returns a driver's name, or nil to leave the payload where it is.
+--- `select{ size =, metadata =, context = }`, which returns a driver's name, or nil to leave the payload where it is.
 ---@param opts { drivers: temporal.StorageDriver[], driver_selector?: string, payload_size_threshold?: integer }
 ---@return temporal.ExternalStorage
 function converter.external_storage(opts)

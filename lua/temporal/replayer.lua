@@ -89,7 +89,8 @@ end
 
 --- The history as the scripts see it: a file has its payloads as the server kept them.
 local function decoded(self, h)
-  return self.coding and core.history_decode(h.bytes, self.coding, self.options.namespace or "default") or h.bytes
+  return self.coding and core.history_decode(h.bytes, self.coding,
+    self.options.namespace or "default", h.workflow_id, h.run_id) or h.bytes
 end
 
 local function replay_one(self, h)

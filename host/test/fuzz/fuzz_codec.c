@@ -14,9 +14,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static tl_rc keep(struct tl_storage_driver *d, struct tl_str bytes,
-                  TpSdk__ExternalStorageReference *ref, struct tl_arena *arena,
-                  struct tl_error *err)
+                  const struct tl_payload_context *context, TpSdk__ExternalStorageReference *ref,
+                  struct tl_arena *arena, struct tl_error *err)
 {
+    (void)context;
     (void)d;
     (void)bytes;
     (void)ref;
@@ -26,8 +27,10 @@ static tl_rc keep(struct tl_storage_driver *d, struct tl_str bytes,
 
 /* The claim's "data" is what was stored; its hash is looked at and does not matter. */
 static tl_rc give(struct tl_storage_driver *d, const TpSdk__ExternalStorageReference *ref,
-                  struct tl_arena *arena, struct tl_str *out, struct tl_error *err)
+                  const struct tl_payload_context *context, struct tl_arena *arena,
+                  struct tl_str *out, struct tl_error *err)
 {
+    (void)context;
     (void)d;
     (void)arena;
     *out = tl_str(tl_storage_claim_get(ref, "data"));
@@ -41,7 +44,7 @@ static void let_go(struct tl_storage_driver *d)
 }
 
 static const struct tl_storage_driver_ops driver_ops = {keep, give, let_go};
-static struct tl_storage_driver driver = {&driver_ops, NULL};
+static struct tl_storage_driver driver = {&driver_ops, NULL, false};
 
 /* zlib, AES-GCM and storage, as a connection might have them. */
 static void open_chain(struct tl_codec_chain *chain)
@@ -63,7 +66,7 @@ static void decode_one(struct tl_codec_chain *chain, const char *encoding, const
     TpCommon__Payload *p = tl_payload_new(arena, encoding, bytes);
     TL_ASSERT(p && tl_payload_set_metadata(arena, p, TL_STR_LIT("messageType"), tl_str(message)) &&
               tl_payload_set_metadata(arena, p, TL_STR_LIT("encryption-key-id"), TL_STR_LIT("k")));
-    struct tl_payload_span span = {&p, 1, true};
+    struct tl_payload_span span = {&p, 1, true, NULL};
     tl_rc rc = tl_codec_chain_apply(chain, TL_CODEC_DECODE, &span, arena, &err);
     TL_ASSERT(rc == TL_OK
                   ? span.n == 1 && tl_pb_encode_arena(span.items[0], arena, &out, &err) == TL_OK
@@ -92,9 +95,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] % 4 < 3) {
         decode_one(&chain, kinds[data[0] % 4].encoding, kinds[data[0] % 4].message, bytes, &arena);
     } else {
-        struct tl_coder coder = {&chain, TL_HEADERS_CODED, false};
+        struct tl_coder coder = {&chain, TL_HEADERS_CODED, false, NULL};
         tl_rc rc = tl_coder_body(&coder, TL_M_GetWorkflowExecutionHistory, TL_CODEC_DECODE, bytes,
-                                 &arena, &out, &err);
+                                 bytes, &arena, &out, &err);
         TL_ASSERT(rc == TL_OK || *err.message);
     }
     tl_codec_chain_deinit(&chain);

@@ -67,7 +67,7 @@ static TpCommon__Payload *json(struct fixture *f, const char *text)
 static tl_rc code(struct fixture *f, enum tl_codec_way way, TpCommon__Payload **p,
                   struct tl_error *err)
 {
-    struct tl_payload_span span = {p, 1, true};
+    struct tl_payload_span span = {p, 1, true, NULL};
     return tl_codec_chain_apply(&f->chain, way, &span, &f->arena, err);
 }
 
@@ -176,7 +176,7 @@ static void what_expands_without_end_is_refused(void **state)
     assert_non_null(p->data.data);
     memset(p->data.data, 0, n);
     p->data.len = n;
-    struct tl_payload_span span = {&p, 1, true};
+    struct tl_payload_span span = {&p, 1, true, NULL};
     assert_int_equal(tl_codec_chain_apply(&f->chain, TL_CODEC_ENCODE, &span, &big, &err), TL_OK);
     assert_true(p->data.len < ((size_t)1 << 20));
     assert_int_equal(tl_codec_chain_apply(&f->chain, TL_CODEC_DECODE, &span, &big, &err),
@@ -211,7 +211,7 @@ static void *coded(struct fixture *f, struct tl_coder *coder, enum tl_method m,
     void *back;
     const struct tl_method_info *info = tl_method_info(m);
     assert_int_equal(tl_pb_encode_arena(msg, &f->arena, &bytes, NULL), TL_OK);
-    assert_int_equal(tl_coder_body(coder, m, way, bytes, &f->arena, &out, NULL), TL_OK);
+    assert_int_equal(tl_coder_body(coder, m, way, bytes, bytes, &f->arena, &out, NULL), TL_OK);
     assert_int_equal(tl_pb_decode(way == TL_CODEC_ENCODE ? info->input : info->output, out,
                                   &f->arena, &back, NULL),
                      TL_OK);
@@ -248,7 +248,7 @@ static void headers_follow_their_option(void **state)
                 {TL_HEADERS_WORKFLOW_ONLY, false, true}};
     add_aes(f, "k", KEY_16);
     for (size_t i = 0; i < 3; i++) {
-        struct tl_coder coder = {&f->chain, rows[i].option, false};
+        struct tl_coder coder = {&f->chain, rows[i].option, false, NULL};
         TpWs__StartWorkflowExecutionRequest start;
         tp_ws__start_workflow_execution_request__init(&start);
         start.header = header(f);
@@ -293,7 +293,7 @@ detail(struct fixture *f, const char *key, const char *text)
 static void markers_of_the_core_stay_readable(void **state)
 {
     struct fixture *f = *state;
-    struct tl_coder coder = {&f->chain, TL_HEADERS_PLAIN, false};
+    struct tl_coder coder = {&f->chain, TL_HEADERS_PLAIN, false, NULL};
     static const char *const names[] = {"core_local_activity", "SideEffect"};
     add_aes(f, "k", KEY_16);
     for (size_t i = 0; i < 2; i++) {
@@ -325,7 +325,7 @@ static void markers_of_the_core_stay_readable(void **state)
 static void messages_inside_any_are_opened(void **state)
 {
     struct fixture *f = *state;
-    struct tl_coder coder = {&f->chain, TL_HEADERS_PLAIN, false};
+    struct tl_coder coder = {&f->chain, TL_HEADERS_PLAIN, false, NULL};
     add_aes(f, "k", KEY_16);
     TpUpdate__Response response;
     TpUpdate__Outcome outcome;

@@ -106,8 +106,10 @@ local Handle = {}
 Handle.__index = Handle
 Handle.__name = "temporal.ActivityHandle"
 
-local function new_handle(client, id, run_id)
-  return setmetatable({ client = client, id = id, run_id = run_id }, Handle)
+local function new_handle(client, id, run_id, data)
+  return setmetatable({
+    client = client, id = id, run_id = run_id, data = data or data_of.activity(client, { activity_id = id }),
+  }, Handle)
 end
 
 local function type_name(activity, level)
@@ -160,6 +162,14 @@ local function readable(info)
   return info
 end
 
+--- The conversions of the activity that a description is of.
+local function of_info(client, info)
+  return data_of.activity(client, {
+    activity_id = info.activity_id, activity_type = info.activity_type and info.activity_type.name,
+    activity_task_queue = info.task_queue,
+  })
+end
+
 local function failure_of(data, outcome)
   return core.make_failure {
     kind = "ActivityFailureError",
@@ -176,7 +186,7 @@ end
 function Handle:result(opts)
   local o = options.check("ActivityHandle:result", { timeout = duration }, opts)
   local deadline = o.timeout and core.mono_ns() + o.timeout
-  local env, data = self.client.testing, data_of.activity(self.client, { activity_id = self.id })
+  local env, data = self.client.testing, self.data
   local _ <close> = env and env:unlock_while_waiting()
   while true do
     local wait = deadline and deadline - core.mono_ns() or long_poll_ns
@@ -218,7 +228,7 @@ function Handle:describe(opts)
     })
     request.identity = nil
     local response = client:call("DescribeActivityExecution", request, o.rpc_timeout)
-    local info, outcome, data = readable(response.info), response.outcome, data_of.activity(client, i)
+    local info, outcome, data = readable(response.info), response.outcome, of_info(client, response.info)
     info.callbacks = response.callbacks
     info.input = response.input and table.pack(data:decode(response.input))
     info.heartbeat_details = info.heartbeat_details and table.pack(data:decode(info.heartbeat_details))
@@ -361,7 +371,7 @@ end
 
 local function start_now(client, name, o, ...)
   local where, id = "start_activity", o.id or core.uuid()
-  local data = data_of.activity(client, { activity_id = id })
+  local data = data_of.activity(client, { activity_id = id, activity_type = name, activity_task_queue = o.task_queue })
   local request = {
     namespace = client.namespace,
     identity = client.identity,
@@ -384,7 +394,7 @@ local function start_now(client, name, o, ...)
     header = interceptors.header(client, o.headers),
   }
   local response = client:call("StartActivityExecution", request, o.rpc_timeout)
-  return new_handle(client, id, response.run_id)
+  return new_handle(client, id, response.run_id, data)
 end
 
 local activities = {

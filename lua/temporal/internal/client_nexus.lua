@@ -1,5 +1,6 @@
 --- Nexus operations without a workflow in the client: start, result, description, cancellation, lists.
 local core = require "temporal.core"
+local data_of = require "temporal.internal.data_of"
 local interceptors = require "temporal.internal.interceptors"
 local listing = require "temporal.internal.listing"
 local options = require "temporal.internal.options"
@@ -97,12 +98,12 @@ local function readable(info)
   return info
 end
 
-local function failure_of(client, failure)
+local function failure_of(data, failure)
   return core.make_failure {
     kind = "NexusOperationFailureError",
     type = "NexusOperationFailureError",
     message = "the Nexus operation did not succeed",
-    cause = client.data:decode_failure(failure),
+    cause = data:decode_failure(failure),
   }
 end
 
@@ -123,6 +124,7 @@ function Handle:result(opts)
   local deadline = o.timeout and core.mono_ns() + o.timeout
   local env = self.client.testing
   local _ <close> = env and env:unlock_while_waiting()
+  local data = data_of.nexus(self.client, self)
   return intercepted(self, "get_nexus_operation_result", {}, function(client, input)
     while true do
       local wait = deadline and deadline - core.mono_ns() or long_poll_ns
@@ -133,9 +135,9 @@ function Handle:result(opts)
       end
       local response = poll_end(client, input, math.min(wait, long_poll_ns))
       if response and response.failure then
-        error(failure_of(client, response.failure), 0)
+        error(failure_of(data, response.failure), 0)
       elseif response then
-        return response.result and client.data:decode_one(response.result)
+        return response.result and data:decode_one(response.result)
       end
     end
   end)
@@ -143,12 +145,12 @@ end
 
 local describe_spec = { include_input = boolean, include_outcome = boolean, rpc_timeout = duration }
 
-local function cancellation_of(client, info)
+local function cancellation_of(data, info)
   if not info then
     return nil
   end
   info.state = cancellation_states[info.state] or "unspecified"
-  info.last_attempt_failure = info.last_attempt_failure and client.data:decode_failure(info.last_attempt_failure)
+  info.last_attempt_failure = info.last_attempt_failure and data:decode_failure(info.last_attempt_failure)
   return info
 end
 
@@ -169,10 +171,11 @@ function Handle:describe(opts)
     local response = client:call("DescribeNexusOperationExecution", about(client, i, {
       include_input = o.include_input, include_outcome = o.include_outcome,
     }), o.rpc_timeout)
-    local info, data = readable(response.info), client.data
+    local info = readable(response.info)
+    local data = data_of.nexus(client, info)
     info.input = response.input and data:decode_one(response.input)
     info.last_attempt_failure = info.last_attempt_failure and data:decode_failure(info.last_attempt_failure)
-    info.cancellation_info = cancellation_of(client, info.cancellation_info)
+    info.cancellation_info = cancellation_of(data, info.cancellation_info)
     local summary = info.user_metadata and info.user_metadata.summary
     info.static_summary = summary and data:decode_one(summary)
     if response.failure then
@@ -245,21 +248,21 @@ local function texts(where, headers)
 end
 
 local function start_now(client, target, o, input)
-  local where = "start_operation"
+  local where, data = "start_operation", data_of.nexus(client, target)
   local request = {
     namespace = client.namespace,
     identity = client.identity,
     request_id = o.request_id or core.uuid(),
     operation_id = o.id or core.uuid(),
     endpoint = target.endpoint, service = target.service, operation = target.operation,
-    input = input ~= nil and client.data:encode_one(input) or nil,
+    input = input ~= nil and data:encode_one(input) or nil,
     schedule_to_close_timeout = options.duration_message(o.schedule_to_close_timeout),
     schedule_to_start_timeout = options.duration_message(o.schedule_to_start_timeout),
     start_to_close_timeout = options.duration_message(o.start_to_close_timeout),
     id_reuse_policy = options.enum_name(reuse_policy, o.id_reuse_policy),
     id_conflict_policy = options.enum_name(conflict_policy, o.id_conflict_policy),
     search_attributes = search_attributes.message(where, o.search_attributes),
-    user_metadata = start_options.user_metadata(client.data, o.summary),
+    user_metadata = start_options.user_metadata(data, o.summary),
     nexus_header = texts(where, o.headers),
   }
   local response = client:call("StartNexusOperationExecution", request, o.rpc_timeout)
