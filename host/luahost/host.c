@@ -206,6 +206,7 @@ int luaopen_temporal_core(lua_State *L)
     tl_core_profile(L);
     tl_core_testing(L);
     tl_core_replay(L);
+    tl_core_session(L);
     tl_core_build(L);
     return 1;
 }

@@ -95,6 +95,7 @@ void tl_core_net(lua_State *L);            /* [-0, +0, m] what coroutine activit
 void tl_core_profile(lua_State *L);        /* [-0, +0, m] settings from files and the environment */
 void tl_core_testing(lua_State *L);        /* [-0, +0, m] time skipping */
 void tl_core_replay(lua_State *L);         /* [-0, +0, m] histories, replay */
+void tl_core_session(lua_State *L);        /* [-0, +0, m] sessions of activities */
 void tl_core_codec_server(lua_State *L);   /* [-0, +0, m] payload codecs served over HTTP */
 void tl_core_runtime(lua_State *L);        /* [-0, +0, m] metrics and health of this process */
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/world.h"
 #include "luahost/lua_luv.h"
+#include "luahost/sessions.h"
 
 #define DRAIN_MS 5000
 
@@ -47,7 +48,8 @@ struct tl_lua_task {
     bool waiting; /* in tl_lua_task_wait */
     bool wanted;  /* woken while it did not wait */
     int shields;
-    struct tl_lua_task **ref; /* memory of a userdata of the state */
+    struct tl_session *session; /* NULL: it holds none */
+    struct tl_lua_task **ref;   /* memory of a userdata of the state */
 };
 
 static int64_t now_ns(void)
@@ -94,6 +96,11 @@ struct tl_list *tl_lua_task_connections(struct tl_lua_task *t)
     return &t->loop->connections;
 }
 
+struct tl_session **tl_lua_task_session(struct tl_lua_task *t)
+{
+    return &t->session;
+}
+
 struct tl_loop *tl_lua_task_loop(struct tl_lua_task *t)
 {
     return t->loop->loop;
@@ -131,7 +138,8 @@ static void task_free(struct tl_lua_task *t)
     struct tl_lua_loop *l = t->loop;
     struct tl_activity *a = t->call.activity;
     cancel_timer(t);
-    tl_activity_on_change(a, NULL, NULL); /* nobody wakes it any more */
+    tl_activity_on_change(a, NULL, NULL);
+    tl_session_leave(t->session); /* nobody wakes it any more */
     if (t->ref) {
         *t->ref = NULL;
         lua_pushnil(l->L);

@@ -11,6 +11,7 @@
 #include "luahost/lua_activity_int.h"
 
 struct tl_lua_loop;
+struct tl_session;
 
 /* Starts the thread and sets the modules up; what is wrong with them is the error. block_limit_ns: how long an
  * activity may run without waiting before it is reported. Errors: TL_ESCRIPT, TL_EIO, TL_EUNAVAILABLE. */
@@ -37,6 +38,8 @@ void tl_lua_task_wake(struct tl_lua_task *t);
 /* A place that points to the task while it lives and is NULL afterwards. [-0, +1, m] leaves the userdata that
  * holds it on the stack. */
 struct tl_lua_task **tl_lua_task_push_ref(lua_State *L, struct tl_lua_task *t);
+/* The session that the task holds (sessions.h); it is left when the task ends. */
+struct tl_session **tl_lua_task_session(struct tl_lua_task *t);
 struct tl_loop *tl_lua_task_loop(struct tl_lua_task *t);
 /* The open connections of the loop's state, of struct tl_core_connection's `node`. */
 struct tl_list *tl_lua_task_connections(struct tl_lua_task *t);

@@ -388,6 +388,9 @@ static tl_rc scan_all(struct tl_lua_run *run, void *ud)
         if (m->kind == TL_MODULE_CODE && tl_bundle_mentions(m->text, ".proto")) {
             add_required(s, TL_STR_LIT("temporal.proto"));
         }
+        if (m->kind == TL_MODULE_CODE && tl_bundle_mentions(m->text, "create_session")) {
+            add_required(s, TL_STR_LIT("temporal.session")); /* recreate_session too */
+        }
     }
     return s->rc;
 }

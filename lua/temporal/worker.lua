@@ -7,6 +7,7 @@ local nexus_services = require "temporal.internal.nexus_services"
 local options = require "temporal.internal.options"
 local plugins = require "temporal.internal.plugins"
 local roots_of = require "temporal.internal.roots"
+local session_worker = require "temporal.internal.session_worker"
 local reloading = require "temporal.internal.reload"
 local tuner = require "temporal.internal.tuner"
 local worker_executors = require "temporal.internal.worker_executors"
@@ -171,7 +172,14 @@ end
 ---@return temporal.Worker
 function worker.new(given)
   local list = plugins_of(given)
-  given = plugins.configure(list, "configure_worker", given)
+  return worker.configured(plugins.configure(list, "configure_worker", given), list)
+end
+
+--- The same once the plugins have had their say.
+---@param given temporal.WorkerOptions
+---@param list temporal.Plugin[]
+---@return temporal.Worker
+function worker.configured(given, list)
   refuse(given)
   local o = options.check("temporal.worker", spec, given)
   for _, name in ipairs(pollers) do
@@ -197,6 +205,7 @@ function worker.new(given)
   local failing = error_types(o.workflow_failure_error_types)
   o.workflow_failure_error_types = failing
   apply_deployment(o)
+  local session_max = session_worker.take(o)
   local gate, given_workflows, given_activities = reload_options(o.reload), o.workflows, o.activities
   local config = worker_sources.activity_config(o.activity_config)
   local executor = worker_executors.plan(o)
@@ -213,6 +222,7 @@ function worker.new(given)
   o.client, o.workflows, o.activities, o.roots, o.on_fatal_error, o.nexus_services = nil, nil, nil, nil, nil, nil
   local self = setmetatable({
     task_queue = o.task_queue, client = own, options = o, given = given, on_fatal_error = on_fatal_error,
+    session_max = session_max,
   }, Worker)
   self.gate, self.given_workflows, self.given_activities, self.plugins = gate, given_workflows, given_activities, list
   self.interceptors = interceptors.entries("temporal.worker", o.interceptors, own and own.interceptors)
@@ -291,9 +301,31 @@ local function native(self)
   return self.handle
 end
 
+--- The workers of its sessions, made when first needed; none: it takes none.
+local function beside(self)
+  if self.session_max and not self.companions then
+    local list, queue = session_worker.options(self)
+    self.companions, self.session_queue = {}, queue
+    for i, given in ipairs(list) do
+      local companion = worker.configured(given, {})
+      for name in pairs(override_spec) do -- also those of the command line
+        if companion.options[name] == nil and not (i == 1 and name == "activity_task_poller_behavior") then
+          companion.options[name] = self.options[name]
+        end
+      end
+      companion.client = self.client
+      self.companions[i] = companion
+    end
+  end
+  return self.companions or {}
+end
+
 --- Loads scripts and modules and reports what is wrong with them; starts nothing.
 function Worker:prepare()
   native(self)
+  for _, companion in ipairs(beside(self)) do
+    native(companion)
+  end
   return self
 end
 
@@ -302,6 +334,13 @@ end
 function Worker:start()
   local function start()
     core.worker_start(native(self))
+    local companions = beside(self)
+    if self.session_queue then
+      core.session_room(self.session_queue, self.session_max)
+    end
+    for _, companion in ipairs(companions) do
+      companion:start()
+    end
   end
   if self.started then
     start()
@@ -330,12 +369,26 @@ local function wait(self)
   end
 end
 
+--- The workers of its sessions end with it; new sessions go elsewhere first.
+local function end_beside(self, grace)
+  for _, companion in ipairs(self.companions or {}) do
+    companion:shutdown(grace)
+  end
+  if self.session_queue then
+    core.session_room(self.session_queue, 0)
+  end
+end
+
 --- Starts and waits until the worker is shut down. A fatal error is raised.
 function Worker:run()
   if not self.started then
     self:start()
   end
-  wait(self) -- it may have been shut down since
+  local ok, err = pcall(wait, self) -- it may have been shut down since
+  end_beside(self)
+  if not ok then
+    error(err, 0)
+  end
 end
 
 --- Runs the worker while `fn` runs, then shuts it down; returns what fn returned. A fatal error of the
@@ -357,6 +410,7 @@ end
 function Worker:shutdown(grace)
   if self.handle then
     local ns = grace and assert(options.duration_ns(grace))
+    end_beside(self, grace)
     core.worker_shutdown(self.handle, ns and ns // 1000000 or -1)
     wait(self)
   end

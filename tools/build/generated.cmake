@@ -19,7 +19,8 @@ endif()
 
 # What workflows can require of lua/.
 if(TARGET tl_luart)
-    set(shared temporal/model.lua temporal/proto.lua temporal/proto_json.lua temporal/proto_wire.lua)
+    set(shared temporal/model.lua temporal/proto.lua temporal/proto_json.lua temporal/proto_wire.lua
+        temporal/session.lua)
     list(TRANSFORM shared PREPEND "${PROJECT_SOURCE_DIR}/lua/" OUTPUT_VARIABLE shared_paths)
     add_custom_command(OUTPUT "${PROJECT_BINARY_DIR}/generated/shared_lua.c"
         COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/generated"

@@ -61,6 +61,14 @@ return {
     text = "`name`, `build_id`, `use_worker_versioning`, `default_versioning_behavior` in one table",
   },
   {
+    name = "enable_session_worker", kind = { kind = "boolean" }, type = "boolean", default = "`false`",
+    text = "whether the worker takes [sessions](lua.md#sessions): two more workers beside it, for activities alone",
+  },
+  {
+    name = "max_concurrent_session_execution_size", kind = { kind = "integer" }, type = "integer", default = "1000",
+    text = "how many sessions it has at once; others wait for another worker, or their turn",
+  },
+  {
     name = "reload", kind = { kind = "table" }, type = "table",
     default = "`replay = true, histories = 100, timeout = '30s'`",
     text = "what a new build has to pass: `replay`, `histories`, `timeout`, `check_command`; `set_current`: whether a "

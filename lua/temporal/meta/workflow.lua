@@ -512,6 +512,27 @@ function workflow.side_effect(fn, options) end
 ---@return any ...
 function workflow.mutable_side_effect(id, fn, equals, options) end
 
+---@class temporal.workflow.SessionOptions
+---@field creation_timeout temporal.Duration how long it may take until a worker has the session
+---@field execution_timeout temporal.Duration how long the session may last
+---@field heartbeat_timeout? temporal.Duration after which a silent worker counts as gone; default 20 s
+---@field task_queue? string whose workers may take it; default: the workflow's. Not when it is recreated
+
+--- Waits until a worker has taken the session: activities started through it run there.
+---@param options temporal.workflow.SessionOptions
+---@return temporal.Session
+function workflow.create_session(options) end
+
+--- The same on the worker of an earlier session.
+---@param token string of session:recreate_token
+---@param options temporal.workflow.SessionOptions
+---@return temporal.Session
+function workflow.recreate_session(token, options) end
+
+--- As session:complete.
+---@param session temporal.Session
+function workflow.complete_session(session) end
+
 ---@class temporal.workflow.ContinueAsNewOptions
 ---@field event_groups? temporal.workflow.EventGroup[]
 ---@field workflow_type? string|temporal.workflow.Definition default: this workflow

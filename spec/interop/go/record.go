@@ -176,6 +176,29 @@ func goUpdated(ctx workflow.Context) (int, error) {
 	return sum, err
 }
 
+func goSession(ctx workflow.Context) (string, error) {
+	ctx = recordOptions(ctx)
+	o := &workflow.SessionOptions{CreationTimeout: time.Minute, ExecutionTimeout: time.Minute}
+	session, err := workflow.CreateSession(ctx, o)
+	if err != nil {
+		return "", err
+	}
+	var a, b string
+	if err := workflow.ExecuteActivity(session, "echo", "a").Get(session, &a); err != nil {
+		return "", err
+	}
+	token := workflow.GetSessionInfo(session).GetRecreateToken()
+	workflow.CompleteSession(session)
+	if session, err = workflow.RecreateSession(ctx, token, o); err != nil {
+		return "", err
+	}
+	if err := workflow.ExecuteActivity(session, "echo", "b").Get(session, &b); err != nil {
+		return "", err
+	}
+	workflow.CompleteSession(session)
+	return a + b, workflow.ExecuteActivity(ctx, "echo", "c").Get(ctx, nil)
+}
+
 var unstableCalls int
 
 func recordEcho(_ context.Context, value any) (any, error) { return value, nil }
@@ -194,7 +217,8 @@ func recordDecline(context.Context) (int, error) {
 
 func registerRecorded(w worker.Worker) {
 	for name, fn := range map[string]any{"GoPrimitives": goPrimitives, "Child": goChild, "Parent": goParent,
-		"Chain": goChain, "GoCancelled": goCancelled, "Failed": goFailed, "Updated": goUpdated} {
+		"Chain": goChain, "GoCancelled": goCancelled, "Failed": goFailed, "Updated": goUpdated,
+		"Session": goSession} {
 		w.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}
 	for name, fn := range map[string]any{"echo": recordEcho, "unstable": recordUnstable, "decline": recordDecline,
@@ -213,7 +237,7 @@ func record(address, folder string) int {
 	ctx := context.Background()
 	c, err := client.Dial(client.Options{HostPort: address, Logger: quiet()})
 	must(err)
-	w := worker.New(c, "record", worker.Options{})
+	w := worker.New(c, "record", worker.Options{EnableSessionWorker: true})
 	registerRecorded(w)
 	must(w.Start())
 	defer w.Stop()
@@ -276,5 +300,8 @@ func record(address, folder string) int {
 	signal(run)
 	must(run.Get(ctx, nil))
 	keep("updated", run)
+	run = start("session", "Session")
+	must(run.Get(ctx, nil))
+	keep("session", run) // its signals have the host's name in base64: record it on a host that is called recorder
 	return 0
 }

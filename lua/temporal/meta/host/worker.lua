@@ -61,6 +61,8 @@
 ---@field activity_block_limit? temporal.Duration how long a coroutine activity may hold its loop up before that is logged
 ---@field tuner? table a tuner instead of `max_concurrent_workflow_tasks`, `max_concurrent_activities`, `max_concurrent_local_activities` and `max_concurrent_nexus_tasks`
 ---@field deployment_config? table `name`, `build_id`, `use_worker_versioning`, `default_versioning_behavior` in one table
+---@field enable_session_worker? boolean whether the worker takes sessions: two more workers beside it, for activities alone
+---@field max_concurrent_session_execution_size? integer how many sessions it has at once; others wait for another worker, or their turn
 ---@field reload? table what a new build has to pass: `replay`, `histories`, `timeout`, `check_command`; `set_current`: whether a versioned worker routes its deployment to it (default: when it owns it); see hot_reload.md
 ---@field interceptors? (string|table)[] modules of hooks, behind those of the client; see interceptors.md
 ---@field plugins? temporal.Plugin[] plugins, behind those of the client; see interceptors.md
