@@ -150,6 +150,10 @@ int tl_lib_wf_define(lua_State *L)
     struct tl_lua_run *run = tl_run_of(L);
     struct define_options options = {.sandboxed = true};
     struct tl_str name;
+    if (lua_gettop(L) > (lua_istable(L, 1) ? 1 : 2)) {
+        return luaL_error(L, "workflow.define takes a name and a function, or one table with name, "
+                             "run and the options");
+    }
     lua_settop(L, 2);
     tl_shared_check(L, "workflow.define");
     if (run->phase == TL_PHASE_RUN) {

@@ -604,6 +604,9 @@ static bool moves_first(struct tl_server *s, struct tl_exec *e, struct tl_str ve
         tl_str_eq(v.version, version) || tl_version_is_set(version)) {
         return false;
     }
+    if (version.n && tl_str_eq(v.left_by, version)) {
+        return false; /* it would come back here for ever */
+    }
     if (!tl_str_eq(tl_route_workflow(s, e, info.task_queue), version)) {
         return false; /* an activity with a life of its own */
     }

@@ -34,7 +34,10 @@ local spec = {
 ---@param name string|table
 ---@param run? function
 ---@return temporal.WorkflowDefinition
-function workflow.define(name, run)
+function workflow.define(name, run, ...)
+  if select("#", ...) > 0 or (type(name) == "table" and run ~= nil) then
+    error("workflow.define takes a name and a function, or one table with name, run and the options", 2)
+  end
   local given = type(name) == "table" and name or { name = name, run = run }
   local checked = options.check("workflow.define", spec, given)
   if (checked.dynamic or false) ~= (checked.name == nil) then

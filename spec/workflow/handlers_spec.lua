@@ -87,6 +87,17 @@ describe("handlers", function()
     assert.matches("warn_and_abandon", f)
   end)
 
+  it("are not lost behind a definition's function", function()
+    for _, definition in ipairs {
+      [[workflow.define("W", print, { versioning_behavior = "pinned" })]],
+      [[workflow.define({ name = "W", run = print }, print)]],
+    } do
+      local ok, message = pcall(open, "return " .. definition)
+      assert.is_false(ok)
+      assert.matches("takes a name and a function, or one table with name, run and the options", message)
+    end
+  end)
+
   it("are refused in a definition under their place", function()
     local ok, message = pcall(open, [[
       return workflow.define { name = "W", run = print, signals = { s = { handle = print } } }]])

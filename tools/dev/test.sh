@@ -405,12 +405,18 @@ run_asan() {
     report
 }
 
-# Those that filters name; without filters those in which threads meet: the others would only take their time.
+# Those that filters name; without filters those in which threads meet. What starts interpreters of its own
+# (activities in processes) or wants its time (stacks that overflow) cannot be had here.
 run_tsan_specs() {
     [[ ${#filters[@]} -gt 0 ]] || filters=("${tsan_specs[@]}")
     run_specs build-tsan
 }
-tsan_specs=(spec/worker spec/client spec/workflow/nexus spec/workflow/local_activity spec/workflow/updates)
+tsan_specs=(spec/client/activities spec/client/nexus_operations spec/data/codec spec/data/external_storage
+    spec/worker/activity spec/worker/async spec/worker/build_sets spec/worker/connection spec/worker/coroutine
+    spec/worker/eager spec/worker/executors spec/worker/heartbeat spec/worker/interceptors spec/worker/metrics
+    spec/worker/native spec/worker/nexus spec/worker/plugins spec/worker/rate spec/worker/shutdown spec/worker/slot
+    spec/worker/tracing spec/worker/tuner spec/worker/version spec/workflow/local_activity spec/workflow/nexus
+    spec/workflow/updates)
 
 run_tsan() {
     filters=("$@")

@@ -581,6 +581,9 @@ struct tl_rs_versioning {
     struct tl_str ran_on;  /* of the last completed task, or inherited */
     bool moving;           /* a transition is under way: activities wait */
     struct tl_str target;  /* of the transition */
+    /* The version that completed the last task without a behavior: the run did not move there, and would
+     * not the next time. Memory. */
+    struct tl_str left_by;
     /* Of the last completed task, or inherited, under versioning by sets of builds: ":" and the build ID. */
     struct tl_str set_build;
 };

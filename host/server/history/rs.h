@@ -216,7 +216,8 @@ struct tl_rs {
     char *deployment_name, *build_id;
     char *set_build; /* see tl_rs_versioning */
     int versioning_behavior;
-    char *ran_on; /* "deployment:build" it ran on or inherited; versioning.c */
+    char *ran_on;  /* "deployment:build" it ran on or inherited; versioning.c */
+    char *left_by; /* memory: see tl_rs_versioning */
     struct tl_blob versioning_override; /* encoded VersioningOverride */
     int override_behavior;              /* memory: of the override */
     bool pause_untold;                  /* memory: a paused activity has gone */

@@ -219,6 +219,7 @@ static void free_strings(struct tl_rs *rs)
         rs->wft.identity,
         rs->wft.build_id,
         rs->ran_on,
+        rs->left_by,
         rs->moves_to,
         rs->override_version,
         rs->versioning_override.p,

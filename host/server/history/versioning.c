@@ -143,6 +143,7 @@ void tl_rs_versioning(const struct tl_rs *rs, struct tl_rs_versioning *out)
                                      .ran_on = tl_str(tl_or_empty(rs->ran_on)),
                                      .moving = rs->moving,
                                      .target = tl_str(tl_or_empty(rs->moves_to)),
+                                     .left_by = tl_str(tl_or_empty(rs->left_by)),
                                      .set_build = tl_str(tl_or_empty(rs->set_build))};
     if (rs->override_behavior != VERSIONING_BEHAVIOR_UNSPECIFIED) {
         out->behavior = rs->override_behavior;
@@ -294,7 +295,9 @@ bool tl_rs_ran_on(struct tl_rs *rs, int behavior, struct tl_str version, struct 
 {
     struct standing before = standing_of(rs, scratch);
     rs->versioning_behavior = behavior;
-    tl_set_str(&rs->ran_on, behavior == VERSIONING_BEHAVIOR_UNSPECIFIED ? NULL : version.p);
+    bool moved = behavior != VERSIONING_BEHAVIOR_UNSPECIFIED;
+    tl_set_str(&rs->ran_on, moved ? version.p : NULL);
+    tl_set_str(&rs->left_by, moved ? NULL : version.p);
     if (rs->override_once && tl_str_eq(version, tl_str(tl_or_empty(rs->override_version))) &&
         !tl_rs_set_override(rs, NULL, scratch)) { /* it has moved */
         return false;

@@ -93,6 +93,8 @@ static void print_totals(const struct totals *t, uint64_t seeds)
         "activity-delete",
         "batch-start",
         "batch-describe",
+        "rollout",
+        "routing",
     };
     printf("simulation: %llu seeds, %ld rounds, %ld power cuts, %ld kills, %ld worker restarts, "
            "%ld lost answers, trace %016llx\n",

@@ -7,14 +7,14 @@
  *             repeated request has its effect once; no history that was read once changes its prefix;
  *             a query counts at least the signals acknowledged before it; an update is carried out once,
  *             in order, and its outcome stays; what a run signals to another, or cancels there, arrives
- *             once; an activity with one attempt
- *             runs at most once; a child exists once, its parent hears its end
- *             once, and the parent's end does to it what its policy says; a paused run does nothing; a
- *             reset happens once, begins with the events before its point and keeps the signals; lists, counts and
- *             descriptions agree with histories; every history is
- *             valid and replays.
- *             A Nexus operation is asked for under one request ID and ends once; a batch operation reaches each
- *             workflow once. An activity without a workflow exists once and has one outcome for ever.
+ *             once; an activity with one attempt runs at most once; a child exists once, its parent
+ *             hears its end once, and the parent's end does to it what its policy says; a paused run
+ *             does nothing; a reset happens once, begins with the events before its point and keeps the
+ *             signals; a Nexus operation is asked for under one request ID and ends once; a batch
+ *             operation reaches each workflow once; a pinned run stays on its build, no run goes back to
+ *             an older one, and none begins there once a newer one is acknowledged; an activity without
+ *             a workflow exists once and has one outcome for ever; lists, counts and descriptions agree
+ *             with histories; every history is valid and replays.
  *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
  *   recovery  when all has ended the power fails once more, and all of it is asked again.
  * Thread: one. */
@@ -39,7 +39,7 @@
 #define SIM_POINTS_MAX 16
 #define SIM_ONCE 4 /* activities with one attempt in one workflow */
 #define SIM_ALONE_MAX 8
-#define SIM_WORKERS 2
+#define SIM_WORKERS 4 /* the last two are the builds of a deployment */
 
 struct sim;
 
@@ -58,6 +58,8 @@ enum sim_kind {
     SIM_PAUSED,     /* paused and unpaused while it works */
     SIM_RESET,      /* reset to an earlier task, signals come before and after */
     SIM_NEXUS,      /* two Nexus operations, behind one stands a workflow that the client starts */
+    SIM_PINNED,     /* stays on the build of a deployment that it began on */
+    SIM_MOVING,     /* goes on with the deployment's current build */
     SIM_BATCHED,    /* signalled by batch operations on all of its kind */
     SIM_KINDS,
 };
@@ -133,6 +135,8 @@ struct sim_workflow {
     struct sim_pauses pauses;
     struct sim_resets resets;
     struct sim_later later;
+    bool start_asked;
+    int builds_before; /* of enum sim_build: acknowledged as current before its start was asked for */
     int once_runs[SIM_ONCE]; /* executions of the single-attempt activities */
     uint8_t page_token[SIM_TOKEN_MAX];
     bool paged_closed;             /* the pages under way began after the end */
@@ -175,6 +179,8 @@ enum sim_what {
     SIM_CALL_ALONE_DELETE,
     SIM_CALL_BATCH_START,
     SIM_CALL_BATCH_DESCRIBE,
+    SIM_CALL_ROLLOUT,
+    SIM_CALL_ROUTING,
     SIM_CALLS,
 };
 
@@ -232,6 +238,16 @@ struct sim_batches {
     int64_t next_ns;
 };
 
+/* The deployment whose current version is first none, then the build "a", then "b". */
+enum sim_build { SIM_BUILD_NONE, SIM_BUILD_A, SIM_BUILD_B };
+struct sim_deployment {
+    struct sim *sim;
+    int sent, acked; /* of enum sim_build */
+    int asks;        /* how often it is still to be described */
+    int busy;
+    int64_t next_ns;
+};
+
 struct sim_options {
     uint64_t seed;
     int workflows, alone; /* how many; activities without a workflow, too */
@@ -261,6 +277,7 @@ struct sim {
     struct sim_workflow workflows[SIM_WORKFLOWS_MAX];
     struct sim_alone alone[SIM_ALONE_MAX];
     struct sim_batches batches;
+    struct sim_deployment deployment;
     struct tl_msg *done_head, **done_tail;
     int power_cuts, kills, worker_restarts, rounds, answers_lost;
     bool commit_waits; /* the server has gone on since the last commit */
@@ -315,6 +332,17 @@ void sim_batches_act(struct sim_batches *b);
 bool sim_batches_rest(const struct sim_batches *b);
 bool sim_batches_done(const struct sim_batches *b);
 void sim_batches_ask_again(struct sim_batches *b);
+
+/* --- sim_deployment.c: builds --- */
+extern const char *const sim_builds[]; /* by enum sim_build */
+void sim_deployment_open(struct sim *s);
+/* The next call. */
+void sim_deployment_act(struct sim_deployment *d);
+bool sim_deployment_rests(const struct sim_deployment *d);
+bool sim_deployment_done(const struct sim_deployment *d);
+void sim_deployment_ask_again(struct sim_deployment *d);
+/* Of a whole history: its tasks ran on the builds that they may run on. */
+void sim_deployment_check(struct sim_workflow *w, const TpHistory__History *history);
 
 /* --- sim_client.c --- */
 void sim_client_open(struct sim *s);

@@ -110,6 +110,11 @@ static TpCommon__Payloads *arguments(struct sim_workflow *w, struct tl_arena *ar
     return sim_integers(arena, 2, (int[]){w->number + 1, second});
 }
 
+static bool is_versioned(const struct sim_workflow *w)
+{
+    return w->kind == SIM_PINNED || w->kind == SIM_MOVING;
+}
+
 /* --- starts ---------------------------------------------------------------------------------------- */
 
 static void call_start(struct sim_workflow *w, struct tl_arena *arena, enum sim_what what)
@@ -119,6 +124,9 @@ static void call_start(struct sim_workflow *w, struct tl_arena *arena, enum sim_
     r->workflow_id = w->id;
     r->workflow_type = type_of(w, arena);
     r->task_queue = sim_queue(arena);
+    if (is_versioned(w)) {
+        r->task_queue->name = tl_arena_cstr(arena, TL_STR_LIT("builds"));
+    }
     r->input = arguments(w, arena);
     r->request_id =
         tl_arena_printf(arena, "%s-%s", what == SIM_CALL_AGAIN ? "again" : "start", w->id);

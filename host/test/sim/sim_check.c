@@ -267,6 +267,9 @@ void sim_check_complete(struct sim_workflow *w, const TpHistory__History *histor
     if (w->kind == SIM_NEXUS) {
         check_operations(w, history);
     }
+    if (w->kind == SIM_PINNED || w->kind == SIM_MOVING) {
+        sim_deployment_check(w, history);
+    }
     check_pauses(w, history);
     if (tl_lua_run_new(&run, w->sim->bundle, tl_replay_workflow_type(history), &config, &err) !=
         TL_OK) {

@@ -51,6 +51,7 @@ void sim_client_open(struct sim *s)
     }
     sim_alone_open(s);
     sim_batches_open(s);
+    sim_deployment_open(s);
 }
 
 /* --- what to do next --------------------------------------------------------------------------------- */
@@ -122,6 +123,15 @@ static enum sim_what next_while_closed(struct sim *s, const struct sim_workflow 
 static void act(struct sim_workflow *w)
 {
     struct sim *s = w->sim;
+    bool versioned = w->kind == SIM_PINNED || w->kind == SIM_MOVING;
+    if (versioned && s->deployment.acked == SIM_BUILD_NONE) { /* nobody would take its tasks */
+        w->next_ns = s->now_ns + TL_NS_PER_S;
+        return;
+    }
+    if (!w->start_asked) {
+        w->start_asked = true;
+        w->builds_before = s->deployment.acked;
+    }
     bool unreached = w->kind == SIM_NEXUS && !w->later.endpoint_acked;
     enum sim_what what = unreached         ? SIM_CALL_ENDPOINT
                          : !w->start_acked ? SIM_CALL_START
@@ -194,6 +204,14 @@ bool sim_client_step(struct sim *s, int64_t *next_ns)
             *next_ns = s->batches.next_ns;
         }
     }
+    if (!sim_deployment_rests(&s->deployment)) {
+        if (s->deployment.next_ns <= s->now_ns) {
+            sim_deployment_act(&s->deployment);
+            did = true;
+        } else if (s->deployment.next_ns < *next_ns) {
+            *next_ns = s->deployment.next_ns;
+        }
+    }
     return did;
 }
 
@@ -219,7 +237,7 @@ bool sim_client_all_done(struct sim *s)
         }
     }
     s->slowest = s->batches.id;
-    return sim_batches_done(&s->batches);
+    return sim_batches_done(&s->batches) && sim_deployment_done(&s->deployment);
 }
 
 void sim_client_ask_again(struct sim *s)
@@ -231,4 +249,5 @@ void sim_client_ask_again(struct sim *s)
         s->alone[i].asks = sim_alone_asks_of(&s->alone[i]);
     }
     sim_batches_ask_again(&s->batches);
+    sim_deployment_ask_again(&s->deployment);
 }

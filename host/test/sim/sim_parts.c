@@ -109,12 +109,20 @@ void sim_server_crash(struct sim *s, bool power_cut)
 
 bool sim_worker_open(struct sim *s, int which)
 {
+    static const char *const identities[SIM_WORKERS] = {"sim-worker-0", "sim-worker-1",
+                                                        "sim-build-a", "sim-build-b"};
     struct tl_error err;
     struct tl_worker_config config = {.client = s->client, .world = &s->world};
     tl_worker_options_init(&config.options);
     config.options.task_queue = TL_STR_LIT("sim");
     config.options.worker_heartbeat_interval_ms = 0; /* they would only fill the walks */
-    config.options.identity = which ? TL_STR_LIT("sim-worker-1") : TL_STR_LIT("sim-worker-0");
+    config.options.identity = tl_str(identities[which]);
+    if (which >= SIM_WORKERS - 2) {
+        config.options.task_queue = TL_STR_LIT("builds");
+        config.options.deployment_name = TL_STR_LIT("sim");
+        config.options.build_id = tl_str(sim_builds[which - SIM_WORKERS + 2 + SIM_BUILD_A]);
+        config.options.use_worker_versioning = true;
+    }
     config.options.max_cached_workflows = (int64_t[]){0, 1, 3, 1000}[tl_rng_below(&s->rng, 4)];
     config.options.debug_mode = true; /* real CPU time has no place here */
     config.lang = s->lang;

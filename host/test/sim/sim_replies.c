@@ -110,7 +110,8 @@ static void history_replied(struct sim_call *c, struct tl_arena *arena)
     struct tl_client_result result;
     const TpWs__GetWorkflowExecutionHistoryResponse *r = sim_call_decode(c, arena);
     if (!r || !r->history || !r->history->n_events || r->next_page_token.len) {
-        sim_fail(w->sim, "%s: a history without events", w->id);
+        sim_fail(w->sim, "%s: a history in one page has %zu events, more behind: %d", w->id,
+                 r && r->history ? r->history->n_events : 0, r && r->next_page_token.len);
         return;
     }
     if (w->deleted) {

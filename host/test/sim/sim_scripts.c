@@ -16,6 +16,7 @@ const struct sim_kind_info sim_kinds[SIM_KINDS] = {
     [SIM_PARENT] = {"Parent", COMPLETED},   [SIM_UPDATED] = {"Updated", COMPLETED},
     [SIM_SENDER] = {"Sender", COMPLETED},   [SIM_PAUSED] = {"Paused", COMPLETED},
     [SIM_RESET] = {"Reset", COMPLETED},     [SIM_NEXUS] = {"Caller", COMPLETED},
+    [SIM_PINNED] = {"Pinned", COMPLETED},   [SIM_MOVING] = {"Moving", COMPLETED},
     [SIM_BATCHED] = {"Batched", COMPLETED},
 };
 
@@ -168,6 +169,14 @@ static const char scripts[] =
     "  assert(seen[1] == 1 and seen[2] == 1)\n"
     "  return { a = a, b = a * 2, once = false, signals = count }\n"
     "end\n"
+    "local function steps(n)\n"
+    "  local a\n"
+    "  for _ = 1, 8 do\n"
+    "    a = workflow.execute_activity('double', quick, n)\n"
+    "    workflow.sleep(1)\n"
+    "  end\n"
+    "  return { a = a, b = a * 2, once = false, signals = 0 }\n"
+    "end\n"
     "return { workflow.define('Order', order), workflow.define('Chain', chain),\n"
     "  workflow.define('Wait', wait), workflow.define('Races', races),\n"
     "  workflow.define('Manual', manual), workflow.define('Retried', retried),\n"
@@ -175,7 +184,9 @@ static const char scripts[] =
     "  workflow.define('Updated', updated), workflow.define('Sender', sender),\n"
     "  workflow.define('Hearer', hearer), workflow.define('Paused', paused),\n"
     "  workflow.define('Reset', reset), workflow.define('Caller', caller),\n"
-    "  workflow.define('Batched', batched) }\n";
+    "  workflow.define('Batched', batched),\n"
+    "  workflow.define { name = 'Pinned', run = steps, versioning_behavior = 'pinned' },\n"
+    "  workflow.define { name = 'Moving', run = steps, versioning_behavior = 'auto_upgrade' } }\n";
 
 bool sim_scripts_only(struct sim *s)
 {

@@ -313,6 +313,20 @@ static void test_activities_wait_for_the_transition(void **state)
     assert_string_equal(fx_history(f, "a-1", "", 0), "1 5 6 7 10 5 6 7 11 12 5");
 }
 
+/* A worker that tells no behavior leaves the run where it is: to move it again would go on for ever. */
+static void test_a_run_that_does_not_move_is_not_asked_again(void **state)
+{
+    struct fx *f = *state;
+    assert_null(poll(f, "1"));
+    assert_null(poll_activity(f, "1"));
+    assert_int_equal(set_current(f, "1", NULL), 0);
+    begin(f, "a-1", "1", VERSIONING_BEHAVIOR_UNSPECIFIED, fx_activity_command(f, "a", 0));
+    TpWs__PollActivityTaskQueueResponse *a = poll_activity(f, "1");
+    assert_non_null(a);
+    fx_complete_activity(f, a->task_token);
+    assert_string_equal(fx_history(f, "a-1", "", 0), "1 5 6 7 10 11 12 5");
+}
+
 static TpWorkflow__VersioningOverride *pin_to(struct fx *f, const char *build)
 {
     TpWorkflow__VersioningOverride *o =
@@ -543,6 +557,8 @@ int main(void)
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(test_ramp, fx_setup_file, fx_teardown),
         cmocka_unit_test_setup_teardown(test_pinned_runs_stay, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_a_run_that_does_not_move_is_not_asked_again,
+                                        fx_setup_file, fx_teardown),
         cmocka_unit_test_setup_teardown(test_activities_wait_for_the_transition, fx_setup_file,
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(test_overrides, fx_setup_file, fx_teardown),
