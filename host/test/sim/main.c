@@ -31,7 +31,7 @@ static struct sim_options noisy(uint64_t seed, bool verbose)
     return (struct sim_options){
         .seed = seed,
         .workflows = 16,
-        .alone = 4,
+        .alone = 6,
         .power_cuts_max = 8,
         .kills_max = 6,
         .worker_restarts_max = 8,

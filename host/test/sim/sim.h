@@ -12,8 +12,8 @@
  *             does nothing; a reset happens once, begins with the events before its point and keeps the
  *             signals; a Nexus operation is asked for under one request ID and ends once; a batch
  *             operation reaches each workflow once; a pinned run stays on its build, no run goes back to
- *             an older one, and none begins there once a newer one is acknowledged; an activity without
- *             a workflow exists once and has one outcome for ever; lists, counts and descriptions agree
+ *             an older one, and none begins there once a newer one is acknowledged; an activity or operation
+ *             without a workflow exists once and has one outcome for ever; lists, counts and descriptions agree
  *             with histories; every history is valid and replays.
  *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
  *   recovery  when all has ended the power fails once more, and all of it is asked again.
@@ -200,11 +200,13 @@ struct sim_call {
     struct tl_rpc_result *result;
 };
 
-/* What a client knows of one activity without a workflow. */
+/* What a client knows of one activity or Nexus operation without a workflow. */
 enum sim_alone_kind {
     SIM_ALONE_RETRIED, /* "double": fails now and then */
     SIM_ALONE_ONCE,    /* one attempt */
     SIM_ALONE_STOPPED, /* never answers, is terminated */
+    SIM_ALONE_NEXUS,   /* an operation that answers at once; its handler fails now and then */
+    SIM_ALONE_ENDLESS, /* an operation that goes on until it is terminated */
     SIM_ALONE_KINDS,
 };
 
@@ -213,6 +215,7 @@ struct sim_alone {
     int number;
     enum sim_alone_kind kind;
     char id[32], run_id[64];
+    bool endpoint_acked; /* of an operation */
     bool start_acked, stop_asked, stop_acked;
     bool over; /* its outcome is known: it stays */
     uint64_t outcome;
@@ -363,6 +366,8 @@ unsigned sim_asks_of(const struct sim_workflow *w);
 void sim_call_make(struct sim_workflow *w, enum sim_what what);
 /* Sends a request; `like` says whose it is. Without an answer when the call cannot be made. */
 void sim_call_submit(const struct sim_call *like, enum tl_method method, void *request);
+/* Makes an endpoint of Nexus operations whose handlers are the simulated workers. */
+void sim_call_endpoint(const struct sim_call *like, struct tl_arena *arena, const char *name);
 /* A list of JSON integers in the arena. */
 TpCommon__Payloads *sim_integers(struct tl_arena *arena, int count, const int *values);
 TpTq__TaskQueue *sim_queue(struct tl_arena *arena);
@@ -378,13 +383,26 @@ bool sim_call_lost(const struct sim_call *c);
 /* Counts an answer and adds it to the trace. */
 void sim_call_note(const struct sim_call *c);
 
-/* --- sim_alone.c: activities without a workflow --- */
+/* --- sim_alone.c, sim_alone_operation.c: activities and operations without a workflow --- */
 void sim_alone_open(struct sim *s);
 /* The next call, or nothing when it has to wait for an answer. */
 void sim_alone_act(struct sim_alone *a);
 bool sim_alone_rests(const struct sim_alone *a);
 /* What there is to ask of one whose outcome is known. */
 unsigned sim_alone_asks_of(const struct sim_alone *a);
+/* What an answer tells, of an activity or an operation. */
+struct sim_told {
+    const char *run_id;
+    bool over, succeeded;
+    struct tl_str result, outcome; /* the JSON of a success; the encoded outcome, whatever it is */
+    int status;
+    int64_t count;
+};
+/* False, and the seed has failed: the answer cannot be read. */
+bool sim_alone_operation_read(const struct sim_call *c, struct tl_arena *arena,
+                              struct sim_told *told);
+/* Makes the call for an operation. */
+void sim_alone_operation_call(struct sim_alone *a, struct tl_arena *arena, struct sim_call *c);
 /* NULL when the task is of none of them. */
 struct sim_alone *sim_alone_of(struct sim *s, const TpWs__PollActivityTaskQueueResponse *task);
 

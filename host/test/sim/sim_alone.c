@@ -1,5 +1,5 @@
-/* Activities without a workflow and the clients that start them, wait for them, stop them and ask for them
- * ever after. See sim.h. */
+/* Activities and operations without a workflow and the clients that start them, wait for them, stop them and
+ * ask for them ever after. See sim.h. */
 #include <stdio.h>
 #include <string.h>
 
@@ -47,93 +47,92 @@ bool sim_alone_rests(const struct sim_alone *a)
 
 /* --- answers ----------------------------------------------------------------------------------------- */
 
-/* What an outcome must be, and that it is the one that was told before. */
-static void check_outcome(struct sim_alone *a, const TpActivity__ActivityExecutionOutcome *o,
-                          struct tl_arena *arena)
+static bool read_activity(const struct sim_call *c, struct tl_arena *arena, struct sim_told *told)
 {
-    char text[16] = "", want[16];
-    struct tl_str bytes;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    bool succeeded = o->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_RESULT;
-    if (tl_pb_encode_arena(o, arena, &bytes, NULL) != TL_OK) {
-        sim_fail(a->sim, "%s: its outcome cannot be encoded", a->id);
-        return;
+    const void *message = sim_call_decode(c, arena);
+    const TpActivity__ActivityExecutionOutcome *o;
+    if (!message) {
+        return false;
     }
-    for (size_t i = 0; i < bytes.n; i++) {
-        hash = (hash ^ (unsigned char)bytes.p[i]) * UINT64_C(0x100000001b3);
+    switch ((int)c->what) {
+    case SIM_CALL_ALONE_START:
+        told->run_id = ((const TpWs__StartActivityExecutionResponse *)message)->run_id;
+        return true;
+    case SIM_CALL_ALONE_OUTCOME:
+        o = ((const TpWs__PollActivityExecutionResponse *)message)->outcome;
+        told->over = o != NULL;
+        told->succeeded =
+            o && o->value_case == TP_ACTIVITY__ACTIVITY_EXECUTION_OUTCOME__VALUE_RESULT;
+        if (told->succeeded && o->result->n_payloads == 1) {
+            told->result = tl_pb_str(o->result->payloads[0]->data);
+        }
+        return !o || tl_pb_encode_arena(o, arena, &told->outcome, NULL) == TL_OK;
+    case SIM_CALL_ALONE_DESCRIBE: {
+        const TpWs__DescribeActivityExecutionResponse *r = message;
+        told->run_id = r->info ? r->info->run_id : "";
+        told->status = r->info ? (int)r->info->status : 0;
+        return true;
+    }
+    default:
+        told->count = ((const TpWs__CountActivityExecutionsResponse *)message)->count;
+        return true;
+    }
+}
+
+/* What an outcome must be, and that it is the one that was told before. */
+static void check_outcome(struct sim_alone *a, const struct sim_told *told)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    char want[16];
+    for (size_t i = 0; i < told->outcome.n; i++) {
+        hash = (hash ^ (unsigned char)told->outcome.p[i]) * UINT64_C(0x100000001b3);
     }
     if (a->over && hash != a->outcome) {
         sim_fail(a->sim, "%s: has another outcome than before", a->id);
     }
-    if (succeeded && a->kind == SIM_ALONE_RETRIED && o->result->n_payloads == 1 &&
-        o->result->payloads[0]->data.len < sizeof text) {
-        memcpy(text, o->result->payloads[0]->data.data, o->result->payloads[0]->data.len);
-    }
     snprintf(want, sizeof want, "%d", (a->number + 1) * 2);
-    if (a->kind == SIM_ALONE_RETRIED ? strcmp(text, want) != 0
-        : a->kind == SIM_ALONE_ONCE  ? succeeded && a->once_runs != 1
-                                     : succeeded || !a->stop_asked) {
-        sim_fail(a->sim, "%s: the outcome '%s', success: %d, executions: %d", a->id, text,
-                 succeeded, a->once_runs);
+    bool doubles = a->kind == SIM_ALONE_RETRIED || a->kind == SIM_ALONE_NEXUS;
+    if (doubles                     ? !told->succeeded || !tl_str_eqc(told->result, want)
+        : a->kind == SIM_ALONE_ONCE ? told->succeeded && a->once_runs != 1
+                                    : told->succeeded || !a->stop_asked) {
+        sim_fail(a->sim, "%s: the outcome '%.*s', success: %d, executions: %d", a->id,
+                 TL_STR_FMT(told->result), told->succeeded, a->once_runs);
     }
     if (!a->over) {
         a->asks = sim_alone_asks_of(a);
     }
     a->over = true;
     a->outcome = hash;
-    a->succeeded = succeeded;
+    a->succeeded = told->succeeded;
+    a->asks &= ~(unsigned)SIM_ASK_HISTORY;
 }
 
-static void start_replied(struct sim_call *c, struct tl_arena *arena)
-{
-    const TpWs__StartActivityExecutionResponse *r = sim_call_decode(c, arena);
-    struct sim_alone *a = c->alone;
-    if (r) {
-        snprintf(a->run_id, sizeof a->run_id, "%s", r->run_id);
-        a->start_acked = true;
-    }
-}
+/* The states of activities and operations have the same numbers, as far as they are asked for. */
+_Static_assert((int)ACTIVITY_EXECUTION_STATUS_COMPLETED ==
+                       NEXUS_OPERATION_EXECUTION_STATUS_COMPLETED &&
+                   (int)ACTIVITY_EXECUTION_STATUS_TERMINATED ==
+                       NEXUS_OPERATION_EXECUTION_STATUS_TERMINATED,
+               "one check for both");
 
-/* Without an outcome when none came in time. */
-static void outcome_replied(struct sim_call *c, struct tl_arena *arena)
+static void check_description(struct sim_alone *a, const struct sim_told *told)
 {
-    const TpWs__PollActivityExecutionResponse *r = sim_call_decode(c, arena);
-    struct sim_alone *a = c->alone;
-    if (r && r->outcome) {
-        check_outcome(a, r->outcome, arena);
-        a->asks &= ~(unsigned)SIM_ASK_HISTORY;
-    } else if (a->over) {
-        sim_fail(a->sim, "%s: has no outcome any more", a->id);
-    }
-}
-
-static void describe_replied(struct sim_call *c, struct tl_arena *arena)
-{
-    const TpWs__DescribeActivityExecutionResponse *r = sim_call_decode(c, arena);
-    struct sim_alone *a = c->alone;
-    if (!r || !r->info || strcmp(r->info->run_id, a->run_id) != 0) {
-        sim_fail(a->sim, "%s: a description without content", a->id);
-        return;
-    }
-    int status = (int)r->info->status;
-    bool fine = !a->over       ? status >= ACTIVITY_EXECUTION_STATUS_RUNNING
-                : a->succeeded ? status == ACTIVITY_EXECUTION_STATUS_COMPLETED
-                               : status == (a->kind == SIM_ALONE_STOPPED
-                                                ? ACTIVITY_EXECUTION_STATUS_TERMINATED
-                                                : ACTIVITY_EXECUTION_STATUS_TIMED_OUT);
-    if (!fine) {
-        sim_fail(a->sim, "%s: is described with the status %d, over: %d", a->id, status, a->over);
+    bool stopped = a->kind == SIM_ALONE_STOPPED || a->kind == SIM_ALONE_ENDLESS;
+    int end = a->succeeded ? ACTIVITY_EXECUTION_STATUS_COMPLETED
+              : stopped    ? ACTIVITY_EXECUTION_STATUS_TERMINATED
+                           : ACTIVITY_EXECUTION_STATUS_TIMED_OUT;
+    if (strcmp(told->run_id, a->run_id) != 0 ||
+        (a->over ? told->status != end : told->status < ACTIVITY_EXECUTION_STATUS_RUNNING)) {
+        sim_fail(a->sim, "%s: is described as run %s with the status %d, over: %d", a->id,
+                 told->run_id, told->status, a->over);
     }
     a->asks &= ~(unsigned)SIM_ASK_DESCRIBE;
 }
 
-static void count_replied(struct sim_call *c, struct tl_arena *arena)
+static void check_count(struct sim_alone *a, int64_t count)
 {
-    const TpWs__CountActivityExecutionsResponse *r = sim_call_decode(c, arena);
-    struct sim_alone *a = c->alone;
     int64_t least = a->delete_asked ? 0 : 1, most = a->deleted ? 0 : 1;
-    if (r && (r->count < least || r->count > most)) {
-        sim_fail(a->sim, "%s: is counted %lld times", a->id, (long long)r->count);
+    if (count < least || count > most) {
+        sim_fail(a->sim, "%s: is counted %lld times", a->id, (long long)count);
     }
     a->asks &= ~(unsigned)SIM_ASK_COUNT;
 }
@@ -144,28 +143,49 @@ static void deleted(struct sim_alone *a)
     a->asks = sim_alone_asks_of(a); /* all of it is to be gone */
 }
 
+static bool is_operation(const struct sim_alone *a)
+{
+    return a->kind == SIM_ALONE_NEXUS || a->kind == SIM_ALONE_ENDLESS;
+}
+
 static void accepted(struct sim_call *c, struct tl_arena *arena)
 {
     struct sim_alone *a = c->alone;
+    struct sim_told told = {0};
+    bool asks = c->what == SIM_CALL_ALONE_START || c->what == SIM_CALL_ALONE_OUTCOME ||
+                c->what == SIM_CALL_ALONE_DESCRIBE || c->what == SIM_CALL_ALONE_COUNT;
     if (a->deleted && c->what != SIM_CALL_ALONE_COUNT) {
         sim_fail(a->sim, "%s: was deleted and answers call %d", a->id, (int)c->what);
         return;
     }
+    if (asks && !(is_operation(a) ? sim_alone_operation_read(c, arena, &told)
+                                  : read_activity(c, arena, &told))) {
+        sim_fail(a->sim, "%s: the answer to call %d cannot be read", a->id, (int)c->what);
+        return;
+    }
     switch ((int)c->what) {
+    case SIM_CALL_ENDPOINT:
+        a->endpoint_acked = true;
+        break;
     case SIM_CALL_ALONE_START:
-        start_replied(c, arena);
+        snprintf(a->run_id, sizeof a->run_id, "%s", told.run_id);
+        a->start_acked = true;
         break;
     case SIM_CALL_ALONE_AGAIN:
         sim_fail(a->sim, "%s: was started a second time", a->id);
         break;
-    case SIM_CALL_ALONE_OUTCOME:
-        outcome_replied(c, arena);
+    case SIM_CALL_ALONE_OUTCOME: /* none when it did not come in time */
+        if (told.over) {
+            check_outcome(a, &told);
+        } else if (a->over) {
+            sim_fail(a->sim, "%s: has no outcome any more", a->id);
+        }
         break;
     case SIM_CALL_ALONE_DESCRIBE:
-        describe_replied(c, arena);
+        check_description(a, &told);
         break;
     case SIM_CALL_ALONE_COUNT:
-        count_replied(c, arena);
+        check_count(a, told.count);
         break;
     case SIM_CALL_ALONE_STOP:
         a->stop_acked = true;
@@ -181,6 +201,10 @@ static void refused(struct sim_call *c)
     int status = c->result->status;
     bool gone = status == GRPC_NOT_FOUND && a->delete_asked;
     bool again = status == GRPC_EXISTS && c->what == SIM_CALL_ALONE_AGAIN && !a->deleted;
+    if (c->what == SIM_CALL_ENDPOINT && status == GRPC_EXISTS) { /* the first answer was lost */
+        a->endpoint_acked = true;
+        return;
+    }
     if (!gone && !again) {
         sim_fail(a->sim, "%s: call %d answered %d: %.*s", a->id, (int)c->what, status,
                  TL_STR_FMT(c->result->message));
@@ -219,7 +243,7 @@ static void submit(struct sim_alone *a, enum sim_what what, enum tl_method metho
 
 static void call_start(struct sim_alone *a, struct tl_arena *arena, enum sim_what what)
 {
-    static const char *const types[SIM_ALONE_KINDS] = {"double", "once", "stuck"};
+    static const char *const types[] = {"double", "once", "stuck"};
     TpWs__StartActivityExecutionRequest *r = TL_PB_NEW(arena, TpWs__StartActivityExecutionRequest,
                                                        tp_ws__start_activity_execution_request);
     bool again = what == SIM_CALL_ALONE_AGAIN;
@@ -278,7 +302,6 @@ static void call_stop(struct sim_alone *a, struct tl_arena *arena)
     r->activity_id = a->id;
     r->run_id = a->run_id;
     r->request_id = tl_arena_printf(arena, "stop-%s", a->id);
-    a->stop_asked = true;
     submit(a, SIM_CALL_ALONE_STOP, TL_M_TerminateActivityExecution, r);
 }
 
@@ -288,7 +311,6 @@ static void call_delete(struct sim_alone *a, struct tl_arena *arena)
                                                         tp_ws__delete_activity_execution_request);
     r->activity_id = a->id;
     r->run_id = a->run_id;
-    a->delete_asked = true;
     submit(a, SIM_CALL_ALONE_DELETE, TL_M_DeleteActivityExecution, r);
 }
 
@@ -306,11 +328,15 @@ static enum sim_what next_call(struct sim_alone *a)
                  {SIM_ASK_DELETE, SIM_CALL_ALONE_DELETE}};
     struct sim *s = a->sim;
     size_t count = sizeof table / sizeof table[0], from = (size_t)tl_rng_below(&s->rng, count);
+    if (is_operation(a) && !a->endpoint_acked) {
+        return SIM_CALL_ENDPOINT;
+    }
     if (!a->start_acked) {
         return SIM_CALL_ALONE_START;
     }
     if (!a->over) {
-        bool stops = a->kind == SIM_ALONE_STOPPED && !a->stop_acked;
+        bool stops =
+            (a->kind == SIM_ALONE_STOPPED || a->kind == SIM_ALONE_ENDLESS) && !a->stop_acked;
         return stops && tl_rng_below(&s->rng, 3) == 0 ? SIM_CALL_ALONE_STOP : table[from % 4].what;
     }
     for (size_t i = 0; i < count; i++) {
@@ -327,8 +353,15 @@ void sim_alone_act(struct sim_alone *a)
     struct tl_arena arena;
     enum sim_what what = next_call(a);
     int64_t pause_ms = 1 + (int64_t)tl_rng_below(&a->sim->rng, 3000);
+    struct sim_call c = {
+        .sim = a->sim, .alone = a, .id = a->id, .replied = replied, .busy = &a->busy, .what = what};
     tl_arena_init(&arena, (size_t)tl_limit_request_bytes);
-    switch ((int)what) {
+    a->stop_asked |= what == SIM_CALL_ALONE_STOP;
+    a->delete_asked |= what == SIM_CALL_ALONE_DELETE;
+    switch (is_operation(a) && what != SIM_CALLS ? -1 : (int)what) {
+    case -1:
+        sim_alone_operation_call(a, &arena, &c);
+        break;
     case SIM_CALL_ALONE_START:
     case SIM_CALL_ALONE_AGAIN:
         call_start(a, &arena, what);

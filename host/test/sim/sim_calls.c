@@ -266,19 +266,30 @@ static void call_reset(struct sim_workflow *w, struct tl_arena *arena)
     submit(w, SIM_CALL_RESET, TL_M_ResetWorkflowExecution, r);
 }
 
-static void call_endpoint(struct sim_workflow *w, struct tl_arena *arena)
+void sim_call_endpoint(const struct sim_call *like, struct tl_arena *arena, const char *name)
 {
     TpOs__CreateNexusEndpointRequest *r =
         TL_PB_NEW(arena, TpOs__CreateNexusEndpointRequest, tp_os__create_nexus_endpoint_request);
     r->spec = TL_PB_NEW(arena, TpNexus__EndpointSpec, tp_nexus__endpoint_spec);
-    r->spec->name = tl_arena_printf(arena, "shop-%d", w->number + 1);
+    r->spec->name = tl_arena_cstr(arena, tl_str(name));
     r->spec->target = TL_PB_NEW(arena, TpNexus__EndpointTarget, tp_nexus__endpoint_target);
     r->spec->target->variant_case = TP_NEXUS__ENDPOINT_TARGET__VARIANT_WORKER;
     r->spec->target->worker =
         TL_PB_NEW(arena, TpNexus__EndpointTarget__Worker, tp_nexus__endpoint_target__worker);
     r->spec->target->worker->namespace_ = tl_arena_cstr(arena, TL_STR_LIT("default"));
     r->spec->target->worker->task_queue = tl_arena_cstr(arena, TL_STR_LIT("sim"));
-    submit(w, SIM_CALL_ENDPOINT, TL_M_CreateNexusEndpoint, r);
+    sim_call_submit(like, TL_M_CreateNexusEndpoint, r);
+}
+
+static void call_endpoint(struct sim_workflow *w, struct tl_arena *arena)
+{
+    struct sim_call c = {.sim = w->sim,
+                         .w = w,
+                         .id = w->id,
+                         .replied = sim_call_replied,
+                         .busy = &w->busy,
+                         .what = SIM_CALL_ENDPOINT};
+    sim_call_endpoint(&c, arena, tl_arena_printf(arena, "shop-%d", w->number + 1));
 }
 
 /* What the handler of "later" has promised: a workflow whose end calls back. */

@@ -69,16 +69,31 @@ static void run_later(void *thread_state, void *ud, struct tl_operation *o)
     tl_operation_started(o, tl_arena_printf(o->arena, "token-%d", number));
 }
 
+/* "endless" goes on until it is terminated. */
+static void run_endless(void *thread_state, void *ud, struct tl_operation *o)
+{
+    (void)thread_state, (void)ud;
+    if (o->request->start_operation) {
+        tl_operation_started(o, "endless");
+    } else {
+        tl_operation_cancel_taken(o);
+    }
+}
+
 bool sim_operations_add(struct sim *s)
 {
-    const struct tl_operation_impl doubles = {run_double, s}, later = {run_later, s};
-    struct tl_error err;
-    if (tl_registry_add_operation(s->registry, TL_STR_LIT("Shop"), TL_STR_LIT("double"), &doubles,
-                                  &err) != TL_OK ||
-        tl_registry_add_operation(s->registry, TL_STR_LIT("Shop"), TL_STR_LIT("later"), &later,
-                                  &err) != TL_OK) {
-        sim_fail(s, "operations: %s", err.message);
-        return false;
+    static const struct {
+        const char *name;
+        void (*run)(void *, void *, struct tl_operation *);
+    } all[] = {{"double", run_double}, {"later", run_later}, {"endless", run_endless}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct tl_operation_impl impl = {all[i].run, s};
+        struct tl_error err;
+        if (tl_registry_add_operation(s->registry, TL_STR_LIT("Shop"), tl_str(all[i].name), &impl,
+                                      &err) != TL_OK) {
+            sim_fail(s, "operations: %s", err.message);
+            return false;
+        }
     }
     return true;
 }
