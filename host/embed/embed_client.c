@@ -121,12 +121,6 @@ int tlua_client_measure(tlua_client *client, tlua_metrics *metrics, tlua_error *
     return TLUA_OK;
 }
 
-/* Text of a request: never NULL. */
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)(s ? s : "");
-}
-
 static void keep_run_id(char run_id[64], const char *from)
 {
     if (run_id) {
@@ -151,9 +145,9 @@ int tlua_client_start(tlua_client *client, const tlua_start_options *options, ch
                                 "workflow_id, workflow_type and task_queue are required");
     }
     tl_arena_init(&arena, CALL_BYTES_MAX);
-    type.name = text(o.workflow_type);
-    queue.name = text(o.task_queue);
-    req.workflow_id = text(o.workflow_id);
+    type.name = tl_pb_text(o.workflow_type);
+    queue.name = tl_pb_text(o.task_queue);
+    req.workflow_id = tl_pb_text(o.workflow_id);
     req.workflow_type = &type;
     req.task_queue = &queue;
     req.request_eager_execution = o.request_eager_start != 0;
@@ -188,8 +182,8 @@ static void execution_of(TpCommon__WorkflowExecution *e, const char *workflow_id
                          const char *run_id)
 {
     tp_common__workflow_execution__init(e);
-    e->workflow_id = text(workflow_id);
-    e->run_id = text(run_id);
+    e->workflow_id = tl_pb_text(workflow_id);
+    e->run_id = tl_pb_text(run_id);
 }
 
 int tlua_client_signal(tlua_client *client, const char *workflow_id, const char *run_id,
@@ -202,7 +196,7 @@ int tlua_client_signal(tlua_client *client, const char *workflow_id, const char 
     tl_arena_init(&arena, CALL_BYTES_MAX);
     execution_of(&execution, workflow_id, run_id);
     req.workflow_execution = &execution;
-    req.signal_name = text(signal);
+    req.signal_name = tl_pb_text(signal);
     if (tl_native_payloads(&arena, args, args_count, &req.input) != TL_OK) {
         tl_arena_deinit(&arena);
         return embed_error_text(err, TLUA_ELIMIT, "the arguments do not fit the memory limit");
@@ -232,7 +226,7 @@ int tlua_client_terminate(tlua_client *client, const char *workflow_id, const ch
     tl_arena_init(&arena, CALL_BYTES_MAX);
     execution_of(&execution, workflow_id, run_id);
     req.workflow_execution = &execution;
-    req.reason = text(reason);
+    req.reason = tl_pb_text(reason);
     return simple_call(client, TL_M_TerminateWorkflowExecution, &req, &arena, err);
 }
 
@@ -276,11 +270,11 @@ int tlua_client_create_nexus_endpoint(tlua_client *client, const char *name, con
     TpOs__CreateNexusEndpointResponse *resp = NULL;
     tl_arena_init(&arena, CALL_BYTES_MAX);
     req.spec = &spec;
-    spec.name = text(name);
+    spec.name = tl_pb_text(name);
     spec.target = &target;
     target.variant_case = TP_NEXUS__ENDPOINT_TARGET__VARIANT_WORKER;
     target.worker = &worker;
-    worker.task_queue = text(task_queue);
+    worker.task_queue = tl_pb_text(task_queue);
     worker.namespace_ = tl_pb_cstr(&arena, tl_client_namespace(client->client));
     tl_rc rc = worker.namespace_ ? tl_client_call(client->client, TL_M_CreateNexusEndpoint, &req,
                                                   &arena, &resp, 0, &e)
@@ -301,7 +295,7 @@ int tlua_client_query(tlua_client *client, const char *workflow_id, const char *
     tlua_reply *r = reply_new();
     *out = NULL;
     execution_of(&execution, workflow_id, run_id);
-    q.query_type = text(query);
+    q.query_type = tl_pb_text(query);
     req.execution = &execution;
     req.query = &q;
     tl_rc rc = tl_native_payloads(&r->arena, args, args_count, &q.query_args);

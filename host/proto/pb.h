@@ -97,6 +97,11 @@ static inline struct tl_str tl_pb_str(ProtobufCBinaryData b)
 {
     return (struct tl_str){(const char *)b.data, b.len};
 }
+/* For a field of a message, whose type is char * though nobody writes there; NULL is "". */
+static inline char *tl_pb_text(const char *s)
+{
+    return (char *)(uintptr_t)(s ? s : "");
+}
 
 /* A growing repeated field of messages or strings. Fill, then assign:
  *   struct tl_pb_list l = {0}; tl_pb_push(arena, &l, payload); msg->n_x = l.n; msg->x = l.items; */

@@ -1,5 +1,5 @@
-/* Tasks and polls: offering tasks to matching, starting them when a poll takes them, building the
- * answers of polls, taking a delivery back when it could not be handed over. Thread: engine. */
+/* Tasks: offering them to matching, starting activities when a poll takes them, taking a delivery back when
+ * it could not be handed over. Thread: engine. */
 #include "base/assert.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -7,365 +7,10 @@
 #include "server/deliver.h"
 #include "server/deployments.h"
 #include "server/history/activity.h"
-#include "server/page.h"
 #include "server/task_queues.h"
 #include "server/version_sets.h"
 
-/* --- polls --------------------------------------------------------------------------------------- */
-
-static tl_rc decode_poll(struct tl_server *s, const struct tl_parked *p, struct tl_arena *arena,
-                         struct tl_poll_request *out, struct tl_error *err)
-{
-    const TpTq__TaskQueue *tq;
-    *out = (struct tl_poll_request){.tasks_per_s = -1};
-    const struct tl_method_info *m = tl_method_info(p->rpc->method);
-    void *msg = NULL;
-    tl_rc rc = tl_pb_decode(m->input, p->rpc->body, arena, &msg, err);
-    if (rc != TL_OK) {
-        return rc;
-    }
-    if (p->queue_type == TL_QUEUE_ACTIVITY) {
-        const TpWs__PollActivityTaskQueueRequest *a = msg;
-        tq = a->task_queue;
-        out->identity = a->identity;
-        out->instance_key = a->worker_instance_key;
-        out->deployment_options = a->deployment_options;
-        out->version_capabilities = a->worker_version_capabilities;
-        if (a->task_queue_metadata && a->task_queue_metadata->max_tasks_per_second) {
-            out->tasks_per_s = a->task_queue_metadata->max_tasks_per_second->value;
-        }
-    } else if (p->queue_type == TL_QUEUE_NEXUS) {
-        const TpWs__PollNexusTaskQueueRequest *n = msg;
-        tq = n->task_queue;
-        out->identity = n->identity;
-        out->instance_key = n->worker_instance_key;
-        out->deployment_options = n->deployment_options;
-    } else {
-        const TpWs__PollWorkflowTaskQueueRequest *w = msg;
-        tq = w->task_queue;
-        out->identity = w->identity;
-        out->instance_key = w->worker_instance_key;
-        out->deployment_options = w->deployment_options;
-        out->version_capabilities = w->worker_version_capabilities;
-    }
-    out->queue = tq ? tl_str(tq->name) : (struct tl_str){0};
-    out->version = tl_version_of_worker(arena, out->deployment_options);
-    out->normal_queue = tq ? tl_str(tq->normal_name) : out->queue;
-    const TpCommon__WorkerVersionCapabilities *caps = out->version_capabilities;
-    if (!out->version.n && caps && caps->use_versioning) {
-        out->build = tl_version_of_build(arena, caps->build_id);
-        out->version = tl_version_sets_route(s, p->ns, out->queue, out->build);
-    }
-    out->sticky =
-        tq && (int)tq->kind == TASK_QUEUE_KIND_STICKY && p->queue_type == TL_QUEUE_WORKFLOW;
-    return TL_OK;
-}
-
-tl_rc tl_poll_decode(struct tl_server *s, const struct tl_parked *p, struct tl_arena *arena,
-                     struct tl_poll_request *out, struct tl_error *err)
-{
-    return decode_poll(s, p, arena, out, err);
-}
-
-static struct tl_match_key poll_key(const struct tl_parked *p, const struct tl_poll_request *r)
-{
-    struct tl_match_key key = {.namespace_number = p->ns->number,
-                               .type = p->queue_type,
-                               .sticky = r->sticky,
-                               .name = r->queue};
-    if (!r->sticky) { /* a sticky queue is one worker's own */
-        key.version = r->version;
-    }
-    return key;
-}
-
-void tl_poll_answer_empty(struct tl_server *s, struct tl_parked *p)
-{
-    struct tl_rpc_request *rpc = p->rpc;
-    tl_parked_free(s, p);
-    tl_reply_at(s, rpc, 0, 0, (struct tl_str){0}, (struct tl_str){0}, (struct tl_str){0}, NULL);
-}
-
-static void refuse_poll(struct tl_server *s, struct tl_parked *p, const struct tl_error *err)
-{
-    tl_parked_refuse(s, p, tl_rc_grpc_status(err->code), err->message);
-}
-
-/* Under versioning by sets of builds only the newest build of a set gets tasks. */
-static tl_rc check_build(struct tl_server *s, const struct tl_parked *p,
-                         const struct tl_poll_request *r, struct tl_error *err)
-{
-    if (!r->version_capabilities || !r->version_capabilities->use_versioning ||
-        (r->version.n && !r->build.n)) { /* of a deployment */
-        return TL_OK;
-    }
-    if (!s->o.version_sets_workers) {
-        return tl_error_set(err, TL_EPERMISSION,
-                            "Worker versioning in workflow progress APIs is disabled on this "
-                            "namespace.");
-    }
-    if (!r->build.n) {
-        return tl_error_set(err, TL_EINVAL,
-                            "WorkerVersionStamp must be present if UseVersioning is true.");
-    }
-    struct tl_str queue = r->sticky && r->normal_queue.n ? r->normal_queue : r->queue;
-    struct tl_str newer = tl_version_sets_newer(s, p->ns, queue, r->build);
-    return newer.n ? tl_error_set(err, TL_EPRECONDITION,
-                                  "Task queue has a newer compatible build: \"%.*s\"",
-                                  TL_STR_FMT(newer))
-                   : TL_OK;
-}
-
-void tl_poll_enter(struct tl_server *s, struct tl_parked *p, struct tl_arena *arena)
-{
-    struct tl_poll_request r;
-    struct tl_error err;
-    if (decode_poll(s, p, arena, &r, &err) != TL_OK || check_build(s, p, &r, &err) != TL_OK) {
-        refuse_poll(s, p, &err);
-        return;
-    }
-    const TpDeployment__WorkerDeploymentOptions *o = r.deployment_options;
-    int type = tl_task_queue_type(p->queue_type);
-    if (o && (int)o->worker_versioning_mode == WORKER_VERSIONING_MODE_VERSIONED && !r.sticky &&
-        tl_deployments_polled(s, p->ns, o, r.queue, type, r.identity, arena, &err) != TL_OK) {
-        refuse_poll(s, p, &err);
-        return;
-    }
-    struct tl_match_key key = poll_key(p, &r);
-    s->last_poll_mono_ns = tl_engine_mono(s);
-    if (s->matcher.polls_parked >= (size_t)s->o.long_polls_max) {
-        tl_error_set(&err, TL_ELIMIT, "%zu polls are waiting, as many as this server keeps",
-                     s->matcher.polls_parked);
-        refuse_poll(s, p, &err);
-        return;
-    }
-    if (p->queue_type == TL_QUEUE_ACTIVITY) {
-        tl_task_queue_polled(s, p->ns, r.queue, type, r.tasks_per_s);
-    }
-    struct tl_match_task *t =
-        tl_match_poll(&s->matcher, &key, &p->poll, tl_str(r.identity), tl_engine_now(s));
-    tl_task_queues_look(s);
-    if (t) {
-        tl_poll_take(s, p, t, arena);
-    } else if (!tl_heap_has(&p->due.node)) {
-        tl_due_set(&s->waits, &p->due, tl_parked_deadline(s, p->rpc, s->o.poll_expiry_ns));
-    }
-}
-
-TpTq__PollerScalingDecision *tl_poll_advice(struct tl_server *s, const struct tl_parked *p,
-                                            const struct tl_poll_request *r, struct tl_arena *arena)
-{
-    struct tl_match_key key = poll_key(p, r);
-    int delta = tl_match_advice(&s->matcher, &key, &p->poll, tl_engine_now(s));
-    TpTq__PollerScalingDecision *d =
-        delta ? TL_PB_NEW(arena, TpTq__PollerScalingDecision, tp_tq__poller_scaling_decision)
-              : NULL;
-    if (d) {
-        d->poll_request_delta_suggestion = delta;
-    }
-    return d;
-}
-
-/* --- workflow tasks ------------------------------------------------------------------------------- */
-
-tl_rc tl_workflow_task_history(struct tl_server *s, struct tl_exec *e, int64_t first, int64_t last,
-                               struct tl_str extra, struct tl_arena *arena,
-                               TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
-{
-    struct tl_page page = {0};
-    struct tl_buf bytes;
-    TlV1__PageToken token = TL_V1__PAGE_TOKEN__INIT;
-    tl_rc rc = tl_page_plan(e->rs, first, last, tl_limit_page_events, false, arena, &page, err);
-    tl_buf_init(&bytes, (size_t)tl_limit_request_bytes);
-    if (rc == TL_OK) {
-        rc = tl_page_fill(&page, tl_store_point_reader(s->store), &bytes, err);
-    }
-    out->history = TL_PB_NEW(arena, TpHistory__History, tp_history__history);
-    if (rc == TL_OK && page.next_event_id) {
-        token.run_number = e->number;
-        token.next_event_id = page.next_event_id;
-        token.upto_event_id = last;
-        token.extra_events = tl_pb_bytes_view(extra);
-        struct tl_str t = {0};
-        rc = tl_pb_encode_arena(&token, arena, &t, err);
-        out->next_page_token = tl_pb_bytes_view(t);
-    } else if (rc == TL_OK) {
-        tl_buf_put_str(&bytes, extra);
-    }
-    if (rc == TL_OK) {
-        rc = out->history ? tl_pb_raw_field(out->history, 1,
-                                            tl_arena_str(arena, tl_buf_str(&bytes)), arena, err)
-                          : tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
-    }
-    tl_buf_deinit(&bytes);
-    return rc;
-}
-
-static tl_rc put_queries(const struct tl_wft_started *w, struct tl_arena *arena,
-                         TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
-{
-    struct tl_pb_list list = {0};
-    for (size_t i = 0; i < w->query_count; i++) {
-        TpWs__PollWorkflowTaskQueueResponse__QueriesEntry *q =
-            TL_PB_NEW(arena, TpWs__PollWorkflowTaskQueueResponse__QueriesEntry,
-                      tp_ws__poll_workflow_task_queue_response__queries_entry);
-        if (!q || !tl_pb_push(arena, &list, q)) {
-            return tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
-        }
-        q->key = tl_arena_printf(arena, "%llu", (unsigned long long)w->queries[i].id);
-        tl_rc rc = tl_pb_decode(&tp_query__workflow_query__descriptor, w->queries[i].query, arena,
-                                &q->value, err);
-        if (rc != TL_OK) {
-            return rc;
-        }
-    }
-    out->n_queries = list.n;
-    out->queries = list.items;
-    return TL_OK;
-}
-
-/* An update's request travels as a protocol message, to be looked at after the events before the
- * task's start. */
-static TpProtocol__Message *update_message(const struct tl_rs_update_request *u,
-                                           int64_t started_event_id, struct tl_arena *arena)
-{
-    TpProtocol__Message *m = TL_PB_NEW(arena, TpProtocol__Message, tp_protocol__message);
-    Google__Protobuf__Any *body = TL_PB_NEW(arena, Google__Protobuf__Any, google__protobuf__any);
-    if (!m || !body) {
-        return NULL;
-    }
-    m->id = tl_arena_printf(arena, "%.*s/request", TL_STR_FMT(u->id));
-    m->protocol_instance_id = tl_pb_cstr(arena, u->id);
-    m->sequencing_id_case = TP_PROTOCOL__MESSAGE__SEQUENCING_ID_EVENT_ID;
-    m->event_id = started_event_id - 1;
-    m->body = body;
-    body->type_url = (char *)(uintptr_t) "type.googleapis.com/temporal.api.update.v1.Request";
-    body->value = tl_pb_bytes_view(u->request);
-    return m->id && m->protocol_instance_id ? m : NULL;
-}
-
-static tl_rc put_updates(const struct tl_wft_started *w, struct tl_arena *arena,
-                         TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
-{
-    struct tl_pb_list list = {0};
-    for (size_t i = 0; i < w->update_count; i++) {
-        TpProtocol__Message *m = update_message(&w->updates[i], w->ref.started_id, arena);
-        if (!m || !tl_pb_push(arena, &list, m)) {
-            return tl_error_set(err, TL_ELIMIT, "a workflow task is too large");
-        }
-    }
-    out->n_messages = list.n;
-    out->messages = list.items;
-    return TL_OK;
-}
-
-void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
-                           TpWs__PollWorkflowTaskQueueResponse *out)
-{
-    struct tl_rs_info info;
-    tl_rs_info(e->rs, &info);
-    out->workflow_execution =
-        TL_PB_NEW(arena, TpCommon__WorkflowExecution, tp_common__workflow_execution);
-    out->workflow_type = TL_PB_NEW(arena, TpCommon__WorkflowType, tp_common__workflow_type);
-    out->workflow_execution_task_queue = TL_PB_NEW(arena, TpTq__TaskQueue, tp_tq__task_queue);
-    if (out->workflow_execution && out->workflow_type && out->workflow_execution_task_queue) {
-        out->workflow_execution->workflow_id = tl_pb_cstr(arena, info.id.workflow_id);
-        out->workflow_execution->run_id = tl_pb_cstr(arena, info.id.run_id);
-        out->workflow_type->name = tl_pb_cstr(arena, info.workflow_type);
-        out->workflow_execution_task_queue->name = tl_pb_cstr(arena, info.task_queue);
-        out->workflow_execution_task_queue->kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
-    }
-}
-
-tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e,
-                                const struct tl_wft_started *w, struct tl_arena *arena,
-                                TpWs__PollWorkflowTaskQueueResponse *out, struct tl_error *err)
-{
-    struct tl_work_token token = {
-        .namespace_number = e->ns->number, .run_number = e->number, .ref = w->ref};
-    struct tl_str bytes;
-    tl_workflow_task_head(e, arena, out);
-    tl_rc rc = tl_work_token_encode(&token, arena, &bytes, err);
-    if (rc == TL_OK) {
-        out->task_token = tl_pb_bytes_view(bytes);
-        rc = tl_workflow_task_history(s, e, w->history_from, w->history_upto, w->extra_events,
-                                      arena, out, err);
-    }
-    if (rc == TL_OK) {
-        rc = put_queries(w, arena, out, err);
-    }
-    if (rc == TL_OK) {
-        rc = put_updates(w, arena, out, err);
-    }
-    out->previous_started_event_id = w->previous_started_event_id;
-    out->started_event_id = w->ref.started_id;
-    out->attempt = w->attempt;
-    out->scheduled_time = tl_pb_timestamp(arena, w->scheduled_ns);
-    out->started_time = tl_pb_timestamp(arena, w->started_ns);
-    return rc;
-}
-
-/* A worker of the Go SDK that is told of tasks in its sticky queue polls only that until an answer tells of
- * none. What polls on their way will take in a moment is no backlog: were it told, the last answer to
- * come could be one that does, and nobody would poll the normal queue for a minute. */
-static int64_t backlog_hint(const struct tl_match_queue_info *info, int64_t now_ns)
-{
-    bool waits = info->oldest_ns > 0 && now_ns - info->oldest_ns >= TL_NS_PER_S;
-    return waits ? (int64_t)info->backlog : 0;
-}
-
-/* False when the task is stale: the poll is to look for another. */
-static bool start_workflow_task(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
-                                struct tl_arena *arena)
-{
-    struct tl_poll_request r;
-    struct tl_wft_started started = {0};
-    struct tl_error err;
-    struct tl_tx tx;
-    if (decode_poll(s, p, arena, &r, &err) != TL_OK) {
-        return false;
-    }
-    struct tl_wft_start start = {.task_queue = r.queue,
-                                 .sticky = r.sticky,
-                                 .identity = r.identity,
-                                 .version_capabilities = r.version_capabilities,
-                                 .version = r.build.n ? (struct tl_str){0} : r.version};
-    struct tl_delivery d = {.run_number = e->number,
-                            .scheduled_id = e->wft.scheduled_id,
-                            .attempt = e->wft.attempt,
-                            .place = e->wft.task.place};
-    char request_id[37];
-    tl_uuid4(s->world, request_id);
-    start.request_id = request_id;
-    tl_run_begin(s, e, &tx, arena);
-    tl_rc rc = tl_tx_wft_start(&tx, e->wft.scheduled_id, e->wft.attempt, &start, &started, &err);
-    if (rc != TL_OK && !tx.touched) {
-        tl_tx_abort(&tx);
-        return false;
-    }
-    if (tl_run_end(s, e, &tx, &err) != TL_OK || rc != TL_OK) {
-        return false;
-    }
-    TpWs__PollWorkflowTaskQueueResponse resp = TP_WS__POLL_WORKFLOW_TASK_QUEUE_RESPONSE__INIT;
-    rc = tl_workflow_task_response(s, e, &started, arena, &resp, &err);
-    struct tl_rpc_request *rpc = p->rpc;
-    d.ref = started.ref;
-    if (rc == TL_OK) {
-        struct tl_match_key key = poll_key(p, &r);
-        struct tl_match_queue_info info;
-        tl_match_queue_info(&s->matcher, &key, tl_engine_now(s), &info);
-        resp.backlog_count_hint = backlog_hint(&info, tl_engine_now(s));
-        resp.poller_scaling_decision = tl_poll_advice(s, p, &r, arena);
-        rc = tl_reply_message(s, rpc, e->seq, &resp, &d, &err);
-    }
-    if (rc != TL_OK) {
-        /* The task is started but cannot be shown; its timeout brings it back. */
-        refuse_poll(s, p, &err);
-        return true;
-    }
-    tl_parked_free(s, p);
-    return true;
-}
+/* --- offers --------------------------------------------------------------------------------------- */
 
 struct tl_match_terms tl_dispatch_terms(const TpCommon__Priority *p, int64_t since_ns)
 {
@@ -636,7 +281,7 @@ static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_
         rc = tl_reply_message(s, p->rpc, seq, a->response, d, &err);
     }
     if (rc != TL_OK) {
-        refuse_poll(s, p, &err);
+        tl_poll_refuse(s, p, &err);
         return;
     }
     tl_parked_free(s, p);
@@ -659,7 +304,7 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
                             .place = t->task.place};
     char request_id[37];
     tl_uuid4(s->world, request_id);
-    tl_rc rc = decode_poll(s, p, arena, &r, &err);
+    tl_rc rc = tl_poll_decode(s, p, arena, &r, &err);
     uint64_t stamp = t->stamp;
     tl_activity_task_free(s, t);
     if (rc != TL_OK || moves_first(s, e, r.version, arena)) {
@@ -691,7 +336,7 @@ void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task
     bool taken = true;
     switch ((enum tl_offer_kind)t->kind) {
     case TL_OFFER_WORKFLOW:
-        taken = start_workflow_task(s, p, TL_CONTAINER(t, struct tl_exec, wft.task), arena);
+        taken = tl_workflow_task_start(s, p, TL_CONTAINER(t, struct tl_exec, wft.task), arena);
         break;
     case TL_OFFER_ACTIVITY:
         taken = start_activity(s, p, TL_CONTAINER(t, struct tl_activity_task, task), arena);

@@ -1,4 +1,5 @@
-/* Building the answers of polls: shared by deliver.c, query.c and the API. Thread: engine. */
+/* Polls and their answers: shared by polls.c, deliver.c, deliver_workflow.c, query.c and the API.
+ * Thread: engine. */
 #pragma once
 
 #include "base/limits.h"
@@ -19,6 +20,10 @@ struct tl_poll_request {
 tl_rc tl_poll_decode(struct tl_server *s, const struct tl_parked *p, struct tl_arena *arena,
                      struct tl_poll_request *out, struct tl_error *err) TL_MUST_USE;
 
+/* The queue in matching that a poll waits at. */
+struct tl_match_key tl_poll_key(const struct tl_parked *p, const struct tl_poll_request *r);
+/* Answers the poll with the error and frees it. */
+void tl_poll_refuse(struct tl_server *s, struct tl_parked *p, const struct tl_error *err);
 /* What a poll that got a task is told about the number of polls, in the arena; NULL: nothing. */
 TpTq__PollerScalingDecision *tl_poll_advice(struct tl_server *s, const struct tl_parked *p,
                                             const struct tl_poll_request *r,
@@ -37,3 +42,7 @@ tl_rc tl_workflow_task_response(struct tl_server *s, struct tl_exec *e,
                                 const struct tl_wft_started *w, struct tl_arena *arena,
                                 TpWs__PollWorkflowTaskQueueResponse *out,
                                 struct tl_error *err) TL_MUST_USE;
+/* Starts the run's task for the poll and answers it. False when the task is stale: the poll is to look for
+ * another. */
+bool tl_workflow_task_start(struct tl_server *s, struct tl_parked *p, struct tl_exec *e,
+                            struct tl_arena *arena) TL_MUST_USE;

@@ -9,11 +9,6 @@
 #define CLUSTER_ID "temporal-lua"
 #define INITIAL_FAILOVER_VERSION 1
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)s;
-}
-
 void tl_api_get_system_info(struct tl_call *c)
 {
     TpWs__GetSystemInfoResponse r = TP_WS__GET_SYSTEM_INFO_RESPONSE__INIT;
@@ -29,7 +24,7 @@ void tl_api_get_system_info(struct tl_call *c)
     caps.count_group_by_execution_status = true;
     caps.nexus = true;
     caps.build_id_based_versioning = c->s->o.version_sets_workers != 0;
-    r.server_version = text(SERVER_VERSION);
+    r.server_version = tl_pb_text(SERVER_VERSION);
     r.capabilities = &caps;
     tl_call_reply(c, 0, &r);
 }
@@ -37,12 +32,12 @@ void tl_api_get_system_info(struct tl_call *c)
 void tl_api_get_cluster_info(struct tl_call *c)
 {
     TpWs__GetClusterInfoResponse r = TP_WS__GET_CLUSTER_INFO_RESPONSE__INIT;
-    r.server_version = text(SERVER_VERSION);
-    r.cluster_id = text(CLUSTER_ID);
-    r.cluster_name = text(TL_CLUSTER_NAME);
+    r.server_version = tl_pb_text(SERVER_VERSION);
+    r.cluster_id = tl_pb_text(CLUSTER_ID);
+    r.cluster_name = tl_pb_text(TL_CLUSTER_NAME);
     r.history_shard_count = 1;
-    r.persistence_store = text("sqlite");
-    r.visibility_store = text("sqlite");
+    r.persistence_store = tl_pb_text("sqlite");
+    r.visibility_store = tl_pb_text("sqlite");
     r.initial_failover_version = INITIAL_FAILOVER_VERSION;
     r.failover_version_increment = 10;
     tl_call_reply(c, 0, &r);
@@ -54,8 +49,8 @@ void tl_api_list_clusters(struct tl_call *c)
     TpOs__ListClustersResponse r = TP_OS__LIST_CLUSTERS_RESPONSE__INIT;
     TpOs__ClusterMetadata cluster = TP_OS__CLUSTER_METADATA__INIT;
     TpOs__ClusterMetadata *list[] = {&cluster};
-    cluster.cluster_name = text(TL_CLUSTER_NAME);
-    cluster.cluster_id = text(CLUSTER_ID);
+    cluster.cluster_name = tl_pb_text(TL_CLUSTER_NAME);
+    cluster.cluster_id = tl_pb_text(CLUSTER_ID);
     cluster.initial_failover_version = INITIAL_FAILOVER_VERSION;
     cluster.history_shard_count = 1;
     cluster.is_connection_enabled = true;

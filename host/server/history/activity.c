@@ -7,11 +7,6 @@
 #include "server/history/priority.h"
 #include "server/history/rs.h"
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* --- deadlines ------------------------------------------------------------------------------- */
 
 static void sooner(int64_t from_ns, int64_t timeout_ns, int type, int64_t *at_ns, int *its_type)
@@ -185,8 +180,8 @@ int64_t tl_activity_write_started(struct tl_tx *tx, struct tl_act *act)
     struct tl_ev ev;
     tl_ev_init(&ev, act->started_ns);
     a.scheduled_event_id = act->scheduled_id;
-    a.identity = text(act->identity);
-    a.request_id = text(act->request_id);
+    a.identity = tl_pb_text(act->identity);
+    a.request_id = tl_pb_text(act->request_id);
     a.attempt = act->attempt;
     a.last_failure =
         tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
@@ -292,7 +287,7 @@ tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *ke
     a.scheduled_event_id = act->scheduled_id;
     a.started_event_id = tl_activity_write_started(tx, act);
     a.result = (TpCommon__Payloads *)(uintptr_t)result;
-    a.identity = text(identity);
+    a.identity = tl_pb_text(identity);
     TL_EV_SET(&ev, ACTIVITY_TASK_COMPLETED, activity_task_completed, &a);
     tl_tx_add(tx, &ev);
     return closed(tx, err);
@@ -350,7 +345,7 @@ tl_rc tl_tx_activity_fail(struct tl_tx *tx, const struct tl_activity_key *key,
     a.started_event_id = tl_activity_write_started(tx, act);
     a.failure = (TpFailure__Failure *)(uintptr_t)failure;
     a.retry_state = (TpEnums__RetryState)retry_state;
-    a.identity = text(identity);
+    a.identity = tl_pb_text(identity);
     TL_EV_SET(&ev, ACTIVITY_TASK_FAILED, activity_task_failed, &a);
     tl_tx_add(tx, &ev);
     return closed(tx, err);
@@ -385,7 +380,7 @@ tl_rc tl_tx_activity_cancel(struct tl_tx *tx, const struct tl_activity_key *key,
     a.latest_cancel_requested_event_id = act->cancel_event_id;
     a.started_event_id = tl_activity_write_started(tx, act);
     a.details = (TpCommon__Payloads *)(uintptr_t)details;
-    a.identity = text(identity);
+    a.identity = tl_pb_text(identity);
     TL_EV_SET(&ev, ACTIVITY_TASK_CANCELED, activity_task_canceled, &a);
     tl_tx_add(tx, &ev);
     return closed(tx, err);

@@ -14,11 +14,6 @@
 #define SUMMARY_BYTES_MAX 400
 #define DETAILS_BYTES_MAX 20000
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* --- state ----------------------------------------------------------------------------------- */
 
 struct tl_act *tl_execution_act(const struct tl_rs *rs)
@@ -433,7 +428,7 @@ void tl_execution_failed(struct tl_tx *tx, struct tl_act *act, const TpFailure__
         TP_HISTORY__WORKFLOW_EXECUTION_FAILED_EVENT_ATTRIBUTES__INIT;
     TpFailure__Failure unsaid = TP_FAILURE__FAILURE__INIT;
     struct tl_ev ev;
-    unsaid.message = text("activity task failed without failure details");
+    unsaid.message = tl_pb_text("activity task failed without failure details");
     failure = failure ? failure : &unsaid;
     note_end(tx, act, identity);
     note_failure(tx, act, failure);
@@ -569,7 +564,7 @@ tl_rc tl_tx_activity_execution_terminate(struct tl_tx *tx, const char *reason, c
         return tl_error_set(err, TL_EPRECONDITION, "activity is in terminal state %s",
                             tl_execution_status_name(tx->rs));
     }
-    state->terminate_request_id = text(request_id);
+    state->terminate_request_id = tl_pb_text(request_id);
     tl_execution_keep(tx, state);
     tl_close_terminate(tx, reason, NULL, identity, NULL, 0);
     return tl_tx_result(tx, err);

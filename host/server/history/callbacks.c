@@ -64,7 +64,7 @@ bool tl_rs_callbacks_save(const struct tl_rs *rs, struct tl_arena *arena, TlV1__
             return false;
         }
         s->callback = tl_pb_bytes_view(tl_blob_str(&rs->callbacks[i].callback));
-        s->request_id = (char *)(uintptr_t)tl_or_empty(rs->callbacks[i].request_id);
+        s->request_id = tl_pb_text(rs->callbacks[i].request_id);
         s->registered_ns = rs->callbacks[i].registered_ns;
     }
     if (rs->attached_ids) {

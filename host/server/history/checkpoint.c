@@ -6,11 +6,6 @@
 #include "server/history/execution.h"
 #include "server/history/operation.h"
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 static ProtobufCBinaryData view(const struct tl_blob *b)
 {
     return tl_pb_bytes_view(tl_blob_str(b));
@@ -47,19 +42,19 @@ static void save_scalars(const struct tl_rs *rs, TlV1__RunState *s)
 
 static void save_texts(const struct tl_rs *rs, TlV1__RunState *s)
 {
-    s->workflow_type = text(rs->workflow_type);
-    s->task_queue = text(rs->task_queue);
-    s->first_run_id = text(rs->first_run_id);
-    s->original_run_id = text(rs->original_run_id);
-    s->continued_run_id = text(rs->continued_run_id);
-    s->new_run_id = text(rs->new_run_id);
-    s->start_request_id = text(rs->start_request_id);
-    s->cron_schedule = text(rs->cron_schedule);
-    s->cancel_request_id = text(rs->cancel_request_id);
-    s->worker_deployment_name = text(rs->deployment_name);
-    s->build_id = text(rs->build_id);
-    s->set_build = text(rs->set_build);
-    s->worker_deployment_version = text(rs->ran_on);
+    s->workflow_type = tl_pb_text(rs->workflow_type);
+    s->task_queue = tl_pb_text(rs->task_queue);
+    s->first_run_id = tl_pb_text(rs->first_run_id);
+    s->original_run_id = tl_pb_text(rs->original_run_id);
+    s->continued_run_id = tl_pb_text(rs->continued_run_id);
+    s->new_run_id = tl_pb_text(rs->new_run_id);
+    s->start_request_id = tl_pb_text(rs->start_request_id);
+    s->cron_schedule = tl_pb_text(rs->cron_schedule);
+    s->cancel_request_id = tl_pb_text(rs->cancel_request_id);
+    s->worker_deployment_name = tl_pb_text(rs->deployment_name);
+    s->build_id = tl_pb_text(rs->build_id);
+    s->set_build = tl_pb_text(rs->set_build);
+    s->worker_deployment_version = tl_pb_text(rs->ran_on);
     s->retry_policy = view(&rs->retry_policy);
     s->memo = view(&rs->memo);
     s->search_attributes = view(&rs->search_attributes);
@@ -127,11 +122,11 @@ static bool save_children(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunS
             state->started_event_id = c->started_id;
             state->started = c->started;
             state->parent_close_policy = c->close_policy;
-            state->namespace_ = text(c->namespace_);
-            state->namespace_id = text(c->namespace_id);
-            state->workflow_id = text(c->workflow_id);
-            state->workflow_type = text(c->workflow_type);
-            state->run_id = text(c->run_id);
+            state->namespace_ = tl_pb_text(c->namespace_);
+            state->namespace_id = tl_pb_text(c->namespace_id);
+            state->workflow_id = tl_pb_text(c->workflow_id);
+            state->workflow_type = tl_pb_text(c->workflow_type);
+            state->run_id = tl_pb_text(c->run_id);
             state->initiated_event = view(&c->event);
         }
     }
@@ -156,13 +151,13 @@ static bool save_children(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunS
 static void save_parent(const struct tl_parent *p, TlV1__ParentState *out)
 {
     *out = (TlV1__ParentState)TL_V1__PARENT_STATE__INIT;
-    out->namespace_ = text(p->namespace_);
-    out->namespace_id = text(p->namespace_id);
-    out->workflow_id = text(p->workflow_id);
-    out->run_id = text(p->run_id);
+    out->namespace_ = tl_pb_text(p->namespace_);
+    out->namespace_id = tl_pb_text(p->namespace_id);
+    out->workflow_id = tl_pb_text(p->workflow_id);
+    out->run_id = tl_pb_text(p->run_id);
     out->initiated_event_id = p->initiated_id;
-    out->root_workflow_id = text(p->root_workflow_id);
-    out->root_run_id = text(p->root_run_id);
+    out->root_workflow_id = tl_pb_text(p->root_workflow_id);
+    out->root_run_id = tl_pb_text(p->root_run_id);
 }
 
 static bool save_timers(const struct tl_rs *rs, struct tl_arena *a, TlV1__RunState *s)
@@ -275,9 +270,9 @@ tl_rc tl_rs_checkpoint(const struct tl_rs *rs, struct tl_buf *out, struct tl_err
     }
     if (rs->pause.on && !TL_FAULT(forget_pause)) {
         pause.paused_ns = rs->pause.at_ns;
-        pause.identity = text(rs->pause.identity);
-        pause.reason = text(rs->pause.reason);
-        pause.request_id = text(rs->pause.request_id);
+        pause.identity = tl_pb_text(rs->pause.identity);
+        pause.reason = tl_pb_text(rs->pause.reason);
+        pause.request_id = tl_pb_text(rs->pause.request_id);
         s.pause = &pause;
     }
     if (rs->skipping.known) {

@@ -3,11 +3,6 @@
  * Thread: the run's owner. Owns: see rs.h; requests and effects live in the caller's arena. */
 #include "server/history/priority.h"
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 struct tl_str tl_namespace_id(const struct tl_tx *tx, const char *name)
 {
     const struct tl_rs *rs = tx->rs;
@@ -241,8 +236,9 @@ tl_rc tl_rs_child_request(const struct tl_rs *rs, int64_t initiated_id, struct t
         .namespace_id = tl_str(rs->namespace_id),
         .workflow_id = tl_str(rs->workflow_id),
         .run_id = tl_str(rs->run_id),
-        .root_workflow_id = tl_str(p->workflow_id ? text(p->root_workflow_id) : rs->workflow_id),
-        .root_run_id = tl_str(p->workflow_id ? text(p->root_run_id) : rs->run_id),
+        .root_workflow_id =
+            tl_str(p->workflow_id ? tl_pb_text(p->root_workflow_id) : rs->workflow_id),
+        .root_run_id = tl_str(p->workflow_id ? tl_pb_text(p->root_run_id) : rs->run_id),
         .initiated_id = initiated_id};
     return TL_OK;
 }
@@ -256,12 +252,12 @@ const struct tl_start_parent *tl_rs_start_parent(const struct tl_rs *rs, struct 
         return NULL;
     }
     *out = (struct tl_start_parent){
-        .namespace_ = tl_arena_str(arena, tl_str(text(p->namespace_))),
-        .namespace_id = tl_arena_str(arena, tl_str(text(p->namespace_id))),
+        .namespace_ = tl_arena_str(arena, tl_str(tl_pb_text(p->namespace_))),
+        .namespace_id = tl_arena_str(arena, tl_str(tl_pb_text(p->namespace_id))),
         .workflow_id = tl_arena_str(arena, tl_str(p->workflow_id)),
-        .run_id = tl_arena_str(arena, tl_str(text(p->run_id))),
-        .root_workflow_id = tl_arena_str(arena, tl_str(text(p->root_workflow_id))),
-        .root_run_id = tl_arena_str(arena, tl_str(text(p->root_run_id))),
+        .run_id = tl_arena_str(arena, tl_str(tl_pb_text(p->run_id))),
+        .root_workflow_id = tl_arena_str(arena, tl_str(tl_pb_text(p->root_workflow_id))),
+        .root_run_id = tl_arena_str(arena, tl_str(tl_pb_text(p->root_run_id))),
         .initiated_id = p->initiated_id};
     return out;
 }
@@ -357,9 +353,10 @@ tl_rc tl_tx_child_start_failed(struct tl_tx *tx, int64_t initiated_id, int cause
 
 /* What all events that end a child have in common. */
 #define FILL(a, c, execution, type)                                                                \
-    ((a).namespace_ = text((c)->namespace_), (a).namespace_id = text((c)->namespace_id),           \
-     (a).workflow_execution = (execution), (a).workflow_type = (type),                             \
-     (a).initiated_event_id = (c)->initiated_id, (a).started_event_id = (c)->started_id)
+    ((a).namespace_ = tl_pb_text((c)->namespace_),                                                 \
+     (a).namespace_id = tl_pb_text((c)->namespace_id), (a).workflow_execution = (execution),       \
+     (a).workflow_type = (type), (a).initiated_event_id = (c)->initiated_id,                       \
+     (a).started_event_id = (c)->started_id)
 
 static void add_child_end(struct tl_tx *tx, const struct tl_child *c,
                           const struct tl_child_closed *closed,
@@ -418,8 +415,8 @@ tl_rc tl_tx_child_closed(struct tl_tx *tx, const struct tl_child_closed *closed,
     struct tl_rs *rs = tx->rs;
     struct tl_child *c = tl_rs_child(rs, closed->initiated_id);
     tx->error_kind = TL_ERR_PLAIN;
-    if (!tl_rs_open(rs) || !c || !tl_str_eqc(closed->workflow_id, text(c->workflow_id)) ||
-        (c->started && !tl_str_eqc(closed->first_run_id, text(c->run_id)))) {
+    if (!tl_rs_open(rs) || !c || !tl_str_eqc(closed->workflow_id, tl_pb_text(c->workflow_id)) ||
+        (c->started && !tl_str_eqc(closed->first_run_id, tl_pb_text(c->run_id)))) {
         return TL_OK;
     }
     if (!c->started) {
@@ -432,7 +429,7 @@ tl_rc tl_tx_child_closed(struct tl_tx *tx, const struct tl_child_closed *closed,
     TpCommon__WorkflowType type = TP_COMMON__WORKFLOW_TYPE__INIT;
     execution.workflow_id = tl_pb_cstr(tx->arena, closed->workflow_id);
     execution.run_id = tl_pb_cstr(tx->arena, closed->run_id);
-    type.name = tl_pb_cstr(tx->arena, tl_str(text(c->workflow_type)));
+    type.name = tl_pb_cstr(tx->arena, tl_str(tl_pb_text(c->workflow_type)));
     if (!execution.workflow_id || !execution.run_id || !type.name) {
         tl_tx_break(tx, "the end of a child workflow");
         return tl_tx_result(tx, err);
@@ -466,9 +463,9 @@ void tl_children_closing(struct tl_tx *tx, struct tl_str event)
         }
         struct tl_effect *f = &p->orphans[p->orphan_n++];
         *f = (struct tl_effect){.kind = TL_FX_CLOSE_CHILD};
-        f->u.child.namespace_ = tl_arena_str(tx->arena, tl_str(text(c->namespace_)));
-        f->u.child.workflow_id = tl_arena_str(tx->arena, tl_str(text(c->workflow_id)));
-        f->u.child.first_run_id = tl_arena_str(tx->arena, tl_str(text(c->run_id)));
+        f->u.child.namespace_ = tl_arena_str(tx->arena, tl_str(tl_pb_text(c->namespace_)));
+        f->u.child.workflow_id = tl_arena_str(tx->arena, tl_str(tl_pb_text(c->workflow_id)));
+        f->u.child.first_run_id = tl_arena_str(tx->arena, tl_str(tl_pb_text(c->run_id)));
         f->u.child.terminate = c->close_policy == PARENT_CLOSE_POLICY_TERMINATE;
     }
 }
@@ -484,7 +481,7 @@ void tl_children_close_effects(struct tl_tx *tx)
             tl_tx_break(tx, "the effects");
             return;
         }
-        f->u.parent.run_id = tl_arena_str(tx->arena, tl_str(text(rs->parent.run_id)));
+        f->u.parent.run_id = tl_arena_str(tx->arena, tl_str(tl_pb_text(rs->parent.run_id)));
         f->u.parent.initiated_id = rs->parent.initiated_id;
         f->u.parent.event = p->close_event;
     }

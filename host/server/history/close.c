@@ -6,11 +6,6 @@
 #include "server/history/policy.h"
 #include "server/history/rs.h"
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* A close from outside first ends the started task, so that what was buffered keeps its place. */
 static void end_started_task(struct tl_tx *tx)
 {
@@ -29,9 +24,9 @@ void tl_close_terminate(struct tl_tx *tx, const char *reason, const TpCommon__Pa
     struct tl_ev ev;
     end_started_task(tx);
     tl_ev_init(&ev, tx->now_ns);
-    a.reason = text(reason);
+    a.reason = tl_pb_text(reason);
     a.details = (TpCommon__Payloads *)(uintptr_t)details;
-    a.identity = text(identity);
+    a.identity = tl_pb_text(identity);
     ev.e.links = links;
     ev.e.n_links = n_links;
     TL_EV_SET(&ev, WORKFLOW_EXECUTION_TERMINATED, workflow_execution_terminated, &a);

@@ -13,22 +13,17 @@
 #define CAUSE_CANCEL                                                                               \
     WORKFLOW_TASK_FAILED_CAUSE_BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* The namespace a command names, its own name for none. */
 static char *namespace_of(const struct tl_wft_done *d, const char *name)
 {
-    return text(tl_has_text(name) ? name : d->tx->rs->namespace_name);
+    return tl_pb_text(tl_has_text(name) ? name : d->tx->rs->namespace_name);
 }
 
 static bool check_length(struct tl_wft_done *d, int cause, const char *what, const char *command,
                          const char *value)
 {
     long long limit = (long long)d->tx->env->limits.id_bytes;
-    size_t n = strlen(text(value));
+    size_t n = strlen(tl_pb_text(value));
     if ((long long)n <= limit) {
         return true;
     }
@@ -64,7 +59,7 @@ static char *id_in_arena(struct tl_wft_done *d, const char *name)
     char *id = tl_pb_cstr(d->tx->arena, tl_namespace_id(d->tx, name));
     if (!id) {
         tl_tx_break(d->tx, "an event");
-        return text("");
+        return tl_pb_text("");
     }
     return id;
 }
@@ -83,7 +78,7 @@ static bool check_child_names(struct tl_wft_done *d, const child_attrs *a)
     if (!tl_has_text(a->workflow_id)) {
         tl_refuse(d, CAUSE_CHILD,
                   "Required field WorkflowId is not set on %s. WorkflowType=%s Namespace=%s",
-                  COMMAND, text(type), a->namespace_);
+                  COMMAND, tl_pb_text(type), a->namespace_);
         return false;
     }
     if (!tl_has_text(type)) {
@@ -143,7 +138,7 @@ static bool check_child_policies(struct tl_wft_done *d, const child_attrs *a)
         return false;
     }
     if (a->inherit_build_id && a->task_queue && tl_has_text(a->task_queue->name) &&
-        strcmp(a->task_queue->name, text(d->tx->rs->task_queue)) != 0) {
+        strcmp(a->task_queue->name, tl_pb_text(d->tx->rs->task_queue)) != 0) {
         tl_refuse(d, CAUSE_CHILD,
                   "StartChildWorkflowExecution with UseCompatibleVersion cannot run on different "
                   "task queue.");
@@ -219,8 +214,8 @@ static void fill_child(struct tl_wft_done *d, const child_attrs *in, struct chil
     x->task = tl_duration_value(
         tl_task_timeout_ns(tl_duration_checked_ns(in->workflow_task_timeout, &problem), run_ns));
     x->queue.name =
-        text(in->task_queue && tl_has_text(in->task_queue->name) ? in->task_queue->name
-                                                                 : d->tx->rs->task_queue);
+        tl_pb_text(in->task_queue && tl_has_text(in->task_queue->name) ? in->task_queue->name
+                                                                       : d->tx->rs->task_queue);
     x->queue.kind = (TpEnums__TaskQueueKind)TASK_QUEUE_KIND_NORMAL;
     a->namespace_ = namespace_of(d, in->namespace_);
     a->namespace_id = id_in_arena(d, in->namespace_);
@@ -280,7 +275,7 @@ static bool check_target(struct tl_wft_done *d, int cause, const char *command,
     }
     if (!tl_has_text(workflow_id)) {
         tl_refuse(d, cause, "WorkflowId is not set on %s. Namespace=%s RunId=%s", command,
-                  text(namespace_), text(run_id));
+                  tl_pb_text(namespace_), tl_pb_text(run_id));
         return false;
     }
     if (!check_length(d, cause, "WorkflowId", command, workflow_id)) {
@@ -288,7 +283,7 @@ static bool check_target(struct tl_wft_done *d, int cause, const char *command,
     }
     if (tl_has_text(run_id) && strlen(run_id) != 36) {
         tl_refuse(d, cause, "Invalid RunId set on %s. WorkflowId=%s RunId=%s Namespace=%s", command,
-                  workflow_id, run_id, text(namespace_));
+                  workflow_id, run_id, tl_pb_text(namespace_));
         return false;
     }
     return true;

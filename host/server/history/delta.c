@@ -4,11 +4,6 @@
 #include "server/history/execution.h"
 #include "server/history/operation.h"
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* --- workflow task --------------------------------------------------------------------------- */
 
 void tl_delta_from_wft(const struct tl_wft *wft, bool durable_only, TlV1__WorkflowTaskState *out)
@@ -30,9 +25,9 @@ void tl_delta_from_wft(const struct tl_wft *wft, bool durable_only, TlV1__Workfl
     }
     out->started_event_id = wft->started_id;
     out->started_ns = wft->started_ns;
-    out->request_id = text(wft->request_id);
-    out->identity = text(wft->identity);
-    out->build_id = text(wft->build_id);
+    out->request_id = tl_pb_text(wft->request_id);
+    out->identity = tl_pb_text(wft->identity);
+    out->build_id = tl_pb_text(wft->build_id);
     out->use_versioning = wft->use_versioning;
     out->suggest_reasons = wft->suggest_reasons;
     out->history_size_bytes = wft->history_bytes;
@@ -68,10 +63,10 @@ void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out)
     out->stamp = act->stamp;
     out->started = act->started;
     out->started_ns = act->started_ns;
-    out->started_identity = text(act->identity);
-    out->request_id = text(act->request_id);
+    out->started_identity = tl_pb_text(act->identity);
+    out->request_id = tl_pb_text(act->request_id);
     out->last_failure = tl_pb_bytes_view(tl_blob_str(&act->last_failure));
-    out->last_worker_identity = text(act->last_identity);
+    out->last_worker_identity = tl_pb_text(act->last_identity);
     out->heartbeat_details = tl_pb_bytes_view(tl_blob_str(&act->heartbeat));
     out->heartbeat_ns = act->heartbeat_ns;
     out->attempt_scheduled_ns = act->attempt_ns;
@@ -85,9 +80,9 @@ void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out)
     out->last_started_ns = act->last_started_ns;
     out->paused = act->paused;
     out->paused_ns = act->pause_ns;
-    out->pause_identity = text(act->pause_identity);
-    out->pause_reason = text(act->pause_reason);
-    out->pause_request_id = text(act->pause_request_id);
+    out->pause_identity = tl_pb_text(act->pause_identity);
+    out->pause_reason = tl_pb_text(act->pause_reason);
+    out->pause_request_id = tl_pb_text(act->pause_request_id);
     out->reset = act->reset;
     out->reset_heartbeat = act->reset_heartbeat;
     if (act->original.n) {
@@ -240,7 +235,7 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
             return false;
         }
         *out->sticky = (TlV1__StickyState)TL_V1__STICKY_STATE__INIT;
-        out->sticky->task_queue = text(rs->sticky_queue);
+        out->sticky->task_queue = tl_pb_text(rs->sticky_queue);
         out->sticky->schedule_to_start_timeout_ns = rs->sticky_timeout_ns;
     }
     if (p->execution_dirty && rs->kind == TL_RUN_OPERATION) {
@@ -260,8 +255,8 @@ bool tl_delta_build(struct tl_tx *tx, TlV1__RunDelta *out, bool *empty)
     out->buffer_flushed = p->buffer_flushed;
     out->applied_event_ids = p->applied_ids;
     out->n_applied_event_ids = p->applied_n;
-    out->start_request_id = text(p->start_request_dirty ? rs->start_request_id : NULL);
-    out->cancel_request_id = text(p->cancel_request_dirty ? rs->cancel_request_id : NULL);
+    out->start_request_id = tl_pb_text(p->start_request_dirty ? rs->start_request_id : NULL);
+    out->cancel_request_id = tl_pb_text(p->cancel_request_dirty ? rs->cancel_request_id : NULL);
     out->reset_ns = p->reset_ns;
     *empty = !out->reset_ns && !out->activity_execution && !out->operation_execution &&
              !out->workflow_task && !out->sticky && out->n_activities == 0 &&

@@ -4,11 +4,6 @@
 #include "server/history/policy.h"
 #include "server/history/rs.h"
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 int64_t tl_message_bytes(const void *msg)
 {
     return msg ? (int64_t)tl_pb_size(msg) : 0;
@@ -65,11 +60,11 @@ tl_rc tl_tx_signal(struct tl_tx *tx, const struct tl_signal *signal, struct tl_e
         TP_HISTORY__WORKFLOW_EXECUTION_SIGNALED_EVENT_ATTRIBUTES__INIT;
     struct tl_ev ev;
     tl_ev_init(&ev, tx->now_ns);
-    a.signal_name = text(signal->name);
+    a.signal_name = tl_pb_text(signal->name);
     a.input = (TpCommon__Payloads *)(uintptr_t)signal->input;
     a.header = (TpCommon__Header *)(uintptr_t)signal->header;
-    a.identity = text(signal->identity);
-    a.request_id = text(signal->request_id);
+    a.identity = tl_pb_text(signal->identity);
+    a.request_id = tl_pb_text(signal->request_id);
     a.external_workflow_execution = (TpCommon__WorkflowExecution *)(uintptr_t)signal->external;
     ev.e.links = signal->links;
     ev.e.n_links = signal->n_links;
@@ -102,8 +97,8 @@ tl_rc tl_tx_cancel(struct tl_tx *tx, const struct tl_cancel *cancel, struct tl_e
         TP_HISTORY__WORKFLOW_EXECUTION_CANCEL_REQUESTED_EVENT_ATTRIBUTES__INIT;
     struct tl_ev ev;
     tl_ev_init(&ev, tx->now_ns);
-    a.cause = text(cancel->reason);
-    a.identity = text(cancel->identity);
+    a.cause = tl_pb_text(cancel->reason);
+    a.identity = tl_pb_text(cancel->identity);
     a.external_workflow_execution = (TpCommon__WorkflowExecution *)(uintptr_t)cancel->external;
     a.external_initiated_event_id = cancel->external_initiated_id;
     ev.e.links = cancel->links;

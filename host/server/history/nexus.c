@@ -9,11 +9,6 @@
 #include "server/history/operation.h"
 #include "server/history/rs.h"
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* --- state ----------------------------------------------------------------------------------- */
 
 struct tl_nexus_op *tl_rs_nexus(const struct tl_rs *rs, int64_t scheduled_id)
@@ -129,10 +124,10 @@ TpFailure__Failure *tl_nexus_op_failure(struct tl_tx *tx, const struct tl_nexus_
         return NULL;
     }
     info->scheduled_event_id = op->scheduled_id;
-    info->endpoint = tl_arena_cstr(tx->arena, tl_str(text(op->endpoint)));
-    info->service = tl_arena_cstr(tx->arena, tl_str(text(op->service)));
-    info->operation = tl_arena_cstr(tx->arena, tl_str(text(op->operation)));
-    info->operation_token = tl_arena_cstr(tx->arena, tl_str(text(op->token)));
+    info->endpoint = tl_arena_cstr(tx->arena, tl_str(tl_pb_text(op->endpoint)));
+    info->service = tl_arena_cstr(tx->arena, tl_str(tl_pb_text(op->service)));
+    info->operation = tl_arena_cstr(tx->arena, tl_str(tl_pb_text(op->operation)));
+    info->operation_token = tl_arena_cstr(tx->arena, tl_str(tl_pb_text(op->token)));
     info->operation_id = info->operation_token;
     f->message = (char *)(uintptr_t) "nexus operation completed unsuccessfully";
     f->failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_NEXUS_OPERATION_EXECUTION_FAILURE_INFO;
@@ -157,7 +152,7 @@ static void time_out(struct tl_tx *tx, const struct tl_nexus_op *op, int type)
     cause.timeout_failure_info = &info;
     info.timeout_type = (TpEnums__TimeoutType)type;
     a.scheduled_event_id = op->scheduled_id;
-    a.request_id = tl_arena_cstr(tx->arena, tl_str(text(op->request_id)));
+    a.request_id = tl_arena_cstr(tx->arena, tl_str(tl_pb_text(op->request_id)));
     a.failure = tl_nexus_op_failure(tx, op, &cause);
     if (!a.failure || !a.request_id) {
         return;
@@ -371,7 +366,7 @@ void tl_delta_from_nexus(const struct tl_nexus_op *op, struct tl_arena *arena,
     out->scheduled_event_id = op->scheduled_id;
     out->started = op->started;
     out->started_ns = op->started_ns;
-    out->operation_token = text(op->token);
+    out->operation_token = tl_pb_text(op->token);
     out->start = save_try(&op->start, arena);
     out->cancel_requested_event_id = op->cancel_requested_id;
     out->cancel_requested_ns = op->cancel_requested_ns;
@@ -487,7 +482,7 @@ static Google__Protobuf__Duration *span_of(struct tl_arena *a, int64_t ns)
 
 static char *keep(struct tl_arena *a, const char *s)
 {
-    return tl_arena_cstr(a, tl_str(text(s)));
+    return tl_arena_cstr(a, tl_str(tl_pb_text(s)));
 }
 
 static TpWorkflow__NexusOperationCancellationInfo *

@@ -15,11 +15,6 @@
 typedef TpWs__StartNexusOperationExecutionRequest start_request;
 typedef TpHistory__NexusOperationScheduledEventAttributes scheduled_attrs;
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* --- state ----------------------------------------------------------------------------------- */
 
 struct tl_nexus_op *tl_operation_op(const struct tl_rs *rs)
@@ -478,7 +473,7 @@ tl_rc tl_tx_operation_cancel(struct tl_tx *tx,
     if (op->cancel_requested_id) {
         return tl_error_set(err, TL_EPRECONDITION,
                             "cancellation already requested with request ID %s",
-                            text(state->cancel_request_id));
+                            tl_pb_text(state->cancel_request_id));
     }
     tl_ev_init(&ev, tx->now_ns);
     a.scheduled_event_id = SCHEDULED_ID;
@@ -506,10 +501,10 @@ tl_rc tl_tx_operation_terminate(struct tl_tx *tx, const char *reason, const char
         }
         return terminated
                    ? tl_error_set(err, TL_EPRECONDITION, "already terminated with request ID %s",
-                                  text(state->terminate_request_id))
+                                  tl_pb_text(state->terminate_request_id))
                    : tl_error_set(err, TL_EPRECONDITION, "operation already completed");
     }
-    state->terminate_request_id = text(request_id);
+    state->terminate_request_id = tl_pb_text(request_id);
     tl_operation_keep(tx, state);
     tl_close_terminate(tx, reason, NULL, identity, NULL, 0);
     return tl_tx_result(tx, err);

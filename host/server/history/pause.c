@@ -192,11 +192,6 @@ static tl_rc check(struct tl_tx *tx, const struct tl_pause_request *req, struct 
     return tl_tx_need_open(tx, err);
 }
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 /* A task that nobody has begun would wait for ever: it fails, and unpausing schedules another. */
 static void fail_waiting_task(struct tl_tx *tx)
 {
@@ -231,9 +226,9 @@ tl_rc tl_tx_pause(struct tl_tx *tx, const struct tl_pause_request *req, struct t
     }
     fail_waiting_task(tx);
     tl_ev_init(&ev, tx->now_ns);
-    a.identity = text(req->identity);
-    a.reason = text(req->reason);
-    a.request_id = text(req->request_id);
+    a.identity = tl_pb_text(req->identity);
+    a.reason = tl_pb_text(req->reason);
+    a.request_id = tl_pb_text(req->request_id);
     ev.e.worker_may_ignore = true;
     TL_EV_SET(&ev, WORKFLOW_EXECUTION_PAUSED, workflow_execution_paused, &a);
     tl_tx_add(tx, &ev);
@@ -255,9 +250,9 @@ tl_rc tl_tx_unpause(struct tl_tx *tx, const struct tl_pause_request *req, struct
         return tl_error_set(err, TL_EPRECONDITION, "workflow is not paused.");
     }
     tl_ev_init(&ev, tx->now_ns);
-    a.identity = text(req->identity);
-    a.reason = text(req->reason);
-    a.request_id = text(req->request_id);
+    a.identity = tl_pb_text(req->identity);
+    a.reason = tl_pb_text(req->reason);
+    a.request_id = tl_pb_text(req->request_id);
     ev.e.worker_may_ignore = true;
     TL_EV_SET(&ev, WORKFLOW_EXECUTION_UNPAUSED, workflow_execution_unpaused, &a);
     tl_tx_add(tx, &ev);

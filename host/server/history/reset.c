@@ -102,7 +102,7 @@ static void fail_task(struct tl_tx *tx, const struct tl_reset *reset)
         tl_set_str(&w->identity, TL_IDENTITY_SERVICE);
         tl_wft_materialise(tx);
     }
-    failure.message = (char *)(uintptr_t)tl_or_empty(reset->reason);
+    failure.message = tl_pb_text(reset->reason);
     failure.source = (char *)(uintptr_t) "Server";
     failure.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_RESET_WORKFLOW_FAILURE_INFO;
     failure.reset_workflow_failure_info = &info;

@@ -103,7 +103,7 @@ TlV1__TimeSkippingState *tl_skipping_save(const struct tl_skipping *k, struct tl
         s->skips = k->skips;
         s->skipped_ns = k->skipped_ns;
         s->fast_forward = k->ff;
-        s->fast_forward_id = (char *)(uintptr_t)tl_or_empty(k->ff_id);
+        s->fast_forward_id = tl_pb_text(k->ff_id);
         s->fast_forward_ns = k->ff_ns;
         s->fast_forward_target_ns = k->ff_target_ns;
         s->fast_forward_reached = k->ff_reached;

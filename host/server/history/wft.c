@@ -37,11 +37,6 @@ struct scheduled_event {
     Google__Protobuf__Duration timeout;
 };
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)tl_or_empty(s);
-}
-
 static void make_scheduled(struct scheduled_event *s, const struct tl_rs *rs, bool sticky,
                            int32_t attempt, int64_t timeout_ns, int64_t at_ns)
 {
@@ -49,11 +44,11 @@ static void make_scheduled(struct scheduled_event *s, const struct tl_rs *rs, bo
     s->attrs = (TpHistory__WorkflowTaskScheduledEventAttributes)
         TP_HISTORY__WORKFLOW_TASK_SCHEDULED_EVENT_ATTRIBUTES__INIT;
     s->task_queue = (TpTq__TaskQueue)TP_TQ__TASK_QUEUE__INIT;
-    s->task_queue.name = text(sticky ? rs->sticky_queue : rs->task_queue);
+    s->task_queue.name = tl_pb_text(sticky ? rs->sticky_queue : rs->task_queue);
     s->task_queue.kind =
         (TpEnums__TaskQueueKind)(sticky ? TASK_QUEUE_KIND_STICKY : TASK_QUEUE_KIND_NORMAL);
     if (sticky) {
-        s->task_queue.normal_name = text(rs->task_queue);
+        s->task_queue.normal_name = tl_pb_text(rs->task_queue);
     }
     s->timeout = tl_duration_value(timeout_ns);
     s->attrs.task_queue = &s->task_queue;
@@ -76,8 +71,8 @@ static void make_started(struct started_event *s, const struct tl_rs *rs)
     s->attrs = (TpHistory__WorkflowTaskStartedEventAttributes)
         TP_HISTORY__WORKFLOW_TASK_STARTED_EVENT_ATTRIBUTES__INIT;
     s->attrs.scheduled_event_id = w->scheduled_id;
-    s->attrs.identity = text(w->identity);
-    s->attrs.request_id = text(w->request_id);
+    s->attrs.identity = tl_pb_text(w->identity);
+    s->attrs.request_id = tl_pb_text(w->request_id);
     s->attrs.history_size_bytes = w->history_bytes;
     s->attrs.suggest_continue_as_new = w->suggest_reasons != 0;
     s->attrs.suggest_continue_as_new_reasons = s->reasons;
@@ -432,8 +427,8 @@ void tl_wft_fail_started(struct tl_tx *tx, int cause, const TpFailure__Failure *
         a.started_event_id = rs->wft.started_id;
         a.cause = (TpEnums__WorkflowTaskFailedCause)cause;
         a.failure = (TpFailure__Failure *)(uintptr_t)failure;
-        a.identity = text(identity);
-        a.binary_checksum = text(binary_checksum);
+        a.identity = tl_pb_text(identity);
+        a.binary_checksum = tl_pb_text(binary_checksum);
         TL_EV_SET(&ev, WORKFLOW_TASK_FAILED, workflow_task_failed, &a);
         tl_tx_append(tx, &ev.e, TL_PLACE_APPLY);
     }

@@ -42,11 +42,6 @@ struct bench {
     bool stopping;
 };
 
-static char *text(const char *s)
-{
-    return (char *)(uintptr_t)s;
-}
-
 static int64_t now(void)
 {
     return tl_world_mono_ns(tl_world_real());
@@ -88,10 +83,10 @@ static void poll_workflow(struct bench *b)
 {
     TpWs__PollWorkflowTaskQueueRequest r = TP_WS__POLL_WORKFLOW_TASK_QUEUE_REQUEST__INIT;
     TpTq__TaskQueue q = TP_TQ__TASK_QUEUE__INIT;
-    q.name = text("orders");
-    r.namespace_ = text("default");
+    q.name = tl_pb_text("orders");
+    r.namespace_ = tl_pb_text("default");
     r.task_queue = &q;
-    r.identity = text("bench");
+    r.identity = tl_pb_text("bench");
     send(b, POLL_WORKFLOW, TL_M_PollWorkflowTaskQueue, &r, 0);
 }
 
@@ -99,10 +94,10 @@ static void poll_activity(struct bench *b)
 {
     TpWs__PollActivityTaskQueueRequest r = TP_WS__POLL_ACTIVITY_TASK_QUEUE_REQUEST__INIT;
     TpTq__TaskQueue q = TP_TQ__TASK_QUEUE__INIT;
-    q.name = text("orders");
-    r.namespace_ = text("default");
+    q.name = tl_pb_text("orders");
+    r.namespace_ = tl_pb_text("default");
     r.task_queue = &q;
-    r.identity = text("bench");
+    r.identity = tl_pb_text("bench");
     send(b, POLL_ACTIVITY, TL_M_PollActivityTaskQueue, &r, 0);
 }
 
@@ -114,20 +109,20 @@ static void start(struct bench *b)
     char id[32], request_id[37];
     snprintf(id, sizeof id, "order-%" PRId64, b->started++);
     tl_uuid4(tl_world_real(), request_id);
-    type.name = text("Order");
-    q.name = text("orders");
-    r.namespace_ = text("default");
+    type.name = tl_pb_text("Order");
+    q.name = tl_pb_text("orders");
+    r.namespace_ = tl_pb_text("default");
     r.workflow_id = id;
     r.workflow_type = &type;
     r.task_queue = &q;
     r.request_id = request_id;
-    r.identity = text("bench");
+    r.identity = tl_pb_text("bench");
     send(b, START, TL_M_StartWorkflowExecution, &r, now());
     TpWs__GetWorkflowExecutionHistoryRequest h =
         TP_WS__GET_WORKFLOW_EXECUTION_HISTORY_REQUEST__INIT;
     TpCommon__WorkflowExecution x = TP_COMMON__WORKFLOW_EXECUTION__INIT;
     x.workflow_id = id;
-    h.namespace_ = text("default");
+    h.namespace_ = tl_pb_text("default");
     h.execution = &x;
     h.wait_new_event = true;
     h.history_event_filter_type =
@@ -153,10 +148,10 @@ static void complete_workflow_task(struct bench *b, const TpWs__PollWorkflowTask
         c.attributes_case =
             TP_COMMAND__COMMAND__ATTRIBUTES_SCHEDULE_ACTIVITY_TASK_COMMAND_ATTRIBUTES;
         c.schedule_activity_task_command_attributes = &a;
-        type.name = text("charge");
-        q.name = text("orders");
+        type.name = tl_pb_text("charge");
+        q.name = tl_pb_text("orders");
         timeout.seconds = 30;
-        a.activity_id = text("1");
+        a.activity_id = tl_pb_text("1");
         a.activity_type = &type;
         a.task_queue = &q;
         a.start_to_close_timeout = &timeout;
@@ -166,8 +161,8 @@ static void complete_workflow_task(struct bench *b, const TpWs__PollWorkflowTask
             TP_COMMAND__COMMAND__ATTRIBUTES_COMPLETE_WORKFLOW_EXECUTION_COMMAND_ATTRIBUTES;
         c.complete_workflow_execution_command_attributes = &e;
     }
-    r.namespace_ = text("default");
-    r.identity = text("bench");
+    r.namespace_ = tl_pb_text("default");
+    r.identity = tl_pb_text("bench");
     r.task_token = w->task_token;
     r.n_commands = 1;
     r.commands = list;
@@ -201,8 +196,8 @@ static void took_activity(struct bench *b, const struct tl_rpc_result *res)
         abort();
     }
     if (a->task_token.len) {
-        r.namespace_ = text("default");
-        r.identity = text("bench");
+        r.namespace_ = tl_pb_text("default");
+        r.identity = tl_pb_text("bench");
         r.task_token = a->task_token;
         send(b, DONE_ACTIVITY, TL_M_RespondActivityTaskCompleted, &r, 0);
     }
