@@ -90,18 +90,9 @@ local function address(where, given, level)
   return { ip = ip, port = port }
 end
 
-local function sorted(t)
-  local keys = {}
-  for key in pairs(t) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  return keys
-end
-
 local function tags_of(given, attach, level)
   local where, tags = "temporal.runtime: telemetry.global_tags", {}
-  for _, name in ipairs(sorted(given or {})) do
+  for _, name in ipairs(options.sorted_keys(given or {})) do
     if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" or type(given[name]) ~= "string" then
       error(("%s wants texts under names of letters, digits and '_', got %s = %s"):format(where, tostring(name),
         tostring(given[name])), level + 1)
@@ -130,7 +121,7 @@ end
 
 local function bounds_of(given, level)
   local where, out = "temporal.runtime: telemetry.metrics.histogram_bucket_overrides", {}
-  for _, name in ipairs(sorted(given or {})) do
+  for _, name in ipairs(options.sorted_keys(given or {})) do
     local list = given[name]
     if type(name) ~= "string" or type(list) ~= "table" or not is_ascending(list) then
       error(("%s: '%s' wants a list of 1 to 24 ascending numbers"):format(where, tostring(name)), level + 1)

@@ -45,7 +45,7 @@ function options.near(name, names)
   return best
 end
 
---- The keys of a table in order; all texts.
+--- The keys of a table in the order of their texts.
 ---@param t table<string, any>
 ---@return string[]
 function options.sorted_keys(t)
@@ -53,7 +53,7 @@ function options.sorted_keys(t)
   for k in pairs(t) do
     keys[#keys + 1] = k
   end
-  table.sort(keys)
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
   return keys
 end
 

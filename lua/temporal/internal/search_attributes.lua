@@ -19,14 +19,12 @@ function search_attributes.type_name(where, name, level)
   if known then
     return known
   end
-  local names = {}
-  for lua_name, wire_name in pairs(search_attributes.types) do
+  for _, wire_name in pairs(search_attributes.types) do
     if name == wire_name then
       return name
     end
-    names[#names + 1] = lua_name
   end
-  table.sort(names)
+  local names = options.sorted_keys(search_attributes.types)
   local near = type(name) == "string" and options.near(name, names)
   error(("%s: '%s' is no type of search attributes (%s)%s"):format(where, tostring(name),
     table.concat(names, ", "), near and ("; did you mean '%s'?"):format(near) or ""), level + 1)
