@@ -12,6 +12,9 @@
 #define SCHEME "temporal://"
 #define LINK_TYPE "temporal.api.common.v1.Link.WorkflowEvent"
 #define OPERATION_LINK_TYPE "temporal.api.common.v1.Link.NexusOperation"
+#define OPERATIONS "nexus-operations/"
+#define ACTIVITY_LINK_TYPE "temporal.api.common.v1.Link.Activity"
+#define ACTIVITIES "activities/"
 #define FAILURE_TYPE "temporal.api.failure.v1.Failure"
 #define URL_BYTES_MAX ((size_t)16 * 1024)
 
@@ -55,20 +58,22 @@ static void put_reference(struct tl_buf *b, const TpCommon__Link__WorkflowEvent 
     }
 }
 
-static TpNexus__Link *operation_url(struct tl_arena *arena, const TpCommon__Link__NexusOperation *o)
+/* ".../<folder>/<id>/<run>/details": executions without a workflow. */
+static TpNexus__Link *details_url(struct tl_arena *arena, const char *type, const char *namespace_,
+                                  const char *folder, const char *id, const char *run_id)
 {
     TpNexus__Link *out = TL_PB_NEW(arena, TpNexus__Link, tp_nexus__link);
     struct tl_buf b;
     tl_buf_init(&b, URL_BYTES_MAX);
     tl_buf_puts(&b, SCHEME "/namespaces/");
-    put_escaped(&b, o->namespace_);
-    tl_buf_puts(&b, "/nexus-operations/");
-    put_escaped(&b, o->operation_id);
+    put_escaped(&b, namespace_);
+    tl_buf_puts(&b, folder);
+    put_escaped(&b, id);
     tl_buf_puts(&b, "/");
-    put_escaped(&b, o->run_id);
+    put_escaped(&b, run_id);
     tl_buf_puts(&b, "/details");
     if (out) {
-        out->type = (char *)(uintptr_t)OPERATION_LINK_TYPE;
+        out->type = (char *)(uintptr_t)type;
         out->url = tl_buf_failed(&b) ? NULL : tl_pb_cstr(arena, tl_buf_str(&b));
     }
     tl_buf_deinit(&b);
@@ -78,7 +83,14 @@ static TpNexus__Link *operation_url(struct tl_arena *arena, const TpCommon__Link
 TpNexus__Link *tl_nexus_link_of(struct tl_arena *arena, const TpCommon__Link *link)
 {
     if (link->variant_case == TP_COMMON__LINK__VARIANT_NEXUS_OPERATION) {
-        return operation_url(arena, link->nexus_operation);
+        const TpCommon__Link__NexusOperation *o = link->nexus_operation;
+        return details_url(arena, OPERATION_LINK_TYPE, o->namespace_, "/" OPERATIONS,
+                           o->operation_id, o->run_id);
+    }
+    if (link->variant_case == TP_COMMON__LINK__VARIANT_ACTIVITY) {
+        const TpCommon__Link__Activity *a = link->activity;
+        return details_url(arena, ACTIVITY_LINK_TYPE, a->namespace_, "/" ACTIVITIES, a->activity_id,
+                           a->run_id);
     }
     if (link->variant_case != TP_COMMON__LINK__VARIANT_WORKFLOW_EVENT) {
         return NULL;
@@ -245,10 +257,28 @@ static TpCommon__Link *operation_link(struct tl_arena *arena, char *namespace_, 
     return l;
 }
 
-static TpCommon__Link *read_operation(struct tl_arena *arena, struct tl_str namespace_,
-                                      struct tl_str url)
+static TpCommon__Link *activity_link(struct tl_arena *arena, char *namespace_, char *activity_id,
+                                     char *run_id)
 {
-    if (!eat(&url, TL_STR_LIT("nexus-operations/"))) {
+    TpCommon__Link *l = TL_PB_NEW(arena, TpCommon__Link, tp_common__link);
+    TpCommon__Link__Activity *a =
+        TL_PB_NEW(arena, TpCommon__Link__Activity, tp_common__link__activity);
+    if (!l || !a || !namespace_ || !activity_id || !run_id) {
+        return NULL;
+    }
+    a->namespace_ = namespace_;
+    a->activity_id = activity_id;
+    a->run_id = run_id;
+    l->variant_case = TP_COMMON__LINK__VARIANT_ACTIVITY;
+    l->activity = a;
+    return l;
+}
+
+/* What details_url has written, behind the namespace. */
+static TpCommon__Link *read_details(struct tl_arena *arena, struct tl_str namespace_,
+                                    struct tl_str url, bool operation)
+{
+    if (!eat(&url, operation ? TL_STR_LIT(OPERATIONS) : TL_STR_LIT(ACTIVITIES))) {
         return NULL;
     }
     struct tl_str id = take_until(&url, '/');
@@ -256,21 +286,23 @@ static TpCommon__Link *read_operation(struct tl_arena *arena, struct tl_str name
     if (!namespace_.n || !id.n || !run_id.n || !tl_str_eqc(url, "details")) {
         return NULL;
     }
-    return operation_link(arena, unescape(arena, namespace_), unescape(arena, id),
-                          unescape(arena, run_id));
+    TpCommon__Link *(*make)(struct tl_arena *, char *, char *, char *) =
+        operation ? operation_link : activity_link;
+    return make(arena, unescape(arena, namespace_), unescape(arena, id), unescape(arena, run_id));
 }
 
 TpCommon__Link *tl_nexus_link_read(struct tl_arena *arena, struct tl_str url, struct tl_str type)
 {
     struct query q = {0};
     bool operation = tl_str_eqc(type, OPERATION_LINK_TYPE);
-    if ((!operation && !tl_str_eqc(type, LINK_TYPE)) ||
+    bool activity = tl_str_eqc(type, ACTIVITY_LINK_TYPE);
+    if ((!operation && !activity && !tl_str_eqc(type, LINK_TYPE)) ||
         !eat(&url, TL_STR_LIT(SCHEME "/namespaces/"))) {
         return NULL;
     }
     struct tl_str namespace_ = take_until(&url, '/');
-    if (operation) {
-        return read_operation(arena, namespace_, url);
+    if (operation || activity) {
+        return read_details(arena, namespace_, url, operation);
     }
     if (!eat(&url, TL_STR_LIT("workflows/"))) {
         return NULL;
@@ -316,18 +348,8 @@ TpCommon__Link *tl_nexus_operation_link(struct tl_arena *arena, struct tl_str na
 TpCommon__Link *tl_nexus_activity_link(struct tl_arena *arena, struct tl_str namespace_,
                                        struct tl_str activity_id, struct tl_str run_id)
 {
-    TpCommon__Link *l = TL_PB_NEW(arena, TpCommon__Link, tp_common__link);
-    TpCommon__Link__Activity *a =
-        TL_PB_NEW(arena, TpCommon__Link__Activity, tp_common__link__activity);
-    if (!l || !a) {
-        return NULL;
-    }
-    a->namespace_ = tl_pb_cstr(arena, namespace_);
-    a->activity_id = tl_pb_cstr(arena, activity_id);
-    a->run_id = tl_pb_cstr(arena, run_id);
-    l->variant_case = TP_COMMON__LINK__VARIANT_ACTIVITY;
-    l->activity = a;
-    return a->namespace_ && a->activity_id && a->run_id ? l : NULL;
+    return activity_link(arena, tl_pb_cstr(arena, namespace_), tl_pb_cstr(arena, activity_id),
+                         tl_pb_cstr(arena, run_id));
 }
 
 /* --- failures --------------------------------------------------------------------------------- */

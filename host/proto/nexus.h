@@ -20,8 +20,8 @@
 #define TL_NEXUS_OPERATION_TOKEN "nexus-operation-token"
 
 /* "temporal:///namespaces/<ns>/workflows/<id>/<run>/history?..." with its type. Links to operations
- * without a workflow are ".../nexus-operations/<id>/<run>/details". Only these two have such a form; NULL for
- * others, and when the arena is full. */
+ * without a workflow are ".../nexus-operations/<id>/<run>/details", to activities ".../activities/<id>/<run>/details".
+ * Only these have such a form; NULL for others, and when the arena is full. */
 TpNexus__Link *tl_nexus_link_of(struct tl_arena *arena, const TpCommon__Link *link);
 /* NULL when the link is none of these, malformed, or the arena is full. */
 TpCommon__Link *tl_nexus_link_read(struct tl_arena *arena, struct tl_str url, struct tl_str type);

@@ -46,7 +46,7 @@ function nexus.sync_operation(fn, opts)
   local run = bound("nexus.sync_operation", fn, opts, 2)
   return setmetatable({ start = function(input)
     local result = run(input)
-    if services.is_handle(result) or services.is_async(result) then
+    if services.is_backing(result) then
       error("a sync_operation returns its result; what goes on is a workflow_run_operation, a temporal_operation or "
         .. "an operation of its own", 0)
     end
@@ -54,18 +54,32 @@ function nexus.sync_operation(fn, opts)
   end }, Operation)
 end
 
---- Asks for the end of the workflow that the token names.
-local function cancel_workflow(text)
-  local workflow, message = token.workflow(text)
-  if not workflow then
+--- A client of the namespace of what a token names.
+local function client_of(named, message)
+  if not named then
     error(errors.handler("NOT_FOUND", message), 0)
   end
   local client = nexus.client()
-  if workflow.namespace ~= client.namespace then
+  if named.namespace ~= client.namespace then
     error(errors.handler("NOT_FOUND", ("the operation token is of namespace '%s', this worker's is '%s'"):format(
-      workflow.namespace, client.namespace)), 0)
+      named.namespace, client.namespace)), 0)
   end
-  client:get_workflow_handle(workflow.workflow_id):cancel()
+  return client
+end
+
+--- Asks for the end of the workflow that the token names.
+local function cancel_workflow(text)
+  local workflow, message = token.workflow(text)
+  client_of(workflow, message):get_workflow_handle(workflow.workflow_id):cancel()
+end
+
+--- Asks for the end of what stands behind the operation.
+local function cancel_backing(text)
+  if not token.names_activity(text) then
+    return cancel_workflow(text)
+  end
+  local activity, message = token.activity(text)
+  client_of(activity, message):get_activity_handle(activity.activity_id, activity.run_id):cancel()
 end
 
 --- An operation that a workflow stands behind: its function starts it with nexus.start_workflow and returns
@@ -85,14 +99,14 @@ function nexus.workflow_run_operation(fn, opts)
   end, cancel = cancel_workflow }, Operation)
 end
 
---- An operation that decides when it is asked: its function returns the result, or what nexus.start_workflow
---- returned when a workflow stands behind it.
+--- An operation that decides when it is asked: its function returns the result, or what nexus.start_workflow or
+--- nexus.start_activity returned when a workflow or an activity stands behind it.
 ---@param fn fun(input: any): any
 ---@param opts? { input?: any } a model
 ---@return temporal.NexusOperation
 function nexus.temporal_operation(fn, opts)
   local run = bound("nexus.temporal_operation", fn, opts, 2)
-  return setmetatable({ start = run, cancel = cancel_workflow }, Operation)
+  return setmetatable({ start = run, cancel = cancel_backing }, Operation)
 end
 
 local operation_spec = {
@@ -101,7 +115,7 @@ local operation_spec = {
 }
 
 --- An operation of its own kind: `start(input)` returns the result, or nexus.async_result(token) when it goes on
---- (its end has to reach the callback of nexus.info()), or what nexus.start_workflow returned.
+--- (its end has to reach the callback of nexus.info()), or what nexus.start_workflow or nexus.start_activity returned.
 --- `cancel(token)` is asked for its cancellation.
 ---@param given { start: function, cancel?: function, input?: any, result?: any }
 ---@return temporal.NexusOperation
@@ -162,10 +176,10 @@ nexus.operation_error = errors.new_operation_error
 
 -- Context --------------------------------------------------------------------------------------------
 
-local function context(name)
+local function context(name, level)
   local info = core.nexus_info()
   if not info then
-    error(("nexus.%s can only be used while a Nexus request is answered"):format(name), 3)
+    error(("nexus.%s can only be used while a Nexus request is answered"):format(name), level or 3)
   end
   return info
 end
@@ -209,6 +223,37 @@ end
 ---@field workflow_id string
 ---@field run_id? string
 
+--- Starts what stands behind the operation. `start` is the client's method. Returns the client and its handle.
+local function start_backing(where, start, refused, what, opts, ...)
+  local info = context(where, 4)
+  local o = {}
+  for name, value in pairs(opts or {}) do
+    o[name] = value
+  end
+  local problem = info.operation_token and "this request asks for a cancellation, it starts nothing"
+    or (type(o.id) ~= "string" or o.id == "")
+      and "option 'id' is required: a request that is made again has to find what it started"
+    or o.request_id and "option 'request_id' is refused: it is the request's own"
+  for name, why in pairs(refused) do
+    problem = problem or o[name] and ("option '%s' is refused: %s"):format(name, why)
+  end
+  if problem then
+    error(("nexus.%s: %s"):format(where, problem), 3)
+  end
+  o.task_queue = o.task_queue or info.task_queue
+  local client = nexus_client.open(services.client_hooks(), true)
+  local ok, handle = pcall(client[start], client, what, o, ...)
+  if not ok then -- what is wrong with the options is the caller's
+    local text = type(handle) == "string" and "nexus." .. handle:gsub("^[^:]+:%d+: ", "")
+    error(text or handle, text and 3 or 0)
+  end
+  return client, handle
+end
+
+local refused_of_workflows = {
+  start_signal = "such a start takes no callback, the operation would never end. Send the signal by nexus.client()",
+}
+
 --- Starts the workflow that stands behind the operation: its end is told to the caller. Options and arguments as
 --- for client:start_workflow; `id` is required, `task_queue` is the worker's when it is left out. A request that
 --- is made again finds what it started.
@@ -217,29 +262,20 @@ end
 ---@param ... any
 ---@return temporal.NexusWorkflowHandle
 function nexus.start_workflow(workflow, opts, ...)
-  local info = context "start_workflow"
-  local o = {}
-  for name, value in pairs(opts or {}) do
-    o[name] = value
-  end
-  if info.operation_token then
-    error("nexus.start_workflow: this request asks for a cancellation, it starts nothing", 2)
-  elseif type(o.id) ~= "string" or o.id == "" then
-    error("nexus.start_workflow: option 'id' is required: a request that is made again has to find what it started", 2)
-  elseif o.start_signal then
-    error("nexus.start_workflow: option 'start_signal' is refused: such a start takes no callback, the operation "
-      .. "would never end. Send the signal by nexus.client()", 2)
-  elseif o.request_id then
-    error("nexus.start_workflow: option 'request_id' is refused: it is the request's own", 2)
-  end
-  o.task_queue = o.task_queue or info.task_queue
-  local client = nexus_client.open(services.client_hooks(), true)
-  local ok, handle = pcall(client.start_workflow, client, workflow, o, ...)
-  if not ok then -- what is wrong with the options is the caller's
-    local text = type(handle) == "string" and "nexus." .. handle:gsub("^[^:]+:%d+: ", "")
-    error(text or handle, text and 2 or 0)
-  end
+  local client, handle = start_backing("start_workflow", "start_workflow", refused_of_workflows, workflow, opts, ...)
   return services.handle(client.namespace, handle.id, handle.first_execution_run_id)
+end
+
+--- Starts the activity that stands behind the operation, without a workflow: its end is told to the caller, a
+--- cancellation of the operation asks for the activity's. Options and arguments as for client:start_activity; `id` is
+--- required, `task_queue` is the worker's when it is left out. A request that is made again finds what it started.
+---@param activity string|table type name or definition
+---@param opts table
+---@param ... any
+---@return temporal.NexusActivityHandle
+function nexus.start_activity(activity, opts, ...)
+  local client, handle = start_backing("start_activity", "start_activity", {}, activity, opts, ...)
+  return services.activity_handle(client.namespace, handle.id, handle.run_id)
 end
 
 --- The workflow that an operation token names; raises a handler error of type NOT_FOUND when it names none.
@@ -251,6 +287,17 @@ function nexus.workflow_of_token(operation_token)
     error(errors.handler("NOT_FOUND", message), 0)
   end
   return services.handle(workflow.namespace, workflow.workflow_id)
+end
+
+--- The activity that an operation token names; raises a handler error of type NOT_FOUND when it names none.
+---@param operation_token string
+---@return temporal.NexusActivityHandle
+function nexus.activity_of_token(operation_token)
+  local activity, message = token.activity(operation_token)
+  if not activity then
+    error(errors.handler("NOT_FOUND", message), 0)
+  end
+  return services.activity_handle(activity.namespace, activity.activity_id, activity.run_id)
 end
 
 --- A link that goes with the answer, to what the handler made.

@@ -8,6 +8,12 @@ local nexus_client = {}
 --- Calls that carry the links of the request, and where their answers have one of their own.
 local linked = {
   StartWorkflowExecution = "link", SignalWithStartWorkflowExecution = "signal_link", SignalWorkflowExecution = "link",
+  StartActivityExecution = "link",
+}
+--- What can stand behind an operation: the token that names it before it has a run.
+local backing_token = {
+  StartWorkflowExecution = function(request) return token.of_workflow(request.namespace, request.workflow_id) end,
+  StartActivityExecution = function(request) return token.of_activity(request.namespace, request.activity_id) end,
 }
 
 local function cancelled(message)
@@ -19,13 +25,13 @@ local function time_left(info)
   return info.deadline and math.floor((info.deadline - core.time_ns() / 1e9) * 1e9)
 end
 
---- The workflow of this start stands behind the operation: the server tells the caller of its end.
-local function attach(request, info, links)
+--- What this call starts stands behind the operation: the server tells the caller of its end.
+local function attach(method, request, info, links)
   local headers = {}
   for name, value in pairs(info.callback_headers) do
     headers[name] = value
   end
-  headers["nexus-operation-token"] = token.of_workflow(request.namespace, request.workflow_id)
+  headers["nexus-operation-token"] = backing_token[method](request)
   request.request_id = info.request_id
   request.completion_callbacks = info.callback_url
     and { { nexus = { url = info.callback_url, header = headers }, links = links } } or nil
@@ -34,11 +40,11 @@ end
 local function with_links(method, request, info, backing)
   local links = core.nexus_request_links()
   request.links = links
-  if method ~= "StartWorkflowExecution" then
+  if not backing_token[method] then
     return
   end
   if backing then
-    attach(request, info, links)
+    attach(method, request, info, links)
   end
   if #links > 0 or request.completion_callbacks then
     request.on_conflict_options = {
@@ -47,8 +53,13 @@ local function with_links(method, request, info, backing)
   end
 end
 
---- The link to a workflow that was started, of servers that give none.
-local function link_of(request, response)
+--- The link to what was started, of servers that give none.
+local function link_of(method, request, response)
+  if method == "StartActivityExecution" then
+    return { activity = {
+      namespace = request.namespace, activity_id = request.activity_id, run_id = response.run_id,
+    } }
+  end
   return { workflow_event = {
     namespace = request.namespace, workflow_id = request.workflow_id, run_id = response.run_id,
     event_ref = { event_id = 1, event_type = "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED" },
@@ -57,15 +68,15 @@ end
 
 local function note_link(method, request, response)
   local link = response[linked[method]]
-  if not link and method == "StartWorkflowExecution" then
-    link = link_of(request, response)
+  if not link and backing_token[method] then
+    link = link_of(method, request, response)
   end
   if link then
     core.nexus_add_response_link(link)
   end
 end
 
---- A client of the request that is answered. `backing`: the workflow that it starts stands behind the operation.
+--- A client of the request that is answered. `backing`: what it starts stands behind the operation.
 ---@param hooks? table<string, function[]> of interceptors, around its calls
 ---@param backing? boolean
 ---@return temporal.Client

@@ -43,6 +43,29 @@ function services.is_handle(value)
   return getmetatable(value) == Handle
 end
 
+---@class temporal.NexusActivityHandle
+---@field namespace string
+---@field activity_id string
+---@field run_id? string
+local ActivityHandle = { __name = "temporal.NexusActivityHandle" }
+ActivityHandle.__index = ActivityHandle
+
+function services.activity_handle(namespace, activity_id, run_id)
+  return setmetatable({ namespace = namespace, activity_id = activity_id, run_id = run_id }, ActivityHandle)
+end
+
+--- The token of the operation that the activity stands behind.
+---@return string
+function ActivityHandle:to_token()
+  return token.of_activity(self.namespace, self.activity_id, self.run_id)
+end
+
+--- Whether the value stands for what goes on behind an operation.
+function services.is_backing(value)
+  local mt = getmetatable(value)
+  return mt == Handle or mt == ActivityHandle or mt == Async
+end
+
 --- For messages: the name of a metatable where the value has one.
 function services.type_name(value)
   local mt = getmetatable(value)
@@ -91,10 +114,8 @@ end
 local function answer(starts, result)
   if not starts then
     core.nexus_cancel_taken()
-  elseif services.is_async(result) then
-    core.nexus_started(result.token)
-  elseif services.is_handle(result) then
-    core.nexus_started(result:to_token())
+  elseif services.is_backing(result) then
+    core.nexus_started(result.token or result:to_token())
   else
     core.nexus_complete(result)
   end
@@ -154,7 +175,7 @@ local function collect(list, module, roots)
   if missing then
     error("nexus_services: " .. missing, 0)
   end
-  local value = require(module)
+  local value = discovery.load("nexus_services", module)
   local found = services.is_service(value) and { value } or value
   if type(found) ~= "table" or #found == 0 then
     error(("module '%s' returns no Nexus service: return nexus.service(...), or a list of them"):format(module), 0)
