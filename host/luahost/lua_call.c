@@ -1,6 +1,7 @@
 /* One call of a Lua function with an activity's input. See lua_activity_int.h. Thread: the state's. */
 #include <lauxlib.h>
 
+#include "base/log.h"
 #include "luahost/lua_activity_int.h"
 #include "luart/convert.h"
 
@@ -68,7 +69,11 @@ void tl_lua_call_failed(lua_State *L, struct tl_activity *a)
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
         lua_pop(L, 1);
     }
-    if (tl_activity_ended(a)) {
+    if (tl_activity_ended(a)) { /* as complete_async has said: this error reaches nobody else */
+        TL_LOG(TL_LOG_WARN, "activity.error_after_end",
+               TL_C("activity_type", a->task->activity_type->name),
+               TL_C("activity_id", a->task->activity_id),
+               TL_C("error", f.failure ? f.failure->message : ""));
         return;
     }
     if (f.cancelled && tl_activity_cancel_reasons(a)) {

@@ -117,7 +117,13 @@ static tl_rc run_entry(struct tl_lua_run *run, void *ud)
     tl_state_switch(run, L);
     lua_pushcfunction(L, p->interceptors ? load_interceptors : load_entry);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
-        return tl_error_set(p->err, TL_ESCRIPT, "%s", tl_sandbox_tostring(L, -1, NULL));
+        const char *text = tl_sandbox_tostring(L, -1, NULL);
+        /* What it raised need not say where: the text of a table, or of a module that this one requires. */
+        if (!p->interceptors && !memmem(text, strlen(text), p->entry->file.p, p->entry->file.n)) {
+            return tl_error_set(p->err, TL_ESCRIPT, "module \"%.*s\": %s",
+                                TL_STR_FMT(p->entry->name), text);
+        }
+        return tl_error_set(p->err, TL_ESCRIPT, "%s", text);
     }
     return p->rc;
 }

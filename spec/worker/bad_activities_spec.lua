@@ -53,7 +53,7 @@ local bad = [[
 --- What the message of each has to say.
 local expected = {
   text = "plain text", text_of_a_line = "at level one", number = "42", boolean = "false", nothing = "nil",
-  table_of_no_kind = "table", fn = "function", raises_again = "cannot be sent", names_a_number = "7",
+  table_of_no_kind = '{"code":7}', fn = "function", raises_again = "cannot be sent", names_a_number = "7",
   index_of_nil = "index a nil value", stack = "stack overflow", cycle_in_details = "cannot be sent",
   returns_function = "function", returns_nested_function = "function", returns_cycle = "contains itself",
   returns_thread = "thread", returns_file = "userdata", returns_nan = "nan", returns_mixed_keys = "named fields",

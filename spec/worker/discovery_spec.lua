@@ -72,6 +72,22 @@ describe("modules of a worker", function()
     assert.are.same({ "activities.echo" }, w.plan.activity_modules)
   end)
 
+  it("that raise are named, whatever they raise", function()
+    local dir <close> = folder {
+      ["activities/odd.lua"] = "error({ code = 5 })", ["activities/text.lua"] = "error 'no database'",
+      ["flows/odd.lua"] = "error({ code = 5 })", ["services/odd.lua"] = "error(nil)",
+    }
+    local roots = { dir.root }
+    local message = problem { roots = roots, activities = { "activities.odd" } }
+    assert.matches("activities: module 'activities.odd': {\"code\":5}", message, 1, true)
+    assert.is_nil(message:find "worker%.lua")
+    message = problem { roots = roots, activities = { "activities.text" } }
+    assert.matches("module 'activities.text': .*no database", message)
+    assert.matches("module \"flows.odd\": table", problem { roots = roots, workflows = { "flows.odd" } })
+    assert.matches("nexus_services: module 'services.odd': nil",
+      problem { roots = roots, nexus_services = { "services.odd" } })
+  end)
+
   it("that are missing are told with the near name", function()
     local dir <close> = folder { ["activities/payment.lua"] = module_text.echo, ["workflows/order.lua"] = runs }
     local roots = { dir.root }

@@ -115,7 +115,7 @@ return function(modules, plan)
     end
     local module = { name = name, kinds = {}, hooks = {} }
     self.modules[#self.modules + 1] = module
-    collect(self, module, require(name))
+    collect(self, module, discovery.load("activities", name))
     if not module.any then
       local message = "module '%s' returns no activity: return activity.define(...), "
         .. "a list of definitions, or a table of functions"

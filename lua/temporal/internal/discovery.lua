@@ -49,4 +49,26 @@ function discovery.missing(name, roots)
   return core.missing_module(roots, name)
 end
 
+--- What was raised, as text: a table without a text of its own is what it holds.
+local function text_of(raised)
+  local mt = getmetatable(raised)
+  if type(raised) == "table" and not (type(mt) == "table" and mt.__tostring) then
+    local ok, json = pcall(core.json_encode, raised)
+    return ok and json or tostring(raised)
+  end
+  return tostring(raised)
+end
+
+--- Loads a module; an error names it, whatever it raised.
+---@param option string
+---@param name string
+---@return any
+function discovery.load(option, name)
+  local ok, value = pcall(require, name)
+  if not ok then
+    error(("%s: module '%s': %s"):format(option, name, text_of(value)), 0)
+  end
+  return value
+end
+
 return discovery
