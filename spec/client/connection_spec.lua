@@ -21,6 +21,7 @@ local function refused(options, message)
   local ok, err = pcall(temporal.connect, options)
   assert.is_false(ok)
   assert.has_match(message, tostring(err), 1, true)
+  assert.is_nil(tostring(err):find("internal/connect", 1, true))
 end
 
 (python and describe or pending)("a proxy", function()

@@ -106,7 +106,11 @@ local function fields_of(o, open)
 end
 
 local function connect_address(Client, address, o, given)
-  local open = core.connect_address(connection.fields(address, o, 3), o.data_converter, o.runtime)
+  local fields = connection.fields(address, o, 3)
+  local ok, open = pcall(core.connect_address, fields, o.data_converter, o.runtime)
+  if not ok then -- it names the option; a place in this file would say nothing
+    error(open, 0)
+  end
   local self = setmetatable(fields_of(o, open), Client)
   self.address, self.given = address, given
   if not o.lazy then
