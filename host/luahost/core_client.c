@@ -83,7 +83,7 @@ static bool flag_field(lua_State *L, const char *name)
 }
 
 /* [-0, +1, v] core.server_open{ db_filename, namespace, namespaces, sqlite_pragmas, search_attributes,
- * time_skipping } */
+ * time_skipping, run_time_skipping } */
 static int server_open(lua_State *L)
 {
     const char *namespaces[TEXTS_MAX + 1], *pragmas[TEXTS_MAX], *attributes[TEXTS_MAX];
@@ -104,7 +104,8 @@ static int server_open(lua_State *L)
     o.search_attribute_count = text_list(L, "search_attributes", attributes);
     o.time_skipping = flag_field(L, "time_skipping");
     o.time_skipping_locked = o.time_skipping;
-    if (o.time_skipping) {
+    o.run_time_skipping = flag_field(L, "run_time_skipping");
+    if (o.time_skipping || o.run_time_skipping) {
         o.workflow_id_reuse_ns = 0;
     }
     struct server_box *box = lua_newuserdatauv(L, sizeof *box, 0);

@@ -19,6 +19,7 @@ local options = require "temporal.internal.options"
 local search_attributes = require "temporal.internal.search_attributes"
 local rpc_error = require "temporal.internal.rpc_error"
 local start_options = require "temporal.internal.start_options"
+local time_skipping = require "temporal.internal.time_skipping"
 local updates = require "temporal.internal.updates"
 
 local client = {}
@@ -53,6 +54,7 @@ local start_spec = {
   memo = table_kind,
   search_attributes = table_kind,
   start_delay = duration,
+  time_skipping = { kind = "any" },
   request_eager_start = boolean,
   start_signal = string_kind,
   start_signal_args = table_kind,
@@ -85,6 +87,7 @@ local signal_spec = { headers = table_kind, rpc_timeout = duration }
 ---@field memo? table<string, any>
 ---@field search_attributes? table<string, any>
 ---@field start_delay? temporal.Duration before the first workflow task
+---@field time_skipping? boolean|temporal.TimeSkippingConfig its clock jumps while nothing of it is under way
 ---@field request_eager_start? boolean the first task goes to a worker of this process, with the answer
 ---@field start_signal? string signal with start: its name
 ---@field start_signal_args? any[]
@@ -157,6 +160,15 @@ local function completion_callbacks(where, list)
   return out
 end
 
+--- What the start says of time, or the client for all its starts.
+local function time_skipping_config(self, o)
+  local given = o.time_skipping
+  if given == nil and self.time_skipper then
+    given = self.time_skipper:stamp()
+  end
+  return time_skipping.message("start_workflow", given, 4)
+end
+
 local function start_request(self, name, o, ...)
   local id = o.id or core.uuid()
   local data = data_of.workflow(self, id)
@@ -170,6 +182,7 @@ local function start_request(self, name, o, ...)
     workflow_run_timeout = options.duration_message(o.run_timeout),
     workflow_task_timeout = options.duration_message(o.task_timeout),
     workflow_start_delay = options.duration_message(o.start_delay),
+    time_skipping_config = time_skipping_config(self, o),
     request_eager_execution = o.request_eager_start,
     identity = self.identity,
     request_id = o.request_id or core.uuid(),

@@ -10,6 +10,7 @@ local module_roots = require "temporal.internal.roots"
 local options = require "temporal.internal.options"
 local replayer = require "temporal.replayer"
 local search_attributes = require "temporal.internal.search_attributes"
+local time_skipping = require "temporal.internal.time_skipping"
 local worker = require "temporal.worker"
 
 local testing = {}
@@ -31,6 +32,7 @@ local env_spec = {
   task_queue = { kind = "string" },
   namespace = { kind = "string" },
   db_filename = { kind = "string" },
+  time_skipping = { kind = "any" },
   search_attributes = { kind = "table" },
   data_converter = { kind = "any" },
   interceptors = { kind = "table" },
@@ -118,7 +120,8 @@ local function open_client(o)
     return o.client
   end
   local server = core.server_open {
-    time_skipping = true, namespace = o.namespace or "default", db_filename = o.db_filename,
+    time_skipping = not o.time_skipping, run_time_skipping = true,
+    namespace = o.namespace or "default", db_filename = o.db_filename,
     search_attributes = search_attributes.declarations("testing.environment", o.search_attributes),
   }
   return client.connect {
@@ -137,6 +140,7 @@ end
 ---@field task_queue? string default: "test"
 ---@field namespace? string default: "default"
 ---@field db_filename? string nil: in memory
+---@field time_skipping? boolean|temporal.TimeSkippingConfig each workflow has its own clock; nil: one for all
 ---@field search_attributes? table<string, temporal.SearchAttributeType> registered: name = type
 ---@field data_converter? temporal.DataConverter
 ---@field interceptors? (string|table)[]
@@ -144,6 +148,15 @@ end
 ---@field runtime? temporal.Runtime
 ---@field worker? temporal.WorkerOptions further options of the worker
 ---@field replay? boolean|"caches" false: no replay at the end; "caches": Replayer:check_caches too; nil: a replay
+
+--- A client that is a view of another one: the workflows that are started with it skip time, each by its own
+--- clock, on a server where that is switched on (`frontend.WorkflowTimeSkippingEnabled`).
+---@param its_client temporal.Client
+---@param config? temporal.TimeSkippingConfig of the workflows to come
+---@return temporal.TimeSkipper
+function testing.time_skipper(its_client, config)
+  return time_skipping.skipper("testing.time_skipper", its_client, config)
+end
 
 --- Opens an environment: a server, a client and a worker.
 ---@param given temporal.TestEnvironmentOptions
@@ -153,16 +166,22 @@ function testing.environment(given)
   local workflows, activities = with_mocks(o.workflows, o.activities, o.child_workflows)
   module_roots.extend(o.roots or { "." })
   local its_client, server = open_client(o)
+  local skipper = time_skipping.skipper("testing.environment", its_client,
+    type(o.time_skipping) == "table" and o.time_skipping or nil)
+  local own_clocks = o.time_skipping ~= nil and o.time_skipping ~= false
   local self = setmetatable({
     server = server,
+    skipper = skipper,
+    own_clocks = own_clocks,
     handles = {},
     replay = replay_mode(o.replay),
     task_queue = o.task_queue or "test",
-    client = its_client,
+    client = own_clocks and skipper.client or its_client,
+    own_client = its_client,
     stopped = 0,
     open = true,
   }, Environment)
-  if server then
+  if server and not own_clocks then
     self.client.testing = self
   end
   local worker_options = { task_queue = self.task_queue, client = self.client,
@@ -203,10 +222,26 @@ function Environment:execute_workflow(name, opts, ...)
   return self:start_workflow(name, opts, ...):result()
 end
 
---- Whether time is skipped: not where the environment was made of a client.
+--- Whether time is skipped: not where the environment was made of a client, without `time_skipping`.
 ---@return boolean
 function Environment:supports_time_skipping()
-  return self.server ~= nil
+  return self.server ~= nil or self.own_clocks
+end
+
+--- Lets this much time pass for one workflow as fast as it can, and waits for it; without a duration, until the
+--- run has ended.
+---@param handle temporal.WorkflowHandle
+---@param duration? temporal.Duration
+---@return boolean # whether the time has passed; false: the workflow ended before
+function Environment:fast_forward(handle, duration)
+  return self.skipper:fast_forward(handle, duration)
+end
+
+--- What the server tells of the time of one workflow; nil when it never skipped any by itself.
+---@param handle temporal.WorkflowHandle
+---@return temporal.TimeSkippingInfo?
+function Environment:get_time_skipping_info(handle)
+  return self.skipper:get_time_skipping_info(handle)
 end
 
 --- Starts an activity without a workflow on the environment's task queue.
@@ -230,6 +265,9 @@ function Environment:sleep(duration)
   if not ns then
     error("environment:sleep: " .. message, 2)
   end
+  if self.own_clocks then
+    error("environment:sleep: each workflow has a clock of its own: use env:fast_forward(handle, duration)", 2)
+  end
   if not self.server or self.stopped > 0 then
     core.worker_pause(self.worker.handle, ns)
     return
@@ -237,10 +275,16 @@ function Environment:sleep(duration)
   self.client:call("UnlockTimeSkippingWithSleep", { duration = options.duration_message(ns) }, 600 * 1000000000)
 end
 
---- Seconds since the epoch on the environment's clock.
+--- Seconds since the epoch on the environment's clock; with a handle, on that of the workflow.
+---@param handle? temporal.WorkflowHandle
 ---@return number
-function Environment:now()
-  if not self.server then
+function Environment:now(handle)
+  local info = handle and time_skipping.info(handle)
+  if info then
+    return info.current_time
+  elseif self.own_clocks and not handle then
+    error("environment:now: each workflow has a clock of its own: name a handle", 2)
+  elseif not self.server then
     return core.time_ns() / 1e9
   end
   return core.time_now(self.server) / 1e9
@@ -256,9 +300,13 @@ function Environment:unlock_while_waiting()
 end
 
 --- No time is skipped while this value lives (`local _ <close> = env:with_time_skipping_disabled()`): waiting for
---- results and env:sleep take as long as they take.
+--- results and env:sleep take as long as they take. Where each workflow has its own clock: those do not skip that
+--- are started meanwhile.
 ---@return table
 function Environment:with_time_skipping_disabled()
+  if self.own_clocks then
+    return self.skipper:with_time_skipping_disabled()
+  end
   self.stopped = self.stopped + 1
   return setmetatable({}, { __close = function() self.stopped = self.stopped - 1 end })
 end
@@ -335,7 +383,7 @@ function Environment:close()
   end
   self.worker:shutdown(0)
   if self.server then
-    self.client:close()
+    self.own_client:close()
     core.server_close(self.server)
     self.server = nil
   end

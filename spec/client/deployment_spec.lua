@@ -277,7 +277,7 @@ describe("worker deployments", function()
     refused("one of pinned, auto_upgrade", client.start_workflow, client, "Wait",
       { task_queue = "dq", versioning_override = { behavior = "sometimes" } })
     local handle = client:get_workflow_handle "none"
-    refused("'versioning_override' is required", handle.update_options, handle, {})
+    refused("'versioning_override' or 'time_skipping' is required", handle.update_options, handle, {})
     refused("auto_upgrade goes without", handle.update_options, handle,
       { versioning_override = { behavior = "auto_upgrade", build_id = "x" } })
     assert.equal("NOT_FOUND", status(handle.update_options, handle, { versioning_override = false }))

@@ -198,6 +198,7 @@ static void add_transition(struct tl_tx *tx, int64_t target_ns, bool disabled)
     a.wall_clock_time = &wall;
     TL_EV_SET(&ev, WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED,
               workflow_execution_time_skipping_transitioned, &a);
+    ev.e.worker_may_ignore = true;
     tl_tx_add(tx, &ev);
     tx->now_ns = tl_rs_time_ns(tx->rs, tx->server_ns);
 }

@@ -96,6 +96,7 @@ static void an_idle_run_jumps_to_its_timer(void **state)
     assert_int_equal(rig_ns(transition(r)->target_time), began + HOUR);
     assert_int_equal(rig_ns(transition(r)->wall_clock_time), began);
     assert_false(transition(r)->disabled_after_fast_forward);
+    assert_true(rig_last(r)->worker_may_ignore);
     assert_int_equal(rig_ns(rig_last(r)->event_time), began);
     assert_int_equal(tl_rs_deadline_ns(r->rs), began);
     rig_crash(r);

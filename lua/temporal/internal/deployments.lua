@@ -2,6 +2,7 @@
 local core = require "temporal.core"
 local listing = require "temporal.internal.listing"
 local options = require "temporal.internal.options"
+local time_skipping = require "temporal.internal.time_skipping"
 
 local deployments = {}
 
@@ -275,7 +276,9 @@ function deployments.override(where, given, level)
   }
 end
 
-local update_spec = { versioning_override = any, rpc_timeout = duration }
+--- Where the server has what the options say.
+local update_paths = { versioning_override = "versioning_override", time_skipping = "time_skipping_config" }
+local update_spec = { versioning_override = any, time_skipping = any, rpc_timeout = duration }
 local list_spec = { page_size = { kind = "integer" }, rpc_timeout = duration }
 
 --- Adds the functions to client and workflow handles.
@@ -317,21 +320,27 @@ function deployments.install(Client, Handle)
     end)
   end
 
-  --- Changes options of a run that exists: `versioning_override` pins it to a version, lets it upgrade, or,
-  --- when it is false, is removed.
-  ---@param opts { versioning_override: table|false, rpc_timeout?: temporal.Duration }
+  --- Changes options of a run that exists: `versioning_override` pins it to a version or lets it upgrade,
+  --- `time_skipping` is its new configuration; false removes what there is.
+  ---@param opts { versioning_override?: table|false, time_skipping?: boolean|temporal.TimeSkippingConfig,
+  --- rpc_timeout?: temporal.Duration }
   function Handle:update_options(opts)
     local o = options.check("update_options", update_spec, opts)
-    if o.versioning_override == nil then
-      error("update_options: option 'versioning_override' is required (false removes it)", 2)
+    local paths = {}
+    for _, name in ipairs { "versioning_override", "time_skipping" } do
+      paths[#paths + 1] = o[name] ~= nil and update_paths[name] or nil
+    end
+    if #paths == 0 then
+      error("update_options: option 'versioning_override' or 'time_skipping' is required (false removes it)", 2)
     end
     self.client:call("UpdateWorkflowExecutionOptions", {
       namespace = self.client.namespace,
       workflow_execution = { workflow_id = self.id, run_id = self.run_id or "" },
       workflow_execution_options = {
         versioning_override = deployments.override("update_options", o.versioning_override or nil, 3),
+        time_skipping_config = time_skipping.message("update_options", o.time_skipping, 2),
       },
-      update_mask = { paths = { "versioning_override" } },
+      update_mask = { paths = paths },
       identity = self.client.identity,
     }, o.rpc_timeout)
   end
