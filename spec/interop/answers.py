@@ -192,7 +192,8 @@ def write_page(path, rows, allowed, untried, references):
 async def gather(binary):
     """Answers of the real server, of ours, and of the older development server ([] without it)."""
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(servers.our_server(binary))
+        dynamic = ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"]
+        ours = stack.enter_context(servers.our_server(binary, *dynamic))
         real = stack.enter_context(servers.real_server(servers.real_server_path()))
         addresses = [real, ours]
         cli = servers.official_cli_path()

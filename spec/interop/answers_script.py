@@ -8,6 +8,7 @@ import answers_activities
 import answers_attributes
 import answers_operator
 import answers_tasks
+import answers_time_skipping
 
 NEVER = "00000000-0000-4000-8000-000000000000"
 
@@ -289,4 +290,5 @@ async def run(s):
     await answers_attributes.run(s)
     await answers_tasks.run(s)
     await answers_activities.run(s)
+    await answers_time_skipping.run(s)
     await answers_operator.run(s)  # takes the namespace away

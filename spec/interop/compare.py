@@ -16,6 +16,7 @@ MASKED = {
     "size_bytes": "sizes of ids and clocks, and of the server's own encoding",
     "execution_duration": "clocks",
     "first_workflow_task_backoff": "clocks",
+    "initial_skipped_duration": "clocks",
     "state_transition_count": "how often a server wrote its own state",
 }
 

@@ -18,6 +18,7 @@ def running_server(binary):
             *[binary, "server", "start-dev", "--port", "0", "--namespace", "extra", "--headless"],
             *["--dynamic-config-value", "frontend.workerVersioningDataAPIs=true"],
             *["--dynamic-config-value", "frontend.workerVersioningWorkflowAPIs=true"],
+            *["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"],
         ],
         stdout=subprocess.PIPE,
         text=True,

@@ -201,7 +201,8 @@ static void set_timeouts(struct tl_tx *tx, const struct tl_start *start, struct 
     s->attrs.workflow_execution_timeout = req->workflow_execution_timeout ? &s->execution : NULL;
     s->attrs.workflow_run_timeout = req->workflow_run_timeout || run_ns > 0 ? &s->run : NULL;
     s->attrs.workflow_task_timeout = &s->task;
-    s->attrs.first_workflow_task_backoff = &s->backoff;
+    bool none = start->initiator == CONTINUE_AS_NEW_INITIATOR_WORKFLOW && backoff_ns <= 0;
+    s->attrs.first_workflow_task_backoff = none ? NULL : &s->backoff;
     if (expiration_ns > 0) {
         s->expiration = tl_timestamp_value(expiration_ns);
         s->attrs.workflow_execution_expiration_time = &s->expiration;

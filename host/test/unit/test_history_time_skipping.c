@@ -310,6 +310,25 @@ static void it_is_switched_on_and_off_while_the_run_waits(void **state)
     assert_int_equal(change(r, config(r, 9, 0)), TL_ENOTFOUND);
 }
 
+static void a_change_waits_for_the_task_that_is_started(void **state)
+{
+    struct history_rig *r = *state;
+    const struct tl_attach attach = {.request_id = "again"};
+    rig_start(r);
+    rig_poll(r); /* its worker was told that Started is event 3 */
+    assert_int_equal(change(r, config(r, 9, 0)), TL_OK);
+    assert_int_equal(rig_end(r, tl_tx_attach(rig_begin(r), &attach, &r->err)), TL_OK);
+    assert_true(info(r)->effective_config->enabled);
+    assert_true(tl_rs_attached(r->rs, tl_str("again")));
+    rig_crash(r);
+    assert_true(info(r)->effective_config->enabled);
+    assert_true(tl_rs_attached(r->rs, tl_str("again")));
+    assert_int_equal(rig_complete(r, rig_cmd_timer(r, "t", HOUR)), TL_OK);
+    assert_string_equal(rig_types(r, 3), "WorkflowTaskStarted WorkflowTaskCompleted TimerStarted "
+                                         "WorkflowExecutionOptionsUpdated "
+                                         "WorkflowExecutionOptionsUpdated WorkflowTaskScheduled");
+}
+
 static void masks_name_whole_options(void **state)
 {
     struct history_rig *r = *state;
@@ -445,6 +464,7 @@ int main(void)
         T(a_fast_forward_ends_in_real_time_while_work_is_under_way),
         T(its_end_waits_for_the_task_that_is_started),
         T(it_is_switched_on_and_off_while_the_run_waits),
+        T(a_change_waits_for_the_task_that_is_started),
         T(masks_name_whole_options),
         T(the_next_run_goes_on_with_clock_and_fast_forward),
         T(a_child_begins_with_the_clock_and_skips_by_itself),
