@@ -176,10 +176,8 @@ tl_rc tl_batch_reset_request(const request *req, struct tl_reset_request *out, s
     *out = (struct tl_reset_request){.reason = req->reason, .request_id = req->job_id};
     tl_reset_exclude(out, reapply, o ? o->reset_reapply_exclude_types : NULL,
                      o ? o->n_reset_reapply_exclude_types : 0);
-    if (op->n_post_reset_operations) {
-        return tl_error_set(err, TL_EUNIMPLEMENTED,
-                            "PostResetOperations are not supported by this server");
-    }
+    out->after = op->post_reset_operations;
+    out->n_after = op->n_post_reset_operations;
     if (!o) {
         bool first = (int)op->reset_type == RESET_TYPE_FIRST_WORKFLOW_TASK;
         out->point = first ? TL_RESET_FIRST_TASK : TL_RESET_LAST_TASK;

@@ -206,6 +206,17 @@ static tl_rc reapply(struct copy *c, struct tl_exec *from, int64_t first, struct
     return TL_OK;
 }
 
+static tl_rc change_options(struct copy *c,
+                            const TpWorkflow__PostResetOperation__UpdateWorkflowOptions *o,
+                            struct tl_error *err)
+{
+    TpWorkflow__WorkflowExecutionOptions merged;
+    struct tl_options_change change;
+    tl_rc rc =
+        tl_options_change_read(o->update_mask, o->workflow_execution_options, NULL, &change, err);
+    return rc == TL_OK ? tl_tx_change_options(&c->tx, &change, &merged, err) : rc;
+}
+
 static tl_rc fill(struct copy *c, struct tl_exec *base, int64_t finish, struct tl_error *err)
 {
     const struct tl_reset_request *r = c->request;
@@ -222,6 +233,9 @@ static tl_rc fill(struct copy *c, struct tl_exec *base, int64_t finish, struct t
     rc = tl_tx_reset(&c->tx, &reset, err);
     if (rc == TL_OK && !(r->without_signals && r->without_updates)) {
         rc = reapply(c, base, finish, err);
+    }
+    for (size_t i = 0; i < r->n_after && rc == TL_OK; i++) {
+        rc = change_options(c, r->after[i]->update_workflow_options, err);
     }
     rc = rc == TL_OK ? tl_tx_reset_done(&c->tx, err) : rc;
     return rc == TL_OK ? tl_run_end(c->s, c->run, &c->tx, err) : rc;

@@ -11,6 +11,9 @@ struct tl_reset_request {
     const char *build_id;    /* TL_RESET_BUILD: to before its first completed workflow task */
     const char *reason, *request_id;
     bool without_signals, without_updates; /* those behind the point are not sent again */
+    /* What is done with the new run at last, in order: changes of its options. */
+    TpWorkflow__PostResetOperation **after;
+    size_t n_after;
 };
 
 /* What is not sent again: RESET_REAPPLY_EXCLUDE_TYPE_*, or by the older RESET_REAPPLY_TYPE_*. */

@@ -60,6 +60,9 @@ bool tl_api_check_time_skipping(struct tl_call *c, TpCommon__TimeSkippingConfig 
 /* Whether the options of a run can be changed so. False after an answer. */
 bool tl_api_check_options(struct tl_call *c, const Google__Protobuf__FieldMask *mask,
                           const TpWorkflow__WorkflowExecutionOptions *options);
+/* Whether a reset can end with these operations. False after an answer. */
+bool tl_api_check_post_reset(struct tl_call *c, TpWorkflow__PostResetOperation *const *operations,
+                             size_t n);
 /* The description of a namespace as it is stored, to be changed; answers when it cannot be read. */
 TpWs__DescribeNamespaceResponse *tl_api_namespace(struct tl_call *c, const struct tl_namespace *ns);
 /* Has the call handled again, with parked->run_number set, when the open commit is durable. */

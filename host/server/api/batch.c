@@ -91,6 +91,11 @@ static bool check_operation(struct tl_call *c, const request *req)
         tl_call_errorf(c, tl_rc_grpc_status(err.code), "%s", err.message);
         return false;
     }
+    if (type == BATCH_OPERATION_TYPE_RESET &&
+        !tl_api_check_post_reset(c, req->reset_operation->post_reset_operations,
+                                 req->reset_operation->n_post_reset_operations)) {
+        return false;
+    }
     if (type == BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS) {
         const TpBatch__BatchOperationUpdateWorkflowExecutionOptions *op =
             req->update_workflow_options_operation;

@@ -17,6 +17,24 @@ bool tl_api_check_options(struct tl_call *c, const Google__Protobuf__FieldMask *
     return !options || tl_api_check_time_skipping(c, options->time_skipping_config);
 }
 
+bool tl_api_check_post_reset(struct tl_call *c, TpWorkflow__PostResetOperation *const *operations,
+                             size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const TpWorkflow__PostResetOperation *o = operations[i];
+        if (o->variant_case != TP_WORKFLOW__POST_RESET_OPERATION__VARIANT_UPDATE_WORKFLOW_OPTIONS) {
+            tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                           "unsupported post reset operation %zu: only options can be changed", i);
+            return false;
+        }
+        if (!tl_api_check_options(c, o->update_workflow_options->update_mask,
+                                  o->update_workflow_options->workflow_execution_options)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void tl_api_update_workflow_execution_options(struct tl_call *c)
 {
     const TpWs__UpdateWorkflowExecutionOptionsRequest *req = c->req;

@@ -12,16 +12,16 @@ void tl_api_reset_workflow_execution(struct tl_call *c)
     struct tl_reset_request reset = {.point = TL_RESET_EVENT,
                                      .finish_event_id = req->workflow_task_finish_event_id,
                                      .reason = req->reason,
-                                     .request_id = req->request_id};
+                                     .request_id = req->request_id,
+                                     .after = req->post_reset_operations,
+                                     .n_after = req->n_post_reset_operations};
     struct tl_exec *made = NULL;
     struct tl_rs_info info;
     struct tl_error err;
     if (!tl_api_check_id(c, "RequestId", req->request_id, true)) {
         return;
     }
-    if (req->n_post_reset_operations) {
-        tl_call_errorf(c, tl_rc_grpc_status(TL_EUNIMPLEMENTED),
-                       "PostResetOperations are not supported by this server");
+    if (!tl_api_check_post_reset(c, req->post_reset_operations, req->n_post_reset_operations)) {
         return;
     }
     tl_reset_exclude(&reset, (int)req->reset_reapply_type, req->reset_reapply_exclude_types,

@@ -105,6 +105,78 @@ static void test_pending_work(void **state)
                         "1 5 6 7 10 17 26 5 6 9 5 6 7 11 12 5 6 7 18 5");
 }
 
+static TpWorkflow__PostResetOperation *options_operation(struct fx *f, const char *path,
+                                                         const char *build)
+{
+    TpWorkflow__PostResetOperation *o =
+        TL_PB_NEW(&f->arena, TpWorkflow__PostResetOperation, tp_workflow__post_reset_operation);
+    TpWorkflow__PostResetOperation__UpdateWorkflowOptions *u =
+        TL_PB_NEW(&f->arena, TpWorkflow__PostResetOperation__UpdateWorkflowOptions,
+                  tp_workflow__post_reset_operation__update_workflow_options);
+    TpWorkflow__WorkflowExecutionOptions *x = TL_PB_NEW(
+        &f->arena, TpWorkflow__WorkflowExecutionOptions, tp_workflow__workflow_execution_options);
+    struct tl_pb_list paths = {0};
+    o->variant_case = TP_WORKFLOW__POST_RESET_OPERATION__VARIANT_UPDATE_WORKFLOW_OPTIONS;
+    o->update_workflow_options = u;
+    u->workflow_execution_options = x;
+    u->update_mask =
+        TL_PB_NEW(&f->arena, Google__Protobuf__FieldMask, google__protobuf__field_mask);
+    tl_pb_push(&f->arena, &paths, tl_pb_cstr(&f->arena, tl_str(path)));
+    u->update_mask->n_paths = paths.n;
+    u->update_mask->paths = paths.items;
+    if (build) {
+        x->versioning_override =
+            TL_PB_NEW(&f->arena, TpWorkflow__VersioningOverride, tp_workflow__versioning_override);
+        x->versioning_override->behavior = (TpEnums__VersioningBehavior)VERSIONING_BEHAVIOR_PINNED;
+        x->versioning_override->pinned_version = tl_pb_cstr(&f->arena, tl_str(build));
+    }
+    return o;
+}
+
+static TpWs__ResetWorkflowExecutionRequest *with_operation(struct fx *f, const char *id,
+                                                           TpWorkflow__PostResetOperation *o)
+{
+    TpWs__ResetWorkflowExecutionRequest *r = request(f, id, 4);
+    struct tl_pb_list list = {0};
+    tl_pb_push(&f->arena, &list, o);
+    r->post_reset_operations = list.items;
+    r->n_post_reset_operations = list.n;
+    return r;
+}
+
+static void test_changes_options_at_last(void **state)
+{
+    struct fx *f = *state;
+    two_tasks(f, "w");
+    fx_signal(f, "w", "wake");
+    TpWs__ResetWorkflowExecutionResponse *a =
+        fx_must(f, TL_M_ResetWorkflowExecution,
+                with_operation(f, "w", options_operation(f, "versioning_override", "dep.b1")));
+    assert_string_equal(fx_history(f, "w", a->run_id, 0), "1 5 6 9 26 55 5");
+    fx_crash(f);
+    assert_string_equal(
+        fx_describe(f, "w", "")
+            ->workflow_execution_info->versioning_info->versioning_override->pinned_version,
+        "dep.b1");
+}
+
+static void test_refuses_other_operations(void **state)
+{
+    struct fx *f = *state;
+    TpWorkflow__PostResetOperation other = TP_WORKFLOW__POST_RESET_OPERATION__INIT;
+    char *base = two_tasks(f, "w"), *message;
+    int status;
+    assert_null(fx_try(f, TL_M_ResetWorkflowExecution, with_operation(f, "w", &other), &status,
+                       &message, NULL));
+    assert_int_equal(status, 3);
+    assert_non_null(strstr(message, "unsupported post reset operation"));
+    assert_null(fx_try(f, TL_M_ResetWorkflowExecution,
+                       with_operation(f, "w", options_operation(f, "priority", NULL)), &status,
+                       &message, NULL));
+    assert_int_equal(status, 3);
+    assert_string_equal(fx_describe(f, "w", "")->workflow_execution_info->execution->run_id, base);
+}
+
 static TpWs__ResetWorkflowExecutionRequest *with_exclude(struct fx *f, int64_t finish, int type)
 {
     TpWs__ResetWorkflowExecutionRequest *r = request(f, "w", finish);
@@ -252,6 +324,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_keeps_and_does_again),
         T(test_pending_work),
+        T(test_changes_options_at_last),
+        T(test_refuses_other_operations),
         T(test_signals),
         T(test_closed_and_repeated),
         T(test_timeouts),
