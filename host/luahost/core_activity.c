@@ -432,6 +432,33 @@ static int meter(lua_State *L)
     return 1;
 }
 
+/* [-0, +1, v] core.activity_to_payload(value): { metadata =, data = }, as a result of this activity would travel */
+static int to_payload(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    tl_host_use_activity_data(L);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_stock_push_payload(L, tl_stock_payload_encode(L, 1, arena, "value"));
+    return 1;
+}
+
+/* [-0, +1, v] core.activity_from_payload({ metadata =, data = }): the value */
+static int from_payload(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_getfield(L, 1, "data");
+    lua_getfield(L, 1, "metadata");
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_istable(L, -1)) {
+        return luaL_error(L,
+                          "from_payload: a payload is a table with the text 'data' and the table "
+                          "'metadata'");
+    }
+    tl_host_use_activity_data(L);
+    struct tl_arena *arena = tl_core_push_arena(L);
+    tl_stock_payload_decode(L, tl_stock_read_payload(L, 1, arena));
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"activity_info", info},
     {"activity_heartbeat", heartbeat},
@@ -441,6 +468,8 @@ static const luaL_Reg functions[] = {
     {"activity_wait_shutdown", wait_shutdown},
     {"activity_sleep", sleep_through},
     {"activity_shield", shield},
+    {"activity_to_payload", to_payload},
+    {"activity_from_payload", from_payload},
     {"activity_client", client},
     {"activity_complete_async", complete_async},
     {"activity_log", log_line},

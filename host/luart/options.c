@@ -239,6 +239,17 @@ static TpCommon__RetryPolicy *read_retry(lua_State *L, int index, const char *wh
     return policy;
 }
 
+void tl_options_check_retry(lua_State *L, const char *what, const TpCommon__RetryPolicy *policy)
+{
+    int64_t most = policy ? tl_pb_duration_ns_or(policy->maximum_interval, 0) : 0;
+    if (most > 0 && most < tl_pb_duration_ns_or(policy->initial_interval, 0)) {
+        luaL_error(L,
+                   "%s: retry_policy: maximum_interval must not be less than initial_interval, "
+                   "which is 1 second where it is not given",
+                   what);
+    }
+}
+
 static TpCommon__Priority *read_priority(lua_State *L, int index, const char *what,
                                          struct tl_arena *arena)
 {
@@ -246,6 +257,10 @@ static TpCommon__Priority *read_priority(lua_State *L, int index, const char *wh
     TpCommon__Priority *priority =
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__Priority, tp_common__priority));
     TL_OPTIONS_READ(L, index, what, priority_opts, (void *[]){priority}, arena);
+    if (priority->priority_key < 0) {
+        luaL_error(L, "%s: priority_key must not be negative, got %d", what,
+                   (int)priority->priority_key);
+    }
     return priority;
 }
 

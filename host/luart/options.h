@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include <temporal/api/common/v1/message.pb-c.h>
+
 #include "base/arena.h"
 #include "luart/vm/vm.h"
 
@@ -67,3 +69,7 @@ static inline bool tl_intent_is_compatible(int intent, bool own_queue)
 {
     return intent == TL_INTENT_COMPATIBLE || (intent == TL_INTENT_UNSPECIFIED && own_queue);
 }
+
+/* [-0, +0, v] Refuses intervals that the server would not take, at the line that gave them; NULL is fine.
+ * No server has a say in those of local activities. */
+void tl_options_check_retry(lua_State *L, const char *what, const TpCommon__RetryPolicy *policy);

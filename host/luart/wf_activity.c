@@ -128,7 +128,8 @@ TpSdk__UserMetadata *tl_wf_metadata(lua_State *L, TpCommon__Payload *summary,
 static void check_timeouts(lua_State *L, const char *what, struct tl_str name,
                            const TpCommand__ScheduleActivityTaskCommandAttributes *attrs)
 {
-    if (!attrs->start_to_close_timeout && !attrs->schedule_to_close_timeout) {
+    if (tl_pb_duration_ns_or(attrs->start_to_close_timeout, 0) <= 0 &&
+        tl_pb_duration_ns_or(attrs->schedule_to_close_timeout, 0) <= 0) {
         luaL_error(L,
                    "%s: activity \"%s\" needs start_to_close_timeout (how long one attempt may "
                    "take) or schedule_to_close_timeout (all attempts together)",
@@ -159,6 +160,11 @@ static void schedule(lua_State *L, const char *what, int options, int first)
     }
     lua_settop(L, top);
     check_timeouts(L, what, name, attrs);
+    tl_options_check_retry(L, what, attrs->retry_policy);
+    if (attrs->task_queue && !*attrs->task_queue->name) {
+        luaL_error(L, "%s: task_queue must not be empty; leave it out for the workflow's own",
+                   what);
+    }
     attrs->activity_type =
         tl_cmd_need(L, TL_PB_NEW(arena, TpCommon__ActivityType, tp_common__activity_type));
     attrs->activity_type->name = tl_cmd_need(L, tl_pb_cstr(arena, name));

@@ -108,6 +108,7 @@ static void read_options(lua_State *L, int index, const char *what, child_attrs 
     }
     index = lua_absindex(L, index);
     TL_OPTIONS_READ(L, index, what, child_opts, targets, tl_cmd_arena(L));
+    tl_options_check_retry(L, what, attrs->retry_policy);
     TpCommon__Memo *memo = tl_wf_option_memo(L, index, what);
     TpCommon__SearchAttributes *search = tl_wf_option_search_attributes(L, index, what);
     attrs->memo = memo ? memo : attrs->memo;

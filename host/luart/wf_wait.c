@@ -16,7 +16,7 @@ static const struct tl_opt wait_opts[] = {
 static lua_Integer copy_list(lua_State *L, const char *what)
 {
     if (lua_type(L, 1) != LUA_TTABLE) {
-        luaL_error(L, "%s: a list of futures is expected, got a %s", what, luaL_typename(L, 1));
+        luaL_error(L, "%s: a list of futures is expected, got %s", what, luaL_typename(L, 1));
     }
     lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
     luaL_argcheck(L, n < INT32_MAX, 1, "too many futures");

@@ -319,6 +319,32 @@ function activity.shield(fn, ...)
   return table.unpack(results, 2, results.n)
 end
 
+---@class temporal.activity.PayloadConverter
+local PayloadConverter = { __name = "temporal.activity.PayloadConverter" }
+PayloadConverter.__index = PayloadConverter
+
+--- The value as a payload, { metadata = { encoding = text, ... }, data = text }.
+---@param value any
+---@return table
+function PayloadConverter:to_payload(value) -- luacheck: ignore self
+  context "payload_converter"
+  return core.activity_to_payload(value)
+end
+
+---@param payload table
+---@return any
+function PayloadConverter:from_payload(payload) -- luacheck: ignore self
+  context "payload_converter"
+  return core.activity_from_payload(payload)
+end
+
+--- What converts the activity's arguments and results, with the payload converters of the worker's client.
+---@return temporal.activity.PayloadConverter
+function activity.payload_converter()
+  context "payload_converter"
+  return PayloadConverter
+end
+
 --- A client with the connection of the worker that runs this activity. It lives as long as the activity
 --- may run; make it anew in each activity.
 ---@return temporal.Client

@@ -46,9 +46,9 @@ local function check(name, given)
 end
 
 local function failed(self, cause)
+  local message = "session '%s' has failed: its worker on %s is gone, or its execution_timeout is over; make a new one"
   return temporal.failure {
-    type = "SessionFailedError", cause = cause,
-    message = ("session '%s' has failed: its worker on %s is gone; make a new one"):format(self.id, self.host_name),
+    type = "SessionFailedError", cause = cause, message = message:format(self.id, self.host_name),
   }
 end
 

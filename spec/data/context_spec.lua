@@ -116,6 +116,31 @@ describe("converters", function()
     assert.are.same({ of_activity(false, "own"), of_activity(false, "own") }, seen.named)
   end)
 
+  it("are at hand in an activity, and told that it is one", function()
+    modules.module("told", told)
+    modules.module("converts", [[
+      local activity = require "temporal.activity"
+      return { echo = function()
+        local converter = activity.payload_converter()
+        local plain = converter:to_payload { 1, 2 }
+        local own = converter:to_payload { told = true }
+        local value = converter:from_payload(own)
+        local ok, err = pcall(converter.from_payload, converter, { data = "x" })
+        return { plain.metadata.encoding, plain.data, #converter:from_payload(plain), own.metadata.encoding, value.from,
+          value.to, ok, err }
+      end }]])
+    local env <close> = environment([[
+      return workflow.define("W", function()
+        return workflow.execute_activity("echo", { start_to_close_timeout = 10, activity_id = "own" })
+      end)]], { payload_converters = { "told" } }, { activities = { "converts" } })
+    local seen = env:execute_workflow("W", { id = "w-1" })
+    local queue = env.task_queue
+    local own = ("activity default w-1 W echo %s own false - - -"):format(queue)
+    assert.are.same({ "json/plain", "[1,2]", 2, "text/told", own, own, false }, { table.unpack(seen, 1, 7) })
+    assert.matches("a payload is a table with the text 'data' and the table 'metadata'", seen[8])
+    assert.error_matches(function() require("temporal.activity").payload_converter() end, "payload_converter")
+  end)
+
   it("of failures see errors on their way out and in", function()
     modules.module("hide", [[
       return {

@@ -1,0 +1,42 @@
+-- What the server would refuse without a line of the script is refused at the call that gave it.
+local helper = require "helper"
+
+describe("options that no server takes", function()
+  it("are refused by the call, which names them", function()
+    local env <close> = helper.environment([[
+      local workflow = require "temporal.workflow"
+      return workflow.define("W", function()
+        local list = {}
+        local function call(name, fn, ...)
+          local ok, err = pcall(fn, ...)
+          list[name] = ok and "fine" or tostring(err)
+        end
+        local function with(name, value)
+          return { start_to_close_timeout = 10, [name] = value }
+        end
+        local start, child = workflow.start_activity, workflow.start_child_workflow
+        call("zero", start, "a", { start_to_close_timeout = 0 })
+        call("both zero", start, "a", { start_to_close_timeout = 0, schedule_to_close_timeout = "0s" })
+        call("queue", start, "a", with("task_queue", ""))
+        call("intervals", start, "a", with("retry_policy", { initial_interval = 2, maximum_interval = 1 }))
+        call("default interval", start, "a", with("retry_policy", { maximum_interval = 0.5 }))
+        call("child", child, "C", { retry_policy = { initial_interval = 2, maximum_interval = 1 } })
+        call("priority", start, "a", with("priority", { priority_key = -1 }))
+        call("local activity", workflow.execute_local_activity, "a", {
+          start_to_close_timeout = 10, retry_policy = { initial_interval = 2, maximum_interval = 1 } })
+        return list
+      end)]], { activities = { a = function() end } })
+    local list = env:execute_workflow "W"
+    for name, pattern in pairs {
+      zero = 'activity "a" needs start_to_close_timeout', ["both zero"] = 'activity "a" needs start_to_close_timeout',
+      queue = "task_queue must not be empty; leave it out for the workflow's own",
+      intervals = "retry_policy: maximum_interval must not be less than initial_interval",
+      ["default interval"] = "initial_interval, which is 1 second where it is not given",
+      child = "start_child_workflow: retry_policy: maximum_interval must not be less",
+      priority = "priority: priority_key must not be negative, got %-1",
+      ["local activity"] = "^fine$", -- no server has a say in local activities
+    } do
+      assert.matches(pattern, list[name])
+    end
+  end)
+end)
