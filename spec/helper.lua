@@ -97,6 +97,14 @@ function helper.commands(words)
   return cli, ok, fails
 end
 
+--- The same against a server: `at()` gives it, the words are a format and its values.
+---@param at fun(): { address: string }
+function helper.commands_at(at)
+  return helper.commands(function(text, ...)
+    return ("%s --address %s"):format(text:format(...), at().address)
+  end)
+end
+
 --- A new, empty folder, gone with its contents when it is closed.
 function helper.folder()
   local name = os.tmpname()
@@ -181,6 +189,21 @@ function helper.spawn(arguments, environment)
       os.remove(self.log)
     end,
   })
+end
+
+--- A process that runs the worker that this script returns, at the address.
+---@param source string
+---@param address string
+function helper.start_worker(source, address)
+  local script = helper.file(source)
+  local worker = helper.spawn(("worker run --address %s %s"):format(address, script.name))
+  local stop = worker.stop
+  function worker:stop(signal)
+    local code = stop(self, signal)
+    os.remove(script.name)
+    return code
+  end
+  return worker
 end
 
 --- Nothing and the error when it ends at once.

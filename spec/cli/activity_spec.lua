@@ -5,9 +5,7 @@ local temporal = require "temporal"
 
 local server, client, worker
 
-local _, ok, fails = helper.commands(function(text, ...)
-  return ("%s --address %s"):format(text:format(...), server.address)
-end)
+local _, ok, fails = helper.commands_at(function() return server end)
 
 setup(function()
   server = helper.start_server()

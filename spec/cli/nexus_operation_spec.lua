@@ -3,19 +3,15 @@
 local helper = require "helper"
 local temporal = require "temporal"
 
-local server, worker, folder
+local server, worker
 
-local _, ok, fails = helper.commands(function(text, ...)
-  return ("%s --address %s"):format(text:format(...), server.address)
-end)
+local _, ok, fails = helper.commands_at(function() return server end)
 
 local target = "--endpoint shop --service prices"
 
 setup(function()
   server = helper.start_server "--search-attribute Team=Keyword"
-  folder = helper.folder()
-  local file <close> = assert(io.open(folder.name .. "/serve.lua", "w"))
-  file:write [[
+  local source = [[
     local nexus = require "temporal.nexus"
     local temporal = require "temporal"
     return temporal.worker {
@@ -30,18 +26,14 @@ setup(function()
       }) },
     }
   ]]
-  file:close()
   ok "operator nexus endpoint create --name shop --target-namespace default --target-task-queue q"
   ok "operator nexus endpoint create --name nobody --target-namespace default --target-task-queue nobody"
-  worker = io.popen(("cd %s && exec timeout 300 %s worker run serve.lua --address %s 2>/dev/null & echo $!"):format(
-    folder.name, io.popen("readlink -f " .. helper.binary):read "l", server.address))
-  worker = worker:read "l"
+  worker = helper.start_worker(source, server.address)
 end)
 
 teardown(function()
-  os.execute("kill " .. worker)
+  worker:stop()
   server:stop()
-  folder = nil
 end)
 
 describe("nexus operation execute", function()

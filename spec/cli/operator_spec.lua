@@ -4,9 +4,7 @@ local client = require "temporal.client"
 
 local server
 
-local cli, ok, fails = helper.commands(function(text, ...)
-  return ("%s --address %s"):format(text:format(...), server.address)
-end)
+local cli, ok, fails = helper.commands_at(function() return server end)
 
 setup(function() server = helper.start_server() end)
 teardown(function() getmetatable(server).__close(server) end)

@@ -4,9 +4,7 @@ local temporal = require "temporal"
 
 local server, client
 
-local _, ok, fails = helper.commands(function(text, ...)
-  return ("%s --address %s"):format(text:format(...), server.address)
-end)
+local _, ok, fails = helper.commands_at(function() return server end)
 
 setup(function()
   server = helper.start_server()
