@@ -387,6 +387,10 @@ typedef struct tlua_header {
     tlua_bytes value; /* printable ASCII; any bytes under a name that ends in "-bin" */
 } tlua_header;
 
+/* Tells the API key now: NULL when it cannot (the last one stays). The text is copied before the function is called
+ * again. Thread: any that makes a call, which waits for it; one at a time. */
+typedef const char *(*tlua_api_key_fn)(void *user_data);
+
 /* A server elsewhere. Certificates are PEM text, or files by the fields with _path. What is NULL or 0
  * has its default. */
 typedef struct tlua_connect_options {
@@ -410,11 +414,15 @@ typedef struct tlua_connect_options {
     bool grpc_gzip;                     /* requests are compressed */
     bool dns_load_balancing;            /* calls go round all addresses of the name */
     int64_t dns_resolution_interval_ms; /* least time between two look-ups; 30 s */
+    const char *api_key_path;   /* instead of api_key: its file, read again when it changes */
+    tlua_api_key_fn api_key_fn; /* or what tells it */
+    void *api_key_user_data;
+    int64_t api_key_refresh_ms; /* how long what it told is used; 60 s */
 } tlua_connect_options;
 #define TLUA_CONNECT_OPTIONS_INIT                                                                  \
     {                                                                                              \
         sizeof(tlua_connect_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
-            0, 0, 0                                                                                \
+            0, 0, 0, 0, 0, 0, 0                                                                    \
     }
 
 /* A client of a server elsewhere. It connects with the first call and again by itself.

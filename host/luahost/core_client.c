@@ -272,7 +272,7 @@ static struct tl_client_retry retry_fields(lua_State *L)
     return r;
 }
 
-/* [-0, +1, v] core.connect_address{ address, namespace, identity, authority, api_key, metadata, tls,
+/* [-0, +1, v] core.connect_address{ address, namespace, identity, authority, api_key[_path], metadata, tls,
  * client_cert[_path], client_private_key[_path], server_root_ca_cert[_path], domain,
  * disable_host_verification, keepalive_ms, keepalive_timeout_ms, proxy, proxy_user, proxy_password, compress,
  * round_robin, resolution_ms, retry_... }, coding, runtime */
@@ -286,6 +286,7 @@ static int connect_address(lua_State *L)
         .namespace_name = text_field(L, "namespace"),
         .authority = text_field(L, "authority"),
         .api_key = text_field(L, "api_key"),
+        .api_key_path = text_field(L, "api_key_path"),
         .tls = flag_field(L, "tls"),
         .client_cert = {text_field(L, "client_cert"), text_field(L, "client_cert_path")},
         .client_private_key = {text_field(L, "client_private_key"),
@@ -385,6 +386,7 @@ static int call(lua_State *L)
     if (!tl_method_find(tl_str_n(name, n), &method)) {
         return luaL_error(L, "'%s' is not a method of Temporal's services", name);
     }
+    tl_host_look_at_alarm(tl_host_get(L)); /* an API key perhaps, which this call is to carry */
     const struct tl_method_info *info = tl_method_info(method);
     struct tl_arena *arena = tl_core_push_arena(L);
     ProtobufCMessage *request, *response;

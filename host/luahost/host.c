@@ -11,7 +11,7 @@
 #define HOST_JOBS_MAX 100000
 #define ABANDON_LOOK_NS (10 * TL_NS_PER_MS)
 
-static const char host_key;
+static const char host_key, alarm_key;
 
 static int host_gc(lua_State *L)
 {
@@ -54,8 +54,42 @@ struct tl_host *tl_host_get(lua_State *L)
     return h ? h : make_host(L);
 }
 
+void tl_host_look_at_alarm(struct tl_host *h)
+{
+    lua_State *L = h->L;
+    if (!h->alarm_ns || tl_world_mono_ns(tl_world_real()) < h->alarm_ns || !lua_checkstack(L, 8)) {
+        return;
+    }
+    h->alarm_ns = 0; /* what it calls may come here */
+    int top = lua_gettop(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &alarm_key);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+        TL_LOG(TL_LOG_ERROR, "script.alarm_failed", TL_C("error", luaL_tolstring(L, -1, NULL)));
+    }
+    lua_settop(L, top);
+}
+
+/* [-0, +0, v] core.set_alarm(fn, mono_ns): fn() runs once from then on, inside a call that waits; nil: none */
+static int set_alarm(lua_State *L)
+{
+    struct tl_host *h = tl_host_get(L);
+    if (lua_isnoneornil(L, 1)) {
+        h->alarm_ns = 0;
+        return 0;
+    }
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    h->alarm_ns = luaL_checkinteger(L, 2);
+    lua_settop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &alarm_key);
+    return 0;
+}
+
 void tl_host_serve(struct tl_host *h, int64_t deadline_mono_ns)
 {
+    tl_host_look_at_alarm(h);
+    if (h->alarm_ns && h->alarm_ns < deadline_mono_ns) {
+        deadline_mono_ns = h->alarm_ns;
+    }
     struct tl_msg *m = tl_inbox_take_one(&h->inbox, deadline_mono_ns);
     if (m == &h->wake) {
         atomic_store(&h->wake_posted, false);
@@ -194,6 +228,8 @@ int luaopen_temporal_core(lua_State *L)
     lua_newtable(L);
     lua_pushcfunction(L, embedded_text);
     lua_setfield(L, -2, "embedded_text");
+    lua_pushcfunction(L, set_alarm);
+    lua_setfield(L, -2, "set_alarm");
     tl_core_data(L);
     tl_core_client(L);
     tl_core_worker(L);

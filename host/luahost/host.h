@@ -33,6 +33,7 @@ struct tl_host {
     pthread_mutex_t workers_mutex;
     struct tl_list workers; /* started workers of this state; guarded */
     bool stopping;          /* all were told to shut down: later ones are too; guarded */
+    int64_t alarm_ns;       /* CLOCK_MONOTONIC: when core.set_alarm's function is due; 0: never */
     atomic_int abandon;     /* watched workers that have failed: blocking calls give up */
 };
 
@@ -45,8 +46,10 @@ struct tl_host_job {
 
 /* [-0, +0, m] The host of a state; made at first use. */
 struct tl_host *tl_host_get(lua_State *L);
-/* Serves one message or waits for one until the deadline (CLOCK_MONOTONIC). Thread: the state's. */
+/* Serves one message or waits for one until the deadline (CLOCK_MONOTONIC) or the alarm. Thread: the state's. */
 void tl_host_serve(struct tl_host *h, int64_t deadline_mono_ns);
+/* Runs core.set_alarm's function when it is due. Thread: the state's. */
+void tl_host_look_at_alarm(struct tl_host *h);
 /* Makes tl_host_serve return. Thread: any. */
 void tl_host_wake(struct tl_host *h);
 /* Runs fn(h, ud) on the state's thread and waits for its end. False when the state is closing: it was not

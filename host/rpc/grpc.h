@@ -52,10 +52,19 @@ struct tl_grpc_pem {
     const char *path;
 };
 
+/* Tells the API key now; NULL: it cannot. The text is copied before it is called again. Thread: whatever starts a
+ * call, which waits for it; one at a time. */
+typedef const char *(*tl_grpc_api_key_fn)(void *ud);
+
 struct tl_grpc_channel_options {
     const char *address;        /* "host:port" */
     const char *namespace_name; /* sent as the header temporal-namespace; may be NULL */
     const char *api_key;        /* sent as a bearer token; may be NULL */
+    const char *api_key_path;   /* or its file, which is read again when it changes */
+    tl_grpc_api_key_fn
+        api_key_fn; /* or what tells it, asked with the first call and again from time to time */
+    void *api_key_ud;
+    int64_t api_key_refresh_ms; /* how long what it told is used; 0: 60 s */
     const char *authority;      /* sent as :authority; NULL: the address or the domain */
     bool tls;
     struct tl_grpc_pem server_root_ca_cert; /* not given: the system's authorities */

@@ -628,7 +628,7 @@ function client.of_connection(open, namespace, identity, data)
   return setmetatable({ connection = open, namespace = namespace, identity = identity, data = data }, Client)
 end
 
-require "temporal.internal.credentials"(Client)
+require("temporal.internal.credentials").add_to(Client)
 
 --- Connects to a Temporal server at `address` ("host:port"), with `api_key`, `tls` and `metadata`
 --- where it wants them; or, without an address, opens the embedded server in this process, on `db_filename`

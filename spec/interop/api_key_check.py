@@ -6,6 +6,7 @@ usage: api_key_check.py TEMPORAL_LUA_BINARY
 
 import subprocess
 import sys
+import tempfile
 import traceback
 from concurrent import futures
 
@@ -71,6 +72,77 @@ def a_wrong_key_is_told_and_not_tried_again(service):
     assert "Request unauthorized" in done.stderr, done.stderr
     assert "bad" not in done.stderr, done.stderr
     assert len(service.seen) == 1, service.seen
+
+
+def run(service, script):
+    """What the service saw of a script's count_workflows, and what the script printed."""
+    text = """
+        local temporal = require "temporal"
+        local address, path = "%s", os.tmpname()
+        local function write(key)
+          local file <close> = assert(io.open(path, "wb"))
+          file:write(key)
+        end
+        local function count(client)
+          local ok, why = pcall(client.count_workflows, client)
+          print(ok and "counted" or (tostring(why):gsub("\\n.*", "")))
+        end
+        %s
+        os.remove(path)
+    """ % (service.address, script)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run([BINARY, "run", file.name], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [metadata.get("authorization") for _, metadata in service.seen], done
+
+
+@case
+def a_file_is_read_again_when_it_changes(service):
+    seen, done = run(service, """
+        write "good\\n"
+        local client <close> = temporal.connect { address = address, api_key_path = path, tls = false, lazy = true }
+        count(client)
+        write "renewed"
+        os.execute "sleep 1.2"
+        count(client)
+        write ""
+        os.execute "sleep 1.2"
+        count(client)
+    """)
+    assert seen == ["Bearer good", "Bearer renewed", "Bearer renewed"], seen
+    assert "grpc.api_key_kept" in done.stderr and "is empty" in done.stderr, done.stderr
+    assert "good" not in done.stderr and "renewed\n" not in done.stderr, done.stderr
+
+
+@case
+def a_function_is_asked_again_in_time(service):
+    seen, done = run(service, """
+        local asked = 0
+        local client <close> = temporal.connect { address = address, tls = false, lazy = true, api_key_refresh = 0.4,
+          api_key = function()
+            asked = asked + 1
+            if asked == 3 then error "no vault" end
+            return asked == 1 and "good" or "secret" .. asked
+          end }
+        count(client)
+        count(client)
+        os.execute "sleep 0.5"
+        count(client)
+        os.execute "sleep 0.5"
+        count(client)
+        os.execute "sleep 0.5"
+        count(client)
+        client:set_api_key "given"
+        os.execute "sleep 0.5"
+        count(client)
+        print(asked)
+    """)
+    assert seen == ["Bearer good", "Bearer good", "Bearer secret2", "Bearer secret2", "Bearer secret4", "Bearer given"], seen
+    assert done.stdout.endswith("\n4\n"), done.stdout
+    assert "client.api_key_kept" in done.stderr and "no vault" in done.stderr, done.stderr
+    assert "secret" not in done.stderr, done.stderr
 
 
 @case

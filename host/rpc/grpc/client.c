@@ -10,11 +10,13 @@
 
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "rpc/grpc.h"
 #include "rpc/grpc/common.h"
 #include "rpc/grpc/credentials.h"
 #include "rpc/grpc/headers.h"
+#include "rpc/grpc/key_source.h"
 
 #define CLOSE_WAIT_MS 5000
 #define KEEPALIVE_MS 30000
@@ -31,6 +33,7 @@ struct channel {
     grpc_slice paths[TL_METHOD_COUNT];
     pthread_mutex_t mutex;
     struct tl_grpc_headers *headers; /* guarded; a set never changes */
+    struct tl_grpc_key_source *keys; /* NULL: the API key changes by a call alone */
     bool tls;
     atomic_size_t live; /* calls not yet freed */
 };
@@ -137,8 +140,19 @@ static void ended(struct tl_grpc_tag *tag, bool ok)
     let_go(c);
 }
 
+static void renew_api_key(struct channel *ch)
+{
+    struct tl_error err;
+    char *key = tl_grpc_key_source_take(ch->keys);
+    if (key && tl_grpc_channel_set_api_key(&ch->base, key, &err) != TL_OK) {
+        TL_LOG(TL_LOG_WARN, "grpc.api_key_kept", TL_C("error", err.message));
+    }
+    tl_mem_free(key);
+}
+
 static grpc_call_error start(struct channel *ch, struct call *c, struct tl_str request)
 {
+    renew_api_key(ch);
     grpc_byte_buffer *body = tl_grpc_buffer(request);
     grpc_op ops[6];
     pthread_mutex_lock(&ch->mutex);
@@ -223,6 +237,7 @@ static void free_channel(struct channel *ch)
 {
     free_slices(ch);
     tl_grpc_headers_release(ch->headers);
+    tl_grpc_key_source_free(ch->keys);
     pthread_mutex_destroy(&ch->mutex);
     tl_mem_free(ch);
     grpc_shutdown_blocking();
@@ -402,7 +417,14 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
     }
     pthread_mutex_init(&ch->mutex, NULL);
     ch->tls = o->tls;
-    rc = tl_grpc_headers_new(&ch->headers, o, err);
+    char *key = NULL;
+    rc = tl_grpc_key_source_open(&ch->keys, &key, o, err);
+    if (rc == TL_OK) {
+        struct tl_grpc_channel_options first = *o;
+        first.api_key = key ? key : o->api_key;
+        rc = tl_grpc_headers_new(&ch->headers, &first, err);
+    }
+    tl_mem_free(key);
     if (rc == TL_OK) {
         rc = tl_grpc_channel_credentials(o, &credentials, err);
     }

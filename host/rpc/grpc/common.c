@@ -127,6 +127,12 @@ tl_rc tl_grpc_buffer_read(grpc_byte_buffer *b, char **out, size_t *n)
     return rc;
 }
 
+bool tl_grpc_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 tl_rc tl_grpc_read_pem(const char *what, const char *path, char **out, struct tl_error *err)
 {
     FILE *f = fopen(path, "rb");

@@ -6,6 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -37,6 +38,9 @@ grpc_byte_buffer *tl_grpc_buffer(struct tl_str s);    /* a copy; owns: the calle
 /* Copies a message, decompressed, into one block. TL_EMEMORY when there is no room, TL_EDECODE when
  * it cannot be decompressed. Owns: *out (tl_mem_free). */
 tl_rc tl_grpc_buffer_read(grpc_byte_buffer *b, char **out, size_t *n) TL_MUST_USE;
+
+/* Whether two looks at a path saw the same file with the same content, as far as its times tell. */
+bool tl_grpc_same_file(const struct stat *a, const struct stat *b);
 
 /* Reads a PEM file. Owns: *out (tl_mem_free). Errors: TL_EINVAL names the file. */
 tl_rc tl_grpc_read_pem(const char *what, const char *path, char **out,

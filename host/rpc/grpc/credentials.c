@@ -135,12 +135,6 @@ void tl_grpc_cert_files_free(struct tl_grpc_cert_files *files)
     }
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 /* Whether one of them is another file than at the last look, which this is from now on. */
 static bool have_changed(struct tl_grpc_cert_files *f)
 {
@@ -152,7 +146,7 @@ static bool have_changed(struct tl_grpc_cert_files *f)
         if (paths[i] && stat(paths[i], &now) != 0) {
             memset(&now, 0, sizeof now);
         }
-        changed = changed || !same_file(&now, &f->seen[i]);
+        changed = changed || !tl_grpc_same_file(&now, &f->seen[i]);
         f->seen[i] = now;
     }
     return changed;

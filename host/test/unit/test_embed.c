@@ -361,6 +361,11 @@ static void bad_arguments_are_values(void **state)
     tlua_server_close(server);
 }
 
+static const char *tell_key(void *user_data)
+{
+    return *(int *)user_data ? "key" : NULL;
+}
+
 /* The same calls over a port. */
 static void a_server_elsewhere_is_reached(void **state)
 {
@@ -397,6 +402,13 @@ static void a_server_elsewhere_is_reached(void **state)
     assert_int_equal(tlua_client_set_metadata(client, &none, 1, &err), TLUA_EINVAL);
     assert_int_equal(tlua_client_set_metadata(client, NULL, 0, &err), TLUA_OK);
     assert_int_equal(tlua_client_terminate(client, "w", run_id, "enough", &err), TLUA_OK);
+    tlua_client_close(client);
+    co.api_key_fn = tell_key;
+    co.api_key_user_data = &(int){0};
+    assert_int_equal(tlua_client_connect(&co, &client, &err), TLUA_EINVAL);
+    assert_non_null(strstr(err.message, "told no API key"));
+    co.api_key_user_data = &(int){1};
+    assert_int_equal(tlua_client_connect(&co, &client, &err), TLUA_OK);
     tlua_client_close(client);
     assert_int_equal(tlua_client_open(server, NULL, &local, &err), TLUA_OK);
     assert_int_equal(tlua_client_set_api_key(local, "key", &err), TLUA_EINVAL);

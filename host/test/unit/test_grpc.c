@@ -363,6 +363,45 @@ static void wrong_options_are_told(void **state)
     }
 }
 
+static const char *tell_key(void *ud)
+{
+    int *asked = ud;
+    return ++*asked == 2 ? NULL : "key";
+}
+
+/* Each call looks whether it is time; a function that cannot tell leaves the last key. */
+static void an_api_key_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct service s;
+    struct tl_error err;
+    struct tl_channel *ch;
+    char address[64];
+    int asked = 0;
+    service_init(&s);
+    struct tl_grpc_server *server = open_server(&s);
+    snprintf(address, sizeof address, "127.0.0.1:%d", tl_grpc_server_port(server));
+    struct tl_grpc_channel_options o = {
+        .address = address, .api_key_fn = tell_key, .api_key_ud = &asked, .api_key_refresh_ms = 1};
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_OK);
+    assert_int_equal(asked, 1);
+    for (int i = 0; i < 3; i++) {
+        usleep(5000);
+        struct tl_rpc_result *r = call(ch, TL_M_GetSystemInfo, TL_STR_LIT("x"), 5 * TL_NS_PER_S);
+        assert_int_equal(r->status, 0);
+        tl_rpc_result_free(r);
+    }
+    assert_int_equal(asked, 4);
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+    o.api_key_path = "/no/such.key";
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    assert_non_null(strstr(err.message, "not two of them"));
+    o.api_key_fn = NULL;
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    assert_non_null(strstr(err.message, "cannot read the API key '/no/such.key'"));
+}
+
 /* What cannot be sent leaves what was there; calls go on all the while. */
 static void api_key_and_metadata_can_change(void **state)
 {
@@ -585,6 +624,7 @@ int main(void)
         cmocka_unit_test(silent_and_broken_connections_hold_up_nobody),
         cmocka_unit_test(many_calls_at_once),
         cmocka_unit_test(api_key_and_metadata_can_change),
+        cmocka_unit_test(an_api_key_is_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

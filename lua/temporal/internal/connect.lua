@@ -2,6 +2,7 @@
 local core = require "temporal.core"
 local connection = require "temporal.internal.connection"
 local converter = require "temporal.converter"
+local credentials = require "temporal.internal.credentials"
 local interceptors = require "temporal.internal.interceptors"
 local options = require "temporal.internal.options"
 local plugins = require "temporal.internal.plugins"
@@ -33,7 +34,9 @@ end
 
 ---@class temporal.ConnectOptions
 ---@field address? string host:port of a Temporal server; nil: TEMPORAL_ADDRESS, else the embedded server
----@field api_key? string
+---@field api_key? string|fun(): string a function is asked now, and again every api_key_refresh
+---@field api_key_path? string its file instead; read again when it changes
+---@field api_key_refresh? temporal.Duration nil: 1 min
 ---@field tls? boolean|temporal.TLSOptions default: true with an api_key
 ---@field metadata? table<string, string> headers sent with every call
 ---@field lazy? boolean connect with the first call, not now
@@ -113,6 +116,9 @@ local function connect_address(Client, address, o, given)
   end
   local self = setmetatable(fields_of(o, open), Client)
   self.address, self.given = address, given
+  if type(o.api_key) == "function" then
+    credentials.keep_asking(self, o.api_key, o.api_key_refresh)
+  end
   if not o.lazy then
     check_server(self, address, o.connect_timeout)
   end

@@ -11,6 +11,8 @@ local boolean, table_kind = { kind = "boolean" }, { kind = "table" }
 ---@type table<string, temporal.OptionSpec>
 connection.spec = {
   api_key = { kind = "any" },
+  api_key_path = string_kind,
+  api_key_refresh = duration,
   tls = { kind = "any" },
   metadata = table_kind,
   lazy = boolean,
@@ -140,14 +142,46 @@ local function tls_fields(given, api_key, level)
   return out
 end
 
+--- What a function told: its key, and why it is none.
+---@param fn fun(): string
+---@return string? key
+---@return string? message
+function connection.ask_api_key(fn)
+  local ok, key = pcall(fn)
+  if not ok then
+    return nil, "the function that tells the API key failed: " .. tostring(key)
+  elseif type(key) ~= "string" or key == "" then
+    return nil, ("the function that tells the API key returned %s, not a string"):format(
+      key == "" and "an empty one" or type(key))
+  end
+  return key
+end
+
+--- The key of the options: a text, or what a function tells; nil where a file has it, or nobody.
+local function first_api_key(o, level)
+  local given = o.api_key
+  if given ~= nil and o.api_key_path then
+    error("temporal.connect: api_key and api_key_path exclude each other", level + 1)
+  elseif o.api_key_refresh and type(given) ~= "function" then
+    error("temporal.connect: api_key_refresh goes with a function as api_key", level + 1)
+  elseif o.api_key_refresh and o.api_key_refresh <= 0 then
+    error("temporal.connect: api_key_refresh wants more than 0", level + 1)
+  elseif type(given) == "function" then
+    local key, message = connection.ask_api_key(given)
+    return key or error("temporal.connect: " .. message, level + 1)
+  end
+  connection.check_api_key("temporal.connect", given, level + 1)
+  return given or (not o.api_key_path and environment "TEMPORAL_API_KEY") or nil
+end
+
 --- Checks an API key; the level is error's, counted from the caller.
 ---@param where string
 ---@param value any
 ---@param level integer
 function connection.check_api_key(where, value, level)
   if value ~= nil and type(value) ~= "string" then
-    error(("%s: an API key is a string, got %s; client:set_api_key changes it later"):format(where, type(value)),
-      level + 1)
+    error(("%s: an API key is a string, got %s; a function tells temporal.connect one, client:set_api_key changes it")
+      :format(where, type(value)), level + 1)
   end
 end
 
@@ -241,9 +275,8 @@ end
 ---@param level integer as error's, counted from the caller
 ---@return table
 function connection.fields(address, o, level)
-  connection.check_api_key("temporal.connect", o.api_key, level + 1)
-  local api_key = o.api_key or environment "TEMPORAL_API_KEY"
-  local out = tls_fields(o.tls, api_key, level + 1)
+  local api_key = first_api_key(o, level + 1)
+  local out = tls_fields(o.tls, api_key or o.api_key_path, level + 1)
   keepalive_fields(out, o.keepalive, level + 1)
   retry_fields(out, o.retry, level + 1)
   proxy_fields(out, o.http_connect_proxy, level + 1)
@@ -255,6 +288,7 @@ function connection.fields(address, o, level)
   connection.check_metadata("temporal.connect", o.metadata or {}, level + 1)
   out.compress = o.grpc_compression == "gzip" or nil
   out.address, out.api_key, out.metadata, out.authority = address, api_key, o.metadata, o.authority
+  out.api_key_path = o.api_key_path
   out.namespace, out.identity = o.namespace, o.identity
   return out
 end
