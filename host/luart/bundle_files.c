@@ -346,8 +346,11 @@ static tl_rc suggest(const char *const *roots, struct tl_str name, bool folders,
     for (size_t i = 0; i < names.n; i++) {
         tl_near_look(&near, tl_str(names.items[i]));
     }
-    if (near.best.p) {
-        struct tl_error before = *err;
+    struct tl_error before = *err;
+    if (near.best.p && tl_str_eq(near.best, name)) {
+        rc = tl_error_set(err, rc, "%s: the folder is there, without a module in it",
+                          before.message);
+    } else if (near.best.p) {
         rc = tl_error_set(err, rc, "%s: did you mean \"%s%s\"?", before.message, near.best.p, end);
     }
     free_names(&names);

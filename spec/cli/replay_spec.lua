@@ -148,6 +148,13 @@ describe("temporal-lua replay", function()
     end
   end)
 
+  it("says that a folder holds no module", function()
+    local code, _, errors = helper.run(("%s replay --root %s --workflows 'go.*' %sgo/child.json"):format(
+      helper.binary, histories, histories))
+    assert.are.equal(1, code)
+    assert.matches('no module matches "go%.%*": the folder is there, without a module in it', errors)
+  end)
+
   it("takes folders with all below them, and stdin", function()
     local code, output = replay(histories .. "typescript " .. histories .. "go")
     assert.are.equal(0, code, output)
