@@ -29,7 +29,7 @@ static size_t number(struct tl_str t, size_t i, int64_t *whole, int64_t *nano)
     int64_t scale = 100000000;
     *whole = *nano = 0;
     for (; i < t.n && t.p[i] >= '0' && t.p[i] <= '9'; i++) {
-        *whole = *whole > NS_MAX ? NS_MAX + 1 : *whole * 10 + (t.p[i] - '0');
+        *whole = *whole > NS_MAX / 10 ? NS_MAX + 1 : *whole * 10 + (t.p[i] - '0');
     }
     if (i < t.n && t.p[i] == '.' && i > start) {
         for (i++; i < t.n && t.p[i] >= '0' && t.p[i] <= '9'; i++, scale /= 10) {
@@ -74,6 +74,7 @@ tl_rc tl_duration_parse(struct tl_str text, int64_t *ns, struct tl_error *err)
             break;
         }
         total += (__int128)whole * unit + (__int128)nano * unit / 1000000000;
+        total = total > NS_MAX ? (__int128)NS_MAX + 1 : total;
         any = true;
     }
     if (!any) {

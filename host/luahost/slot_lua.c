@@ -90,7 +90,7 @@ static void request_free(struct request *r)
 static struct request *request_new(struct kind *k, enum message what)
 {
     struct request *r = TL_NEW(struct request);
-    r->msg.kind = what;
+    r->msg.kind = (int)what;
     r->slots = k->slots;
     r->kind = k->kind;
     r->coroutine = LUA_NOREF;

@@ -274,7 +274,7 @@ struct tl_build *tl_poll_finished(struct tl_poll *poll, struct tl_slot **slot)
         tl_worker_found(w);
     }
     if (status == 0) {
-        tl_meter_poll(w, p->kind, task);
+        tl_meter_poll(w, (int)p->kind, task);
     }
     return build;
 }

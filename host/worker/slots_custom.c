@@ -85,7 +85,7 @@ static tlua_slot_request request(struct tl_custom_slots *c, bool sticky, struct 
     struct tl_worker *w = c->worker;
     *build = tl_build_current(w);
     return (tlua_slot_request){.size = sizeof(tlua_slot_request),
-                               .kind = c->kind,
+                               .kind = (int)c->kind,
                                .is_sticky = sticky,
                                .task_queue = view(tl_str(w->task_queue)),
                                .worker_identity = view(tl_str(w->identity)),
@@ -165,7 +165,7 @@ void tlua_slot_grant(tlua_slot_wait *wait, void *permit)
 static tlua_slot_info info_of(const struct tl_slot *slot)
 {
     return (tlua_slot_info){.size = sizeof(tlua_slot_info),
-                            .kind = slot->of->custom->kind,
+                            .kind = (int)slot->of->custom->kind,
                             .is_sticky = slot->sticky,
                             .type = view(tl_str(slot->type)),
                             .operation = view(tl_str(slot->operation))};

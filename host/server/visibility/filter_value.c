@@ -150,8 +150,8 @@ static bool numbered_status(int kind, int64_t number, int64_t *out)
 static tl_rc status_value(struct tl_filter_parser *p, bool whole, struct tl_value *v)
 {
     static const char *const wanted[] = {
-        "a status (Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew, TimedOut, "
-        "Paused)",
+        ("a status (Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew, TimedOut, "
+         "Paused)"),
         "a status (Running, Completed, Failed, Canceled, Terminated, TimedOut, Paused)",
         "a status (Running, Completed, Failed, Canceled, Terminated, TimedOut)"};
     int kind = p->scope->kind;

@@ -172,8 +172,17 @@ static void durations_parse_and_print(void **state)
                 {"0s", 0},
                 {"1us", 1000},
                 {"1m0.5s", 60500000000}};
-    static const char *const bad[] = {"",      "s",      "-5s", "5x", "1h 30m",
-                                      "1..5s", "40000d", "5s3", "ms5"};
+    static const char *const bad[] = {"15101912594050682424",
+                                      "1h15101912594050682424s",
+                                      "",
+                                      "s",
+                                      "-5s",
+                                      "5x",
+                                      "1h 30m",
+                                      "1..5s",
+                                      "40000d",
+                                      "5s3",
+                                      "ms5"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         int64_t ns = -1;
         assert_int_equal(tl_duration_parse(tl_str(good[i].text), &ns, NULL), TL_OK);

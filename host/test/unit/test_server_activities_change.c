@@ -12,7 +12,7 @@ static void test_lists(void **state)
     char *message;
     fx_start_workflow(f, "w-1");
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "a-%d", i);
         start(f, id);
         f->now_ns += TL_NS_PER_S;
@@ -24,7 +24,7 @@ static void test_lists(void **state)
     do {
         TpWs__ListActivityExecutionsResponse *page = fx_must(f, TL_M_ListActivityExecutions, &l);
         for (size_t i = 0; i < page->n_executions; i++) {
-            char id[8];
+            char id[16];
             snprintf(id, sizeof id, "a-%zu", 4 - seen++);
             assert_string_equal(page->executions[i]->activity_id, id);
             assert_string_equal(page->executions[i]->activity_type->name, "charge");
@@ -218,7 +218,7 @@ static void reopen(struct fx *f, int how)
 /* how: a crash, a clean close, a crash behind a checkpoint. */
 static void live_on(struct fx *f, int how)
 {
-    char id[8];
+    char id[16];
     snprintf(id, sizeof id, "a-%d", how);
     char *run_id = start(f, id)->run_id;
     reopen(f, how);

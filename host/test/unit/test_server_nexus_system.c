@@ -227,7 +227,7 @@ static void bad_inputs_fail_the_workflow_task(void **state)
         "WorkflowId is not set",          "CONFLICT_POLICY_FAIL is not supported",
         "operation \"Other\" not found",  "service \"Other\" not found"};
     for (int i = 0; i < CASES; i++) {
-        char id[8];
+        char id[16];
         request *r = ask(f, "target");
         r->request_id = i == 2 ? S("mine") : r->request_id;
         if (i == 3) {
