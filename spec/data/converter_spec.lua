@@ -250,3 +250,14 @@ describe("a payload converter", function()
     end, "io.open is not available in a workflow")
   end)
 end)
+
+describe("a payload of JSON", function()
+  it("without data is no value", function()
+    local client <close> = require("temporal").connect {}
+    local ok, message = pcall(function()
+      return client.data:decode_one "\x0a\x16\x0a\x08encoding\x12\x0ajson/plain"
+    end)
+    assert.is_false(ok)
+    assert.matches("invalid JSON at byte 1: a value is missing", message)
+  end)
+end)
