@@ -58,20 +58,27 @@ local function text_of(value)
   return type(value) == "string" and value ~= "" and value or nil
 end
 
+--- The fields of a token of this kind, or nil and why it is none; `id` is the field that names what stands behind.
+local function fields_of(text, kind, id)
+  local wanted = kinds[kind]
+  local fields, message = read(text, wanted)
+  if not fields then
+    return nil, message
+  elseif fields.t ~= kind then
+    return nil, ("the operation token is none of %s: it names %s"):format(wanted, kinds[fields.t] or "something else")
+  elseif type(fields.ns) ~= "string" or not text_of(fields[id]) then
+    return nil, "the operation token names no " .. wanted:match "%a+$"
+  end
+  return fields
+end
+
 --- The workflow that a token names, or nil and why it names none.
 ---@param text string
 ---@return { namespace: string, workflow_id: string }?
 ---@return string? message
 function token.workflow(text)
-  local fields, message = read(text, "a workflow")
-  if not fields then
-    return nil, message
-  elseif fields.t ~= WORKFLOW then
-    return nil, ("the operation token is none of a workflow: it names %s"):format(kinds[fields.t] or "something else")
-  elseif type(fields.ns) ~= "string" or not text_of(fields.wid) then
-    return nil, "the operation token names no workflow"
-  end
-  return { namespace = fields.ns, workflow_id = fields.wid }
+  local fields, message = fields_of(text, WORKFLOW, "wid")
+  return fields and { namespace = fields.ns, workflow_id = fields.wid }, message
 end
 
 --- The activity that a token names, or nil and why it names none.
@@ -79,15 +86,8 @@ end
 ---@return { namespace: string, activity_id: string, run_id: string? }?
 ---@return string? message
 function token.activity(text)
-  local fields, message = read(text, "an activity")
-  if not fields then
-    return nil, message
-  elseif fields.t ~= ACTIVITY then
-    return nil, ("the operation token is none of an activity: it names %s"):format(kinds[fields.t] or "something else")
-  elseif type(fields.ns) ~= "string" or not text_of(fields.aid) then
-    return nil, "the operation token names no activity"
-  end
-  return { namespace = fields.ns, activity_id = fields.aid, run_id = text_of(fields.rid) }
+  local fields, message = fields_of(text, ACTIVITY, "aid")
+  return fields and { namespace = fields.ns, activity_id = fields.aid, run_id = text_of(fields.rid) }, message
 end
 
 return token
