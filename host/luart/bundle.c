@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "luart/wf.h"
 
+enum { NAMES_MAX = 8 }; /* in one message */
+
 /* --- modules ---------------------------------------------------------------------------------- */
 
 struct tl_str tl_bundle_own(struct tl_str s)
@@ -156,9 +158,15 @@ const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+struct entry_list {
+    struct tl_bundle *b;
+    bool named; /* what is added has been named, not found by a pattern */
+};
+
 static tl_rc add_entry(void *ud, struct tl_str name, const char *path, struct tl_error *err)
 {
-    struct tl_bundle *b = ud;
+    const struct entry_list *to = ud;
+    struct tl_bundle *b = to->b;
     struct tl_bundle_module *m = tl_map_get(&b->modules, name);
     if (!m) {
         struct tl_str file, text;
@@ -177,22 +185,48 @@ static tl_rc add_entry(void *ud, struct tl_str name, const char *path, struct tl
         m = tl_bundle_add_module(b, name, file, text);
     }
     m->entry = true;
+    m->named = m->named || to->named;
     return TL_OK;
 }
 
 static tl_rc add_entries(struct tl_bundle *b, struct tl_error *err)
 {
     const struct tl_bundle_config *c = b->config;
+    struct entry_list list = {.b = b};
     tl_rc rc = TL_OK;
     for (size_t i = 0; i < c->source_count && rc == TL_OK; i++) {
         if (!among(c->activity_modules, c->sources[i].name) &&
             !among(c->passthrough_modules, c->sources[i].name)) {
-            rc = add_entry(b, c->sources[i].name, NULL, err);
+            rc = add_entry(&list, c->sources[i].name, NULL, err);
         }
     }
     for (size_t i = 0; c->workflow_modules && c->workflow_modules[i] && rc == TL_OK; i++) {
-        rc = tl_bundle_expand(b, c->workflow_modules[i], add_entry, b, err);
+        list.named = !tl_bundle_is_pattern(c->workflow_modules[i]);
+        rc = tl_bundle_expand(b, c->workflow_modules[i], add_entry, &list, err);
     }
+    return rc;
+}
+
+/* Modules were given for their workflows, and there are none: most likely the wrong folder. */
+static tl_rc need_a_workflow(const struct tl_bundle *b, struct tl_error *err)
+{
+    struct tl_buf names;
+    size_t entries = 0;
+    tl_buf_init(&names, 512);
+    TL_MAP_EACH (e, &b->modules) {
+        const struct tl_bundle_module *m = e->value;
+        if (m->entry && entries++ < NAMES_MAX) {
+            tl_buf_printf(&names, "%s%.*s", entries > 1 ? ", " : "", TL_STR_FMT(m->name));
+        }
+    }
+    tl_rc rc = TL_OK;
+    if (entries && !b->workflow_count) {
+        rc = tl_error_set(err, TL_EINVAL,
+                          "%.*s%s: none of these modules defines a workflow: define them with "
+                          "workflow.define",
+                          TL_STR_FMT(tl_buf_str(&names)), entries > NAMES_MAX ? ", ..." : "");
+    }
+    tl_buf_deinit(&names);
     return rc;
 }
 
@@ -278,6 +312,9 @@ tl_rc tl_bundle_open(struct tl_bundle **out, const struct tl_bundle_config *conf
         if (rc == TL_OK && m->entry) {
             rc = tl_bundle_probe_entry(b, m, err);
         }
+    }
+    if (rc == TL_OK) {
+        rc = need_a_workflow(b, err);
     }
     if (rc == TL_OK) {
         rc = tl_bundle_probe_converters(b, err);

@@ -207,7 +207,7 @@ static bool is_path(const char *what)
     return strchr(what, '/') || (n > 4 && strcmp(what + n - 4, ".lua") == 0);
 }
 
-static bool is_pattern(const char *what)
+bool tl_bundle_is_pattern(const char *what)
 {
     size_t n = strlen(what);
     return n >= 1 && what[n - 1] == '*' && (n == 1 || what[n - 2] == '.');
@@ -238,7 +238,7 @@ bool tl_bundle_matches(const char *what, struct tl_str name)
         name_of_path(what, from_path, sizeof from_path);
         return tl_str_eqc(name, from_path);
     }
-    if (!is_pattern(what)) {
+    if (!tl_bundle_is_pattern(what)) {
         return tl_str_eqc(name, what);
     }
     size_t n = strlen(what) - 1; /* the prefix with its dot */
@@ -377,7 +377,7 @@ tl_rc tl_bundle_find_modules(const char *const *roots, const char *what,
                              void (*fn)(void *ud, const char *name), void *ud, struct tl_error *err)
 {
     struct names names = {0};
-    if (!is_pattern(what)) {
+    if (!tl_bundle_is_pattern(what)) {
         return tl_error_set(err, TL_EINVAL, "\"%s\" is not a pattern: end it with \".*\"", what);
     }
     list_roots(roots, what, false, &names);
@@ -402,7 +402,7 @@ tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
                                    struct tl_error *err),
                        void *ud, struct tl_error *err)
 {
-    if (!is_pattern(what)) {
+    if (!tl_bundle_is_pattern(what)) {
         char name[NAME_BYTES];
         bool path = is_path(what);
         if (path) {

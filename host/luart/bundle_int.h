@@ -59,6 +59,8 @@ tl_rc tl_bundle_expand(struct tl_bundle *b, const char *what,
                        tl_rc (*fn)(void *ud, struct tl_str name, const char *path,
                                    struct tl_error *err),
                        void *ud, struct tl_error *err);
+/* Whether an entry of the configuration is a pattern ("*", "folder.*") rather than a name or path. */
+bool tl_bundle_is_pattern(const char *what);
 /* Whether a module name fits an entry of the configuration (a name, a path or a pattern). */
 bool tl_bundle_matches(const char *what, struct tl_str name);
 /* Reads one file. Errors: TL_ENOTFOUND, TL_ELIMIT, TL_EIO. */

@@ -87,18 +87,39 @@ static bool returns_definition(lua_State *L, struct tl_str type)
     return found;
 }
 
+static tl_rc defines_none(const struct tl_probe *p)
+{
+    const struct found_workflow *near = p->found_count ? &p->found[0] : NULL;
+    if (!near) {
+        return tl_error_set(p->err, TL_EINVAL,
+                            "module \"%.*s\" defines no workflow: define one with workflow.define, "
+                            "or do not name the module as one with workflows",
+                            TL_STR_FMT(p->entry->name));
+    }
+    return tl_error_set(
+        p->err, TL_EINVAL,
+        "module \"%.*s\" defines no workflow: \"%.*s\" is defined by %.*s, name that, "
+        "or return what it returns",
+        TL_STR_FMT(p->entry->name), TL_STR_FMT(near->type), TL_STR_FMT(near->module));
+}
+
 /* Protected: loads the entry and sorts out which definitions are its own. */
 static int load_entry(lua_State *L)
 {
     struct tl_lua_run *run = tl_run_of(L);
     struct tl_probe *p = run->probe;
+    bool any = false;
     lua_settop(L, 0);
     tl_module_require(L, run, p->entry->name);
     for (size_t i = 0; i < p->found_count && p->rc == TL_OK; i++) {
         if (tl_str_eq(p->found[i].module, p->entry->name) ||
             returns_definition(L, p->found[i].type)) {
             p->rc = add_workflow(p, &p->found[i]);
+            any = true;
         }
+    }
+    if (p->entry->named && !any && p->rc == TL_OK) {
+        p->rc = defines_none(p);
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/near.h"
 #include "proto/failure.h"
 #include "proto/pb.h"
 #include "tl_enums.h"
@@ -15,6 +16,8 @@
 #include "worker/worker_int.h"
 
 #define ACT_BYTES_MAX ((size_t)1 << 30)
+#define NEAR_MAX 2       /* edits between a name and its near match */
+#define NAMES_BYTES 4096 /* of a message that lists names */
 
 /* --- Memory ------------------------------------------------------------------------------------ */
 
@@ -219,17 +222,39 @@ static void fail_with(struct tl_act *a, const char *type, const char *message)
     a->end_body = tl_activity_failure(&a->arena, tl_str(type), tl_str(message), false);
 }
 
+/* Names in order, and the nearest to the one that was asked for. */
+static void list_names(struct tl_buf *b, struct tl_str wanted, const struct tl_str *names,
+                       size_t count)
+{
+    struct tl_near near = {.wanted = wanted, .too_many = NEAR_MAX + 1, .fold_case = true};
+    for (size_t i = 0; i < count; i++) {
+        tl_near_look(&near, names[i]);
+    }
+    if (near.best.p) {
+        tl_buf_printf(b, "did you mean '%.*s'? ", TL_STR_FMT(near.best));
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (b->n >= NAMES_BYTES) {
+            tl_buf_printf(b, " and %zu more", count - i);
+            return;
+        }
+        tl_buf_printf(b, "%s%.*s", i ? ", " : "registered: ", TL_STR_FMT(names[i]));
+    }
+}
+
 static void not_registered(struct tl_act *a, const struct tl_registry *r)
 {
     struct tl_buf b;
+    struct tl_str wanted = tl_str(a->pub.task->activity_type->name);
     size_t count = r ? tl_registry_count(r) : 0;
+    const struct tl_str *names = count ? tl_registry_names(r, &a->arena) : NULL;
     tl_meter_activity_unregistered(a);
     tl_buf_init(&b, 16384);
-    tl_buf_printf(&b, "activity '%s' is not registered on this worker; %s",
-                  a->pub.task->activity_type->name,
-                  count ? "registered: " : "it has no activities");
-    for (size_t i = 0; i < count && b.n < 4096; i++) {
-        tl_buf_printf(&b, "%s%.*s", i ? ", " : "", TL_STR_FMT(tl_registry_name(r, i)));
+    tl_buf_printf(&b, "activity '%.*s' is not registered on this worker; ", TL_STR_FMT(wanted));
+    if (count) {
+        list_names(&b, wanted, names, names ? count : 0);
+    } else {
+        tl_buf_printf(&b, "it has no activities");
     }
     fail_with(a, "NotFoundError", b.p);
     tl_buf_deinit(&b);

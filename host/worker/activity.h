@@ -135,8 +135,8 @@ void tl_registry_thread_hooks(struct tl_registry *r, const struct tl_thread_hook
 /* NULL when nothing takes the type. */
 const struct tl_activity_impl *tl_registry_find(const struct tl_registry *r, struct tl_str name);
 size_t tl_registry_count(const struct tl_registry *r);
-/* Names in order of registration, for messages and listings; index < count. */
-struct tl_str tl_registry_name(const struct tl_registry *r, size_t index);
+/* All names, sorted, for messages. Owns: the list is the arena's, the names are the registry's. NULL: no memory. */
+const struct tl_str *tl_registry_names(const struct tl_registry *r, struct tl_arena *arena);
 
 /* --- Native activities ------------------------------------------------------------------------- */
 

@@ -1,5 +1,7 @@
 /* Names of activities and of Nexus operations, and what runs them. Filled before a worker starts, read-only
  * afterwards. */
+#include <stdlib.h>
+
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -119,10 +121,22 @@ size_t tl_registry_count(const struct tl_registry *r)
     return r->count;
 }
 
-struct tl_str tl_registry_name(const struct tl_registry *r, size_t index)
+static int name_cmp(const void *a, const void *b)
 {
-    TL_ASSERT(index < r->count);
-    return r->list[index]->name;
+    const struct tl_str *x = a, *y = b;
+    return tl_str_cmp(*x, *y);
+}
+
+const struct tl_str *tl_registry_names(const struct tl_registry *r, struct tl_arena *arena)
+{
+    struct tl_str *names = TL_ARENA_ARRAY(arena, struct tl_str, r->count);
+    for (size_t i = 0; names && i < r->count; i++) {
+        names[i] = r->list[i]->name;
+    }
+    if (names) {
+        qsort(names, r->count, sizeof *names, name_cmp);
+    }
+    return names;
 }
 
 /* --- Nexus operations -------------------------------------------------------------------------- */

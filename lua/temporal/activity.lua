@@ -116,6 +116,11 @@ function activity.object(name, object)
     error(("activity.object: '%s' wants a table with methods, got %s"):format(name, type(object)), 2)
   end
   local activities, methods, any = {}, methods_of(object), false
+  for _, hook in ipairs { "setup", "teardown" } do
+    if methods[hook] ~= nil and type(methods[hook]) ~= "function" then
+      error(("activity.object: %s of '%s' must be a function, got %s"):format(hook, name, type(methods[hook])), 2)
+    end
+  end
   for key, value in pairs(methods) do
     local given = getmetatable(value) == Definition and value or { method = value }
     local method = given.method

@@ -111,6 +111,17 @@ describe("modules of a worker", function()
       problem { roots = { again.root }, workflows = { "workflows.*" } })
   end)
 
+  it("that define no workflow are told, when named or when a whole folder has none", function()
+    local dir <close> = folder {
+      ["workflows/runs.lua"] = runs, ["workflows/helper.lua"] = "return { x = 1 }", ["lib/helper.lua"] = "return 1",
+    }
+    assert.matches('module "workflows.helper" defines no workflow',
+      problem { roots = { dir.root }, workflows = { "workflows.runs", "workflows.helper" } }, 1, true)
+    assert.matches("lib.helper: none of these modules defines a workflow",
+      problem { roots = { dir.root }, workflows = { "lib.*" } }, 1, true)
+    temporal.worker({ task_queue = "test", roots = { dir.root }, workflows = { "workflows.*" } }):prepare()
+  end)
+
   it("that come into the folder are there after a reload", function()
     local dir <close> = folder { ["workflows/runs.lua"] = runs, ["activities/echo.lua"] = module_text.echo }
     local env <close> = require("temporal.testing").environment {
@@ -232,6 +243,25 @@ describe("setup and teardown", function()
     assert.is_nil(id)
     assert.matches("setup of activity module 'activities%.a': .*cannot connect", text)
     assert.are.equal("old", env:execute_workflow("Runs", nil, "act"))
+  end)
+
+  it("are functions", function()
+    local dir <close> = folder {
+      ["activities/five.lua"] = [[return { setup = 5, add = function(a, b) return a + b end }]],
+      ["activities/text.lua"] = [[return { teardown = "x", add = function(a, b) return a + b end }]],
+      ["activities/object.lua"] = [[
+        local activity = require "temporal.activity"
+        return activity.object("acc", { setup = {}, add = function() end })
+      ]],
+    }
+    local rows = {
+      five = "module 'activities.five': setup must be a function, got number",
+      text = "module 'activities.text': teardown must be a function, got string",
+      object = "setup of 'acc' must be a function, got table",
+    }
+    for name, message in pairs(rows) do
+      assert.matches(message, problem { roots = { dir.root }, activities = { "activities." .. name } }, 1, true)
+    end
   end)
 
   it("get plain values only", function()

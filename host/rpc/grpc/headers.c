@@ -6,8 +6,6 @@
 
 #include "base/mem.h"
 
-#define API_KEY_BYTES_MAX ((size_t)64 * 1024)
-
 static struct tl_grpc_headers *make(void)
 {
     struct tl_grpc_headers *h = TL_NEW(struct tl_grpc_headers);
@@ -62,9 +60,9 @@ static tl_rc add_api_key(struct tl_grpc_headers *h, const char *api_key, struct 
     if (!api_key || !*api_key) {
         return TL_OK;
     }
-    if (strlen(api_key) > API_KEY_BYTES_MAX) {
+    if (strlen(api_key) > TL_GRPC_API_KEY_BYTES_MAX) {
         return tl_error_set(err, TL_EINVAL, "the API key is longer than %zu bytes",
-                            API_KEY_BYTES_MAX);
+                            TL_GRPC_API_KEY_BYTES_MAX);
     }
     size_t n = strlen(api_key) + sizeof "Bearer ";
     char *text = tl_mem_alloc(n);

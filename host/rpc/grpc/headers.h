@@ -10,6 +10,7 @@
 #include "rpc/grpc/common.h"
 
 #define TL_GRPC_HEADERS_MAX 64
+#define TL_GRPC_API_KEY_BYTES_MAX ((size_t)64 * 1024)
 
 struct tl_grpc_headers {
     atomic_int holds;

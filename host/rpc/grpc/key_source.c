@@ -12,11 +12,12 @@
 #include "base/mem.h"
 #include "base/world.h"
 #include "rpc/grpc/common.h"
+#include "rpc/grpc/headers.h"
 
 #define FILE_LOOK_NS TL_NS_PER_S
 #define REFRESH_NS (60 * TL_NS_PER_S)
-#define AGAIN_NS (5 * TL_NS_PER_S) /* after a function that failed */
-#define KEY_BYTES_MAX ((size_t)64 * 1024)
+#define AGAIN_NS (5 * TL_NS_PER_S)                       /* after a function that failed */
+#define FILE_BYTES_MAX (TL_GRPC_API_KEY_BYTES_MAX + 256) /* a key and blanks behind it */
 
 struct tl_grpc_key_source {
     pthread_mutex_t mutex;
@@ -29,27 +30,53 @@ struct tl_grpc_key_source {
     bool failing;
 };
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* What is wrong with the bytes of a file as a key; NULL: nothing. */
+static const char *fault_of(const char *text, size_t n)
+{
+    if (n == 0) {
+        return "is empty";
+    }
+    if (n > TL_GRPC_API_KEY_BYTES_MAX) {
+        return "is longer than 65536 bytes";
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < ' ' || text[i] > '~') {
+            return "has characters that cannot be sent: it must be one line of printable ASCII";
+        }
+    }
+    return NULL;
+}
+
 static char *text_of_file(const char *path, struct tl_error *err)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        (void)tl_error_set(err, TL_EINVAL, "cannot read the API key '%s': %s", path,
-                           strerror(errno));
-        return NULL;
+    FILE *f = fopen(path, "rbe");
+    char *text = tl_mem_alloc(FILE_BYTES_MAX + 1);
+    size_t n = f ? fread(text, 1, FILE_BYTES_MAX, f) : 0;
+    int error = !f || ferror(f) ? errno : 0;
+    if (f) {
+        fclose(f);
     }
-    char *text = tl_mem_alloc(KEY_BYTES_MAX + 1);
-    size_t n = fread(text, 1, KEY_BYTES_MAX, f);
-    fclose(f);
-    while (n > 0 && strchr(" \t\r\n", text[n - 1])) {
+    while (n > 0 && is_blank(text[n - 1])) {
         n--;
     }
     text[n] = 0;
-    if (n == 0) {
-        tl_mem_free(text);
-        (void)tl_error_set(err, TL_EINVAL, "the API key '%s' is empty", path);
-        return NULL;
+    const char *fault = error ? NULL : fault_of(text, n);
+    if (!error && !fault) {
+        return text;
     }
-    return text;
+    tl_mem_free(text);
+    if (error) {
+        (void)tl_error_set(err, TL_EINVAL, "cannot read the API key '%s': %s", path,
+                           strerror(error));
+    } else {
+        (void)tl_error_set(err, TL_EINVAL, "the API key '%s' %s", path, fault);
+    }
+    return NULL;
 }
 
 /* The key now; NULL without an error: the file is the one that was read last. */

@@ -402,6 +402,58 @@ static void an_api_key_is_asked_for_again(void **state)
     assert_non_null(strstr(err.message, "cannot read the API key '/no/such.key'"));
 }
 
+/* A key is never cut: what cannot be one is refused, with the file's name and without its text. */
+static void an_api_key_file_is_taken_whole_or_refused(void **state)
+{
+    (void)state;
+    enum { MAX = 64 * 1024 };
+    static const struct {
+        size_t bytes;
+        const char *tail;
+        size_t tail_bytes;
+        const char *message; /* NULL: fine */
+    } rows[] = {
+        {MAX, "\n", 1, NULL},
+        {MAX - 1, "k\r\n \n", 5, NULL},
+        {MAX + 1, "", 0, "is longer than 65536 bytes"},
+        {MAX - 10, "\nanother key", 12, "is longer than 65536 bytes"},
+        {10, "\0more", 5, "characters that cannot be sent"},
+        {0, " \n", 2, "is empty"},
+    };
+    char path[] = "/tmp/api-key-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    static char text[MAX + 64];
+    memset(text, 'k', sizeof text);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_int_equal(pwrite(fd, text, rows[i].bytes, 0), (ssize_t)rows[i].bytes);
+        assert_int_equal(pwrite(fd, rows[i].tail, rows[i].tail_bytes, (off_t)rows[i].bytes),
+                         (ssize_t)rows[i].tail_bytes);
+        struct tl_grpc_channel_options o = {.address = "localhost:1", .api_key_path = path};
+        struct tl_channel *ch = NULL;
+        struct tl_error err = {0};
+        tl_rc rc = tl_grpc_channel_open(&ch, &o, &err);
+        if (!rows[i].message) {
+            assert_int_equal(rc, TL_OK);
+            tl_channel_close(ch);
+            continue;
+        }
+        assert_int_equal(rc, TL_EINVAL);
+        if (!strstr(err.message, rows[i].message) || !strstr(err.message, path) ||
+            strstr(err.message, "kkk")) {
+            fail_msg("row %zu: %s", i, err.message);
+        }
+    }
+    struct tl_grpc_channel_options o = {.address = "localhost:1", .api_key_path = "/tmp"};
+    struct tl_channel *ch = NULL;
+    struct tl_error err;
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_EINVAL);
+    assert_non_null(strstr(err.message, "cannot read the API key '/tmp': Is a directory"));
+    close(fd);
+    unlink(path);
+}
+
 /* What cannot be sent leaves what was there; calls go on all the while. */
 static void api_key_and_metadata_can_change(void **state)
 {
@@ -625,6 +677,7 @@ int main(void)
         cmocka_unit_test(many_calls_at_once),
         cmocka_unit_test(api_key_and_metadata_can_change),
         cmocka_unit_test(an_api_key_is_asked_for_again),
+        cmocka_unit_test(an_api_key_file_is_taken_whole_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,6 +158,44 @@ static void says_what_is_wrong(void **state)
     assert_int_equal(tl_bundle_open(&b, &c, &err), TL_ELIMIT);
 }
 
+/* A name that gives nothing is a mistake; a folder's pattern may find helpers beside workflows. */
+static void a_module_named_for_workflows_must_define_one(void **state)
+{
+    struct tl_bundle *b;
+    struct tl_error err;
+    (void)state;
+    write_file("none/helper.lua", "return { x = 1 }");
+    write_file("none/other.lua", "return { y = 1 }");
+    write_file("some/helper.lua", "return { x = 1 }");
+    write_file("some/flow.lua", DEFINE("Flow", "return 1"));
+    write_file("hands_on.lua", "return require 'some.flow'");
+    write_file("keeps.lua", "require 'some.flow'");
+    static const struct {
+        const char *names[3];
+        const char *message; /* NULL: fine */
+    } rows[] = {
+        {{"none.helper"}, "module \"none.helper\" defines no workflow"},
+        {{"none/helper.lua"}, "module \"none.helper\" defines no workflow"},
+        {{"some.flow", "none.helper"}, "module \"none.helper\" defines no workflow"},
+        {{"keeps"}, "module \"keeps\" defines no workflow: \"Flow\" is defined by some.flow"},
+        {{"none.*"}, "none.helper, none.other: none of these modules defines a workflow"},
+        {{"some.*", "none.*"}, NULL},
+        {{"hands_on"}, NULL},
+        {{"some.flow", "hands_on"}, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *const names[] = {rows[i].names[0], rows[i].names[1], NULL};
+        tl_rc rc = open_with(&b, &err, names, NULL);
+        if (!rows[i].message) {
+            assert_int_equal(rc, TL_OK);
+            tl_bundle_close(b);
+        } else if (rc != TL_EINVAL || !strstr(err.message, rows[i].message)) {
+            fail_msg("row %zu gives %d %s\nwanted %s", i, rc, rc ? err.message : "",
+                     rows[i].message);
+        }
+    }
+}
+
 static void activity_modules_give_proxies(void **state)
 {
     struct tl_bundle *b;
@@ -279,6 +317,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(finds_modules, make_root, drop_root),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, make_root, drop_root),
+        cmocka_unit_test_setup_teardown(a_module_named_for_workflows_must_define_one, make_root,
+                                        drop_root),
         cmocka_unit_test_setup_teardown(activity_modules_give_proxies, make_root, drop_root),
         cmocka_unit_test(one_file_may_hold_everything),
         cmocka_unit_test(modules_are_each_runs_own),

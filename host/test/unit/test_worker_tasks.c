@@ -505,7 +505,10 @@ static void eager_activities_use_reserved_slots(void **state)
     env_init(&e, types);
     struct tl_activity_impl none = {0};
     none.run = (void (*)(void *, void *, struct tl_activity *))(uintptr_t)1; /* never reached */
-    assert_int_equal(tl_registry_add(e.registry, TL_STR_LIT("other"), &none, NULL), TL_OK);
+    static const char *const names[] = {"other", "b", "almost"};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tl_registry_add(e.registry, tl_str(names[i]), &none, NULL), TL_OK);
+    }
     env_start(&e);
     assert_int_equal(env_stats(&e).activity_slots_used, 5);
     give_first(&e, &hb, "r1", "Five");
@@ -527,7 +530,8 @@ static void eager_activities_use_reserved_slots(void **state)
             env_expect(&e, TL_M_RespondActivityTaskFailed, &req);
         assert_string_equal(f->failure->application_failure_info->type, "NotFoundError");
         assert_false(f->failure->application_failure_info->non_retryable);
-        assert_non_null(strstr(f->failure->message, "registered: other"));
+        assert_non_null(
+            strstr(f->failure->message, "did you mean 'b'? registered: almost, b, other"));
         fake_reply_empty(req);
     }
     env_settle(&e);

@@ -37,6 +37,13 @@ local function add_object(self, module, object)
   module.hooks[#module.hooks + 1] = object
 end
 
+--- A hook is a function; a definition or an object under its name is none, but an activity.
+local function need_function(where, hook)
+  if hook ~= nil and type(hook) ~= "function" and not activity.is_definition(hook) and not activity.is_object(hook) then
+    error(("%s must be a function, got %s"):format(where, type(hook)), 0)
+  end
+end
+
 --- A module returns one definition, an object, a list of them, or a table name -> function, definition or object;
 --- its functions `setup` and `teardown` are no activities.
 local function collect(self, module, value)
@@ -53,6 +60,9 @@ local function collect(self, module, value)
       elseif type(key) == "string" and type(entry) == "function" and not hook_names[key] then
         add(self, module, key, entry)
       end
+    end
+    for hook in pairs(hook_names) do
+      need_function(("module '%s': %s"):format(module.name, hook), value[hook])
     end
     if type(value.setup) == "function" or type(value.teardown) == "function" then
       local own = { setup = value.setup, teardown = value.teardown }
