@@ -130,7 +130,13 @@ static int make_failure(lua_State *L)
         return tl_stock_lib_failure(L);
     }
     lua_getfield(L, 1, "message");
-    tl_stock_push_error(L, luaL_checkstring(L, 2), luaL_optstring(L, 3, ""));
+    const char *kind = luaL_checkstring(L, 2);
+    if (lua_isnil(L, 3)) {
+        lua_pushliteral(L, "");
+    } else {
+        luaL_checkstring(L, 3);
+    }
+    tl_stock_wrap_error(L, kind);
     static const char *const fields[] = {"type", "details", "cause"};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         lua_getfield(L, 1, fields[i]);

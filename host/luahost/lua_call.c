@@ -8,12 +8,11 @@
 void tl_lua_call_describe(lua_State *L, lua_State *from, int level)
 {
     if (lua_type(L, -1) == LUA_TSTRING) {
-        tl_stock_push_error(L, "ApplicationError", lua_tostring(L, -1));
+        tl_stock_wrap_error(L, "ApplicationError");
         lua_pushliteral(L, "LuaError");
         lua_setfield(L, -2, "type");
         luaL_traceback(L, from, NULL, level);
         lua_setfield(L, -2, "stack_trace");
-        lua_replace(L, -2);
     }
 }
 

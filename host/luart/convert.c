@@ -46,27 +46,15 @@ static int raw_field(lua_State *L, int index, const char *key)
     return lua_rawget(L, t);
 }
 
-/* The string at index as text in the arena, "" for anything else. Raises for text that protobuf
- * strings cannot hold. */
+/* The string at index as text in the arena, "" for anything else. An error's text must not stop the
+ * error: what protobuf strings cannot hold is replaced. */
 static char *arena_text(lua_State *L, int index, struct tl_arena *arena)
 {
-    if (lua_type(L, index) != LUA_TSTRING) {
-        return need(L, tl_pb_cstr(arena, TL_STR_LIT("")));
+    struct tl_str s = TL_STR_LIT("");
+    if (lua_type(L, index) == LUA_TSTRING) {
+        s.p = lua_tolstring(L, index, &s.n);
     }
-    struct tl_str s;
-    s.p = lua_tolstring(L, index, &s.n);
-    char *out = tl_utf8_ok(s) ? tl_pb_cstr(arena, s) : NULL;
-    if (out) {
-        return out;
-    }
-    /* An error's text must not stop the error: replace what is not UTF-8, and NULs. */
-    out = need(L, tl_arena_cstr(arena, s));
-    for (size_t i = 0; i < s.n; i++) {
-        if (out[i] == '\0' || (unsigned char)out[i] >= 0x80) {
-            out[i] = '?';
-        }
-    }
-    return out;
+    return need(L, tl_pb_clean(arena, s));
 }
 
 static bool has_meta(lua_State *L, int index, const char *name)

@@ -112,6 +112,8 @@ void TL_LUA_NAME(failure_decode)(lua_State *L, const TpFailure__Failure *failure
 TpFailure__Failure *TL_LUA_NAME(failure_encode)(lua_State *L, int index, struct tl_arena *arena);
 /* Pushes a new error table of a kind ("CancelledError", "TimeoutError") with a message. */
 void TL_LUA_NAME(push_error)(lua_State *L, const char *kind, const char *message);
+/* [-1, +1] The same with the message on top, which may hold NUL bytes. */
+void TL_LUA_NAME(wrap_error)(lua_State *L, const char *kind);
 /* Whether the value is an error table made here. */
 bool TL_LUA_NAME(is_error)(lua_State *L, int index);
 /* Whether the value is an error of this kind or type, or has one among its causes. */

@@ -191,24 +191,27 @@ const TpHistory__WorkflowExecutionStartedEventAttributes *tl_run_started(lua_Sta
  * script's own with fields type and message keeps both. */
 static void make_error(lua_State *L)
 {
-    const char *type = "LuaError", *message = NULL;
+    lua_settop(L, 1);
+    lua_pushliteral(L, "LuaError"); /* 2: the type */
+    lua_pushnil(L);                 /* 3: the message */
     if (lua_istable(L, 1)) {
-        lua_pushliteral(L, "type");
-        if (lua_rawget(L, 1) == LUA_TSTRING) {
-            type = lua_tostring(L, -1);
-        }
-        lua_pushliteral(L, "message");
-        if (lua_rawget(L, 1) == LUA_TSTRING) {
-            message = lua_tostring(L, -1);
+        static const char *const fields[] = {"type", "message"};
+        for (int i = 0; i < 2; i++) {
+            lua_pushstring(L, fields[i]);
+            if (lua_rawget(L, 1) == LUA_TSTRING) {
+                lua_copy(L, -1, 2 + i);
+            }
+            lua_pop(L, 1);
         }
     }
-    if (!message) {
-        message = tl_sandbox_tostring(L, 1, NULL);
+    if (lua_isnil(L, 3)) {
+        tl_sandbox_tostring(L, 1, NULL);
+        lua_replace(L, 3);
     }
-    tl_vm_push_error(L, "LuaError", message);
+    tl_vm_wrap_error(L, "LuaError");
     lua_pushliteral(L, "type");
-    lua_pushstring(L, type);
-    lua_rawset(L, -3);
+    lua_pushvalue(L, 2);
+    lua_rawset(L, 3);
     lua_replace(L, 1);
     lua_settop(L, 1);
 }

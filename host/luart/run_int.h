@@ -173,6 +173,7 @@ enum {
     TL_LANG_FLAG_FIFO = 1,
     TL_LANG_FLAG_WAIT_ALL_CANCELS = 2, /* cancelling a wait_all cancels what it waits for */
     TL_LANG_FLAG_TIMEOUT_HOOKS = 3,    /* interceptors see the timers of timeouts */
+    TL_LANG_FLAG_CLOSE_CANCELS = 4,    /* coroutine.close of a blocked coroutine is true */
 };
 
 /* workflow.default_version: a run that passed a change before it was there. */

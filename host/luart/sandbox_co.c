@@ -223,7 +223,14 @@ static int close_waited(lua_State *L, int status, lua_KContext ctx)
     if (tl_await_end(L) == TL_WAKE_CANCEL) {
         return tl_await_raise_cancelled(L);
     }
-    return close_now(L, get_co(L));
+    int n = close_now(L, get_co(L));
+    /* Closing is how the wait ended: its own cancellation is no error of the coroutine. */
+    if (n == 2 && tl_vm_error_has(L, -1, "CancelledError") &&
+        tl_run_uses_flag(tl_run_of(L), TL_LANG_FLAG_CLOSE_CANCELS)) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    return n;
 }
 
 int tl_lib_co_close(lua_State *L)

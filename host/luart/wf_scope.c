@@ -12,6 +12,12 @@ int tl_lib_wf_spawn(lua_State *L)
     return 1;
 }
 
+/* The same under its other name: a function of its own, so that tracebacks tell the two apart. */
+int tl_lib_wf_async(lua_State *L)
+{
+    return tl_lib_wf_spawn(L);
+}
+
 /* --- shield ----------------------------------------------------------------------------------- */
 
 static int shielded(lua_State *L, int status, lua_KContext ctx)

@@ -2,29 +2,6 @@
 #include "proto/failure.h"
 
 #include "proto/pb.h"
-#include "proto/utf8.h"
-
-/* Failures are built from whatever a script raised: the text is made sendable, never refused. */
-static char *clean_text(struct tl_arena *arena, struct tl_str s)
-{
-    const char *nul = s.n > 0 ? memchr(s.p, 0, s.n) : NULL;
-    if (nul) {
-        s.n = (size_t)(nul - s.p);
-    }
-    char *copy = tl_pb_cstr(arena, s);
-    if (!copy || tl_utf8_ok(s)) {
-        return copy;
-    }
-    for (size_t i = 0; i < s.n;) {
-        size_t length = tl_utf8_front(tl_str_n(copy + i, s.n - i));
-        if (length == 0) {
-            copy[i] = '?';
-            length = 1;
-        }
-        i += length;
-    }
-    return copy;
-}
 
 static TpFailure__Failure *new_failure(struct tl_arena *arena, struct tl_str message,
                                        TpFailure__Failure__FailureInfoCase info_case, void *info)
@@ -33,7 +10,7 @@ static TpFailure__Failure *new_failure(struct tl_arena *arena, struct tl_str mes
     if (!f || !info) {
         return NULL;
     }
-    f->message = clean_text(arena, message);
+    f->message = tl_pb_clean(arena, message);
     f->source = tl_pb_cstr(arena, TL_STR_LIT(TL_FAILURE_SOURCE));
     f->failure_info_case = info_case;
     /* All members of the union are message pointers. */
@@ -51,11 +28,11 @@ TpFailure__Failure *tl_failure_application(struct tl_arena *arena,
     if (!f) {
         return NULL;
     }
-    info->type = clean_text(arena, o->type);
+    info->type = tl_pb_clean(arena, o->type);
     info->non_retryable = o->non_retryable;
     info->details = o->details;
     info->category = (TpEnums__ApplicationErrorCategory)o->category;
-    f->stack_trace = clean_text(arena, o->stack_trace);
+    f->stack_trace = tl_pb_clean(arena, o->stack_trace);
     f->cause = o->cause;
     if (o->next_retry_delay_ms > 0) {
         info->next_retry_delay = tl_pb_duration_ms(arena, o->next_retry_delay_ms);
@@ -97,7 +74,7 @@ TpFailure__Failure *tl_failure_terminated(struct tl_arena *arena, struct tl_str 
     TpFailure__TerminatedFailureInfo *info =
         TL_PB_NEW(arena, TpFailure__TerminatedFailureInfo, tp_failure__terminated_failure_info);
     if (info) {
-        info->identity = clean_text(arena, identity);
+        info->identity = tl_pb_clean(arena, identity);
     }
     return info && info->identity
                ? new_failure(arena, message,

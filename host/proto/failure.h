@@ -1,6 +1,6 @@
 /* Failures: the chain of causes that crosses process borders.
  * Builders copy strings into the arena, borrow sub-messages (details, cause), and return NULL when
- * the arena is full. Invalid UTF-8 in a text is replaced by '?', NUL bytes end it, so that any text
+ * the arena is full. Texts are cleaned (`tl_pb_clean`), so that any text
  * a script raises can be sent. Thread: any. */
 #pragma once
 

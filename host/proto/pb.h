@@ -86,6 +86,9 @@ void *tl_pb_new(struct tl_arena *arena, const ProtobufCMessageDescriptor *desc);
 /* Copies into the arena. The empty string needs no memory. NULL when the arena is full or when s
  * holds a NUL byte: text from outside is checked where it enters. */
 char *tl_pb_cstr(struct tl_arena *arena, struct tl_str s);
+/* The same for text that is made sendable, never refused: the message of an error, say. A NUL byte
+ * becomes \0, what is no UTF-8 a question mark. NULL when the arena is full. */
+char *tl_pb_clean(struct tl_arena *arena, struct tl_str s);
 /* Copies into the arena; *ok (may be NULL) turns false when the arena is full. */
 ProtobufCBinaryData tl_pb_bytes(struct tl_arena *arena, struct tl_str s, bool *ok);
 /* Views: borrowed, nothing is copied. */

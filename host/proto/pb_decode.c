@@ -1,5 +1,6 @@
 /* Decoding into an arena, lookups by name, and the small builders. See pb.h. Thread: any. */
 #include "proto/pb_int.h"
+#include "proto/utf8.h"
 
 /* proto/gen/gen.lua writes these, sorted by name. */
 extern const ProtobufCMessageDescriptor *const tl_pb_messages[];
@@ -95,6 +96,36 @@ char *tl_pb_cstr(struct tl_arena *arena, struct tl_str s)
         return empty;
     }
     return memchr(s.p, 0, s.n) ? NULL : tl_arena_cstr(arena, s);
+}
+
+char *tl_pb_clean(struct tl_arena *arena, struct tl_str s)
+{
+    size_t nuls = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        nuls += s.p[i] == '\0';
+    }
+    if (nuls == 0 && tl_utf8_ok(s)) {
+        return tl_pb_cstr(arena, s);
+    }
+    char *copy = tl_arena_alloc(arena, s.n + nuls + 1), *out = copy;
+    for (size_t i = 0; copy && i < s.n;) {
+        size_t length = tl_utf8_front(tl_str_n(s.p + i, s.n - i));
+        if (length == 0) {
+            *out++ = '?';
+            length = 1;
+        } else if (s.p[i] == '\0') {
+            *out++ = '\\';
+            *out++ = '0';
+        } else {
+            memcpy(out, s.p + i, length);
+            out += length;
+        }
+        i += length;
+    }
+    if (copy) {
+        *out = '\0';
+    }
+    return copy;
 }
 
 ProtobufCBinaryData tl_pb_bytes(struct tl_arena *arena, struct tl_str s, bool *ok)

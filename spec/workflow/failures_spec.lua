@@ -41,6 +41,51 @@ describe("failures", function()
   end)
 end)
 
+describe("NUL bytes", function()
+  local source = [[
+    return workflow.define("W", function(where)
+      if where == "task" then error "a\\0b" end
+      if where == "own" then error(temporal.failure { type = "T\\0", message = "\u{fc}\\0" }) end
+      if where == "spawned" then workflow.spawn(function() error "a\\0b" end):result() end
+      local _, err = pcall(workflow["execute_" .. where], "fails", opts)
+      return err.cause.message, tostring(err.cause), err.cause.type
+    end)]]
+  local activities = { fails = function() error("a\0b", 0) end }
+
+  it("stand in the text of errors escaped, and cut nothing off", function()
+    local env <close> = open(source, { activities = activities })
+    for _, where in ipairs { "activity", "local_activity" } do
+      local message, text, type = env:execute_workflow("W", nil, where)
+      assert.are.same({ [[a\0b]], [[LuaError: a\0b]], "LuaError" }, { message, text, type }, where)
+    end
+    local err = failure(env, "W", "own")
+    assert.are.same({ [[T\0]], "\u{fc}" .. [[\0]] }, { err.type, err.message })
+  end)
+
+  it("do so in failed workflow tasks", function()
+    local env <close> = open(source, { activities = activities, replay = false })
+    for _, where in ipairs { "task", "spawned" } do
+      local handle = env:start_workflow("W", { id = where }, where)
+      assert.matches([[a\0b$]], helper.task_failure(env, handle).message)
+      handle:terminate()
+    end
+  end)
+end)
+
+describe("tracebacks", function()
+  it("call a function by the name that was called", function()
+    local env <close> = open([[
+      return workflow.define("W", function(name) workflow[name](nil) end)]], { replay = false })
+    for _, name in ipairs { "spawn", "async" } do
+      local handle = env:start_workflow("W", { id = name }, name)
+      local err = helper.task_failure(env, handle)
+      assert.matches("function expected, got nil", err.message)
+      assert.matches("in function 'workflow." .. name .. "'", err.stack_trace, 1, true)
+      handle:terminate()
+    end
+  end)
+end)
+
 describe("plain errors", function()
   it("fail the task, whatever value they are", function()
     for value, message in pairs {

@@ -147,6 +147,40 @@ static void cancelled_wait_all_follows_its_flag(void **state)
     }
 }
 
+/* Logic flag 4: closing a coroutine that is blocked is true, in histories from before it false. */
+static void closing_a_blocked_coroutine_follows_its_flag(void **state)
+{
+    static const struct {
+        bool replaying;
+        uint64_t flags;
+        const char *expected;
+    } cases[] = {{false, 0, "true,\"nil\",false,\"mine\""},
+                 {true, 1 << 1 | 1 << 4, "true,\"nil\",false,\"mine\""},
+                 {true, 1 << 1, "false,\"CancelledError\",false,\"mine\""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lua_rig r;
+        lua_rig_open(&r, HEAD "local function closed(fn)\n"
+                              "  local co = coroutine.create(fn)\n"
+                              "  workflow.spawn(function() coroutine.resume(co) end)\n"
+                              "  workflow.sleep(0)\n"
+                              "  return coroutine.close(co)\n"
+                              "end\n"
+                              "return workflow.define('W', function()\n"
+                              "  local one, err = closed(function() workflow.sleep(60) end)\n"
+                              "  local two, own = closed(function()\n"
+                              "    pcall(workflow.sleep, 60) error('mine', 0) end)\n"
+                              "  return one, tostring(err and err.type), two, own\n"
+                              "end)");
+        r.replaying = cases[i].replaying;
+        r.lang_flags = cases[i].flags;
+        lua_rig_start(&r, "W", NULL);
+        assert_non_null(strstr(lua_rig_step(&r), cases[i].expected));
+        assert_int_equal(r.out.lang_flags_used, cases[i].replaying ? 0 : 1 << 1 | 1 << 4);
+        lua_rig_close(&r);
+    }
+}
+
 static void definition_tables_have_handlers_and_self(void **state)
 {
     struct lua_rig r;
@@ -496,6 +530,7 @@ int main(void)
         cmocka_unit_test(bugs_fail_the_task),
         cmocka_unit_test(signals_wait_for_their_handlers),
         cmocka_unit_test(cancelled_wait_all_follows_its_flag),
+        cmocka_unit_test(closing_a_blocked_coroutine_follows_its_flag),
         cmocka_unit_test(definition_tables_have_handlers_and_self),
         cmocka_unit_test(queries_change_nothing),
         cmocka_unit_test(cancellation_is_raised_once),

@@ -148,11 +148,11 @@ static void failure_text_is_made_sendable(void **state)
     (void)state;
     struct tl_failure_application app = {
         .message = TL_STR_LIT("\xff ok \xE2\x82 \xE2\x82\xAC\xC3"),
-        .type = tl_str_n("a\0b", 3),
+        .type = tl_str_n("a\0b\xC3\xA9\0", 6),
     };
     TpFailure__Failure *f = tl_failure_application(&arena, &app);
     assert_string_equal(f->message, "? ok ?? \xE2\x82\xAC?");
-    assert_string_equal(f->application_failure_info->type, "a");
+    assert_string_equal(f->application_failure_info->type, "a\\0b\xC3\xA9\\0");
     struct tl_arena small;
     tl_arena_init(&small, 128);
     assert_null(tl_failure_application(&small, &app));
