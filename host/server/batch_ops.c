@@ -253,7 +253,7 @@ enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_
         case BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS:
             rc = transact(s, e, update_options, job->req, &err);
             if (rc == TL_OK) { /* what waits for another version goes there */
-                tl_dispatch_again(s, e, &s->arena);
+                tl_dispatch_changed(s, e, &s->arena);
             }
             break;
         case BATCH_OPERATION_TYPE_RESET:

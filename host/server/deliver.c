@@ -51,6 +51,18 @@ void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, stru
     }
 }
 
+/* Whether a run whose tasks the routing sends to `version` has to leave the worker that holds it, which is of
+ * the version it ran on. */
+static bool leaves_worker(struct tl_server *s, const struct tl_exec *e, struct tl_str queue,
+                          struct tl_str version)
+{
+    struct tl_rs_versioning at;
+    tl_rs_versioning(e->rs, &at);
+    return tl_version_is_set(version)
+               ? !at.set_build.n || tl_version_sets_newer(s, e->ns, queue, at.set_build).n
+               : !tl_str_eq(version, at.ran_on) && (version.n || at.ran_on.n);
+}
+
 void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                                struct tl_arena *arena)
 {
@@ -61,16 +73,10 @@ void tl_dispatch_workflow_task(struct tl_server *s, struct tl_exec *e, const str
                                .sticky = fx->u.wft.sticky,
                                .name = fx->u.wft.task_queue};
     struct tl_rs_info info;
-    struct tl_rs_versioning at;
     tl_rs_info(e->rs, &info);
-    tl_rs_versioning(e->rs, &at);
     struct tl_str version = tl_route_workflow(s, e, info.task_queue);
-    /* The worker that holds the run is of the version it ran on. */
-    bool moves =
-        tl_version_is_set(version)
-            ? !at.set_build.n || tl_version_sets_newer(s, e->ns, info.task_queue, at.set_build).n
-            : !tl_str_eq(version, at.ran_on) && (version.n || at.ran_on.n);
-    if (fx->u.wft.sticky && (moves || !tl_match_attended(&s->matcher, &key, tl_engine_now(s)))) {
+    if (fx->u.wft.sticky && (leaves_worker(s, e, info.task_queue, version) ||
+                             !tl_match_attended(&s->matcher, &key, tl_engine_now(s)))) {
         struct tl_tx tx;
         struct tl_error err;
         tl_run_begin(s, e, &tx, arena);
@@ -167,7 +173,21 @@ static bool held_back(const struct tl_exec *e)
     return v.moving;
 }
 
-void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena)
+/* Whether its workflow task waits where the routing does not send it any more. */
+static bool misplaced(struct tl_server *s, struct tl_exec *e)
+{
+    struct tl_rs_info info;
+    if (!tl_match_task_queued(&e->wft.task)) {
+        return false;
+    }
+    tl_rs_info(e->rs, &info);
+    struct tl_str version = tl_route_workflow(s, e, info.task_queue);
+    return e->wft.sticky ? leaves_worker(s, e, info.task_queue, version)
+                         : !tl_str_eq(tl_match_queue_key(e->wft.task.queue).version, version);
+}
+
+static void dispatch_again(struct tl_server *s, struct tl_exec *e, bool workflow_task,
+                           struct tl_arena *arena)
 {
     size_t n = 0;
     TL_LIST_EACH (it, &e->activities) {
@@ -185,7 +205,7 @@ void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *
             waiting[n++] = t->scheduled_id;
         }
     }
-    if (tl_match_task_queued(&e->wft.task)) {
+    if (workflow_task) {
         offer_workflow_task(s, e, arena);
     }
     /* An offer may begin or end a transition, and with it drop tasks: look each time. */
@@ -196,6 +216,16 @@ void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *
         }
     }
     tl_mem_free(waiting);
+}
+
+void tl_dispatch_changed(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena)
+{
+    dispatch_again(s, e, tl_match_task_queued(&e->wft.task), arena);
+}
+
+void tl_dispatch_routed(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena)
+{
+    dispatch_again(s, e, misplaced(s, e), arena);
 }
 
 void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,

@@ -582,8 +582,11 @@ void tl_dispatch_leave(struct tl_server *s, const struct tl_match_key *sticky,
                        struct tl_arena *arena);
 void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct tl_effect *fx,
                           struct tl_arena *arena);
-/* Its waiting tasks are offered where the routing sends them now. */
-void tl_dispatch_again(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena);
+/* The options of a run have changed: its waiting tasks are offered where the routing sends them now, and its workflow
+ * task on the terms that it has now. */
+void tl_dispatch_changed(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena);
+/* The routing has changed: those of its waiting tasks that it sends elsewhere now are offered there. */
+void tl_dispatch_routed(struct tl_server *s, struct tl_exec *e, struct tl_arena *arena);
 /* Offers a task to matching; whoever was waiting for it takes it. */
 void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
                        const struct tl_match_terms *terms, struct tl_arena *arena);

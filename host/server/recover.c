@@ -305,7 +305,6 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
         rc = tl_batches_load(s, err);
     }
     if (rc == TL_OK) {
-        tl_match_load(&s->matcher);
         TL_MAP_EACH (e, &s->runs) {
             revive(s, e->value);
         }

@@ -1,5 +1,7 @@
 /* Where the routing of worker deployments sends a task, and what a versioned poll makes known.
  * See deployments.h. */
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/deployments.h"
@@ -318,25 +320,51 @@ tl_rc tl_deployments_polled(struct tl_server *s, struct tl_namespace *ns,
 
 /* --- what waits ---------------------------------------------------------------------------------------------- */
 
+/* A run with tasks that wait. */
+struct waiting {
+    struct tl_match_place oldest;
+    uint64_t run;
+};
+
+static int compare_age(const void *a, const void *b)
+{
+    const struct waiting *x = a, *y = b;
+    return tl_match_older(&x->oldest, &y->oldest) ? -1 : x != y;
+}
+
+/* False when none of its tasks waits. */
+static bool waits(const struct tl_exec *e, struct waiting *out)
+{
+    bool found = tl_match_task_queued(&e->wft.task);
+    out->run = e->number;
+    out->oldest = e->wft.task.place;
+    TL_LIST_EACH (it, &e->activities) {
+        const struct tl_match_task *t = &TL_CONTAINER(it, struct tl_activity_task, link)->task;
+        if (tl_match_task_queued(t) && (!found || tl_match_older(&t->place, &out->oldest))) {
+            found = true;
+            out->oldest = t->place;
+        }
+    }
+    return found;
+}
+
 void tl_deployments_reroute(struct tl_server *s, const struct tl_namespace *ns,
                             struct tl_arena *arena)
 {
     size_t n = 0;
-    uint64_t *numbers = tl_mem_alloc((s->runs.count + 1) * sizeof *numbers);
+    struct waiting *runs = TL_NEW_ARRAY(struct waiting, s->runs.count + 1);
     TL_MAP_EACH (entry, &s->runs) {
         const struct tl_exec *e = entry->value;
-        if (e->ns == ns && !e->closed &&
-            (tl_match_task_queued(&e->wft.task) || !tl_list_empty(&e->activities))) {
-            numbers[n++] = e->number;
-        }
+        n += e->ns == ns && !e->closed && waits(e, &runs[n]);
     }
+    qsort(runs, n, sizeof runs[0], compare_age); /* who waited longest arrives first */
     for (size_t i = 0; i < n; i++) {
-        struct tl_exec *e = tl_map_get_num(&s->runs, numbers[i]);
+        struct tl_exec *e = tl_map_get_num(&s->runs, runs[i].run);
         if (e && !e->closed) {
-            tl_dispatch_again(s, e, arena);
+            tl_dispatch_routed(s, e, arena);
         }
     }
-    tl_mem_free(numbers);
+    tl_mem_free(runs);
     TL_MAP_EACH (entry, &s->queries) {
         struct tl_parked *p = entry->value;
         if (p->ns == ns && tl_match_task_queued(&p->task)) {

@@ -57,7 +57,7 @@ void tl_api_update_workflow_execution_options(struct tl_call *c)
     rc = rc == TL_OK ? tl_tx_change_options(&tx, &change, &merged, &err) : rc;
     int64_t at_ns = tx.now_ns;
     if (tl_api_end(c, e, &tx, rc, &err)) {
-        tl_dispatch_again(c->s, e, c->arena);
+        tl_dispatch_changed(c->s, e, c->arena);
         r.workflow_execution_options = &merged;
         r.update_time = tl_pb_timestamp(c->arena, at_ns);
         tl_call_reply(c, e->seq, &r);

@@ -40,6 +40,7 @@ void tl_backlog_deinit(struct tl_backlog *b)
         tl_map_deinit(&level->lanes);
         tl_heap_deinit(&level->ready);
         tl_heap_deinit(&level->resting);
+        tl_heap_deinit(&level->by_age);
         tl_mem_free(level);
     }
 }
@@ -67,7 +68,7 @@ struct tl_match_level *tl_backlog_level(struct tl_backlog *b, const struct tl_ma
         tl_map_init(&level->lanes);
         tl_heap_init(&level->ready);
         tl_heap_init(&level->resting);
-        tl_list_init(&level->by_age);
+        tl_heap_init(&level->by_age);
         level->plain = new_lane(level, (struct tl_str){0});
     }
     return level;
@@ -102,9 +103,14 @@ static struct tl_match_lane *find_lane(struct tl_match_level *level, struct tl_s
     return lane;
 }
 
+static struct tl_match_task *task_at(struct tl_list *link)
+{
+    return TL_CONTAINER(link, struct tl_match_task, link);
+}
+
 static struct tl_match_task *first_of(const struct tl_match_lane *lane)
 {
-    return TL_CONTAINER(lane->tasks.next, struct tl_match_task, link);
+    return task_at(lane->tasks.next);
 }
 
 /* Puts a lane where its first task belongs, and a resting one among those that are looked at. */
@@ -120,37 +126,17 @@ static void set_turn(struct tl_match_lane *lane)
     }
 }
 
-static bool older(const struct tl_match_place *a, const struct tl_match_place *b)
+static bool goes_first(const struct tl_match_place *a, const struct tl_match_place *b)
 {
-    return a->since_ns < b->since_ns || (a->since_ns == b->since_ns && a->number < b->number);
-}
-
-static void insert_by_age(struct tl_list *list, struct tl_match_task *t)
-{
-    /* New tasks belong at the end; one that comes back is older than nearly all others. */
-    struct tl_list *at = list;
-    if (!tl_list_empty(list) &&
-        older(&t->place, &TL_CONTAINER(list->next, struct tl_match_task, by_age)->place)) {
-        at = list->next;
-    } else {
-        while (at->prev != list &&
-               older(&t->place, &TL_CONTAINER(at->prev, struct tl_match_task, by_age)->place)) {
-            at = at->prev;
-        }
-    }
-    tl_list_push(at, &t->by_age); /* before `at` */
+    return a->pass < b->pass || (a->pass == b->pass && tl_match_older(a, b));
 }
 
 static void insert_by_pass(struct tl_list *list, struct tl_match_task *t)
 {
     struct tl_list *at = list;
-    if (!tl_list_empty(list) &&
-        TL_CONTAINER(list->prev, struct tl_match_task, link)->place.pass >= t->place.pass) {
+    if (!tl_list_empty(list) && task_at(list->prev)->place.pass >= t->place.pass) {
         at = list->next;
-        while (at != list &&
-               (TL_CONTAINER(at, struct tl_match_task, link)->place.pass < t->place.pass ||
-                (TL_CONTAINER(at, struct tl_match_task, link)->place.pass == t->place.pass &&
-                 older(&TL_CONTAINER(at, struct tl_match_task, link)->place, &t->place)))) {
+        while (at != list && goes_first(&task_at(at)->place, &t->place)) {
             at = at->next;
         }
     }
@@ -165,8 +151,7 @@ static void give_pass(struct tl_match_lane *lane, struct tl_match_task *t, doubl
 }
 
 void tl_backlog_push(struct tl_backlog *b, struct tl_match_task *t,
-                     const struct tl_match_terms *terms, const struct tl_match_limit *limit,
-                     bool unordered)
+                     const struct tl_match_terms *terms, const struct tl_match_limit *limit)
 {
     t->weight = terms ? terms->weight : 0;
     struct tl_str key = terms ? terms->fairness_key : (struct tl_str){0};
@@ -177,11 +162,7 @@ void tl_backlog_push(struct tl_backlog *b, struct tl_match_task *t,
     }
     level->lanes_empty -= tl_list_empty(&lane->tasks);
     insert_by_pass(&lane->tasks, t);
-    if (unordered) {
-        tl_list_push(&level->by_age, &t->by_age);
-    } else {
-        insert_by_age(&level->by_age, t);
-    }
+    tl_heap_insert(&level->by_age, &t->by_age, t->place.since_ns);
     t->lane = lane;
     level->count++;
     b->count++;
@@ -199,7 +180,7 @@ void tl_backlog_remove(struct tl_backlog *b, struct tl_match_task *t, bool taken
         level->pass = t->place.pass;
     }
     tl_list_remove(&t->link);
-    tl_list_remove(&t->by_age);
+    tl_heap_remove(&level->by_age, &t->by_age);
     t->lane = NULL;
     level->count--;
     b->count--;
@@ -222,19 +203,18 @@ struct tl_str tl_backlog_key(const struct tl_match_task *t)
 static int compare_age(const void *a, const void *b)
 {
     struct tl_match_task *const *x = a, *const *y = b;
-    return older(&(*x)->place, &(*y)->place) ? -1 : *x != *y;
+    return tl_match_older(&(*x)->place, &(*y)->place) ? -1 : *x != *y;
 }
 
 /* Gives the tasks of a level passes as if they had come in order of age. */
 static void arrange(struct tl_match_level *level, const struct tl_match_limit *limit)
 {
     struct tl_match_task **tasks = TL_NEW_ARRAY(struct tl_match_task *, level->count + 1);
-    size_t n = 0;
-    TL_LIST_EACH (it, &level->by_age) {
-        tasks[n++] = TL_CONTAINER(it, struct tl_match_task, by_age);
+    size_t n = level->by_age.count;
+    for (size_t i = 0; i < n; i++) {
+        tasks[i] = TL_CONTAINER(level->by_age.nodes[i], struct tl_match_task, by_age);
     }
     qsort(tasks, n, sizeof tasks[0], compare_age);
-    tl_list_init(&level->by_age);
     TL_MAP_EACH (e, &level->lanes) {
         struct tl_match_lane *lane = e->value;
         lane->pass = 0;
@@ -246,9 +226,7 @@ static void arrange(struct tl_match_level *level, const struct tl_match_limit *l
         struct tl_match_terms terms = {.fairness_key = tl_backlog_key(t), .weight = t->weight};
         give_pass(t->lane, t, tl_match_weight(limit, &terms));
         tl_list_init(&t->link);
-        tl_list_init(&t->by_age);
         tl_list_push(&t->lane->tasks, &t->link);
-        tl_list_push(&level->by_age, &t->by_age);
     }
     TL_MAP_EACH (e, &level->lanes) {
         set_turn(e->value);
@@ -337,16 +315,18 @@ void tl_backlog_wake(struct tl_backlog *b)
     }
 }
 
-const struct tl_match_task *tl_backlog_oldest(const struct tl_backlog *b)
+int64_t tl_backlog_level_oldest_ns(const struct tl_match_level *level)
 {
-    const struct tl_match_task *oldest = NULL;
+    const struct tl_heap_node *n = level ? tl_heap_peek(&level->by_age) : NULL;
+    return n ? n->deadline_ns : 0;
+}
+
+int64_t tl_backlog_oldest_ns(const struct tl_backlog *b)
+{
+    int64_t oldest_ns = 0;
     for (size_t i = 0; i < TL_MATCH_PRIORITIES; i++) {
-        const struct tl_match_level *level = b->levels[i];
-        if (level && level->count) {
-            const struct tl_match_task *t =
-                TL_CONTAINER(level->by_age.next, struct tl_match_task, by_age);
-            oldest = !oldest || older(&t->place, &oldest->place) ? t : oldest;
-        }
+        int64_t ns = tl_backlog_level_oldest_ns(b->levels[i]);
+        oldest_ns = ns && (!oldest_ns || ns < oldest_ns) ? ns : oldest_ns;
     }
-    return oldest;
+    return oldest_ns;
 }

@@ -22,7 +22,7 @@ struct tl_match_level {
     struct tl_map lanes;         /* fairness key -> struct tl_match_lane, the plain one too */
     struct tl_heap ready;        /* by the pass of the first task */
     struct tl_heap resting;      /* by the time when the key may go again */
-    struct tl_list by_age;       /* all tasks */
+    struct tl_heap by_age;       /* all tasks, by the time since when they wait */
     size_t count, lanes_empty;
     int64_t pass; /* of the task that went last */
     struct tl_rate add_rate, take_rate;
@@ -39,10 +39,9 @@ void tl_backlog_deinit(struct tl_backlog *b);
 /* The level of a task with these terms; NULL terms: the usual ones. Borrowed. */
 struct tl_match_level *tl_backlog_level(struct tl_backlog *b, const struct tl_match_terms *terms);
 
-/* A task that has a pass keeps it. `unordered`: its age counts only once tl_backlog_arrange is called. */
+/* A task that has a pass keeps it. */
 void tl_backlog_push(struct tl_backlog *b, struct tl_match_task *t,
-                     const struct tl_match_terms *terms, const struct tl_match_limit *limit,
-                     bool unordered);
+                     const struct tl_match_terms *terms, const struct tl_match_limit *limit);
 /* `taken`: by a poll, so that its level has got to its pass. */
 void tl_backlog_remove(struct tl_backlog *b, struct tl_match_task *t, bool taken);
 /* Gives all tasks their turns as if they had come in order of age. */
@@ -59,5 +58,6 @@ int64_t tl_backlog_ready_ns(struct tl_backlog *b, const struct tl_match_limit *l
                             int64_t now_ns);
 /* The limit of the keys has changed: whoever rests is looked at again. */
 void tl_backlog_wake(struct tl_backlog *b);
-/* The oldest task; NULL when there is none. */
-const struct tl_match_task *tl_backlog_oldest(const struct tl_backlog *b);
+/* Since when the oldest task waits, of all or of a level; 0 when there is none. */
+int64_t tl_backlog_oldest_ns(const struct tl_backlog *b);
+int64_t tl_backlog_level_oldest_ns(const struct tl_match_level *level);

@@ -94,7 +94,6 @@ void tl_match_task_init(struct tl_match_task *t, int kind)
 {
     *t = (struct tl_match_task){.kind = kind};
     tl_list_init(&t->link);
-    tl_list_init(&t->by_age);
 }
 
 void tl_match_poll_init(struct tl_match_poll *p)
@@ -282,7 +281,7 @@ static struct tl_match_poll *place_task(struct tl_matcher *m, struct tl_match_qu
         return p;
     }
     t->queue = q;
-    tl_backlog_push(&q->backlog, t, terms, q->limit, m->loading);
+    tl_backlog_push(&q->backlog, t, terms, q->limit);
     m->tasks_queued++;
     return NULL;
 }
@@ -390,15 +389,9 @@ void tl_match_poll_drop(struct tl_matcher *m, struct tl_match_poll *p)
     }
 }
 
-void tl_match_load(struct tl_matcher *m)
-{
-    TL_ASSERT(m->polls_parked == 0);
-    m->loading = true;
-}
-
 void tl_match_loaded(struct tl_matcher *m)
 {
-    m->loading = false;
+    TL_ASSERT(m->polls_parked == 0);
     TL_MAP_EACH (e, &m->queues) {
         struct tl_match_queue *q = e->value;
         tl_backlog_arrange(&q->backlog, q->limit);
@@ -539,8 +532,8 @@ int tl_match_advice(struct tl_matcher *m, const struct tl_match_key *key,
     }
     /* Looking costs, too: with more pollers less. */
     tl_limiter_take(&q->advice, 1.0 / (double)(q->pollers.count ? q->pollers.count : 1), now_ns);
-    const struct tl_match_task *oldest = tl_backlog_oldest(&q->backlog);
-    if (oldest && now_ns - oldest->place.since_ns > BACKLOG_AGE_NS) {
+    int64_t oldest_ns = tl_backlog_oldest_ns(&q->backlog);
+    if (oldest_ns && now_ns - oldest_ns > BACKLOG_AGE_NS) {
         return 1;
     }
     double added = tl_rate_per_s(q->add_rate, now_ns), taken = tl_rate_per_s(q->take_rate, now_ns);
@@ -589,8 +582,7 @@ bool tl_match_queue_info(const struct tl_matcher *m, const struct tl_match_key *
                                         .tasks_taken = q->taken,
                                         .added_per_s = tl_rate_per_s(q->add_rate, now_ns),
                                         .taken_per_s = tl_rate_per_s(q->take_rate, now_ns)};
-    const struct tl_match_task *oldest = tl_backlog_oldest(&q->backlog);
-    out->oldest_ns = oldest ? oldest->place.since_ns : 0;
+    out->oldest_ns = tl_backlog_oldest_ns(&q->backlog);
     return true;
 }
 
@@ -607,10 +599,7 @@ bool tl_match_priority_info(const struct tl_matcher *m, const struct tl_match_ke
     out->backlog = level->count;
     out->added_per_s = tl_rate_per_s(level->add_rate, now_ns);
     out->taken_per_s = tl_rate_per_s(level->take_rate, now_ns);
-    if (level->count) {
-        out->oldest_ns =
-            TL_CONTAINER(level->by_age.next, struct tl_match_task, by_age)->place.since_ns;
-    }
+    out->oldest_ns = tl_backlog_level_oldest_ns(level);
     return true;
 }
 

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/str.h"
@@ -48,12 +49,13 @@ struct tl_match_terms {
 /* Where a task stands: kept when it comes back. */
 struct tl_match_place {
     int64_t since_ns; /* read-only: it waits since then */
-    uint64_t number;  /* private: order of arrival */
+    uint64_t number;  /* read-only: order of arrival */
     int64_t pass;     /* private: see backlog.h; 0: it never had to wait */
 };
 
 struct tl_match_task {
-    struct tl_list link, by_age;  /* private */
+    struct tl_list link;          /* private */
+    struct tl_heap_node by_age;   /* private */
     struct tl_match_queue *queue; /* read-only: NULL while not queued */
     struct tl_match_lane *lane;   /* private */
     struct tl_match_place place;
@@ -75,8 +77,7 @@ struct tl_matcher {
     struct tl_map limits;    /* encoded key without version -> struct tl_match_limit */
     tl_match_alive_fn alive; /* NULL: every poll is */
     void *alive_ud;
-    bool loading; /* private */
-    bool lifted;  /* private: a limit has gone that may have kept some apart */
+    bool lifted; /* private: a limit has gone that may have kept some apart */
     int64_t sticky_absent_ns;
     uint64_t places;
     size_t polls_parked; /* read-only */
@@ -92,6 +93,12 @@ void tl_matcher_deinit(struct tl_matcher *m);
 /* Before first use; afterwards they may be asked whether they are linked. */
 void tl_match_task_init(struct tl_match_task *t, int kind);
 void tl_match_poll_init(struct tl_match_poll *p);
+/* Which of two tasks goes first where nothing but their age counts. */
+static inline bool tl_match_older(const struct tl_match_place *a, const struct tl_match_place *b)
+{
+    return a->since_ns < b->since_ns || (a->since_ns == b->since_ns && a->number < b->number);
+}
+
 static inline bool tl_match_task_queued(const struct tl_match_task *t)
 {
     return tl_list_linked(&t->link);
@@ -106,9 +113,7 @@ struct tl_match_poll *tl_match_offer(struct tl_matcher *m, const struct tl_match
 struct tl_match_poll *tl_match_put_back(struct tl_matcher *m, const struct tl_match_key *key,
                                         struct tl_match_task *t, const struct tl_match_terms *terms,
                                         int64_t now_ns) __attribute__((warn_unused_result));
-/* Between these two calls tasks are offered that have waited, in any order, while no poll is parked: they will go
- * by their age. */
-void tl_match_load(struct tl_matcher *m);
+/* All tasks that were offered have waited, and came in any order; no poll is parked: they go by their age. */
 void tl_match_loaded(struct tl_matcher *m);
 /* A new poll. Returns the task it takes (no longer queued; the poll is not parked), or NULL when the
  * poll is now parked. Counts as a sign of life of the queue and of the poller `identity`. */

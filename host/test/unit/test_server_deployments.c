@@ -313,6 +313,36 @@ static void test_activities_wait_for_the_transition(void **state)
     assert_string_equal(fx_history(f, "a-1", "", 0), "1 5 6 7 10 5 6 7 11 12 5");
 }
 
+/* Routing changes nothing about turns: what waits for another version stays where it is, what moves goes by age. */
+static void test_turns_outlast_the_routing(void **state)
+{
+    struct fx *f = *state;
+    static const char *const waiting[] = {"t-2", "t-3", "t-1"}; /* not as the runs began */
+    assert_null(poll(f, "1"));
+    assert_null(poll(f, "2"));
+    assert_int_equal(set_current(f, "1", NULL), 0);
+    begin(f, "t-1", "1", AUTO, NULL);
+    begin(f, "t-2", "1", AUTO, NULL);
+    begin(f, "t-3", "1", AUTO, NULL);
+    for (int i = 0; i < 3; i++) {
+        f->now_ns += TL_NS_PER_S;
+        fx_signal(f, waiting[i], "s");
+    }
+    assert_null(poll(f, "3")); /* a version becomes known */
+    TpWs__PollWorkflowTaskQueueResponse *w = poll(f, "1");
+    assert_non_null(w);
+    assert_string_equal(w->workflow_execution->workflow_id, "t-2");
+    complete(f, w, "1", AUTO, NULL, NULL);
+    f->now_ns += TL_NS_PER_S;
+    fx_signal(f, "t-2", "s");
+    assert_int_equal(set_current(f, "2", NULL), 0);
+    for (int i = 1; i <= 3; i++) {
+        w = poll(f, "2");
+        assert_non_null(w);
+        assert_string_equal(w->workflow_execution->workflow_id, waiting[i % 3]);
+    }
+}
+
 /* A worker that tells no behavior leaves the run where it is: to move it again would go on for ever. */
 static void test_a_run_that_does_not_move_is_not_asked_again(void **state)
 {
@@ -557,6 +587,7 @@ int main(void)
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(test_ramp, fx_setup_file, fx_teardown),
         cmocka_unit_test_setup_teardown(test_pinned_runs_stay, fx_setup_file, fx_teardown),
+        cmocka_unit_test_setup_teardown(test_turns_outlast_the_routing, fx_setup_file, fx_teardown),
         cmocka_unit_test_setup_teardown(test_a_run_that_does_not_move_is_not_asked_again,
                                         fx_setup_file, fx_teardown),
         cmocka_unit_test_setup_teardown(test_activities_wait_for_the_transition, fx_setup_file,
