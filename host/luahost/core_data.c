@@ -118,17 +118,16 @@ static int decode_message(lua_State *L)
     return 1;
 }
 
-/* [-0, +1, v] core.make_failure(fields): an error table; `kind` may name another class than
- * ApplicationError */
+/* [-0, +1, v] core.make_failure(fields | message [, fields]): an error table; `kind` may name
+ * another class than ApplicationError */
 static int make_failure(lua_State *L)
 {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    lua_getfield(L, 1, "kind");
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
+    if (!lua_istable(L, 1) || lua_getfield(L, 1, "kind") == LUA_TNIL) {
+        lua_settop(L, 2);
         return tl_stock_lib_failure(L);
     }
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "kind");
     lua_getfield(L, 1, "message");
     const char *kind = luaL_checkstring(L, 2);
     if (lua_isnil(L, 3)) {

@@ -62,7 +62,7 @@ local temporal = {
 }
 
 ---@class temporal.FailureFields
----@field message string
+---@field message? string
 ---@field type? string
 ---@field details? any[]
 ---@field cause? any
@@ -70,11 +70,13 @@ local temporal = {
 ---@field next_retry_delay? number|string
 ---@field category? string
 
---- Makes an error that fails the workflow or activity it is raised in.
----@param fields temporal.FailureFields
+--- Makes an error that fails the workflow or activity it is raised in: `failure(fields)`, or
+--- `failure(message, fields)`.
+---@param message string|temporal.FailureFields
+---@param fields? temporal.FailureFields the other fields
 ---@return temporal.Failure
-function temporal.failure(fields)
-  return core.make_failure(fields)
+function temporal.failure(message, fields)
+  return core.make_failure(message, fields)
 end
 
 --- Whether the error, or a cause of it, is a failure (of the given type).

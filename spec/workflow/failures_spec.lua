@@ -21,6 +21,44 @@ local function failure(env, type, ...)
 end
 
 describe("failures", function()
+  it("are made alike in workflows and in scripts", function()
+    local forms = [[
+      local temporal = require "temporal"
+      local function message(...) return (select(2, pcall(temporal.failure, ...))) end
+      local function fields(err) return { err.kind, err.type, err.message, err.non_retryable or false } end
+      return {
+        fields(temporal.failure "text"), fields(temporal.failure {}),
+        fields(temporal.failure("text", { type = "Refused", non_retryable = true })),
+      }, {
+        message(), message(5), message("text", "Refused"), message("text", { message = "other" }),
+        message { typ = "x" }, message { type = 5 }, message { message = {} },
+        message { non_retryable = "yes" }, message { category = "bening" },
+        message { next_retry_delay = "soon" }, message { next_retry_delay = -1 },
+      }
+    ]]
+    local env <close> = helper.environment("local workflow = require 'temporal.workflow'\n"
+      .. "return workflow.define('W', function()" .. forms .. "end)")
+    local good, bad = load(forms)()
+    local good_there, bad_there = env:execute_workflow("W")
+    assert.same({
+      { "ApplicationError", "ApplicationError", "text", false }, { "ApplicationError", "ApplicationError", "", false },
+      { "ApplicationError", "Refused", "text", true },
+    }, good)
+    local said = {
+      "a message or a table expected, got nil", "a message or a table expected, got number",
+      "a table of fields after the message expected, got string", "the message is given twice",
+      "unknown field 'typ'", "type must be a string, got number", "message must be a string, got table",
+      "non_retryable must be a boolean, got string", 'category must be "benign", got bening',
+      "next_retry_delay: .*soon",
+      "next_retry_delay must be a duration, got %-1",
+    }
+    for i, text in ipairs(said) do
+      assert.matches(text, bad[i])
+      assert.matches(text, bad_there[i])
+    end
+    assert.same(good, good_there)
+  end)
+
   it("carry type, message, details, category, retry delay and a chain of causes", function()
     local env <close> = open [[
       return workflow.define("W", function()

@@ -41,11 +41,12 @@ local temporal = {}
 ---@field timeout_type? string
 ---@field last_heartbeat_details? any[]
 
---- Makes an error that fails the workflow it is raised in. Text is the message.
----@param fields temporal.FailureFields|string
+--- Makes an error that fails the workflow it is raised in: `failure(fields)`, or `failure(message, fields)`.
+---@param message string|temporal.FailureFields
+---@param fields? temporal.FailureFields the other fields
 ---@return temporal.Failure
 ---@nodiscard
-function temporal.failure(fields) end
+function temporal.failure(message, fields) end
 
 --- Whether the error is a table of the library; with a type, whether it or one of its causes has that
 --- type or kind.
