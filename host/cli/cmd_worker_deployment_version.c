@@ -4,6 +4,7 @@
 
 #include "cli/batch.h"
 #include "cli/deployment.h"
+#include "cli/versioning_override.h"
 #include "cli/input.h"
 #include "proto/jsonv.h"
 #include "tl_enums.h"
@@ -307,66 +308,8 @@ int tl_cmd_worker_deployment_delete_version(struct tl_cli *cli)
 
 /* --- workflow update-options ---------------------------------------------------------------------- */
 
-struct override {
-    TpWorkflow__WorkflowExecutionOptions options;
-    TpWorkflow__VersioningOverride over;
-    TpWorkflow__VersioningOverride__PinnedOverride pinned;
-    TpWorkflow__VersioningOverride__OneTimeOverride one_time;
-    TpDeployment__WorkerDeploymentVersion version;
-    Google__Protobuf__FieldMask mask;
-    char *path;
-};
-
-/* The options as the command line has them; *o points into itself. Returns 0 or an exit code. */
-static int read_override(struct tl_cli_session *s, struct override *o)
-{
-    const char *behavior = tl_cli_text(s->cli, "versioning-override-behavior");
-    const char *name = tl_cli_field(s, "versioning-override-deployment-name");
-    const char *build_id = tl_cli_field(s, "versioning-override-build-id");
-    bool once = strcmp(behavior, "one_time") == 0;
-    bool named = once || strcmp(behavior, "pinned") == 0;
-    if (named && (!*name || !*build_id)) {
-        return tl_cli_fail(1, "missing deployment name and/or build id with '%s' behavior",
-                           behavior);
-    }
-    if (!named && (*name || *build_id)) {
-        return tl_cli_fail(1, "cannot set deployment name or build id with %s behavior", behavior);
-    }
-    *o = (struct override){.options = TP_WORKFLOW__WORKFLOW_EXECUTION_OPTIONS__INIT,
-                           .over = TP_WORKFLOW__VERSIONING_OVERRIDE__INIT,
-                           .pinned = TP_WORKFLOW__VERSIONING_OVERRIDE__PINNED_OVERRIDE__INIT,
-                           .one_time = TP_WORKFLOW__VERSIONING_OVERRIDE__ONE_TIME_OVERRIDE__INIT,
-                           .version = TP_DEPLOYMENT__WORKER_DEPLOYMENT_VERSION__INIT,
-                           .mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT,
-                           .path = (char *)(uintptr_t) "versioning_override"};
-    o->mask.n_paths = 1;
-    o->mask.paths = &o->path;
-    if (strcmp(behavior, "unspecified") == 0) { /* the override goes */
-        return 0;
-    }
-    o->options.versioning_override = &o->over;
-    o->version.deployment_name = (char *)(uintptr_t)name;
-    o->version.build_id = (char *)(uintptr_t)build_id;
-    if (!named) {
-        o->over.override_case = TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_AUTO_UPGRADE;
-        o->over.auto_upgrade = true;
-        return 0;
-    }
-    if (once) {
-        o->over.override_case = TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_ONE_TIME;
-        o->over.one_time = &o->one_time;
-        o->one_time.target_deployment_version = &o->version;
-        return 0;
-    }
-    o->over.override_case = TP_WORKFLOW__VERSIONING_OVERRIDE__OVERRIDE_PINNED;
-    o->over.pinned = &o->pinned;
-    o->pinned.behavior = (TpWorkflow__VersioningOverride__PinnedOverrideBehavior)
-        TP_WORKFLOW__VERSIONING_OVERRIDE__PINNED_OVERRIDE_BEHAVIOR__PINNED_OVERRIDE_BEHAVIOR_PINNED;
-    o->pinned.version = &o->version;
-    return 0;
-}
-
-static int update_all(struct tl_cli_session *s, struct tl_cli_target *target, struct override *o)
+static int update_all(struct tl_cli_session *s, struct tl_cli_target *target,
+                      struct tl_cli_override *o)
 {
     TpBatch__BatchOperationUpdateWorkflowExecutionOptions op =
         TP_BATCH__BATCH_OPERATION_UPDATE_WORKFLOW_EXECUTION_OPTIONS__INIT;
@@ -385,8 +328,8 @@ static int run_update_options(struct tl_cli_session *s)
         TP_WS__UPDATE_WORKFLOW_EXECUTION_OPTIONS_REQUEST__INIT;
     struct tl_client_error err;
     struct tl_cli_target target;
-    struct override o;
-    int code = read_override(s, &o);
+    struct tl_cli_override o;
+    int code = tl_cli_read_override(s, &o);
     code = code ? code : tl_cli_target(s, 0, &target);
     if (code || target.batch) {
         return code ? code : update_all(s, &target, &o);

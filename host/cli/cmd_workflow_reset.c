@@ -1,5 +1,7 @@
-/* workflow reset: starts a workflow again from a point of its history, or all that a query finds. */
+/* workflow reset: starts a workflow again from a point of its history, or all that a query finds; with
+ * other options, when they are given. */
 #include "cli/batch.h"
+#include "cli/versioning_override.h"
 
 #include <string.h>
 
@@ -7,6 +9,7 @@
 #include "tl_enums.h"
 
 int tl_cmd_workflow_reset(struct tl_cli *cli);
+int tl_cmd_workflow_reset_with_options(struct tl_cli *cli);
 
 struct point {
     int64_t first, last; /* event to reset to: of the first and the last workflow task; 0: none */
@@ -74,13 +77,16 @@ static int find_event(struct tl_cli_session *s, TpCommon__WorkflowExecution *exe
     return code;
 }
 
-struct excluded {
-    TpEnums__ResetReapplyExcludeType types[2];
-    size_t n;
+/* What a reset does besides starting again. */
+struct extent {
+    TpEnums__ResetReapplyExcludeType excluded[2]; /* is not sent again */
+    size_t excluded_count;
+    TpWorkflow__PostResetOperation *after[1]; /* is done to the new run */
+    size_t after_count;
 };
 
 /* What --reapply-exclude, or the older --reapply-type, leaves out. */
-static void read_excluded(struct tl_cli_session *s, struct excluded *out)
+static void read_excluded(struct tl_cli_session *s, struct extent *out)
 {
     const char *kind = tl_cli_text(s->cli, "reapply-type");
     bool signal = strcmp(kind, "None") == 0, update = strcmp(kind, "All") != 0;
@@ -89,21 +95,26 @@ static void read_excluded(struct tl_cli_session *s, struct excluded *out)
         update = update || strcmp(*t, "Signal") != 0;
     }
     if (signal) {
-        out->types[out->n++] = (TpEnums__ResetReapplyExcludeType)RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL;
+        out->excluded[out->excluded_count++] =
+            (TpEnums__ResetReapplyExcludeType)RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL;
     }
     if (update) {
-        out->types[out->n++] = (TpEnums__ResetReapplyExcludeType)RESET_REAPPLY_EXCLUDE_TYPE_UPDATE;
+        out->excluded[out->excluded_count++] =
+            (TpEnums__ResetReapplyExcludeType)RESET_REAPPLY_EXCLUDE_TYPE_UPDATE;
     }
 }
 
 static int reset_all(struct tl_cli_session *s, struct tl_cli_target *target, const char *type,
-                     struct excluded *excluded)
+                     const struct extent *extent)
 {
     TpBatch__BatchOperationReset op = TP_BATCH__BATCH_OPERATION_RESET__INIT;
     TpCommon__ResetOptions options = TP_COMMON__RESET_OPTIONS__INIT;
     Google__Protobuf__Empty empty = GOOGLE__PROTOBUF__EMPTY__INIT;
-    options.n_reset_reapply_exclude_types = excluded->n;
-    options.reset_reapply_exclude_types = excluded->types;
+    options.n_reset_reapply_exclude_types = extent->excluded_count;
+    options.reset_reapply_exclude_types =
+        (TpEnums__ResetReapplyExcludeType *)(uintptr_t)extent->excluded;
+    op.n_post_reset_operations = extent->after_count;
+    op.post_reset_operations = (TpWorkflow__PostResetOperation **)(uintptr_t)extent->after;
     op.options = &options;
     op.identity = tl_cli_identity(s);
     if (strcmp(type, "FirstWorkflowTask") == 0) {
@@ -123,7 +134,7 @@ static int reset_all(struct tl_cli_session *s, struct tl_cli_target *target, con
 }
 
 static int reset_one(struct tl_cli_session *s, struct tl_cli_target *target, const char *type,
-                     struct excluded *excluded)
+                     const struct extent *extent)
 {
     TpWs__ResetWorkflowExecutionRequest r = TP_WS__RESET_WORKFLOW_EXECUTION_REQUEST__INIT;
     TpWs__ResetWorkflowExecutionResponse *resp = NULL;
@@ -138,8 +149,10 @@ static int reset_one(struct tl_cli_session *s, struct tl_cli_target *target, con
     r.workflow_execution = &target->execution;
     r.reason = tl_cli_field(s, "reason");
     r.request_id = id;
-    r.n_reset_reapply_exclude_types = excluded->n;
-    r.reset_reapply_exclude_types = excluded->types;
+    r.n_reset_reapply_exclude_types = extent->excluded_count;
+    r.reset_reapply_exclude_types = (TpEnums__ResetReapplyExcludeType *)(uintptr_t)extent->excluded;
+    r.n_post_reset_operations = extent->after_count;
+    r.post_reset_operations = (TpWorkflow__PostResetOperation **)(uintptr_t)extent->after;
     if (tl_cli_call(s, TL_M_ResetWorkflowExecution, &r, &resp, &err) != TL_OK) {
         return tl_cli_call_failed("failed to reset workflow", &err);
     }
@@ -171,22 +184,48 @@ static int check_options(struct tl_cli_session *s, bool batch, const char *type)
     return 0;
 }
 
-static int run_reset(struct tl_cli_session *s)
+/* `extent` comes with what is done to the new run. */
+static int reset(struct tl_cli_session *s, struct extent *extent)
 {
     struct tl_cli_target target;
-    struct excluded excluded = {.n = 0};
     const char *type = tl_cli_text(s->cli, "type");
     int code = check_options(s, !tl_cli_text(s->cli, "workflow-id"), type);
     code = code ? code : tl_cli_target(s, TL_CLI_TARGET_REASON, &target);
     if (code) {
         return code;
     }
-    read_excluded(s, &excluded);
-    return target.batch ? reset_all(s, &target, type, &excluded)
-                        : reset_one(s, &target, type, &excluded);
+    read_excluded(s, extent);
+    return target.batch ? reset_all(s, &target, type, extent) : reset_one(s, &target, type, extent);
+}
+
+static int run_reset(struct tl_cli_session *s)
+{
+    return reset(s, &(struct extent){.after_count = 0});
 }
 
 int tl_cmd_workflow_reset(struct tl_cli *cli)
 {
     return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_reset);
+}
+
+static int run_reset_with_options(struct tl_cli_session *s)
+{
+    TpWorkflow__PostResetOperation operation = TP_WORKFLOW__POST_RESET_OPERATION__INIT;
+    TpWorkflow__PostResetOperation__UpdateWorkflowOptions update =
+        TP_WORKFLOW__POST_RESET_OPERATION__UPDATE_WORKFLOW_OPTIONS__INIT;
+    struct tl_cli_override o;
+    int code = tl_cli_read_override(s, &o);
+    if (code) {
+        return code;
+    }
+    update.workflow_execution_options = &o.options;
+    update.update_mask = &o.mask;
+    operation.variant_case = TP_WORKFLOW__POST_RESET_OPERATION__VARIANT_UPDATE_WORKFLOW_OPTIONS;
+    operation.update_workflow_options = &update;
+    return reset(s, &(struct extent){.after = {&operation}, .after_count = 1});
+}
+
+int tl_cmd_workflow_reset_with_options(struct tl_cli *cli)
+{
+    return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_reset_with_options);
 }

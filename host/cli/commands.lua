@@ -675,7 +675,41 @@ local commands = {
   },
 }
 
+--- Which version a workflow is on, whatever its own behavior says.
+local function override(behaviors)
+  local meaning = {
+    unspecified = "unspecified (nothing)",
+    pinned = "pinned",
+    one_time = "one_time (until a task completes on the version)",
+    auto_upgrade = "auto_upgrade",
+  }
+  local told = {}
+  for i, behavior in ipairs(behaviors) do
+    told[i] = meaning[behavior]
+  end
+  return {
+    {
+      name = "versioning-override-behavior",
+      kind = "string",
+      required = true,
+      choices = behaviors,
+      help = "What holds instead of the workflow's own: " .. table.concat(told, ", "),
+    },
+    {
+      name = "versioning-override-deployment-name",
+      kind = "string",
+      help = "Worker deployment of the version, with pinned and one_time",
+    },
+    {
+      name = "versioning-override-build-id",
+      kind = "string",
+      help = "Build ID of the version, with pinned and one_time",
+    },
+  }
+end
+
 local parts = {
+  override = override,
   service = service, choice = choice, reference = reference,
   headers = headers, input = input, starting = starting, run_id = run_id,
   reject = reject, with_address = with_address, join = join, printing = printing,

@@ -19,6 +19,41 @@ return function(parts)
       reset_target[#reset_target + 1] = o
     end
   end
+  local resetting = {
+    { name = "reason", kind = "string", required = true, help = "Why" },
+    {
+      name = "event-id",
+      short = "e",
+      kind = "integer",
+      default = "0",
+      help = "Event behind the start of a workflow task: what is before it is kept",
+    },
+    {
+      name = "type",
+      short = "t",
+      kind = "string",
+      choices = { "FirstWorkflowTask", "LastWorkflowTask", "LastContinuedAsNew", "BuildId" },
+      help = "The point instead of --event-id: FirstWorkflowTask, LastWorkflowTask, LastContinuedAsNew, BuildId",
+    },
+    {
+      name = "build-id",
+      kind = "string",
+      help = "Build whose first workflow task is the point, with --type BuildId",
+    },
+    {
+      name = "reapply-exclude",
+      kind = "strings",
+      choices = { "All", "Signal", "Update" },
+      help = "What came behind the point and is not sent again: All, Signal, Update (may be repeated)",
+    },
+    {
+      name = "reapply-type",
+      kind = "string",
+      default = "All",
+      choices = { "All", "Signal", "None" },
+      help = "What is sent again: All, Signal, None (older form of --reapply-exclude)",
+    },
+  }
   return {
     {
       path = "batch describe",
@@ -67,41 +102,13 @@ return function(parts)
       path = "workflow reset",
       summary = "Start a workflow, or all that a query finds, again from a point of its history",
       handler = "workflow_reset",
-      options = service(reset_target, {
-        { name = "reason", kind = "string", required = true, help = "Why" },
-        {
-          name = "event-id",
-          short = "e",
-          kind = "integer",
-          default = "0",
-          help = "Event behind the start of a workflow task: what is before it is kept",
-        },
-        {
-          name = "type",
-          short = "t",
-          kind = "string",
-          choices = { "FirstWorkflowTask", "LastWorkflowTask", "LastContinuedAsNew", "BuildId" },
-          help = "The point instead of --event-id: FirstWorkflowTask, LastWorkflowTask, LastContinuedAsNew, BuildId",
-        },
-        {
-          name = "build-id",
-          kind = "string",
-          help = "Build whose first workflow task is the point, with --type BuildId",
-        },
-        {
-          name = "reapply-exclude",
-          kind = "strings",
-          choices = { "All", "Signal", "Update" },
-          help = "What came behind the point and is not sent again: All, Signal, Update (may be repeated)",
-        },
-        {
-          name = "reapply-type",
-          kind = "string",
-          default = "All",
-          choices = { "All", "Signal", "None" },
-          help = "What is sent again: All, Signal, None (older form of --reapply-exclude)",
-        },
-      }),
+      options = service(reset_target, resetting),
+    },
+    {
+      path = "workflow reset with-workflow-update-options",
+      summary = "The same, and pin the new run to a version or let it go",
+      handler = "workflow_reset_with_options",
+      options = service(reset_target, resetting, parts.override { "pinned", "one_time", "auto_upgrade" }),
     },
     {
       path = "workflow signal",

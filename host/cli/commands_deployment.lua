@@ -128,26 +128,7 @@ return function(parts)
       path = "workflow update-options",
       summary = "Pin a workflow, or all that a query finds, to a version, or let it go",
       handler = "workflow_update_options",
-      options = service(parts.target, {
-        {
-          name = "versioning-override-behavior",
-          kind = "string",
-          required = true,
-          choices = { "unspecified", "pinned", "one_time", "auto_upgrade" },
-          help = "What holds instead of the workflow's own: unspecified (nothing), pinned, one_time (until a task "
-            .. "completes on the version), auto_upgrade",
-        },
-        {
-          name = "versioning-override-deployment-name",
-          kind = "string",
-          help = "Worker deployment of the version, with pinned and one_time",
-        },
-        {
-          name = "versioning-override-build-id",
-          kind = "string",
-          help = "Build ID of the version, with pinned and one_time",
-        },
-      }),
+      options = service(parts.target, parts.override { "unspecified", "pinned", "one_time", "auto_upgrade" }),
     },
   }
 end

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/log.h"
+#include "base/near.h"
 #include "config/file.h"
 #include "config/toml.h"
 
@@ -75,8 +77,40 @@ struct file {
     struct tl_profile *out;
     struct tl_arena *arena;
     const char *profile;
+    const char *path; /* what to call the file */
     bool strict, found;
 };
+
+static const char *const switches[] = {"tls", "tls.disabled", "tls.disable_host_verification"};
+
+/* A key that is none of ours: an error for a strict caller. Others are told in the log, since a slip of
+ * the pen would make the setting vanish; newer readers may know more keys than this one. */
+static tl_rc unknown(const struct file *f, struct tl_str key, bool outside, struct tl_error *err)
+{
+    const char *what = outside ? "does not belong to a profile" : "is not a setting of a profile";
+    struct tl_near near = {.wanted = key, .too_many = key.n / 3 + 2, .fold_case = true};
+    char hint[128] = "";
+    for (size_t i = 0; !outside && i < TEXT_COUNT; i++) {
+        tl_near_look(&near, tl_str(texts[i].key));
+    }
+    for (size_t i = 0; !outside && i < sizeof switches / sizeof *switches; i++) {
+        tl_near_look(&near, tl_str(switches[i]));
+    }
+    if (outside) {
+        tl_near_look(&near, TL_STR_LIT("profile"));
+    }
+    if (near.best.p) {
+        snprintf(hint, sizeof hint, " (did you mean '%.*s'?)", TL_STR_FMT(near.best));
+    }
+    if (f->strict) {
+        return tl_error_set(err, TL_EINVAL, "'%.*s' %s%s", TL_STR_FMT(key), what, hint);
+    }
+    char text[512];
+    snprintf(text, sizeof text, "'%.*s' %s%s", TL_STR_FMT(key), what, hint);
+    TL_LOG(TL_LOG_WARN, "config.key_ignored", TL_C("file", f->path ? f->path : "the text"),
+           TL_C("cause", text));
+    return TL_OK;
+}
 
 /* The key below the profile, its parts joined by dots. */
 static struct tl_str key_of(const struct tl_toml_value *v, char *out, size_t cap)
@@ -118,9 +152,7 @@ static tl_rc set_text(struct file *f, struct tl_str key, const struct tl_toml_va
         *at = tl_arena_cstr(f->arena, v->text);
         return *at ? TL_OK : tl_error_set(err, TL_ELIMIT, "the settings do not fit the limit");
     }
-    return f->strict ? tl_error_set(err, TL_EINVAL, "'%.*s' is not a setting of a profile",
-                                    TL_STR_FMT(key))
-                     : TL_OK;
+    return unknown(f, key, false, err);
 }
 
 static tl_rc take(void *ud, const struct tl_toml_value *v, struct tl_error *err)
@@ -132,9 +164,8 @@ static tl_rc take(void *ud, const struct tl_toml_value *v, struct tl_error *err)
         return TL_OK;
     }
     if (v->depth < (is_table ? 2 : 3) || !tl_str_eqc(v->path[0], "profile")) {
-        return f->strict ? tl_error_set(err, TL_EINVAL, "'%.*s' does not belong to a profile",
-                                        TL_STR_FMT(v->path[0]))
-                         : TL_OK;
+        /* What the table of a setting would say its values say. */
+        return is_table && !f->strict ? TL_OK : unknown(f, v->path[0], true, err);
     }
     if (!tl_str_eqc(v->path[1], f->profile)) {
         return TL_OK;
@@ -206,8 +237,11 @@ static tl_rc load_file(const struct tl_profile_source *source, struct tl_arena *
     if (!named && !source->disable_env) {
         named = variable("TEMPORAL_PROFILE");
     }
-    struct file f = {
-        .out = out, .arena = arena, .profile = named ? named : "default", .strict = source->strict};
+    struct file f = {.out = out,
+                     .arena = arena,
+                     .profile = named ? named : "default",
+                     .path = path,
+                     .strict = source->strict};
     if (rc == TL_OK) {
         rc = tl_toml_read(text, arena, take, &f, err);
         rc = rc == TL_OK ? rc : tl_error_wrap(err, rc, "%s", path);

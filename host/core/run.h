@@ -78,6 +78,7 @@ struct tl_local_end {
 struct tl_wft_result {
     /* For RespondWorkflowTaskCompleted, when !failed and the poll had no direct query. */
     TpCommand__Command **commands;
+    const struct tl_str *places; /* "file:line" of each command's call; may be empty */
     size_t command_count;
     TpProtocol__Message **messages; /* answers to updates */
     size_t message_count;

@@ -130,7 +130,8 @@ tl_rc tl_core_encode_commands(struct tl_run *run, struct tl_wft_result *out, str
         return TL_OK;
     }
     TpCommand__Command **list = TL_ARENA_ARRAY(arena, TpCommand__Command *, count);
-    for (uint32_t i = 0; list && i < count; i++) {
+    struct tl_str *places = TL_ARENA_ARRAY(arena, struct tl_str, count);
+    for (uint32_t i = 0; list && places && i < count; i++) {
         uint32_t at = run->outgoing_first + i;
         const struct tl_outgoing_body *body = &run->bodies[at];
         TpCommand__Command *command = TL_PB_NEW(arena, TpCommand__Command, tp_command__command);
@@ -149,11 +150,13 @@ tl_rc tl_core_encode_commands(struct tl_run *run, struct tl_wft_result *out, str
         command->start_timer_command_attributes =
             (TpCommand__StartTimerCommandAttributes *)(void *)body->attrs;
         list[i] = command;
+        places[i] = tl_arena_str(arena, body->where);
     }
-    if (!list) {
+    if (!list || !places) {
         return tl_error_set(err, TL_ELIMIT, "commands: the arena is full");
     }
     out->commands = list;
+    out->places = places;
     out->command_count = count;
     return TL_OK;
 }

@@ -56,6 +56,10 @@ struct tl_wf_task {
     struct tl_slot **eager_slots;
     int64_t taken_ns;
     int ending; /* command type that ends the run, for metrics; else 0 */
+    /* What was answered, in the arena: the server may refuse a command. */
+    TpCommand__Command **commands;
+    const struct tl_str *places;
+    size_t command_count;
 };
 
 /* A place for the first task of a workflow that a client of this process starts; then that task. */
@@ -114,6 +118,9 @@ void tl_wf_fetch(struct tl_wf_task *t, bool from_start);
 
 /* wf_respond.c */
 void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *result);
+/* Writes the places in the script ("a.lua:3, a.lua:9") of the commands that a refusal is about: its text
+ * begins with the cause. "" when they are not known. */
+void tl_wf_refused_places(const struct tl_wf_task *t, struct tl_str refusal, char *out, size_t cap);
 void tl_wf_respond_query(struct tl_wf_task *t, const TpQuery__WorkflowQueryResult *result);
 /* Completes the task with a command that fails the workflow with an error of this type. */
 void tl_wf_respond_failure(struct tl_wf_task *t, const char *type, const char *message);

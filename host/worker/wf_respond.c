@@ -1,5 +1,7 @@
 /* The answers to a workflow task. Each is encoded into the task's arena and kept there until the
  * server has taken it, so that a retry sends the same bytes. */
+#include <stdio.h>
+
 #include "base/log.h"
 #include "worker/wf_int.h"
 
@@ -62,6 +64,9 @@ void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *r
     Google__Protobuf__Duration wait = GOOGLE__PROTOBUF__DURATION__INIT;
     request_eager(t, result);
     t->ending = tl_meter_ending(result);
+    t->commands = result->commands;
+    t->places = result->places;
+    t->command_count = result->command_count;
     caps.discard_speculative_workflow_task_with_events = true;
     req.task_token = t->poll->task_token;
     req.n_commands = result->command_count;
@@ -95,6 +100,58 @@ void tl_wf_respond_completed(struct tl_wf_task *t, const struct tl_wft_result *r
                             (TpEnums__WorkflowTaskFailedCause)
                                 WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
                             "CompletionNotEncodable", err.message);
+    }
+}
+
+/* The command that a cause of refusal speaks of, "BadStartChildExecutionAttributes" or
+ * "PendingActivitiesLimitExceeded". The first word that the cause holds decides. */
+static int refused_command(struct tl_str cause)
+{
+    static const struct {
+        const char *word;
+        int command;
+    } rows[] = {
+        {"RequestCancelActivity", COMMAND_TYPE_REQUEST_CANCEL_ACTIVITY_TASK},
+        {"Activit", COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK},
+        {"CancelTimer", COMMAND_TYPE_CANCEL_TIMER},
+        {"Timer", COMMAND_TYPE_START_TIMER},
+        {"Child", COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION},
+        {"RequestCancelNexus", COMMAND_TYPE_REQUEST_CANCEL_NEXUS_OPERATION},
+        {"NexusOperation", COMMAND_TYPE_SCHEDULE_NEXUS_OPERATION},
+        {"RequestCancel", COMMAND_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION},
+        {"Signal", COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION},
+        {"RecordMarker", COMMAND_TYPE_RECORD_MARKER},
+        {"SearchAttributes", COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES},
+        {"ModifyWorkflowProperties", COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES},
+        {"ContinueAsNew", COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION},
+        {"CompleteWorkflow", COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION},
+        {"FailWorkflow", COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (memmem(cause.p, cause.n, rows[i].word, strlen(rows[i].word))) {
+            return rows[i].command;
+        }
+    }
+    return COMMAND_TYPE_UNSPECIFIED;
+}
+
+void tl_wf_refused_places(const struct tl_wf_task *t, struct tl_str refusal, char *out, size_t cap)
+{
+    const char *colon = refusal.n ? memchr(refusal.p, ':', refusal.n) : NULL;
+    int command = refused_command(tl_str_n(refusal.p, colon ? (size_t)(colon - refusal.p) : 0));
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; command && i < t->command_count; i++) {
+        struct tl_str place = t->places[i];
+        bool told = n > 0 && memmem(out, n, place.p, place.n); /* a loop calls from one line */
+        if ((int)t->commands[i]->command_type != command || !place.n || told) {
+            continue;
+        }
+        if (n + place.n + sizeof ", ..." >= cap) {
+            memcpy(out + n, ", ...", sizeof ", ...");
+            break;
+        }
+        n += (size_t)snprintf(out + n, cap - n, "%s%.*s", n ? ", " : "", TL_STR_FMT(place));
     }
 }
 

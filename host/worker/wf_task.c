@@ -488,14 +488,16 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
 static void refused(struct tl_wf_task *t, const struct tl_rpc_result *res)
 {
     bool too_large = !t->shortened && tl_rpc_result_is_too_large(res);
+    char places[400];
+    tl_wf_refused_places(t, res->message, places, sizeof places);
     bool stale = res->status == STATUS_NOT_FOUND ||
                  (res->status == 3 && t->method == TL_M_RespondWorkflowTaskCompleted &&
                   memmem(res->message.p, res->message.n, "UnhandledCommand", 16) != NULL);
     TL_LOG(stale ? TL_LOG_DEBUG : TL_LOG_WARN, "workflow_task.refused",
            TL_C("method", tl_method_info(t->method)->name),
            TL_C("workflow_id", t->poll->workflow_execution->workflow_id),
-           TL_S("run_id", t->run->run_id), TL_I("status", res->status),
-           TL_S("error", res->message));
+           TL_S("run_id", t->run->run_id), TL_I("status", res->status), TL_S("error", res->message),
+           (struct tl_log_field){places[0] ? TL_F_STR : TL_F_END, "script", tl_str(places), 0});
     t->evict = t->evict || t->method != TL_M_RespondQueryTaskCompleted;
     if (res->final && !t->shortened && (t->poll->query || t->poll->attempt <= 1)) {
         char text[600];

@@ -136,6 +136,28 @@ describe("workflow reset", function()
     assert.matches("CAUSE_RESET_WORKFLOW", ok("workflow show %s -w b -o json", db))
   end)
 
+  it("with-workflow-update-options pins the new run", function()
+    local reset = "workflow reset with-workflow-update-options %s -t LastWorkflowTask --reason fix "
+    local pinned = "--versioning-override-behavior pinned --versioning-override-deployment-name shop "
+      .. "--versioning-override-build-id %s"
+    local before = ok("workflow describe %s -w a -o json", db)
+    assert.is_nil(before:find("versioningOverride", 1, true))
+    ok(reset .. "-w a " .. pinned, db, "1.0")
+    local after = ok("workflow describe %s -w a -o json", db)
+    assert.matches('"versioningOverride".-"buildId": "1.0"', after)
+    assert.are_not.equal(before:match '"runId": "([%x-]+)"', after:match '"runId": "([%x-]+)"')
+    local job = ok(reset .. "-q \"WorkflowId = 'a' AND ExecutionStatus = 'Running'\" -y -o jsonl " .. pinned, db, "2.0")
+      :match '"batchJobId":"([%x-]+)"'
+    assert.matches("CompletedCount +1/1\n", ok("batch describe %s --job-id %s", db, job))
+    assert.matches('"versioningOverride".-"buildId": "2.0"', ok("workflow describe %s -w a -o json", db))
+    ok(reset .. "-w a --versioning-override-behavior auto_upgrade", db)
+    assert.matches('"autoUpgrade": true', ok("workflow describe %s -w a -o json", db))
+    assert.matches("versioning%-override%-behavior is required", fails(2, reset .. "-w a", db))
+    assert.matches("missing deployment name", fails(1, reset .. "-w a --versioning-override-behavior pinned", db))
+    assert.matches("pinned, one_time or auto_upgrade",
+      fails(2, reset .. "-w a --versioning-override-behavior unspecified", db))
+  end)
+
   it("refuses what is no point", function()
     assert.matches("%-%-reason is required", fails(2, "workflow reset %s -w a -e 3", db))
     assert.matches("either %-%-type or", fails(1, "workflow reset %s -w a --reason x", db))

@@ -34,6 +34,23 @@ after_each(function()
   os.execute("rm -rf " .. folder)
 end)
 
+describe("a key that is not known", function()
+  it("is told in one line, with the name it is like", function()
+    os.execute("mkdir -p " .. folder .. "/.config/temporalio")
+    local path = folder .. "/.config/temporalio/temporal.toml"
+    local file <close> = assert(io.open(path, "w"))
+    file:write '[profile.default]\nadress = "host:1"\nnamespace = "shop"\n[profiles.other]\nnamespace = "x"\n'
+    file:write '[profile.other]\nlater = 1\n' -- a profile that is not used
+    file:close()
+    local _, _, errors = lua("workflow count --db-filename " .. folder .. "/none.db")
+    local first, second, rest = errors:match "^([^\n]+)\n([^\n]+)\n(.*)$"
+    assert.matches("^temporal%-lua: cannot read the database [^\n]+\n$", rest)
+    assert.matches(" warn  config.key_ignored file=" .. path:gsub("%W", "%%%0")
+      .. " cause=\"'adress' is not a setting of a profile %(did you mean 'address'%?%)\"$", first)
+    assert.matches("'profiles' does not belong to a profile %(did you mean 'profile'%?%)", second)
+  end)
+end)
+
 describe("config", function()
   it("sets, shows and takes out properties", function()
     says "config set -p address -v host:1"

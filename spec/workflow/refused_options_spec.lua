@@ -40,3 +40,48 @@ describe("options that no server takes", function()
     end
   end)
 end)
+
+describe("commands that the server refuses", function()
+  --- The log line of the refusal of the first task of W, and the failure in its history.
+  local function refusal(body)
+    local file <close> = helper.file([[
+      local worker = require "temporal".worker { task_queue = "q", workflows = { { name = "bad", source = [=[
+        local workflow = require "temporal.workflow"
+        local opts = { start_to_close_timeout = 10 }
+        return workflow.define("W", function() -- line 3
+          ]] .. body .. [[
+
+          workflow.sleep(60)
+        end)]=] } } }
+      worker:run_until(function()
+        local handle = worker.client:start_workflow("W", { id = "w", task_queue = "q" })
+        for _ = 1, 400 do
+          for _, event in ipairs(handle:fetch_history()) do
+            if event.workflow_task_failed_event_attributes then return end
+          end
+          os.execute "sleep 0.02"
+        end
+      end)]])
+    local code, _, errors = helper.run(("%s run %s"):format(helper.binary, file.name))
+    assert.are.equal(0, code, errors)
+    return assert(errors:match "[^\n]+workflow_task%.refused[^\n]+", errors)
+  end
+
+  it("are told in the log with the lines that made them", function()
+    local line = refusal [[
+          opts.activity_id = "same"
+          workflow.start_timer(5)
+          for _ = 1, 2 do
+            workflow.start_activity("a", opts)
+          end
+          workflow.start_activity("b", opts)]]
+    assert.matches("ScheduleActivityDuplicateId", line)
+    assert.matches(' script="bad%.lua:7, bad%.lua:9"$', line)
+    line = refusal [[
+          workflow.start_child_workflow("W", { id = "c", cron_schedule = "bogus" })]]
+    assert.matches("BadStartChildExecutionAttributes", line)
+    assert.matches(" script=bad%.lua:4$", line)
+    line = refusal [[workflow.nexus_client { service = "S", endpoint = "none" }:start_operation("o", {}, 1)]]
+    assert.matches('endpoint \\"none\\" not found" script=bad%.lua:4$', line)
+  end)
+end)

@@ -217,6 +217,12 @@ static void what_is_wrong_is_told(void **state)
     } rows[] = {
         {{.profile = "none"}, TL_ENOTFOUND, "no profile 'none'"},
         {{.strict = true}, TL_EINVAL, "line 4: 'later' is not a setting"},
+        {{.config = {"[profile.default]\nadress = 'a'", 30}, .strict = true},
+         TL_EINVAL,
+         "'adress' is not a setting of a profile (did you mean 'address'?)"},
+        {{.config = {"[profiles.default]\nx = 'a'", 26}, .strict = true},
+         TL_EINVAL,
+         "'profiles' does not belong to a profile (did you mean 'profile'?)"},
         {{.config = {"[profile.default]\naddress = 1", 31}}, TL_EINVAL, "address wants a text"},
         {{.config = {"[profile.default]\ntls = 'x'", 27}}, TL_EINVAL, "tls wants true or false"},
         {{.config = {"profile.default.address='a'\nprofile.default.address='b'", 55}},
