@@ -104,10 +104,12 @@ static void drain_came(struct tl_reply_to *to, struct tl_rpc_result *res)
     int status = res->status == 0 ? status_in(res) : 0;
     bool gone = res->status == STATUS_NOT_FOUND && b->known; /* a new one may not have polled yet */
     b->known = b->known || res->status == 0;
+    /* What was current before the worker itself moved on says nothing now: it is asked again. */
+    bool late = w->draining_under != atomic_load(&w->build_now);
     if (!tl_worker_stopping(w)) {
         if (gone || status == WORKER_DEPLOYMENT_VERSION_STATUS_DRAINED) {
             retire(b, gone ? "deleted" : "drained");
-        } else if (status == WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT &&
+        } else if (status == WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT && !late &&
                    tl_worker_select_build(w, tl_str(b->id), &err) != TL_OK) {
             TL_LOG(TL_LOG_WARN, "worker.version_not_selected", TL_C("error", err.message));
         }
@@ -126,6 +128,7 @@ static void ask(struct tl_worker *w, struct tl_build *b)
     req.deployment_version = &version;
     b->checked_ns = tl_worker_now(w);
     w->draining = b;
+    w->draining_under = atomic_load(&w->build_now);
     w->drain_to.on_result = drain_came;
     tl_control_call(w, TL_M_DescribeWorkerDeploymentVersion, &req, &w->drain_to);
 }

@@ -543,7 +543,9 @@ struct tl_worker {
     int64_t started_wall_ns;
     bool reports;              /* the service takes heartbeats of workers */
     struct tl_build *draining; /* a use of the build that drain_to asks about */
-    struct tl_list retired;    /* of struct tl_retired: versions to delete */
+    const struct tl_build
+        *draining_under;    /* the current one at that time; compared, never followed */
+    struct tl_list retired; /* of struct tl_retired: versions to delete */
     struct tl_timer drain_timer;
     struct tl_retry probe_retry;
     bool away, probing; /* the server could not be reached; a call asks whether it can */

@@ -4,6 +4,7 @@
 -- quick.
 local helper = require "spec.helper"
 local reloads = require "spec.worker.reloads"
+local rpc_error = require "temporal.internal.rpc_error"
 local temporal = require "temporal"
 
 local pause = { sleep = function() os.execute "sleep 0.05" end }
@@ -158,6 +159,91 @@ describe("a reload of a versioned worker", function()
     assert.is_nil(id)
     assert.matches('^refused: version %S+ cannot be made current: .*managed by "somebody"', text)
     assert.equal(first, w:build().id)
+    helper.eventually(pause, function() return #w:builds() == 1 end)
+    assert.equal("one", reloads.finish(reloads.begin(w, "still")))
+  end)
+end)
+
+--- The worker's client from now on, with `trouble(method, call)` around the calls that concern its deployment.
+local function troubled(w, trouble)
+  local client = w.client
+  local function get_handle(_, name)
+    local handle = client:get_worker_deployment_handle(name)
+    return setmetatable({}, { __index = function(_, method)
+      return function(_, ...)
+        local arguments = table.pack(...)
+        return trouble(method, function()
+          return handle[method](handle, table.unpack(arguments, 1, arguments.n))
+        end)
+      end
+    end })
+  end
+  w.client = setmetatable({ get_worker_deployment_handle = get_handle }, { __index = client })
+end
+
+local function too_late()
+  error(rpc_error.new(4, "Deadline Exceeded", ""))
+end
+
+describe("a server that answers late", function()
+  it("is asked again, and told again what it may have done already", function()
+    local p <close> = reloads.project()
+    local w <close>, deployment = start(p)
+    local asked = {}
+    troubled(w, function(method, call)
+      asked[method] = (asked[method] or 0) + 1
+      if asked[method] > 2 then
+        return call()
+      elseif method == "set_current_version" then
+        call() -- it is done, nobody hears of it
+      end
+      too_late()
+    end)
+    p.workflow "two"
+    local id, text = w:reload()
+    assert.is_string(id, text)
+    assert.matches("^promoted: ", text)
+    assert.equal(id, current(deployment))
+    assert.equal(id, w:build().id)
+    assert.same({ describe_version = 3, describe = 5, set_current_version = 3 }, asked)
+  end)
+
+  it("keeps the version that it may have been routed to", function()
+    local p <close> = reloads.project()
+    local w <close>, deployment = start(p, { reload = { timeout = "300ms" } })
+    local first, routed = w:build().id, false
+    troubled(w, function(method, call)
+      if method == "describe_version" or not routed then
+        local result = call()
+        if method ~= "set_current_version" then
+          return result
+        end
+        routed = true
+      end
+      too_late()
+    end)
+    p.workflow "two"
+    local none, text = w:reload()
+    assert.is_nil(none)
+    assert.matches("^refused: nobody knows whether version %S+ of deployment 'shop' is current now: Deadline Exceeded; "
+      .. "it stays loaded: ", text)
+    assert.equal(first, w:build().id)
+    local id = current(deployment)
+    assert.are_not.equal(first, id)
+    assert.equal("two", reloads.finish(reloads.begin(w, "new")))
+    helper.eventually(pause, function() return w:build().id == id end)
+    assert.matches("^nothing has changed", (select(2, w:reload())))
+  end)
+
+  it("that did not get to the routing loses the version again", function()
+    local p <close> = reloads.project()
+    local w <close> = start(p, { reload = { timeout = "300ms" } })
+    troubled(w, too_late)
+    p.workflow "two"
+    local none, text = w:reload()
+    assert.is_nil(none)
+    assert.matches("^refused: the server did not say whether it knows version %S+ of deployment 'shop': "
+      .. "Deadline Exceeded", text)
     helper.eventually(pause, function() return #w:builds() == 1 end)
     assert.equal("one", reloads.finish(reloads.begin(w, "still")))
   end)

@@ -260,6 +260,39 @@ static void the_worker_follows_who_routes(void **state)
     env_end(e);
 }
 
+/* The server was asked before the worker itself moved on. */
+static void an_answer_that_comes_late_moves_nothing(void **state)
+{
+    (void)state;
+    struct versions v;
+    struct env *e = &v.env;
+    struct tl_rpc_request *late = NULL;
+    TpWs__DescribeWorkerDeploymentVersionResponse resp =
+        TP_WS__DESCRIBE_WORKER_DEPLOYMENT_VERSION_RESPONSE__INIT;
+    TpDeployment__WorkerDeploymentVersionInfo info =
+        TP_DEPLOYMENT__WORKER_DEPLOYMENT_VERSION_INFO__INIT;
+    char id[16];
+    begin(&v);
+    load(&v, 1, false);
+    for (int i = 0; i < 20 && !late; i++) {
+        env_pass(e, 500);
+        late = fake_take(&e->fake, TL_M_DescribeWorkerDeploymentVersion);
+    }
+    assert_non_null(late);
+    TpWs__DescribeWorkerDeploymentVersionRequest *r = fake_decode(&e->fake, late);
+    assert_string_equal(r->deployment_version->build_id, "v+1");
+    load(&v, 2, true);
+    info.status = (TpEnums__WorkerDeploymentVersionStatus)WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT;
+    resp.worker_deployment_version_info = &info;
+    fake_reply(late, &resp);
+    env_settle(e);
+    assert_string_equal(current_id(e, id), "v+2");
+    /* What the server says when it is asked again counts. */
+    answer(e, 12000, "v+1", WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT);
+    assert_string_equal(current_id(e, id), "v+1");
+    env_end(e);
+}
+
 static void a_version_that_is_not_wanted_goes_at_once(void **state)
 {
     (void)state;
@@ -288,6 +321,7 @@ int main(void)
         cmocka_unit_test(each_version_polls_for_itself),
         cmocka_unit_test(a_drained_version_is_dropped_and_deleted),
         cmocka_unit_test(the_worker_follows_who_routes),
+        cmocka_unit_test(an_answer_that_comes_late_moves_nothing),
         cmocka_unit_test(a_version_that_is_not_wanted_goes_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

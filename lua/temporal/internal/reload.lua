@@ -189,9 +189,12 @@ function reload.promote(worker, make_plan, o)
       end
       local outcome, text = "promoted", ""
       if versions.deployment_of(worker) then
-        outcome, text = versions.route(worker, build_id, o)
+        local unclear
+        outcome, text, unclear = versions.route(worker, build_id, o)
         if not outcome then
-          core.worker_retire_build(worker.handle, build_id)
+          if not unclear then -- else runs may come to it
+            core.worker_retire_build(worker.handle, build_id)
+          end
           return refuse("refused: " .. text)
         end
         outcome, text = outcome == "current" and "promoted" or outcome, "; " .. text
