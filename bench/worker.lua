@@ -5,8 +5,11 @@ local processes = require "processes"
 local cache = require "cache"
 
 local GROWTH_RUNS, ALL_RUNS = 20000, 100000
-local BESIDE, BEYOND = 16, 400 -- workflows in flight
+-- Workflows in flight: what a call costs depends on how many others it shares switches of threads and writes with.
+local BESIDE = { { 16, "" }, { 1, ", 1 in flight" }, { 64, ", 64 in flight" } }
+local BEYOND = 400
 local LEAST_CACHE = 1 << 20 -- bytes: a quarter of the runs in flight fit, each of which has 11 KB
+local CALLS = 32 -- of a workflow of ten activities: 11 polls, 11 completions, 10 results
 
 local queues = 0
 
@@ -15,27 +18,42 @@ local function new_queue()
   return ("steps-%d"):format(queues)
 end
 
---- Figures of one load of ten-activity workflows on a worker that is started for it, by name.
-local function load_of(options, in_flight, make_words)
+--- Figures by name of our binary's benchmark against the server.
+local function bench(options, seconds, in_flight, words)
+  local all = {
+    "timeout", "120", options.binary, "bench", "--json", "--address", options.address, "--in-flight", in_flight,
+    "--duration", ("%gs"):format(seconds),
+  }
+  table.move(words, 1, #words, #all + 1, all)
+  local text, well = processes.output(all)
+  assert(well, "this was not done in two minutes: " .. processes.line(all))
+  local found = {}
+  for line in text:gmatch "[^\n]+" do
+    local figure = core.json_decode(line)
+    found[figure.name] = figure.value
+  end
+  return found
+end
+
+--- Calls body with a function that loads a worker, started for it and warm, with so many ten-activity workflows at
+--- once and returns the figures by name.
+local function with_worker(options, make_words, body)
   local queue = new_queue()
   local worker <close> = processes.start(make_words(queue))
-  local function run(seconds, n)
-    local text, well = processes.output {
-      "timeout", "120", options.binary, "bench", "--json", "--address", options.address, "--only", "run",
-      "--workflow-type", "steps", "--task-queue", queue, "--input", "10",
-      "--in-flight", n, "--duration", ("%gs"):format(seconds),
-      "--server-pid", worker.pid,
-    }
-    assert(well, "the load was not done in two minutes: " .. processes.line(make_words(queue)))
-    local found = {}
-    for line in text:gmatch "[^\n]+" do
-      local figure = core.json_decode(line)
-      found[figure.name] = figure.value
-    end
-    return found
+  local function load(seconds, in_flight)
+    return bench(options, seconds, in_flight, {
+      "--only", "run", "--workflow-type", "steps", "--task-queue", queue, "--input", "10", "--server-pid", worker.pid,
+    })
   end
-  run(0.3, 4) -- it is there and warm
-  return run(options.seconds, in_flight)
+  load(0.3, 4)
+  body(function(in_flight) return load(options.seconds, in_flight) end)
+end
+
+--- Figures of one load on a worker of its own.
+local function load_of(options, in_flight, make_words)
+  local found
+  with_worker(options, make_words, function(load) found = load(in_flight) end)
+  return found
 end
 
 local function ours(options, cache_bytes)
@@ -62,10 +80,20 @@ local function cpu_beside_others(options, tell)
       return { "node", "bench/typescript/worker.mjs", options.typescript, options.address, queue }
     end })
   end
+  for _, beside in ipairs(BESIDE) do
+    local alone = bench(options, options.seconds, beside[1], { "--only", "echo" }).echo_client_cpu
+    tell(("our gRPC, client's end alone%s: echo_client_cpu"):format(beside[2]), alone, "us each")
+    tell(("worker, ten activities%s: its calls alone, cpu"):format(beside[2]), CALLS * alone / 1000, "ms each")
+  end
   for _, worker in ipairs(workers) do
-    local found = load_of(options, BESIDE, worker[2])
-    tell(("worker, ten activities: %s, cpu"):format(worker[1]), found.run_server_cpu / 1000, "ms each")
-    tell(("worker, ten activities: %s, rate"):format(worker[1]), found.run, "workflows/s")
+    with_worker(options, worker[2], function(load)
+      for _, beside in ipairs(BESIDE) do
+        local found = load(beside[1])
+        local title = ("worker, ten activities%s: %s, "):format(beside[2], worker[1])
+        tell(title .. "cpu", found.run_server_cpu / 1000, "ms each")
+        tell(title .. "rate", found.run, "workflows/s")
+      end
+    end)
   end
 end
 

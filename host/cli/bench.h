@@ -63,8 +63,9 @@ tl_rc tl_bench_run_load(struct tl_bench *b, const char *workflow_type, enum tl_b
 /* User and system time of this process so far. */
 double tl_bench_cpu_seconds(void);
 
-/* Unary calls a second between our own gRPC client and server that does nothing, and the CPU time of each:
- * what the transport itself can carry and takes. */
+/* Unary calls a second between our own gRPC client and a server that does nothing, and the CPU time of each:
+ * what the transport itself can carry and takes. With an address: of the client's end alone, on calls to
+ * the server there. */
 tl_rc tl_bench_echo(struct tl_bench *b, struct tl_error *err) TL_MUST_USE;
 
 /* Times from an activity task in the transport's hands to the activity, in C and in Lua. */

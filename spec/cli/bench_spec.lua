@@ -66,3 +66,20 @@ describe("the benchmark of dispatch", function()
     assert.is_true(found.dispatch_native_p99 >= found.dispatch_native_p50)
   end)
 end)
+
+describe("the benchmark of gRPC alone", function()
+  it("tells the CPU time of both ends, and at an address that of the client's end alone", function()
+    local both = figures "--only echo --in-flight 4 --duration 300ms"
+    local server <close> = helper.start_server "--headless"
+    local alone = figures("--only echo --in-flight 4 --duration 300ms --address " .. server.address)
+    assert.is_true(both.echo > 0 and both.echo_cpu > 0 and alone.echo > 0 and alone.echo_client_cpu > 0)
+    assert.are.same({}, { both.echo_client_cpu, alone.echo_cpu })
+  end)
+
+  it("says that calls failed rather than how fast they did", function()
+    local code, output, errors = helper.run(("%s bench --only echo --duration 100ms --address localhost:1")
+      :format(helper.binary))
+    assert.are.same({ 1, "" }, { code, output })
+    assert.matches("bench echo: %d+ calls failed", errors)
+  end)
+end)
