@@ -23,19 +23,29 @@ char *tl_cli_reason(struct tl_cli_session *s)
     return text ? text : (char *)(uintptr_t) "";
 }
 
-static int check_single(struct tl_cli_session *s, unsigned allowed)
+/* What the commands are about. */
+struct kind {
+    const char *id_name, *plural, *found;
+    enum tl_method count;
+};
+static const struct kind workflows = {"workflow ID", "workflow(s)", "workflows",
+                                      TL_M_CountWorkflowExecutions};
+static const struct kind activities = {"activity ID", "activities without a workflow", "activities",
+                                       TL_M_CountActivityExecutions};
+
+static int check_single(struct tl_cli_session *s, const struct kind *kind, unsigned allowed)
 {
     if (tl_cli_text(s->cli, "query")) {
-        return tl_cli_fail(1, "cannot set query when workflow ID is set");
+        return tl_cli_fail(1, "cannot set query when %s is set", kind->id_name);
     }
     if (!(allowed & TL_CLI_TARGET_REASON) && tl_cli_text(s->cli, "reason")) {
-        return tl_cli_fail(1, "cannot set reason when workflow ID is set");
+        return tl_cli_fail(1, "cannot set reason when %s is set", kind->id_name);
     }
     if (!(allowed & TL_CLI_TARGET_YES) && tl_cli_flag(s->cli, "yes")) {
-        return tl_cli_fail(1, "cannot set 'yes' when workflow ID is set");
+        return tl_cli_fail(1, "cannot set 'yes' when %s is set", kind->id_name);
     }
     if (tl_cli_text(s->cli, "rps")) {
-        return tl_cli_fail(1, "cannot set rps when workflow ID is set");
+        return tl_cli_fail(1, "cannot set rps when %s is set", kind->id_name);
     }
     return 0;
 }
@@ -51,31 +61,46 @@ static int read_rate(struct tl_cli_session *s, float *out)
     return 0;
 }
 
-static int ask_with_count(struct tl_cli_session *s, char *query)
+static int count_of(struct tl_cli_session *s, const struct kind *kind, char *query, int64_t *out)
 {
-    TpWs__CountWorkflowExecutionsRequest r = TP_WS__COUNT_WORKFLOW_EXECUTIONS_REQUEST__INIT;
-    TpWs__CountWorkflowExecutionsResponse *resp = NULL;
+    TpWs__CountWorkflowExecutionsRequest workflow = TP_WS__COUNT_WORKFLOW_EXECUTIONS_REQUEST__INIT;
+    TpWs__CountActivityExecutionsRequest activity = TP_WS__COUNT_ACTIVITY_EXECUTIONS_REQUEST__INIT;
+    bool of_workflows = kind == &workflows;
+    void *resp = NULL;
     struct tl_client_error err;
-    r.query = query;
-    if (tl_cli_call(s, TL_M_CountWorkflowExecutions, &r, &resp, &err) != TL_OK) {
-        return tl_cli_call_failed("failed counting workflows from query", &err);
+    workflow.query = activity.query = query;
+    if (tl_cli_call(s, kind->count, of_workflows ? (void *)&workflow : (void *)&activity, &resp,
+                    &err) != TL_OK) {
+        return tl_cli_fail(1, "failed counting %s from query: %s", kind->found, err.error.message);
+    }
+    *out = of_workflows ? ((TpWs__CountWorkflowExecutionsResponse *)resp)->count
+                        : ((TpWs__CountActivityExecutionsResponse *)resp)->count;
+    return 0;
+}
+
+static int ask_with_count(struct tl_cli_session *s, const struct kind *kind, char *query)
+{
+    int64_t count = 0;
+    int code = count_of(s, kind, query, &count);
+    if (code) {
+        return code;
     }
     const char *question =
-        tl_arena_printf(&s->arena, "Start batch against approximately %lld workflow(s)? y/N",
-                        (long long)resp->count);
+        tl_arena_printf(&s->arena, "Start batch against approximately %lld %s? y/N",
+                        (long long)count, kind->plural);
     return tl_cli_confirm(s, question ? question : "Start batch? y/N");
 }
 
-int tl_cli_target(struct tl_cli_session *s, unsigned allowed, struct tl_cli_target *out)
+static int target_of(struct tl_cli_session *s, const struct kind *kind, unsigned allowed,
+                     struct tl_cli_target *out)
 {
     char id[37];
     char *query = tl_cli_field(s, "query");
-    *out = (struct tl_cli_target){.execution = tl_cli_execution(s)};
     if (*out->execution.workflow_id) {
-        return check_single(s, allowed);
+        return check_single(s, kind, allowed);
     }
     if (!*query) {
-        return tl_cli_fail(1, "must set either workflow ID or query");
+        return tl_cli_fail(1, "must set either %s or query", kind->id_name);
     }
     if (*out->execution.run_id) {
         return tl_cli_fail(1, "cannot set run ID when query is set");
@@ -83,12 +108,26 @@ int tl_cli_target(struct tl_cli_session *s, unsigned allowed, struct tl_cli_targ
     out->batch = true;
     out->request = (TpWs__StartBatchOperationRequest)TP_WS__START_BATCH_OPERATION_REQUEST__INIT;
     int code = read_rate(s, &out->request.max_operations_per_second);
-    code = code ? code : ask_with_count(s, query);
+    code = code ? code : ask_with_count(s, kind, query);
     tl_uuid4(tl_client_world(s->client), id);
     out->request.job_id = tl_arena_cstr(&s->arena, tl_str(id));
     out->request.visibility_query = query;
     out->request.reason = tl_cli_reason(s);
     return code;
+}
+
+int tl_cli_target(struct tl_cli_session *s, unsigned allowed, struct tl_cli_target *out)
+{
+    *out = (struct tl_cli_target){.execution = tl_cli_execution(s)};
+    return target_of(s, &workflows, allowed, out);
+}
+
+int tl_cli_target_activity(struct tl_cli_session *s, unsigned allowed, struct tl_cli_target *out)
+{
+    *out = (struct tl_cli_target){.execution = TP_COMMON__WORKFLOW_EXECUTION__INIT};
+    out->execution.workflow_id = tl_cli_field(s, "activity-id");
+    out->execution.run_id = tl_cli_field(s, "run-id");
+    return target_of(s, &activities, allowed, out);
 }
 
 /* The server of this process goes with the command: what it has not done waits in the file for the

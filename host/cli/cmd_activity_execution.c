@@ -326,15 +326,31 @@ int tl_cmd_activity_count(struct tl_cli *cli)
 
 /* --- cancel, terminate, delete ---------------------------------------------------------------------- */
 
+static int cancel_all(struct tl_cli_session *s, struct tl_cli_target *target)
+{
+    TpBatch__BatchOperationCancelActivities op = TP_BATCH__BATCH_OPERATION_CANCEL_ACTIVITIES__INIT;
+    op.identity = tl_cli_identity(s);
+    op.reason = tl_cli_field(s, "reason");
+    target->request.operation_case =
+        TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_CANCEL_ACTIVITIES_OPERATION;
+    target->request.cancel_activities_operation = &op;
+    return tl_cli_batch_start(s, target);
+}
+
 static int run_cancel(struct tl_cli_session *s)
 {
     TpWs__RequestCancelActivityExecutionRequest r =
         TP_WS__REQUEST_CANCEL_ACTIVITY_EXECUTION_REQUEST__INIT;
     struct tl_client_error err;
+    struct tl_cli_target target;
     char request_id[37];
+    int code = tl_cli_target_activity(s, TL_CLI_TARGET_REASON, &target);
+    if (code || target.batch) {
+        return code ? code : cancel_all(s, &target);
+    }
     tl_uuid4(tl_client_world(s->client), request_id);
-    r.activity_id = tl_cli_field(s, "activity-id");
-    r.run_id = tl_cli_field(s, "run-id");
+    r.activity_id = target.execution.workflow_id;
+    r.run_id = target.execution.run_id;
     r.reason = tl_cli_field(s, "reason");
     r.request_id = request_id;
     if (tl_cli_call(s, TL_M_RequestCancelActivityExecution, &r, NULL, &err) != TL_OK) {
@@ -349,14 +365,31 @@ int tl_cmd_activity_cancel(struct tl_cli *cli)
     return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_cancel);
 }
 
+static int terminate_all(struct tl_cli_session *s, struct tl_cli_target *target)
+{
+    TpBatch__BatchOperationTerminateActivities op =
+        TP_BATCH__BATCH_OPERATION_TERMINATE_ACTIVITIES__INIT;
+    op.identity = tl_cli_identity(s);
+    op.reason = target->request.reason;
+    target->request.operation_case =
+        TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_TERMINATE_ACTIVITIES_OPERATION;
+    target->request.terminate_activities_operation = &op;
+    return tl_cli_batch_start(s, target);
+}
+
 static int run_terminate(struct tl_cli_session *s)
 {
     TpWs__TerminateActivityExecutionRequest r = TP_WS__TERMINATE_ACTIVITY_EXECUTION_REQUEST__INIT;
     struct tl_client_error err;
+    struct tl_cli_target target;
     char request_id[37];
+    int code = tl_cli_target_activity(s, TL_CLI_TARGET_REASON, &target);
+    if (code || target.batch) {
+        return code ? code : terminate_all(s, &target);
+    }
     tl_uuid4(tl_client_world(s->client), request_id);
-    r.activity_id = tl_cli_field(s, "activity-id");
-    r.run_id = tl_cli_field(s, "run-id");
+    r.activity_id = target.execution.workflow_id;
+    r.run_id = target.execution.run_id;
     r.reason = tl_cli_reason(s);
     r.request_id = request_id;
     if (tl_cli_call(s, TL_M_TerminateActivityExecution, &r, NULL, &err) != TL_OK) {
@@ -371,13 +404,27 @@ int tl_cmd_activity_terminate(struct tl_cli *cli)
     return tl_cli_session_run(cli, TL_CLI_DB_EXISTS, run_terminate);
 }
 
+static int delete_all(struct tl_cli_session *s, struct tl_cli_target *target)
+{
+    TpBatch__BatchOperationDeleteActivities op = TP_BATCH__BATCH_OPERATION_DELETE_ACTIVITIES__INIT;
+    target->request.operation_case =
+        TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_DELETE_ACTIVITIES_OPERATION;
+    target->request.delete_activities_operation = &op;
+    return tl_cli_batch_start(s, target);
+}
+
 static int run_delete(struct tl_cli_session *s)
 {
     TpWs__DeleteActivityExecutionRequest r = TP_WS__DELETE_ACTIVITY_EXECUTION_REQUEST__INIT;
     struct tl_client_error err;
-    r.activity_id = tl_cli_field(s, "activity-id");
-    r.run_id = tl_cli_field(s, "run-id");
-    int code =
+    struct tl_cli_target target;
+    int code = tl_cli_target_activity(s, TL_CLI_TARGET_YES, &target);
+    if (code || target.batch) {
+        return code ? code : delete_all(s, &target);
+    }
+    r.activity_id = target.execution.workflow_id;
+    r.run_id = target.execution.run_id;
+    code =
         tl_cli_confirm(s, tl_arena_printf(&s->arena, "Delete the activity %s? y/N", r.activity_id));
     if (code == 0 && tl_cli_call(s, TL_M_DeleteActivityExecution, &r, NULL, &err) != TL_OK) {
         return tl_cli_call_failed("failed to delete standalone activity", &err);

@@ -15,7 +15,23 @@ local function alone()
     { name = "run-id", short = "r", kind = "string", help = "Run of the activity (default: the newest)" },
   }
 end
-local alone_reason = { name = "reason", kind = "string", help = "Why" }
+
+--- One of them, or all that a query finds.
+local function alone_or_all(reason)
+  return {
+    { name = "activity-id", short = "a", kind = "string", help = "Id of the activity; not with --query" },
+    { name = "run-id", short = "r", kind = "string", help = "Run of the activity (default: the newest)" },
+    {
+      name = "query",
+      short = "q",
+      kind = "string",
+      help = "Filter, as in a SQL WHERE clause: a batch operation on all activities it finds",
+    },
+    { name = "rps", kind = "string", help = "Operations a second at most; only with --query" },
+    { name = "reason", kind = "string", help = reason },
+    { name = "yes", short = "y", kind = "boolean", help = "Do not ask" },
+  }
+end
 
 local function starting(choice)
   return {
@@ -68,9 +84,9 @@ return function(parts)
   return {
     {
       path = "activity cancel",
-      summary = "Ask an activity without a workflow to end",
+      summary = "Ask an activity without a workflow, or all that a query finds, to end",
       handler = "activity_cancel",
-      options = service(alone(), { alone_reason }),
+      options = service(alone_or_all "Why"),
     },
     {
       path = "activity count",
@@ -80,9 +96,9 @@ return function(parts)
     },
     {
       path = "activity delete",
-      summary = "Delete an activity without a workflow; one that has not ended is terminated",
+      summary = "Delete activities without a workflow; one that has not ended is terminated",
       handler = "activity_delete",
-      options = service(alone(), { { name = "yes", short = "y", kind = "boolean", help = "Do not ask" } }),
+      options = service(alone_or_all "Why, with --query"),
     },
     {
       path = "activity describe",
@@ -116,9 +132,9 @@ return function(parts)
     },
     {
       path = "activity terminate",
-      summary = "End an activity without a workflow at once",
+      summary = "End an activity without a workflow, or all that a query finds, at once",
       handler = "activity_terminate",
-      options = service(alone(), { { name = "reason", kind = "string", help = "Why (default: who asked)" } }),
+      options = service(alone_or_all "Why (default: who asked)"),
     },
     {
       path = "activity complete",

@@ -318,7 +318,9 @@ tl_rc tl_batch_filter(const TpWs__StartBatchOperationRequest *req, const struct 
                       int64_t now_ns, struct tl_arena *arena, struct tl_filter *out,
                       struct tl_error *err)
 {
-    struct tl_filter_scope scope = {&ns->attrs, (int64_t)ns->number, now_ns, false};
+    int type = tl_batch_type(req);
+    struct tl_filter_scope scope = {&ns->attrs, (int64_t)ns->number, now_ns,
+                                    (int)tl_batch_kind(type)};
     /* As it stands first: errors name positions in what the caller wrote. */
     tl_rc rc = tl_filter_compile(tl_str(req->visibility_query), &scope, arena, out, err);
     if (rc == TL_OK && out->group_by) {
@@ -326,7 +328,7 @@ tl_rc tl_batch_filter(const TpWs__StartBatchOperationRequest *req, const struct 
                             "invalid query: operation is not supported: 'GROUP BY' clause in a "
                             "batch operation");
     }
-    if (rc == TL_OK && tl_batch_wants_open(tl_batch_type(req))) {
+    if (rc == TL_OK && tl_batch_wants_open(type)) {
         char *text =
             tl_arena_printf(arena, "(%s) AND (ExecutionStatus = 'Running')", req->visibility_query);
         rc = text ? tl_filter_compile(tl_str(text), &scope, arena, out, err)
@@ -354,7 +356,7 @@ static void want_page(struct tl_server *s, struct tl_batch_job *job)
     p->count = !job->at.counted;
     p->ticket = job->ticket = ++s->batch_tickets;
     p->items = TL_NEW_ARRAY(struct tl_batch_item, PAGE_RUNS);
-    p->q.namespace_number = (int64_t)job->ns->number;
+    p->q.namespace_number = tl_ns_scope(job->ns, tl_batch_kind(tl_batch_type(job->req)));
     p->q.where = filter.where;
     p->q.binds = filter.binds;
     p->q.bind_count = filter.bind_count;

@@ -1,4 +1,5 @@
-/* Batch operations: one operation on every run that a query finds, or on a list of runs. A job is
+/* Batch operations: one operation on every run that a query finds, or on a list of runs: of workflows, or
+ * of activities without one. A job is
  * durable: its progress is in the commit that makes its operations durable, so after a crash it goes
  * on where it was and does nothing twice. It works between requests, some runs per commit, and
  * waits for that commit before it goes on: callers are not held up, and the log does not pile up.
@@ -61,11 +62,13 @@ void tl_batches_free(struct tl_server *s);
 
 /* BATCH_OPERATION_TYPE_* of the request; 0 when this server does not carry it out. */
 int tl_batch_type(const TpWs__StartBatchOperationRequest *req);
+/* What the operation is for. */
+enum tl_run_kind tl_batch_kind(int type);
 struct tl_reset_request;
 /* What a batch of resets does to each run. Errors: TL_EINVAL, TL_EUNIMPLEMENTED. */
 tl_rc tl_batch_reset_request(const TpWs__StartBatchOperationRequest *req,
                              struct tl_reset_request *out, struct tl_error *err) TL_MUST_USE;
-/* Whether the operation is for running workflows only. */
+/* Whether the operation is for runs only that have not ended. */
 bool tl_batch_wants_open(int type);
 
 enum tl_batch_outcome {

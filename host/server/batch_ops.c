@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "server/batch.h"
 #include "server/history/activity.h"
+#include "server/history/activity_execution.h"
 #include "server/reset.h"
 
 typedef TpWs__StartBatchOperationRequest request;
@@ -27,14 +28,29 @@ int tl_batch_type(const request *req)
         return BATCH_OPERATION_TYPE_RESET_ACTIVITY;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_ACTIVITY_OPTIONS_OPERATION:
         return BATCH_OPERATION_TYPE_UPDATE_ACTIVITY_OPTIONS;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_CANCEL_ACTIVITIES_OPERATION:
+        return BATCH_OPERATION_TYPE_CANCEL_ACTIVITY;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_TERMINATE_ACTIVITIES_OPERATION:
+        return BATCH_OPERATION_TYPE_TERMINATE_ACTIVITY;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_DELETE_ACTIVITIES_OPERATION:
+        return BATCH_OPERATION_TYPE_DELETE_ACTIVITY;
     default:
         return 0;
     }
 }
 
+enum tl_run_kind tl_batch_kind(int type)
+{
+    bool activities = type == BATCH_OPERATION_TYPE_CANCEL_ACTIVITY ||
+                      type == BATCH_OPERATION_TYPE_TERMINATE_ACTIVITY ||
+                      type == BATCH_OPERATION_TYPE_DELETE_ACTIVITY;
+    return activities ? TL_RUN_ACTIVITY : TL_RUN_WORKFLOW;
+}
+
 bool tl_batch_wants_open(int type)
 {
-    return type && type != BATCH_OPERATION_TYPE_RESET && type != BATCH_OPERATION_TYPE_DELETE;
+    return type && type != BATCH_OPERATION_TYPE_RESET && type != BATCH_OPERATION_TYPE_DELETE &&
+           type != BATCH_OPERATION_TYPE_DELETE_ACTIVITY;
 }
 
 static const char *or_else(const char *text, const char *otherwise)
@@ -69,6 +85,23 @@ static tl_rc terminate_run(struct tl_tx *tx, const request *req, struct tl_error
     const TpBatch__BatchOperationTermination *op = req->termination_operation;
     return tl_tx_terminate(tx, req->reason, op->details, or_else(op->identity, "frontend-service"),
                            NULL, 0, err);
+}
+
+static tl_rc cancel_activity(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    TpWs__RequestCancelActivityExecutionRequest cancel =
+        TP_WS__REQUEST_CANCEL_ACTIVITY_EXECUTION_REQUEST__INIT;
+    const TpBatch__BatchOperationCancelActivities *op = req->cancel_activities_operation;
+    cancel.identity = op->identity;
+    cancel.reason = op->reason;
+    cancel.request_id = req->job_id;
+    return tl_tx_activity_execution_cancel(tx, &cancel, err);
+}
+
+static tl_rc terminate_activity(struct tl_tx *tx, const request *req, struct tl_error *err)
+{
+    const TpBatch__BatchOperationTerminateActivities *op = req->terminate_activities_operation;
+    return tl_tx_activity_execution_terminate(tx, op->reason, op->identity, req->job_id, err);
 }
 
 static tl_rc update_options(struct tl_tx *tx, const request *req, struct tl_error *err)
@@ -151,7 +184,9 @@ static tl_rc transact(struct tl_server *s, struct tl_exec *e,
 
 static tl_rc end_before_deletion(struct tl_tx *tx, const request *req, struct tl_error *err)
 {
-    (void)req;
+    if (tl_batch_kind(tl_batch_type(req)) == TL_RUN_ACTIVITY) {
+        return tl_tx_activity_execution_terminate(tx, "Delete activity execution", "", "", err);
+    }
     return tl_tx_terminate(tx, "Delete workflow execution", NULL, "history-service", NULL, 0, err);
 }
 
@@ -222,6 +257,11 @@ static struct tl_exec *find(struct tl_server *s, const struct tl_batch_job *job,
     if (*req->visibility_query) {
         return tl_run_by_number(s, item->number, err);
     }
+    if (tl_batch_kind(tl_batch_type(req)) == TL_RUN_ACTIVITY) {
+        const TpCommon__Execution *named = req->target_executions[item->number];
+        return tl_run_find_execution(s, job->ns, TL_RUN_ACTIVITY, tl_str(named->business_id),
+                                     tl_str(named->run_id), err);
+    }
     if (req->n_target_executions) {
         x.workflow_id = req->target_executions[item->number]->business_id;
         x.run_id = req->target_executions[item->number]->run_id;
@@ -237,10 +277,13 @@ enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_
     tl_rc rc = TL_OK;
     struct tl_exec *e = find(s, job, item, &err);
     enum tl_batch_outcome out = TL_BATCH_DONE;
+    int type = tl_batch_type(job->req);
     if (!e) {
         rc = err.code;
+    } else if (e->closed && tl_batch_kind(type) == TL_RUN_ACTIVITY && tl_batch_wants_open(type)) {
+        rc = TL_ENOTFOUND;
     } else {
-        switch (tl_batch_type(job->req)) {
+        switch (type) {
         case BATCH_OPERATION_TYPE_TERMINATE:
             rc = transact(s, e, terminate_run, job->req, &err);
             break;
@@ -258,6 +301,12 @@ enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_
             break;
         case BATCH_OPERATION_TYPE_RESET:
             rc = reset_run(s, e, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_CANCEL_ACTIVITY:
+            rc = transact(s, e, cancel_activity, job->req, &err);
+            break;
+        case BATCH_OPERATION_TYPE_TERMINATE_ACTIVITY:
+            rc = transact(s, e, terminate_activity, job->req, &err);
             break;
         case BATCH_OPERATION_TYPE_UNPAUSE_ACTIVITY:
             rc = transact(s, e, unpause_activities, job->req, &err);

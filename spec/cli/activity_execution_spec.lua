@@ -117,6 +117,50 @@ describe("activity cancel, terminate and delete", function()
     assert.matches("Delete activity succeeded", ok "activity delete -a t --yes")
     assert.matches("not found", fails(1, "activity describe -a t"))
   end)
+
+  it("with --query end all that it finds", function()
+    local function start(id)
+      ok("activity start -a %s --type many -t nobody --start-to-close-timeout 1m", id)
+    end
+    local function batch(command)
+      local job = ok("activity %s -y -o jsonl", command):match '"batchJobId":"([%x-]+)"'
+      local card
+      for _ = 1, 200 do
+        card = ok("batch describe --job-id %s", job)
+        if card:find "Completed\n" then
+          return card
+        end
+      end
+      error(card)
+    end
+    local found = "-q \"ActivityType = 'many' AND ActivityId STARTS_WITH '%s'\""
+    for _, id in ipairs { "x1", "x2", "y1", "z1" } do
+      start(id)
+    end
+    assert.matches("Type +CancelActivity\n.*CompletedCount +2/2\n",
+      batch("cancel --reason enough " .. found:format "x"))
+    assert.matches("Status%s+Canceled", ok "activity describe -a x1")
+    assert.matches("Status%s+Running", ok "activity describe -a y1")
+    assert.matches("Type +TerminateActivity\n.*CompletedCount +1/1\n",
+      batch("terminate --reason enough --rps 100 " .. found:format "y"))
+    assert.matches("Status%s+Terminated", ok "activity describe -a y1")
+    assert.matches("Type +DeleteActivity\n.*CompletedCount +3/3\n",
+      batch("delete -q \"ActivityType = 'many' AND ActivityId != 'z1'\""))
+    assert.matches("not found", fails(1, "activity describe -a x1"))
+    assert.matches("Status%s+Running", ok "activity describe -a z1")
+  end)
+
+  it("with --query and with an id refuse what goes with the other", function()
+    local both = "cannot set query when activity ID is set"
+    assert.matches(both, fails(1, "activity cancel -a z1 -q \"ActivityType = 'many'\""))
+    assert.matches("cannot set 'yes' when activity ID is set", fails(1, "activity terminate -a z1 -y"))
+    assert.matches("cannot set rps when activity ID is set", fails(1, "activity delete -a z1 -y --rps 1"))
+    assert.matches("cannot set reason when activity ID is set", fails(1, "activity delete -a z1 -y --reason x"))
+    assert.matches("must set either activity ID or query", fails(1, "activity cancel"))
+    assert.matches("cannot set run ID when query is set", fails(1, "activity cancel -r x -q \"ActivityId = 'z1'\" -y"))
+    assert.matches("number from 0", fails(2, "activity cancel --rps fast -q \"ActivityId = 'z1'\" -y"))
+    assert.matches('did you mean "ActivityId"', fails(1, "activity cancel -q \"ActivtyId = 'x'\" -y"))
+  end)
 end)
 
 describe("activity pause, unpause, reset and update-options", function()

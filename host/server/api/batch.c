@@ -17,8 +17,24 @@ static bool refuse(struct tl_call *c, const char *message)
 
 /* --- start --------------------------------------------------------------------------------------- */
 
+/* An execution that a request names with its kind. */
+static bool check_kind(struct tl_call *c, const TpCommon__Execution *x, enum tl_run_kind kind)
+{
+    int wanted = kind == TL_RUN_ACTIVITY ? EXECUTION_TYPE_ACTIVITY : EXECUTION_TYPE_WORKFLOW;
+    if ((int)x->type == wanted || (int)x->type == EXECUTION_TYPE_UNSPECIFIED) {
+        return true;
+    }
+    return refuse(c, kind == TL_RUN_ACTIVITY
+                         ? "TargetExecutions: only activities can be named in this operation."
+                         : "TargetExecutions: only workflows can be named in this operation.");
+}
+
 static bool check_executions(struct tl_call *c, const request *req)
 {
+    enum tl_run_kind kind = tl_batch_kind(tl_batch_type(req));
+    if (kind == TL_RUN_ACTIVITY && req->n_executions) {
+        return refuse(c, "Executions are workflows: name activities in TargetExecutions.");
+    }
     if (req->n_executions && req->n_target_executions) {
         return refuse(c,
                       "Executions and TargetExecutions are both set on request. Only one of them "
@@ -38,13 +54,12 @@ static bool check_executions(struct tl_call *c, const request *req)
     }
     for (size_t i = 0; i < n; i++) {
         const TpCommon__Execution *x = req->n_executions ? NULL : req->target_executions[i];
-        if (x && x->type != (TpEnums__ExecutionType)EXECUTION_TYPE_UNSPECIFIED &&
-            x->type != (TpEnums__ExecutionType)EXECUTION_TYPE_WORKFLOW) {
-            return refuse(c, "TargetExecutions: only workflows can be named in this operation.");
+        if (x && !check_kind(c, x, kind)) {
+            return false;
         }
         const char *id = x ? x->business_id : req->executions[i]->workflow_id;
         const char *run = x ? x->run_id : req->executions[i]->run_id;
-        if (!tl_api_check_id(c, "WorkflowId", id, true)) {
+        if (!tl_api_check_id(c, kind == TL_RUN_ACTIVITY ? "ActivityId" : "WorkflowId", id, true)) {
             return false;
         }
         if (*run && strlen(run) != 36) {
@@ -224,6 +239,10 @@ static char *identity_of(const request *req)
         return req->reset_activities_operation->identity;
     case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_UPDATE_ACTIVITY_OPTIONS_OPERATION:
         return req->update_activity_options_operation->identity;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_CANCEL_ACTIVITIES_OPERATION:
+        return req->cancel_activities_operation->identity;
+    case TP_WS__START_BATCH_OPERATION_REQUEST__OPERATION_TERMINATE_ACTIVITIES_OPERATION:
+        return req->terminate_activities_operation->identity;
     default:
         return (char *)(uintptr_t) "";
     }

@@ -47,6 +47,7 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     caps->standalone_activities = true;
     caps->standalone_nexus_operation = true;
     caps->standalone_activity_start_delay = true;
+    caps->standalone_activity_batch_operations = true;
     caps->standalone_activity_operator_commands = true;
     d->namespace_info->capabilities = caps;
     d->namespace_info->limits = limits;
