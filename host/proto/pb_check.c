@@ -9,6 +9,7 @@
 #define COST_SCANNED_FIELD ((size_t)40)
 #define COST_UNKNOWN_FIELD ((size_t)32)
 #define COST_ALLOCATION ((size_t)16)
+#define VARINT_BYTES_MAX 10 /* of which the last has one bit */
 /* Fields of one message that are watched for a second occurrence. */
 #define SEEN_WORDS 8
 
@@ -38,19 +39,15 @@ static tl_rc charge(struct check *c, size_t bytes)
 
 bool tl_pb_take_long_varint(struct tl_pb_span *s, uint64_t *v)
 {
+    const uint8_t *p = s->p;
+    unsigned left = s->end - p < VARINT_BYTES_MAX ? (unsigned)(s->end - p) : VARINT_BYTES_MAX;
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        if (s->p == s->end) {
-            return false;
-        }
-        uint8_t byte = *s->p++;
-        if (shift == 63 && byte > 1) {
-            return false;
-        }
-        value |= (uint64_t)(byte & 0x7F) << shift;
-        if (byte < 0x80) {
+    for (unsigned i = 0; i < left; i++) {
+        value |= (uint64_t)(p[i] & 0x7F) << (7 * i);
+        if (p[i] < 0x80) {
+            s->p = p + i + 1;
             *v = value;
-            return true;
+            return i < VARINT_BYTES_MAX - 1 || p[i] <= 1;
         }
     }
     return false;
@@ -185,7 +182,6 @@ static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *de
                            struct tl_pb_span s)
 {
     uint64_t seen[SEEN_WORDS] = {0};
-    unsigned next = 0;
     c->desc = desc;
     c->number = 0;
     tl_rc rc = charge(c, desc->sizeof_message + COST_ALLOCATION);
@@ -206,7 +202,7 @@ static tl_rc check_message(struct check *c, const ProtobufCMessageDescriptor *de
         if (rc) {
             return rc;
         }
-        const ProtobufCFieldDescriptor *f = tl_pb_find_field(desc, c->number, &next);
+        const ProtobufCFieldDescriptor *f = tl_pb_find_field(desc, c->number);
         if (!f) {
             rc = charge(c, COST_UNKNOWN_FIELD + COST_ALLOCATION + (size_t)(s.p - start));
         } else if (seen_twice(desc, f, seen)) {

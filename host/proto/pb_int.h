@@ -7,25 +7,19 @@
 
 enum tl_pb_wire { TL_PB_VARINT = 0, TL_PB_64 = 1, TL_PB_LEN = 2, TL_PB_32 = 5 };
 
+/* By a table: this is asked for each field of each message. */
 static inline enum tl_pb_wire tl_pb_wire_of(ProtobufCType type)
 {
-    switch (type) {
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-        return TL_PB_32;
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return TL_PB_64;
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return TL_PB_LEN;
-    default:
-        return TL_PB_VARINT;
-    }
+    static const uint8_t wires[] = {
+        [PROTOBUF_C_TYPE_SFIXED32] = TL_PB_32, [PROTOBUF_C_TYPE_FIXED32] = TL_PB_32,
+        [PROTOBUF_C_TYPE_FLOAT] = TL_PB_32,    [PROTOBUF_C_TYPE_SFIXED64] = TL_PB_64,
+        [PROTOBUF_C_TYPE_FIXED64] = TL_PB_64,  [PROTOBUF_C_TYPE_DOUBLE] = TL_PB_64,
+        [PROTOBUF_C_TYPE_STRING] = TL_PB_LEN,  [PROTOBUF_C_TYPE_BYTES] = TL_PB_LEN,
+        [PROTOBUF_C_TYPE_MESSAGE] = TL_PB_LEN, /* the others are varints, which is 0 */
+    };
+    return (enum tl_pb_wire)wires[type];
 }
+_Static_assert(TL_PB_VARINT == 0 && PROTOBUF_C_TYPE_MESSAGE == 16, "the table ends with the types");
 
 static inline uint32_t tl_pb_load_32(const void *p)
 {
@@ -104,20 +98,20 @@ static inline bool tl_pb_take_varint(struct tl_pb_span *s, uint64_t *v)
     return tl_pb_take_long_varint(s, v);
 }
 
-/* The field with the number, or NULL. Fields mostly come in order, and repeated ones in a row: *next is
- * where the last one was found, 0 at first. */
+/* The field with the number, or NULL. Nearly all fields are in the first range of numbers without a gap,
+ * where the number tells the place. */
 static inline const ProtobufCFieldDescriptor *
-tl_pb_find_field(const ProtobufCMessageDescriptor *desc, uint32_t number, unsigned *next)
+tl_pb_find_field(const ProtobufCMessageDescriptor *desc, uint32_t number)
 {
-    for (unsigned i = *next; i < desc->n_fields && i < *next + 3; i++) {
-        if (desc->fields[i].id == number) {
-            *next = i;
-            return &desc->fields[i];
-        }
+    const ProtobufCIntRange *ranges = desc->field_ranges; /* and where the last one ends */
+    if (desc->n_field_ranges == 0) {
+        return NULL;
     }
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(desc, number);
-    *next = f ? (unsigned)(f - desc->fields) : *next;
-    return f;
+    uint32_t place = number - (uint32_t)ranges[0].start_value;
+    if (place < ranges[1].orig_index) {
+        return &desc->fields[place];
+    }
+    return desc->n_field_ranges > 1 ? protobuf_c_message_descriptor_get_field(desc, number) : NULL;
 }
 
 /* The message in bytes that tl_pb_check has passed; without that, anything may happen.

@@ -7,7 +7,7 @@ static void *new_message(struct tl_arena *arena, const ProtobufCMessageDescripto
                          struct tl_pb_span s);
 
 /* The field whose value begins at s->p; the validator has seen that it is whole. */
-static struct tl_pb_span take_value(struct tl_pb_span *s, unsigned wire)
+static inline struct tl_pb_span take_value(struct tl_pb_span *s, unsigned wire)
 {
     struct tl_pb_span body = {s->p, s->p};
     uint64_t n = 0;
@@ -224,7 +224,6 @@ static void *new_message(struct tl_arena *arena, const ProtobufCMessageDescripto
                          struct tl_pb_span s)
 {
     ProtobufCMessage *msg = tl_pb_new(arena, desc);
-    unsigned next = 0;
     while (msg && s.p != s.end) {
         struct tl_pb_span from = s;
         uint64_t tag = 0;
@@ -232,7 +231,7 @@ static void *new_message(struct tl_arena *arena, const ProtobufCMessageDescripto
         unsigned wire = (unsigned)(tag & 7);
         const uint8_t *value = s.p;
         struct tl_pb_span body = take_value(&s, wire);
-        const ProtobufCFieldDescriptor *f = tl_pb_find_field(desc, (uint32_t)(tag >> 3), &next);
+        const ProtobufCFieldDescriptor *f = tl_pb_find_field(desc, (uint32_t)(tag >> 3));
         bool ok = !f ? add_unknown(arena, msg, tag, (struct tl_pb_span){value, s.p})
                   : tl_pb_is_repeated(f) ? add_repeated(arena, msg, f, wire, body, from)
                                          : add_single(arena, msg, f, body);

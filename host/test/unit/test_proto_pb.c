@@ -374,6 +374,59 @@ static void rare_forms_decode_as_in_the_library(void **state)
     assert_int_equal(m->core_used_flags[2], 131);
 }
 
+static const ProtobufCFieldDescriptor *field_of(const ProtobufCMessageDescriptor *desc, uint32_t id)
+{
+    for (unsigned i = 0; i < desc->n_fields; i++) {
+        if (desc->fields[i].id == id) {
+            return &desc->fields[i];
+        }
+    }
+    return NULL;
+}
+
+/* A value of nothing but zeros with its tag, of the type of f (NULL: a varint). */
+static struct tl_str zero_of(const ProtobufCFieldDescriptor *f, uint32_t id, char out[16])
+{
+    static const unsigned char wires[] = {
+        [PROTOBUF_C_TYPE_FIXED32] = 5,  [PROTOBUF_C_TYPE_SFIXED32] = 5,
+        [PROTOBUF_C_TYPE_FLOAT] = 5,    [PROTOBUF_C_TYPE_FIXED64] = 1,
+        [PROTOBUF_C_TYPE_SFIXED64] = 1, [PROTOBUF_C_TYPE_DOUBLE] = 1,
+        [PROTOBUF_C_TYPE_STRING] = 2,   [PROTOBUF_C_TYPE_BYTES] = 2,
+        [PROTOBUF_C_TYPE_MESSAGE] = 2,
+    };
+    unsigned wire = f ? wires[f->type] : 0;
+    size_t n = 0;
+    uint32_t tag = id << 3 | wire;
+    memset(out, 0, 16);
+    for (; tag > 0x7F; tag >>= 7) {
+        out[n++] = (char)(tag | 0x80);
+    }
+    out[n++] = (char)tag;
+    return tl_str_n(out, n + (wire == 1 ? 8 : wire == 5 ? 4 : 1));
+}
+
+static void every_field_of_every_message_is_found_by_its_number(void **state)
+{
+    (void)state;
+    size_t known = 0, unknown = 0;
+    const ProtobufCMessageDescriptor *d;
+    for (size_t i = 0; (d = tl_pb_message_at(i)) != NULL; i++) {
+        uint32_t last = d->n_fields ? d->fields[d->n_fields - 1].id : 0;
+        for (uint32_t id = 1; id <= last + 2; id++) {
+            char bytes[16];
+            const ProtobufCFieldDescriptor *f = field_of(d, id);
+            ProtobufCMessage *msg = NULL;
+            assert_int_equal(tl_pb_decode(d, zero_of(f, id, bytes), &arena, &msg, &err), TL_OK);
+            assert_int_equal(msg->n_unknown_fields, f ? 0 : 1);
+            assert_true(f || msg->unknown_fields[0].tag == id);
+            known += f != NULL;
+            unknown += f == NULL;
+        }
+        tl_arena_reset(&arena);
+    }
+    assert_true(known > 3000 && unknown > 1500);
+}
+
 static void clone_shares_nothing(void **state)
 {
     (void)state;
@@ -555,6 +608,7 @@ int main(void)
         T(mutated_bytes_never_crash),
         T(bytes_mean_what_they_mean_to_the_library),
         T(rare_forms_decode_as_in_the_library),
+        T(every_field_of_every_message_is_found_by_its_number),
         T(clone_shares_nothing),
         T(stored_events_are_spliced),
         T(maps_answer_with_the_last_entry),
