@@ -29,8 +29,7 @@ static bool on_stop(void *ud, int signal, unsigned count)
         return false; /* the second signal ends the process at once */
     }
     TL_LOG(TL_LOG_INFO, "worker.stopping", TL_I("signal", signal));
-    tl_host_shutdown_workers(ud);
-    return true;
+    return tl_host_shutdown_workers(ud); /* before there is a worker nobody would look */
 }
 
 /* SIGHUP, or scripts that have changed. The answer goes to the log. */

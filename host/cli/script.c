@@ -3,14 +3,30 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "luahost/host.h"
 
+/* Whether a script of the user is among the callers, not only what is built in. */
+static bool in_a_script(lua_State *L)
+{
+    lua_Debug ar;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "S", &ar);
+        if (ar.what[0] != 'C' && strncmp(ar.source, "@temporal/", 10) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int traceback(lua_State *L)
 {
     const char *message = luaL_tolstring(L, 1, NULL);
-    luaL_traceback(L, L, message, 1);
+    if (in_a_script(L)) {
+        luaL_traceback(L, L, message, 1);
+    }
     return 1;
 }
 

@@ -79,14 +79,16 @@ static void list_worker(struct worker_box *b, bool on)
     pthread_mutex_unlock(&b->host->workers_mutex);
 }
 
-void tl_host_shutdown_workers(struct tl_host *h)
+bool tl_host_shutdown_workers(struct tl_host *h)
 {
     pthread_mutex_lock(&h->workers_mutex);
+    bool any = !tl_list_empty(&h->workers);
     h->stopping = true;
     TL_LIST_EACH (it, &h->workers) {
         tl_worker_shutdown(TL_CONTAINER(it, struct worker_box, link)->worker, -1);
     }
     pthread_mutex_unlock(&h->workers_mutex);
+    return any;
 }
 
 const char *tl_host_not_well(struct tl_host *h)

@@ -41,7 +41,7 @@ lua_State *tl_hook_open(const char *what, const char *module, const char *path, 
                         const char *const *functions, struct tl_error *err)
 {
     struct loading m = {what, module, functions};
-    lua_State *L = tl_host_state_new(path, cpath);
+    lua_State *L = tl_host_guest_state_new(path, cpath);
     if (!L) {
         tl_error_set(err, TL_ELIMIT, "no memory for a Lua state");
         return NULL;

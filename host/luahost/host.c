@@ -210,6 +210,26 @@ lua_State *tl_host_state_new(const char *path, const char *cpath)
     return L;
 }
 
+/* [-0, +0, e] os.exit of a state in a worker's process */
+static int refuse_exit(lua_State *L)
+{
+    return luaL_error(
+        L, "os.exit would end the whole worker: return or raise an error (an activity in a "
+           "process of its own may exit)");
+}
+
+lua_State *tl_host_guest_state_new(const char *path, const char *cpath)
+{
+    lua_State *L = tl_host_state_new(path, cpath);
+    if (L) {
+        lua_getglobal(L, "os");
+        lua_pushcfunction(L, refuse_exit);
+        lua_setfield(L, -2, "exit");
+        lua_pop(L, 1);
+    }
+    return L;
+}
+
 /* [-0, +1, v] core.embedded_text(module): the text of a built-in Lua module, nil when there is none */
 static int embedded_text(lua_State *L)
 {

@@ -56,8 +56,8 @@ void tl_host_wake(struct tl_host *h);
  * run. Thread: any but the state's. */
 bool tl_host_run(struct tl_host *h, void (*fn)(struct tl_host *h, void *ud), void *ud);
 /* Shuts all workers of the state down with their own grace, also those that start later; returns at
- * once. Thread: any. */
-void tl_host_shutdown_workers(struct tl_host *h);
+ * once, false when there was none yet. Thread: any. */
+bool tl_host_shutdown_workers(struct tl_host *h);
 /* Asks what core.on_request was given to do something and then calls done (may be NULL) with how it
  * went (the worker may have ended instead); both on the state's thread, while it waits. False: the
  * state is closing, done is not called. Thread: any. */
@@ -69,6 +69,8 @@ struct tl_client_pump tl_host_pump(struct tl_host *h);
 /* A new stock state with the standard libraries and the temporal modules; package paths as given
  * (NULL: the defaults). NULL when out of memory. Owns: the caller, lua_close. */
 lua_State *tl_host_state_new(const char *path, const char *cpath);
+/* The same for code that shares its process with a worker: os.exit raises, since it would end everybody. */
+lua_State *tl_host_guest_state_new(const char *path, const char *cpath);
 /* [-0, +0, m] Makes `require "temporal..."` find the modules that are built into the program. */
 void tl_host_preload(lua_State *L);
 

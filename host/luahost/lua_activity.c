@@ -77,7 +77,8 @@ static int message_handler(lua_State *L)
 
 tl_rc tl_lua_state_load(struct tl_lua_activities *a, lua_State **out, struct tl_error *err)
 {
-    lua_State *L = tl_host_state_new(a->path, a->cpath);
+    lua_State *L = a->own_process ? tl_host_state_new(a->path, a->cpath)
+                                  : tl_host_guest_state_new(a->path, a->cpath);
     if (!L) {
         return tl_error_set(err, TL_EMEMORY, "no memory for a Lua state");
     }

@@ -35,6 +35,7 @@ struct tl_lua_activities {
     struct tl_lua_entry **entries;
     size_t entry_count, kind_counts[TL_LUA_KINDS];
     struct tl_str sources; /* of the modules, from the first state; owned */
+    bool own_process;      /* it may end; else it is the worker's */
 
     pthread_mutex_t mutex;
     lua_State *spare;         /* set up for the first thread that wants one; guarded */

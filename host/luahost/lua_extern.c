@@ -49,7 +49,7 @@ static int load_functions(lua_State *L)
 
 static tl_rc open_state(struct tl_lua_externs *e, lua_State **out, struct tl_error *err)
 {
-    lua_State *L = tl_host_state_new(e->path, e->cpath);
+    lua_State *L = tl_host_guest_state_new(e->path, e->cpath);
     if (!L) {
         return tl_error_set(err, TL_EMEMORY, "no memory for a Lua state");
     }

@@ -312,6 +312,7 @@ static bool hear(struct child *c)
     }
     tl_log_level((enum tl_log_level)tl_process_take_u32(&fields));
     tl_log_json(tl_process_take_u32(&fields) != 0);
+    a->own_process = true;
     a->path = text(&fields);
     a->cpath = text(&fields);
     a->plan = text(&fields);

@@ -2,6 +2,7 @@
 #include "proto/failure.h"
 
 #include "proto/pb.h"
+#include "tl_enums.h"
 
 static TpFailure__Failure *new_failure(struct tl_arena *arena, struct tl_str message,
                                        TpFailure__Failure__FailureInfoCase info_case, void *info)
@@ -91,4 +92,12 @@ TpFailure__Failure *tl_failure_server(struct tl_arena *arena, struct tl_str mess
         info->non_retryable = non_retryable;
     }
     return new_failure(arena, message, TP_FAILURE__FAILURE__FAILURE_INFO_SERVER_FAILURE_INFO, info);
+}
+
+bool tl_failure_is_benign(const TpFailure__Failure *f)
+{
+    return f &&
+           (int)f->failure_info_case ==
+               TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO &&
+           (int)f->application_failure_info->category == APPLICATION_ERROR_CATEGORY_BENIGN;
 }

@@ -37,3 +37,5 @@ TpFailure__Failure *tl_failure_terminated(struct tl_arena *arena, struct tl_str 
                                           struct tl_str identity);
 TpFailure__Failure *tl_failure_server(struct tl_arena *arena, struct tl_str message,
                                       bool non_retryable);
+/* Whether it says of itself that it is nothing to worry about; NULL does not. */
+bool tl_failure_is_benign(const TpFailure__Failure *f);

@@ -306,6 +306,28 @@ static void close_heartbeats(struct tl_act *a)
     }
 }
 
+/* As the other SDKs do: who looks at the log of a worker sees what its activities failed with. */
+static void log_failed(const struct tl_act *a)
+{
+    const TpWs__PollActivityTaskQueueResponse *t = a->pub.task;
+    const TpFailure__Failure *f = a->end == TL_ACT_FAILED ? a->end_body : NULL;
+    if (!f) {
+        return;
+    }
+    const TpFailure__ApplicationFailureInfo *info =
+        (int)f->failure_info_case == TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO
+            ? f->application_failure_info
+            : NULL;
+    TL_LOG(tl_failure_is_benign(f) ? TL_LOG_DEBUG : TL_LOG_WARN,
+           a->pub.is_local ? "local_activity.failed" : "activity.failed",
+           TL_C("activity_type", t->activity_type->name), TL_C("activity_id", t->activity_id),
+           TL_C("workflow_type", t->workflow_type ? t->workflow_type->name : ""),
+           TL_C("workflow_id", t->workflow_execution ? t->workflow_execution->workflow_id : ""),
+           TL_C("run_id", t->workflow_execution ? t->workflow_execution->run_id : ""),
+           TL_I("attempt", t->attempt), TL_C("type", info ? info->type : ""),
+           TL_C("error", f->message));
+}
+
 static void report(struct tl_act *a)
 {
     struct tl_worker *w = a->worker;
@@ -322,6 +344,7 @@ static void report(struct tl_act *a)
             &a->arena, rc == TL_ELIMIT ? TL_STR_LIT("ResultTooLarge") : TL_STR_LIT("WorkerError"),
             tl_str(err.message), rc == TL_ELIMIT);
         a->end = TL_ACT_FAILED;
+        a->end_body = f;
         rc = encode_failed(a, f, ACTIVITY_TASK_FAILED_CAUSE_PAYLOADS_TOO_LARGE, &err);
     }
     if (rc != TL_OK) {
@@ -335,6 +358,7 @@ static void report(struct tl_act *a)
     } else {
         TL_COUNT(w, activities_failed);
     }
+    log_failed(a);
     tl_answer_send(&a->answer, &answer_kind, w, INT64_MAX);
 }
 
@@ -480,12 +504,13 @@ static void finish_local(struct tl_act *a)
     tl_rc rc = encode_local(a, to->answer, &err);
     if (rc != TL_OK) {
         a->end = TL_ACT_FAILED;
+        a->end_body =
+            tl_activity_failure(&a->arena, TL_STR_LIT("ResultTooLarge"), tl_str(err.message), true);
         tl_buf_clear(to->answer);
-        rc = tl_pb_encode(
-            tl_activity_failure(&a->arena, TL_STR_LIT("ResultTooLarge"), tl_str(err.message), true),
-            to->answer, &err);
+        rc = tl_pb_encode(a->end_body, to->answer, &err);
         TL_ASSERT(rc == TL_OK);
     }
+    log_failed(a);
     enum tl_act_end end = a->end;
     if (end == TL_ACT_COMPLETED) {
         TL_COUNT(w, activities_completed);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "proto/failure.h"
 #include "proto/wire.h"
 #include "tl_enums.h"
 #include "worker/op_int.h"
@@ -295,14 +296,6 @@ void tl_meter_task_failed(const struct tl_wf_task *t, const char *failure_reason
     }
 }
 
-static bool is_benign(const TpFailure__Failure *f)
-{
-    return f &&
-           (int)f->failure_info_case ==
-               TP_FAILURE__FAILURE__FAILURE_INFO_APPLICATION_FAILURE_INFO &&
-           (int)f->application_failure_info->category == APPLICATION_ERROR_CATEGORY_BENIGN;
-}
-
 int tl_meter_ending(const struct tl_wft_result *result)
 {
     if (!result->command_count) {
@@ -318,7 +311,7 @@ int tl_meter_ending(const struct tl_wft_result *result)
     case COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION:
     case COMMAND_TYPE_CANCEL_WORKFLOW_EXECUTION:
     case COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION:
-        return f && is_benign(f->failure) ? 0 : (int)c->command_type;
+        return f && tl_failure_is_benign(f->failure) ? 0 : (int)c->command_type;
     default:
         return 0;
     }
@@ -401,7 +394,7 @@ void tl_meter_activity_ended(const struct tl_act *a)
     if (a->end == TL_ACT_COMPLETED) {
         observe(w, TL_METER_ACTIVITY_SUCCEED_LATENCY, type, of,
                 since(w, tl_pb_timestamp_ns_or(a->pub.task->scheduled_time, 0)));
-    } else if (a->end == TL_ACT_FAILED && !is_benign(a->end_body)) {
+    } else if (a->end == TL_ACT_FAILED && !tl_failure_is_benign(a->end_body)) {
         count_failure(w, TL_METER_ACTIVITY_FAILED, type, of, "ActivityError");
     }
 }
@@ -427,7 +420,7 @@ void tl_meter_local_ended(struct tl_worker *w, const TpWs__PollActivityTaskQueue
                 since(w, tl_pb_timestamp_ns_or(task->scheduled_time, 0)));
     } else if (how == TL_METER_LOCAL_CANCELED) {
         count(w, TL_METER_LOCAL_CANCELED_COUNT, type, of);
-    } else if (!is_benign(failure)) {
+    } else if (!tl_failure_is_benign(failure)) {
         bool timeout = failure && (int)failure->failure_info_case ==
                                       TP_FAILURE__FAILURE__FAILURE_INFO_TIMEOUT_FAILURE_INFO;
         count_failure(w, TL_METER_LOCAL_FAILED_COUNT, type, of,

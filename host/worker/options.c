@@ -245,15 +245,19 @@ tl_rc tl_worker_options_check(const struct tl_worker_options *o, struct tl_error
              o->default_versioning_behavior.n != 0,
          "default_versioning_behavior only means something with use_worker_versioning = true and a "
          "deployment_name"},
-        {o->default_versioning_behavior.n != 0 &&
-             !tl_str_eqc(o->default_versioning_behavior, "pinned") &&
-             !tl_str_eqc(o->default_versioning_behavior, "auto_upgrade"),
-         "default_versioning_behavior must be \"pinned\" or \"auto_upgrade\""},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (rules[i].broken) {
             return tl_error_set(err, TL_EINVAL, "%s", rules[i].text);
         }
+    }
+    struct tl_str behavior = o->default_versioning_behavior;
+    if (behavior.n != 0 && !tl_str_eqc(behavior, "pinned") &&
+        !tl_str_eqc(behavior, "auto_upgrade")) {
+        return tl_error_set(
+            err, TL_EINVAL,
+            "default_versioning_behavior must be \"pinned\" or \"auto_upgrade\", not '%.*s'",
+            (int)(behavior.n < 60 ? behavior.n : 60), behavior.p);
     }
     return TL_OK;
 }

@@ -77,14 +77,15 @@ local behaviors = {
 }
 
 --- A poller behaviour: a number, or a table with its kind. Autoscaling has the SDKs' defaults.
-local function poller_behavior(name, given)
-  local where = "temporal.worker: " .. name
+local function poller_behavior(where, name, given)
+  where = where .. ": " .. name
   if math.type(given) == "integer" then
     given = { kind = "simple_maximum", maximum = given }
   end
   local kind = type(given) == "table" and given.kind
   if not behaviors[kind] then
-    error(where .. " wants a number of polls or a table with kind = 'simple_maximum' or 'autoscaling'", 3)
+    local message = "%s wants a number of polls or a table with kind = 'simple_maximum' or 'autoscaling', got %s"
+    error(message:format(where, options.shown(given)), 3)
   end
   local o = options.check(where, behaviors[kind], given, 3)
   if kind == "autoscaling" then
@@ -183,7 +184,7 @@ function worker.configured(given, list)
   refuse(given)
   local o = options.check("temporal.worker", spec, given)
   for _, name in ipairs(pollers) do
-    o[name] = o[name] ~= nil and poller_behavior(name, o[name]) or nil
+    o[name] = o[name] ~= nil and poller_behavior("temporal.worker", name, o[name]) or nil
   end
   local roots = o.roots or { roots_of.of_script() }
   roots_of.extend(roots)
@@ -266,7 +267,7 @@ function worker.override(self, given, where)
   end
   local o = options.check(where, override_spec, given, 2)
   for _, name in ipairs(pollers) do
-    o[name] = o[name] ~= nil and poller_behavior(name, o[name]) or nil
+    o[name] = o[name] ~= nil and poller_behavior(where, name, o[name]) or nil
   end
   for _, name in ipairs(tuner.replaces) do
     if o[name] ~= nil and self.options.tuner then
@@ -287,16 +288,21 @@ function worker.override(self, given, where)
     end
   end
   self.given = before
+  self.places = self.places or {}
   for name, value in pairs(o) do
-    self.options[name] = value
+    self.options[name], self.places[name] = value, where
   end
 end
 
---- Calls core[name](...); what it says is wrong stands without a place in this file, which nobody wrote.
-local function told(name, ...)
+--- Calls core[name](...); what it says is wrong stands without a place in this file, which nobody wrote, but with
+--- that of the option which it begins with.
+local function told(self, name, ...)
   local ok, result = pcall(core[name], ...)
-  if not ok then
-    error(type(result) == "string" and "temporal.worker: " .. result or result, 0)
+  if not ok and type(result) == "string" then
+    local place = self.places and self.places[result:match "^[%a_]+"]
+    error(("%s: %s"):format(place or "temporal.worker", result), 0)
+  elseif not ok then
+    error(result, 0)
   end
   return result
 end
@@ -305,7 +311,7 @@ end
 local function native(self)
   if not self.handle then
     self.client = self.client or client.connect {}
-    self.handle = told("worker_new", self.client.connection, self.options, self.plan)
+    self.handle = told(self, "worker_new", self.client.connection, self.options, self.plan)
   end
   return self.handle
 end
@@ -342,7 +348,7 @@ end
 --- a temporal call.
 function Worker:start()
   local function start()
-    told("worker_start", native(self))
+    told(self, "worker_start", native(self))
     local companions = beside(self)
     if self.session_queue then
       core.session_room(self.session_queue, self.session_max)

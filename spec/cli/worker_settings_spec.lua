@@ -108,10 +108,17 @@ describe("worker run", function()
 
   it("names what is wrong", function()
     assert.matches("max%-concurrent%-activities", fails "--max-concurrent-activites 3")
-    assert.matches("worker run: option 'max_concurrent_activities' wants an integer, got many",
+    assert.matches("worker run: option 'max_concurrent_activities' wants an integer, got 'many'",
       fails "--max-concurrent-activities many")
-    assert.matches("max_concurrent_activities must be from 1 to 10000, not 0", fails "--max-concurrent-activities 0")
-    assert.matches("activity_task_poller_behavior wants a number of polls",
+    local errors = fails "--max-concurrent-activities 0"
+    assert.matches("^temporal%-lua: worker run: max_concurrent_activities must be from 1 to 10000, not 0\n$", errors)
+    assert.matches("worker run: default_versioning_behavior must be \"pinned\" or \"auto_upgrade\", not 'pined'\n$",
+      fails "--default-versioning-behavior pined --deployment-name d --use-worker-versioning --build-id b")
+    assert.matches("%-%-config: %S+: max_loaded_builds must be from 2 to 1000, not 1\n$",
+      fails("--max-concurrent-activities 3", "return { max_loaded_builds = 1 }"))
+    assert.matches("worker run: option 'max_concurrent_activities' wants an integer, got ''\n$",
+      fails "--max-concurrent-activities ''")
+    assert.matches("worker run: activity_task_poller_behavior wants a number of polls .*, got 'lots'\n$",
       fails "--activity-task-poller-behavior lots")
     assert.matches("exclude each other",
       fails "--activity-task-poller-behavior 5 --max-concurrent-activity-task-polls 5")
@@ -120,7 +127,7 @@ describe("worker run", function()
       fails("", "return { shared_state_manager = 1 }"))
     assert.matches("activity_task_poller_behavior wants a number of polls",
       fails "--activity-task-poller-behavior autoscaling:2")
-    assert.matches("wants an integer, got 1x", fails "--activity-threads 1x")
+    assert.matches("wants an integer, got '1x'", fails "--activity-threads 1x")
     assert.matches("must return a table, got nil", fails("", "local x = 1"))
     assert.matches("unexpected symbol near", fails("", "return {"))
     assert.matches("attempt to index a nil value %(global 'os'%)", fails("", "return { identity = os.getenv 'X' }"))

@@ -114,6 +114,26 @@ describe("a bad activity", function()
     end)
   end
 
+  it("cannot end the process that it shares with the worker", function()
+    folder.module("bad_exit", [[
+      local activity = require "temporal.activity"
+      local function run(case)
+        if case == "good" then
+          return "good"
+        end
+        return os.exit(case == "close", case == "close")
+      end
+      return { activity.define("bad_exits", run), activity.define("bad_coexits", run, { kind = "coroutine" }) }
+    ]])
+    local env <close> = helper.environment(source, { activities = { "bad_exit" }, roots = { folder.name } })
+    for _, kind in ipairs { "exits", "coexits" } do
+      for _, case in ipairs { "plain", "close" } do
+        assert.matches("os.exit would end the whole worker", message_of(env, kind, case), 1, true)
+      end
+      assert.are.equal("good", (env:execute_workflow("Runs", nil, kind, "good")))
+    end
+  end)
+
   it("that is a function of the script fails itself and nothing else", function()
     local env <close> = helper.environment(source, {
       activities = { bad_script = assert(load(bad))() }, replay = false,

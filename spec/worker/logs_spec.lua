@@ -165,6 +165,38 @@ describe("log lines", function()
     assert.is_truthy(utf8.len(second.message))
   end)
 
+  it("tell what activities fail with, benign failures at the level debug", function()
+    local file <close> = helper.file [[
+      local temporal = require "temporal"
+      local worker = temporal.worker { task_queue = "q",
+        activities = {
+          breaks = function() error(temporal.failure { type = "Declined", message = "no funds" }) end,
+          calm = function() error(temporal.failure { message = "not yet", category = "benign" }) end,
+        },
+        workflows = { { name = "fails", source = [=[
+          local workflow = require "temporal.workflow"
+          return workflow.define("Fails", function()
+            local retry = { maximum_attempts = 2, initial_interval = 0.01 }
+            local options = { start_to_close_timeout = 5, retry_policy = retry }
+            pcall(workflow.execute_activity, "breaks", options)
+            pcall(workflow.execute_local_activity, "breaks", options)
+            pcall(workflow.execute_activity, "calm", options)
+          end)]=] } },
+      }
+      worker:run_until(function() worker.client:execute_workflow("Fails", { id = "w-1", task_queue = "q" }) end)]]
+    local code, _, errors = helper.run(("%s run --log-level info %s"):format(helper.binary, file.name))
+    assert.are.equal(0, code, errors)
+    local found = lines(errors, " activity.failed")
+    assert.are.equal(2, #found, errors)
+    assert.matches("warn  activity.failed activity_type=breaks activity_id=%S+ workflow_type=Fails workflow_id=w%-1 "
+      .. 'run_id=%S+ attempt=1 type=Declined error="no funds"$', found[1])
+    assert.matches("attempt=2", found[2])
+    assert.are.equal(2, #lines(errors, " local_activity.failed"), errors)
+    assert.is_nil(errors:find "calm")
+    _, _, errors = helper.run(("%s run --log-level debug %s"):format(helper.binary, file.name))
+    assert.are.equal(2, #lines(errors, "debug activity.failed activity_type=calm"), errors)
+  end)
+
   it("never hold secrets, on any level", function()
     local secrets = { "sk-very-secret", "header-secret", "PRIVATE-KEY-SECRET", "codec-auth-secret",
       "codec-header-secret", "password-secret", "query-secret", "aes-secret-of-32-bytes-in-length" }

@@ -138,6 +138,15 @@ describe("a worker that is told to stop", function()
     assert.are.equal(0, second:stop())
   end)
 
+  it("while its script is still loaded ends at once", function()
+    local at <close> = helper.folder()
+    write(at.name .. "/worker.lua", "io.stderr:write 'loading' while true do end")
+    local command = "timeout --preserve-status --kill-after=20 1 %s worker run %s/worker.lua"
+    local code, _, errors = helper.run(command:format(helper.binary, at.name))
+    assert.matches("loading", errors)
+    assert.are.equal(128 + 15, code, errors)
+  end)
+
   it("waits for its grace, and not when it is told again", function()
     local at <close> = place()
     local server <close> = helper.start_server()

@@ -273,13 +273,18 @@ const char *tl_grpc_connect_hint(struct tl_str message, bool tls)
          true},
         {"WRONG_VERSION_NUMBER", "the server does not talk TLS: set tls to false", true},
         {"wrong version number", "the server does not talk TLS: set tls to false", true},
+        {"empty address list", /* what is left of a channel whose certificates were refused */
+         "client_private_key does not fit client_cert, or one of the certificates cannot be read: "
+         "each is PEM, and the two are not swapped",
+         true},
         {"CERTIFICATE_REQUIRED", "the server wants client_cert and client_private_key", true},
         {"certificate required", "the server wants client_cert and client_private_key", true},
         {"UNKNOWN_CA", "the server does not know who signed client_cert", true},
         {"unknown ca", "the server does not know who signed client_cert", true},
         {"Socket closed",
-         "the server closed the connection: it may want client_cert and client_private_key, or not "
-         "know who signed them",
+         "the server closed the connection: it may want client_cert and client_private_key, not "
+         "know "
+         "who signed them, or find that the certificate has expired",
          true},
         {"Socket closed", "the server closed the connection: it may talk TLS only", false},
         {"Connection reset by peer", "the server closed the connection: it may talk TLS only",

@@ -57,8 +57,20 @@ function options.sorted_keys(t)
   return keys
 end
 
+--- A value as an error shows it: text in quotes and its beginning only, of a table and its like what it is.
+---@param value any
+---@return string
+function options.shown(value)
+  if type(value) == "string" then
+    return ("'%s'"):format(#value > 60 and value:sub(1, 60) .. "..." or value)
+  end
+  return (type(value) == "number" or type(value) == "boolean") and tostring(value) or type(value)
+end
+
 local function wrong(where, name, want, value, level)
-  error(("%s: option '%s' wants %s, got %s"):format(where, name, want, tostring(value)), level + 2)
+  -- text where a table belongs may be a key or a header: it stays untold
+  local shown = want == "a table" and type(value) or options.shown(value)
+  error(("%s: option '%s' wants %s, got %s"):format(where, name, want, shown), level + 2)
 end
 
 --- A duration in seconds or as text ("90s", "1h30m") to nanoseconds.
