@@ -2,6 +2,7 @@
  * that turns SIGINT and SIGTERM into a shutdown of the workers. */
 #include <lauxlib.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -30,6 +31,20 @@ static bool on_stop(void *ud, int signal, unsigned count)
     }
     TL_LOG(TL_LOG_INFO, "worker.stopping", TL_I("signal", signal));
     return tl_host_shutdown_workers(ud); /* before there is a worker nobody would look */
+}
+
+static void nobody_reads(int signal)
+{
+    (void)signal;
+}
+
+/* A reader of our output that has gone ends no worker: writing fails, and that is all. Not SIG_IGN, which the
+ * programs that activities start would inherit. */
+static void outlive_readers(void)
+{
+    struct sigaction action = {.sa_handler = nobody_reads, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGPIPE, &action, NULL);
 }
 
 /* SIGHUP, or scripts that have changed. The answer goes to the log. */
@@ -285,6 +300,7 @@ int tl_cmd_worker_run(struct tl_cli *cli)
     if (code) {
         return code;
     }
+    outlive_readers();
     if (tl_loop_open(&loop, &err) != TL_OK) {
         return tl_cli_fail(1, "%s", err.message);
     }

@@ -160,7 +160,7 @@ const struct tl_bundle_module *tl_bundle_module_load(lua_State *L, struct tl_lua
 
 struct entry_list {
     struct tl_bundle *b;
-    bool named; /* what is added has been named, not found by a pattern */
+    bool named, found; /* what is added has been named, or found by a pattern */
 };
 
 static tl_rc add_entry(void *ud, struct tl_str name, const char *path, struct tl_error *err)
@@ -186,6 +186,7 @@ static tl_rc add_entry(void *ud, struct tl_str name, const char *path, struct tl
     }
     m->entry = true;
     m->named = m->named || to->named;
+    m->found = m->found || to->found;
     return TL_OK;
 }
 
@@ -201,13 +202,14 @@ static tl_rc add_entries(struct tl_bundle *b, struct tl_error *err)
         }
     }
     for (size_t i = 0; c->workflow_modules && c->workflow_modules[i] && rc == TL_OK; i++) {
-        list.named = !tl_bundle_is_pattern(c->workflow_modules[i]);
+        list.found = tl_bundle_is_pattern(c->workflow_modules[i]);
+        list.named = !list.found;
         rc = tl_bundle_expand(b, c->workflow_modules[i], add_entry, &list, err);
     }
     return rc;
 }
 
-/* Modules were given for their workflows, and there are none: most likely the wrong folder. */
+/* Modules were looked for, and they have no workflow: most likely the wrong folder. */
 static tl_rc need_a_workflow(const struct tl_bundle *b, struct tl_error *err)
 {
     struct tl_buf names;
@@ -215,7 +217,7 @@ static tl_rc need_a_workflow(const struct tl_bundle *b, struct tl_error *err)
     tl_buf_init(&names, 512);
     TL_MAP_EACH (e, &b->modules) {
         const struct tl_bundle_module *m = e->value;
-        if (m->entry && entries++ < NAMES_MAX) {
+        if (m->found && entries++ < NAMES_MAX) {
             tl_buf_printf(&names, "%s%.*s", entries > 1 ? ", " : "", TL_STR_FMT(m->name));
         }
     }

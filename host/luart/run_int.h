@@ -520,7 +520,8 @@ struct tl_bundle_module {
     bool named_activity; /* by the configuration */
     bool mixed;          /* holds worker, client or activity code beside workflows */
     bool entry;          /* named by the configuration as workflow module, */
-    bool named;          /* by its own name, not by a pattern */
+    bool named;          /* by its own name or path, */
+    bool found;          /* or by a pattern; neither: its text was given */
     bool interceptor;    /* named by the configuration as such */
     bool shared;         /* a pass-through module, or one that such a module requires */
     int shared_index;    /* of its value in the frozen state; 0: it is not shared */

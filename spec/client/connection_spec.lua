@@ -96,7 +96,7 @@ describe("temporal.connect", function()
       "basic_auth is a list of a user and a password")
     refused({ address = "h:1", http_connect_proxy = { target_host = "p:1", basic_auth = { "a", "b@c" } } },
       "the proxy's user and password")
-    refused({ address = "h:1", grpc_compression = "zip" }, "one of none, gzip, got zip")
+    refused({ address = "h:1", grpc_compression = "zip" }, "one of none, gzip, got 'zip'")
     refused({ address = "h:1", dns_load_balancing = 3 }, "'dns_load_balancing' must be a boolean or a table")
     refused({ address = "h:1", dns_load_balancing = { resolution_interval = 0 } },
       "option 'resolution_interval' must be more than 0")

@@ -138,6 +138,33 @@ describe("a worker that is told to stop", function()
     assert.are.equal(0, second:stop())
   end)
 
+  it("goes on until then when nobody reads its output any more", function()
+    local at <close> = helper.folder()
+    write(at.name .. "/worker.lua", ([=[
+      local temporal = require "temporal"
+      local activity = require "temporal.activity"
+      local client = temporal.connect {}
+      client:start_workflow("Prints", { id = "w", task_queue = "spec" })
+      return temporal.worker { task_queue = "spec", client = client,
+        workflows = { { name = "prints", source = [[
+          local workflow = require "temporal.workflow"
+          return workflow.define("Prints", function()
+            workflow.sleep(0.5)
+            workflow.execute_activity("print", { start_to_close_timeout = 5 })
+          end)]] } },
+        activities = { print = function()
+          for i = 1, 100 do print("line", i) end
+          assert(io.open("%s/printed", "w")):close()
+        end },
+      }]=]):format(at.name))
+    local command = "sh -c '{ timeout --preserve-status 4 %s worker run %s/worker.lua; echo code $? >&2; } | head -n 1'"
+    local _, output, errors = helper.run(command:format(helper.binary, at.name))
+    assert.matches("^worker on task queue 'spec' is running[^\n]*\n$", output)
+    local file <close> = io.open(at.name .. "/printed")
+    assert.is_truthy(file, errors)
+    assert.matches("code 0\n", errors)
+  end)
+
   it("while its script is still loaded ends at once", function()
     local at <close> = helper.folder()
     write(at.name .. "/worker.lua", "io.stderr:write 'loading' while true do end")
