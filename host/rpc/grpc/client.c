@@ -1,7 +1,6 @@
 /* A channel over gRPC. Each call is one batch of six operations; its completion makes the result.
  * A call is held by its maker and by the completion thread; the last to let go frees it, so a cancel
  * may race with the end. Thread: any; completions on the channel's own thread. */
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,17 +16,13 @@
 #include "rpc/grpc/credentials.h"
 #include "rpc/grpc/headers.h"
 #include "rpc/grpc/key_source.h"
+#include "rpc/grpc/link.h"
 
 #define CLOSE_WAIT_MS 5000
-#define KEEPALIVE_MS 30000
-#define KEEPALIVE_TIMEOUT_MS 15000
-#define CONNECT_MS 5000       /* one attempt to connect */
-#define RECONNECT_MS_MAX 1000 /* the longest pause between two attempts */
-#define RESOLUTION_MS 30000   /* least time between two look-ups of a name */
 
 struct channel {
     struct tl_channel base;
-    grpc_channel *grpc;
+    struct tl_grpc_links *links; /* connections */
     grpc_completion_queue *cq;
     pthread_t thread;
     grpc_slice paths[TL_METHOD_COUNT];
@@ -46,6 +41,7 @@ struct call {
     void *ud;
     atomic_int holds;
     grpc_call *grpc;
+    struct tl_grpc_link *link;
     grpc_metadata_array initial, trailing;
     grpc_byte_buffer *reply;
     grpc_status_code status;
@@ -71,6 +67,7 @@ static void let_go(struct call *c)
         if (c->grpc) {
             grpc_call_unref(c->grpc);
         }
+        tl_grpc_link_release(c->link);
         tl_mem_free(c);
         atomic_fetch_sub(&ch->live, 1);
     }
@@ -204,7 +201,8 @@ static struct tl_rpc_call *make_call(struct tl_channel *base, enum tl_method m,
     grpc_metadata_array_init(&c->trailing);
     atomic_store(&c->holds, 2); /* the caller and the completion */
     atomic_fetch_add(&ch->live, 1);
-    c->grpc = grpc_channel_create_call(ch->grpc, NULL, GRPC_PROPAGATE_DEFAULTS, ch->cq,
+    c->link = tl_grpc_links_take(ch->links);
+    c->grpc = grpc_channel_create_call(c->link->grpc, NULL, GRPC_PROPAGATE_DEFAULTS, ch->cq,
                                        ch->paths[m], NULL, deadline_after(timeout_ns), NULL);
     if (start(ch, c, request) != GRPC_CALL_OK) {
         c->status = GRPC_STATUS_INTERNAL;
@@ -235,6 +233,7 @@ static void free_slices(struct channel *ch)
 
 static void free_channel(struct channel *ch)
 {
+    tl_grpc_links_close(ch->links);
     free_slices(ch);
     tl_grpc_headers_release(ch->headers);
     tl_grpc_key_source_free(ch->keys);
@@ -252,7 +251,8 @@ static void close_channel(struct tl_channel *base)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }
     TL_ASSERT(atomic_load(&ch->live) == 0);
-    grpc_channel_destroy(ch->grpc);
+    tl_grpc_links_close(ch->links);
+    ch->links = NULL;
     grpc_completion_queue_shutdown(ch->cq);
     pthread_join(ch->thread, NULL);
     grpc_completion_queue_destroy(ch->cq);
@@ -260,133 +260,6 @@ static void close_channel(struct tl_channel *base)
 }
 
 /* --- open ---------------------------------------------------------------------------------------- */
-
-static grpc_arg int_arg(const char *key, int value)
-{
-    return (grpc_arg){
-        .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
-}
-
-static grpc_arg text_arg(const char *key, const char *value)
-{
-    return (grpc_arg){.type = GRPC_ARG_STRING,
-                      .key = (char *)(uintptr_t)key,
-                      .value.string = (char *)(uintptr_t)value};
-}
-
-static int ms_arg(int64_t ms, int standard)
-{
-    if (ms < 0) {
-        return INT_MAX; /* the library's word for never */
-    }
-    return ms == 0 ? standard : ms > INT_MAX ? INT_MAX : (int)ms;
-}
-
-static tl_rc check_address(const char *what, const char *address, struct tl_error *err)
-{
-    const char *colon = address ? strrchr(address, ':') : NULL;
-    if (!colon || colon == address || !colon[1] ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strstr(address, "://") ||
-        strspn(colon + 1, "0") == strlen(colon + 1) || strlen(colon + 1) > 5) {
-        return tl_error_set(err, TL_EINVAL, "%s must be host:port, got '%s'", what,
-                            address ? address : "");
-    }
-    return TL_OK;
-}
-
-/* The library takes user and password as one text before "@", so neither may hold what would end it. */
-static bool fits_user_info(const char *text)
-{
-    for (const char *c = text; *c; c++) {
-        if (*c <= ' ' || *c > '~' || strchr("@/?#%[]", *c)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The proxy as the URL that the library wants. */
-static tl_rc proxy_url(const struct tl_grpc_channel_options *o, char **out, struct tl_error *err)
-{
-    *out = NULL;
-    if (!o->proxy) {
-        return TL_OK;
-    }
-    bool named = o->proxy_user && o->proxy_password;
-    if (named && (!fits_user_info(o->proxy_user) || strchr(o->proxy_user, ':') ||
-                  !fits_user_info(o->proxy_password))) {
-        return tl_error_set(err, TL_EINVAL,
-                            "the proxy's user and password are printable ASCII without spaces and "
-                            "@ / ? # %% [ ]");
-    }
-    tl_rc rc = check_address("the proxy", o->proxy, err);
-    if (rc == TL_OK) {
-        size_t size = strlen(o->proxy) + sizeof "http://:@" +
-                      (named ? strlen(o->proxy_user) + strlen(o->proxy_password) : 0);
-        *out = tl_mem_alloc(size);
-        snprintf(*out, size, "http://%s%s%s%s%s", named ? o->proxy_user : "", named ? ":" : "",
-                 named ? o->proxy_password : "", named ? "@" : "", o->proxy);
-    }
-    return rc;
-}
-
-/* Where connections go: directly to the first address of the name, round all of them, or by a proxy. */
-static size_t route_args(const struct tl_grpc_channel_options *o, const char *proxy, grpc_arg *args)
-{
-    size_t n = 0;
-    args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, proxy != NULL);
-    if (proxy) {
-        args[n++] = text_arg(GRPC_ARG_HTTP_PROXY, proxy);
-    }
-    if (o->round_robin) {
-        args[n++] = text_arg(GRPC_ARG_LB_POLICY_NAME, "round_robin");
-        args[n++] = int_arg(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS,
-                            ms_arg(o->resolution_ms, RESOLUTION_MS));
-    }
-    return n;
-}
-
-static void make_grpc_channel(struct channel *ch, const struct tl_grpc_channel_options *o,
-                              const char *proxy, grpc_channel_credentials *credentials)
-{
-    int keepalive = ms_arg(o->keepalive_ms, KEEPALIVE_MS);
-    int timeout = ms_arg(o->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_MS);
-    grpc_arg args[24];
-    size_t n = 0;
-    args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, TL_GRPC_MESSAGE_BYTES_MAX);
-    args[n++] = int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1);
-    args[n++] = int_arg(GRPC_ARG_MAX_METADATA_SIZE, TL_GRPC_METADATA_BYTES_MAX);
-    args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive);
-    args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, timeout);
-    args[n++] = int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    /* The default of two would end the pings in the middle of a long poll. */
-    args[n++] = int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-    /* Temporal's rules for retries are the client's (client/retry.c). */
-    args[n++] = int_arg(GRPC_ARG_ENABLE_RETRIES, 0);
-    args[n++] = int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-    args[n++] = int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    n += route_args(o, proxy, args + n);
-    /* Counters of calls for channelz, which nobody can ask here, and a filter that does nothing without
-     * compression: some hundredths of what a call takes. */
-    args[n++] = int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0);
-    args[n++] = int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, o->compress);
-    if (o->compress) {
-        args[n++] = int_arg(GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM, GRPC_COMPRESS_GZIP);
-    }
-    args[n++] = int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS);
-    args[n++] = int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    args[n++] = int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MS_MAX);
-    args[n++] = text_arg(GRPC_ARG_PRIMARY_USER_AGENT_STRING,
-                         TL_GRPC_CLIENT_NAME "/" TL_GRPC_CLIENT_VERSION);
-    if (o->domain && *o->domain) {
-        args[n++] = text_arg(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, o->domain);
-    }
-    if (o->authority && *o->authority) {
-        args[n++] = text_arg(GRPC_ARG_DEFAULT_AUTHORITY, o->authority);
-    }
-    TL_ASSERT(n <= sizeof args / sizeof args[0]);
-    ch->grpc = grpc_channel_create(o->address, credentials, &(grpc_channel_args){n, args});
-}
 
 static void *serve(void *ud)
 {
@@ -397,17 +270,11 @@ static void *serve(void *ud)
 tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel_options *o,
                            struct tl_error *err)
 {
-    grpc_channel_credentials *credentials = NULL;
-    char *proxy = NULL;
-    tl_rc rc = check_address("the address", o->address, err);
-    if (rc == TL_OK) {
-        rc = proxy_url(o, &proxy, err);
-    }
+    tl_rc rc = tl_grpc_check_address("the address", o->address, err);
     if (rc == TL_OK) {
         rc = tl_grpc_start(err);
     }
     if (rc != TL_OK) {
-        tl_mem_free(proxy);
         return rc;
     }
     struct channel *ch = TL_NEW(struct channel);
@@ -426,22 +293,16 @@ tl_rc tl_grpc_channel_open(struct tl_channel **out, const struct tl_grpc_channel
     }
     tl_mem_free(key);
     if (rc == TL_OK) {
-        rc = tl_grpc_channel_credentials(o, &credentials, err);
+        rc = tl_grpc_links_open(&ch->links, o, err);
     }
     if (rc == TL_OK) {
-        make_grpc_channel(ch, o, proxy, credentials);
         ch->cq = grpc_completion_queue_create_for_next(NULL);
         if (pthread_create(&ch->thread, NULL, serve, ch->cq) != 0) {
-            grpc_channel_destroy(ch->grpc);
             grpc_completion_queue_shutdown(ch->cq);
             grpc_completion_queue_destroy(ch->cq);
             rc = tl_error_set(err, TL_EIO, "cannot start a thread");
         }
     }
-    if (credentials) {
-        grpc_channel_credentials_release(credentials);
-    }
-    tl_mem_free(proxy);
     if (rc != TL_OK) {
         free_channel(ch);
         return rc;

@@ -151,3 +151,15 @@ tl_rc tl_grpc_read_pem(const char *what, const char *path, char **out, struct tl
     *out = tl_mem_realloc(text, n + 1);
     return TL_OK;
 }
+
+tl_rc tl_grpc_check_address(const char *what, const char *address, struct tl_error *err)
+{
+    const char *colon = address ? strrchr(address, ':') : NULL;
+    if (!colon || colon == address || !colon[1] ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) || strstr(address, "://") ||
+        strspn(colon + 1, "0") == strlen(colon + 1) || strlen(colon + 1) > 5) {
+        return tl_error_set(err, TL_EINVAL, "%s must be host:port, got '%s'", what,
+                            address ? address : "");
+    }
+    return TL_OK;
+}

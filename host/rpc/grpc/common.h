@@ -39,6 +39,10 @@ grpc_byte_buffer *tl_grpc_buffer(struct tl_str s);    /* a copy; owns: the calle
  * it cannot be decompressed. Owns: *out (tl_mem_free). */
 tl_rc tl_grpc_buffer_read(grpc_byte_buffer *b, char **out, size_t *n) TL_MUST_USE;
 
+/* Errors: TL_EINVAL names what and says what is wrong with it: host:port is wanted. */
+tl_rc tl_grpc_check_address(const char *what, const char *address,
+                            struct tl_error *err) TL_MUST_USE;
+
 /* Whether two looks at a path saw the same file with the same content, as far as its times tell. */
 bool tl_grpc_same_file(const struct stat *a, const struct stat *b);
 

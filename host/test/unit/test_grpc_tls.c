@@ -262,6 +262,75 @@ static void renewed_files_are_used_without_a_restart(void **state)
 }
 
 /* localhost is two addresses on most machines: each has the certificates, the renewed ones too. */
+static int call_on(struct tl_channel *ch)
+{
+    struct tl_client_error err = {0};
+    struct tl_arena arena;
+    TpWs__GetSystemInfoRequest req = TP_WS__GET_SYSTEM_INFO_REQUEST__INIT;
+    struct tl_client_config config = {.channel = ch, .retry = {.limited = true}};
+    struct tl_client *client = tl_client_new(&config);
+    tl_arena_init(&arena, (size_t)1 << 20);
+    tl_rc rc = tl_client_call(client, TL_M_GetSystemInfo, &req, &arena, NULL, 0, &err);
+    tl_arena_deinit(&arena);
+    tl_client_free(client);
+    return rc == TL_OK ? 0 : err.grpc_status;
+}
+
+/* Calls until it goes well, for at most ten seconds. */
+static int call_in_the_end(struct tl_channel *ch)
+{
+    int status = call_on(ch);
+    for (int i = 0; status != 0 && i < 100; i++) {
+        usleep(100000);
+        status = call_on(ch);
+    }
+    return status;
+}
+
+/* A channel takes a client's certificate that is renewed while it lives, once both files are there; what is no
+ * good leaves the connection alone. */
+static void renewed_client_certificates_are_used_without_a_restart(void **state)
+{
+    (void)state;
+    struct tl_channel *ch = NULL;
+    struct tl_error err = {0};
+    char address[64];
+    assert_int_equal(run("cp client.pem mine.pem; cp client.key mine.key; cp client.pem who.pem"),
+                     0);
+    struct tl_grpc_server_options so = {.ip = "127.0.0.1",
+                                        .cert_path = file("server.pem"),
+                                        .key_path = file("server.key"),
+                                        .client_ca_path = file("who.pem")};
+    struct tl_grpc_server *server = NULL;
+    assert_int_equal(tl_grpc_server_open(&server, &so, &echo, &err), TL_OK);
+    so.port = tl_grpc_server_port(server);
+    snprintf(address, sizeof address, "localhost:%d", so.port);
+    struct tl_grpc_channel_options o = {.address = address, .tls = true};
+    o.server_root_ca_cert.path = file("server.pem");
+    o.client_cert.path = file("mine.pem");
+    o.client_private_key.path = file("mine.key");
+    assert_int_equal(tl_grpc_channel_open(&ch, &o, &err), TL_OK);
+    assert_int_equal(call_on(ch), 0);
+
+    static const char *const broken[] = {"echo nonsense >mine.pem", "cp other.pem mine.pem",
+                                         "rm mine.key"};
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        assert_int_equal(run(broken[i]), 0);
+        for (int k = 0; k < 12; k++) {
+            usleep(100000);
+            assert_int_equal(call_on(ch), 0);
+        }
+    }
+    tl_grpc_server_close(server);
+    assert_int_equal(run("cp other.pem who.pem"), 0); /* the old one is not known any more */
+    assert_int_equal(tl_grpc_server_open(&server, &so, &echo, &err), TL_OK);
+    assert_int_not_equal(call_on(ch), 0);
+    assert_int_equal(run("cp other.key mine.key"), 0);
+    assert_int_equal(call_in_the_end(ch), 0);
+    tl_channel_close(ch);
+    tl_grpc_server_close(server);
+}
+
 static void every_address_has_the_certificates(void **state)
 {
     (void)state;
@@ -293,6 +362,7 @@ int main(void)
         cmocka_unit_test(plain_servers_are_told_from_tls),
         cmocka_unit_test(takes_pem_as_text),
         cmocka_unit_test(renewed_files_are_used_without_a_restart),
+        cmocka_unit_test(renewed_client_certificates_are_used_without_a_restart),
         cmocka_unit_test(every_address_has_the_certificates),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
