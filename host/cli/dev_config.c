@@ -52,6 +52,8 @@ static const struct key {
     NUMBER("frontend.WorkflowTimeSkippingMaxSkipPerSession", run_time_skips_max, 1),
     KEY("frontend.workerVersioningDataAPIs", SWITCH_ON, version_sets, 0, 1),
     KEY("frontend.workerVersioningWorkflowAPIs", SWITCH_ON, version_sets_workers, 0, 1),
+    KEY("frontend.WorkerCommandsEnabled", SWITCH_ON, worker_commands, 0, 1),
+    KEY("system.enableCancelActivityWorkerCommand", SWITCH_ON, worker_command_cancels, 0, 1),
     KEY("system.enableActivityEagerExecution", SWITCH_OFF, limits.eager_activities_max, 0, 0),
 #undef NUMBER
 #undef BYTES

@@ -9,6 +9,7 @@
 #include "server/history/activity.h"
 #include "server/task_queues.h"
 #include "server/version_sets.h"
+#include "server/worker_commands.h"
 
 /* --- offers --------------------------------------------------------------------------------------- */
 
@@ -261,6 +262,18 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
     offer_activity(s, t, arena);
 }
 
+tl_rc tl_activity_token(const struct tl_exec *e, const struct tl_task_ref *ref,
+                        struct tl_str activity_id, struct tl_arena *arena, struct tl_str *out,
+                        struct tl_error *err)
+{
+    const struct tl_work_token token = {.namespace_number = e->ns->number,
+                                        .run_number = e->number,
+                                        .is_activity = true,
+                                        .ref = *ref,
+                                        .activity_id = activity_id};
+    return tl_work_token_encode(&token, arena, out, err);
+}
+
 /* A worker of another version asks for an activity of a run that is not pinned: when the run itself
  * belongs on that version it moves first, and its activities wait. True when the poll gets nothing. */
 static bool moves_first(struct tl_server *s, struct tl_exec *e, struct tl_str version,
@@ -304,8 +317,7 @@ static void answer_activity(struct tl_server *s, struct tl_parked *p, struct tl_
 {
     struct tl_error err;
     struct tl_str token;
-    struct tl_work_token tt = {e->ns->number, e->number, true, a->ref, activity_id, 0};
-    tl_rc rc = tl_work_token_encode(&tt, arena, &token, &err);
+    tl_rc rc = tl_activity_token(e, &a->ref, activity_id, arena, &token, &err);
     if (rc == TL_OK) {
         a->response->task_token = tl_pb_bytes_view(token);
         rc = tl_reply_message(s, p->rpc, seq, a->response, d, &err);
@@ -342,7 +354,7 @@ static bool start_activity(struct tl_server *s, struct tl_parked *p, struct tl_a
     }
     tl_run_begin(s, e, &tx, arena);
     rc = tl_tx_activity_start(&tx, d.scheduled_id, d.attempt, stamp, r.identity, request_id,
-                              r.deployment_options, &started, &err);
+                              r.control_queue, &started, &err);
     if (rc != TL_OK && !tx.touched) {
         tl_tx_abort(&tx);
         return false;
@@ -374,6 +386,9 @@ void tl_poll_take(struct tl_server *s, struct tl_parked *p, struct tl_match_task
     case TL_OFFER_QUERY:
         tl_query_deliver(s, TL_CONTAINER(t, struct tl_parked, task), p, arena);
         break;
+    case TL_OFFER_COMMAND:
+        tl_worker_command_start(s, p, TL_CONTAINER(t, struct tl_worker_command, task), arena);
+        break;
     case TL_OFFER_NEXUS:
         taken = tl_nexus_start_task(s, p, TL_CONTAINER(t, struct tl_nexus_task, task), arena);
         break;
@@ -390,6 +405,10 @@ void tl_delivery_undo(struct tl_server *s, const struct tl_delivery *d)
     struct tl_error err;
     if (d->query_id) {
         tl_query_undo(s, d);
+        return;
+    }
+    if (d->worker_command) {
+        tl_worker_command_undo(s, d);
         return;
     }
     if (!e || e->closed) {

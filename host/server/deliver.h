@@ -10,6 +10,7 @@ struct tl_poll_request {
     struct tl_str queue;
     bool sticky;
     const char *identity, *instance_key;
+    const char *control_queue; /* where its worker takes commands; empty: nowhere */
     const TpDeployment__WorkerDeploymentOptions *deployment_options;
     const TpCommon__WorkerVersionCapabilities *version_capabilities;
     struct tl_str version;      /* of its workers in matching; empty: unversioned */
@@ -29,6 +30,10 @@ TpTq__PollerScalingDecision *tl_poll_advice(struct tl_server *s, const struct tl
                                             const struct tl_poll_request *r,
                                             struct tl_arena *arena);
 
+/* The token of a started activity: the same bytes whoever asks. Errors: TL_ELIMIT. */
+tl_rc tl_activity_token(const struct tl_exec *e, const struct tl_task_ref *ref,
+                        struct tl_str activity_id, struct tl_arena *arena, struct tl_str *out,
+                        struct tl_error *err) TL_MUST_USE;
 /* Execution, type and normal task queue. */
 void tl_workflow_task_head(struct tl_exec *e, struct tl_arena *arena,
                            TpWs__PollWorkflowTaskQueueResponse *out);

@@ -42,7 +42,13 @@ enum tl_engine_msg {
 };
 
 /* tl_match_task.kind */
-enum tl_offer_kind { TL_OFFER_WORKFLOW, TL_OFFER_ACTIVITY, TL_OFFER_QUERY, TL_OFFER_NEXUS };
+enum tl_offer_kind {
+    TL_OFFER_WORKFLOW,
+    TL_OFFER_ACTIVITY,
+    TL_OFFER_QUERY,
+    TL_OFFER_NEXUS,
+    TL_OFFER_COMMAND
+};
 
 /* TASK_QUEUE_TYPE_* as the matcher has it, and back. */
 static inline enum tl_queue_type tl_queue_type_of(int task_queue_type)
@@ -239,7 +245,8 @@ struct tl_delivery {
     uint64_t run_number;
     uint64_t query_id; /* a query went out; 0: a workflow task or an activity */
     bool is_activity;
-    int nexus_request; /* enum tl_nexus_request; 0: no Nexus task */
+    int nexus_request;       /* enum tl_nexus_request; 0: no Nexus task */
+    uint64_t worker_command; /* commands to a worker, in their `attempt`; 0: none */
     int64_t scheduled_id;
     int32_t attempt;
     struct tl_match_place place; /* in the queue */
@@ -349,6 +356,8 @@ struct tl_server {
     struct tl_map workers;         /* namespace and instance key -> what it told, workers.c */
     struct tl_list workers_by_age; /* the longest silent first */
     struct tl_map polled_versions; /* task queue and version of polls that changed nothing */
+    struct tl_map worker_commands; /* number -> struct tl_worker_command */
+    uint64_t worker_command_numbers;
     uint64_t query_ids;
     struct tl_undo *undos; /* deliveries to be taken back in this round */
     bool poisoned;         /* the open commit must be refused */

@@ -47,6 +47,9 @@ static const struct tl_metric_def commit_operations_def = {
 static const struct tl_metric_def commits_failed_def = {
     .name = "persistence_errors", .help = "Transactions that failed",
     .kind = TL_METRIC_COUNTER, .labels = {"operation"}};
+static const struct tl_metric_def commands_def = {
+    .name = "worker_commands_sent", .help = "Requests with commands to workers that have come to an end",
+    .kind = TL_METRIC_COUNTER, .labels = {"namespace", "outcome", "command_type"}};
 #define CLOSE(status, name_, help_)                                                                \
     [WORKFLOW_EXECUTION_STATUS_##status] = {.name = name_, .help = help_,                          \
      .kind = TL_METRIC_COUNTER, .labels = {"namespace", "operation"}}
@@ -85,6 +88,7 @@ void tl_server_metrics_init(struct tl_server_metrics *m, struct tl_metrics *r)
     for (int i = 0; i < TL_CLOSE_STATUSES; i++) {
         m->closes[i] = close_defs[i].name ? tl_metric_new(r, &close_defs[i]) : NULL;
     }
+    m->commands = tl_metric_new(r, &commands_def);
     m->commit_latency = tl_metric_get(tl_metric_new(r, &commit_latency_def), &commit);
     m->commit_operations = tl_metric_get(tl_metric_new(r, &commit_operations_def), &commit);
     m->commits_failed = tl_metric_get(tl_metric_new(r, &commits_failed_def), &commit);
@@ -169,6 +173,15 @@ void tl_server_metrics_closed(struct tl_server *s, struct tl_str namespace_name,
     if (s->metrics.registry && status > 0 && status < TL_CLOSE_STATUSES) {
         struct tl_str values[] = {namespace_name, TL_STR_LIT("CompletionStats")};
         tl_series_add(tl_metric_get(s->metrics.closes[status], values), 1);
+    }
+}
+
+void tl_server_metrics_command(struct tl_server *s, struct tl_str namespace_name,
+                               const char *outcome)
+{
+    if (s->metrics.registry) {
+        struct tl_str values[] = {namespace_name, tl_str(outcome), TL_STR_LIT("cancel_activity")};
+        tl_series_add(tl_metric_get(s->metrics.commands, values), 1);
     }
 }
 

@@ -16,7 +16,7 @@ enum { TL_POLLS_WORKFLOW, TL_POLLS_ACTIVITY, TL_POLLS_COUNT };
 
 struct tl_server_metrics {
     struct tl_metrics *registry; /* NULL: nothing is counted */
-    struct tl_metric *requests, *latency, *errors;
+    struct tl_metric *requests, *latency, *errors, *commands;
     struct tl_metric *closes[TL_CLOSE_STATUSES]; /* by WORKFLOW_EXECUTION_STATUS_* */
     /* Made with the first request of the method; any thread may be first. */
     struct tl_series *_Atomic request_series[TL_METHOD_COUNT];
@@ -31,6 +31,10 @@ void tl_server_metrics_init(struct tl_server_metrics *m, struct tl_metrics *regi
 void tl_server_metrics_request(struct tl_server *s, struct tl_rpc_request *req);
 /* A run has ended with this status. Thread: engine. */
 void tl_server_metrics_closed(struct tl_server *s, struct tl_str namespace_name, int status);
+/* Commands to a worker have come to an end: "success", "worker_error" or "max_attempts_exceeded".
+ * Thread: engine. */
+void tl_server_metrics_command(struct tl_server *s, struct tl_str namespace_name,
+                               const char *outcome);
 /* A transaction has been tried. Thread: store. */
 void tl_server_metrics_commit(struct tl_server *s, int64_t took_ns, size_t operations, bool ok);
 /* Stores the gauges. Thread: engine. */

@@ -9,7 +9,7 @@ tl_rc tl_poll_decode(struct tl_server *s, const struct tl_parked *p, struct tl_a
                      struct tl_poll_request *out, struct tl_error *err)
 {
     const TpTq__TaskQueue *tq;
-    *out = (struct tl_poll_request){.tasks_per_s = -1};
+    *out = (struct tl_poll_request){.tasks_per_s = -1, .control_queue = ""};
     const struct tl_method_info *m = tl_method_info(p->rpc->method);
     void *msg = NULL;
     tl_rc rc = tl_pb_decode(m->input, p->rpc->body, arena, &msg, err);
@@ -21,6 +21,7 @@ tl_rc tl_poll_decode(struct tl_server *s, const struct tl_parked *p, struct tl_a
         tq = a->task_queue;
         out->identity = a->identity;
         out->instance_key = a->worker_instance_key;
+        out->control_queue = a->worker_control_task_queue;
         out->deployment_options = a->deployment_options;
         out->version_capabilities = a->worker_version_capabilities;
         if (a->task_queue_metadata && a->task_queue_metadata->max_tasks_per_second) {
@@ -31,7 +32,9 @@ tl_rc tl_poll_decode(struct tl_server *s, const struct tl_parked *p, struct tl_a
         tq = n->task_queue;
         out->identity = n->identity;
         out->instance_key = n->worker_instance_key;
-        out->deployment_options = n->deployment_options;
+        /* Commands are for a worker, whatever its version. */
+        bool commands = tq && (int)tq->kind == TASK_QUEUE_KIND_WORKER_COMMANDS;
+        out->deployment_options = commands ? NULL : n->deployment_options;
     } else {
         const TpWs__PollWorkflowTaskQueueRequest *w = msg;
         tq = w->task_queue;

@@ -10,6 +10,7 @@
 #include "server/nexus_endpoints.h"
 #include "server/task_queues.h"
 #include "server/version_sets.h"
+#include "server/worker_commands.h"
 #include "server/engine.h"
 
 #define RECORD_BYTES_MAX ((size_t)1 << 30)
@@ -296,6 +297,9 @@ tl_rc tl_recover(struct tl_server *s, struct tl_error *err)
         rc = tl_version_sets_load(s, err);
     }
     if (rc == TL_OK) {
+        rc = tl_worker_commands_load(s, err);
+    }
+    if (rc == TL_OK) {
         rc = tl_store_open_runs(tl_store_point_reader(s->store), open_row, &w, err);
     }
     if (rc == TL_OK) {
@@ -335,6 +339,9 @@ static tl_rc read_again(struct tl_server *s, struct walk *w, struct tl_error *er
     }
     if (rc == TL_OK) {
         rc = tl_version_sets_load(s, err);
+    }
+    if (rc == TL_OK) {
+        rc = tl_worker_commands_load(s, err);
     }
     TL_MAP_EACH (e, w->only) {
         struct tl_run_row row;

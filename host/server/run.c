@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "server/engine.h"
+#include "server/worker_commands.h"
 
 /* An open run without a transaction for so long keeps its state, but not its events, in memory. */
 #define COOL_NS (15 * TL_NS_PER_S)
@@ -540,6 +540,7 @@ static void run_closed(struct tl_server *s, struct tl_exec *e)
 void tl_run_effects(struct tl_server *s, struct tl_exec *e, const struct tl_effects *fx,
                     struct tl_arena *arena)
 {
+    bool told = false;
     for (size_t i = 0; i < fx->n; i++) {
         const struct tl_effect *x = &fx->items[i];
         switch (x->kind) {
@@ -551,6 +552,9 @@ void tl_run_effects(struct tl_server *s, struct tl_exec *e, const struct tl_effe
             break;
         case TL_FX_CANCEL_ACTIVITY:
             drop_activity(s, e, x->u.activity.scheduled_id);
+            break;
+        case TL_FX_TELL_WORKER:
+            told = true;
             break;
         case TL_FX_START_CHILD:
         case TL_FX_SIGNAL_OTHER:
@@ -584,5 +588,8 @@ void tl_run_effects(struct tl_server *s, struct tl_exec *e, const struct tl_effe
             tl_update_effect(s, e, x, arena);
             break;
         }
+    }
+    if (told) {
+        tl_worker_commands_send(s, e, fx, arena);
     }
 }

@@ -12,6 +12,7 @@
 #include "server/nexus_endpoints.h"
 #include "server/task_queues.h"
 #include "server/version_sets.h"
+#include "server/worker_commands.h"
 #include "server/engine.h"
 
 #define GRPC_UNAVAILABLE 14
@@ -109,6 +110,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     s->env.namespace_id = tl_namespace_id_of;
     s->env.nexus_endpoint_id = tl_nexus_endpoint_id_of;
     s->env.namespace_number = tl_namespace_number_of;
+    s->env.worker_commands = o->worker_command_cancels != 0;
     tl_inbox_init(&s->inbox, (size_t)tl_limit_engine_inbox);
     tl_inbox_init(&s->store_inbox, 4);
     tl_inbox_init(&s->reader_inbox, (size_t)tl_limit_engine_inbox);
@@ -128,6 +130,7 @@ static struct tl_server *server_new(const struct tl_server_options *o)
     tl_nexus_endpoints_init(s);
     tl_task_queues_init(s);
     tl_version_sets_init(s);
+    tl_worker_commands_init(s);
     tl_map_init(&s->workers);
     tl_map_init(&s->lost);
     tl_map_init(&s->erased);
@@ -359,6 +362,7 @@ static void server_free(struct tl_server *s)
     tl_batches_free(s);
     tl_workers_free(s);
     tl_commit_deinit(s);
+    tl_worker_commands_free(s);
     tl_matcher_deinit(&s->matcher);
     tl_known_deinit(&s->known);
     tl_deployments_free(s);

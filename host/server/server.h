@@ -56,8 +56,10 @@ struct tl_server_options {
     int64_t drainage_grace_ns;    /* before a version that takes no new runs is first looked at */
     int64_t drainage_refresh_ns;  /* between two looks */
     int64_t deployment_versions_max, deployment_queues_max; /* per deployment; per version */
-    int64_t version_sets;            /* operators may make sets of builds; 0: refused */
-    int64_t version_sets_workers;    /* workers may poll as builds of sets; 0: refused */
+    int64_t version_sets;         /* operators may make sets of builds; 0: refused */
+    int64_t version_sets_workers; /* workers may poll as builds of sets; 0: refused */
+    int64_t worker_commands; /* namespaces announce that workers take commands; 0: they do not */
+    int64_t worker_command_cancels;  /* ... and are told by them what to cancel; 0: they are not */
     struct tl_history_limits limits; /* of runs; workflow_id_reuse_ns counts, not its field here */
     struct tl_metrics
         *metrics; /* what is counted goes there; NULL: nothing is. Outlives the server */

@@ -106,6 +106,7 @@ describe("server start-dev's settings", function()
   it("are refused by name when their value cannot be", function()
     for argument, what in pairs {
       ["limit.blobSize.error=many"] = "limit.blobSize.error wants a number, got 'many'",
+      ["frontend.WorkerCommandsEnabled=maybe"] = "frontend.WorkerCommandsEnabled wants true or false",
       ["limit.blobSize.error=1"] = "limit.blobSize.error wants 1024 to",
       ["history.longPollExpirationInterval=soon"] = "history.longPollExpirationInterval",
       ["system.enableActivityEagerExecution=2"] = "wants true or false",

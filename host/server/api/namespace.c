@@ -42,6 +42,7 @@ static TpWs__DescribeNamespaceResponse *description(struct tl_call *c,
     caps->async_update = true;
     caps->workflow_pause = true;
     caps->worker_heartbeats = true;
+    caps->worker_commands = c->s->o.worker_commands != 0;
     caps->poller_autoscaling = true;
     caps->eager_workflow_start = true;
     caps->standalone_activities = true;

@@ -11,6 +11,12 @@ static void enter_poll(struct tl_call *c, enum tl_queue_type type, const TpTq__T
         tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL), "TaskQueue is not set on request.");
         return;
     }
+    if ((int)tq->kind == TASK_QUEUE_KIND_WORKER_COMMANDS && type != TL_QUEUE_NEXUS) {
+        tl_call_errorf(c, tl_rc_grpc_status(TL_EINVAL),
+                       "worker-commands partitions must have nexus task type. base name: %.200s",
+                       tq->name);
+        return;
+    }
     if (tl_api_check_id(c, "TaskQueue", tq->name, true) &&
         tl_api_check_id(c, "Identity", identity, false)) {
         struct tl_parked *p = tl_parked_new(c->s, c, TL_PARKED_POLL);
@@ -28,7 +34,9 @@ void tl_api_poll_workflow_task_queue(struct tl_call *c)
 void tl_api_poll_activity_task_queue(struct tl_call *c)
 {
     const TpWs__PollActivityTaskQueueRequest *req = c->req;
-    enter_poll(c, TL_QUEUE_ACTIVITY, req->task_queue, req->identity);
+    if (tl_api_check_id(c, "WorkerControlTaskQueue", req->worker_control_task_queue, false)) {
+        enter_poll(c, TL_QUEUE_ACTIVITY, req->task_queue, req->identity);
+    }
 }
 
 void tl_api_poll_nexus_task_queue(struct tl_call *c)
@@ -62,10 +70,9 @@ static tl_rc put_eager(struct tl_call *c, struct tl_exec *e, const struct tl_wft
     struct tl_pb_list list = {0};
     for (size_t i = 0; i < done->eager_count; i++) {
         struct tl_activity_started *a = &done->eager[i];
-        struct tl_work_token token = {
-            e->ns->number, e->number, true, a->ref, tl_str(a->response->activity_id), 0};
         struct tl_str bytes;
-        tl_rc rc = tl_work_token_encode(&token, c->arena, &bytes, err);
+        tl_rc rc =
+            tl_activity_token(e, &a->ref, tl_str(a->response->activity_id), c->arena, &bytes, err);
         if (rc != TL_OK) {
             return rc;
         }
@@ -112,6 +119,9 @@ void tl_api_respond_workflow_task_completed(struct tl_call *c)
         tl_call_errorf(
             c, tl_rc_grpc_status(TL_EPERMISSION),
             "Worker versioning in workflow progress APIs is disabled on this namespace.");
+        return;
+    }
+    if (!tl_api_check_id(c, "WorkerControlTaskQueue", req->worker_control_task_queue, false)) {
         return;
     }
     struct tl_exec *e = tl_api_task(c, req->task_token, false, &token);

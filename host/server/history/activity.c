@@ -126,9 +126,14 @@ static tl_rc fill_out(struct tl_tx *tx, const struct tl_act *act, struct tl_acti
     return TL_OK;
 }
 
+/* control_queue: of its worker. Activities without a workflow are not told of by commands. */
 static void mark_started(struct tl_tx *tx, struct tl_act *act, const char *identity,
-                         const char *request_id)
+                         const char *request_id, const char *control_queue)
 {
+    bool told =
+        tx->env->worker_commands && tx->rs->kind == TL_RUN_WORKFLOW && tl_has_text(control_queue);
+    tl_set_str(&act->control_queue, told ? control_queue : NULL);
+    act->worker_attempt = told ? act->attempt : 0;
     act->started = true;
     act->started_ns = act->last_started_ns = tx->now_ns;
     act->offered = true;
@@ -139,20 +144,18 @@ static void mark_started(struct tl_tx *tx, struct tl_act *act, const char *ident
 }
 
 tl_rc tl_activity_start_now(struct tl_tx *tx, struct tl_act *act, const char *identity,
-                            const char *request_id, struct tl_activity_started *out,
-                            struct tl_error *err)
+                            const char *request_id, const char *control_queue,
+                            struct tl_activity_started *out, struct tl_error *err)
 {
-    mark_started(tx, act, identity, request_id);
+    mark_started(tx, act, identity, request_id, control_queue);
     return fill_out(tx, act, out, err);
 }
 
 tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt, uint64_t stamp,
-                           const char *identity, const char *request_id,
-                           const TpDeployment__WorkerDeploymentOptions *deployment_options,
+                           const char *identity, const char *request_id, const char *control_queue,
                            struct tl_activity_started *out, struct tl_error *err)
 {
     struct tl_act *act = tl_rs_open(tx->rs) ? tl_rs_act(tx->rs, scheduled_id) : NULL;
-    (void)deployment_options;
     tx->error_kind = TL_ERR_PLAIN;
     if (!act || act->attempt != attempt || act->stamp != stamp || act->paused ||
         tl_rs_paused(tx->rs)) {
@@ -162,7 +165,7 @@ tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attem
             "completed");
     }
     if (!act->started) {
-        return tl_activity_start_now(tx, act, identity, request_id, out, err);
+        return tl_activity_start_now(tx, act, identity, request_id, control_queue, out, err);
     }
     if (tl_has_text(request_id) && tl_str_eqc(tl_str(tl_or_empty(act->request_id)), request_id)) {
         return fill_out(tx, act, out, err);
@@ -187,6 +190,33 @@ int64_t tl_activity_write_started(struct tl_tx *tx, struct tl_act *act)
         tl_blob_decode(&act->last_failure, &tp_failure__failure__descriptor, tx->arena);
     TL_EV_SET(&ev, ACTIVITY_TASK_STARTED, activity_task_started, &a);
     return tl_tx_add(tx, &ev);
+}
+
+/* --- commands to its worker ------------------------------------------------------------------ */
+
+void tl_activity_tell_worker(struct tl_tx *tx, const struct tl_act *act)
+{
+    if (!act->started || !act->control_queue || !tx->env->worker_commands) {
+        return;
+    }
+    struct tl_effect *f = tl_effects_add(&tx->effects, TL_FX_TELL_WORKER);
+    if (!f) {
+        tl_tx_break(tx, "the effects");
+        return;
+    }
+    f->u.attempt.control_queue = tl_arena_str(tx->arena, tl_str(act->control_queue));
+    f->u.attempt.activity_id = tl_arena_str(tx->arena, tl_str(act->activity_id));
+    f->u.attempt.ref =
+        (struct tl_task_ref){act->scheduled_id, 0, act->started_ns, act->worker_attempt};
+}
+
+void tl_activities_tell_workers(struct tl_tx *tx)
+{
+    if (tx->rs->acts && tx->env->worker_commands) {
+        TL_MAP_EACH (e, tx->rs->acts) {
+            tl_activity_tell_worker(tx, e->value);
+        }
+    }
 }
 
 /* --- which activity -------------------------------------------------------------------------- */
@@ -274,7 +304,7 @@ tl_rc tl_tx_activity_complete(struct tl_tx *tx, const struct tl_activity_key *ke
         return rc;
     }
     if (!act->started) { /* completed by id before a worker had it */
-        mark_started(tx, act, identity, "");
+        mark_started(tx, act, identity, "", NULL);
     }
     if (tx->rs->kind == TL_RUN_ACTIVITY) {
         tl_execution_completed(tx, act, result, identity);

@@ -10,10 +10,10 @@ struct tl_activity_started {
     TpWs__PollActivityTaskQueueResponse *response; /* all but task_token */
     bool durable_first; /* the reply waits for the commit: a lost start would be one too many */
 };
-/* Errors: TL_ENOTFOUND with TL_ERR_STALE_TASK. */
+/* control_queue: where the worker takes commands; NULL or empty: nowhere. Errors: TL_ENOTFOUND with
+ * TL_ERR_STALE_TASK. */
 tl_rc tl_tx_activity_start(struct tl_tx *tx, int64_t scheduled_id, int32_t attempt, uint64_t stamp,
-                           const char *identity, const char *request_id,
-                           const TpDeployment__WorkerDeploymentOptions *deployment_options,
+                           const char *identity, const char *request_id, const char *control_queue,
                            struct tl_activity_started *out, struct tl_error *err) TL_MUST_USE;
 
 /* Which activity a worker or client means: by token (ref != NULL) or by activity id. */

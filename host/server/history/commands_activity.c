@@ -346,7 +346,9 @@ void tl_command_run_cancel_activity(struct tl_wft_done *d, const TpCommand__Comm
     f->u.activity.scheduled_id = act->scheduled_id;
     f->u.activity.attempt = act->attempt;
     f->u.activity.stamp = act->stamp;
-    if (!act->started) {
+    if (act->started) {
+        tl_activity_tell_worker(d->tx, act);
+    } else {
         cancel_unstarted(d, act, id);
     }
 }

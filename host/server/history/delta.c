@@ -85,6 +85,8 @@ void tl_delta_from_act(const struct tl_act *act, TlV1__ActivityState *out)
     out->pause_request_id = tl_pb_text(act->pause_request_id);
     out->reset = act->reset;
     out->reset_heartbeat = act->reset_heartbeat;
+    out->worker_control_task_queue = tl_pb_text(act->control_queue);
+    out->worker_attempt = act->worker_attempt;
     if (act->original.n) {
         out->changed_attributes = tl_pb_bytes_view(tl_blob_str(&act->attributes));
     }
@@ -147,6 +149,8 @@ bool tl_delta_to_act(struct tl_act *act, const TlV1__ActivityState *in, struct t
     tl_set_str(&act->pause_identity, in->pause_identity);
     tl_set_str(&act->pause_reason, in->pause_reason);
     tl_set_str(&act->pause_request_id, in->pause_request_id);
+    tl_set_str(&act->control_queue, in->worker_control_task_queue);
+    act->worker_attempt = in->worker_attempt;
     return take_options(act, tl_pb_str(in->changed_attributes), scratch);
 }
 

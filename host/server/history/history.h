@@ -91,6 +91,8 @@ struct tl_history_env {
     struct tl_str (*nexus_endpoint_id)(void *ud, struct tl_str name);
     /* The number of a namespace, as check_attributes takes it; 0 when there is none. NULL: likewise. */
     uint64_t (*namespace_number)(void *ud, struct tl_str name);
+    /* Workers that take commands are told by one that an activity they run is not wanted any more. */
+    bool worker_commands;
 };
 
 /* --- mutable state --------------------------------------------------------------------------- */
@@ -216,6 +218,7 @@ enum tl_effect_kind {
     TL_FX_DISPATCH_WFT,       /* u.wft: offer the workflow task to matching */
     TL_FX_DISPATCH_ACTIVITY,  /* u.activity: offer the activity to matching */
     TL_FX_CANCEL_ACTIVITY,    /* u.activity: cancel requested; its worker hears by heartbeat */
+    TL_FX_TELL_WORKER,        /* u.attempt: its worker takes commands and is to cancel it */
     TL_FX_START_CHILD,        /* u.initiated_id: tl_rs_child_request tells what to start */
     TL_FX_SIGNAL_OTHER,       /* u.initiated_id: tl_rs_other_request tells whom */
     TL_FX_CANCEL_OTHER,       /* likewise */
@@ -234,6 +237,12 @@ enum tl_effect_kind {
     TL_FX_UPDATE_REJECTED, /* u.update: with this failure; forgotten here */
     TL_FX_UPDATE_ABORTED,  /* u.update: forgotten here; rc and message tell */
     TL_FX_UPDATE_RETRY,    /* u.update: forgotten here; the next run may take it */
+};
+
+/* What a task token must match. */
+struct tl_task_ref {
+    int64_t scheduled_id, started_id, started_ns;
+    int32_t attempt;
 };
 
 struct tl_start;
@@ -256,6 +265,10 @@ struct tl_effect {
             uint64_t stamp;                     /* hand back to tl_tx_activity_start */
             const TpCommon__Priority *priority; /* with what it takes over; NULL when none */
         } activity;
+        struct {
+            struct tl_str control_queue, activity_id;
+            struct tl_task_ref ref; /* as the worker's token has it */
+        } attempt;
         struct {
             const struct tl_start *start;
             uint64_t run_number;
@@ -507,12 +520,6 @@ bool tl_rs_is_child_of(const struct tl_rs *rs, struct tl_str workflow_id, struct
 
 /* --- workflow tasks -------------------------------------------------------------------------- */
 
-/* What a task token must match. */
-struct tl_task_ref {
-    int64_t scheduled_id, started_id, started_ns;
-    int32_t attempt;
-};
-
 struct tl_wft_start {
     struct tl_str task_queue; /* the queue the poll came on */
     bool sticky;              /* it is the run's sticky queue */
@@ -684,7 +691,8 @@ struct tl_work_token {
     bool is_activity;
     struct tl_task_ref ref;
     struct tl_str activity_id;
-    int nexus_request; /* enum tl_nexus_request; 0: no Nexus task */
+    int nexus_request;       /* enum tl_nexus_request; 0: no Nexus task */
+    uint64_t worker_command; /* 0: none; else there is no run, and ref.attempt is the task's */
 };
 tl_rc tl_work_token_encode(const struct tl_work_token *token, struct tl_arena *arena,
                            struct tl_str *out, struct tl_error *err) TL_MUST_USE;

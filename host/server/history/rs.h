@@ -61,6 +61,8 @@ struct tl_act {
     uint64_t stamp;
     char *activity_id, *task_queue, *identity, *request_id, *last_identity;
     char *pause_identity, *pause_reason, *pause_request_id;
+    char *control_queue;    /* of the worker that took it last; NULL: it takes no commands */
+    int32_t worker_attempt; /* with it: the attempt in that worker's token */
     int64_t pause_ns;
     struct tl_blob attributes; /* encoded ActivityTaskScheduledEventAttributes, as they are now */
     struct tl_blob original; /* as the event has them, when its options were changed; else empty */
@@ -677,8 +679,12 @@ TpCommon__SearchAttributes *tl_search_attributes_merge(const TpCommon__SearchAtt
 
 /* Starts a scheduled activity (no checks) and fills the answer for its worker. */
 tl_rc tl_activity_start_now(struct tl_tx *tx, struct tl_act *act, const char *identity,
-                            const char *request_id, struct tl_activity_started *out,
-                            struct tl_error *err) TL_MUST_USE;
+                            const char *request_id, const char *control_queue,
+                            struct tl_activity_started *out, struct tl_error *err) TL_MUST_USE;
+/* Its worker is to cancel it, when there is one and that takes commands. */
+void tl_activity_tell_worker(struct tl_tx *tx, const struct tl_act *act);
+/* The run ends: the workers of all its activities are. */
+void tl_activities_tell_workers(struct tl_tx *tx);
 /* Writes the Started event that goes beside a close event; its id, 0 when buffered or not started. */
 int64_t tl_activity_write_started(struct tl_tx *tx, struct tl_act *act);
 /* Earliest timeout of an activity that is not waiting to be offered. */

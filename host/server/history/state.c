@@ -156,6 +156,7 @@ static void free_act(struct tl_act *act)
     tl_mem_free(act->pause_identity);
     tl_mem_free(act->pause_reason);
     tl_mem_free(act->pause_request_id);
+    tl_mem_free(act->control_queue);
     tl_mem_free(act->attributes.p);
     tl_mem_free(act->original.p);
     tl_mem_free(act->last_failure.p);

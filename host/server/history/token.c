@@ -11,6 +11,7 @@ tl_rc tl_work_token_encode(const struct tl_work_token *token, struct tl_arena *a
     t.run_number = token->run_number;
     t.is_activity = token->is_activity;
     t.nexus_request = token->nexus_request;
+    t.worker_command = token->worker_command;
     t.scheduled_event_id = token->ref.scheduled_id;
     t.started_event_id = token->ref.started_id;
     t.started_ns = token->ref.started_ns;
@@ -29,7 +30,7 @@ tl_rc tl_work_token_decode(struct tl_str bytes, struct tl_arena *arena, struct t
         return tl_error_set(err, TL_EINVAL, "Task token not set on request.");
     }
     if (tl_pb_decode(&tl_v1__task_token__descriptor, bytes, arena, &t, NULL) != TL_OK ||
-        t->run_number == 0) {
+        (t->run_number == 0) != (t->worker_command != 0)) {
         return tl_error_set(err, TL_EINVAL, "Error deserializing task token.");
     }
     *out = (struct tl_work_token){
@@ -37,6 +38,7 @@ tl_rc tl_work_token_decode(struct tl_str bytes, struct tl_arena *arena, struct t
         .run_number = t->run_number,
         .is_activity = t->is_activity,
         .nexus_request = t->nexus_request,
+        .worker_command = t->worker_command,
         .ref = {t->scheduled_event_id, t->started_event_id, t->started_ns, t->attempt},
         .activity_id = tl_str(t->activity_id),
     };

@@ -227,6 +227,7 @@ int64_t tl_tx_append(struct tl_tx *tx, TpHistory__HistoryEvent *e, enum tl_place
     }
     if (is_close((int)e->event_type)) {
         keep_for_family(tx, e);
+        tl_activities_tell_workers(tx); /* after this event they are gone */
     }
     rs->next_event_id++;
     if (place != TL_PLACE_APPLY) {

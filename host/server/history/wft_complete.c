@@ -183,6 +183,7 @@ static tl_rc start_eager(struct tl_wft_done *d, struct tl_wft_completed *out, st
         snprintf(request_id, sizeof(request_id), "eager-%016llx",
                  (unsigned long long)tx->env->random(tx->env->ud));
         tl_rc rc = tl_activity_start_now(tx, act, d->req->identity, request_id,
+                                         d->req->worker_control_task_queue,
                                          &out->eager[out->eager_count], err);
         if (rc != TL_OK) {
             tl_tx_break(tx, "the eager activities");
