@@ -16,10 +16,6 @@ local function start(connection, workflow, from, to, ...)
   return handles
 end
 
-local function seconds(time)
-  return time.seconds + (time.nanos or 0) / 1e9
-end
-
 local function quantile(values, q)
   table.sort(values)
   return values[math.max(1, math.ceil(#values * q))]
@@ -31,7 +27,7 @@ local function ended(handles)
   for _, handle in ipairs(handles) do
     handle:result()
     local events = handle:fetch_history()
-    took[#took + 1] = (seconds(events[#events].event_time) - seconds(events[1].event_time)) * 1e3
+    took[#took + 1] = (events[#events].event_time - events[1].event_time) * 1e3
     for _, e in ipairs(events) do
       timeouts = timeouts + (e.workflow_task_timed_out_event_attributes and 1 or 0)
       failures = failures + (e.workflow_task_failed_event_attributes and 1 or 0)

@@ -152,6 +152,8 @@ local function found_names()
     ["client:start_workflow"] = function() env.client:start_workflow("X", wrong) end,
     ["handle:query_with"] = function() handle:query_with(wrong, "x") end,
     ["handle:start_update"] = function() handle:start_update("x", wrong) end,
+    ["handle:fetch_history"] = function() handle:fetch_history(wrong) end,
+    ["handle:fetch_history_events"] = function() handle:fetch_history_events(wrong) end,
   }
   for name, call in pairs(calls) do
     messages[name] = tostring(select(2, pcall(call)))

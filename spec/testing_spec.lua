@@ -36,7 +36,7 @@ describe("children that a spec plays", function()
     local initiated = helper.event(handle, "start_child_workflow_execution_initiated")
     assert.are.same({ "Invoice", "invoice-1" }, { initiated.workflow_type.name, initiated.workflow_id })
     local child = env.client:get_workflow_handle "invoice-1"
-    assert.are.equal("o", child:describe().workflow_execution_info.parent_execution.workflow_id)
+    assert.are.equal("o", child:describe().parent_id)
     assert.workflow(handle).has_no_activity "child workflow Invoice"
   end)
 
@@ -130,8 +130,8 @@ describe("time in an environment", function()
       assert.workflow(handle).completed_with "hi you"
     end
     -- The client outlives the environment, as what others do there.
-    assert.are.equal(2, handle:describe().workflow_execution_info.status)
-    assert.are.equal(1, stranger:describe().workflow_execution_info.status)
+    assert.are.equal("completed", handle:describe().status)
+    assert.are.equal("running", stranger:describe().status)
     assert.error_matches(function()
       testing.environment { client = client, db_filename = "x", workflows = { { name = "s", source = sleeper } } }
     end, "client and db_filename exclude each other", 1, true)

@@ -372,8 +372,8 @@ static int push_failure(lua_State *L, int status, const char *message, struct tl
     return 4;
 }
 
-/* [-0, +1|+4, v] core.call(connection, method, request, timeout_ns): the response as a table, or nil,
- * status, message, details */
+/* [-0, +1|+4, v] core.call(connection, method, request, timeout_ns, words): the response as a table
+ * (enums as words and times as seconds when `words` is true), or nil, status, message, details */
 static int call(lua_State *L)
 {
     struct tl_host_connection *c = tl_host_check_connection(L, 1);
@@ -399,7 +399,7 @@ static int call(lua_State *L)
         return push_failure(L, err.grpc_status ? err.grpc_status : tl_rc_grpc_status(rc),
                             err.error.message, err.details);
     }
-    tl_pb_to_lua(L, response);
+    tl_pb_to_lua(L, response, lua_toboolean(L, 5) ? TL_PB_LUA_WORDS : TL_PB_LUA_PLAIN);
     return 1;
 }
 

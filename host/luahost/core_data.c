@@ -104,7 +104,8 @@ static int encode_failure(lua_State *L)
     return push_message_bytes(L, tl_stock_failure_encode(L, 1, arena), arena);
 }
 
-/* [-0, +1, v] core.decode_message(name, bytes): a table, nil for a name that nobody knows */
+/* [-0, +1, v] core.decode_message(name, bytes, words): a table, as core.call gives it; nil for a
+ * name that nobody knows */
 static int decode_message(lua_State *L)
 {
     size_t n;
@@ -114,7 +115,8 @@ static int decode_message(lua_State *L)
         return 0;
     }
     struct tl_arena *arena = tl_core_push_arena(L);
-    tl_pb_to_lua(L, decode_bytes(L, 2, desc, arena));
+    tl_pb_to_lua(L, decode_bytes(L, 2, desc, arena),
+                 lua_toboolean(L, 3) ? TL_PB_LUA_WORDS : TL_PB_LUA_PLAIN);
     return 1;
 }
 

@@ -144,7 +144,7 @@ static int request_links(lua_State *L)
         const TpNexus__Link *l = s->links[i];
         TpCommon__Link *link = tl_nexus_link_read(arena, tl_str(l->url), tl_str(l->type));
         if (link) {
-            tl_pb_to_lua(L, &link->base);
+            tl_pb_to_lua(L, &link->base, TL_PB_LUA_PLAIN);
             lua_rawseti(L, -2, ++n);
         }
     }

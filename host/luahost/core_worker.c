@@ -17,8 +17,8 @@ struct worker_box {
     struct tl_list link; /* in the host's list while started */
     struct tl_worker *worker;
     struct tl_host *host;
-    bool watched, fatal;                     /* under the host's workers_mutex */
-    bool polls_activities, polls_operations; /* for what it was made with */
+    bool watched, fatal;                                      /* under the host's workers_mutex */
+    bool polls_workflows, polls_activities, polls_operations; /* for what it was made with */
     pthread_mutex_t garbage_mutex;
     struct tl_list garbage;      /* of struct tl_host_build: builds that the worker has let go of */
     struct tl_list builds;       /* all that are not freed */
@@ -193,6 +193,7 @@ static int worker_new(lua_State *L)
         build->worker_box = b;
         config.lang = build->lang;
         config.registry = build->registry;
+        b->polls_workflows = build->lang != NULL;
         b->polls_activities =
             tl_registry_count(build->registry) > 0 && !config.options.no_remote_activities;
         b->polls_operations = tl_registry_operation_count(build->registry) > 0;
@@ -303,14 +304,15 @@ static int worker_state(lua_State *L)
     return 1;
 }
 
-/* [-0, +2, v] core.worker_serves(worker): whether it was made with activities of the task queue, with Nexus
- * operations: then it polls for them */
+/* [-0, +3, v] core.worker_serves(worker): whether it was made with activities of the task queue, with Nexus
+ * operations, with workflows: then it polls for them */
 static int worker_serves(lua_State *L)
 {
     const struct worker_box *b = check_worker(L, 1);
     lua_pushboolean(L, b->polls_activities);
     lua_pushboolean(L, b->polls_operations);
-    return 2;
+    lua_pushboolean(L, b->polls_workflows);
+    return 3;
 }
 
 /* [-0, +1, v] core.worker_stats(worker) */

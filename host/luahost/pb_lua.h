@@ -18,6 +18,12 @@ tl_rc tl_pb_from_lua(lua_State *L, int index, const ProtobufCMessageDescriptor *
                      struct tl_arena *arena, ProtobufCMessage **out,
                      struct tl_error *err) TL_MUST_USE;
 
+/* What a message looks like in Lua. */
+enum tl_pb_lua_form {
+    TL_PB_LUA_PLAIN, /* as the protocol has it: enums are numbers, times { seconds, nanos } */
+    TL_PB_LUA_WORDS, /* as people read it: enums are words ("timed_out"), times and durations seconds */
+};
+
 /* [-0, +1, m] Pushes the message as a table. Default values of plain fields are pushed as they are
  * (0, "", false); unset messages and oneofs are absent; repeated fields are always tables. */
-void tl_pb_to_lua(lua_State *L, const ProtobufCMessage *msg);
+void tl_pb_to_lua(lua_State *L, const ProtobufCMessage *msg, enum tl_pb_lua_form form);

@@ -52,3 +52,5 @@ size_t tl_json_field_name(const char *proto_name, char *out, size_t cap);
 bool tl_json_enum_value(const ProtobufCEnumDescriptor *desc, struct tl_str name, int *value);
 /* CamelCase name without prefix; returns its length, 0 when the enum has no such value. */
 size_t tl_json_enum_short(const ProtobufCEnumDescriptor *desc, int value, char *out, size_t cap);
+/* The same with its words apart and small: "timed_out". */
+size_t tl_json_enum_word(const ProtobufCEnumDescriptor *desc, int value, char *out, size_t cap);

@@ -175,3 +175,14 @@ size_t tl_json_enum_short(const ProtobufCEnumDescriptor *desc, int value, char *
     out[n] = 0;
     return n;
 }
+
+size_t tl_json_enum_word(const ProtobufCEnumDescriptor *desc, int value, char *out, size_t cap)
+{
+    const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(desc, value);
+    size_t n = 0;
+    for (const char *p = v ? without_prefix(desc, v->name) : ""; *p && n + 1 < cap; p++) {
+        out[n++] = lower(*p);
+    }
+    out[n] = 0;
+    return n;
+}

@@ -8,10 +8,11 @@ local build_sets = require "temporal.internal.build_sets"
 local client_activities = require "temporal.internal.client_activities"
 local client_nexus = require "temporal.internal.client_nexus"
 local close_outcome = require "temporal.internal.close_outcome"
-local history = require "temporal.history"
 local connection = require "temporal.internal.connection"
 local data_of = require "temporal.internal.data_of"
 local deployments = require "temporal.internal.deployments"
+local descriptions = require "temporal.internal.descriptions"
+local histories = require "temporal.internal.histories"
 local interceptors = require "temporal.internal.interceptors"
 local listing = require "temporal.internal.listing"
 local nexus_endpoints = require "temporal.internal.nexus_endpoints"
@@ -124,10 +125,11 @@ Handle.__name = "temporal.WorkflowHandle"
 ---@param method string "DescribeWorkflowExecution"
 ---@param request table
 ---@param timeout_ns? integer nil: 10 s
+---@param words? boolean enums of the answer as words ("timed_out"), times and durations as seconds
 ---@return table
-function Client:call(method, request, timeout_ns)
+function Client:call(method, request, timeout_ns, words)
   local response, status, message, details =
-    core.call(self.connection, method, request, timeout_ns or 10 * 1000000000)
+    core.call(self.connection, method, request, timeout_ns or 10 * 1000000000, words)
   if not response then
     error(rpc_error.new(status, message, details), 0)
   end
@@ -291,21 +293,15 @@ function Client:get_async_activity_handle(by)
   return async_activity(self, by)
 end
 
---- The description of an execution with its search attributes as values.
-local function with_values(info)
-  info.search_attributes = search_attributes.values(info.search_attributes)
-  return info
-end
-
 local workflows = {
-  name = "list_workflows", rpc = "ListWorkflowExecutions", items = "executions", read = with_values,
+  name = "list_workflows", rpc = "ListWorkflowExecutions", items = "executions", read = descriptions.execution,
 }
 
 --- Iterates over executions: `for info in client:list_workflows("ExecutionStatus = 'Running'") do`.
 --- Options: `page_size` (how many are asked for at a time), `limit` (how many at most), `rpc_timeout`.
 ---@param query? string list filter
 ---@param opts? temporal.ListOptions
----@return fun(): table?
+---@return fun(): temporal.WorkflowExecution?
 function Client:list_workflows(query, opts)
   return listing.list(self, workflows, query, opts)
 end
@@ -481,79 +477,21 @@ function Handle:delete()
   })
 end
 
---- What the server knows of the execution, as DescribeWorkflowExecution answers it.
----@return table
-function Handle:describe()
-  return interceptors.call(self.client.hooks, "describe_workflow", about(self, {}), function(i)
-    local description = self.client:call("DescribeWorkflowExecution", {
+local describe_spec = { rpc_timeout = duration }
+
+--- What the server knows of the execution.
+---@param opts? { rpc_timeout?: temporal.Duration }
+---@return temporal.WorkflowDescription
+function Handle:describe(opts)
+  options.check("WorkflowHandle:describe", describe_spec, opts)
+  local input = about(self, { rpc_timeout = opts and opts.rpc_timeout })
+  return interceptors.call(self.client.hooks, "describe_workflow", input, function(i)
+    local o = options.check("WorkflowHandle:describe", describe_spec, { rpc_timeout = i.rpc_timeout }, 0)
+    local answer = self.client:call("DescribeWorkflowExecution", {
       namespace = self.client.namespace, execution = target(i),
-    })
-    with_values(description.workflow_execution_info)
-    return description
+    }, o.rpc_timeout, true)
+    return descriptions.description(self.client, answer)
   end)
-end
-
---- All events so far, oldest first.
----@return table[]
-function Handle:fetch_history()
-  return interceptors.call(self.client.hooks, "fetch_workflow_history_events", about(self, {}), function(i)
-    local events, token = {}, ""
-    repeat
-      local response = self.client:call("GetWorkflowExecutionHistory", {
-        namespace = self.client.namespace, execution = target(i), next_page_token = token,
-      })
-      table.move(response.history.events, 1, #response.history.events, #events + 1, events)
-      token = response.next_page_token
-    until token == ""
-    return events
-  end)
-end
-
---- The history so far as an encoded message.
-local function history_bytes(self, id, run_id, level)
-  local parts, token = {}, ""
-  repeat
-    local bytes, next_token, message, details = core.history_page(self.connection, id, run_id, token)
-    if not bytes then
-      error(rpc_error.new(next_token, message, details), level + 1)
-    end
-    parts[#parts + 1], token = bytes, next_token
-  until token == ""
-  return table.concat(parts)
-end
-
---- The history as JSON text, as Temporal's tools export it.
----@return string
-function Handle:fetch_history_json()
-  return core.history_to_json(history_bytes(self.client, self.id, self.run_id or "", 2))
-end
-
---- The history as a value for temporal.replayer.
----@return temporal.WorkflowHistory
-function Handle:history()
-  local bytes = history_bytes(self.client, self.id, self.run_id or "", 2)
-  return history.received(self.id, self.run_id, bytes)
-end
-
---- Iterates over the histories of executions that a list filter selects, each fetched when its turn comes.
---- Options as for list_workflows. Executions that are deleted meanwhile are left out.
----@param query? string list filter
----@param opts? temporal.ListOptions
----@return fun(): temporal.WorkflowHistory?
-function Client:fetch_histories(query, opts)
-  options.check("fetch_histories", listing.spec, opts, 2)
-  local next_info = self:list_workflows(query, opts)
-  return function()
-    for info in next_info do
-      local id, run_id = info.execution.workflow_id, info.execution.run_id
-      local ok, bytes = pcall(history_bytes, self, id, run_id, 2)
-      if ok then
-        return history.received(id, run_id, bytes)
-      elseif type(bytes) ~= "table" or bytes.status ~= "NOT_FOUND" then
-        error(bytes, 2)
-      end
-    end
-  end
 end
 
 --- One long poll for the close event; nil when it has not come yet.
@@ -617,6 +555,7 @@ updates.install(Client, Handle, function(self, workflow, opts, args)
   return start_request(self, name, o, table.unpack(args, 1, args.n or #args))
 end)
 
+histories.install(Client, Handle)
 client_activities.install(Client)
 client_nexus.install(Client)
 build_sets.install(Client)

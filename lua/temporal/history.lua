@@ -83,10 +83,11 @@ function history.is(value)
   return getmetatable(value) == History
 end
 
---- The events as tables under their proto names.
+--- The events as tables under their proto names: enums as words, times as seconds since the epoch, durations as
+--- seconds, payloads and failures encoded.
 ---@return table[]
 function History:events()
-  return core.decode_message("temporal.api.history.v1.History", self.bytes).events
+  return core.decode_message("temporal.api.history.v1.History", self.bytes, true).events
 end
 
 --- As Temporal's tools export it.

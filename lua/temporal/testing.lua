@@ -44,8 +44,9 @@ local env_spec = {
 
 -- The clock cannot know of a worker that has not polled yet, and would jump over what waits for it.
 local function await_polls(self)
-  local kinds = { "TASK_QUEUE_TYPE_WORKFLOW" }
-  local has_activities, has_services = core.worker_serves(self.worker.handle)
+  local kinds = {}
+  local has_activities, has_services, has_workflows = core.worker_serves(self.worker.handle)
+  kinds[#kinds + 1] = has_workflows and "TASK_QUEUE_TYPE_WORKFLOW" or nil
   kinds[#kinds + 1] = has_activities and "TASK_QUEUE_TYPE_ACTIVITY" or nil
   kinds[#kinds + 1] = has_services and "TASK_QUEUE_TYPE_NEXUS" or nil
   for _, kind in ipairs(kinds) do
@@ -338,10 +339,10 @@ local function descendants(self)
   end
   return function()
     for info in infos do
-      local root = info.root_execution and info.root_execution.workflow_id or info.execution.workflow_id
-      local child = root ~= info.execution.workflow_id
+      local root = info.root_id or info.id
+      local child = root ~= info.id
       if started[root] and (not child or info.task_queue == self.task_queue) then
-        return self.client:get_workflow_handle(info.execution.workflow_id, info.execution.run_id), child
+        return self.client:get_workflow_handle(info.id, info.run_id), child
       end
     end
   end

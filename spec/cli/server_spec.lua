@@ -52,7 +52,7 @@ describe("server start-dev", function()
     local server <close> = start_server(arguments)
     local c <close> = client.connect { address = server.address, namespace = "one" }
     local described = c:get_workflow_handle("kept"):describe()
-    assert.are.equal("never", described.workflow_execution_info.type.name)
+    assert.are.equal("never", described.workflow_type)
     local code, _, errors = helper.run(
       ("%s workflow show --address %s --namespace one --workflow-id kept"):format(helper.binary, server.address))
     assert.are.equal(0, code, errors)

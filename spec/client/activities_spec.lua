@@ -2,8 +2,9 @@
 local helper = require "helper"
 local temporal = require "temporal"
 local activity = require "temporal.activity"
+local testing = require "temporal.testing"
 
-local a_workflow = [[require "temporal.workflow".define("Unused", function() end)]] -- an environment wants one
+local unused = "return require('temporal.workflow').define('Unused', function() end)"
 local brief = { start_to_close_timeout = 60 }
 
 --- The options above with others.
@@ -18,11 +19,11 @@ local function with(more)
 end
 
 local function environment(activities, options)
-  local o = { activities = activities }
+  local o = { workflows = next(activities) and {} or { { name = "spec", source = unused } }, activities = activities }
   for name, value in pairs(options or {}) do
     o[name] = value
   end
-  return helper.environment(a_workflow, o)
+  return testing.environment(o)
 end
 
 local function error_of(fn, ...)
@@ -192,10 +193,10 @@ describe("an activity without a workflow", function()
     local options = handle:update_options {
       start_to_close_timeout = "2m", retry_policy = { maximum_attempts = 3 }, start_delay = temporal.null,
     }
-    assert.are.equal(120, options.start_to_close_timeout.seconds)
+    assert.are.equal(120, options.start_to_close_timeout)
     assert.are.equal(3, options.retry_policy.maximum_attempts)
     options = handle:restore_original_options()
-    assert.are.equal(60, options.start_to_close_timeout.seconds)
+    assert.are.equal(60, options.start_to_close_timeout)
     assert.are.equal(0, options.retry_policy.maximum_attempts)
     handle:update_options { start_delay = temporal.null }
     handle:reset { keep_paused = true }

@@ -104,7 +104,7 @@ describe("client", function()
     local env <close> = helper.environment(source)
     local handle = env:start_workflow("Waits", { id = "chain" })
     assert.is_nil(handle.run_id)
-    assert.are.equal(handle:describe().workflow_execution_info.execution.run_id, handle.result_run_id)
+    assert.are.equal(handle:describe().run_id, handle.result_run_id)
     assert.are.equal(handle.result_run_id, handle.first_execution_run_id)
     local met = env:start_workflow("Waits", { id = "chain", id_conflict_policy = "use_existing" })
     assert.are.equal(handle.result_run_id, met.result_run_id)
@@ -236,7 +236,7 @@ describe("client", function()
       { started.priority.priority_key, started.priority.fairness_key, started.priority.fairness_weight })
     local run = handle.first_execution_run_id
     helper.eventually(env, function() -- the next run of the chain
-      return handle:describe().workflow_execution_info.execution.run_id ~= run
+      return handle:describe().run_id ~= run
     end)
     handle:terminate()
     for wrong, message in pairs { [{ priority = { key = 1 } }] = "unknown option 'key'",
@@ -254,7 +254,7 @@ describe("client", function()
     local handle = env:start_workflow("Echo", { id = "later", start_delay = "1h" }, "x")
     assert.are.equal("x", handle:result())
     assert.is_true(env:now() - began >= 3600)
-    assert.are.equal(3600, helper.event(handle, "workflow_execution_started").first_workflow_task_backoff.seconds)
+    assert.are.equal(3600, helper.event(handle, "workflow_execution_started").first_workflow_task_backoff)
   end)
 
   it("counts by group", function()
@@ -281,13 +281,13 @@ describe("client", function()
     assert.are.equal(5, env.client:count_workflows "WorkflowType = 'Echo' AND ExecutionStatus = 'Completed'")
     local ids = {}
     for info in env.client:list_workflows("WorkflowType = 'Echo'", { page_size = 2 }) do
-      ids[#ids + 1] = info.execution.workflow_id
+      ids[#ids + 1] = info.id
     end
     table.sort(ids)
     assert.are.same({ "list-1", "list-2", "list-3", "list-4", "list-5" }, ids)
     local described = env.client:get_workflow_handle("open"):describe()
-    assert.are.equal("Waits", described.workflow_execution_info.type.name)
-    assert.are.equal(1, described.workflow_execution_info.status)
+    assert.are.equal("Waits", described.workflow_type)
+    assert.are.equal("running", described.status)
     env.client:get_workflow_handle("list-1"):delete()
     helper.eventually(env, function() return env.client:count_workflows() == 5 end)
     local ok, err = pcall(env.client.count_workflows, env.client, "WorkflowTyp = 'Echo'")

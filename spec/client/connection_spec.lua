@@ -112,7 +112,7 @@ describe("temporal.connect", function()
     config.identity = "you"
     local other <close> = temporal.connect(config)
     other:start_workflow("w", { id = "shared", task_queue = "q" })
-    assert.are.equal("w", client:get_workflow_handle("shared"):describe().workflow_execution_info.type.name)
+    assert.are.equal("w", client:get_workflow_handle("shared"):describe().workflow_type)
     assert.are.equal("me", client:config().identity)
 
     local server <close> = helper.start_server()

@@ -113,7 +113,7 @@ describe("worker deployments", function()
     assert.equal("two", finish(moves))
     assert.equal("one", finish(pinned))
     assert.equal("two", finish(begin(client, "new")))
-    local described = stays:describe().workflow_execution_info
+    local described = stays:describe()
     assert.equal("one", described.versioning_info.deployment_version.build_id)
     assert.equal("Pinned", described.search_attributes.TemporalWorkflowVersioningBehavior)
     assert.equal("dep:one", described.search_attributes.TemporalWorkerDeploymentVersion)
@@ -135,7 +135,7 @@ describe("worker deployments", function()
     local run = begin(client, "once")
     local override = { behavior = "one_time", deployment_name = "dep", build_id = "two" }
     run:update_options { versioning_override = override }
-    local function versioning() return run:describe().workflow_execution_info.versioning_info end
+    local function versioning() return run:describe().versioning_info end
     assert.equal("two", versioning().versioning_override.one_time.target_deployment_version.build_id)
     run:signal "nothing" -- its task is the first one there
     helper.eventually(pause, function() return not versioning().versioning_override end)

@@ -123,8 +123,8 @@ describe("codec.aes_gcm", function()
     end
     local old, new = client({ a = key }, "a"), client({ a = key, b = other_key }, "b")
     local handle = old:start_workflow("W", { task_queue = "q", memo = { m = "v" } }, 1)
-    local memo = new:get_workflow_handle(handle.id):describe().workflow_execution_info.memo
-    assert.are.equal("v", core.decode_one(memo.fields.m))
+    local memo = new:get_workflow_handle(handle.id):describe().memo
+    assert.are.equal("v", memo.m)
     local later = new:start_workflow("W", { task_queue = "q", memo = { m = "w" } }, 1)
     local ok, err = pcall(function() old:get_workflow_handle(later.id):describe() end)
     assert.is_false(ok)
@@ -172,11 +172,11 @@ describe("codec.zlib", function()
     local long = ("long "):rep(2000)
     local handle = client:start_workflow("W", { task_queue = "q", memo = { long = long, short = "short" } })
     local function memo(c)
-      return c:get_workflow_handle(handle.id):describe().workflow_execution_info.memo.fields
+      return c:get_workflow_handle(handle.id):describe().memo
     end
-    assert.are.equal(long, core.decode_one(memo(client).long))
-    assert.are.equal("short", core.decode_one(memo(plain).short))
-    local stored = core.decode_message("temporal.api.common.v1.Payload", memo(plain).long)
+    assert.are.equal(long, memo(client).long)
+    assert.are.equal("short", memo(plain).short)
+    local stored = memo(plain).long
     assert.are.equal("binary/zlib", stored.metadata.encoding)
     assert.is_true(#stored.data < 200)
     client:close()

@@ -155,7 +155,7 @@ describe("a payload converter", function()
     local handle = env:start_workflow "W"
     local _, err = pcall(handle.result, handle)
     assert.are.same({ "m", { "tagged d", "tagged n" } }, { err.cause.message, err.cause.details })
-    assert.are.equal("n", handle:describe().workflow_execution_info.search_attributes.Note)
+    assert.are.equal("n", handle:describe().search_attributes.Note)
   end)
 
   it("draws random numbers of its own and can neither await nor command", function()

@@ -159,7 +159,7 @@ describe("codecs", function()
     for n = 1, 2 do
       local run_id
       repeat
-        run_id = client:get_workflow_handle("w-1"):describe().workflow_execution_info.execution.run_id
+        run_id = client:get_workflow_handle("w-1"):describe().run_id
         local said = client:get_workflow_handle("w-1"):query("said", "asked")
         if not said[8] then env:sleep(1) end
       until said[8]
@@ -173,13 +173,13 @@ describe("codecs", function()
       assert(io.open(modules.name .. "/" .. run_id, "w")):close()
       if n == 1 then
         repeat
-          local now = client:get_workflow_handle("w-1"):describe().workflow_execution_info.execution.run_id
+          local now = client:get_workflow_handle("w-1"):describe().run_id
         until now ~= run_id
       end
     end
     assert.are.equal(expected, (handle:result { timeout = 60 }))
-    local memo = client:get_workflow_handle("w-1"):describe().workflow_execution_info.memo
-    assert.are.equal("memo", client.data:decode_one(memo.fields.kept))
+    local memo = client:get_workflow_handle("w-1"):describe().memo
+    assert.are.equal("memo", memo.kept)
     return env.task_queue
   end
 

@@ -190,11 +190,11 @@ local function eager_start_and_command()
   expect(true, handle.eagerly_started, "eagerly_started")
   repeat
     local pending = handle:describe().pending_activities
-  until pending and pending[1] and pending[1].state == 2 -- started
+  until pending and pending[1] and pending[1].state == "started"
   handle:cancel()
   local ok, err = pcall(handle.result, handle, { timeout = 30 }) -- nothing heartbeats
   expect(false, ok, "the workflow's success")
-  expect(false, handle:describe().workflow_execution_info.status == 1, "running after " .. tostring(err))
+  expect(false, handle:describe().status == "running", "running after " .. tostring(err))
   expect(1, worker:stats().workflow_tasks_eager, "eager tasks")
 end
 

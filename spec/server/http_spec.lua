@@ -23,7 +23,7 @@ describe("the HTTP API", function()
     local run_id = assert(body:match [["runId":"([%x-]+)"]])
     local c <close> = client.connect { address = server.address }
     local handle = c:get_workflow_handle "a/b"
-    assert.are.equal(run_id, handle:describe().workflow_execution_info.execution.run_id)
+    assert.are.equal(run_id, handle:describe().run_id)
 
     status, body = helper.http(server.http, "GET " .. base .. "a%2Fb?execution.runId=" .. run_id)
     assert.are.equal(200, status)

@@ -88,7 +88,7 @@ describe("search attributes", function()
     local env <close> = helper.environment(source, { search_attributes = all_types, replay = false })
     local failure, attributes = helper.task_failure(env, env:start_workflow("Upserts", nil, { Nobody = "x" }))
     assert.matches("Namespace default has no mapping defined for search attribute Nobody", failure.message)
-    assert.are.equal(23, attributes.cause) -- BAD_SEARCH_ATTRIBUTES
+    assert.are.equal("bad_search_attributes", attributes.cause)
     failure = helper.task_failure(env, env:start_workflow("Upserts", nil, { Count = "x" }))
     assert.matches("invalid value for search attribute Count of type Int: x", failure.message)
     failure = helper.task_failure(env, env:start_workflow("Next", nil, { Nobody = 1 }))
@@ -136,7 +136,7 @@ describe("list filters", function()
   local function found(query)
     local ids = {}
     for info in client:list_workflows(query) do
-      ids[#ids + 1] = info.execution.workflow_id
+      ids[#ids + 1] = info.id
     end
     table.sort(ids)
     local text = table.concat(ids, " ")
@@ -239,7 +239,7 @@ describe("list filters", function()
     end
     local seen, n = {}, 0
     for info in client:list_workflows("Who = 'pages'", { page_size = 2 }) do
-      local id = info.execution.workflow_id
+      local id = info.id
       assert.is_nil(seen[id])
       seen[id], n = true, n + 1
       client:start_workflow("Waits", { id = "late" .. n, task_queue = "none", search_attributes = { Who = "pages" } })
@@ -251,7 +251,7 @@ describe("list filters", function()
     end
     assert.are.equal(3, n)
     for info in client:list_workflows "Who = 'pages'" do
-      client:get_workflow_handle(info.execution.workflow_id):terminate()
+      client:get_workflow_handle(info.id):terminate()
     end
   end)
 
@@ -266,7 +266,7 @@ describe("list filters", function()
     assert.matches("no search attribute is called \"Gone\"",
       refused(function() other.client:count_workflows "Gone = 'v'" end))
     local described = other.client:get_workflow_handle("x"):describe()
-    assert.are.same({ Stays = 1 }, described.workflow_execution_info.search_attributes)
+    assert.are.same({ Stays = 1 }, described.search_attributes)
     assert.are.same({ Stays = 1 }, other.client:list_workflows()().search_attributes)
     change("AddSearchAttributes", { Gone = INT })
     assert.are.equal(0, other.client:count_workflows "Gone IS NOT NULL")

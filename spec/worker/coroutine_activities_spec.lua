@@ -68,7 +68,7 @@ end
 local function is_started(env, handle)
   helper.eventually(env, function()
     local pending = handle:describe().pending_activities
-    return pending and pending[1] and pending[1].state == 2
+    return pending and pending[1] and pending[1].state == "started"
   end)
 end
 

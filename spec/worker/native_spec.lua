@@ -79,7 +79,7 @@ describe("a native activity", function()
     local handle = env:start_workflow "Shuts"
     helper.eventually(env, function()
       local pending = handle:describe().pending_activities
-      return pending and pending[1] and pending[1].state == 2 -- started
+      return pending and pending[1] and pending[1].state == "started"
     end)
     env.worker:shutdown()
     local completed = helper.event(handle, "activity_task_completed")

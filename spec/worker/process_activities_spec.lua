@@ -237,7 +237,7 @@ describe("activity processes", function()
     local handle = env:start_workflow("Retries", nil, "deaf")
     helper.eventually(env, function()
       local pending = handle:describe().pending_activities
-      return pending and pending[1] and pending[1].state == 2
+      return pending and pending[1] and pending[1].state == "started"
     end)
     local begin = os.time()
     env.worker:shutdown()

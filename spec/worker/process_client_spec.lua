@@ -46,7 +46,7 @@ local activities = [[
       local answer = handle:execute_update("finish", nil, 100)
       local names = {}
       for info in client:list_workflows("WorkflowId = '" .. id .. "'") do
-        names[#names + 1] = info.execution.workflow_id
+        names[#names + 1] = info.id
       end
       return asked, answer, handle:result(), client.namespace, client.identity, #names
     end,

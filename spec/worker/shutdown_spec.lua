@@ -55,9 +55,6 @@ return temporal.worker {
 }
 ]]
 
--- Of PendingActivityState and PendingWorkflowTaskState.
-local ACTIVITY_STARTED, TASK_STARTED = 2, 2
-
 local function write(path, text)
   local file <close> = assert(io.open(path, "wb"))
   file:write(text)
@@ -84,12 +81,12 @@ end
 local function under_way(client)
   local started, tasks = 0, 0
   for info in client:list_workflows "ExecutionStatus = 'Running'" do
-    local described = client:get_workflow_handle(info.execution.workflow_id):describe()
+    local described = client:get_workflow_handle(info.id):describe()
     for _, activity in ipairs(described.pending_activities or {}) do
-      started = started + (activity.state == ACTIVITY_STARTED and 1 or 0)
+      started = started + (activity.state == "started" and 1 or 0)
     end
     local task = described.pending_workflow_task
-    tasks = tasks + (task and task.state == TASK_STARTED and 1 or 0)
+    tasks = tasks + (task and task.state == "started" and 1 or 0)
   end
   return started, tasks
 end

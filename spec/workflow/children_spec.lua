@@ -42,11 +42,8 @@ local function failure_of(handle)
   return err.cause or err
 end
 
-local STATUS = { "running", "completed", "failed", "canceled", "terminated", "continued_as_new",
-  "timed_out" }
-
 local function status_of(handle)
-  return STATUS[handle:describe().workflow_execution_info.status]
+  return handle:describe().status
 end
 
 local function is_running(handle)
@@ -213,8 +210,8 @@ describe("options of a child", function()
     assert.are.equal(2, shown.key)
     assert.are.equal(3, shown.attempts)
     local initiated = events(handle, "start_child_workflow_execution_initiated")[1]
-    assert.are.equal(2, initiated.parent_close_policy)
-    assert.are.equal(3, initiated.workflow_id_reuse_policy)
+    assert.are.equal("abandon", initiated.parent_close_policy)
+    assert.are.equal("reject_duplicate", initiated.workflow_id_reuse_policy)
     assert.is_falsy(initiated.inherit_build_id)
     assert.is_not_nil(initiated.search_attributes.indexed_fields.CustomKeywordField)
     local started = env.client:get_workflow_handle("shown"):fetch_history()[1]
@@ -261,7 +258,7 @@ describe("options of a child", function()
       local handle = env:start_workflow("Parent", {}, { [wrong] = wrong == "Known" and 5 or "x" })
       local failure, attributes = helper.task_failure(env, handle)
       assert.matches(message, failure.message)
-      assert.are.equal(23, attributes.cause) -- BAD_SEARCH_ATTRIBUTES
+      assert.are.equal("bad_search_attributes", attributes.cause)
       handle:terminate()
     end
   end)
@@ -273,7 +270,7 @@ describe("options of a child", function()
       end) }]], { replay = false })
     local handle = env:start_workflow("Parent")
     local failure, attributes = helper.task_failure(env, handle)
-    assert.are.equal(16, attributes.cause) -- BAD_START_CHILD_EXECUTION_ATTRIBUTES
+    assert.are.equal("bad_start_child_execution_attributes", attributes.cause)
     assert.matches("invalid CronSchedule", failure.message)
     handle:terminate()
   end)
@@ -581,10 +578,9 @@ describe("a running parent", function()
     end)
     assert.are.equal("seen", pending[1].workflow_id)
     assert.are.equal("Wait", pending[1].workflow_type_name)
-    assert.are.equal(3, pending[1].parent_close_policy)
+    assert.are.equal("request_cancel", pending[1].parent_close_policy)
     local child = env.client:get_workflow_handle("seen")
-    assert.are.equal("shows",
-      child:describe().workflow_execution_info.parent_execution.workflow_id)
+    assert.are.equal("shows", child:describe().parent_id)
     child:signal("go", "end")
     handle:result()
   end)

@@ -45,13 +45,6 @@ local start_spec = {
   rpc_timeout = duration,
 }
 
-local statuses = { "running", "completed", "failed", "canceled", "terminated", "timed_out", "paused" }
-local run_states = { "scheduled", "started", "cancel_requested", "paused", "pause_requested" }
-local retry_states = {
-  "in_progress", "non_retryable_failure", "timeout", "maximum_attempts_reached", "retry_policy_not_set",
-  "internal_server_error", "cancel_requested",
-}
-
 local second_ns = 1000000000
 local long_poll_ns = 65 * second_ns
 
@@ -152,12 +145,9 @@ local function with_options(self, hook, where, spec, opts, last)
   end)
 end
 
---- The description's or list entry's numbers as words, its search attributes as values.
+--- The description or list entry with its type as text and its search attributes as values.
 local function readable(info)
-  info.status = statuses[info.status] or "unspecified"
-  if info.run_state then
-    info.run_state = run_states[info.run_state] or "unspecified"
-  end
+  info.activity_type = info.activity_type and info.activity_type.name
   info.search_attributes = search_attributes.values(info.search_attributes)
   return info
 end
@@ -165,7 +155,7 @@ end
 --- The conversions of the activity that a description is of.
 local function of_info(client, info)
   return data_of.activity(client, {
-    activity_id = info.activity_id, activity_type = info.activity_type and info.activity_type.name,
+    activity_id = info.activity_id, activity_type = info.activity_type,
     activity_task_queue = info.task_queue,
   })
 end
@@ -213,10 +203,10 @@ local describe_spec = {
   include_last_failure = boolean, rpc_timeout = duration,
 }
 
---- What the server knows of the execution: the fields of ActivityExecutionInfo (`status` and `run_state` as words,
---- `search_attributes` as values), `callbacks`, and as asked for: `input` and `heartbeat_details` (lists with n),
---- `last_failure` (an error), `outcome` ({ result = list } or { failure = error, retry_state = word }, once it has
---- ended).
+--- What the server knows of the execution: the fields of ActivityExecutionInfo (enums as words, times and durations as
+--- seconds, `activity_type` as text, `search_attributes` as values), `callbacks`, and as asked for: `input` and
+--- `heartbeat_details` (lists with n), `last_failure` (an error), `outcome` ({ result = list } or { failure = error,
+--- retry_state = word }, once it has ended).
 ---@param opts? temporal.DescribeActivityOptions
 ---@return table
 function Handle:describe(opts)
@@ -227,14 +217,14 @@ function Handle:describe(opts)
       include_heartbeat_details = o.include_heartbeat_details, include_last_failure = o.include_last_failure,
     })
     request.identity = nil
-    local response = client:call("DescribeActivityExecution", request, o.rpc_timeout)
+    local response = client:call("DescribeActivityExecution", request, o.rpc_timeout, true)
     local info, outcome, data = readable(response.info), response.outcome, of_info(client, response.info)
     info.callbacks = response.callbacks
     info.input = response.input and table.pack(data:decode(response.input))
     info.heartbeat_details = info.heartbeat_details and table.pack(data:decode(info.heartbeat_details))
     info.last_failure = info.last_failure and data:decode_failure(info.last_failure)
     info.outcome = outcome and (outcome.failure and {
-      failure = data:decode_failure(outcome.failure), retry_state = retry_states[outcome.retry_state],
+      failure = data:decode_failure(outcome.failure), retry_state = outcome.retry_state,
     } or { result = table.pack(data:decode(outcome.result or "")) })
     return info
   end)
@@ -355,7 +345,7 @@ function Handle:update_options(changes)
     function(client, i)
       return client:call("UpdateActivityExecutionOptions", about(client, i, {
         request_id = core.uuid(), activity_options = i.updates, update_mask = { paths = i.paths },
-      }), o.rpc_timeout).activity_options
+      }), o.rpc_timeout, true).activity_options
     end)
 end
 
@@ -365,7 +355,7 @@ function Handle:restore_original_options()
   return intercepted(self, "update_activity_options", { restore_original = true }, function(client, i)
     return client:call("UpdateActivityExecutionOptions", about(client, i, {
       request_id = core.uuid(), restore_original = i.restore_original,
-    })).activity_options
+    }), nil, true).activity_options
   end)
 end
 

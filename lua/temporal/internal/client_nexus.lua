@@ -42,10 +42,6 @@ local start_spec = {
   rpc_timeout = duration,
 }
 
-local statuses = { "running", "completed", "failed", "canceled", "terminated", "timed_out" }
-local states = { "scheduled", "backing_off", "started", "blocked" }
-local cancellation_states = { "scheduled", "backing_off", "succeeded", "failed", "timed_out", "blocked" }
-
 local second_ns = 1000000000
 local long_poll_ns = 65 * second_ns
 
@@ -88,12 +84,9 @@ local function about(client, input, fields)
   return fields
 end
 
---- The description's or list entry's numbers as words, its search attributes as values.
+--- The description or list entry with its search attributes as values; what has ended has no state.
 local function readable(info)
-  info.status = statuses[info.status] or "unspecified"
-  if info.state then
-    info.state = states[info.state]
-  end
+  info.state = info.state ~= "unspecified" and info.state or nil
   info.search_attributes = search_attributes.values(info.search_attributes)
   return info
 end
@@ -149,13 +142,12 @@ local function cancellation_of(data, info)
   if not info then
     return nil
   end
-  info.state = cancellation_states[info.state] or "unspecified"
   info.last_attempt_failure = info.last_attempt_failure and data:decode_failure(info.last_attempt_failure)
   return info
 end
 
---- What the server knows of the execution: the fields of NexusOperationExecutionInfo (`status`, `state` and the
---- cancellation's as words, failures as errors, `search_attributes` as values, `static_summary`), and as asked for:
+--- What the server knows of the execution: the fields of NexusOperationExecutionInfo (enums as words, times and
+--- durations as seconds, failures as errors, `search_attributes` as values, `static_summary`), and as asked for:
 --- `input`, and `outcome` ({ result = value } or { failure = error }, once it has ended).
 ---@param opts? { include_input?: boolean, include_outcome?: boolean, rpc_timeout?: temporal.Duration }
 ---@return table
@@ -170,7 +162,7 @@ function Handle:describe(opts)
     local o = options.check(where, describe_spec, interceptors.options(i, "operation_id", "run_id"), 0)
     local response = client:call("DescribeNexusOperationExecution", about(client, i, {
       include_input = o.include_input, include_outcome = o.include_outcome,
-    }), o.rpc_timeout)
+    }), o.rpc_timeout, true)
     local info = readable(response.info)
     local data = data_of.nexus(client, info)
     info.input = response.input and data:decode_one(response.input)

@@ -19,17 +19,6 @@ Deployment.__name = "temporal.WorkerDeploymentHandle"
 ---@field deployment_name string
 ---@field build_id string
 
-local words = {
-  status = { "inactive", "current", "ramping", "draining", "drained", "created" },
-  drainage = { "draining", "drained" },
-  queue = { "workflow", "activity", "nexus" },
-}
-
---- The wire's value of an enum as a word.
-local function word(kind, value)
-  return words[kind][value] or "unspecified"
-end
-
 local function request(self, o, fields)
   fields.namespace = self.client.namespace
   fields.deployment_name = self.name
@@ -59,12 +48,8 @@ function Deployment:describe(opts)
   local o = options.check("WorkerDeploymentHandle:describe", plain_spec, opts)
   local answer = self.client:call("DescribeWorkerDeployment", {
     namespace = self.client.namespace, deployment_name = self.name,
-  }, o.rpc_timeout)
+  }, o.rpc_timeout, true)
   local info = answer.worker_deployment_info
-  for _, summary in ipairs(info.version_summaries or {}) do
-    summary.status = word("status", summary.status)
-    summary.drainage_status = word("drainage", summary.drainage_status)
-  end
   info.conflict_token = answer.conflict_token
   return info
 end
@@ -173,21 +158,14 @@ function Deployment:describe_version(build_id, opts)
     namespace = self.client.namespace,
     deployment_version = version(self, build_id),
     report_task_queue_stats = o.report_task_queue_stats,
-  }, o.rpc_timeout)
+  }, o.rpc_timeout, true)
   local info = answer.worker_deployment_version_info
-  info.status = word("status", info.status)
-  if info.drainage_info then
-    info.drainage_info.status = word("drainage", info.drainage_info.status)
-  end
   local metadata = {}
   for key, bytes in pairs(info.metadata and info.metadata.entries or {}) do
     metadata[key] = self.client.data:decode_one(bytes)
   end
   info.metadata, info.task_queue_infos = metadata, nil
   info.task_queues = answer.version_task_queues or {}
-  for _, queue in ipairs(info.task_queues) do
-    queue.type = word("queue", queue.type)
-  end
   return info
 end
 
@@ -315,7 +293,7 @@ function deployments.install(Client, Handle)
     return listing.pages(function(token)
       local answer = self:call("ListWorkerDeployments", {
         namespace = self.namespace, page_size = o.page_size, next_page_token = token,
-      }, o.rpc_timeout)
+      }, o.rpc_timeout, true)
       return answer.worker_deployments, answer.next_page_token
     end)
   end

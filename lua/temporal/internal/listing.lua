@@ -40,7 +40,7 @@ end
 ---@field name string the method of the client, and its hook
 ---@field rpc string
 ---@field items string the field of the answer
----@field read fun(item: table): table
+---@field read fun(item: table, client: temporal.Client): table what an item in words is to look like
 
 local function list_now(client, what, query, o)
   return listing.pages(function(token)
@@ -49,9 +49,9 @@ local function list_now(client, what, query, o)
       query = query or "",
       page_size = math.min(o.page_size or 200, o.limit or 1000),
       next_page_token = token,
-    }, o.rpc_timeout)
+    }, o.rpc_timeout, true)
     return response[what.items], response.next_page_token
-  end, o.limit, what.read)
+  end, o.limit, function(item) return what.read(item, client) end)
 end
 
 --- The body of a client's list method, which calls it last: errors name the line that called the method.

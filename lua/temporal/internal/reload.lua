@@ -28,8 +28,8 @@ end
 
 --- One run: replayed unless its shape is known and it need not be.
 local function check(state, info, must)
-  local id, run_id = info.execution.workflow_id, info.execution.run_id
-  local kind = info.type.name
+  local id, run_id = info.id, info.run_id
+  local kind = info.workflow_type
   local ok, json = pcall(function()
     return state.client:get_workflow_handle(id, run_id):fetch_history_json()
   end)

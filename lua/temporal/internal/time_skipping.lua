@@ -83,7 +83,7 @@ local function config_of(message)
     enabled = message.enabled,
     disable_propagation = message.disable_propagation,
     max_session_skip_count = message.max_session_skip_count,
-    fast_forward_config = ff and { id = ff.id, duration = options.seconds(ff.duration) } or nil,
+    fast_forward_config = ff and { id = ff.id, duration = ff.duration } or nil,
   } or nil
 end
 
@@ -95,12 +95,12 @@ function time_skipping.info(handle)
   local message = extended and extended.time_skipping_info
   local ff = message and message.fast_forward_info
   return message and {
-    current_time = options.seconds(message.current_time),
+    current_time = message.current_time,
     effective_config = config_of(message.effective_config),
     fast_forward_info = ff and {
       fast_forward_id = ff.fast_forward_id,
-      fast_forward_duration = options.seconds(ff.fast_forward_duration),
-      target_time = options.seconds(ff.target_time),
+      fast_forward_duration = ff.fast_forward_duration,
+      target_time = ff.target_time,
       has_completed = ff.has_completed,
     } or nil,
     current_session_skip_count = message.current_session_skip_count,
