@@ -19,6 +19,8 @@ def running_server(binary):
             *["--dynamic-config-value", "frontend.workerVersioningDataAPIs=true"],
             *["--dynamic-config-value", "frontend.workerVersioningWorkflowAPIs=true"],
             *["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"],
+            *["--dynamic-config-value", "frontend.WorkerCommandsEnabled=true"],
+            *["--dynamic-config-value", "system.enableCancelActivityWorkerCommand=true"],
         ],
         stdout=subprocess.PIPE,
         text=True,

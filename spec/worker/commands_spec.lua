@@ -102,7 +102,7 @@ local function hold(client, folder, name, id)
 end
 
 -- Nothing else wakes the activity before a minute is over.
-local SOON = 5
+local SOON = 20
 
 describe("an activity that never heartbeats", function()
   it("hears by a command that it is cancelled, or that its run has ended", function()

@@ -253,6 +253,8 @@ run_peers() {
     # Nexus operations and activities without a workflow, of both languages.
     run_python_suite nexus spec/interop/python_nexus_check.py $ours
     run_python_suite activities spec/interop/python_activities_check.py $ours
+    # Commands of the server to a Python worker.
+    run_python_suite commands spec/interop/python_commands_check.py $ours
     # Workflows that skip time by themselves.
     run_python_suite time_skipping spec/interop/python_time_skipping_check.py $ours
     # What a Python worker and ours measure at the same work.

@@ -42,7 +42,7 @@ static struct sim_options noisy(uint64_t seed, bool verbose)
 
 /* What the seeds did, all together. */
 struct totals {
-    long rounds, cuts, kills, restarts, lost, calls[SIM_CALLS];
+    long rounds, cuts, kills, restarts, lost, commands, calls[SIM_CALLS];
     uint64_t trace;
 };
 
@@ -53,6 +53,7 @@ static void add_up(struct totals *t, const struct sim *s)
     t->kills += s->kills;
     t->restarts += s->worker_restarts;
     t->lost += s->answers_lost;
+    t->commands += s->commands;
     t->trace = t->trace * 31 + s->trace;
     for (int i = 0; i < SIM_CALLS; i++) {
         t->calls[i] += s->calls_answered[i];
@@ -100,6 +101,10 @@ static void print_totals(const struct totals *t, uint64_t seeds)
            "%ld lost answers, trace %016llx\n",
            (unsigned long long)seeds, t->rounds, t->cuts, t->kills, t->restarts, t->lost,
            (unsigned long long)t->trace);
+    printf("%ld commands to workers\n", t->commands);
+    if (seeds >= 20 && !t->commands) {
+        count(false);
+    }
     printf("answered:");
     for (int i = 0; i < SIM_CALLS; i++) {
         if (i == SIM_CALL_AGAIN || i == SIM_CALL_ALONE_AGAIN) {

@@ -12,7 +12,8 @@
  *             does nothing; a reset happens once, begins with the events before its point and keeps the
  *             signals; a Nexus operation is asked for under one request ID and ends once; a batch
  *             operation reaches each workflow once; a pinned run stays on its build, no run goes back to
- *             an older one, and none begins there once a newer one is acknowledged; an activity or operation
+ *             an older one, and none begins there once a newer one is acknowledged; a command names the newest attempt
+ *             of its activity, and comes only from a server that sends commands; an activity or operation
  *             without a workflow exists once and has one outcome for ever; lists, counts and descriptions agree
  *             with histories; every history is valid and replays.
  *   liveness  in the quiet phase (no faults) every workflow ends and every question is answered.
@@ -23,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/map.h"
 #include "base/rng.h"
 #include "base/world.h"
 #include "client/client.h"
@@ -287,8 +289,11 @@ struct sim {
     bool fragile;      /* since then something happened that must not happen again */
     bool quiet;        /* no more faults */
     int64_t quiet_since_ns;
-    bool last_cut;       /* the power cut after the end of all */
-    const char *slowest; /* the id of what was not done when it was last looked at */
+    bool last_cut;          /* the power cut after the end of all */
+    bool worker_commands;   /* the server sends commands to workers: every other two seeds */
+    struct tl_map attempts; /* "run/scheduled event" -> the newest attempt that was given out */
+    long commands;          /* that came to workers */
+    const char *slowest;    /* the id of what was not done when it was last looked at */
     long calls_answered[SIM_CALLS];
     uint64_t trace;    /* hash of everything that happened */
     char failure[512]; /* the first broken promise; empty: none */
@@ -320,6 +325,12 @@ void sim_trace(struct sim *s, const void *p, size_t n);
 /* --- sim_link.c --- */
 struct tl_channel *sim_link_open(struct sim *s);
 void sim_link_close(struct sim *s);
+
+/* --- sim_commands.c: commands to workers --- */
+void sim_commands_open(struct sim *s);
+void sim_commands_close(struct sim *s);
+/* An answer passes the link: what it gives out is noted, the commands in it are checked. */
+void sim_commands_passed(struct sim *s, const struct tl_rpc_result *res);
 
 /* --- sim_activities.c --- */
 bool sim_activities_add(struct sim *s);

@@ -23,6 +23,7 @@ static void arrived(void *ud, struct tl_rpc_result *res)
     struct passage p = *(struct passage *)ud;
     tl_mem_free(ud);
     res->ud = p.ud;
+    sim_commands_passed(p.sim, res);
     if (!p.sim->quiet && res->status == 0 && tl_rng_below(&p.sim->rng, LOSE_ONE_IN) == 0) {
         res->status = GRPC_UNAVAILABLE;
         res->body = res->details = (struct tl_str){0};

@@ -58,6 +58,8 @@ void sim_world_open(struct sim *s)
     tl_rng_seed(&s->rng, s->options.seed);
     s->trace = UINT64_C(0xcbf29ce484222325);
     s->now_ns = BEGAN_NS;
+    s->worker_commands = s->options.seed / 2 % 2 == 1;
+    sim_commands_open(s);
     s->world = (struct tl_world){s, now, now, random_bits};
     snprintf(s->vfs_name, sizeof s->vfs_name, "sim%u", vfs_number++);
     s->vfs = tl_vfs_new(s->vfs_name, tl_rng_next(&s->rng));
@@ -76,6 +78,7 @@ bool sim_server_open(struct sim *s)
     o.world = &s->world;
     o.db_path = "/sim.db";
     o.vfs_name = s->vfs_name;
+    o.worker_commands = o.worker_command_cancels = s->worker_commands;
     o.checkpoint_rows = 1 + (size_t)tl_rng_below(&s->rng, 64);
     o.closed_runs_kept = (size_t)tl_rng_below(&s->rng, 8);
     o.history_cache_bytes = tl_rng_below(&s->rng, 2) ? 1 << 20 : 4096;
@@ -185,5 +188,6 @@ void sim_close(struct sim *s)
     tl_bundle_close(s->bundle);
     tl_client_free(s->client);
     sim_link_close(s);
+    sim_commands_close(s);
     tl_vfs_free(s->vfs);
 }
