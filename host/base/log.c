@@ -14,6 +14,7 @@
 static _Atomic int least_level = TL_LOG_WARN;
 static _Atomic int least_script_level = TL_LOG_WARN;
 static atomic_bool as_json;
+static atomic_bool over_status;
 static void (*_Atomic sink_fn)(void *ud, enum tl_log_level level, struct tl_str line);
 static void *_Atomic sink_ud;
 
@@ -153,12 +154,19 @@ static void put_own(struct tl_buf *b, const struct tl_log_field *own, bool json)
     tl_buf_puts(b, group ? "}" : "");
 }
 
+void tl_log_over_status(bool on)
+{
+    atomic_store(&over_status, on);
+}
+
 void tl_log_write_script(enum tl_log_level level, const char *event,
                          const struct tl_log_field *fields, const struct tl_log_field *own)
 {
     struct tl_buf b;
     bool json = atomic_load(&as_json);
+    void (*sink)(void *, enum tl_log_level, struct tl_str) = atomic_load(&sink_fn);
     tl_buf_init(&b, LINE_MAX_BYTES);
+    tl_buf_puts(&b, !sink && atomic_load(&over_status) ? "\r\033[K" : "");
     if (json) {
         tl_buf_puts(&b, "{\"time\":\"");
         put_time(&b);
@@ -174,7 +182,6 @@ void tl_log_write_script(enum tl_log_level level, const char *event,
     if (json) {
         tl_buf_putc(&b, '}');
     }
-    void (*sink)(void *, enum tl_log_level, struct tl_str) = atomic_load(&sink_fn);
     if (sink) {
         sink(atomic_load(&sink_ud), level, tl_buf_str(&b));
     } else {

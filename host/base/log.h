@@ -37,6 +37,8 @@ void tl_log_core_level(enum tl_log_level least);
 void tl_log_script_level(enum tl_log_level least);
 bool tl_log_level_parse(struct tl_str name, enum tl_log_level *out);
 void tl_log_json(bool on);
+/* Whether a line that is renewed stands on the terminal of the log: it is erased before a line is written. */
+void tl_log_over_status(bool on);
 bool tl_log_is_json(void);
 /* Replaces stderr; used by tests and the Lua host. NULL restores stderr. */
 void tl_log_sink(void (*sink)(void *ud, enum tl_log_level level, struct tl_str line), void *ud);

@@ -178,17 +178,25 @@ static void push_flags(lua_State *L, struct tl_cli *cli)
     }
 }
 
+/* [-0, +1, -] The width of the terminal as it is now */
+static int terminal_columns(lua_State *L)
+{
+    struct winsize size = {0};
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    lua_pushinteger(L, known ? size.ws_col : COLUMNS_DEFAULT);
+    return 1;
+}
+
 /* Flags, the file of settings, and the width of the terminal that shows the status. */
 static void push_settings(lua_State *L, struct tl_cli *cli)
 {
-    struct winsize size = {0};
     lua_createtable(L, 0, 3);
     push_flags(L, cli);
     lua_setfield(L, -2, "flags");
     set_text(L, "config", tl_cli_text(cli, "config"));
     if (isatty(STDOUT_FILENO) && !tl_cli_flag(cli, "no-status")) {
-        bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-        lua_pushinteger(L, known ? size.ws_col : COLUMNS_DEFAULT);
+        tl_log_over_status(isatty(STDERR_FILENO));
+        lua_pushcfunction(L, terminal_columns);
         lua_setfield(L, -2, "columns");
     }
 }

@@ -94,6 +94,7 @@ static void open_polls(struct tl_worker *w)
     }
     pthread_mutex_lock(&w->poll_mutex);
     w->polls_open = true;
+    w->polls_opened_ns = tl_worker_now(w);
     w->tokens_ns = tl_worker_now(w);
     pthread_mutex_unlock(&w->poll_mutex);
     struct tl_build *b = tl_build_current(w);
@@ -206,7 +207,15 @@ static void grace_over(struct tl_timer *t)
 static void give_up(struct tl_timer *t)
 {
     struct tl_worker *w = TL_CONTAINER(t, struct tl_worker, give_up_timer);
+    int activities = atomic_load(&w->act_slots.used), locals = atomic_load(&w->local_slots.used),
+        handlers = atomic_load(&w->nexus_slots.used);
     atomic_store(&w->giving_up, true);
+    if (activities + locals + handlers > 0) { /* nobody can end them from outside */
+        TL_LOG(TL_LOG_WARN, "worker.waits", TL_C("task_queue", w->task_queue),
+               TL_I("activities", activities), TL_I("local_activities", locals),
+               TL_I("nexus_handlers", handlers),
+               TL_C("text", "they were cancelled and go on: the worker stops when they end"));
+    }
 }
 
 static void leave_came(struct tl_reply_to *to, struct tl_rpc_result *res)

@@ -8,6 +8,8 @@
 #define POLL_TIMEOUT_NS (70 * TL_NS_PER_S)
 #define QUICK_NS (20 * TL_NS_PER_MS) /* an empty answer sooner than this is not a long poll's */
 #define QUICK_MAX 8
+#define TAKEN_NS (5 * TL_NS_PER_S)       /* polls that were not refused by then have been taken */
+#define REFUSED_NS (60 * TL_NS_PER_S)    /* so long they are made again when they are refused */
 #define HELD_BACK_NS (50 * TL_NS_PER_MS) /* resources may allow another slot then */
 
 /* --- Rate limit -------------------------------------------------------------------------------- */
@@ -256,6 +258,9 @@ struct tl_build *tl_poll_finished(struct tl_poll *poll, struct tl_slot **slot)
     tl_list_remove(&poll->node);
     atomic_fetch_sub(&p->outstanding, 1);
     tl_poll_scale_result(&p->scale, poll->status, task, poll->decision, tl_worker_now(w));
+    if (status == 0 || status == STATUS_DEADLINE_EXCEEDED) {
+        p->refused_ns = 0;
+    }
     struct tl_slot *unused = task ? NULL : poll->slot;
     if (task) {
         *slot = poll->slot ? poll->slot : tl_slots_force(tl_poller_slots(p));
@@ -366,11 +371,27 @@ static void handle_empty(struct tl_poller *p, int64_t lasted_ns)
     }
 }
 
+/* Whether a refusal that no retry should help is one for good. Where keys and rights are renewed, and behind
+ * proxies, that is refused for a while which was taken before; who is refused right after the start has been set
+ * up wrongly, and wants to hear of it now. */
+static bool refused_for_good(struct tl_poller *p)
+{
+    struct tl_worker *w = p->worker;
+    int64_t now = tl_worker_now(w);
+    pthread_mutex_lock(&w->poll_mutex);
+    if (!p->refused_ns) {
+        p->refused_ns = now;
+    }
+    bool good = p->refused_ns - w->polls_opened_ns < TAKEN_NS || now - p->refused_ns >= REFUSED_NS;
+    pthread_mutex_unlock(&w->poll_mutex);
+    return good;
+}
+
 static void handle_failed(struct tl_poller *p, const struct tl_rpc_result *res)
 {
     struct tl_worker *w = p->worker;
     const char *method = tl_method_info(res->method)->name;
-    if (!tl_retry_allowed(res)) {
+    if (!tl_retry_allowed(res) && (res->final || refused_for_good(p))) {
         char *text = tl_mem_dup(res->message);
         tl_worker_fatal(w, tl_rc_from_grpc_status(res->status), method, text);
         tl_mem_free(text);
@@ -398,7 +419,7 @@ static void handle_rest(struct tl_reply_to *to, struct tl_rpc_result *res)
         bool closed = p->set->closed; /* control closes */
         if (closed) {
             tl_worker_found(w);
-        } else if (res->status == 0 || res->status == 4) {
+        } else if (res->status == 0 || res->status == STATUS_DEADLINE_EXCEEDED) {
             handle_empty(p, lasted);
         } else {
             handle_failed(p, res);

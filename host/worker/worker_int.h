@@ -183,6 +183,7 @@ struct tl_poller {
     bool paused;          /* backing off or rate limited */
     int64_t resume_ns;    /* paused by a filler: control arms the timer; else 0 */
     unsigned quick_count; /* empty answers that came at once, in a row */
+    int64_t refused_ns;   /* under poll_mutex: the first refusal since a poll was taken; 0: none */
     struct tl_retry retry;
     struct tl_timer timer; /* control's: ends the pause */
     struct tl_worker *worker;
@@ -509,6 +510,7 @@ struct tl_worker {
     struct tl_poll_set *poll_set; /* of an unversioned worker; else NULL */
     int polls_max[TL_POLL_KINDS]; /* what it polls for was decided when it started; 0: not at all */
     bool polls_open;              /* under poll_mutex */
+    int64_t polls_opened_ns;      /* under poll_mutex */
     bool polls_advised;           /* the server says so; under poll_mutex */
     bool polls_cancel;            /* under poll_mutex: end polls as soon as their handle is known */
     atomic_bool lost;             /* the service does not answer polls */

@@ -143,15 +143,15 @@ end)
 
 describe("the status of worker run", function()
   --- What a terminal shows of a worker that runs for two seconds.
-  local function on_terminal(flags)
+  local function on_terminal(flags, before)
     local worker <close> = helper.file [[
       local temporal = require "temporal"
       return temporal.worker { task_queue = "orders", activities = { hello = function() end } }
     ]]
     local typescript = os.tmpname()
-    local command = ("timeout -s TERM 3 %s worker run --log-level error %s %s"):format(
+    local command = ("timeout -s TERM 4 %s worker run %s %s"):format(
       helper.binary, flags, worker.name)
-    helper.run(("timeout 30 script -qec '%s' %s </dev/null"):format(command, typescript))
+    helper.run(("timeout 30 script -qec '%s' %s </dev/null"):format((before or "") .. command, typescript))
     local handle <close> = assert(io.open(typescript))
     local text = handle:read "a"
     os.remove(typescript)
@@ -159,10 +159,22 @@ describe("the status of worker run", function()
   end
 
   it("is a line on a terminal", function()
-    local text = on_terminal ""
+    local text = on_terminal "--log-level error"
     assert.matches("\r\27%[Korders: workflow tasks 0/s, activities 0/s | in work 0 | polls 5 | cached 0 |",
       text)
-    assert.is_nil(on_terminal("--no-status"):find("in work", 1, true))
+    assert.is_nil(on_terminal("--log-level error --no-status"):find("in work", 1, true))
+  end)
+
+  it("gives way to lines of the log, and fits the window, also when that changes", function()
+    local text = on_terminal("--log-level info",
+      "stty -F /dev/tty cols 60; (sleep 2; stty -F /dev/tty cols 30) & ")
+    assert.matches("\r\27%[K[%d%-T:.]+Z info  worker.stopping", text)
+    local widths = {}
+    for line in text:gmatch "\r\27%[K(orders: [^\r]*)\r" do
+      widths[#widths + 1] = #line
+    end
+    assert.are.equal(59, widths[1])
+    assert.are.equal(29, widths[#widths])
   end)
 
   it("is not written into a pipe", function()

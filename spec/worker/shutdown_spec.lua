@@ -186,4 +186,21 @@ describe("a worker that is told to stop", function()
     assert.is_true(os.execute(("kill -0 %s"):format(run.id))) -- it has an hour
     assert.are.equal(15, run:stop()) -- the signal ended it
   end)
+
+  it("says what it waits for when its grace is over", function()
+    local at <close> = place()
+    local server <close> = helper.start_server()
+    local client <close> = temporal.connect { address = server.address }
+    local run <close> = start_worker(at, server, "0")
+    client:start_workflow("Deaf", { id = "deaf", task_queue = "spec" })
+    helper.eventually(wall, function()
+      local file <close> = io.open(at.name .. "/deaf")
+      return file ~= nil
+    end, 60)
+    os.execute("kill -TERM " .. run.id)
+    helper.eventually(wall, function()
+      return run:errors():find("worker.waits task_queue=spec activities=1 local_activities=0", 1, true)
+    end, 60)
+    assert.are.equal(15, run:stop())
+  end)
 end)

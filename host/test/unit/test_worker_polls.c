@@ -99,6 +99,50 @@ static void an_error_that_will_not_pass_stops_the_worker(void **state)
     env_end(&e);
 }
 
+static void refuse_all(struct env *e, int status)
+{
+    struct tl_rpc_request *req;
+    while ((req = fake_take(&e->fake, TL_M_PollActivityTaskQueue)) != NULL) {
+        fake_refuse(req, status, "expired");
+    }
+    env_settle(e);
+}
+
+/* A key that is renewed a little late, or a proxy: what was taken before may be taken again. */
+static void what_is_refused_later_is_asked_for_again_for_a_minute(void **state)
+{
+    (void)state;
+    struct env e;
+    struct plan p;
+    tl_rc fatal = TL_OK;
+    plan_setup(&e, &p, plan_completes);
+    e.config.on_fatal = remember;
+    e.config.on_fatal_ud = &fatal;
+    env_start(&e);
+    env_pass(&e, 6000); /* nobody has refused */
+    for (int round = 0; round < 2; round++) {
+        for (int s = 0; s < 50; s++) {
+            refuse_all(&e, 16);
+            assert_int_equal(fatal, TL_OK);
+            env_pass(&e, 1000);
+        }
+        env_pass(&e, 15000);
+        assert_int_equal(fake_waiting(&e.fake, TL_M_PollActivityTaskQueue), 5);
+        fake_reply_empty(fake_take(
+            &e.fake, TL_M_PollActivityTaskQueue)); /* it is taken: the minute begins anew */
+        env_settle(&e);
+    }
+    for (int s = 0; s < 90; s++) {
+        refuse_all(&e, 16);
+        env_pass(&e, 1000);
+    }
+    assert_int_not_equal(fatal, TL_OK);
+    fake_reply_empty(fake_take(&e.fake, TL_M_ShutdownWorker));
+    env_pass(&e, 2000);
+    assert_int_equal(tl_worker_state(e.worker), TL_WORKER_STOPPED);
+    env_end(&e);
+}
+
 static void a_namespace_that_is_not_there_stops_the_worker(void **state)
 {
     (void)state;
@@ -285,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_lost_server_is_asked_again_by_one_call_and_told_by_one_line),
         cmocka_unit_test(a_server_that_answers_empty_at_once_does_not_make_us_spin),
         cmocka_unit_test(an_error_that_will_not_pass_stops_the_worker),
+        cmocka_unit_test(what_is_refused_later_is_asked_for_again_for_a_minute),
         cmocka_unit_test(a_namespace_that_is_not_there_stops_the_worker),
         cmocka_unit_test(the_rate_limit_spaces_the_polls),
         cmocka_unit_test(slots_bound_the_activities),

@@ -133,8 +133,8 @@ end
 ---@param connection temporal.ConnectOptions
 ---@param addresses { metrics?: string, health?: string }
 ---@param codec_server? table options of codec.remote
----@param given { flags: table<string, string>, config?: string, columns?: integer } columns: of the terminal that shows
---- the workers' status
+---@param given { flags: table<string, string>, config?: string, columns?: fun(): integer } columns: of the terminal
+--- that shows the workers' status
 return function(list, connection, addresses, codec_server, given)
   open_runtime(addresses)
   if codec_server then

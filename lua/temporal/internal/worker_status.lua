@@ -29,7 +29,7 @@ end
 
 --- Writes the line again and again until no worker runs any more.
 ---@param workers temporal.Worker[]
----@param columns integer width of the terminal
+---@param columns fun(): integer width of the terminal now
 function status.keep(workers, columns)
   local before, slices = {}, 0
   local function running()
@@ -48,8 +48,8 @@ function status.keep(workers, columns)
       for i, each in ipairs(workers) do
         texts[i], before[i] = status.of(each, before[i] or {}, SLICE_NS * EVERY / 1e9)
       end
-      -- The cursor stays in front: a line of the log writes over it.
-      io.stdout:write("\r\27[K", table.concat(texts, "; "):sub(1, columns - 1), "\r")
+      -- The cursor stays in front: what is written next takes the place of the line.
+      io.stdout:write("\r\27[K", table.concat(texts, "; "):sub(1, columns() - 1), "\r")
       io.stdout:flush()
     end
     w = running()
