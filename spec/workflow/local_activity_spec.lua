@@ -218,8 +218,8 @@ describe("a local activity", function()
       return workflow.define("W", function()
         local _, once = pcall(workflow.execute_local_activity, "sleep", { start_to_close_timeout = 0.05,
           retry_policy = { maximum_attempts = 1 } })
-        local _, total = pcall(workflow.execute_local_activity, "bad", { schedule_to_close_timeout = 0.5,
-          retry_policy = { initial_interval = 0.1, backoff_coefficient = 10 } })
+        local _, total = pcall(workflow.execute_local_activity, "bad", { schedule_to_close_timeout = 5,
+          retry_policy = { initial_interval = 0.1, backoff_coefficient = 100 } })
         return once.cause.kind, total.cause.message
       end)]], {
       sleep = function() os.execute "sleep 0.3" end,

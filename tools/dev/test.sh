@@ -416,12 +416,13 @@ run_tsan_specs() {
     [[ ${#filters[@]} -gt 0 ]] || filters=("${tsan_specs[@]}")
     run_specs build-tsan
 }
-tsan_specs=(spec/client/activities spec/client/nexus_operations spec/data/codec spec/data/external_storage
+tsan_specs=(spec/client/activities spec/client/nexus_operations spec/data spec/server spec/testing
     spec/worker/activity spec/worker/async spec/worker/build_sets spec/worker/connection spec/worker/coroutine
-    spec/worker/eager spec/worker/executors spec/worker/heartbeat spec/worker/interceptors spec/worker/metrics
-    spec/worker/native spec/worker/nexus spec/worker/plugins spec/worker/rate spec/worker/shutdown spec/worker/slot
+    spec/worker/discovery spec/worker/eager spec/worker/executors spec/worker/heartbeat spec/worker/interceptors
+    spec/worker/logs spec/worker/metrics spec/worker/native spec/worker/nexus spec/worker/passthrough
+    spec/worker/plugins spec/worker/priority spec/worker/rate spec/worker/reload spec/worker/shutdown spec/worker/slot
     spec/worker/tracing spec/worker/tuner spec/worker/version spec/workflow/local_activity spec/workflow/nexus
-    spec/workflow/updates)
+    spec/workflow/sessions spec/workflow/updates)
 
 run_tsan() {
     filters=("$@")
