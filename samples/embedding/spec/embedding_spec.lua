@@ -17,8 +17,9 @@ describe("embedding", function()
 
   it("builds as a user builds it, with header and library alone", function()
     local program = os.tmpname()
-    local code, _, errors = helper.run(("cc -std=c11 -Wall -Wextra -Werror -Ihost/include -o %s %s/main.c -L%s "
-      .. "-ltemporal_lua -Wl,-rpath,$(realpath %s)"):format(program, root, helper.build, helper.build))
+    local runtime_first = helper.sanitized and "-fsanitize=address" or ""
+    local code, _, errors = helper.run(("cc -std=c11 -Wall -Wextra -Werror %s -Ihost/include -o %s %s/main.c -L%s "
+      .. "-ltemporal_lua -Wl,-rpath,$(realpath %s)"):format(runtime_first, program, root, helper.build, helper.build))
     assert.are.equal("", helper.sanitized and "" or errors) -- libasan has warnings of its own
     assert.are.equal(0, code, errors)
     assert.are.equal(0, (helper.run(("%s %s Bob"):format(program, root))))
