@@ -31,6 +31,21 @@ struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int sta
     return r;
 }
 
+struct tl_rpc_result *tl_rpc_result_with_room(enum tl_method method, void *ud, size_t body_bytes,
+                                              char **body)
+{
+    struct tl_rpc_result *r =
+        body_bytes < SIZE_MAX / 2 ? tl_mem_try(sizeof *r + body_bytes + 1) : NULL;
+    if (r) {
+        *body = (char *)(r + 1);
+        r->method = method;
+        r->ud = ud;
+        r->message = r->details = (struct tl_str){*body + body_bytes, 0};
+        r->body = (struct tl_str){*body, body_bytes};
+    }
+    return r;
+}
+
 void tl_rpc_result_free(struct tl_rpc_result *r)
 {
     tl_mem_free(r);

@@ -70,6 +70,10 @@ typedef void (*tl_rpc_done_fn)(void *ud, struct tl_rpc_result *res);
 struct tl_rpc_result *tl_rpc_result_new(enum tl_method method, void *ud, int status,
                                         struct tl_str message, struct tl_str details,
                                         struct tl_str body);
+/* One of status 0 whose body the caller writes to *body, so that a large one is copied once. NULL: there is
+ * no memory for it. */
+struct tl_rpc_result *tl_rpc_result_with_room(enum tl_method method, void *ud, size_t body_bytes,
+                                              char **body);
 void tl_rpc_result_free(struct tl_rpc_result *r); /* NULL is fine */
 /* Whether the call was refused because its message is larger than the peer takes: the same bytes would
  * be refused again, although RESOURCE_EXHAUSTED is a status that passes as a rule. */

@@ -100,28 +100,34 @@ static struct tl_rpc_result *failure_of(struct call *c)
                              (struct tl_str){0});
 }
 
-static struct tl_rpc_result *result_of(struct call *c)
+static struct tl_rpc_result *local_failure(struct call *c, int status, struct tl_str message)
 {
     struct tl_str none = {0};
-    struct tl_rpc_result *r;
+    return tl_rpc_result_new(c->method, c->ud, status, message, none, none);
+}
+
+static struct tl_rpc_result *result_of(struct call *c)
+{
+    grpc_byte_buffer_reader reader;
     char *body = NULL;
     size_t n = 0;
     if (c->status != GRPC_STATUS_OK) {
         return failure_of(c);
     }
     if (!c->reply) {
-        return tl_rpc_result_new(c->method, c->ud, GRPC_STATUS_INTERNAL,
-                                 TL_STR_LIT("the server ended the call without an answer"), none,
-                                 none);
+        return local_failure(c, GRPC_STATUS_INTERNAL,
+                             TL_STR_LIT("the server ended the call without an answer"));
     }
-    tl_rc rc = tl_grpc_buffer_read(c->reply, &body, &n);
-    if (rc != TL_OK) {
-        return tl_rpc_result_new(c->method, c->ud, tl_rc_grpc_status(rc),
-                                 TL_STR_LIT("the answer cannot be held or read"), none, none);
+    tl_rc rc = tl_grpc_reader_open(&reader, c->reply, &n);
+    if (rc == TL_OK) {
+        struct tl_rpc_result *r = tl_rpc_result_with_room(c->method, c->ud, n, &body);
+        tl_grpc_reader_close(&reader, body);
+        if (r) {
+            return r;
+        }
+        rc = TL_EMEMORY;
     }
-    r = tl_rpc_result_new(c->method, c->ud, 0, none, none, tl_str_n(body, n));
-    tl_mem_free(body);
-    return r;
+    return local_failure(c, tl_rc_grpc_status(rc), TL_STR_LIT("the answer cannot be held or read"));
 }
 
 static void ended(struct tl_grpc_tag *tag, bool ok)

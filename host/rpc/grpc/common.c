@@ -2,7 +2,6 @@
 #include "rpc/grpc/common.h"
 
 #include <errno.h>
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/support/log.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -102,29 +101,40 @@ grpc_byte_buffer *tl_grpc_buffer(struct tl_str s)
     return b;
 }
 
+tl_rc tl_grpc_reader_open(grpc_byte_buffer_reader *reader, grpc_byte_buffer *b, size_t *n)
+{
+    if (!grpc_byte_buffer_reader_init(reader, b)) {
+        return TL_EDECODE;
+    }
+    *n = grpc_byte_buffer_length(reader->buffer_out);
+    return TL_OK;
+}
+
+void tl_grpc_reader_close(grpc_byte_buffer_reader *reader, char *to)
+{
+    grpc_slice slice;
+    while (to && grpc_byte_buffer_reader_next(reader, &slice)) {
+        size_t part = GRPC_SLICE_LENGTH(slice);
+        if (part) {
+            memcpy(to, GRPC_SLICE_START_PTR(slice), part);
+        }
+        to += part;
+        grpc_slice_unref(slice);
+    }
+    grpc_byte_buffer_reader_destroy(reader);
+}
+
 tl_rc tl_grpc_buffer_read(grpc_byte_buffer *b, char **out, size_t *n)
 {
     grpc_byte_buffer_reader reader;
-    grpc_slice slice;
-    size_t length = 0;
-    if (!grpc_byte_buffer_reader_init(&reader, b)) {
-        return TL_EDECODE;
+    tl_rc rc = tl_grpc_reader_open(&reader, b, n);
+    if (rc != TL_OK) {
+        return rc;
     }
-    length = grpc_byte_buffer_length(reader.buffer_out);
-    char *p = tl_mem_try(length + 1);
-    tl_rc rc = p ? TL_OK : TL_EMEMORY;
-    *n = 0;
-    while (p && grpc_byte_buffer_reader_next(&reader, &slice)) {
-        size_t part = GRPC_SLICE_LENGTH(slice);
-        if (part) {
-            memcpy(p + *n, GRPC_SLICE_START_PTR(slice), part);
-        }
-        *n += part;
-        grpc_slice_unref(slice);
-    }
-    grpc_byte_buffer_reader_destroy(&reader);
-    *out = p;
-    return rc;
+    *out = tl_mem_try(*n + 1);
+    tl_grpc_reader_close(&reader, *out);
+    *n = *out ? *n : 0;
+    return *out ? TL_OK : TL_EMEMORY;
 }
 
 bool tl_grpc_same_file(const struct stat *a, const struct stat *b)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
@@ -35,6 +36,12 @@ void *tl_grpc_tag_sent(struct tl_grpc_tag *tag);
 struct tl_str tl_grpc_slice_str(const grpc_slice *s); /* borrowed */
 grpc_slice tl_grpc_slice(struct tl_str s);            /* a copy; owns: the caller */
 grpc_byte_buffer *tl_grpc_buffer(struct tl_str s);    /* a copy; owns: the caller */
+/* Begins to read a message, decompressed, of *n bytes. TL_EDECODE when it cannot be decompressed: nothing is
+ * open then. Owns: the reader, until tl_grpc_reader_close. */
+tl_rc tl_grpc_reader_open(grpc_byte_buffer_reader *reader, grpc_byte_buffer *b,
+                          size_t *n) TL_MUST_USE;
+/* Copies the message to where there is room for its *n bytes (NULL: it is dropped). */
+void tl_grpc_reader_close(grpc_byte_buffer_reader *reader, char *to);
 /* Copies a message, decompressed, into one block. TL_EMEMORY when there is no room, TL_EDECODE when
  * it cannot be decompressed. Owns: *out (tl_mem_free). */
 tl_rc tl_grpc_buffer_read(grpc_byte_buffer *b, char **out, size_t *n) TL_MUST_USE;
