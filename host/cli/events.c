@@ -16,7 +16,8 @@
 static const struct tl_print_column columns[] = {
     {"ID", 3, true}, {"Time", 20, false}, {"Type", 26, false}};
 
-const char *tl_cli_event_type(struct tl_arena *arena, const TpHistory__HistoryEvent *e)
+/* The event's type by its attributes ("WorkflowExecutionStarted"), in the arena. */
+static const char *event_type(struct tl_arena *arena, const TpHistory__HistoryEvent *e)
 {
     return tl_print_enum(arena, &tp_enums__event_type__descriptor, (int)e->event_type);
 }
@@ -29,7 +30,7 @@ void tl_cli_events_title(struct tl_print *p)
 void tl_cli_event_line(struct tl_print *p, struct tl_arena *arena, const TpHistory__HistoryEvent *e)
 {
     const char *cells[] = {tl_print_number(arena, e->event_id),
-                           tl_print_time_iso(arena, e->event_time), tl_cli_event_type(arena, e)};
+                           tl_print_time_iso(arena, e->event_time), event_type(arena, e)};
     tl_print_table(p, columns, 3, cells, 1, false, 1);
 }
 

@@ -12,8 +12,6 @@ void tl_cli_event_line(struct tl_print *p, struct tl_arena *arena,
 /* A heading and one line per field, "path.to.field: value". */
 tl_rc tl_cli_event_detail(struct tl_print *p, const TpHistory__HistoryEvent *e,
                           struct tl_error *err) TL_MUST_USE;
-/* The event's type by its attributes ("WorkflowExecutionStarted"), in the arena. */
-const char *tl_cli_event_type(struct tl_arena *arena, const TpHistory__HistoryEvent *e);
 
 /* "COMPLETED", "FAILED", "TIMEOUT", ...; "" for an event that ends no workflow. */
 const char *tl_cli_close_status(const TpHistory__HistoryEvent *e);

@@ -24,8 +24,9 @@ static bool codes_headers(const struct tl_coder *c, enum tl_method method)
            (c->headers == TL_HEADERS_WORKFLOW_ONLY && of_workflow_task);
 }
 
-tl_rc tl_failure_hide_attributes(TpFailure__Failure *failure, struct tl_arena *arena,
-                                 struct tl_error *err)
+/* Moves message and stack trace into encoded_attributes, unless something is there already. */
+static tl_rc hide_attributes(TpFailure__Failure *failure, struct tl_arena *arena,
+                             struct tl_error *err)
 {
     struct tl_buf text;
     struct tl_jw w;
@@ -83,7 +84,7 @@ static tl_rc hide(void *ud, TpFailure__Failure *failure, struct tl_arena *arena,
                   struct tl_error *err)
 {
     (void)ud;
-    return tl_failure_hide_attributes(failure, arena, err);
+    return hide_attributes(failure, arena, err);
 }
 
 /* Finds out whose payloads a call has, when somebody asks. */

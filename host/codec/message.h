@@ -22,6 +22,3 @@ tl_rc tl_coder_body(struct tl_coder *c, enum tl_method method, enum tl_codec_way
 /* The same for the google.rpc.Status of a refused call; left as it is when it cannot be decoded. */
 struct tl_str tl_coder_details(struct tl_coder *c, enum tl_method method, struct tl_str request,
                                struct tl_str details, struct tl_arena *arena);
-/* Moves message and stack trace into encoded_attributes, unless something is there already. */
-tl_rc tl_failure_hide_attributes(TpFailure__Failure *failure, struct tl_arena *arena,
-                                 struct tl_error *err) TL_MUST_USE;

@@ -41,7 +41,7 @@ struct tl_machine {
     uint32_t seq;         /* the language's number; patch: index in run->patches; next free slot */
     int64_t event_id;     /* of the initiating event; 0: not recorded yet */
     int64_t started_id;   /* child: of its started event; 0: none yet. Nexus: not 0: end was told */
-    /* Owned, or NULL: tl_machine_text_count strings with their zeros: (local) activity type and id,
+    /* Owned, or NULL: the strings of its kind with their zeros: (local) activity type and id,
      * timer id, marker name, child's type, id, namespace and run id, signal name and target, target,
      * update id and its client's identity, Nexus operation, service, endpoint and token. */
     char *text;
@@ -265,8 +265,7 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
 void tl_machine_set_text(struct tl_machine *machine, struct tl_str first, struct tl_str second);
 /* The same with n strings; they may borrow from the old text. */
 void tl_machine_set_texts(struct tl_machine *machine, const struct tl_str *strings, unsigned n);
-/* How many strings a kind of machine keeps, when it has a text; the one at index ("" without). */
-unsigned tl_machine_text_count(const struct tl_machine *machine);
+/* The string at index of those that its kind of machine keeps; "" without a text. */
 struct tl_str tl_machine_text(const struct tl_machine *machine, unsigned index);
 /* Bytes of the text with its zeros. */
 size_t tl_machine_text_bytes(const struct tl_machine *machine);
@@ -412,10 +411,6 @@ tl_rc tl_nexus_event(struct tl_run *run, struct tl_machine *machine,
 tl_rc tl_update_event(struct tl_run *run, struct tl_machine *machine,
                       const TpHistory__HistoryEvent *event, struct tl_error *err);
 
-/* machines/update.c: requests. Each makes a machine and a job, which the language answers in this
- * activation. Errors: TL_EINVAL (no request, or under way already), TL_ELIMIT. */
-tl_rc tl_update_deliver(struct tl_run *run, const struct tl_update_request *request,
-                        bool run_validator, struct tl_error *err) TL_MUST_USE;
 /* Those that came with the task. */
 tl_rc tl_update_take_messages(struct tl_run *run, const TpWs__PollWorkflowTaskQueueResponse *poll,
                               struct tl_error *err) TL_MUST_USE;

@@ -221,7 +221,8 @@ struct tl_str tl_machine_id(const struct tl_run *run, const struct tl_machine *m
     return id;
 }
 
-unsigned tl_machine_text_count(const struct tl_machine *machine)
+/* How many strings a kind of machine keeps, when it has a text. */
+static unsigned text_count(const struct tl_machine *machine)
 {
     return machine->kind == TL_MACHINE_CHILD || machine->kind == TL_MACHINE_NEXUS ? 4 : 2;
 }
@@ -240,14 +241,14 @@ struct tl_str tl_machine_text(const struct tl_machine *machine, unsigned index)
 
 size_t tl_machine_text_bytes(const struct tl_machine *machine)
 {
-    struct tl_str last = tl_machine_text(machine, tl_machine_text_count(machine) - 1);
+    struct tl_str last = tl_machine_text(machine, text_count(machine) - 1);
     return machine->text ? (size_t)(last.p - machine->text) + last.n + 1 : 0;
 }
 
 void tl_machine_set_texts(struct tl_machine *machine, const struct tl_str *strings, unsigned n)
 {
     size_t bytes = 0, at = 0;
-    TL_ASSERT(n == tl_machine_text_count(machine));
+    TL_ASSERT(n == text_count(machine));
     for (unsigned i = 0; i < n; i++) {
         bytes += strings[i].n + 1;
     }

@@ -107,6 +107,12 @@ static void room(uv_handle_t *handle, size_t wanted, uv_buf_t *buf)
     *buf = uv_buf_init(t->buffer + t->to, (unsigned)(t->size - t->to));
 }
 
+/* Whether no more comes before some of it is consumed. */
+static bool is_full(const struct tl_tcp *t)
+{
+    return t->to - t->from >= BUFFER_MAX;
+}
+
 static void came(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct tl_tcp *t = TL_CONTAINER(stream, struct socket, uv)->tcp;
@@ -117,7 +123,7 @@ static void came(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0) {
         t->to += (size_t)n;
     }
-    if (n < 0 || tl_tcp_full(t)) {
+    if (n < 0 || is_full(t)) {
         uv_read_stop(stream);
         t->reading = false;
     }
@@ -131,7 +137,7 @@ static void came(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void read_on(struct tl_tcp *t)
 {
-    if (!t->reading && t->state == TL_TCP_OPEN && !tl_tcp_full(t)) {
+    if (!t->reading && t->state == TL_TCP_OPEN && !is_full(t)) {
         t->reading = uv_read_start((uv_stream_t *)&t->socket->uv, room, came) == 0;
     }
 }
@@ -139,11 +145,6 @@ static void read_on(struct tl_tcp *t)
 struct tl_str tl_tcp_buffered(const struct tl_tcp *t)
 {
     return tl_str_n(t->buffer ? t->buffer + t->from : "", t->to - t->from);
-}
-
-bool tl_tcp_full(const struct tl_tcp *t)
-{
-    return t->to - t->from >= BUFFER_MAX;
 }
 
 void tl_tcp_consume(struct tl_tcp *t, size_t n)

@@ -27,8 +27,6 @@ enum tl_tcp_state tl_tcp_state(const struct tl_tcp *t);
 const char *tl_tcp_error(const struct tl_tcp *t);
 /* What has come and was not consumed; valid until the loop runs on. */
 struct tl_str tl_tcp_buffered(const struct tl_tcp *t);
-/* Whether no more comes before some of it is consumed. */
-bool tl_tcp_full(const struct tl_tcp *t);
 void tl_tcp_consume(struct tl_tcp *t, size_t n);
 /* Sends a copy; errors come as TL_TCP_FAILED. Errors: TL_EPRECONDITION (not open), TL_EIO. */
 tl_rc tl_tcp_write(struct tl_tcp *t, struct tl_str bytes, struct tl_error *err) TL_MUST_USE;

@@ -175,7 +175,8 @@ static int load_embedded(lua_State *L)
     return 1;
 }
 
-void tl_host_preload(lua_State *L)
+/* [-0, +0, m] Makes `require "temporal..."` find the modules that are built into the program. */
+static void preload(lua_State *L)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_temporal_core);
@@ -203,7 +204,7 @@ lua_State *tl_host_state_new(const char *path, const char *cpath)
     lua_State *L = luaL_newstate();
     if (L) {
         luaL_openlibs(L);
-        tl_host_preload(L);
+        preload(L);
         set_path(L, "path", path);
         set_path(L, "cpath", cpath);
     }

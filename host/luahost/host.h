@@ -71,8 +71,6 @@ struct tl_client_pump tl_host_pump(struct tl_host *h);
 lua_State *tl_host_state_new(const char *path, const char *cpath);
 /* The same for code that shares its process with a worker: os.exit raises, since it would end everybody. */
 lua_State *tl_host_guest_state_new(const char *path, const char *cpath);
-/* [-0, +0, m] Makes `require "temporal..."` find the modules that are built into the program. */
-void tl_host_preload(lua_State *L);
 
 /* [-0, +1, v] Loads the payload converters that the modules of the list at `names` return; nil when there
  * are none. */

@@ -9,7 +9,8 @@
 #include "luahost/lua_process.h"
 #include "luart/convert.h"
 
-const char *tl_lua_kind_name(enum tl_lua_kind kind)
+/* "thread", "coroutine", "process": the words of activity.define. */
+static const char *kind_name(enum tl_lua_kind kind)
 {
     static const char *const names[TL_LUA_KINDS] = {"thread", "coroutine", "process"};
     return names[kind];
@@ -111,7 +112,7 @@ static bool call_loaded(lua_State *L, const char *method, const char *argument)
 
 tl_rc tl_lua_state_setup(lua_State *L, enum tl_lua_kind kind, struct tl_error *err)
 {
-    return call_loaded(L, "setup", tl_lua_kind_name(kind))
+    return call_loaded(L, "setup", kind_name(kind))
                ? TL_OK
                : tl_error_set(err, TL_ESCRIPT, "%s", lua_tostring(L, -1));
 }
@@ -312,7 +313,7 @@ static enum tl_lua_kind kind_of(const char *name)
 {
     enum tl_lua_kind kind = TL_LUA_THREAD;
     for (int k = 0; name && k < TL_LUA_KINDS; k++) {
-        if (strcmp(name, tl_lua_kind_name((enum tl_lua_kind)k)) == 0) {
+        if (strcmp(name, kind_name((enum tl_lua_kind)k)) == 0) {
             kind = (enum tl_lua_kind)k;
         }
     }

@@ -9,8 +9,6 @@
 
 /* What runs an activity of a module. */
 enum tl_lua_kind { TL_LUA_THREAD, TL_LUA_COROUTINE, TL_LUA_PROCESS, TL_LUA_KINDS };
-/* "thread", "coroutine", "process": the words of activity.define. */
-const char *tl_lua_kind_name(enum tl_lua_kind kind);
 
 struct tl_lua_entry {
     struct tl_lua_activities *owner;

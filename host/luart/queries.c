@@ -25,7 +25,8 @@ static void push_title(lua_State *L, struct tl_lua_run *run, struct tl_fiber *f)
     lua_pop(L, 1);
 }
 
-void tl_run_push_stacks(lua_State *L, struct tl_lua_run *run)
+/* Pushes traceback text of all blocked fibers. */
+static void push_stacks(lua_State *L, struct tl_lua_run *run)
 {
     luaL_Buffer b;
     luaL_buffinit(L, &b);
@@ -209,7 +210,7 @@ static int query_entry(lua_State *L)
     struct tl_str name = tl_str(run->query->query_type);
     struct tl_handler handler;
     if (tl_str_eqc(name, "__stack_trace")) {
-        tl_run_push_stacks(L, run);
+        push_stacks(L, run);
         return 1;
     }
     if (tl_str_eqc(name, "__enhanced_stack_trace")) {

@@ -278,8 +278,6 @@ bool tl_state_copy_text(struct tl_lua_run *run, struct tl_str *s);
  * here with TL_EDEADLOCK or TL_EMEMORY and the run is dead. */
 tl_rc tl_state_enter(struct tl_lua_run *run, tl_rc (*fn)(struct tl_lua_run *run, void *ud),
                      void *ud, struct tl_error *err);
-/* Leaves the run for ever. L tells where it was; may be NULL. Does not return. */
-_Noreturn void tl_state_abandon(struct tl_lua_run *run, lua_State *L, tl_rc rc);
 /* For loops in C: gives up when the budget is spent; `steps` counts towards it in simulation. */
 void tl_state_tick(lua_State *L, uint32_t steps);
 /* Says that co runs from now on, and returns who did before. */
@@ -312,8 +310,6 @@ lua_CFunction tl_sandbox_stock_format(void);
 /* Pushes an object that stands for something a workflow cannot have (loading files that also hold
  * worker code): it absorbs everything while loading and raises while running. */
 void tl_sandbox_push_inert(lua_State *L, const char *name);
-/* Raises "X is not available in a workflow: why; use Y". */
-int tl_sandbox_forbid(lua_State *L, const char *name, const char *hint);
 /* Pushes the text of a value: numbers, strings, __tostring, "table: #3". */
 const char *tl_sandbox_tostring(lua_State *L, int index, size_t *n);
 
@@ -403,8 +399,6 @@ static inline bool tl_fiber_is_handler(const struct tl_fiber *f)
 {
     return f->kind == TL_FIBER_SIGNAL || f->kind == TL_FIBER_UPDATE;
 }
-/* Pushes traceback text of all blocked fibers. */
-void tl_run_push_stacks(lua_State *L, struct tl_lua_run *run);
 /* Whether the error at index fails the workflow (or the update), not the workflow task: a failure,
  * or an error whose type the definition or the worker lists. */
 bool tl_run_is_failure(lua_State *L, struct tl_lua_run *run, int index);

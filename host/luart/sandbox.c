@@ -185,7 +185,8 @@ lua_CFunction tl_sandbox_stock_format(void)
 
 /* --- what does not exist ---------------------------------------------------------------------- */
 
-int tl_sandbox_forbid(lua_State *L, const char *name, const char *hint)
+/* Raises "X is not available in a workflow: why; use Y". */
+static int forbid(lua_State *L, const char *name, const char *hint)
 {
     return luaL_error(L, "%s is not available in a workflow: %s", name, hint);
 }
@@ -200,7 +201,7 @@ static const char *inert_name(lua_State *L)
 static void inert_check(lua_State *L)
 {
     if (tl_run_of(L)->phase == TL_PHASE_RUN) {
-        tl_sandbox_forbid(L, inert_name(L), "it belongs to the worker or client part of the file");
+        forbid(L, inert_name(L), "it belongs to the worker or client part of the file");
     }
 }
 
@@ -404,7 +405,7 @@ void tl_sandbox_lookup(lua_State *L, int lib, int key_index)
         if (run->lenient && run->phase != TL_PHASE_RUN) {
             tl_sandbox_push_inert(L, full);
         } else {
-            tl_sandbox_forbid(L, full, r->text);
+            forbid(L, full, r->text);
         }
         break;
     }

@@ -28,7 +28,8 @@ void tl_state_where(lua_State *L, char *out, size_t cap)
     }
 }
 
-_Noreturn void tl_state_abandon(struct tl_lua_run *run, lua_State *L, tl_rc rc)
+/* Leaves the run for ever. L tells where it was; may be NULL. Does not return. */
+static _Noreturn void abandon(struct tl_lua_run *run, lua_State *L, tl_rc rc)
 {
     TL_ASSERT(run->abandon);
     run->abandon_rc = rc;
@@ -43,7 +44,7 @@ static void on_exhausted(void *ud)
 {
     struct tl_lua_run *run = ud;
     if (run->abandon && !TL_WITHOUT(27)) {
-        tl_state_abandon(run, run->running, TL_EMEMORY);
+        abandon(run, run->running, TL_EMEMORY);
     }
 }
 
@@ -51,7 +52,7 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 {
     struct tl_lua_run *run = tl_run_of(L);
     if (atomic_load_explicit(&run->expired, memory_order_relaxed)) {
-        tl_state_abandon(run, L, TL_EDEADLOCK);
+        abandon(run, L, TL_EDEADLOCK);
     }
     if (run->config.line && ar->event == LUA_HOOKLINE) {
         lua_getinfo(L, "S", ar);
@@ -68,7 +69,7 @@ static void on_hook(lua_State *L, lua_Debug *ar)
             run->steps = 0;
             luaL_error(L, "over the budget");
         }
-        tl_state_abandon(run, L, TL_EDEADLOCK);
+        abandon(run, L, TL_EDEADLOCK);
     }
 }
 
@@ -80,7 +81,7 @@ static int on_panic(lua_State *L)
     if (run->task_error) {
         tl_error_set(run->task_error, TL_ESCRIPT, "%s", message ? message : "error of no text");
     }
-    tl_state_abandon(run, L, TL_ESCRIPT);
+    abandon(run, L, TL_ESCRIPT);
 }
 
 void tl_state_tick(lua_State *L, uint32_t steps)
@@ -90,12 +91,12 @@ void tl_state_tick(lua_State *L, uint32_t steps)
         return;
     }
     if (atomic_load_explicit(&run->expired, memory_order_relaxed)) {
-        tl_state_abandon(run, L, TL_EDEADLOCK);
+        abandon(run, L, TL_EDEADLOCK);
     }
     if (run->config.steps_max) {
         run->steps += steps;
         if (run->steps > run->config.steps_max) {
-            tl_state_abandon(run, L, TL_EDEADLOCK);
+            abandon(run, L, TL_EDEADLOCK);
         }
     }
 }

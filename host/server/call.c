@@ -1,4 +1,4 @@
-/* Answers to requests: messages, errors with their details. Thread: engine; tl_error_details: any. */
+/* Answers to requests: messages, errors with their details. Thread: engine. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -8,8 +8,9 @@
 
 #define TYPE_URL "type.googleapis.com/"
 
-struct tl_str tl_error_details(struct tl_arena *arena, int status, const char *message,
-                               const void *details)
+/* google.rpc.Status bytes with one detail message; empty when details is NULL. */
+static struct tl_str error_details(struct tl_arena *arena, int status, const char *message,
+                                   const void *details)
 {
     const ProtobufCMessage *detail = details;
     TpRpc__Status st = TP_RPC__STATUS__INIT;
@@ -31,8 +32,8 @@ struct tl_str tl_error_details(struct tl_arena *arena, int status, const char *m
     return out;
 }
 
-void tl_call_reply_delivery(struct tl_call *c, uint64_t seq, const void *msg,
-                            const struct tl_delivery *delivery)
+static void reply_delivery(struct tl_call *c, uint64_t seq, const void *msg,
+                           const struct tl_delivery *delivery)
 {
     struct tl_error err;
     if (c->own) {
@@ -49,7 +50,7 @@ void tl_call_reply_delivery(struct tl_call *c, uint64_t seq, const void *msg,
 
 void tl_call_reply(struct tl_call *c, uint64_t seq, const void *msg)
 {
-    tl_call_reply_delivery(c, seq, msg, NULL);
+    reply_delivery(c, seq, msg, NULL);
 }
 
 void tl_call_reply_bytes(struct tl_call *c, uint64_t seq, struct tl_str body)
@@ -120,7 +121,7 @@ void tl_call_error(struct tl_call *c, uint64_t seq, int status, const char *mess
         multi_error(c, seq, status, message, details);
         return;
     }
-    struct tl_str d = tl_error_details(c->arena, status, message, details);
+    struct tl_str d = error_details(c->arena, status, message, details);
     tl_reply_at(c->s, c->rpc, seq, status, tl_str(message), d, (struct tl_str){0}, NULL);
 }
 

@@ -13,7 +13,8 @@
 
 /* --- offers --------------------------------------------------------------------------------------- */
 
-struct tl_match_terms tl_dispatch_terms(const TpCommon__Priority *p, int64_t since_ns)
+/* Terms by a priority, which may be NULL; the fairness key is borrowed from it. */
+static struct tl_match_terms terms_from(const TpCommon__Priority *p, int64_t since_ns)
 {
     struct tl_match_terms terms = {.since_ns = since_ns};
     if (p) {
@@ -32,7 +33,7 @@ struct tl_match_terms tl_dispatch_run_terms(const struct tl_rs_info *info, int64
         tl_pb_decode(&tp_common__priority__descriptor, info->priority, arena, &p, NULL) != TL_OK) {
         p = NULL; /* a turn like that of others */
     }
-    return tl_dispatch_terms(p, since_ns);
+    return terms_from(p, since_ns);
 }
 
 void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
@@ -241,8 +242,7 @@ void tl_dispatch_activity(struct tl_server *s, struct tl_exec *e, const struct t
     if (held_back(e)) {
         return;
     }
-    struct tl_match_terms terms =
-        tl_dispatch_terms(fx->u.activity.priority, fx->u.activity.since_ns);
+    struct tl_match_terms terms = terms_from(fx->u.activity.priority, fx->u.activity.since_ns);
     struct tl_activity_task *t = tl_mem_alloc(sizeof *t + queue.n + terms.fairness_key.n + 1);
     tl_match_task_init(&t->task, TL_OFFER_ACTIVITY);
     tl_list_init(&t->link);

@@ -430,8 +430,6 @@ tl_rc tl_reply_message(struct tl_server *s, struct tl_rpc_request *rpc, uint64_t
 
 /* Encodes and sends; errors of encoding become INTERNAL. */
 void tl_call_reply(struct tl_call *c, uint64_t seq, const void *msg);
-void tl_call_reply_delivery(struct tl_call *c, uint64_t seq, const void *msg,
-                            const struct tl_delivery *delivery);
 void tl_call_reply_bytes(struct tl_call *c, uint64_t seq, struct tl_str body);
 /* Error answers, at `seq` when they reflect a run. `details` may be NULL (a message of errordetails). */
 void tl_call_error(struct tl_call *c, uint64_t seq, int status, const char *message,
@@ -442,9 +440,6 @@ void tl_call_errorf(struct tl_call *c, int status, const char *fmt, ...)
 void tl_call_tx_error(struct tl_call *c, const struct tl_exec *e, enum tl_error_kind kind,
                       int cause, const struct tl_error *err);
 void tl_call_not_found(struct tl_call *c, uint64_t seq, const char *message);
-/* google.rpc.Status bytes with one detail message; empty when details is NULL. */
-struct tl_str tl_error_details(struct tl_arena *arena, int status, const char *message,
-                               const void *details);
 
 /* --- namespaces.c -------------------------------------------------------------------------------- */
 
@@ -454,8 +449,6 @@ void tl_namespaces_free(struct tl_server *s);
 tl_rc tl_namespaces_reload(struct tl_server *s, struct tl_error *err) TL_MUST_USE;
 /* NULL also for one that is deleted. */
 struct tl_namespace *tl_namespace_find(struct tl_server *s, struct tl_str name);
-/* Whether a namespace has the name, be it a deleted one. */
-bool tl_namespace_name_taken(struct tl_server *s, struct tl_str name);
 /* Gives it another name, under which nobody finds it; its runs are removed from now on (tl_retention_due).
  * Errors: TL_ECORRUPT, TL_ELIMIT. */
 tl_rc tl_namespace_delete(struct tl_server *s, struct tl_namespace *ns, struct tl_arena *arena,
@@ -518,7 +511,6 @@ int64_t tl_run_cool(struct tl_server *s);
 /* Removes runs whose retention is over or whose namespace is deleted, some at a time. Returns when to look
  * again (mono). */
 int64_t tl_retention_due(struct tl_server *s);
-void tl_run_touch(struct tl_server *s, struct tl_exec *e); /* moves it to the end of the LRU */
 /* For tl_history_env.new_run_id. */
 void tl_run_new_id(void *server, char out[37], uint64_t *run_number);
 /* Run number inside a run id of ours; 0 when it is none. */
@@ -599,8 +591,6 @@ void tl_dispatch_routed(struct tl_server *s, struct tl_exec *e, struct tl_arena 
 /* Offers a task to matching; whoever was waiting for it takes it. */
 void tl_dispatch_offer(struct tl_server *s, const struct tl_match_key *key, struct tl_match_task *t,
                        const struct tl_match_terms *terms, struct tl_arena *arena);
-/* Terms by a priority, which may be NULL; the fairness key is borrowed from it. */
-struct tl_match_terms tl_dispatch_terms(const TpCommon__Priority *p, int64_t since_ns);
 /* Terms of a run's workflow task, or of a query of it (since_ns 0). */
 struct tl_match_terms tl_dispatch_run_terms(const struct tl_rs_info *info, int64_t since_ns,
                                             struct tl_arena *arena);

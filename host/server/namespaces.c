@@ -28,7 +28,8 @@ struct tl_namespace *tl_namespace_find(struct tl_server *s, struct tl_str name)
     return ns && !ns->deleted ? ns : NULL;
 }
 
-bool tl_namespace_name_taken(struct tl_server *s, struct tl_str name)
+/* Whether a namespace has the name, be it a deleted one. */
+static bool name_taken(struct tl_server *s, struct tl_str name)
 {
     return tl_map_get(&s->namespaces, name) != NULL;
 }
@@ -164,7 +165,7 @@ struct tl_namespace *tl_namespace_put(struct tl_server *s, const TpWs__DescribeN
     if (tl_pb_encode_arena(d, &s->arena, &bytes, NULL) != TL_OK) {
         return NULL;
     }
-    bool is_new = !tl_namespace_name_taken(s, tl_str(d->namespace_info->name));
+    bool is_new = !name_taken(s, tl_str(d->namespace_info->name));
     struct tl_namespace *ns = insert(s, s->namespaces_next, tl_str(d->namespace_info->name),
                                      tl_str(d->namespace_info->id), bytes, d);
     ns->made_seq = is_new ? s->open->seq : ns->made_seq;
@@ -182,7 +183,7 @@ tl_rc tl_namespace_delete(struct tl_server *s, struct tl_namespace *ns, struct t
     char *name = NULL;
     for (int n = 5; rc == TL_OK && n <= (int)ns->id.n; n++) {
         name = tl_arena_printf(arena, "%.*s-deleted-%.*s", TL_STR_FMT(ns->name), n, ns->id.p);
-        if (!name || !tl_namespace_name_taken(s, tl_str(name))) {
+        if (!name || !name_taken(s, tl_str(name))) {
             break;
         }
     }

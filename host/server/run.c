@@ -175,7 +175,8 @@ struct tl_exec *tl_run_adopt(struct tl_server *s, struct tl_namespace *ns, struc
     return e;
 }
 
-void tl_run_touch(struct tl_server *s, struct tl_exec *e)
+/* Moves it to the end of the LRU. */
+static void touch(struct tl_server *s, struct tl_exec *e)
 {
     if (tl_list_linked(&e->lru)) {
         tl_list_remove(&e->lru);
@@ -287,7 +288,7 @@ struct tl_exec *tl_run_by_number(struct tl_server *s, uint64_t number, struct tl
 {
     struct tl_exec *e = tl_map_get_num(&s->runs, number);
     if (e) {
-        tl_run_touch(s, e);
+        touch(s, e);
         return e;
     }
     return load(s, number, err);
@@ -303,7 +304,7 @@ static struct tl_exec *newest(struct tl_server *s, int64_t scope, struct tl_str 
     struct tl_exec *e = tl_map_get(&s->current, key);
     int64_t number = 0;
     if (e) {
-        tl_run_touch(s, e);
+        touch(s, e);
         return e;
     }
     tl_rc rc = TL_ENOTFOUND;

@@ -42,9 +42,18 @@ static bool full(const struct tl_poller *p)
            atomic_load(&p->scale.target);
 }
 
+/* Which slots its tasks take. */
+static struct tl_slots *slots_of(const struct tl_poller *p)
+{
+    struct tl_worker *w = p->worker;
+    return p->kind == TL_POLL_ACTIVITY ? &w->act_slots
+           : p->kind == TL_POLL_NEXUS  ? &w->nexus_slots
+                                       : &w->wf_slots;
+}
+
 static bool may_poll(const struct tl_poller *p)
 {
-    bool waits = p->set->current && tl_slots_asked(tl_poller_slots(p), p->kind == TL_POLL_STICKY);
+    bool waits = p->set->current && tl_slots_asked(slots_of(p), p->kind == TL_POLL_STICKY);
     return !p->paused && !full(p) && !waits;
 }
 
@@ -66,14 +75,6 @@ static struct tl_poller *choose(struct tl_poll_set *set, enum tl_poll_kind kind)
 {
     struct tl_poller *p = &set->pollers[kind];
     return kind == TL_POLL_NORMAL ? choose_workflow(set) : may_poll(p) ? p : NULL;
-}
-
-struct tl_slots *tl_poller_slots(const struct tl_poller *p)
-{
-    struct tl_worker *w = p->worker;
-    return p->kind == TL_POLL_ACTIVITY ? &w->act_slots
-           : p->kind == TL_POLL_NEXUS  ? &w->nexus_slots
-                                       : &w->wf_slots;
 }
 
 static void poll_done(void *ud, struct tl_rpc_result *res);
@@ -104,7 +105,7 @@ static void issue(struct tl_poll *poll)
  * poll_mutex. *look: control has to time a pause. */
 static bool take_place(struct tl_poller *p, struct tl_slot **slot, bool *look)
 {
-    struct tl_slots *slots = tl_poller_slots(p);
+    struct tl_slots *slots = slots_of(p);
     bool needs_slot = p->set->current;
     *slot = needs_slot ? tl_slots_take(slots, p->kind == TL_POLL_STICKY) : NULL;
     if (needs_slot && !*slot) {
@@ -263,7 +264,7 @@ struct tl_build *tl_poll_finished(struct tl_poll *poll, struct tl_slot **slot)
     }
     struct tl_slot *unused = task ? NULL : poll->slot;
     if (task) {
-        *slot = poll->slot ? poll->slot : tl_slots_force(tl_poller_slots(p));
+        *slot = poll->slot ? poll->slot : tl_slots_force(slots_of(p));
         p->retry.attempt = 0;
         p->quick_count = 0;
     }

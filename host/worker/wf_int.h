@@ -90,10 +90,6 @@ void tl_wf_task_free(struct tl_wf_task *t, bool keep_slot);
  * task. */
 void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_slot *slot,
                      struct tl_build *from);
-/* The same for a task that came inline with the answer to r's task; r has no task now. Owns r's
- * fate: next task, idle or gone. */
-void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_slot *slot,
-                            struct tl_build *from);
 /* Passes it on when the run is in quarantine and this actor is not. */
 void tl_wf_task_begin(struct tl_wf_task *t);
 /* A task that was passed on has arrived in the quarantine. */

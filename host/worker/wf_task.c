@@ -82,8 +82,10 @@ void tl_wf_task_take(struct tl_wf_actor *a, struct tl_str body, struct tl_slot *
     }
 }
 
-void tl_wf_task_take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_slot *slot,
-                            struct tl_build *from)
+/* The same for a task that came inline with the answer to r's task; r has no task now. Owns r's
+ * fate: next task, idle or gone. */
+static void take_inline(struct tl_wf_run *r, struct tl_str body, struct tl_slot *slot,
+                        struct tl_build *from)
 {
     struct tl_wf_task *t = decode(r->owner, body, slot, from);
     if (t && tl_str_eq(run_id_of(t->poll), r->run_id)) {
@@ -479,7 +481,7 @@ static void accepted(struct tl_wf_task *t, struct tl_rpc_result *res)
     if (evict) {
         tl_wf_drop_state(r);
     }
-    tl_wf_task_take_inline(r, inline_task, slot, from);
+    take_inline(r, inline_task, slot, from);
 }
 
 /* A completion that no retry will mend. INVALID_ARGUMENT: the server has failed the task itself

@@ -258,8 +258,6 @@ void tl_pollers_fill(struct tl_worker *w); /* all kinds */
 struct tl_build *tl_poll_finished(struct tl_poll *poll, struct tl_slot **slot) TL_MUST_USE;
 #define TL_ACTIVITY_TYPE_FIELD 5 /* of PollActivityTaskQueueResponse; the name is its field 1 */
 
-/* Which slots its tasks take. */
-struct tl_slots *tl_poller_slots(const struct tl_poller *p);
 /* Fires on control: the pause is over. */
 void tl_poller_pause_over(struct tl_timer *t);
 /* On control: arms the timers of pollers that fillers have paused. */

@@ -113,8 +113,10 @@ static tl_rc full(struct tl_error *err)
     return tl_error_set(err, TL_ELIMIT, "an update: the arena is full");
 }
 
-tl_rc tl_update_deliver(struct tl_run *run, const struct tl_update_request *request,
-                        bool run_validator, struct tl_error *err)
+/* A request: it makes a machine and a job, which the language answers in this
+ * activation. Errors: TL_EINVAL (no request, or under way already), TL_ELIMIT. */
+static tl_rc deliver(struct tl_run *run, const struct tl_update_request *request,
+                     bool run_validator, struct tl_error *err)
 {
     const TpUpdate__Request *r = request->request;
     uint32_t slot;
@@ -164,7 +166,7 @@ tl_rc tl_update_take_messages(struct tl_run *run, const TpWs__PollWorkflowTaskQu
         tl_rc rc = tl_pb_decode(&tp_update__request__descriptor, tl_pb_str(m->body->value),
                                 run->task->arena, &r.request, err);
         if (rc == TL_OK) {
-            rc = tl_update_deliver(run, &r, true, err);
+            rc = deliver(run, &r, true, err);
         }
         if (rc != TL_OK) {
             return rc;
@@ -245,7 +247,7 @@ tl_rc tl_update_deliver_admitted(struct tl_run *run, int64_t from_event_id, stru
         }
         r.message_id = tl_str(message);
         r.request = request;
-        rc = tl_update_deliver(run, &r, true, err);
+        rc = deliver(run, &r, true, err);
         if (rc != TL_OK) {
             return rc;
         }
@@ -280,7 +282,7 @@ tl_rc tl_update_replay(struct tl_run *run, const TpHistory__HistoryEvent *event,
         }
         r.request = r.request ? r.request : request;
     }
-    return tl_update_deliver(run, &r, false, err);
+    return deliver(run, &r, false, err);
 }
 
 /* --- answers ------------------------------------------------------------------------------------ */

@@ -65,5 +65,3 @@ bool tl_api_check_post_reset(struct tl_call *c, TpWorkflow__PostResetOperation *
                              size_t n);
 /* The description of a namespace as it is stored, to be changed; answers when it cannot be read. */
 TpWs__DescribeNamespaceResponse *tl_api_namespace(struct tl_call *c, const struct tl_namespace *ns);
-/* Has the call handled again, with parked->run_number set, when the open commit is durable. */
-void tl_api_after_commit(struct tl_call *c, uint64_t run_number);

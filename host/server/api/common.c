@@ -144,7 +144,8 @@ bool tl_api_end(struct tl_call *c, struct tl_exec *e, struct tl_tx *tx, tl_rc rc
     return true;
 }
 
-void tl_api_after_commit(struct tl_call *c, uint64_t run_number)
+/* Has the call handled again, with parked->run_number set, when the open commit is durable. */
+static void after_commit(struct tl_call *c, uint64_t run_number)
 {
     struct tl_parked *p = c->parked ? c->parked : tl_parked_new(c->s, c, TL_PARKED_WAIT);
     c->parked = NULL;
@@ -157,7 +158,7 @@ void tl_api_erase(struct tl_call *c, struct tl_exec *e, const void *response)
 {
     struct tl_error err;
     if (e->seq > c->s->durable_seq) {
-        tl_api_after_commit(c, e->number);
+        after_commit(c, e->number);
         return;
     }
     if (tl_run_erase(c->s, e, &err) != TL_OK) {

@@ -346,7 +346,9 @@ tl_rc tl_tx_activity_execution_attach(struct tl_tx *tx,
 
 static void note_end(struct tl_tx *tx, struct tl_act *act, const char *identity)
 {
-    act->last_completed_ns = tx->now_ns;
+    if (act->started) { /* else no attempt ended */
+        act->last_completed_ns = tx->now_ns;
+    }
     act->retry_interval_ns = 0;
     if (tl_has_text(identity)) {
         tl_set_str(&act->last_identity, identity);

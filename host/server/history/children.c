@@ -21,7 +21,7 @@ bool tl_rs_is_child_of(const struct tl_rs *rs, struct tl_str workflow_id, struct
 
 /* --- state ----------------------------------------------------------------------------------- */
 
-struct tl_child *tl_rs_child(const struct tl_rs *rs, int64_t initiated_id)
+static struct tl_child *child_of(const struct tl_rs *rs, int64_t initiated_id)
 {
     return rs->children ? tl_map_get_num(rs->children, (uint64_t)initiated_id) : NULL;
 }
@@ -86,7 +86,7 @@ static struct tl_child *add_child(struct tl_rs *rs, int64_t initiated_id)
 
 tl_rc tl_rs_child_load(struct tl_rs *rs, const TlV1__ChildState *state, struct tl_error *err)
 {
-    if (tl_rs_child(rs, state->initiated_event_id)) {
+    if (child_of(rs, state->initiated_event_id)) {
         return tl_error_set(err, TL_EDECODE, "child %lld of the run is there twice",
                             (long long)state->initiated_event_id);
     }
@@ -151,7 +151,7 @@ tl_rc tl_apply_child_started(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
 {
     const TpHistory__ChildWorkflowExecutionStartedEventAttributes *a =
         e->child_workflow_execution_started_event_attributes;
-    struct tl_child *c = tl_rs_child(rs, a->initiated_event_id);
+    struct tl_child *c = child_of(rs, a->initiated_event_id);
     (void)scratch, (void)err;
     if (c) {
         c->started = true;
@@ -173,7 +173,7 @@ tl_rc tl_apply_child_over(struct tl_rs *rs, const TpHistory__HistoryEvent *e,
 void tl_rs_event_placed(struct tl_rs *rs, const TpHistory__HistoryEvent *e)
 {
     if ((int)e->event_type == EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED) {
-        struct tl_child *c = tl_rs_child(rs, initiated_of(e));
+        struct tl_child *c = child_of(rs, initiated_of(e));
         if (c) {
             c->started_id = e->event_id;
         }
@@ -217,7 +217,7 @@ child_start(const struct tl_rs *rs, const TpHistory__HistoryEvent *e, struct tl_
 tl_rc tl_rs_child_request(const struct tl_rs *rs, int64_t initiated_id, struct tl_arena *arena,
                           struct tl_child_request *out, struct tl_error *err)
 {
-    const struct tl_child *c = tl_rs_child(rs, initiated_id);
+    const struct tl_child *c = child_of(rs, initiated_id);
     if (!tl_rs_open(rs) || !c || c->started) {
         return tl_error_set(err, TL_ENOTFOUND, "Pending child execution not found.");
     }
@@ -286,7 +286,7 @@ tl_rc tl_tx_child_started(struct tl_tx *tx, int64_t initiated_id, struct tl_str 
                           struct tl_error *err)
 {
     struct tl_rs *rs = tx->rs;
-    const struct tl_child *c = tl_rs_child(rs, initiated_id);
+    const struct tl_child *c = child_of(rs, initiated_id);
     tx->error_kind = TL_ERR_PLAIN;
     if (!tl_rs_open(rs) || !c || c->started) {
         return TL_OK;
@@ -322,7 +322,7 @@ tl_rc tl_tx_child_start_failed(struct tl_tx *tx, int64_t initiated_id, int cause
                                struct tl_error *err)
 {
     struct tl_rs *rs = tx->rs;
-    const struct tl_child *c = tl_rs_child(rs, initiated_id);
+    const struct tl_child *c = child_of(rs, initiated_id);
     tx->error_kind = TL_ERR_PLAIN;
     if (!tl_rs_open(rs) || !c || c->started) {
         return TL_OK;
@@ -413,7 +413,7 @@ tl_rc tl_tx_child_closed(struct tl_tx *tx, const struct tl_child_closed *closed,
                          struct tl_error *err)
 {
     struct tl_rs *rs = tx->rs;
-    struct tl_child *c = tl_rs_child(rs, closed->initiated_id);
+    struct tl_child *c = child_of(rs, closed->initiated_id);
     tx->error_kind = TL_ERR_PLAIN;
     if (!tl_rs_open(rs) || !c || !tl_str_eqc(closed->workflow_id, tl_pb_text(c->workflow_id)) ||
         (c->started && !tl_str_eqc(closed->first_run_id, tl_pb_text(c->run_id)))) {

@@ -64,7 +64,7 @@ static int64_t map_bytes(const TpCommand__RecordMarkerCommandAttributes *a)
     return bytes;
 }
 
-void tl_command_check_marker(struct tl_wft_done *d, const TpCommand__Command *c)
+static void check_marker(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     const int cause = WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES;
     const TpCommand__RecordMarkerCommandAttributes *a = c->record_marker_command_attributes;
@@ -81,7 +81,7 @@ void tl_command_check_marker(struct tl_wft_done *d, const TpCommand__Command *c)
     d->next_id++;
 }
 
-void tl_command_run_marker(struct tl_wft_done *d, const TpCommand__Command *c)
+static void run_marker(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     const TpCommand__RecordMarkerCommandAttributes *in = c->record_marker_command_attributes;
     TpHistory__MarkerRecordedEventAttributes a = TP_HISTORY__MARKER_RECORDED_EVENT_ATTRIBUTES__INIT;
@@ -140,7 +140,7 @@ static const TpCommon__SearchAttributes *after_upsert(struct tl_wft_done *d,
     return tl_search_attributes_merge(now, s, d->tx->arena);
 }
 
-void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c)
+static void check_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     const int cause = WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES;
     const TpCommon__SearchAttributes *s =
@@ -158,7 +158,7 @@ void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__
     d->next_id++;
 }
 
-void tl_command_run_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c)
+static void run_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     TpHistory__UpsertWorkflowSearchAttributesEventAttributes a =
         TP_HISTORY__UPSERT_WORKFLOW_SEARCH_ATTRIBUTES_EVENT_ATTRIBUTES__INIT;
@@ -172,7 +172,7 @@ void tl_command_run_search_attributes(struct tl_wft_done *d, const TpCommand__Co
     tl_tx_add(d->tx, &ev);
 }
 
-void tl_command_check_properties(struct tl_wft_done *d, const TpCommand__Command *c)
+static void check_properties(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     const int cause = WORKFLOW_TASK_FAILED_CAUSE_BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES;
     const TpCommon__Memo *m = c->modify_workflow_properties_command_attributes->upserted_memo;
@@ -187,7 +187,7 @@ void tl_command_check_properties(struct tl_wft_done *d, const TpCommand__Command
     d->next_id++;
 }
 
-void tl_command_run_properties(struct tl_wft_done *d, const TpCommand__Command *c)
+static void run_properties(struct tl_wft_done *d, const TpCommand__Command *c)
 {
     TpHistory__WorkflowPropertiesModifiedEventAttributes a =
         TP_HISTORY__WORKFLOW_PROPERTIES_MODIFIED_EVENT_ATTRIBUTES__INIT;
@@ -225,13 +225,13 @@ static const struct command_row {
      CAUSE(BAD_CANCEL_TIMER_ATTRIBUTES), tl_command_check_cancel_timer, tl_command_run_cancel_timer,
      false},
     {COMMAND_TYPE_RECORD_MARKER, CASE(RECORD_MARKER), "RecordMarker",
-     CAUSE(BAD_RECORD_MARKER_ATTRIBUTES), tl_command_check_marker, tl_command_run_marker, false},
+     CAUSE(BAD_RECORD_MARKER_ATTRIBUTES), check_marker, run_marker, false},
     {COMMAND_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, CASE(UPSERT_WORKFLOW_SEARCH_ATTRIBUTES),
-     "UpsertWorkflowSearchAttributes", CAUSE(BAD_SEARCH_ATTRIBUTES),
-     tl_command_check_search_attributes, tl_command_run_search_attributes, false},
+     "UpsertWorkflowSearchAttributes", CAUSE(BAD_SEARCH_ATTRIBUTES), check_search_attributes,
+     run_search_attributes, false},
     {COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES, CASE(MODIFY_WORKFLOW_PROPERTIES),
-     "ModifyWorkflowProperties", CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES),
-     tl_command_check_properties, tl_command_run_properties, false},
+     "ModifyWorkflowProperties", CAUSE(BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES), check_properties,
+     run_properties, false},
     {COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION, CASE(COMPLETE_WORKFLOW_EXECUTION),
      "CompleteWorkflowExecution", CAUSE(BAD_COMPLETE_WORKFLOW_EXECUTION_ATTRIBUTES),
      tl_command_check_complete, tl_command_run_complete, true},

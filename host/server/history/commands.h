@@ -68,17 +68,11 @@ void tl_command_check_timer(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_run_timer(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_check_cancel_timer(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_run_cancel_timer(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_marker(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_marker(struct tl_wft_done *d, const TpCommand__Command *c);
 /* What a command sets for its own run (`merged` is what that comes to) or for another (the same twice).
  * NULL is fine. False: refused with BAD_SEARCH_ATTRIBUTES. */
 bool tl_command_check_attributes(struct tl_wft_done *d, uint64_t namespace_number,
                                  const TpCommon__SearchAttributes *sa,
                                  const TpCommon__SearchAttributes *merged);
-void tl_command_check_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_search_attributes(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_check_properties(struct tl_wft_done *d, const TpCommand__Command *c);
-void tl_command_run_properties(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_check_complete(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_run_complete(struct tl_wft_done *d, const TpCommand__Command *c);
 void tl_command_check_fail(struct tl_wft_done *d, const TpCommand__Command *c);

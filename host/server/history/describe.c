@@ -162,6 +162,12 @@ static TpWorkflow__WorkflowExecutionVersioningInfo *versioning_of(struct tl_out 
     return i;
 }
 
+/* Its first events are those of another run. */
+static bool came_of_reset(const struct tl_rs *rs)
+{
+    return tl_has_text(rs->original_run_id) && strcmp(rs->original_run_id, rs->run_id) != 0;
+}
+
 static void fill_info(struct tl_out *o, const struct tl_rs *rs,
                       TpWorkflow__WorkflowExecutionInfo *i)
 {
@@ -172,7 +178,8 @@ static void fill_info(struct tl_out *o, const struct tl_rs *rs,
         i->parent_execution = execution_of(o, p->workflow_id, p->run_id);
         i->root_execution = execution_of(o, p->root_workflow_id, p->root_run_id);
     } else {
-        i->root_execution = execution_of(o, rs->workflow_id, rs->first_run_id);
+        i->root_execution =
+            execution_of(o, rs->workflow_id, came_of_reset(rs) ? rs->run_id : rs->first_run_id);
     }
     i->type = tl_out_check(o, TL_PB_NEW(o->a, TpCommon__WorkflowType, tp_common__workflow_type));
     if (i->type) {
@@ -252,6 +259,7 @@ static void fill_extended(struct tl_out *o, const struct tl_rs *rs,
     x->run_expiration_time = tl_out_time(o, rs->run_expiration_ns);
     x->cancel_requested = rs->cancel_requested;
     x->original_start_time = tl_out_time(o, rs->start_ns);
+    x->last_reset_time = came_of_reset(rs) ? tl_out_time(o, rs->start_ns) : NULL;
     if (tl_rs_paused(rs)) {
         x->pause_info = tl_out_check(o, TL_PB_NEW(o->a, TpWorkflow__WorkflowExecutionPauseInfo,
                                                   tp_workflow__workflow_execution_pause_info));

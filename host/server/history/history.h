@@ -192,10 +192,6 @@ void tl_rs_batch_at(const struct tl_rs *rs, size_t index, struct tl_rs_batch *ou
 size_t tl_rs_batch_find(const struct tl_rs *rs, int64_t event_id);
 /* The encoded History inside a log row's bytes: a view, empty when the row has no events. */
 tl_rc tl_record_history(struct tl_str record, struct tl_str *out, struct tl_error *err) TL_MUST_USE;
-/* Events of the current workflow task that history does not hold yet (transient Scheduled, Started),
- * with predicted ids, as encoded History bytes in the arena; empty when none. */
-tl_rc tl_rs_transient_events(const struct tl_rs *rs, struct tl_arena *arena, struct tl_str *out,
-                             struct tl_error *err) TL_MUST_USE;
 /* Splits encoded History bytes: the next event's bytes and the rest; false at the end. */
 bool tl_history_next(struct tl_str *rest, struct tl_str *event);
 

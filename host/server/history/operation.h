@@ -8,7 +8,6 @@
 struct tl_nexus_op *tl_operation_op(const struct tl_rs *rs);
 /* What the state says beside the operation, to be changed and kept; NULL without memory. */
 TlV1__OperationExecutionState *tl_operation_state(const struct tl_rs *rs, struct tl_arena *arena);
-void tl_operation_keep(struct tl_tx *tx, const TlV1__OperationExecutionState *state);
 /* Of an execution, else nothing is done: links that came with an answer are the execution's; the event has
  * ended the operation, and so the run. */
 void tl_operation_add_links(struct tl_tx *tx, TpCommon__Link *const *links, size_t n);

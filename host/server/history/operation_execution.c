@@ -30,7 +30,7 @@ TlV1__OperationExecutionState *tl_operation_state(const struct tl_rs *rs, struct
                : TL_PB_NEW(arena, TlV1__OperationExecutionState, tl_v1__operation_execution_state);
 }
 
-void tl_operation_keep(struct tl_tx *tx, const TlV1__OperationExecutionState *state)
+static void keep_state(struct tl_tx *tx, const TlV1__OperationExecutionState *state)
 {
     if (!tl_set_blob_message(&tx->rs->execution, state)) {
         tl_tx_break(tx, "an operation execution");
@@ -278,7 +278,7 @@ void tl_operation_add_links(struct tl_tx *tx, TpCommon__Link *const *links, size
         tl_tx_break(tx, "the links of an operation");
         return;
     }
-    tl_operation_keep(tx, state);
+    keep_state(tx, state);
 }
 
 tl_rc tl_tx_operation_start(struct tl_tx *tx, const start_request *req, struct tl_str endpoint_id,
@@ -297,7 +297,7 @@ tl_rc tl_tx_operation_start(struct tl_tx *tx, const start_request *req, struct t
         return tl_tx_result(tx, err);
     }
     state->identity = req->identity;
-    tl_operation_keep(tx, state);
+    keep_state(tx, state);
     if (tl_has_text(req->request_id)) {
         tl_set_str(&tx->rs->start_request_id, req->request_id);
         tx->p->start_request_dirty = true;
@@ -482,7 +482,7 @@ tl_rc tl_tx_operation_cancel(struct tl_tx *tx,
     state->cancel_request_id = req->request_id;
     state->cancel_identity = req->identity;
     state->cancel_reason = req->reason;
-    tl_operation_keep(tx, state);
+    keep_state(tx, state);
     return tl_tx_result(tx, err);
 }
 
@@ -505,7 +505,7 @@ tl_rc tl_tx_operation_terminate(struct tl_tx *tx, const char *reason, const char
                    : tl_error_set(err, TL_EPRECONDITION, "operation already completed");
     }
     state->terminate_request_id = tl_pb_text(request_id);
-    tl_operation_keep(tx, state);
+    keep_state(tx, state);
     tl_close_terminate(tx, reason, NULL, identity, NULL, 0);
     return tl_tx_result(tx, err);
 }

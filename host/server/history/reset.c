@@ -103,7 +103,6 @@ static void fail_task(struct tl_tx *tx, const struct tl_reset *reset)
         tl_wft_materialise(tx);
     }
     failure.message = tl_pb_text(reset->reason);
-    failure.source = (char *)(uintptr_t) "Server";
     failure.failure_info_case = TP_FAILURE__FAILURE__FAILURE_INFO_RESET_WORKFLOW_FAILURE_INFO;
     failure.reset_workflow_failure_info = &info;
     a.scheduled_event_id = w->scheduled_id;

@@ -370,7 +370,6 @@ static inline bool tl_rs_is_sticky(const struct tl_rs *rs)
 
 /* --- children.c ------------------------------------------------------------------------------ */
 
-struct tl_child *tl_rs_child(const struct tl_rs *rs, int64_t initiated_id);
 /* Checkpoints: adds what was saved. Errors: TL_EDECODE. */
 tl_rc tl_rs_child_load(struct tl_rs *rs, const TlV1__ChildState *state, struct tl_error *err);
 void tl_rs_children_free(struct tl_rs *rs);
@@ -553,7 +552,6 @@ struct tl_effect *tl_effects_add(struct tl_effects *fx, enum tl_effect_kind kind
 tl_rc tl_tx_fail(struct tl_tx *tx, enum tl_error_kind kind, struct tl_error *err, tl_rc rc,
                  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Fills a DISPATCH effect. */
-void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs);
 void tl_effects_act(struct tl_effects *fx, const struct tl_rs *rs, struct tl_act *act);
 /* An event of something that the run waited for was added: its worker hears of it.
  * Errors: those of tl_tx_result. */
@@ -588,7 +586,6 @@ void tl_wft_time_out(struct tl_tx *tx, int timeout_type);
 /* A transient attempt succeeds: its Scheduled and Started go into the history after all. */
 void tl_wft_write_transient(struct tl_tx *tx, const char *identity);
 bool tl_wft_matches(const struct tl_rs *rs, const struct tl_task_ref *ref);
-int64_t tl_wft_timeout_ns(const struct tl_rs *rs, int32_t attempt);
 
 /* Schedules a speculative task unless a task is pending or the run is in its first back-off. */
 void tl_wft_schedule_speculative(struct tl_tx *tx);

@@ -308,7 +308,7 @@ static struct tl_str keep(struct tl_arena *a, const char *s)
     return tl_arena_str(a, tl_str(tl_or_empty(s)));
 }
 
-void tl_effects_wft(struct tl_effects *fx, const struct tl_rs *rs)
+static void dispatch_wft(struct tl_effects *fx, const struct tl_rs *rs)
 {
     bool sticky = rs->wft.sticky && !rs->wft.unstuck && rs->sticky_queue;
     struct tl_effect *f = tl_effects_add(fx, TL_FX_DISPATCH_WFT);
@@ -455,7 +455,7 @@ tl_rc tl_tx_finish(struct tl_tx *tx, int64_t log_id, struct tl_record *out, stru
     const struct tl_wft *wft = &tx->rs->wft;
     bool offer_wft = tx->p->offer_wft && wft->scheduled_id && !wft->started_id;
     if (offer_wft) {
-        tl_effects_wft(&tx->effects, tx->rs);
+        dispatch_wft(&tx->effects, tx->rs);
     }
     offer_activities(tx);
     tl_query_finish(tx);
@@ -487,7 +487,7 @@ tl_rc tl_rs_regenerate(struct tl_rs *rs, const struct tl_history_env *env, int64
     }
     tl_rs_updates_forget_rejected(rs);
     if (rs->wft.scheduled_id && !rs->wft.started_id) {
-        tl_effects_wft(out, rs);
+        dispatch_wft(out, rs);
         wanted++;
     }
     if (rs->acts && !tl_rs_paused(rs)) {

@@ -13,7 +13,7 @@
 #define BACKOFF_MAX_NS (600 * TL_NS_IN_S)
 
 /* From the fourth attempt the timeout grows: that is the back-off of a task that keeps failing. */
-int64_t tl_wft_timeout_ns(const struct tl_rs *rs, int32_t attempt)
+static int64_t timeout_of(const struct tl_rs *rs, int32_t attempt)
 {
     int64_t extra_ns = BACKOFF_FIRST_NS;
     if (attempt < BACKOFF_FROM_ATTEMPT) {
@@ -99,7 +99,7 @@ static void schedule_transient(struct tl_tx *tx, int64_t original_ns)
     w->scheduled_id = tx->rs->next_event_id;
     w->scheduled_ns = tx->now_ns;
     w->original_ns = original_ns ? original_ns : tx->now_ns;
-    w->timeout_ns = tl_wft_timeout_ns(tx->rs, w->attempt);
+    w->timeout_ns = timeout_of(tx->rs, w->attempt);
     w->transient = true;
     tx->p->wft_dirty = true;
     tx->touched = true;
@@ -124,7 +124,7 @@ void tl_wft_schedule(struct tl_tx *tx, int64_t original_ns)
         return;
     }
     struct scheduled_event s;
-    make_scheduled(&s, rs, rs->sticky_queue != NULL, 1, tl_wft_timeout_ns(rs, 1), tx->now_ns);
+    make_scheduled(&s, rs, rs->sticky_queue != NULL, 1, timeout_of(rs, 1), tx->now_ns);
     tl_tx_append(tx, &s.ev.e, TL_PLACE_APPLY);
     if (original_ns && original_ns != tx->now_ns) {
         rs->wft.original_ns = original_ns;
@@ -148,7 +148,7 @@ void tl_wft_schedule_speculative(struct tl_tx *tx)
     tl_wft_clear(w, 1);
     w->scheduled_id = rs->next_event_id;
     w->scheduled_ns = w->original_ns = tx->now_ns;
-    w->timeout_ns = tl_wft_timeout_ns(rs, 1);
+    w->timeout_ns = timeout_of(rs, 1);
     w->sticky = rs->sticky_queue != NULL;
     w->speculative = true;
     tx->p->offer_wft = true;
@@ -290,6 +290,40 @@ static void note_start(struct tl_tx *tx, const struct tl_wft_start *start)
     tx->touched = true;
 }
 
+/* Events of the current workflow task that history does not hold yet (transient Scheduled, Started),
+ * with predicted ids, as encoded History bytes in the arena; empty when none. */
+static tl_rc transient_events(const struct tl_rs *rs, struct tl_arena *arena, struct tl_str *out,
+                              struct tl_error *err)
+{
+    const struct tl_wft *w = &rs->wft;
+    struct tl_buf bytes;
+    tl_rc rc = TL_OK;
+    *out = (struct tl_str){NULL, 0};
+    tl_buf_init(&bytes, (size_t)1 << 24);
+    if (w->scheduled_id && (w->transient || w->speculative) &&
+        w->scheduled_id == rs->next_event_id) {
+        struct scheduled_event s;
+        make_scheduled(&s, rs, w->speculative && w->sticky && rs->sticky_queue, w->attempt,
+                       w->timeout_ns, w->scheduled_ns);
+        s.ev.e.event_id = w->scheduled_id;
+        rc = tl_pb_put_message(&bytes, 1, &s.ev.e, err);
+    }
+    if (rc == TL_OK && w->started_id && (w->transient || w->started_volatile)) {
+        struct started_event s;
+        make_started(&s, rs);
+        s.ev.e.event_id = w->started_id;
+        rc = tl_pb_put_message(&bytes, 1, &s.ev.e, err);
+    }
+    if (rc == TL_OK && bytes.n > 0) {
+        *out = tl_arena_str(arena, tl_buf_str(&bytes));
+        if (!out->p) {
+            rc = tl_error_set(err, TL_ELIMIT, "no memory for the events of a workflow task");
+        }
+    }
+    tl_buf_deinit(&bytes);
+    return rc;
+}
+
 static tl_rc fill_started(struct tl_tx *tx, bool partial, struct tl_wft_started *out,
                           struct tl_error *err)
 {
@@ -314,7 +348,7 @@ static tl_rc fill_started(struct tl_tx *tx, bool partial, struct tl_wft_started 
         }
     }
     tl_rc rc = tl_updates_send(tx, out, err);
-    return rc == TL_OK ? tl_rs_transient_events(rs, tx->arena, &out->extra_events, err) : rc;
+    return rc == TL_OK ? transient_events(rs, tx->arena, &out->extra_events, err) : rc;
 }
 
 static tl_rc stale(struct tl_tx *tx, struct tl_error *err, const char *why)
@@ -364,38 +398,6 @@ bool tl_wft_matches(const struct tl_rs *rs, const struct tl_task_ref *ref)
     return tl_rs_open(rs) && w->started_id && w->scheduled_id == ref->scheduled_id &&
            w->started_id == ref->started_id && w->attempt == ref->attempt &&
            w->started_ns == ref->started_ns;
-}
-
-tl_rc tl_rs_transient_events(const struct tl_rs *rs, struct tl_arena *arena, struct tl_str *out,
-                             struct tl_error *err)
-{
-    const struct tl_wft *w = &rs->wft;
-    struct tl_buf bytes;
-    tl_rc rc = TL_OK;
-    *out = (struct tl_str){NULL, 0};
-    tl_buf_init(&bytes, (size_t)1 << 24);
-    if (w->scheduled_id && (w->transient || w->speculative) &&
-        w->scheduled_id == rs->next_event_id) {
-        struct scheduled_event s;
-        make_scheduled(&s, rs, w->speculative && w->sticky && rs->sticky_queue, w->attempt,
-                       w->timeout_ns, w->scheduled_ns);
-        s.ev.e.event_id = w->scheduled_id;
-        rc = tl_pb_put_message(&bytes, 1, &s.ev.e, err);
-    }
-    if (rc == TL_OK && w->started_id && (w->transient || w->started_volatile)) {
-        struct started_event s;
-        make_started(&s, rs);
-        s.ev.e.event_id = w->started_id;
-        rc = tl_pb_put_message(&bytes, 1, &s.ev.e, err);
-    }
-    if (rc == TL_OK && bytes.n > 0) {
-        *out = tl_arena_str(arena, tl_buf_str(&bytes));
-        if (!out->p) {
-            rc = tl_error_set(err, TL_ELIMIT, "no memory for the events of a workflow task");
-        }
-    }
-    tl_buf_deinit(&bytes);
-    return rc;
 }
 
 /* --- failure and timeout --------------------------------------------------------------------- */

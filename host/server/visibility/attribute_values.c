@@ -64,8 +64,10 @@ static tl_rc read_json(struct tl_jreader *r, int type, struct tl_arena *arena,
     return rc == TL_OK && list ? tl_jtok_next(r, &t, NULL) : rc; /* the end */
 }
 
-tl_rc tl_attr_decode(const TpCommon__Payload *p, int type, struct tl_arena *arena,
-                     struct tl_value **items, size_t *count)
+/* Decodes a payload as a value of the type: one item; a keyword list one per element; none when it is
+ * null. Text is given whole. Owns: the arena. Errors: TL_EINVAL without a message of its own. */
+static tl_rc decode_values(const TpCommon__Payload *p, int type, struct tl_arena *arena,
+                           struct tl_value **items, size_t *count)
 {
     struct tl_jreader r;
     enum tl_payload_kind kind = p ? tl_payload_kind(p) : TL_PAYLOAD_NULL;
@@ -120,7 +122,7 @@ static tl_rc check_one(const struct tl_attrs *custom, struct tl_str namespace_na
                             "Namespace %.*s has no mapping defined for search attribute %s",
                             TL_STR_FMT(namespace_name), e->key);
     }
-    tl_rc rc = tl_attr_decode(e->value, type, arena, &items, &count);
+    tl_rc rc = decode_values(e->value, type, arena, &items, &count);
     if (rc == TL_EINVAL) {
         struct tl_str text = shown(e->value, arena);
         return tl_error_set(err, rc, "invalid value for search attribute %s of type %s: %.*s",
@@ -267,7 +269,7 @@ static tl_rc index_one(struct index *x, int64_t namespace_number,
     struct tl_str name = tl_str(e->key);
     int type = stored_type(e->value);
     type = type ? type : tl_attrs_type(NULL, name);
-    if (!type || tl_attr_decode(e->value, type, x->arena, &items, &count) != TL_OK || !count) {
+    if (!type || decode_values(e->value, type, x->arena, &items, &count) != TL_OK || !count) {
         return TL_OK; /* never checked: from a database older than the check */
     }
     if (tl_str_eqc(name, "TemporalNamespaceDivision")) {

@@ -77,10 +77,6 @@ void tl_attrs_visible(const struct tl_attrs *custom, TpCommon__SearchAttributes 
 
 /* --- values -------------------------------------------------------------------------------------- */
 
-/* Decodes a payload as a value of the type: one item; a keyword list one per element; none when it is
- * null. Text is given whole. Owns: the arena. Errors: TL_EINVAL without a message of its own. */
-tl_rc tl_attr_decode(const TpCommon__Payload *p, int type, struct tl_arena *arena,
-                     struct tl_value **items, size_t *count) TL_MUST_USE;
 /* Key of an attribute's values in the index. NULL: arena full. */
 const char *tl_attr_key(int64_t namespace_number, int type, struct tl_str name,
                         struct tl_arena *arena);

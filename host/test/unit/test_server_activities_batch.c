@@ -98,6 +98,7 @@ static void by_query(void **state)
     run_batch(f, batch(f, "c", CANCEL, "ActivityId STARTS_WITH 'a-'"),
               BATCH_OPERATION_TYPE_CANCEL_ACTIVITY, 2, 0);
     assert_int_equal(status_of(f, "a-1"), ACTIVITY_EXECUTION_STATUS_CANCELED);
+    assert_null(describe(f, "a-1")->info->last_attempt_complete_time); /* there was no attempt */
     assert_int_equal(status_of(f, "a-2"), ACTIVITY_EXECUTION_STATUS_CANCELED);
     assert_int_equal(status_of(f, "b-1"), ACTIVITY_EXECUTION_STATUS_RUNNING);
     assert_string_equal(fx_history(f, "a-1", "", 0), "1 5"); /* the workflow of that id */

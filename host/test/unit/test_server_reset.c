@@ -58,6 +58,7 @@ static void test_keeps_and_does_again(void **state)
     assert_string_equal(fx_history(f, "w", run, 0), "1 5 6 9 5");
     TpHistory__HistoryEvent *failed = event(f, "w", run, 4);
     TpHistory__WorkflowTaskFailedEventAttributes *a = failed->workflow_task_failed_event_attributes;
+    assert_string_equal(a->failure->source, ""); /* as the real server's */
     assert_int_equal(a->cause, WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW);
     assert_string_equal(a->base_run_id, base);
     assert_string_equal(a->new_run_id, run);
@@ -73,6 +74,30 @@ static void test_keeps_and_does_again(void **state)
 }
 
 /* Behind the first task: the activity that was not done is given out again, the timer runs on. */
+/* The new run tells when it was made, and is a root of its own; other runs tell of no reset. */
+static void test_is_described(void **state)
+{
+    struct fx *f = *state;
+    two_tasks(f, "w");
+    TpWs__DescribeWorkflowExecutionRequest r = TP_WS__DESCRIBE_WORKFLOW_EXECUTION_REQUEST__INIT;
+    r.namespace_ = S("default");
+    r.execution = fx_execution(f, "w", "");
+    TpWs__DescribeWorkflowExecutionResponse *d = fx_must(f, TL_M_DescribeWorkflowExecution, &r);
+    assert_null(d->workflow_extended_info->last_reset_time);
+    f->now_ns += 5 * TL_NS_PER_S;
+    int64_t at_ns = f->now_ns;
+    char *run = reset(f, "w", 4);
+    f->now_ns += 5 * TL_NS_PER_S;
+    for (int i = 0; i < 2; i++) {
+        d = fx_must(f, TL_M_DescribeWorkflowExecution, &r);
+        assert_string_equal(d->workflow_execution_info->root_execution->run_id, run);
+        assert_int_equal(tl_pb_timestamp_ns_or(d->workflow_extended_info->last_reset_time, 0),
+                         at_ns);
+        fx_crash(f);
+        fx_pump(f);
+    }
+}
+
 static void test_pending_work(void **state)
 {
     struct fx *f = *state;
@@ -323,6 +348,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fx_setup_file, fx_teardown)
     const struct CMUnitTest tests[] = {
         T(test_keeps_and_does_again),
+        T(test_is_described),
         T(test_pending_work),
         T(test_changes_options_at_last),
         T(test_refuses_other_operations),
