@@ -7,6 +7,7 @@ import base64
 import answers_activities
 import answers_attributes
 import answers_operator
+import answers_resets
 import answers_tasks
 import answers_time_skipping
 
@@ -291,4 +292,5 @@ async def run(s):
     await answers_tasks.run(s)
     await answers_activities.run(s)
     await answers_time_skipping.run(s)
+    await answers_resets.run(s)
     await answers_operator.run(s)  # takes the namespace away
