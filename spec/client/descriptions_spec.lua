@@ -109,6 +109,19 @@ describe("a description", function()
     assert.are.equal("done", handle:result())
   end)
 
+  it("has a run that follows another as a root of its own", function()
+    local env <close> = environment()
+    local handle = env:start_workflow("Again", { id = "a" }, 1)
+    handle:result()
+    local last = env.client:get_workflow_handle("a"):describe()
+    assert.are_not.equal(handle.result_run_id, last.run_id)
+    assert.are.same({ "a", last.run_id }, { last.root_id, last.root_run_id })
+    for execution in env.client:list_workflows(("RootRunId = '%s'"):format(last.run_id)) do
+      assert.are.same({ last.run_id, last.run_id }, { execution.run_id, execution.root_run_id })
+    end
+    assert.are.equal(1, env.client:count_workflows(("RootRunId = '%s'"):format(last.run_id)))
+  end)
+
   it("refuses options that it does not have, and times out", function()
     local env <close> = environment()
     local handle = env.client:get_workflow_handle "x"

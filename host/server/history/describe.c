@@ -68,7 +68,7 @@ void tl_rs_info(const struct tl_rs *rs, struct tl_rs_info *out)
         .parent_run_id = view(rs->parent.run_id),
         .root_workflow_id =
             view(rs->parent.workflow_id ? rs->parent.root_workflow_id : rs->workflow_id),
-        .root_run_id = view(rs->parent.workflow_id ? rs->parent.root_run_id : rs->first_run_id),
+        .root_run_id = view(rs->parent.workflow_id ? rs->parent.root_run_id : rs->run_id),
         .buffered_events = rs->buffer_n,
         .buffered_queries = rs->query_n,
     };
@@ -178,8 +178,7 @@ static void fill_info(struct tl_out *o, const struct tl_rs *rs,
         i->parent_execution = execution_of(o, p->workflow_id, p->run_id);
         i->root_execution = execution_of(o, p->root_workflow_id, p->root_run_id);
     } else {
-        i->root_execution =
-            execution_of(o, rs->workflow_id, came_of_reset(rs) ? rs->run_id : rs->first_run_id);
+        i->root_execution = execution_of(o, rs->workflow_id, rs->run_id);
     }
     i->type = tl_out_check(o, TL_PB_NEW(o->a, TpCommon__WorkflowType, tp_common__workflow_type));
     if (i->type) {
