@@ -1,6 +1,5 @@
 -- Goal: operations behind which an activity without a workflow stands: its end is the operation's, cancellations reach
 -- it, requests that are made again find it, links lead both ways.
-local core = require "temporal.core"
 local helper = require "helper"
 local nexus = require "temporal.nexus"
 local temporal = require "temporal"
@@ -149,7 +148,7 @@ describe("an operation behind which an activity stands", function()
         local pending = handle:describe().pending_nexus_operations
         return pending and pending[1] and pending[1].last_attempt_failure
       end)
-      local err, text = core.decode_failure(seen), ""
+      local err, text = seen, ""
       while err do
         text, err = text .. " " .. tostring(err.message), err.cause
       end
