@@ -164,7 +164,9 @@ describe("a worker that is told to stop", function()
 
   it("while its script is still loaded ends at once", function()
     local at <close> = helper.folder()
-    write(at.name .. "/worker.lua", "io.stderr:write 'loading' while true do end")
+    -- Sanitizers deliver signals at calls of the system alone.
+    local call = helper.sanitized and "io.open('/dev/null'):close()" or ""
+    write(at.name .. "/worker.lua", ("io.stderr:write 'loading' while true do %s end"):format(call))
     local command = "timeout --preserve-status --kill-after=20 1 %s worker run %s/worker.lua"
     local code, _, errors = helper.run(command:format(helper.binary, at.name))
     assert.matches("loading", errors)
