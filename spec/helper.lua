@@ -11,7 +11,7 @@ helper.binary = os.getenv "TEMPORAL_LUA_BIN" or "build/temporal-lua"
 helper.build = helper.binary:match "^(.*)/[^/]*$" or "."
 
 --- Whether a sanitizer runs with the specs: its memory and time are not the program's.
-helper.sanitized = (os.getenv "LD_PRELOAD" or ""):find "[at]san" ~= nil
+helper.sanitized = helper.build:find "[at]san$" ~= nil
 
 --- An environment whose workflow module is given as text.
 ---@param source string
