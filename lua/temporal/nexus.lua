@@ -226,10 +226,7 @@ end
 --- Starts what stands behind the operation. `start` is the client's method. Returns the client and its handle.
 local function start_backing(where, start, refused, what, opts, ...)
   local info = context(where, 4)
-  local o = {}
-  for name, value in pairs(opts or {}) do
-    o[name] = value
-  end
+  local o = options.copy(opts)
   local problem = info.operation_token and "this request asks for a cancellation, it starts nothing"
     or (type(o.id) ~= "string" or o.id == "")
       and "option 'id' is required: a request that is made again has to find what it started"

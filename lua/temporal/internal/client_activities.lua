@@ -136,10 +136,7 @@ end
 --- The same for a request with options, which hooks see as they were given: last(client, input, checked options).
 local function with_options(self, hook, where, spec, opts, last)
   options.check(where, spec, opts, 3)
-  local input = {}
-  for name, value in pairs(opts or {}) do
-    input[name] = value
-  end
+  local input = options.copy(opts)
   return intercepted(self, hook, input, function(client, i)
     return last(client, i, options.check(where, spec, interceptors.options(i, "activity_id", "activity_run_id"), 0))
   end)

@@ -154,10 +154,7 @@ end
 function Handle:describe(opts)
   local where = "NexusOperationHandle:describe"
   options.check(where, describe_spec, opts)
-  local input = {}
-  for name, value in pairs(opts or {}) do
-    input[name] = value
-  end
+  local input = options.copy(opts)
   return intercepted(self, "describe_nexus_operation", input, function(client, i)
     local o = options.check(where, describe_spec, interceptors.options(i, "operation_id", "run_id"), 0)
     local response = client:call("DescribeNexusOperationExecution", about(client, i, {
@@ -277,10 +274,7 @@ local function start(self, where, operation, opts, ...)
   if not (client.hooks and client.hooks.start_nexus_operation) then
     return start_now(client, target, o, (...))
   end
-  local input = {}
-  for name, value in pairs(opts or {}) do
-    input[name] = value
-  end
+  local input = options.copy(opts)
   input.id, input.arg, input.headers = input.id or core.uuid(), (...), input.headers or {}
   for name, value in pairs(target) do
     input[name] = value

@@ -151,10 +151,7 @@ end
 
 --- A copy of options that connects again to what they opened: an embedded server is named by itself.
 local function config_of(opts, self)
-  local copy = {}
-  for name, value in pairs(opts or {}) do
-    copy[name] = value
-  end
+  local copy = options.copy(opts)
   if self.embedded then
     for _, name in ipairs(embedded_only) do
       copy[name] = nil

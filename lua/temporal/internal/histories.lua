@@ -66,10 +66,8 @@ local function encoded(client, id, run_id, level)
 end
 
 local function intercepted(handle, where, opts)
-  local input = { id = handle.id, run_id = handle.run_id }
-  for name, value in pairs(opts or {}) do
-    input[name] = value
-  end
+  local input = options.copy(opts)
+  input.id, input.run_id = handle.id, handle.run_id
   return interceptors.call(handle.client.hooks, "fetch_workflow_history_events", input, function(i)
     return events_of(handle.client, where, i)
   end)

@@ -178,24 +178,15 @@ end
 --- A flat input: the options, `key` = subject, args with n, and headers of its own.
 ---@return table
 function interceptors.input(opts, key, subject, ...)
-  local input = {}
-  for name, value in pairs(opts or {}) do
-    input[name] = value
-  end
-  input[key], input.args, input.headers = subject, table.pack(...), {}
-  for name, value in pairs(opts and opts.headers or {}) do
-    input.headers[name] = value
-  end
+  local input = options.copy(opts)
+  input[key], input.args, input.headers = subject, table.pack(...), options.copy(input.headers)
   return input
 end
 
 --- The options in such an input, without the names given.
 ---@return table
 function interceptors.options(input, ...)
-  local opts = {}
-  for name, value in pairs(input) do
-    opts[name] = value
-  end
+  local opts = options.copy(input)
   opts.args = nil
   for _, name in ipairs { ... } do
     opts[name] = nil

@@ -67,10 +67,8 @@ function listing.list(client, what, query, opts)
       error(("%s: %s wants a number from 1 up, got %d"):format(what.name, name, o[name]), 2)
     end
   end
-  local input = { query = query }
-  for name, value in pairs(opts or {}) do
-    input[name] = value
-  end
+  local input = options.copy(opts)
+  input.query = query
   return interceptors.call(client.hooks, what.name, input, function(i)
     return list_now(client, what, i.query,
       options.check(what.name, listing.spec, interceptors.options(i, "query"), 0))

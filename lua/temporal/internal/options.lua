@@ -57,6 +57,17 @@ function options.sorted_keys(t)
   return keys
 end
 
+--- A table with the same fields; an empty one for nil.
+---@param opts? table
+---@return table
+function options.copy(opts)
+  local copy = {}
+  for name, value in pairs(opts or {}) do
+    copy[name] = value
+  end
+  return copy
+end
+
 --- A value as an error shows it: text in quotes and its beginning only, of a table and its like what it is.
 ---@param value any
 ---@return string
@@ -194,13 +205,6 @@ end
 ---@return table?
 function options.duration_message(ns)
   return ns and { seconds = ns // 1000000000, nanos = ns % 1000000000 }
-end
-
---- A google.protobuf.Timestamp or Duration table as seconds.
----@param message table?
----@return number?
-function options.seconds(message)
-  return message and message.seconds + message.nanos / 1e9
 end
 
 return options
