@@ -165,9 +165,10 @@ static tl_rc change_activity_options(struct tl_tx *tx, const request *req, struc
     return tl_tx_activity_change_options(tx, &which, &change, err);
 }
 
-/* One transaction with the operation that `operate` is. */
-static tl_rc transact(struct tl_server *s, struct tl_exec *e,
-                      tl_rc (*operate)(struct tl_tx *, const request *, struct tl_error *),
+typedef tl_rc operation(struct tl_tx *tx, const request *req, struct tl_error *err);
+
+/* One transaction with the operation. */
+static tl_rc transact(struct tl_server *s, struct tl_exec *e, operation *operate,
                       const request *req, struct tl_error *err)
 {
     struct tl_tx tx;
@@ -270,6 +271,25 @@ static struct tl_exec *find(struct tl_server *s, const struct tl_batch_job *job,
     return tl_run_find(s, job->ns, req->executions[item->number], err);
 }
 
+/* Those that are one transaction of the run. */
+static operation *const operations[] = {
+    [BATCH_OPERATION_TYPE_TERMINATE] = terminate_run,
+    [BATCH_OPERATION_TYPE_SIGNAL] = signal_run,
+    [BATCH_OPERATION_TYPE_CANCEL] = cancel_run,
+    [BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS] = update_options,
+    [BATCH_OPERATION_TYPE_CANCEL_ACTIVITY] = cancel_activity,
+    [BATCH_OPERATION_TYPE_TERMINATE_ACTIVITY] = terminate_activity,
+    [BATCH_OPERATION_TYPE_UNPAUSE_ACTIVITY] = unpause_activities,
+    [BATCH_OPERATION_TYPE_RESET_ACTIVITY] = reset_activities,
+    [BATCH_OPERATION_TYPE_UPDATE_ACTIVITY_OPTIONS] = change_activity_options,
+};
+
+static operation *operation_of(int type)
+{
+    bool listed = type >= 0 && (size_t)type < sizeof operations / sizeof *operations;
+    return listed ? operations[type] : NULL;
+}
+
 enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_job *job,
                                      const struct tl_batch_item *item, bool ahead)
 {
@@ -282,45 +302,15 @@ enum tl_batch_outcome tl_batch_apply(struct tl_server *s, const struct tl_batch_
         rc = err.code;
     } else if (e->closed && tl_batch_kind(type) == TL_RUN_ACTIVITY && tl_batch_wants_open(type)) {
         rc = TL_ENOTFOUND;
-    } else {
-        switch (type) {
-        case BATCH_OPERATION_TYPE_TERMINATE:
-            rc = transact(s, e, terminate_run, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_SIGNAL:
-            rc = transact(s, e, signal_run, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_CANCEL:
-            rc = transact(s, e, cancel_run, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS:
-            rc = transact(s, e, update_options, job->req, &err);
-            if (rc == TL_OK) { /* what waits for another version goes there */
-                tl_dispatch_changed(s, e, &s->arena);
-            }
-            break;
-        case BATCH_OPERATION_TYPE_RESET:
-            rc = reset_run(s, e, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_CANCEL_ACTIVITY:
-            rc = transact(s, e, cancel_activity, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_TERMINATE_ACTIVITY:
-            rc = transact(s, e, terminate_activity, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_UNPAUSE_ACTIVITY:
-            rc = transact(s, e, unpause_activities, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_RESET_ACTIVITY:
-            rc = transact(s, e, reset_activities, job->req, &err);
-            break;
-        case BATCH_OPERATION_TYPE_UPDATE_ACTIVITY_OPTIONS:
-            rc = transact(s, e, change_activity_options, job->req, &err);
-            break;
-        default:
-            out = delete_run(s, e, job->req, ahead, &err);
-            break;
+    } else if (operation_of(type)) {
+        rc = transact(s, e, operation_of(type), job->req, &err);
+        if (rc == TL_OK && type == BATCH_OPERATION_TYPE_UPDATE_EXECUTION_OPTIONS) {
+            tl_dispatch_changed(s, e, &s->arena); /* what waits for another version goes there */
         }
+    } else if (type == BATCH_OPERATION_TYPE_RESET) {
+        rc = reset_run(s, e, job->req, &err);
+    } else {
+        out = delete_run(s, e, job->req, ahead, &err);
     }
     if (rc != TL_OK && rc != TL_ENOTFOUND) {
         out = TL_BATCH_FAILED;
