@@ -30,7 +30,7 @@ struct tl_grpc_links {
     pthread_mutex_t mutex;            /* for what follows */
     struct tl_grpc_link *now;
     grpc_channel
-        *next; /* made of the files as they are now, which nobody has accepted yet; NULL: none */
+        *next; /* of the files as they are now; no server has accepted it yet; NULL: none */
     struct stat seen[FILES];
     bool failing;
 };
@@ -241,9 +241,8 @@ static void look(struct tl_grpc_links *l)
         l->failing = false;
         TL_LOG(TL_LOG_INFO, "grpc.certificates_read_again", TL_C("address", l->o.address));
     } else if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) {
-        kept(l, "the files have changed, but no connection can be made with them: is the key that "
-                "of the "
-                "certificate, and does the server know who signed it?");
+        kept(l, "the files have changed, but no connection can be made with them: is the key "
+                "that of the certificate, and does the server know who signed it?");
     }
 }
 

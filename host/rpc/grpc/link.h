@@ -23,5 +23,5 @@ tl_rc tl_grpc_links_open(struct tl_grpc_links **out, const struct tl_grpc_channe
  * can. Owns: the caller, tl_grpc_link_release. */
 struct tl_grpc_link *tl_grpc_links_take(struct tl_grpc_links *links);
 void tl_grpc_link_release(struct tl_grpc_link *link);
-void tl_grpc_links_close(
-    struct tl_grpc_links *links); /* NULL is fine; calls may still hold a link */
+/* NULL is fine; calls may still hold a link. */
+void tl_grpc_links_close(struct tl_grpc_links *links);
